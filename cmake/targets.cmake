@@ -1,0 +1,69 @@
+# The rooms, and what is made of them: the program, the shared library, and the interface that plugins build against.
+# A new file in src/<room>/ is picked up by itself.
+file(GLOB onnxport_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*/*.cpp")
+file(GLOB onnxport_cli_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/cli/*.cpp")
+list(FILTER onnxport_sources EXCLUDE REGEX "/src/cli/")
+set(onnxport_runtime_sources ${onnxport_sources})
+list(FILTER onnxport_runtime_sources INCLUDE REGEX "/src/runtime/")
+if(NOT onnxport_sources)
+  file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
+  set(onnxport_sources "${PROJECT_BINARY_DIR}/empty.cpp")
+endif()
+
+add_library(onnxport_objects OBJECT ${onnxport_sources})
+set_target_properties(onnxport_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_include_directories(onnxport_objects PUBLIC "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
+target_include_directories(onnxport_objects SYSTEM PUBLIC "${ONNXPORT_ORT_INCLUDE_DIR}")
+target_compile_definitions(onnxport_objects PUBLIC ORT_API_MANUAL_INIT
+  PRIVATE "ONNXPORT_VERSION=\"${PROJECT_VERSION}\"")
+set_property(SOURCE ${onnxport_runtime_sources} APPEND PROPERTY COMPILE_DEFINITIONS
+  "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
+target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
+# The archives are given as usage requirements only: each final target adds the protobuf that suits it.
+target_link_libraries(onnxport_objects PUBLIC onnxport_flags onnx_checker nlohmann_json::nlohmann_json Eigen3::Eigen
+  Threads::Threads onnxport_fmt ${CMAKE_DL_LIBS})
+
+# A program of ours is one static whole but for glibc and libstdc++ (see below); -no-pie for the static protobuf.
+add_library(onnxport_program INTERFACE)
+target_sources(onnxport_program INTERFACE $<TARGET_OBJECTS:onnxport_objects>)
+target_link_libraries(onnxport_program INTERFACE onnxport_objects "${ONNXPORT_PROTOBUF_STATIC}"
+  "${ONNXPORT_ZLIB_STATIC}")
+target_link_options(onnxport_program INTERFACE -no-pie)
+
+# Plugins resolve their symbols against the program, so it exports the public API (and nothing else), and keeps it.
+if(NOT onnxport_cli_sources)
+  file(WRITE "${PROJECT_BINARY_DIR}/main.cpp" "int main() {}\n")
+  set(onnxport_cli_sources "${PROJECT_BINARY_DIR}/main.cpp")
+endif()
+add_library(onnxport_cli_objects OBJECT ${onnxport_cli_sources})  # compiled like the rooms, to share their PCH
+set_target_properties(onnxport_cli_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_compile_definitions(onnxport_cli_objects PRIVATE "ONNXPORT_VERSION=\"${PROJECT_VERSION}\"")
+target_precompile_headers(onnxport_cli_objects REUSE_FROM onnxport_objects)
+target_link_libraries(onnxport_cli_objects PRIVATE onnxport_objects CLI11::CLI11)
+add_executable(onnxport_cli $<TARGET_OBJECTS:onnxport_cli_objects>)
+target_link_libraries(onnxport_cli PRIVATE onnxport_program)
+target_link_options(onnxport_cli PRIVATE "-Wl,--dynamic-list=${PROJECT_SOURCE_DIR}/cmake/exports.list")
+set_target_properties(onnxport_cli PROPERTIES OUTPUT_NAME onnxport EXPORT_NAME program
+  RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}" LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/exports.list")
+
+# For programs that use the C++ API.
+add_library(onnxport SHARED)
+target_link_libraries(onnxport PRIVATE onnxport_objects "${ONNXPORT_PROTOBUF_SHARED}" ZLIB::ZLIB)
+target_link_options(onnxport PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.ld"
+  $<$<NOT:$<BOOL:${ONNXPORT_SANITIZE}>>:-Wl,-z,defs>)  # clang leaves the sanitizers' symbols to the program
+target_include_directories(onnxport INTERFACE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
+  "$<INSTALL_INTERFACE:include>")
+target_compile_features(onnxport INTERFACE cxx_std_20)
+set_target_properties(onnxport PROPERTIES LINKER_LANGUAGE CXX VERSION "${PROJECT_VERSION}"
+  SOVERSION "${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}" LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}"
+  LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/exports.ld")
+
+# For plugins: headers, and no library. add_library(my_plugin MODULE ...), loaded with `onnxport --plugin`.
+add_library(onnxport_plugin INTERFACE)
+target_include_directories(onnxport_plugin INTERFACE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
+  "$<INSTALL_INTERFACE:include>")
+target_compile_features(onnxport_plugin INTERFACE cxx_std_20)
+set_target_properties(onnxport_plugin PROPERTIES EXPORT_NAME plugin)
+
+add_library(onnxport::onnxport ALIAS onnxport)
+add_library(onnxport::plugin ALIAS onnxport_plugin)

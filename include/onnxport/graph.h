@@ -1,0 +1,183 @@
+/// The graph of semantic ops: Graph, Node, Value.
+///
+/// Values know their dtype and symbolic shape from birth. Nodes are appended in execution order, so a graph is always
+/// topologically sorted. Ops are made with the functions of op.h, never here.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "onnxport/dim.h"
+#include "onnxport/dtype.h"
+#include "onnxport/export_macro.h"
+#include "onnxport/weight.h"
+
+namespace onnxport {
+
+class Graph;
+struct Node;
+
+/// Every semantic op, from ops.def.
+enum class Op : std::uint8_t {
+#define ONNXPORT_LEAF(name) name,
+#define ONNXPORT_PRIMITIVE(name) name,
+#define ONNXPORT_COMPOSITE(name) name,
+#define ONNXPORT_UNARY(name) name,
+#define ONNXPORT_BINARY(name) name,
+#define ONNXPORT_COMPARE(name) name,
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+};
+
+/// "linear", "scaled_dot_product_attention", …
+ONNXPORT_API std::string_view to_string(Op op);
+
+/// Dtype and shape of a value.
+struct TensorType {
+  DType dtype = DType::f32;
+  Shape shape;
+  friend bool operator==(const TensorType&, const TensorType&) = default;
+};
+/// `float32[batch_size, 16]`
+ONNXPORT_API std::string to_string(const TensorType& type);
+
+/// Handle to one output of a node. Cheap to copy; valid as long as its graph. A default-made Value stands for an
+/// absent optional operand.
+class ONNXPORT_API Value {
+ public:
+  Value() = default;
+  Value(Node* node, std::uint32_t index) : node_(node), index_(index) {}
+
+  explicit operator bool() const { return node_ != nullptr; }
+  Node* node() const { return node_; }
+  std::uint32_t index() const { return index_; }
+  Graph& graph() const;
+  const TensorType& type() const;
+  DType dtype() const { return type().dtype; }
+  const Shape& shape() const { return type().shape; }
+  std::int64_t rank() const { return static_cast<std::int64_t>(shape().size()); }
+  /// Extent of an axis; negative counts from the end. Throws ExportError(shape) when out of range.
+  const Dim& dim(std::int64_t axis) const;
+  friend bool operator==(const Value&, const Value&) = default;
+
+ private:
+  Node* node_ = nullptr;
+  std::uint32_t index_ = 0;
+};
+
+/// An attribute of a node.
+using Attr = std::variant<bool, std::int64_t, double, std::string, DType, std::vector<std::int64_t>, Shape>;
+
+/// The attributes of a node, in the order in which its op gives them.
+class ONNXPORT_API Attrs {
+ public:
+  Attrs() = default;
+  Attrs(std::initializer_list<std::pair<std::string, Attr>> items) : items_(items) {}
+  explicit Attrs(std::vector<std::pair<std::string, Attr>> items) : items_(std::move(items)) {}
+
+  bool has(std::string_view name) const;
+  /// Throws ExportError(internal) when absent or of another type.
+  template <class T>
+  const T& get(std::string_view name) const {
+    return std::get<T>(at(name));
+  }
+  std::int64_t integer(std::string_view name) const { return get<std::int64_t>(name); }
+  double real(std::string_view name) const { return get<double>(name); }
+  bool flag(std::string_view name) const { return get<bool>(name); }
+  const std::vector<std::pair<std::string, Attr>>& items() const { return items_; }
+  friend bool operator==(const Attrs&, const Attrs&) = default;
+
+ private:
+  const Attr& at(std::string_view name) const;
+  std::vector<std::pair<std::string, Attr>> items_;
+};
+ONNXPORT_API std::string to_string(const Attr& attr);
+
+/// One op application.
+struct ONNXPORT_API Node {
+  Op op = Op::input;
+  std::vector<Value> inputs;
+  Attrs attrs;
+  std::vector<TensorType> outputs;
+  Weight weight;      ///< of Op::weight
+  std::string name;   ///< of Op::input: the input's name
+  std::string path;   ///< module path, `encoder.layer.0.attention.self.query`
+  Graph* graph = nullptr;
+  std::uint32_t id = 0;  ///< position in the graph
+
+  Value out(std::uint32_t index = 0) { return Value(this, index); }
+};
+
+/// Inputs and outputs of a graph, by name, in order.
+using NamedValues = std::vector<std::pair<std::string, Value>>;
+
+/// A graph of semantic ops.
+class ONNXPORT_API Graph {
+ public:
+  /// `float_dtype`: the dtype in which float weights enter the graph (`--dtype`).
+  explicit Graph(DType float_dtype = DType::f32) : float_dtype_(float_dtype) {}
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  Graph(Graph&& other) noexcept;
+  Graph& operator=(Graph&& other) noexcept;
+
+  DType float_dtype() const { return float_dtype_; }
+
+  Value input(std::string name, TensorType type);
+  /// A weight as a value. Float weights are cast to `float_dtype()`; the same weight gives the same value.
+  Value weight(const Weight& weight);
+  /// A weight in its own dtype.
+  Value weight_as_is(const Weight& weight);
+  /// Appends a node. The result types must be right: the functions in op.h infer them.
+  Node& add(Op op, std::vector<Value> inputs, Attrs attrs, std::vector<TensorType> outputs);
+  void output(std::string name, Value value);
+
+  std::deque<Node>& nodes() { return nodes_; }
+  const std::deque<Node>& nodes() const { return nodes_; }
+  const NamedValues& inputs() const { return inputs_; }
+  const NamedValues& outputs() const { return outputs_; }
+
+  /// The module path given to nodes that are added now.
+  const std::string& path() const { return path_; }
+  void set_path(std::string path) { path_ = std::move(path); }
+
+ private:
+  DType float_dtype_;
+  std::deque<Node> nodes_;
+  NamedValues inputs_, outputs_;
+  std::unordered_map<std::string, Node*> weights_;  // by fingerprint and name
+  std::string path_;
+};
+
+/// Gives the nodes made during its life a module path. Modules open one in their call operator.
+class ONNXPORT_API ModulePath {
+ public:
+  ModulePath(const Value& any, const std::string& path) : ModulePath(any.graph(), path) {}
+  ModulePath(Graph& graph, const std::string& path) : graph_(graph), saved_(graph.path()) { graph.set_path(path); }
+  ~ModulePath() { graph_.set_path(std::move(saved_)); }
+  ModulePath(const ModulePath&) = delete;
+  ModulePath& operator=(const ModulePath&) = delete;
+
+ private:
+  Graph& graph_;
+  std::string saved_;
+};
+
+/// The graph as text, one node per line: `%7 = linear(%5, encoder.…query.weight, …) : float32[…]`.
+ONNXPORT_API std::string print(const Graph& graph);
+/// Checks the invariants (order, types of handles, outputs present). Throws ExportError(internal).
+ONNXPORT_API void verify(const Graph& graph);
+
+}  // namespace onnxport

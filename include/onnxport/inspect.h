@@ -1,0 +1,59 @@
+/// What is in an .onnx file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "onnxport/export_macro.h"
+
+namespace onnxport {
+
+/// An input or output. Types other than tensors ("sequence", "optional", "map") have no shape.
+struct ValueSummary {
+  std::string name;
+  std::string type;                ///< "float32", "int64", …
+  std::vector<std::string> shape;  ///< numbers and names of axes; "?" where neither is given
+};
+
+struct InitializerSummary {
+  std::string name;
+  std::string type;
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes = 0;
+  std::string file;  ///< name of the file that holds external data; empty where the data is in the model
+};
+
+struct GraphSummary;
+
+struct NodeSummary {
+  std::string op_type;
+  std::string domain;  ///< empty: ai.onnx
+  std::string name;
+  std::vector<std::string> inputs;
+  std::vector<std::string> outputs;
+  std::vector<std::pair<std::string, GraphSummary>> graphs;  ///< bodies of If and Loop, by attribute
+};
+
+struct GraphSummary {
+  std::string name;
+  std::vector<ValueSummary> inputs;
+  std::vector<ValueSummary> outputs;
+  std::vector<NodeSummary> nodes;
+  std::vector<InitializerSummary> initializers;
+};
+
+struct ModelSummary {
+  std::int64_t ir_version = 0;
+  std::string producer;                                      ///< name and version
+  std::vector<std::pair<std::string, std::int64_t>> opsets;  ///< domain (empty: ai.onnx) and version, as in the file
+  std::vector<std::pair<std::string, std::string>> metadata;
+  GraphSummary graph;
+};
+
+/// Reads everything but payloads. Throws ExportError(io) for a file that cannot be read, is truncated or is not ONNX.
+ONNXPORT_API ModelSummary summarize(const std::filesystem::path& path);
+
+}  // namespace onnxport

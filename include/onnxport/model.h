@@ -1,0 +1,61 @@
+/// A checkpoint folder opened as a model.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "onnxport/config.h"
+#include "onnxport/export_macro.h"
+#include "onnxport/graph.h"
+#include "onnxport/inputs.h"
+#include "onnxport/onnx_config.h"
+#include "onnxport/scope.h"
+
+namespace onnxport {
+
+struct ModelDefinition;
+
+/// A model for one task: configuration, weights (nothing is loaded) and the definition that builds its graph.
+/// A handle; copies share the checkpoint and its accounting.
+class ONNXPORT_API Model {
+ public:
+  /// Throws ExportError(bad_config | bad_checkpoint).
+  Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, std::filesystem::path folder,
+        std::string task);
+
+  const PretrainedConfig& config() const { return config_; }
+  const std::filesystem::path& folder() const { return folder_; }
+  const std::string& task() const { return task_; }
+  const ModelDefinition& definition() const { return *definition_; }
+
+  /// The root of the checkpoint's keys.
+  Scope scope() const;
+  /// The root of the keys of a folder below (`2_Dense`), with its own weights file.
+  Scope scope_of(const std::string& subfolder) const;
+  /// JSON text of a file below the folder (`modules.json`); throws ExportError(bad_config) when missing.
+  std::string read_file(const std::string& name) const;
+
+  /// Builds the graph of `config` (same model, same task): inputs, nodes and outputs.
+  Graph build(const OnnxConfig& config, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
+
+  /// After build(): throws ExportError(bad_checkpoint) when tensors were left unread that belong to no other task of
+  /// the type, and ExportError(bad_config) for unread knobs. With `ignore_unexpected` they are returned instead.
+  std::vector<std::string> check_accounting(bool ignore_unexpected) const;
+
+  /// Number of elements of all float tensors in the checkpoint.
+  std::int64_t num_parameters() const;
+
+  struct Weights;  ///< opaque
+
+ private:
+  std::shared_ptr<const ModelDefinition> definition_;
+  PretrainedConfig config_;
+  std::filesystem::path folder_;
+  std::string task_;
+  std::shared_ptr<Weights> weights_;
+};
+
+}  // namespace onnxport

@@ -1,0 +1,9 @@
+/// Reusable modules. A module is a plain struct: the constructor takes a Scope and plain parameters and asks for its
+/// weights by key; the const call operator builds nodes. No base class, no state besides weights.
+#pragma once
+
+#include "onnxport/nn/activation.h"
+#include "onnxport/nn/attention.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/text_encoder.h"
+#include "onnxport/nn/text_tasks.h"

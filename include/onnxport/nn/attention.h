@@ -1,0 +1,91 @@
+/// Attention: heads, masks, positions inside the scores.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "onnxport/graph.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+/// [B, S, heads * d] -> [B, heads, S, d]
+ONNXPORT_API Value split_heads(Value x, std::int64_t heads);
+/// [B, heads, S, d] -> [B, S, heads * d]
+ONNXPORT_API Value merge_heads(Value x);
+
+/// Attention mask [B, S] of 0 and 1 -> float [B, 1, 1, S] that is added to scores: 0 where the mask is 1, the lowest
+/// finite value elsewhere. A row whose keys are all masked then attends to all of them alike, as the originals do.
+/// An absent mask stays absent.
+ONNXPORT_API Value additive_mask(Value attention_mask, DType dtype);
+
+/// How many positions `mpnet`-like bucket tables tell apart, as integer thresholds: bucket b of a distance m is the
+/// number of thresholds <= m. No logarithm at run time, so no rounding differs.
+ONNXPORT_API std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets, std::int64_t max_distance);
+
+/// Learned key (and query) distances inside the scores: Shaw et al. 2018 and Huang et al. 2020, `relative_key` and
+/// `relative_key_query`. Keys: distance_embedding.weight [2 * max_positions - 1, head_dim].
+class ONNXPORT_API RelativeKeyPositions {
+ public:
+  RelativeKeyPositions(const Scope& s, std::int64_t max_positions, std::int64_t head_dim, bool with_key);
+  /// query and key [B, heads, S, d] -> terms of the scores [B, heads, S, S], not scaled.
+  Value operator()(Value query, Value key) const;
+
+ private:
+  std::string path_;
+  Weight weight_;
+  std::int64_t max_positions_;
+  bool with_key_;
+};
+
+struct RelativeBiasParameters {
+  std::int64_t heads = 0;
+  std::int64_t rows = 32;     ///< of the stored table
+  std::int64_t buckets = 32;  ///< that the bucket function tells apart
+  std::int64_t max_distance = 128;
+};
+
+/// A table of bias per distance bucket, shared by all layers (Raffel et al. 2020). Keys: weight [rows, heads].
+class ONNXPORT_API RelativeBias {
+ public:
+  RelativeBias(const Scope& s, const RelativeBiasParameters& p);
+  /// Bias [1, heads, S, S] for bidirectional attention over S positions.
+  Value operator()(Graph& graph, const Dim& length) const;
+
+ private:
+  std::string path_;
+  Weight weight_;
+  RelativeBiasParameters parameters_;
+};
+
+struct SelfAttentionParameters {
+  std::int64_t hidden_size = 0;
+  std::int64_t heads = 0;
+  /// Keys below the scope that the attention is given.
+  std::string query = "self.query", key = "self.key", value = "self.value", output = "output.dense";
+  /// `relative_key` / `relative_key_query` positions: length of the table, whether keys take part, and whether the
+  /// terms are scaled like the scores.
+  std::optional<std::int64_t> relative_positions = {};
+  bool relative_with_key = false;
+  bool relative_scaled = true;
+};
+
+/// Multi-head self-attention with its output projection.
+class ONNXPORT_API SelfAttention {
+ public:
+  SelfAttention(const Scope& s, const SelfAttentionParameters& p);
+  /// x [B, S, H], mask float broadcasting to [B, heads, S, S] or absent -> [B, S, H]
+  Value operator()(Value x, Value mask) const;
+
+ private:
+  std::string path_;
+  std::int64_t heads_;
+  std::int64_t head_dim_;
+  bool relative_scaled_;
+  Linear query_, key_, value_, output_;
+  std::optional<RelativeKeyPositions> positions_;
+};
+
+}  // namespace onnxport::nn

@@ -1,0 +1,53 @@
+/// Linear, Embedding, LayerNorm.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "onnxport/graph.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+/// y = x W^T + b. Keys: weight [out, in], bias [out]. (torch.nn.Linear)
+class ONNXPORT_API Linear {
+ public:
+  Linear(const Scope& s, std::int64_t in, std::int64_t out, bool bias = true);
+  /// From weights that lie elsewhere: a tied output embedding. `bias` may be empty.
+  Linear(std::string path, Weight weight, Weight bias);
+  /// [..., in] -> [..., out]
+  Value operator()(Value x) const;
+
+ private:
+  std::string path_;
+  Weight weight_, bias_;
+};
+
+/// Keys: weight [count, width]. (torch.nn.Embedding)
+class ONNXPORT_API Embedding {
+ public:
+  Embedding(const Scope& s, std::int64_t count, std::int64_t width);
+  /// int [...] -> [..., width]
+  Value operator()(Value indices) const;
+  /// The first rows: [count, width]. What indices 0, 1, … would give, without a lookup.
+  Value first(Graph& graph, const Dim& count) const;
+  const Weight& weight() const { return weight_; }
+
+ private:
+  std::string path_;
+  Weight weight_;
+};
+
+/// Over the last axis. Keys: weight [width], bias [width]. (torch.nn.LayerNorm)
+class ONNXPORT_API LayerNorm {
+ public:
+  LayerNorm(const Scope& s, std::int64_t width, double eps);
+  Value operator()(Value x) const;
+
+ private:
+  std::string path_;
+  Weight weight_, bias_;
+  double eps_;
+};
+
+}  // namespace onnxport::nn

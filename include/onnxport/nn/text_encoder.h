@@ -1,0 +1,136 @@
+/// The parts of post-norm text encoders (BERT and its relatives).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/nn/activation.h"
+#include "onnxport/nn/attention.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+struct TextEmbeddingsParameters {
+  std::int64_t vocab_size = 0;
+  std::int64_t width = 0;
+  std::int64_t max_positions = 0;
+  std::int64_t token_types = 0;  ///< 0: the model has none
+  double eps = 1e-12;
+  bool add_positions = true;  ///< false where positions live in the attention
+};
+
+/// LayerNorm(word + token type + position). Keys: word_embeddings, token_type_embeddings, position_embeddings, LayerNorm.
+class ONNXPORT_API TextEmbeddings {
+ public:
+  TextEmbeddings(const Scope& s, const TextEmbeddingsParameters& p);
+  /// input_ids [B, S]; token_type_ids [B, S], absent: zeros; position_ids [B, S], absent: 0, 1, 2, … -> [B, S, width]
+  Value operator()(Value input_ids, Value token_type_ids = {}, Value position_ids = {}) const;
+  /// The table of words, for a tied output layer.
+  const Weight& words() const { return words_.weight(); }
+
+ private:
+  std::string path_;
+  Embedding words_;
+  std::optional<Embedding> types_;
+  std::optional<Embedding> positions_;
+  LayerNorm norm_;
+};
+
+/// Positions that count only real tokens, from the ids: pad tokens get `pad`, the others pad + 1, pad + 2, …
+/// int [B, S] -> int64 [B, S]
+ONNXPORT_API Value position_ids_from_input_ids(Value input_ids, std::int64_t pad);
+
+struct EncoderLayerParameters {
+  SelfAttentionParameters attention;
+  std::int64_t intermediate_size = 0;
+  std::string activation = "gelu";
+  double eps = 1e-12;
+  /// Keys below the layer.
+  std::string attention_key = "attention";
+  std::string attention_norm = "attention.output.LayerNorm";
+  std::string up = "intermediate.dense";
+  std::string down = "output.dense";
+  std::string output_norm = "output.LayerNorm";
+};
+
+/// Attention, add, norm, feed-forward, add, norm. (Vaswani et al. 2017)
+class ONNXPORT_API PostNormEncoderLayer {
+ public:
+  PostNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p);
+  /// x [B, S, H], additive mask or absent -> [B, S, H]
+  Value operator()(Value x, Value mask) const;
+
+ private:
+  std::string path_;
+  SelfAttention attention_;
+  LayerNorm attention_norm_;
+  Linear up_, down_;
+  Activation activation_;
+  LayerNorm output_norm_;
+};
+
+/// Layers `s / 0`, `s / 1`, …
+class ONNXPORT_API PostNormEncoder {
+ public:
+  PostNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p);
+  Value operator()(Value x, Value mask) const;
+
+ private:
+  std::vector<PostNormEncoderLayer> layers_;
+};
+
+/// [B, S, H] -> the vector of the first token [B, H].
+ONNXPORT_API Value first_token(Value hidden);
+
+/// tanh(dense(first token)): [B, S, H] -> [B, H].
+class ONNXPORT_API Pooler {
+ public:
+  Pooler(const Scope& dense, std::int64_t width) : dense_(dense, width, width) {}
+  Value operator()(Value hidden) const;
+
+ private:
+  Linear dense_;
+};
+
+/// dense, activation, projection: a head with one hidden layer. Keys as given.
+class ONNXPORT_API DenseHead {
+ public:
+  DenseHead(const Scope& dense, const Scope& projection, std::int64_t in, std::int64_t hidden, std::int64_t out,
+            std::string activation);
+  Value operator()(Value x) const;
+
+ private:
+  Linear dense_, projection_;
+  Activation activation_;
+};
+
+struct MaskedLmHeadParameters {
+  std::int64_t in = 0;          ///< width of the hidden states
+  std::int64_t width = 0;       ///< width of the word embeddings
+  std::int64_t vocab_size = 0;
+  std::string activation = "gelu";
+  double eps = 1e-12;
+  std::string dense = "dense", norm = "layer_norm", decoder = "decoder";
+  /// Names under which the bias may be stored; the first that is there counts.
+  std::vector<std::string> bias = {"bias", "decoder.bias"};
+};
+
+/// dense, activation, norm, output embedding. `tied`: the word embeddings, or empty when config.json unties them.
+class ONNXPORT_API MaskedLmHead {
+ public:
+  MaskedLmHead(const Scope& s, const MaskedLmHeadParameters& p, const Weight& tied);
+  /// [B, S, in] -> logits [B, S, vocab_size]
+  Value operator()(Value hidden) const;
+
+ private:
+  Linear dense_;
+  Activation activation_;
+  LayerNorm norm_;
+  Linear decoder_;
+};
+
+}  // namespace onnxport::nn

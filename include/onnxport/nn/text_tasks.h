@@ -1,0 +1,39 @@
+/// The tasks of text encoders.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/inputs.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+/// The six tasks that text encoders have.
+ONNXPORT_API const std::vector<std::string>& text_encoder_tasks();
+
+/// What differs between encoders in those tasks. Functions are called only for the task at hand, so that a head's
+/// weights are asked for only where the task needs them.
+struct TextEncoderHeads {
+  /// Inputs -> hidden states [B, S, H]
+  std::function<Value(const Inputs&)> encode;
+  /// Hidden states -> logits [B, S, V]
+  std::function<Value(Value)> fill_mask;
+  /// Hidden states -> logits [B, num_labels]
+  std::function<Value(Value)> classify;
+  /// Hidden states -> the vector [B, H] that the multiple-choice classifier takes
+  std::function<Value(Value)> summarize;
+  std::int64_t hidden_size = 0;
+  std::int64_t num_labels = 2;
+};
+
+/// Outputs of `task`: last_hidden_state; logits; or start_logits and end_logits. The heads of token classification
+/// (`classifier`), question answering (`qa_outputs`) and multiple choice (`classifier`, one column) are the same
+/// everywhere and lie at the root scope `s`.
+ONNXPORT_API NamedValues build_text_encoder_task(const std::string& task, const Inputs& inputs, const Scope& s,
+                                                 const TextEncoderHeads& heads);
+
+}  // namespace onnxport::nn

@@ -1,0 +1,132 @@
+/// The configuration classes: which inputs, outputs, axes, dummy inputs and tolerances an exported model has.
+///
+/// Three levels, as in the field's exporter documentation: generic bases (OnnxConfig), middle-end classes that know the
+/// modality (TextEncoderOnnxConfig, …), and one class per architecture (BertOnnxConfig), which lives in the
+/// architecture's own file.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "onnxport/config.h"
+#include "onnxport/export_macro.h"
+#include "onnxport/graph.h"
+#include "onnxport/tensor.h"
+
+namespace onnxport {
+
+/// Position of an axis -> its symbol. Axes that are not listed are static.
+using Axes = std::map<int, std::string>;
+/// Names of tensors with their dynamic axes, in the order of the exported file.
+using AxesByName = std::vector<std::pair<std::string, Axes>>;
+
+/// Sizes of dummy inputs; the defaults are those of the command line.
+struct DummyShapes {
+  std::int64_t batch_size = 2;
+  std::int64_t sequence_length = 16;
+  std::int64_t num_choices = 4;
+  std::int64_t width = 64;
+  std::int64_t height = 64;
+  std::int64_t num_channels = 3;
+  std::int64_t feature_size = 80;
+  std::int64_t nb_max_frames = 3000;
+  std::int64_t audio_sequence_length = 16000;
+  std::int64_t point_batch_size = 3;
+  std::int64_t nb_points_per_image = 2;
+  std::int64_t visual_seq_length = 16;
+};
+
+class OnnxConfig;
+
+/// Makes dummy tensors for the inputs that it knows by name. Generators are listed in
+/// OnnxConfig::dummy_input_generators(); the first that supports an input makes it.
+class ONNXPORT_API DummyInputGenerator {
+ public:
+  virtual ~DummyInputGenerator() = default;
+  virtual bool supports_input(std::string_view name) const = 0;
+  /// A tensor of the right dtype, rank and static extents; `seed` varies the values.
+  virtual Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+                          std::uint64_t seed) const = 0;
+};
+
+/// input_ids, attention_mask, token_type_ids, position_ids: [batch_size, sequence_length], and
+/// [batch_size, num_choices, sequence_length] for multiple-choice.
+class ONNXPORT_API DummyTextInputGenerator : public DummyInputGenerator {
+ public:
+  bool supports_input(std::string_view name) const override;
+  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+                  std::uint64_t seed) const override;
+};
+
+using DummyInputGenerators = std::vector<std::shared_ptr<const DummyInputGenerator>>;
+
+/// What an OnnxConfig is made with besides config and task.
+struct OnnxConfigOptions {
+  std::string int_dtype = "int64";   ///< of integer inputs: int64, int32
+  std::string float_dtype = "fp32";  ///< fp32, fp16, bf16
+  bool legacy = false;
+  std::string variant = "default";
+};
+
+/// Names, axes, dummy inputs and tolerances of one exported file. Abstract base of all configuration classes.
+class ONNXPORT_API OnnxConfig {
+ public:
+  /// Throws ExportError(invalid_argument) for an unknown dtype.
+  explicit OnnxConfig(PretrainedConfig config, std::string task = "feature-extraction", OnnxConfigOptions options = {});
+  virtual ~OnnxConfig() = default;
+
+  const PretrainedConfig& config() const { return config_; }
+  const std::string& task() const { return task_; }
+  const OnnxConfigOptions& options() const { return options_; }
+  DType int_dtype() const { return int_dtype_; }
+  DType float_dtype() const { return float_dtype_; }
+
+  /// Inputs with their dynamic axes, in order.
+  virtual AxesByName inputs() const = 0;
+  /// Outputs with their dynamic axes, in order; by task, unless overridden.
+  virtual AxesByName outputs() const;
+  virtual NormalizedConfig normalized_config() const = 0;
+  virtual DummyInputGenerators dummy_input_generators() const = 0;
+  /// Largest |difference| relative to max(1, max|reference|) that validation accepts at fp32.
+  virtual double atol_for_validation() const { return 1e-5; }
+  virtual int default_onnx_opset() const { return 18; }
+  /// Compared with `transformers_version` of config.json; empty: any.
+  virtual std::string min_transformers_version() const { return {}; }
+  virtual std::vector<std::string> variants() const { return {"default"}; }
+
+  /// One dummy tensor per input. Deterministic in `seed`.
+  NamedTensors generate_dummy_inputs(const DummyShapes& shapes = {}, std::uint64_t seed = 0) const;
+  /// The typed inputs of the graph: dynamic axes are symbols, the others the numbers of the dummy inputs.
+  /// With `dynamic_axes` false all are numbers.
+  std::vector<std::pair<std::string, TensorType>> input_types(const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
+
+ private:
+  PretrainedConfig config_;
+  std::string task_;
+  OnnxConfigOptions options_;
+  DType int_dtype_;
+  DType float_dtype_;
+};
+
+// ---- middle-end classes ------------------------------------------------------------------------------------------
+
+/// Encoder-based text architectures. Inputs default to input_ids and attention_mask.
+class ONNXPORT_API TextEncoderOnnxConfig : public OnnxConfig {
+ public:
+  using OnnxConfig::OnnxConfig;
+  AxesByName inputs() const override;
+  NormalizedConfig normalized_config() const override;
+  DummyInputGenerators dummy_input_generators() const override;
+
+ protected:
+  /// The given names with the axes of text: [batch_size, sequence_length], with num_choices between for multiple-choice.
+  AxesByName text_inputs(std::initializer_list<const char*> names) const;
+};
+
+}  // namespace onnxport

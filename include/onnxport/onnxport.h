@@ -1,0 +1,12 @@
+/// Everything.
+#pragma once
+
+#include "onnxport/error.h"
+#include "onnxport/export.h"
+#include "onnxport/model.h"
+#include "onnxport/nn.h"
+#include "onnxport/onnx_config.h"
+#include "onnxport/op.h"
+#include "onnxport/tasks_manager.h"
+#include "onnxport/text_encoder_config.h"
+#include "onnxport/validate.h"

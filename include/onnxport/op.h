@@ -1,0 +1,169 @@
+/// The semantic ops, with the names and the meaning of PyTorch's functional API.
+///
+/// Each function checks its operands, infers dtype and symbolic shape, appends one node to the operands' graph and
+/// returns its value. A mistake throws ExportError(shape) at once, naming the op, the module path, what it got and
+/// what it expected. `axis` arguments may be negative. Operands named `Weight` are taken into the graph in its float
+/// dtype.
+///
+/// C++ leaves the evaluation order of operands open: at most one node-creating call per expression that has several;
+/// name the rest.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "onnxport/graph.h"
+
+namespace onnxport::op {
+
+// ---- constants and sizes ---------------------------------------------------------------------------------------
+
+/// A scalar constant, shape [].
+ONNXPORT_API Value scalar(Graph& graph, double value, DType dtype);
+/// A dimension as an int64 scalar, shape [].
+ONNXPORT_API Value size(Graph& graph, const Dim& dim);
+/// int64 [n] = start, start + 1, …, start + n - 1. (torch.arange)
+ONNXPORT_API Value arange(Graph& graph, const Dim& n, const Dim& start = 0);
+
+// ---- elementwise -----------------------------------------------------------------------------------------------
+
+ONNXPORT_API Value neg(Value x);
+ONNXPORT_API Value abs(Value x);
+ONNXPORT_API Value exp(Value x);
+ONNXPORT_API Value log(Value x);
+ONNXPORT_API Value sqrt(Value x);
+ONNXPORT_API Value reciprocal(Value x);
+ONNXPORT_API Value erf(Value x);
+ONNXPORT_API Value tanh(Value x);
+ONNXPORT_API Value sigmoid(Value x);
+ONNXPORT_API Value relu(Value x);
+/// log(1 + exp(x))
+ONNXPORT_API Value softplus(Value x);
+ONNXPORT_API Value sin(Value x);
+ONNXPORT_API Value cos(Value x);
+ONNXPORT_API Value logical_not(Value x);
+
+/// Broadcasting. Both operands have one dtype; integer division truncates toward zero.
+ONNXPORT_API Value add(Value a, Value b);
+ONNXPORT_API Value sub(Value a, Value b);
+ONNXPORT_API Value mul(Value a, Value b);
+ONNXPORT_API Value div(Value a, Value b);
+ONNXPORT_API Value pow(Value a, Value b);
+ONNXPORT_API Value maximum(Value a, Value b);
+ONNXPORT_API Value minimum(Value a, Value b);
+ONNXPORT_API Value logical_and(Value a, Value b);
+ONNXPORT_API Value logical_or(Value a, Value b);
+/// With a Python-like scalar, taken in the dtype of the other operand.
+ONNXPORT_API Value add(Value a, double b);
+ONNXPORT_API Value sub(Value a, double b);
+ONNXPORT_API Value sub(double a, Value b);
+ONNXPORT_API Value mul(Value a, double b);
+ONNXPORT_API Value div(Value a, double b);
+ONNXPORT_API Value pow(Value a, double b);
+ONNXPORT_API Value maximum(Value a, double b);
+ONNXPORT_API Value minimum(Value a, double b);
+
+/// Comparisons give boolean.
+ONNXPORT_API Value eq(Value a, Value b);
+ONNXPORT_API Value lt(Value a, Value b);
+ONNXPORT_API Value le(Value a, Value b);
+ONNXPORT_API Value gt(Value a, Value b);
+ONNXPORT_API Value ge(Value a, Value b);
+ONNXPORT_API Value eq(Value a, double b);
+ONNXPORT_API Value ne(Value a, double b);
+ONNXPORT_API Value lt(Value a, double b);
+ONNXPORT_API Value gt(Value a, double b);
+
+/// No node when the dtype is right already.
+ONNXPORT_API Value cast(Value x, DType dtype);
+/// condition ? a : b, broadcasting. (torch.where)
+ONNXPORT_API Value where(Value condition, Value a, Value b);
+/// x where the mask is false, `value` where it is true. (Tensor.masked_fill)
+ONNXPORT_API Value masked_fill(Value x, Value mask, double value);
+
+// ---- activations -----------------------------------------------------------------------------------------------
+
+/// `approximate`: "none" (erf) or "tanh". (torch.nn.functional.gelu)
+ONNXPORT_API Value gelu(Value x, std::string_view approximate = "none");
+ONNXPORT_API Value silu(Value x);
+ONNXPORT_API Value mish(Value x);
+
+// ---- shape -----------------------------------------------------------------------------------------------------
+
+/// One entry may be -1. The number of elements must agree as polynomials.
+ONNXPORT_API Value reshape(Value x, Shape shape);
+/// Joins axes [start, end] into one.
+ONNXPORT_API Value flatten(Value x, std::int64_t start, std::int64_t end);
+ONNXPORT_API Value permute(Value x, std::vector<std::int64_t> axes);
+ONNXPORT_API Value transpose(Value x, std::int64_t axis0, std::int64_t axis1);
+ONNXPORT_API Value unsqueeze(Value x, std::int64_t axis);
+ONNXPORT_API Value squeeze(Value x, std::int64_t axis);
+/// Broadcasts axes of extent 1 to the given shape.
+ONNXPORT_API Value expand(Value x, Shape shape);
+ONNXPORT_API Value concat(std::vector<Value> parts, std::int64_t axis);
+/// Elements [begin, end) of an axis; negative constants count from the end; the extent of the result is end - begin.
+ONNXPORT_API Value slice(Value x, std::int64_t axis, Dim begin, Dim end);
+/// x[..., index, ...] with the axis removed. (Tensor.select)
+ONNXPORT_API Value select(Value x, std::int64_t axis, std::int64_t index);
+
+// ---- reductions ------------------------------------------------------------------------------------------------
+
+ONNXPORT_API Value sum(Value x, std::int64_t axis, bool keepdim = false);
+ONNXPORT_API Value mean(Value x, std::int64_t axis, bool keepdim = false);
+ONNXPORT_API Value amax(Value x, std::int64_t axis, bool keepdim = false);
+/// First index of the largest element, int64.
+ONNXPORT_API Value argmax(Value x, std::int64_t axis, bool keepdim = false);
+ONNXPORT_API Value cumsum(Value x, std::int64_t axis);
+
+// ---- indexing --------------------------------------------------------------------------------------------------
+
+/// table [n, ...rest], indices int [...] -> [...indices, ...rest]. (torch.nn.functional.embedding)
+ONNXPORT_API Value embedding(Value table, Value indices);
+/// torch.gather: indices int, same rank as x; result has the shape of indices.
+ONNXPORT_API Value gather(Value x, std::int64_t axis, Value indices);
+
+// ---- matrices --------------------------------------------------------------------------------------------------
+
+/// Batched matrix product with broadcasting of the leading axes. (torch.matmul; both operands of rank >= 2)
+ONNXPORT_API Value matmul(Value a, Value b);
+/// x [..., in] * weight[out, in]^T + bias[out]. (torch.nn.functional.linear)
+ONNXPORT_API Value linear(Value x, Value weight, Value bias = {});
+
+// ---- normalization ---------------------------------------------------------------------------------------------
+
+/// Softmax over an axis; sums to one. Rows of only -inf give NaN as in PyTorch.
+ONNXPORT_API Value softmax(Value x, std::int64_t axis);
+/// Over the last axis. (torch.nn.functional.layer_norm)
+ONNXPORT_API Value layer_norm(Value x, Value weight, Value bias, double eps);
+/// x / max(||x||_2, eps) along an axis. (torch.nn.functional.normalize)
+ONNXPORT_API Value normalize(Value x, std::int64_t axis, double eps = 1e-12);
+
+// ---- attention -------------------------------------------------------------------------------------------------
+
+struct AttentionOptions {
+  /// Multiplies the scores; absent: 1/sqrt(head_dim).
+  std::optional<double> scale;
+};
+
+/// query [B, H, L, D], key [B, H, S, D], value [B, H, S, E] -> [B, H, L, E].
+/// `mask`: absent; boolean (true takes part; a row without any true gives 0); or float, added to the scores.
+/// Must broadcast to [B, H, L, S]. (torch.nn.functional.scaled_dot_product_attention)
+ONNXPORT_API Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask = {},
+                                                const AttentionOptions& options = {});
+
+}  // namespace onnxport::op
+
+namespace onnxport::op::detail {
+
+/// Makes a node of any op: infers the result types and appends it to the operands' graph. For passes.
+ONNXPORT_API Node& make(Graph& graph, Op op, std::vector<Value> inputs, Attrs attrs);
+/// The same result from smaller ops, for composites. `node` need not be part of a graph, its inputs must be.
+ONNXPORT_API std::vector<Value> decompose(const Node& node);
+ONNXPORT_API bool is_composite(Op op);
+/// The weight that the op gives for weight operands, without any node: an empty Weight where it cannot be folded.
+ONNXPORT_API Weight fold(const Node& node, std::span<const Weight> operands);
+
+}  // namespace onnxport::op::detail

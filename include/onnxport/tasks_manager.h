@@ -1,0 +1,92 @@
+/// TasksManager: the registry of architectures.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "onnxport/export_macro.h"
+#include "onnxport/model.h"
+#include "onnxport/onnx_config.h"
+
+namespace onnxport {
+
+/// Makes the configuration class of an architecture.
+using OnnxConfigConstructor =
+    std::function<std::shared_ptr<const OnnxConfig>(PretrainedConfig config, std::string task, OnnxConfigOptions options)>;
+
+/// Builds the outputs of a model's graph from its inputs. Reads weights from `model.scope()`, and task, dtype and the
+/// like from `config`.
+using Forward = std::function<NamedValues(const Inputs& inputs, const Model& model, const OnnxConfig& config)>;
+
+/// What the registry knows of one architecture.
+struct ModelDefinition {
+  std::string model_type;
+  std::vector<std::string> tasks;
+  Forward forward;
+  /// Keys (with `*`) that checkpoints of this type carry and no task reads.
+  std::vector<std::string> ignorable_keys = {};
+  /// "transformers", "sentence_transformers", …
+  std::string library = "transformers";
+  OnnxConfigConstructor onnx_config = {};
+  /// For a type that wraps another (Sentence Transformers around an encoder): the definition of the inner one, whose
+  /// heads are then known keys as well.
+  std::function<std::shared_ptr<const ModelDefinition>(const PretrainedConfig& config)> encoder = {};
+};
+
+/// The registry: model types, their tasks and their configuration classes.
+class ONNXPORT_API TasksManager {
+ public:
+  /// The registry of this process, with all built-in architectures. Plugins register here.
+  static TasksManager& instance();
+
+  TasksManager();
+  ~TasksManager();
+  TasksManager(const TasksManager&) = delete;
+  TasksManager& operator=(const TasksManager&) = delete;
+
+  /// Registers an architecture with its configuration class. A later registration of the same type and library wins.
+  template <class Config>
+  void register_model(ModelDefinition definition) {
+    definition.onnx_config = [](PretrainedConfig config, std::string task, OnnxConfigOptions options) {
+      return std::make_shared<const Config>(std::move(config), std::move(task), std::move(options));
+    };
+    register_definition(std::move(definition));
+  }
+  void register_definition(ModelDefinition definition);
+  /// Registers `model_type` as what `original` is, with class defaults of its own. Such a claim needs fixtures of its own.
+  void register_alias(const std::string& model_type, std::string_view original);
+
+  /// Throws ExportError(unsupported) that names the nearest known types and how to add one.
+  std::shared_ptr<const ModelDefinition> get_definition(std::string_view model_type,
+                                                        std::string_view library = "transformers") const;
+  /// The configuration class of (type, task). Throws ExportError(unsupported) listing the supported tasks.
+  OnnxConfigConstructor get_exporter_config_constructor(std::string_view model_type, std::string_view task = "feature-extraction",
+                                                        std::string_view library = "transformers") const;
+  /// The same for an opened model.
+  OnnxConfigConstructor get_exporter_config_constructor(const Model& model) const;
+  std::vector<std::string> get_supported_tasks_for_model_type(std::string_view model_type,
+                                                              std::string_view library = "transformers") const;
+  std::vector<std::string> get_supported_model_types(std::string_view library = "transformers") const;
+  /// All definitions, sorted by library and type.
+  std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
+
+  /// Opens a checkpoint folder for a task ("auto": inferred). `library` empty: inferred.
+  Model get_model_from_task(std::string_view task, const std::filesystem::path& folder, std::string_view library = {}) const;
+  /// The task of a checkpoint folder, from `architectures` of config.json (or modules.json).
+  std::string infer_task_from_model(const std::filesystem::path& folder, std::string_view library = {}) const;
+  /// "sentence_transformers" when the folder has a modules.json, else "transformers".
+  static std::string infer_library_from_model(const std::filesystem::path& folder);
+  /// "sequence-classification" -> "text-classification", "masked-lm" -> "fill-mask", …; others stay.
+  static std::string map_from_synonym(std::string_view task);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace onnxport

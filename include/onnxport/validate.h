@@ -1,0 +1,73 @@
+/// Does an exported file compute what the model computes?
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "onnxport/export_macro.h"
+#include "onnxport/model.h"
+#include "onnxport/onnx_config.h"
+#include "onnxport/tensor.h"
+
+namespace onnxport {
+
+/// One output on one set of inputs.
+struct OutputComparison {
+  std::string name;
+  std::vector<std::int64_t> shape;            ///< what ONNX Runtime gave
+  std::vector<std::int64_t> reference_shape;  ///< what it should be
+  double max_difference = 0;                  ///< largest |difference|
+  double tolerance = 0;                       ///< atol * max(1, max|reference|)
+  bool passed = false;
+};
+
+/// One set of inputs.
+struct ValidationCase {
+  std::string name;  ///< "batch_size 3, sequence_length 7, padded on the right"
+  std::vector<OutputComparison> outputs;
+};
+
+struct ValidationReport {
+  std::filesystem::path file;
+  double atol = 0;
+  std::vector<std::string> problems;  ///< names, axes or dtypes that differ from the configuration
+  std::vector<ValidationCase> cases;
+  double seconds = 0;
+  bool passed() const;
+};
+
+struct ValidationOptions {
+  DummyShapes shapes;
+  bool dynamic_axes = true;
+  /// Outputs recorded with the original model: a safetensors file with tensors `in/<input>` and `out/<output>`.
+  std::optional<std::filesystem::path> reference;
+};
+
+/// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|); values of 1e6
+/// and more (mask fills) must agree to 1 % and do not count for the maximum.
+ONNXPORT_API OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference, double atol);
+
+/// Tolerance of a configuration for its dtype: atol_for_validation() at fp32 and bf16 (which is run widened), more at fp16.
+ONNXPORT_API double validation_atol(const OnnxConfig& config, std::optional<double> atol = {});
+
+/// Runs the file in ONNX Runtime and the model's graph in the double-precision interpreter, on several shapes and
+/// paddings, and compares. Reports; does not throw for differences.
+/// Throws ExportError(runtime) when ONNX Runtime is missing or refuses the file.
+ONNXPORT_API ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& model,
+                                                    const std::filesystem::path& onnx_model,
+                                                    const std::vector<std::string>& onnx_named_outputs,
+                                                    std::optional<double> atol = {}, const ValidationOptions& options = {});
+
+/// The same, and throws ExportError(validation_failed) with the report when anything differs.
+ONNXPORT_API ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& model,
+                                                     const std::filesystem::path& onnx_model,
+                                                     const std::vector<std::string>& onnx_named_outputs,
+                                                     std::optional<double> atol = {}, const ValidationOptions& options = {});
+
+/// The report in the words of the field's exporter: `-[✓] (2, 16, 384) matches (2, 16, 384)`.
+ONNXPORT_API std::string to_string(const ValidationReport& report);
+
+}  // namespace onnxport

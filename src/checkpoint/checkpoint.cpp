@@ -1,0 +1,140 @@
+#include "checkpoint/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <system_error>
+
+#include "checkpoint/safetensors.h"
+#include "support/fail.h"
+#include "support/file.h"
+#include "support/text.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
+
+constexpr std::array<std::string_view, 4> kCandidates = {"model.safetensors", "model.safetensors.index.json",
+                                                         "diffusion_pytorch_model.safetensors",
+                                                         "diffusion_pytorch_model.safetensors.index.json"};
+
+/// Is there anything of this name? A link to nowhere is an unfinished download, and worth its own words.
+bool is_present(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) return true;
+  if (!fs::is_symlink(fs::symlink_status(path, ignored))) return false;
+  fail(kBad, "'{}' is a link to '{}', which does not exist: the download is not complete", path.string(),
+       fs::read_symlink(path, ignored).string());
+}
+
+std::vector<TensorView> read_shards(const fs::path& index) {
+  const std::string name = index.filename().string();
+  const auto weight_map = safetensors::parse_index(read_text_file(index, safetensors::kMaxHeader), name);
+
+  std::map<std::string, std::map<std::string, TensorView>> shards;  // by file name, then by key
+  for (const auto& [key, shard] : weight_map) shards[shard];
+  for (auto& [shard, tensors] : shards) {
+    const fs::path path = index.parent_path() / shard;
+    if (!is_present(path)) {
+      fail(kBad, "shard '{}' that {} names is missing in '{}'; download it", shard, name,
+           index.parent_path().string());
+    }
+    for (TensorView& view : safetensors::read(File::open(path))) {
+      std::string key = view.key;
+      tensors.emplace(std::move(key), std::move(view));
+    }
+  }
+
+  std::vector<TensorView> views;
+  for (const auto& [key, shard] : weight_map) {
+    auto tensor = shards[shard].extract(key);
+    if (!tensor) fail(kBad, "{} puts tensor '{}' into shard '{}', which does not have it", name, key, shard);
+    views.push_back(std::move(tensor.mapped()));
+  }
+  // What the index does not name is there all the same, unless it names the key of another shard.
+  for (auto& [shard, tensors] : shards) {
+    for (auto& [key, view] : tensors) {
+      const auto listed =
+          std::lower_bound(weight_map.begin(), weight_map.end(), std::pair(key, std::string()));
+      if (listed == weight_map.end() || listed->first != key) views.push_back(std::move(view));
+    }
+  }
+  return views;
+}
+
+std::shared_ptr<const Checkpoint> open_file(const fs::path& path) {
+  auto tensors = path.extension() == ".json" ? read_shards(path) : safetensors::read(File::open(path));
+  return std::make_shared<const Checkpoint>(std::move(tensors), path.filename().string());
+}
+
+[[noreturn]] void fail_nothing_found(const fs::path& folder) {
+  for (std::string_view name :
+       {"pytorch_model.bin", "pytorch_model.bin.index.json", "diffusion_pytorch_model.bin"}) {
+    if (!is_present(folder / name)) continue;
+    fail(kBad,
+         "'{}' has its weights in {}, which onnxport does not read yet; convert it to safetensors: load it "
+         "with transformers and "
+         "call model.save_pretrained(folder, safe_serialization=True)",
+         folder.string(), name);
+  }
+  fail(kBad, "no weights in '{}': looked for {}", folder.string(), fmt::join(kCandidates, ", "));
+}
+
+}  // namespace
+
+std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
+  std::error_code ignored;
+  if (!is_present(path)) fail(kBad, "checkpoint '{}' does not exist", path.string());
+  if (!fs::is_directory(path, ignored)) return open_file(path);
+  for (std::string_view name : kCandidates) {
+    if (is_present(path / name)) return open_file(path / name);
+  }
+  fail_nothing_found(path);
+}
+
+Checkpoint::Checkpoint(std::vector<TensorView> tensors, std::string name)
+    : tensors_(std::move(tensors)), name_(std::move(name)) {
+  std::sort(tensors_.begin(), tensors_.end(),
+            [](const TensorView& a, const TensorView& b) { return a.key < b.key; });
+  const auto same_key = [](const TensorView& a, const TensorView& b) { return a.key == b.key; };
+  const auto twice = std::adjacent_find(tensors_.begin(), tensors_.end(), same_key);
+  if (twice != tensors_.end()) fail(kBad, "tensor '{}' occurs in several shards of {}", twice->key, name_);
+}
+
+const TensorView* Checkpoint::find(std::string_view key) const {
+  const auto found =
+      std::lower_bound(tensors_.begin(), tensors_.end(), key,
+                       [](const TensorView& view, std::string_view wanted) { return view.key < wanted; });
+  return found != tensors_.end() && found->key == key ? &*found : nullptr;
+}
+
+bool Checkpoint::has_prefix(std::string_view prefix) const {
+  const auto found =
+      std::lower_bound(tensors_.begin(), tensors_.end(), prefix,
+                       [](const TensorView& view, std::string_view wanted) { return view.key < wanted; });
+  return found != tensors_.end() && found->key.starts_with(prefix);
+}
+
+std::vector<std::string> Checkpoint::keys() const {
+  std::vector<std::string> result;
+  result.reserve(tensors_.size());
+  for (const TensorView& view : tensors_) result.push_back(view.key);
+  return result;
+}
+
+std::int64_t Checkpoint::num_parameters() const {
+  std::int64_t count = 0;
+  for (const TensorView& view : tensors_) count += is_float(view.dtype) ? view.numel() : 0;
+  return count;
+}
+
+std::vector<std::string> Checkpoint::nearest(std::string_view key, std::size_t count) const {
+  return text::nearest(key, keys(), count);
+}
+
+}  // namespace onnxport

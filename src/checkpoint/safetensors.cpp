@@ -1,0 +1,440 @@
+#include "checkpoint/safetensors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <tuple>
+#include <variant>
+
+#include "support/dtype_names.h"
+#include "support/fail.h"
+#include "support/file.h"
+#include "support/shape.h"
+#include "support/text.h"
+
+namespace onnxport::safetensors {
+namespace {
+
+constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
+constexpr std::size_t kLengthBytes = 8;
+
+/// Names come from the file: long ones are cut, and control characters do not reach the terminal.
+std::string printable(std::string_view name) {
+  constexpr std::size_t kLongest = 200;
+  std::string result(name.substr(0, kLongest));
+  for (char& c : result) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return name.size() > kLongest ? result + "…" : result;
+}
+
+using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string_view>;
+
+std::string_view describe(const Scalar& value) {
+  constexpr std::array<std::string_view, 6> kNames = {
+      "null", "a boolean", "a negative number", "a number", "a fraction or huge number", "a string"};
+  return kNames[value.index()];
+}
+
+/// Walks through JSON without building it. A derived class is told where it is by the depth and the last key;
+/// what it does not expect it throws. Keeps no stack of its own, so that depth costs nothing.
+class Walker : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit Walker(const std::string& file) : file_(file) {}
+
+  void walk(std::string_view text, std::string_view what) {
+    what_ = what;
+    // The byte order mark and leading blanks that a JSON parser forgives are not allowed here.
+    if (!text.starts_with('{')) fail(kBad, "{} of {} is not a JSON object", what, file_);
+    nlohmann::json::sax_parse(text, this);
+  }
+
+  bool null() final { return take(nullptr); }
+  bool boolean(bool value) final { return take(value); }
+  bool number_integer(std::int64_t value) final { return take(value); }
+  bool number_unsigned(std::uint64_t value) final { return take(value); }
+  bool number_float(double value, const std::string&) final { return take(value); }
+  bool string(std::string& value) final { return take(std::string_view(value)); }
+  bool binary(nlohmann::json::binary_t&) final { return false; }
+  bool key(std::string& value) final {
+    on_key(value);
+    return true;
+  }
+  bool start_object(std::size_t) final {
+    on_object(depth_++);
+    return true;
+  }
+  bool end_object() final {
+    on_object_end(--depth_);
+    return true;
+  }
+  bool start_array(std::size_t) final {
+    on_array(depth_++);
+    return true;
+  }
+  bool end_array() final {
+    --depth_;
+    return true;
+  }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) final {
+    if (std::string_view(error.what()).find("UTF-8") != std::string_view::npos) {
+      fail(kBad, "{} of {} is not valid UTF-8 at byte {}", what_, file_, position);
+    }
+    fail(kBad, "{} of {} is broken JSON at byte {}", what_, file_, position);
+  }
+
+ protected:
+  /// `depth`: number of objects and arrays around.
+  virtual void on_value(const Scalar& value, int depth) = 0;
+  virtual void on_key(const std::string& key) = 0;
+  virtual void on_object(int depth) = 0;
+  virtual void on_object_end(int) {}
+  virtual void on_array(int depth) = 0;
+  int depth() const { return depth_; }
+
+  const std::string& file_;
+
+ private:
+  bool take(const Scalar& value) {
+    on_value(value, depth_);
+    return true;
+  }
+
+  std::string_view what_;
+  int depth_ = 0;
+};
+
+/// Throws for the first key that occurs twice; `keys` get sorted.
+void check_unique(std::vector<std::string_view> keys, std::string_view what, const std::string& file) {
+  std::sort(keys.begin(), keys.end());
+  const auto twice = std::adjacent_find(keys.begin(), keys.end());
+  if (twice != keys.end()) fail(kBad, "{} of {} has key '{}' twice", what, file, printable(*twice));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Header
+
+DType parse_tensor_dtype(std::string_view name, const std::string& tensor, const std::string& file) {
+  for (DType dtype : kAllDTypes) {
+    if (safetensors_name(dtype) == name) return dtype;
+  }
+  // In the format, but not built.
+  constexpr std::array<std::string_view, 10> kOthers = {"F8_E4M3",     "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ",
+                                                        "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2", "F4",
+                                                        "C64",         "C128"};
+  if (std::find(kOthers.begin(), kOthers.end(), name) != kOthers.end()) {
+    fail(ErrorCode::unsupported,
+         "tensor '{}' in {} has the unsupported dtype {}; save the checkpoint in BF16, F16 or F32",
+         printable(tensor), file, name);
+  }
+  fail(kBad, "tensor '{}' in {} has the unknown dtype '{}'", printable(tensor), file, printable(name));
+}
+
+class HeaderWalker final : public Walker {
+ public:
+  using Walker::Walker;
+
+  /// The tensors, with offsets [begin, end) into the data.
+  struct Entry {
+    TensorView view;
+    std::uint64_t begin = 0, end = 0;
+  };
+
+  std::vector<Entry> take_entries() {
+    std::vector<std::string_view> keys(entries_.size());
+    std::transform(entries_.begin(), entries_.end(), keys.begin(),
+                   [](const Entry& e) -> std::string_view { return e.view.key; });
+    check_unique(std::move(keys), "header", file_);
+    return std::move(entries_);
+  }
+
+ private:
+  enum class Field { none, dtype, shape, offsets };
+  static constexpr std::size_t kLongestShape = 32;
+
+  const std::string& tensor() const { return entries_.back().view.key; }
+
+  void on_key(const std::string& key) override {
+    if (depth() == 1) {
+      in_metadata_ = key == "__metadata__";
+      if (in_metadata_) {
+        if (std::exchange(has_metadata_, true)) {
+          fail(kBad, "header of {} has key '__metadata__' twice", file_);
+        }
+        return;
+      }
+      entries_.emplace_back().view.key = key;
+      dtype_.reset();
+      offsets_.clear();
+      has_shape_ = has_offsets_ = false;
+      field_ = Field::none;
+    } else if (!in_metadata_) {
+      const bool again = key == "dtype" ? dtype_.has_value() : key == "shape" ? has_shape_ : has_offsets_;
+      if (key == "dtype") {
+        field_ = Field::dtype;
+      } else if (key == "shape") {
+        field_ = Field::shape;
+      } else if (key == "data_offsets") {
+        field_ = Field::offsets;
+      } else {
+        fail(kBad, "tensor '{}' in {} has the unknown field '{}'", printable(tensor()), file_,
+             printable(key));
+      }
+      if (again) fail(kBad, "tensor '{}' in {} has field '{}' twice", printable(tensor()), file_, key);
+    }
+  }
+
+  void on_object(int depth) override {
+    if (depth == 0) return;
+    if (in_metadata_ && depth > 1) {
+      fail(kBad, "__metadata__ in {} has an object inside, expected strings", file_);
+    }
+    if (depth > 1) fail_field("an object");
+  }
+
+  void on_array(int depth) override {
+    if (in_metadata_) fail(kBad, "__metadata__ in {} has an array inside, expected strings", file_);
+    if (depth == 1) {
+      fail(kBad, "tensor '{}' in {} is an array, expected an object", printable(tensor()), file_);
+    }
+    if (depth > 2 || field_ == Field::dtype) fail_field("an array");
+    (field_ == Field::shape ? has_shape_ : has_offsets_) = true;
+  }
+
+  void on_value(const Scalar& value, int depth) override {
+    if (in_metadata_) {
+      if (depth == 2 && std::holds_alternative<std::string_view>(value)) return;
+      fail(kBad, "__metadata__ in {} holds {}, expected an object of strings", file_, describe(value));
+    }
+    if (depth == 1) {
+      fail(kBad, "tensor '{}' in {} is {}, expected an object", printable(tensor()), file_, describe(value));
+    }
+    if (depth == 2) {
+      const auto* name = std::get_if<std::string_view>(&value);
+      if (field_ != Field::dtype || name == nullptr) fail_field(describe(value));
+      dtype_ = parse_tensor_dtype(*name, tensor(), file_);
+      return;
+    }
+    const auto* number = std::get_if<std::uint64_t>(&value);
+    if (number == nullptr || *number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+      fail_field(number != nullptr ? "a huge number" : describe(value));
+    }
+    if (field_ == Field::shape) {
+      auto& shape = entries_.back().view.shape;
+      shape.push_back(static_cast<std::int64_t>(*number));
+      if (shape.size() > kLongestShape) {
+        fail(kBad, "tensor '{}' in {} has more than {} axes", printable(tensor()), file_, kLongestShape);
+      }
+    } else {
+      offsets_.push_back(*number);
+      if (offsets_.size() > 2) fail_offsets();
+    }
+  }
+
+  void on_object_end(int depth) override {
+    if (depth != 1 || in_metadata_) return;
+    const std::string_view missing = !dtype_         ? "dtype"
+                                     : !has_shape_   ? "shape"
+                                     : !has_offsets_ ? "data_offsets"
+                                                     : "";
+    if (!missing.empty()) {
+      fail(kBad, "tensor '{}' in {} has no field '{}'", printable(tensor()), file_, missing);
+    }
+    if (offsets_.size() != 2) fail_offsets();
+    Entry& entry = entries_.back();
+    entry.view.dtype = *dtype_;
+    entry.begin = offsets_[0];
+    entry.end = offsets_[1];
+  }
+
+  [[noreturn]] void fail_field(std::string_view found) const {
+    constexpr std::array<std::string_view, 4> kNames = {"", "dtype", "shape", "data_offsets"};
+    constexpr std::array<std::string_view, 4> kExpected = {
+        "", "a string", "an array of non-negative integers", "an array of two non-negative integers"};
+    const auto index = static_cast<std::size_t>(field_);
+    fail(kBad, "tensor '{}' in {} has {} in its {}, expected {}", printable(tensor()), file_, found,
+         kNames[index], kExpected[index]);
+  }
+
+  [[noreturn]] void fail_offsets() const {
+    fail(kBad, "tensor '{}' in {} has {} data_offsets, expected 2", printable(tensor()), file_,
+         offsets_.size() > 2 ? "more than 2" : std::to_string(offsets_.size()));
+  }
+
+  std::vector<Entry> entries_;
+  bool in_metadata_ = false, has_metadata_ = false;
+  // Of the last entry, while it is read:
+  Field field_ = Field::none;
+  std::optional<DType> dtype_;
+  std::vector<std::uint64_t> offsets_;
+  bool has_shape_ = false, has_offsets_ = false;
+};
+
+/// Is each tensor as large as its shape says, inside the file, and do all of them together cover the data
+/// exactly?
+void check_layout(std::vector<HeaderWalker::Entry>& entries, std::uint64_t data_size,
+                  const std::string& file) {
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.begin, a.end) < std::tie(b.begin, b.end);
+  });
+  std::uint64_t covered = 0;
+  const std::string* before = nullptr;
+  for (const auto& [view, begin, end] : entries) {
+    const auto count = element_count(view.shape);
+    std::uint64_t bytes = 0;
+    if (!count || __builtin_mul_overflow(static_cast<std::uint64_t>(*count), size_of(view.dtype), &bytes)) {
+      fail(kBad, "tensor '{}' in {} has the impossible shape {}", printable(view.key), file,
+           text::shape_text(view.shape));
+    }
+    if (begin > end) {
+      fail(kBad, "tensor '{}' in {} ends before it begins: data_offsets [{}, {}]", printable(view.key), file,
+           begin, end);
+    }
+    if (end - begin != bytes) {
+      fail(kBad, "tensor '{}' in {} has {} bytes, expected {} for {}{}", printable(view.key), file,
+           end - begin, bytes, to_string(view.dtype), text::shape_text(view.shape));
+    }
+    if (end > data_size) {
+      fail(kBad,
+           "{} is truncated: tensor '{}' ends at byte {} of the data, but the file has {}; download it again",
+           file, printable(view.key), end, data_size);
+    }
+    if (begin < covered) {
+      fail(kBad, "tensor '{}' in {} overlaps tensor '{}'", printable(view.key), file, printable(*before));
+    }
+    if (begin > covered) {
+      fail(kBad, "{} has a hole: {} bytes before tensor '{}' belong to no tensor", file, begin - covered,
+           printable(view.key));
+    }
+    covered = end;
+    before = &view.key;
+  }
+  if (covered != data_size) {
+    fail(kBad, "{} has {} bytes behind its last tensor that belong to none", file, data_size - covered);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Index
+
+class IndexWalker final : public Walker {
+ public:
+  using Walker::Walker;
+  std::vector<std::pair<std::string, std::string>> map;
+  bool found = false;
+
+ private:
+  void on_key(const std::string& key) override {
+    if (depth() == 1) {
+      in_map_ = key == "weight_map";
+      if (in_map_ && std::exchange(found, true)) fail(kBad, "index {} has key 'weight_map' twice", file_);
+    } else if (in_map_) {
+      map.emplace_back(key, std::string());
+    }
+  }
+
+  void on_object(int depth) override {
+    if (in_map_ && depth > 1) fail_shard("an object");
+  }
+
+  void on_array(int depth) override {
+    if (in_map_ && depth == 1) fail(kBad, "weight_map of index {} is an array, expected an object", file_);
+    if (in_map_) fail_shard("an array");
+  }
+
+  void on_value(const Scalar& value, int depth) override {
+    if (!in_map_) return;
+    if (depth == 1) fail(kBad, "weight_map of index {} is {}, expected an object", file_, describe(value));
+    const auto* shard = std::get_if<std::string_view>(&value);
+    if (shard == nullptr) fail_shard(describe(value));
+    const bool plain = !shard->empty() && *shard != "." && *shard != ".." &&
+                       shard->find_first_of("/\\") == std::string_view::npos &&
+                       shard->find('\0') == std::string_view::npos;
+    if (!plain) {
+      fail(kBad, "index {} puts tensor '{}' into '{}', expected the plain name of a file beside it", file_,
+           printable(map.back().first), printable(*shard));
+    }
+    map.back().second = *shard;
+  }
+
+  [[noreturn]] void fail_shard(std::string_view found_value) const {
+    fail(kBad, "index {} has {} for tensor '{}', expected the name of a file", file_, found_value,
+         printable(map.back().first));
+  }
+
+  bool in_map_ = false;
+};
+
+}  // namespace
+
+std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file_size,
+                                  const std::string& file_name) {
+  if (beginning.starts_with("version https://git-lfs")) {
+    fail(kBad, "{} is a git-lfs pointer and not the weights themselves; run `git lfs pull` in its folder",
+         file_name);
+  }
+  if (beginning.size() < kLengthBytes) {
+    fail(kBad, "{} has {} bytes, too short for a safetensors file; download it again", file_name, file_size);
+  }
+  std::uint64_t length = 0;
+  for (std::size_t i = 0; i < kLengthBytes; ++i) {
+    length |= static_cast<std::uint64_t>(static_cast<unsigned char>(beginning[i])) << (8 * i);
+  }
+  if (length > kMaxHeader) {
+    fail(kBad,
+         "{} announces a header of {} bytes, expected at most {}: it is no safetensors file, or damaged",
+         file_name, length, kMaxHeader);
+  }
+  if (length > file_size - kLengthBytes) {
+    fail(kBad,
+         "{} is truncated: it announces a header of {} bytes, but has {} after the length; download it again",
+         file_name, length, file_size - kLengthBytes);
+  }
+  return length;
+}
+
+std::vector<TensorView> parse_header(std::string_view header, std::uint64_t file_size,
+                                     const std::string& file_name) {
+  HeaderWalker walker(file_name);
+  walker.walk(header, "header");
+  std::vector<HeaderWalker::Entry> entries = walker.take_entries();
+  const std::uint64_t data = kLengthBytes + header.size();
+  check_layout(entries, file_size - data, file_name);
+  std::vector<TensorView> views;
+  views.reserve(entries.size());
+  for (auto& entry : entries) {
+    entry.view.offset = data + entry.begin;
+    views.push_back(std::move(entry.view));
+  }
+  return views;
+}
+
+std::vector<TensorView> read(const std::shared_ptr<const File>& file) {
+  std::string beginning(std::min<std::uint64_t>(64, file->size()), '\0');
+  file->read(0, beginning.size(), reinterpret_cast<std::byte*>(beginning.data()));
+  std::string header(parse_header_length(beginning, file->size(), file->name()), '\0');
+  file->read(kLengthBytes, header.size(), reinterpret_cast<std::byte*>(header.data()));
+  std::vector<TensorView> views = parse_header(header, file->size(), file->name());
+  for (TensorView& view : views) view.file = file;
+  return views;
+}
+
+std::vector<std::pair<std::string, std::string>> parse_index(std::string_view text,
+                                                             const std::string& file_name) {
+  IndexWalker walker(file_name);
+  // Indices are written by people and scripts: blanks before the object are as good as any.
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  walker.walk(text, "content");
+  if (!walker.found) fail(kBad, "index {} has no weight_map", file_name);
+  std::vector<std::string_view> keys(walker.map.size());
+  std::transform(walker.map.begin(), walker.map.end(), keys.begin(),
+                 [](const auto& e) -> std::string_view { return e.first; });
+  check_unique(std::move(keys), "weight_map", file_name);
+  std::sort(walker.map.begin(), walker.map.end());
+  return std::move(walker.map);
+}
+
+}  // namespace onnxport::safetensors

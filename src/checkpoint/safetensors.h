@@ -1,0 +1,40 @@
+/// The safetensors format: an unsigned 64-bit length (little-endian), a JSON header of that length, and the
+/// bytes of the tensors. https://github.com/huggingface/safetensors#format
+///
+/// Everything in a file is checked before it is used, and every reader here throws
+/// ExportError(bad_checkpoint) that names the file, the tensor, what it found and what it expected
+/// (ExportError(unsupported) for a dtype that ONNX or we lack).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "onnxport/weight.h"
+
+namespace onnxport::safetensors {
+
+/// Longest header that is accepted, in bytes; the same limit as the official implementation has.
+inline constexpr std::uint64_t kMaxHeader = 100'000'000;
+
+/// The tensors of an open file, in the order of their offsets. The header is read, nothing else.
+std::vector<TensorView> read(const std::shared_ptr<const File>& file);
+
+/// The same from the text of the header. `file_size` is that of the whole file, which starts with 8 bytes of
+/// length and the header; `file_name` is for messages. The views have no file.
+std::vector<TensorView> parse_header(std::string_view header, std::uint64_t file_size,
+                                     const std::string& file_name);
+
+/// The length in the first 8 bytes of a file, checked against its size. `beginning`: the first bytes of the
+/// file, all of them if it is shorter than 64.
+std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file_size,
+                                  const std::string& file_name);
+
+/// The `weight_map` of a model.safetensors.index.json: (key, name of the shard file), sorted by key.
+std::vector<std::pair<std::string, std::string>> parse_index(std::string_view text,
+                                                             const std::string& file_name);
+
+}  // namespace onnxport::safetensors

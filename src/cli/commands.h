@@ -1,0 +1,73 @@
+/// The commands of the program. Each returns the exit status.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "onnxport/error.h"
+#include "onnxport/export.h"
+
+namespace onnxport::cli {
+
+/// How much is said, and in which form.
+struct Voice {
+  bool quiet = false;
+  bool verbose = false;
+  bool json = false;
+};
+
+/// Flags of `export onnx` that are the command line's own business.
+struct ExportFlags {
+  MainExportOptions options;
+  Voice voice;
+  // Flags of the field's exporter that have no effect here, or are not built: handled by `explain_flags`.
+  std::string device = "cpu";
+  std::string framework = "pt";
+  std::string optimize;
+  std::string cache_dir;
+  std::string subfolder;
+  std::string revision;
+  std::string token;
+  std::string model_kwargs;
+  std::optional<std::int64_t> pad_token_id;
+  bool trust_remote_code = false;
+  bool no_constant_folding = false;
+  bool dynamo = false;
+  bool slim = false;
+  bool no_post_process = false;
+  bool local_files_only = false;
+  bool force_download = false;
+};
+
+struct ValidateFlags {
+  std::filesystem::path model;
+  std::filesystem::path onnx;
+  std::string task = "auto";
+  std::string dtype = "fp32";
+  std::string library;
+  std::optional<double> atol;
+  ValidationOptions options;
+  Voice voice;
+};
+
+struct InspectFlags {
+  std::filesystem::path path;
+  std::string task = "auto";
+  bool nodes = false;
+  Voice voice;
+};
+
+int run_export(ExportFlags flags);
+int run_validate(const ValidateFlags& flags);
+int run_inspect(const InspectFlags& flags);
+int run_list(const Voice& voice);
+
+/// Opens a shared library and lets it register its architectures: `extern "C" void onnxport_register(TasksManager&)`.
+void load_plugin(const std::filesystem::path& library);
+
+/// Exit status of an error code.
+int exit_status(ErrorCode code);
+
+}  // namespace onnxport::cli

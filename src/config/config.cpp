@@ -1,0 +1,377 @@
+#include "onnxport/config.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "config/class_defaults.h"
+#include "config/harmless.h"
+#include "config/json.h"
+#include "onnxport/error.h"
+
+namespace onnxport {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+/// The file, shared by a configuration, its copies and its nested objects.
+struct Source {
+  std::string text;
+  std::string origin;
+};
+
+/// One object of the file, with what its class declares.
+struct Part {
+  std::string path;  ///< of the object in the file, empty for the whole
+  std::string model_type;
+  std::shared_ptr<const json> values;    ///< as in the file
+  std::shared_ptr<const json> defaults;  ///< of the class, or null when it is unknown
+  std::shared_ptr<const json> base;      ///< of the base class of all configurations
+
+  std::string qualified(std::string_view key) const {
+    return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
+  }
+  bool declared_by_class(std::string_view key) const { return defaults && defaults->contains(key); }
+  /// A nested object without a class is one knob of its owner: all that is in it may matter.
+  bool is_knob() const { return !defaults && !path.empty(); }
+  /// The default of a declared key, or null for another key.
+  const json* default_of(std::string_view key) const {
+    for (const json* table : {defaults.get(), is_knob() ? nullptr : base.get()}) {
+      if (table == nullptr) continue;
+      if (const auto it = table->find(key); it != table->end()) return &*it;
+    }
+    return nullptr;
+  }
+  /// What a lookup sees: file, class, base class.
+  const json* find(std::string_view key) const {
+    const auto it = values->find(key);
+    return it != values->end() ? &*it : default_of(key);
+  }
+};
+
+struct Accounting {
+  std::map<std::string, Part> parts;  ///< objects that were handed out, by path
+  std::set<std::string, std::less<>> read;
+  std::set<std::string, std::less<>> harmless;
+
+  bool answered(const Part& part, std::string_view key) const {
+    const std::string name = part.qualified(key);
+    return read.contains(name) || harmless.contains(name) ||
+           config::is_harmless(key, part.declared_by_class(key));
+  }
+};
+
+/// Python code asks `if config.key`: null says the same as false or an empty container there.
+bool same_value(const json& value, const json& default_value) {
+  const auto says_no = [](const json& v) {
+    return v.is_null() || (v.is_boolean() && !v.get<bool>()) || (v.is_structured() && v.empty());
+  };
+  return value == default_value || (value.is_null() && says_no(default_value)) ||
+         (default_value.is_null() && says_no(value));
+}
+
+// What a lookup expects, and how it takes it: nothing when the type is wrong.
+
+std::optional<std::int64_t> to_integer(const json& value) {
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max())
+    return {};
+  if (value.is_number_integer()) return value.get<std::int64_t>();
+  if (!value.is_number_float()) return {};
+  constexpr double exact = 9007199254740992.0;  // 2^53: beyond it a float does not name one integer
+  const double number = value.get<double>();
+  if (std::trunc(number) != number || std::abs(number) > exact) return {};
+  return static_cast<std::int64_t>(number);
+}
+
+std::optional<double> to_real(const json& value) {
+  if (value.is_number()) return value.get<double>();
+  if (value == "inf") return std::numeric_limits<double>::infinity();
+  if (value == "-inf") return -std::numeric_limits<double>::infinity();
+  if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
+  return {};
+}
+
+std::optional<bool> to_flag(const json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number_integer() && (value == 0 || value == 1)) return value == 1;
+  return {};
+}
+
+std::optional<std::string> to_text(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  return {};
+}
+
+template <class T>
+struct Expected;
+template <>
+struct Expected<std::int64_t> {
+  static constexpr const char* one = "an integer";
+  static constexpr const char* many = "a list of integers";
+  static constexpr auto take = to_integer;
+};
+template <>
+struct Expected<double> {
+  static constexpr const char* one = "a number";
+  static constexpr const char* many = "a list of numbers";
+  static constexpr auto take = to_real;
+};
+template <>
+struct Expected<bool> {
+  static constexpr const char* one = "true or false";
+  static constexpr auto take = to_flag;
+};
+template <>
+struct Expected<std::string> {
+  static constexpr const char* one = "a string";
+  static constexpr const char* many = "a list of strings";
+  static constexpr auto take = to_text;
+};
+
+}  // namespace
+
+struct PretrainedConfig::Impl {
+  std::shared_ptr<const Source> source;
+  std::shared_ptr<Accounting> accounting;
+  Part part;
+
+  const json* look_up(std::string_view key) const {
+    accounting->read.insert(part.qualified(key));
+    return part.find(key);
+  }
+
+  [[noreturn]] void fail_type(std::string_view key, const json& value, std::string_view expected) const {
+    const bool too_large = expected.find("integer") != expected.npos && value.is_number() &&
+                           !to_integer(value) && std::trunc(value.get<double>()) == value.get<double>();
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: key '{}' is {}, expected {}{}", source->origin, part.qualified(key),
+                                  config::brief(value), expected, too_large ? " of 64 bits" : ""));
+  }
+  [[noreturn]] void fail_absent(std::string_view key, const json* value, std::string_view expected) const {
+    if (value != nullptr && part.values->contains(key)) fail_type(key, *value, expected);
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: key '{}' is missing, expected {}; the class of '{}' has no default for it",
+                    source->origin, part.qualified(key), expected, part.model_type));
+  }
+
+  template <class T>
+  std::optional<T> maybe(std::string_view key) const {
+    const json* const value = look_up(key);
+    if (value == nullptr || value->is_null()) return {};
+    if (std::optional<T> taken = Expected<T>::take(*value)) return taken;
+    fail_type(key, *value, Expected<T>::one);
+  }
+  template <class T>
+  T one(std::string_view key, std::optional<T> fallback) const {
+    if (std::optional<T> value = maybe<T>(key)) return *std::move(value);
+    if (fallback) return *std::move(fallback);
+    fail_absent(key, part.find(key), Expected<T>::one);
+  }
+  template <class T>
+  std::vector<T> many(std::string_view key) const {
+    const json* const value = look_up(key);
+    if (value == nullptr || value->is_null()) fail_absent(key, value, Expected<T>::many);
+    std::vector<T> list;
+    for (const json& item : value->is_array() ? *value : json::array({*value})) {
+      std::optional<T> taken = Expected<T>::take(item);
+      if (!taken) fail_type(key, *value, Expected<T>::many);
+      list.push_back(*std::move(taken));
+    }
+    return list;
+  }
+};
+
+// ---- reading
+// -----------------------------------------------------------------------------------------------------
+
+PretrainedConfig PretrainedConfig::from_pretrained(const fs::path& folder) {
+  std::error_code error;
+  const fs::path file = folder / "config.json";
+  if (!fs::is_directory(folder, error)) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: {}; give a local checkpoint folder that holds config.json and the weights",
+                    folder.string(), fs::exists(folder, error) ? "not a folder" : "no such folder"));
+  }
+  if (!fs::exists(file, error)) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: no config.json in this folder; copy it from the model's repository beside the "
+                    "weights, or give the folder that has it",
+                    folder.string()));
+  }
+  return from_json(config::read_json_text(file), file.string());
+}
+
+PretrainedConfig PretrainedConfig::from_json(std::string_view text, std::string origin,
+                                             std::string model_type) {
+  auto values = std::make_shared<const json>(config::parse_json(text, origin));
+  if (!values->is_object()) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: expected a json object, got {}", origin, config::brief(*values)));
+  }
+  if (const auto it = values->find("model_type"); it != values->end() && !it->is_null()) {
+    if (!it->is_string() || it->get<std::string>().empty()) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: key 'model_type' is {}, expected a string like \"bert\"", origin,
+                                    config::brief(*it)));
+    }
+    model_type = it->get<std::string>();
+  }
+  if (model_type.empty()) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: key 'model_type' is missing; add the type of the architecture, such as "
+                    "\"model_type\": \"bert\"",
+                    origin));
+  }
+  Part part{"", model_type, std::move(values), config::class_defaults(model_type),
+            config::class_defaults("")};
+  auto accounting = std::make_shared<Accounting>();
+  accounting->parts.emplace("", part);
+  auto source = std::make_shared<const Source>(Source{std::string(text), std::move(origin)});
+  return PretrainedConfig(
+      std::make_shared<Impl>(Impl{std::move(source), std::move(accounting), std::move(part)}));
+}
+
+void PretrainedConfig::register_class_defaults(const std::string& model_type, const std::string& json) {
+  config::register_class_defaults(model_type, json);
+}
+
+PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_type) const {
+  const Part& owner = impl_->part;
+  const json* const value = impl_->look_up(key);
+  const bool given = value != nullptr && !value->is_null();
+  if (given && !value->is_object()) impl_->fail_type(key, *value, "an object");
+
+  // Aliases share the ownership of the whole: a default belongs to its class, a value to the file.
+  std::shared_ptr<const json> values = std::make_shared<const json>(json::object());
+  if (given) {
+    const auto& whole = owner.values->contains(key)    ? owner.values
+                        : owner.declared_by_class(key) ? owner.defaults
+                                                       : owner.base;
+    values = std::shared_ptr<const json>(whole, value);
+    if (const auto it = values->find("model_type"); it != values->end() && it->is_string()) {
+      model_type = it->get<std::string>();
+    }
+  }
+  if (model_type.empty()) model_type = fmt::format("{}.{}", owner.model_type, key);
+  Part part{owner.qualified(key), model_type, std::move(values), config::class_defaults(model_type),
+            owner.base};
+  if (!given && !part.defaults) impl_->fail_absent(key, value, "an object");
+  impl_->accounting->parts.insert_or_assign(part.path, part);
+  return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, impl_->accounting, std::move(part)}));
+}
+
+PretrainedConfig PretrainedConfig::unaccounted() const {
+  auto accounting = std::make_shared<Accounting>();
+  accounting->parts.emplace(impl_->part.path, impl_->part);
+  return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, std::move(accounting), impl_->part}));
+}
+
+// ---- lookups
+// -----------------------------------------------------------------------------------------------------
+
+const std::string& PretrainedConfig::model_type() const { return impl_->part.model_type; }
+const std::string& PretrainedConfig::origin() const { return impl_->source->origin; }
+std::string PretrainedConfig::text() const { return impl_->source->text; }
+
+std::vector<std::string> PretrainedConfig::architectures() const {
+  const json* const value = impl_->look_up("architectures");
+  return value == nullptr || value->is_null() ? std::vector<std::string>{} : strings("architectures");
+}
+
+std::int64_t PretrainedConfig::num_labels() const {
+  // A default of id2label is only what num_labels = 2 makes of it, so the file's num_labels comes before
+  // that.
+  const json* const labels = impl_->look_up("id2label");
+  if (labels != nullptr && impl_->part.values->contains("id2label") && !labels->is_null()) {
+    if (!labels->is_object()) impl_->fail_type("id2label", *labels, "an object");
+    impl_->accounting->read.insert(impl_->part.qualified("num_labels"));
+    return static_cast<std::int64_t>(labels->size());
+  }
+  const std::int64_t number = integer("num_labels", 2);
+  if (number < 0) impl_->fail_type("num_labels", number, "an integer >= 0");
+  return number;
+}
+
+bool PretrainedConfig::has(std::string_view key) const {
+  const json* const value = impl_->part.find(key);
+  const bool there = value != nullptr && !value->is_null();
+  if (!there) impl_->accounting->read.insert(impl_->part.qualified(key));
+  return there;
+}
+
+std::int64_t PretrainedConfig::integer(std::string_view key, std::optional<std::int64_t> fallback) const {
+  return impl_->one(key, fallback);
+}
+double PretrainedConfig::real(std::string_view key, std::optional<double> fallback) const {
+  return impl_->one(key, fallback);
+}
+bool PretrainedConfig::flag(std::string_view key, std::optional<bool> fallback) const {
+  if (!fallback && impl_->part.values->contains(key)) fallback = false;
+  return impl_->one(key, fallback);
+}
+std::string PretrainedConfig::string(std::string_view key, std::optional<std::string> fallback) const {
+  return impl_->one(key, std::move(fallback));
+}
+
+std::vector<std::int64_t> PretrainedConfig::integers(std::string_view key) const {
+  return impl_->many<std::int64_t>(key);
+}
+std::vector<double> PretrainedConfig::reals(std::string_view key) const { return impl_->many<double>(key); }
+std::vector<std::string> PretrainedConfig::strings(std::string_view key) const {
+  return impl_->many<std::string>(key);
+}
+
+std::optional<std::int64_t> PretrainedConfig::maybe_integer(std::string_view key) const {
+  return impl_->maybe<std::int64_t>(key);
+}
+std::optional<double> PretrainedConfig::maybe_real(std::string_view key) const {
+  return impl_->maybe<double>(key);
+}
+std::optional<std::string> PretrainedConfig::maybe_string(std::string_view key) const {
+  return impl_->maybe<std::string>(key);
+}
+
+// ---- accounting
+// --------------------------------------------------------------------------------------------------
+
+void PretrainedConfig::harmless(std::initializer_list<std::string_view> keys) const {
+  for (const std::string_view key : keys) impl_->accounting->harmless.insert(impl_->part.qualified(key));
+}
+
+std::vector<std::string> PretrainedConfig::unread_knobs() const {
+  std::vector<std::string> knobs;
+  for (const auto& [path, part] : impl_->accounting->parts) {
+    for (const auto& [key, value] : part.values->items()) {
+      const json* const default_value = part.default_of(key);
+      if ((default_value == nullptr && !part.is_knob()) || impl_->accounting->answered(part, key)) continue;
+      if (default_value != nullptr && same_value(value, *default_value)) continue;
+      knobs.push_back(fmt::format(
+          "{} = {} ({})", part.qualified(key), config::brief(value),
+          default_value != nullptr ? "default " + config::brief(*default_value) : std::string("no default")));
+    }
+  }
+  return knobs;
+}
+
+std::vector<std::string> PretrainedConfig::unknown_keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [path, part] : impl_->accounting->parts) {
+    if (part.is_knob()) continue;
+    for (const auto& [key, value] : part.values->items()) {
+      if (part.default_of(key) == nullptr && !impl_->accounting->answered(part, key))
+        keys.push_back(part.qualified(key));
+    }
+  }
+  return keys;
+}
+
+}  // namespace onnxport

@@ -1,0 +1,61 @@
+#include "exporter/architectures.h"
+
+#include <utility>
+
+namespace onnxport::exporter {
+
+std::vector<std::string_view> tasks_of_architecture(std::string_view architecture) {
+  // The first fragment that occurs in the name decides. Where the head says less than the type
+  // (`…LMHeadModel` is causal in gpt2 and masked in xlm), the type's supported tasks choose from the list.
+  static const std::vector<std::pair<std::string_view, std::vector<std::string_view>>> table = {
+      // text
+      {"ForMaskedLM", {"fill-mask"}},
+      {"ForCausalLM", {"text-generation"}},
+      {"LMHead", {"text-generation", "fill-mask"}},
+      {"ForConditionalGeneration",
+       {"text2text-generation", "automatic-speech-recognition", "image-to-text", "text-to-audio",
+        "feature-extraction"}},
+      {"ForSequenceClassification", {"text-classification", "audio-classification"}},
+      {"ForTokenClassification", {"token-classification"}},
+      {"ForQuestionAnswering", {"question-answering"}},
+      {"ForMultipleChoice", {"multiple-choice"}},
+      {"ElectraForPreTraining",
+       {"feature-extraction"}},  // a discriminator, whose head is no task of the exporter
+      {"ForPreTraining", {"fill-mask", "feature-extraction"}},
+      // vision
+      {"ForMaskedImageModeling", {"masked-im"}},
+      {"ForImageClassification", {"image-classification"}},
+      {"ForZeroShotImageClassification", {"zero-shot-image-classification"}},
+      {"ForZeroShotObjectDetection", {"zero-shot-object-detection"}},
+      {"ForObjectDetection", {"object-detection", "zero-shot-object-detection"}},
+      {"ForSemanticSegmentation", {"semantic-segmentation", "image-segmentation"}},
+      {"ForInstanceSegmentation", {"image-segmentation"}},
+      {"ForUniversalSegmentation", {"image-segmentation"}},
+      {"ForImageSegmentation", {"image-segmentation"}},
+      {"ForSegmentation", {"image-segmentation"}},
+      {"ForDepthEstimation", {"depth-estimation"}},
+      {"ForImageSuperResolution", {"image-to-image"}},
+      {"ForPoseEstimation", {"keypoint-detection"}},
+      // audio
+      {"ForAudioClassification", {"audio-classification"}},
+      {"ForAudioFrameClassification", {"audio-frame-classification"}},
+      {"ForXVector", {"audio-xvector"}},
+      {"ForCTC", {"automatic-speech-recognition"}},
+      {"ForSpeechSeq2Seq", {"automatic-speech-recognition"}},
+      {"ForTextToSpeech", {"text-to-audio"}},
+      // time series
+      {"ForPrediction", {"time-series-forecasting"}},
+      // composites, and what has no head
+      {"SpeechEncoderDecoderModel", {"automatic-speech-recognition"}},
+      {"VisionEncoderDecoderModel", {"image-to-text"}},
+      {"EncoderDecoderModel", {"text2text-generation"}},
+      {"MTModel", {"text2text-generation"}},  // marian
+      {"Model", {"feature-extraction"}},
+  };
+  for (const auto& [fragment, tasks] : table) {
+    if (architecture.find(fragment) != architecture.npos) return tasks;
+  }
+  return {};
+}
+
+}  // namespace onnxport::exporter

@@ -1,0 +1,91 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "onnxport/error.h"
+#include "onnxport/onnx_config.h"
+
+namespace onnxport {
+namespace {
+
+/// splitmix64: the same numbers under every standard library.
+class Random {
+ public:
+  /// Its own stream for every (seed, name).
+  Random(std::uint64_t seed, std::string_view name) : state_(seed * step) {
+    std::uint64_t hash = 0xCBF29CE484222325;  // fnv-1a
+    for (const unsigned char c : name) hash = (hash ^ c) * 0x100000001B3;
+    state_ ^= hash;
+  }
+  /// In [0, bound).
+  std::int64_t below(std::int64_t bound) {
+    std::uint64_t x = state_ += step;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+    x ^= x >> 31;
+    return static_cast<std::int64_t>(x % static_cast<std::uint64_t>(bound));
+  }
+
+ private:
+  static constexpr std::uint64_t step = 0x9E3779B97F4A7C15;
+  std::uint64_t state_;
+};
+
+constexpr std::array<std::string_view, 4> text_inputs = {"input_ids", "attention_mask", "token_type_ids",
+                                                         "position_ids"};
+
+}  // namespace
+
+bool DummyTextInputGenerator::supports_input(std::string_view name) const {
+  return std::find(text_inputs.begin(), text_inputs.end(), name) != text_inputs.end();
+}
+
+Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig& config,
+                                         const DummyShapes& shapes, std::uint64_t seed) const {
+  std::vector<std::int64_t> shape = {shapes.batch_size, shapes.sequence_length};
+  if (config.task() == "multiple-choice") shape.insert(shape.begin() + 1, shapes.num_choices);
+  const NormalizedConfig normalized = config.normalized_config();
+  Random random(seed, name);
+
+  std::function<std::int64_t(std::int64_t)> value;
+  if (name == "input_ids") {
+    const std::int64_t vocab_size = normalized["vocab_size"];
+    if (vocab_size < 1) {
+      throw ExportError(ErrorCode::bad_config, fmt::format("{}: vocab_size is {}, expected at least 1",
+                                                           config.config().origin(), vocab_size));
+    }
+    // Every position is attended, so none may hold the padding token: some models look for it in the ids.
+    const std::int64_t pad = normalized.maybe("pad_token_id").value_or(-1);
+    const bool skips_pad = pad >= 0 && pad < vocab_size && vocab_size > 1;
+    value = [=, &random](std::int64_t) {
+      const std::int64_t id = random.below(vocab_size - (skips_pad ? 1 : 0));
+      return skips_pad && id >= pad ? id + 1 : id;
+    };
+  } else if (name == "attention_mask") {
+    value = [](std::int64_t) { return 1; };
+  } else if (name == "token_type_ids") {
+    const std::int64_t types = std::max<std::int64_t>(normalized.maybe("type_vocab_size").value_or(2), 1);
+    value = [=, &random](std::int64_t) { return random.below(types); };
+  } else if (name == "position_ids") {
+    value = [&](std::int64_t i) { return i % shapes.sequence_length; };
+  } else {
+    throw ExportError(ErrorCode::internal, fmt::format("'{}' is no input of a text model", name));
+  }
+
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  constexpr std::int64_t most = std::int64_t{1} << 30;
+  if (count > most) {
+    throw ExportError(
+        ErrorCode::invalid_argument,
+        fmt::format("dummy input '{}' would have {} elements, expected at most {}; ask for smaller shapes",
+                    name, count, most));
+  }
+  std::vector<std::int64_t> values(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) values[static_cast<std::size_t>(i)] = value(i);
+  return Tensor::from_ints(config.int_dtype(), std::move(shape), values);
+}
+
+}  // namespace onnxport

@@ -1,0 +1,211 @@
+#include "onnxport/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "checkpoint/accounting.h"
+#include "checkpoint/checkpoint.h"
+#include "config/json.h"
+#include "onnxport/error.h"
+#include "onnxport/tasks_manager.h"
+#include "support/text.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// `folder / name`, where the name comes from a file of the checkpoint and must not lead out of it.
+fs::path below(const fs::path& folder, const std::string& name) {
+  const fs::path relative(name);
+  const bool leads_out = relative.is_absolute() ||
+                         std::find(relative.begin(), relative.end(), "..") != relative.end() || name.empty();
+  if (leads_out) {
+    throw ExportError(ErrorCode::bad_config, fmt::format("'{}' is no place below the checkpoint folder '{}'",
+                                                         name, folder.string()));
+  }
+  return folder / relative;
+}
+
+/// The names, or the first of very many.
+std::string some(std::span<const std::string> names) {
+  constexpr std::size_t most = 8;
+  if (names.size() <= most) return text::join(names);
+  return fmt::format("{}, … ({} in all)", text::join(names.first(most)), names.size());
+}
+
+/// Outputs must be those of the configuration class, in its order, and an axis that it calls dynamic must be
+/// the symbol that the ops inferred. (An axis that turns out to be fixed stays a number.)
+void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dynamic_axes) {
+  const AxesByName declared = config.outputs();
+  const std::string what =
+      fmt::format("the definition of '{}' for task '{}'", config.config().model_type(), config.task());
+  const auto names = [](const auto& list) {
+    std::vector<std::string> result;
+    result.reserve(list.size());
+    for (const auto& item : list) result.push_back(item.first);
+    return result;
+  };
+  if (names(outputs) != names(declared)) {
+    throw ExportError(ErrorCode::internal,
+                      fmt::format("{} gives the outputs {}; its configuration class lists {}", what,
+                                  text::join_quoted(names(outputs)), text::join_quoted(names(declared))));
+  }
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto& [name, value] = outputs[i];
+    if (!value)
+      throw ExportError(ErrorCode::internal, fmt::format("{} gives no value for output '{}'", what, name));
+    if (!dynamic_axes) continue;
+    for (const auto& [axis, symbol] : declared[i].second) {
+      const Dim& dim = value.dim(axis);
+      if (dim.constant() || dim == Dim::parse(symbol)) continue;
+      throw ExportError(
+          ErrorCode::shape,
+          fmt::format("{}: axis {} of output '{}' {} is '{}'; its configuration class calls it '{}'", what,
+                      axis, name, to_string(value.shape()), dim.str(), symbol));
+    }
+  }
+}
+
+/// Builds the graph for the weights it asks for. A checkpoint that is not for the model's task lacks some:
+/// what was asked for before that counts too.
+bool ask_for_weights(const Model& model) {
+  try {
+    model.build(*model.definition().onnx_config(model.config(), model.task(), {}));
+    return true;
+  } catch (const ExportError&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+/// The weights files of a model, opened when first asked for.
+struct Model::Weights {
+  struct Part {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    std::shared_ptr<KeyAccounting> accounting = std::make_shared<KeyAccounting>();
+  };
+  std::map<std::string, Part> parts;  ///< by subfolder; "" is the checkpoint folder itself
+
+  /// The same files with nothing read yet.
+  std::shared_ptr<Weights> unread() const {
+    auto copy = std::make_shared<Weights>();
+    for (const auto& [subfolder, part] : parts) copy->parts.emplace(subfolder, Part{part.checkpoint});
+    return copy;
+  }
+};
+
+Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, fs::path folder,
+             std::string task)
+    : definition_(std::move(definition)),
+      config_(std::move(config)),
+      folder_(std::move(folder)),
+      task_(std::move(task)),
+      weights_(std::make_shared<Weights>()) {
+  task_ = TasksManager::map_from_synonym(task_);
+  weights_->parts.emplace("", Weights::Part{Checkpoint::open(folder_)});
+}
+
+Scope Model::scope() const {
+  const Weights::Part& root = weights_->parts.at("");
+  return {root.checkpoint, root.accounting};
+}
+
+Scope Model::scope_of(const std::string& subfolder) const {
+  auto it = weights_->parts.find(subfolder);
+  if (it == weights_->parts.end()) {
+    it = weights_->parts.emplace(subfolder, Weights::Part{Checkpoint::open(below(folder_, subfolder))}).first;
+  }
+  return {it->second.checkpoint, it->second.accounting};
+}
+
+std::string Model::read_file(const std::string& name) const {
+  return config::read_json_text(below(folder_, name));
+}
+
+Graph Model::build(const OnnxConfig& config, const DummyShapes& shapes, bool dynamic_axes) const {
+  if (config.task() != task_) {
+    throw ExportError(ErrorCode::internal,
+                      fmt::format("the model is opened for task '{}', the configuration class is for '{}'",
+                                  task_, config.task()));
+  }
+  Graph graph(config.float_dtype());
+  NamedValues inputs;
+  for (auto& [name, type] : config.input_types(shapes, dynamic_axes)) {
+    inputs.emplace_back(name, graph.input(name, type));
+  }
+  const NamedValues outputs = definition_->forward(Inputs(std::move(inputs)), *this, config);
+  check_outputs(outputs, config, dynamic_axes);
+  for (const auto& [name, value] : outputs) graph.output(name, value);
+  verify(graph);
+  return graph;
+}
+
+std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
+  std::map<std::string, std::vector<std::string>> unread;  // by subfolder
+  std::vector<std::shared_ptr<const ModelDefinition>> definitions = {definition_};
+  if (definition_->encoder) definitions.push_back(definition_->encoder(config_));
+  std::vector<std::string> ignorable;
+  std::vector<std::pair<std::shared_ptr<const ModelDefinition>, std::string>> others;
+  for (const auto& definition : definitions) {
+    ignorable.insert(ignorable.end(), definition->ignorable_keys.begin(), definition->ignorable_keys.end());
+    for (const std::string& task : definition->tasks) {
+      if (definition != definition_ || task != task_) others.emplace_back(definition, task);
+    }
+  }
+  for (const auto& [subfolder, part] : weights_->parts) {
+    auto keys = part.accounting->unread(*part.checkpoint, ignorable);
+    if (!keys.empty()) unread.emplace(subfolder, std::move(keys));
+  }
+
+  // Heads of the type's other tasks are no surprise: let these tasks ask for their weights too.
+  for (const auto& [definition, task] : others) {
+    if (unread.empty()) break;
+    Model other = *this;
+    other.definition_ = definition;
+    other.config_ = config_.unaccounted();
+    other.task_ = task;
+    other.weights_ = weights_->unread();
+    ask_for_weights(other);
+    for (auto& [subfolder, keys] : unread) {
+      const KeyAccounting& accounting = *other.weights_->parts.at(subfolder).accounting;
+      std::erase_if(keys, [&](const std::string& key) {
+        return accounting.is_read(key) || accounting.is_ignored(key);
+      });
+    }
+    std::erase_if(unread, [](const auto& item) { return item.second.empty(); });
+  }
+
+  std::vector<std::string> complaints;
+  for (const auto& [subfolder, keys] : unread) {
+    const std::string file =
+        (fs::path(subfolder) / weights_->parts.at(subfolder).checkpoint->name()).string();
+    complaints.push_back(
+        fmt::format("unexpected tensors in {}: {}; no task of '{}' reads them, so the checkpoint may be of "
+                    "another architecture; --ignore-unexpected goes on",
+                    file, some(keys), definition_->model_type));
+  }
+  if (const std::vector<std::string> knobs = config_.unread_knobs(); !knobs.empty()) {
+    complaints.push_back(
+        fmt::format("{} asks for {}, which the definition of '{}' does not read, so the export may differ "
+                    "from the original; --ignore-unexpected goes on",
+                    config_.origin(), some(knobs), definition_->model_type));
+  }
+  if (!complaints.empty() && !ignore_unexpected) {
+    throw ExportError(unread.empty() ? ErrorCode::bad_config : ErrorCode::bad_checkpoint,
+                      text::join(complaints, "\n"));
+  }
+  return complaints;
+}
+
+std::int64_t Model::num_parameters() const {
+  std::int64_t count = 0;
+  for (const auto& [subfolder, part] : weights_->parts) count += part.checkpoint->num_parameters();
+  return count;
+}
+
+}  // namespace onnxport

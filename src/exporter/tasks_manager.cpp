@@ -1,0 +1,232 @@
+#include "onnxport/tasks_manager.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "config/json.h"
+#include "exporter/architectures.h"
+#include "onnxport/error.h"
+#include "support/text.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view with_past = "-with-past";
+constexpr std::string_view sentence_transformers = "sentence_transformers";
+
+bool supports(const ModelDefinition& definition, std::string_view task) {
+  return std::find(definition.tasks.begin(), definition.tasks.end(), task) != definition.tasks.end();
+}
+
+void require_task(const ModelDefinition& definition, std::string_view task) {
+  if (supports(definition, task)) return;
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("task '{}' is not supported for model type '{}'; supported: {}", task,
+                                definition.model_type, text::join(definition.tasks)));
+}
+
+/// The definition that a folder of sentence-transformers needs, by the class of its first module.
+std::string sentence_transformers_type(const fs::path& folder) {
+  const fs::path file = folder / "modules.json";
+  const nlohmann::json modules = config::parse_json(config::read_json_text(file), file.string());
+  const auto text_of = [&](const char* key) {
+    const auto& first = modules[0];
+    return first.is_object() && first.contains(key) && first[key].is_string() ? first[key].get<std::string>()
+                                                                              : "";
+  };
+  if (!modules.is_array() || modules.empty() || text_of("type").empty()) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: expected a list of modules with a 'type', got {}", file.string(),
+                                  config::brief(modules)));
+  }
+  if (const std::string path = text_of("path"); !path.empty()) {
+    throw ExportError(
+        ErrorCode::unsupported,
+        fmt::format("{}: the first module lies in '{}', expected it beside modules.json; move its files "
+                    "there and empty its 'path'",
+                    file.string(), path));
+  }
+  return text_of("type").ends_with("CLIPModel") ? "clip" : "transformer";
+}
+
+/// The task that the architectures in config.json suggest, of those the type supports.
+std::string infer_task(const ModelDefinition& definition, const PretrainedConfig& config) {
+  const std::vector<std::string> architectures = config.architectures();
+  std::string_view suggested;
+  if (!architectures.empty()) {
+    for (const std::string_view task : exporter::tasks_of_architecture(architectures.front())) {
+      if (suggested.empty()) suggested = task;
+      // With past is the default wherever the type has it.
+      for (const std::string& candidate : {fmt::format("{}{}", task, with_past), std::string(task)}) {
+        if (supports(definition, candidate)) return candidate;
+      }
+    }
+    if (definition.tasks.size() == 1) return definition.tasks.front();
+  }
+  const std::string reason =
+      architectures.empty() ? "'architectures' names no class"
+      : suggested.empty()
+          ? fmt::format("architecture '{}' tells no task", architectures.front())
+          : fmt::format("architecture '{}' asks for task '{}', which is not supported for '{}'",
+                        architectures.front(), suggested, definition.model_type);
+  throw ExportError(ErrorCode::unsupported, fmt::format("{}: {}; choose one with --task: {}", config.origin(),
+                                                        reason, text::join(definition.tasks)));
+}
+
+}  // namespace
+
+struct TasksManager::Impl {
+  struct Key {
+    std::string library;
+    std::string model_type;
+    auto operator<=>(const Key&) const = default;
+  };
+  std::map<Key, std::shared_ptr<const ModelDefinition>> definitions;
+
+  /// A checkpoint folder, as the registry understands it.
+  struct Folder {
+    PretrainedConfig config;
+    std::shared_ptr<const ModelDefinition> definition;
+  };
+  static Folder open(const TasksManager& manager, const fs::path& folder, std::string_view library) {
+    PretrainedConfig config = PretrainedConfig::from_pretrained(folder);
+    const std::string from = library.empty() ? infer_library_from_model(folder) : std::string(library);
+    const std::string type =
+        from == sentence_transformers ? sentence_transformers_type(folder) : config.model_type();
+    auto definition = manager.get_definition(type, from);
+    return {std::move(config), std::move(definition)};
+  }
+  static std::string infer(const Folder& folder) {
+    const ModelDefinition& definition = *folder.definition;
+    if (definition.library == sentence_transformers && supports(definition, "feature-extraction")) {
+      return "feature-extraction";
+    }
+    return infer_task(definition, folder.config);
+  }
+};
+
+TasksManager::TasksManager() : impl_(std::make_unique<Impl>()) {}
+TasksManager::~TasksManager() = default;
+
+void TasksManager::register_definition(ModelDefinition definition) {
+  const auto refuse = [&](std::string_view what) {
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("definition of '{}' has no {}", definition.model_type, what));
+  };
+  if (definition.model_type.empty()) refuse("model type");
+  if (definition.library.empty()) refuse("library");
+  if (definition.tasks.empty()) refuse("tasks");
+  if (!definition.forward) refuse("forward function");
+  if (!definition.onnx_config) refuse("configuration class");
+  Impl::Key key{definition.library, definition.model_type};
+  impl_->definitions[std::move(key)] = std::make_shared<const ModelDefinition>(std::move(definition));
+}
+
+void TasksManager::register_alias(const std::string& model_type, std::string_view original) {
+  ModelDefinition definition = *get_definition(original);
+  definition.model_type = model_type;
+  register_definition(std::move(definition));
+}
+
+std::shared_ptr<const ModelDefinition> TasksManager::get_definition(std::string_view model_type,
+                                                                    std::string_view library) const {
+  const auto it = impl_->definitions.find({std::string(library), std::string(model_type)});
+  if (it != impl_->definitions.end()) return it->second;
+
+  const std::vector<std::string> types = get_supported_model_types(library);
+  if (types.empty()) {
+    throw ExportError(ErrorCode::unsupported, fmt::format("library '{}' is not supported", library));
+  }
+  const std::vector<std::string> near = text::nearest(model_type, types);
+  throw ExportError(
+      ErrorCode::unsupported,
+      fmt::format("model type '{}' of library '{}' is not supported; {}; docs/adding-an-architecture.md "
+                  "tells how to add it",
+                  model_type, library,
+                  near.empty() ? fmt::format("{} types are, `onnxport list` names them", types.size())
+                               : "similar types are: " + text::join(near)));
+}
+
+OnnxConfigConstructor TasksManager::get_exporter_config_constructor(std::string_view model_type,
+                                                                    std::string_view task,
+                                                                    std::string_view library) const {
+  const auto definition = get_definition(model_type, library);
+  require_task(*definition, map_from_synonym(task));
+  return definition->onnx_config;
+}
+
+OnnxConfigConstructor TasksManager::get_exporter_config_constructor(const Model& model) const {
+  require_task(model.definition(), model.task());
+  return model.definition().onnx_config;
+}
+
+std::vector<std::string> TasksManager::get_supported_tasks_for_model_type(std::string_view model_type,
+                                                                          std::string_view library) const {
+  return get_definition(model_type, library)->tasks;
+}
+
+std::vector<std::string> TasksManager::get_supported_model_types(std::string_view library) const {
+  std::vector<std::string> types;
+  for (const auto& [key, definition] : impl_->definitions) {
+    if (key.library == library) types.push_back(key.model_type);
+  }
+  return types;
+}
+
+std::vector<std::shared_ptr<const ModelDefinition>> TasksManager::definitions() const {
+  std::vector<std::shared_ptr<const ModelDefinition>> all;
+  for (const auto& [key, definition] : impl_->definitions) all.push_back(definition);
+  return all;
+}
+
+Model TasksManager::get_model_from_task(std::string_view task, const fs::path& folder,
+                                        std::string_view library) const {
+  Impl::Folder opened = Impl::open(*this, folder, library);
+  std::string chosen = task == "auto" ? Impl::infer(opened) : map_from_synonym(task);
+  require_task(*opened.definition, chosen);
+  return Model(std::move(opened.definition), std::move(opened.config), folder, std::move(chosen));
+}
+
+std::string TasksManager::infer_task_from_model(const fs::path& folder, std::string_view library) const {
+  return Impl::infer(Impl::open(*this, folder, library));
+}
+
+std::string TasksManager::infer_library_from_model(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder / "modules.json", error) ? std::string(sentence_transformers) : "transformers";
+}
+
+std::string TasksManager::map_from_synonym(std::string_view task) {
+  static const std::map<std::string_view, std::string_view> synonyms = {
+      {"audio-ctc", "automatic-speech-recognition"},
+      {"causal-lm", "text-generation"},
+      {"ctc", "automatic-speech-recognition"},
+      {"default", "feature-extraction"},
+      {"embeddings", "feature-extraction"},
+      {"image-feature-extraction", "feature-extraction"},
+      {"masked-lm", "fill-mask"},
+      {"ner", "token-classification"},
+      {"seq2seq-lm", "text2text-generation"},
+      {"sentiment-analysis", "text-classification"},
+      {"sequence-classification", "text-classification"},
+      {"speech2seq-lm", "automatic-speech-recognition"},
+      {"stable-diffusion", "text-to-image"},
+      {"stable-diffusion-xl", "text-to-image"},
+      {"summarization", "text2text-generation"},
+      {"text-to-speech", "text-to-audio"},
+      {"translation", "text2text-generation"},
+      {"vision2seq-lm", "image-to-text"},
+      {"zero-shot-classification", "text-classification"},
+  };
+  const bool past = task.ends_with(with_past);
+  const std::string_view base = past ? task.substr(0, task.size() - with_past.size()) : task;
+  const auto it = synonyms.find(base);
+  if (it == synonyms.end()) return std::string(task);
+  return fmt::format("{}{}", it->second, past ? with_past : "");
+}
+
+}  // namespace onnxport

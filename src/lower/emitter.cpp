@@ -1,0 +1,259 @@
+#include "lower/emitter.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "onnxport/error.h"
+#include "onnxport/op.h"
+
+namespace onnxport::lower {
+namespace {
+
+using LowerFunction = std::string (*)(Emitter&, const Node&);
+
+constexpr auto kLower = std::to_array<LowerFunction>({
+#define ONNXPORT_LEAF(name) nullptr,
+#define ONNXPORT_PRIMITIVE(name) lower_##name,
+#define ONNXPORT_COMPOSITE(name) lower_##name,
+#define ONNXPORT_UNARY(name) lower_##name,
+#define ONNXPORT_BINARY(name) lower_##name,
+#define ONNXPORT_COMPARE(name) lower_##name,
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+});
+
+// The name of a constant that no checkpoint key names: by content, so that it is the same on every run.
+std::string constant_name(const Weight& weight) {
+  constexpr std::int64_t kLongest = 8;
+  if (weight.numel() > kLongest || weight.numel() == 0) return "constant";
+  std::string text = fmt::format("constant_{}", short_name(weight.dtype()));
+  if (is_float(weight.dtype())) {
+    for (const double value : weight.to_doubles()) text += fmt::format("_{}", value);
+  } else {
+    for (const std::int64_t value : weight.to_ints()) text += fmt::format("_{}", value);
+  }
+  return text;
+}
+
+}  // namespace
+
+Emitter::Emitter(const Graph& graph, const Target& target) : graph_(graph), target_(target) {}
+
+std::string Emitter::name_of(const Value& value) {
+  if (!value) return {};
+  if (value.node()->op == Op::weight) return weight(value.node()->weight);
+  const auto it = names_.find({value.node(), value.index()});
+  if (it == names_.end()) throw ExportError(ErrorCode::internal, "lowering: a value is used before it is made");
+  return it->second;
+}
+
+Names Emitter::names_of(const std::vector<Value>& values) {
+  Names names;
+  for (const Value& value : values) names.push_back(name_of(value));
+  return names;
+}
+
+std::string Emitter::unique(std::string_view base) {
+  std::string name(base);
+  int& suffix = next_suffix_[name];
+  while (!taken_.insert(name).second) name = fmt::format("{}_{}", base, ++suffix);
+  return name;
+}
+
+std::string Emitter::emit(std::string op_type, Names inputs, OnnxAttrs attrs) {
+  while (!inputs.empty() && inputs.back().empty()) inputs.pop_back();  // trailing absent operands
+  const std::string name = unique(path_.empty() ? op_type : path_ + "/" + op_type);
+  result_.nodes.push_back({std::move(op_type), {}, name, std::move(inputs), {name}, std::move(attrs)});
+  return name;
+}
+
+std::string Emitter::weight(const Weight& weight) {
+  std::string& name = initializers_[weight.fingerprint()];
+  if (name.empty()) {
+    name = unique(weight.name().empty() ? constant_name(weight) : weight.name());
+    result_.initializers.push_back({name, weight});
+  }
+  return name;
+}
+
+std::string Emitter::ints(const std::vector<std::int64_t>& values) {
+  return weight(Weight::from_ints({static_cast<std::int64_t>(values.size())}, values));
+}
+
+std::string Emitter::scalar(double value, DType dtype) { return weight(Weight::from_doubles(dtype, {}, {&value, 1})); }
+
+std::string Emitter::emit_with_axes(std::string op_type, std::string input, std::vector<std::int64_t> axes,
+                                    int operand_since, OnnxAttrs attrs) {
+  if (opset() >= operand_since) return emit(std::move(op_type), {std::move(input), ints(axes)}, std::move(attrs));
+  attrs.emplace_back("axes", std::move(axes));
+  return emit(std::move(op_type), {std::move(input)}, std::move(attrs));
+}
+
+// A symbol is read from the shape of the first input that has it as an axis. Where it only occurs inside a sum
+// (`past_sequence_length + sequence_length`), the rest is subtracted.
+std::string Emitter::symbol(const std::string& name) {
+  const Dim wanted = Dim::symbol(name);
+  const auto read = [&](const std::string& input, std::size_t axis) {
+    const auto at = static_cast<std::int64_t>(axis);
+    constexpr int kShapeWithRange = 15;
+    if (opset() >= kShapeWithRange) return emit("Shape", {input}, {{"start", at}, {"end", at + 1}});
+    const std::string shape = emit("Shape", {input});
+    return emit("Gather", {shape, ints({at})}, {{"axis", std::int64_t{0}}});
+  };
+  for (const auto& [input, value] : graph_.inputs()) {
+    const auto axis = std::find(value.shape().begin(), value.shape().end(), wanted);
+    if (axis != value.shape().end()) return read(input, static_cast<std::size_t>(axis - value.shape().begin()));
+  }
+  for (const auto& [input, value] : graph_.inputs()) {
+    for (std::size_t axis = 0; axis < value.shape().size(); ++axis) {
+      const Dim rest = value.shape()[axis] - wanted;
+      const std::vector<std::string> left = rest.symbols();
+      if (left.size() >= value.shape()[axis].symbols().size()) continue;
+      const std::string total = read(input, axis);
+      return emit("Sub", {total, dim(rest)});
+    }
+  }
+  throw ExportError(ErrorCode::internal, fmt::format("no input has the axis '{}', which the graph needs", name));
+}
+
+std::string Emitter::dim(const Dim& dim) {
+  if (dim.is_constant()) return ints({*dim.constant()});
+  if (const auto it = dims_.find(dim.str()); it != dims_.end()) return it->second;
+  const std::string saved = std::exchange(path_, "shape");  // shared by the whole graph: no module's own
+  std::string total;
+  for (const Dim::Term& term : dim.terms()) {
+    std::string product;
+    for (const std::string& factor : term.factors) {
+      std::string value;
+      if (factor.starts_with("floor(")) {
+        const std::size_t slash = factor.rfind('/');
+        const std::string numerator = this->dim(Dim::parse(factor.substr(6, slash - 6)));
+        const std::string divisor = factor.substr(slash + 1, factor.size() - slash - 2);
+        value = emit("Div", {numerator, ints({std::stoll(divisor)})});
+      } else if (dim.is_symbol()) {
+        value = symbol(factor);
+      } else {
+        value = this->dim(Dim::symbol(factor));
+      }
+      product = product.empty() ? value : emit("Mul", {product, value});
+    }
+    if (product.empty()) {
+      product = ints({term.coefficient});
+    } else if (term.coefficient != 1) {
+      product = emit("Mul", {product, ints({term.coefficient})});
+    }
+    total = total.empty() ? product : emit("Add", {total, product});
+  }
+  path_ = saved;
+  return dims_[dim.str()] = total;
+}
+
+std::string Emitter::scalar_dim(const Dim& dim) {
+  if (dim.is_constant()) return scalar(static_cast<double>(*dim.constant()), DType::i64);
+  std::string& name = dims_["scalar " + dim.str()];
+  if (name.empty()) {
+    const std::string vector = this->dim(dim);
+    const std::string saved = std::exchange(path_, "shape");
+    name = emit_with_axes("Squeeze", vector, {0}, 13);
+    path_ = saved;
+  }
+  return name;
+}
+
+// The extents as one int64 vector; runs of constants are one constant.
+std::string Emitter::dims(const std::vector<Dim>& extents) {
+  const std::string key = to_string(extents);
+  if (const auto it = dims_.find(key); it != dims_.end()) return it->second;
+  Names parts;
+  std::vector<std::int64_t> run;
+  const auto flush = [&] {
+    if (!run.empty()) parts.push_back(ints(run));
+    run.clear();
+  };
+  for (const Dim& extent : extents) {
+    if (extent.is_constant()) {
+      run.push_back(*extent.constant());
+    } else {
+      flush();
+      parts.push_back(dim(extent));
+    }
+  }
+  flush();
+  if (parts.size() == 1) return dims_[key] = parts[0];
+  const std::string saved = std::exchange(path_, "shape");
+  const std::string name = emit("Concat", std::move(parts), {{"axis", std::int64_t{0}}});
+  path_ = saved;
+  return dims_[key] = name;
+}
+
+std::string Emitter::reshape_target(const Shape& from, const Shape& to) {
+  std::vector<Dim> target = to;
+  bool inferred = false;
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    if (to[i].is_constant()) continue;
+    if (i < from.size() && to[i] == from[i]) {
+      target[i] = 0;
+    } else if (!inferred) {
+      target[i] = -1;
+      inferred = true;
+    }
+  }
+  return target.empty() ? ints({}) : dims(target);
+}
+
+std::string Emitter::expand_target(const Shape& from, const Shape& to) {
+  std::vector<Dim> target = to;
+  const std::size_t added = to.size() - from.size();
+  for (std::size_t i = added; i < to.size(); ++i) {
+    if (to[i] == from[i - added]) target[i] = 1;
+  }
+  return dims(target);
+}
+
+OnnxGraph Emitter::run() {
+  result_.opsets[""] = target_.opset;
+  for (const auto& [name, value] : graph_.inputs()) {
+    taken_.insert(name);
+    names_[{value.node(), value.index()}] = name;
+    result_.inputs.push_back({name, value.type()});
+  }
+  for (const auto& [name, value] : graph_.outputs()) taken_.insert(name);
+  for (const Node& node : graph_.nodes()) {
+    if (node.op == Op::input || node.op == Op::weight) continue;
+    path_ = node.path;
+    names_[{&node, 0}] = kLower[static_cast<std::size_t>(node.op)](*this, node);
+  }
+  // An output takes the place of the name its node made up; where that is not possible it gets an Identity.
+  path_.clear();
+  for (const auto& [name, value] : graph_.outputs()) {
+    result_.outputs.push_back({name, value.type()});
+    const std::string made = name_of(value);
+    const auto producer = std::find_if(result_.nodes.begin(), result_.nodes.end(),
+                                       [&](const OnnxNode& node) { return node.outputs[0] == made; });
+    if (producer == result_.nodes.end() || producer->name != made) {
+      result_.nodes.push_back({"Identity", {}, unique("Identity"), {made}, {name}, {}});
+      continue;
+    }
+    producer->outputs[0] = name;
+    names_[{value.node(), value.index()}] = name;
+    for (OnnxNode& node : result_.nodes) std::replace(node.inputs.begin(), node.inputs.end(), made, name);
+  }
+  return std::move(result_);
+}
+
+OnnxGraph lower(const Graph& graph, const Target& target) {
+  if (target.opset < oldest_opset) {
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("opset {} is too old: onnxport exports opset {} and newer", target.opset, oldest_opset));
+  }
+  return Emitter(graph, target).run();
+}
+
+}  // namespace onnxport::lower

@@ -1,0 +1,86 @@
+/// The state of one lowering, and what the functions of each op build with.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "lower/lower.h"
+#include "onnxport/graph.h"
+
+namespace onnxport::lower {
+
+using Names = std::vector<std::string>;
+using OnnxAttrs = std::vector<std::pair<std::string, OnnxAttr>>;
+
+/// Appends ONNX nodes. Constants and runtime dimensions are made once per graph.
+class Emitter {
+ public:
+  Emitter(const Graph& graph, const Target& target);
+
+  int opset() const { return target_.opset; }
+
+  /// The ONNX name of a value that has been lowered; empty for an absent one. A weight becomes an initializer when it
+  /// is first asked for.
+  std::string name_of(const Value& value);
+  Names names_of(const std::vector<Value>& values);
+
+  /// Appends a node with one output and returns the output's name.
+  std::string emit(std::string op_type, Names inputs, OnnxAttrs attrs = {});
+
+  /// An initializer.
+  std::string weight(const Weight& weight);
+  /// An int64 vector constant.
+  std::string ints(const std::vector<std::int64_t>& values);
+  std::string scalar(double value, DType dtype);
+
+  /// A dimension as int64[1]: a constant, or read from the shape of an input.
+  std::string dim(const Dim& dim);
+  /// A dimension as an int64 scalar.
+  std::string scalar_dim(const Dim& dim);
+  /// The shape operand of Reshape: constant with 0 and -1 where at most one extent is unknown.
+  std::string reshape_target(const Shape& from, const Shape& to);
+  /// The shape operand of Expand: 1 where an extent stays.
+  std::string expand_target(const Shape& from, const Shape& to);
+
+  /// Squeeze, Unsqueeze and the reductions took `axes` as an attribute before some opset, and as an operand since.
+  std::string emit_with_axes(std::string op_type, std::string input, std::vector<std::int64_t> axes, int operand_since,
+                             OnnxAttrs attrs = {});
+
+  /// Lowers the whole graph.
+  OnnxGraph run();
+
+ private:
+  std::string unique(std::string_view base);
+  std::string symbol(const std::string& name);
+  std::string dims(const std::vector<Dim>& extents);
+
+  const Graph& graph_;
+  Target target_;
+  OnnxGraph result_;
+  std::map<std::pair<const Node*, std::uint32_t>, std::string> names_;
+  std::unordered_map<std::string, std::string> initializers_;  // fingerprint -> name
+  std::map<std::string, std::string> dims_;                    // printed dim(s) -> name
+  std::set<std::string, std::less<>> taken_;
+  std::unordered_map<std::string, int> next_suffix_;
+  std::string path_;
+};
+
+#define ONNXPORT_LEAF(name)
+#define ONNXPORT_PRIMITIVE(name) std::string lower_##name(Emitter& e, const Node& node);
+#define ONNXPORT_COMPOSITE(name) ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_UNARY(name) ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_BINARY(name) ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_COMPARE(name) ONNXPORT_PRIMITIVE(name)
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+
+}  // namespace onnxport::lower

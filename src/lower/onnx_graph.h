@@ -1,0 +1,57 @@
+/// The lowered graph: ONNX nodes of one opset, weights still lazy. What the writer writes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "onnxport/dim.h"
+#include "onnxport/dtype.h"
+#include "onnxport/graph.h"
+#include "onnxport/weight.h"
+
+namespace onnxport::lower {
+
+struct OnnxGraph;
+
+/// An attribute of an ONNX node. A tensor attribute is a constant Weight.
+using OnnxAttr = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>, Weight,
+                              std::shared_ptr<OnnxGraph>>;
+
+/// One ONNX node. An empty input name is an absent optional input.
+struct OnnxNode {
+  std::string op_type;
+  std::string domain;  ///< empty: ai.onnx
+  std::string name;
+  std::vector<std::string> inputs;
+  std::vector<std::string> outputs;
+  std::vector<std::pair<std::string, OnnxAttr>> attrs;
+};
+
+/// A named value with its type. Symbolic dims become dim_param.
+struct OnnxValueInfo {
+  std::string name;
+  TensorType type;
+};
+
+/// A stored tensor.
+struct OnnxInitializer {
+  std::string name;
+  Weight weight;
+};
+
+/// A graph with everything a ModelProto needs.
+struct OnnxGraph {
+  std::string name = "main_graph";
+  std::vector<OnnxValueInfo> inputs;
+  std::vector<OnnxValueInfo> outputs;
+  std::vector<OnnxInitializer> initializers;
+  std::vector<OnnxNode> nodes;
+  std::map<std::string, int> opsets;  ///< domain -> version; "" is ai.onnx
+};
+
+}  // namespace onnxport::lower

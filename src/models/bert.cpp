@@ -1,0 +1,58 @@
+// BERT. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bert/modeling_bert.py
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class BertOnnxConfig : public TextEncoderOnnxConfig {
+ public:
+  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
+  AxesByName inputs() const override { return text_inputs({"input_ids", "attention_mask", "token_type_ids"}); }
+};
+
+struct Bert {
+  nn::TextEmbeddings embeddings;
+  nn::PostNormEncoder encoder;
+
+  Bert(const Scope& s, const TextEncoderConfig& c)
+      : embeddings(s / "embeddings", c.embeddings()), encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()) {}
+
+  Value operator()(const Inputs& in) const {
+    const Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"));
+    const Value mask = nn::additive_mask(in.get("attention_mask"), embedded.dtype());
+    return encoder(embedded, mask);
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const TextEncoderConfig c(model.config());
+  const Scope root = model.scope();
+  const Scope base = root.base_model("bert");
+  const Bert bert(base, c);
+  const auto pool = [&](Value hidden) { return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden); };
+  const auto fill_mask = [&](Value hidden) {
+    nn::MaskedLmHeadParameters head = c.masked_lm_head();
+    head.activation = c.hidden_act;
+    head.dense = "transform.dense";
+    head.norm = "transform.LayerNorm";
+    const Weight tied = c.tie_word_embeddings ? bert.embeddings.words() : Weight();
+    return nn::MaskedLmHead(root / "cls" / "predictions", head, tied)(hidden);
+  };
+  const auto classify = [&](Value hidden) {
+    return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pool(hidden));
+  };
+  return nn::build_text_encoder_task(
+      onnx.task(), inputs, root,
+      {.encode = bert, .fill_mask = fill_mask, .classify = classify, .summarize = pool, .hidden_size = c.hidden_size, .num_labels = c.num_labels});
+}
+
+}  // namespace
+
+void register_bert(TasksManager& tasks) {
+  tasks.register_model<BertOnnxConfig>({.model_type = "bert",
+                                        .tasks = nn::text_encoder_tasks(),
+                                        .forward = forward,
+                                        .ignorable_keys = {"cls.seq_relationship.*"}});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,60 @@
+// RoBERTa. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/roberta/modeling_roberta.py
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class RobertaOnnxConfig : public TextEncoderOnnxConfig {
+ public:
+  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
+};
+
+struct Roberta {
+  nn::TextEmbeddings embeddings;
+  nn::PostNormEncoder encoder;
+  std::int64_t pad_token_id;
+
+  Roberta(const Scope& s, const TextEncoderConfig& c, std::int64_t pad)
+      : embeddings(s / "embeddings", c.embeddings()),
+        encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()),
+        pad_token_id(pad) {}
+
+  Value operator()(const Inputs& in) const {
+    const Value positions = nn::position_ids_from_input_ids(in["input_ids"], pad_token_id);
+    const Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"), positions);
+    const Value mask = nn::additive_mask(in.get("attention_mask"), embedded.dtype());
+    return encoder(embedded, mask);
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const TextEncoderConfig c(model.config());
+  const Scope root = model.scope();
+  const Scope base = root.base_model("roberta");
+  const Roberta roberta(base, c, model.config().integer("pad_token_id"));
+  const auto pool = [&](Value hidden) { return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden); };
+  const auto fill_mask = [&](Value hidden) {
+    nn::MaskedLmHeadParameters head = c.masked_lm_head();
+    head.bias = {"decoder.bias", "bias"};
+    const Weight tied = c.tie_word_embeddings ? roberta.embeddings.words() : Weight();
+    return nn::MaskedLmHead(root / "lm_head", head, tied)(hidden);
+  };
+  const auto classify = [&](Value hidden) {
+    const Scope s = root / "classifier";
+    const nn::DenseHead head(s / "dense", s / "out_proj", c.hidden_size, c.hidden_size, c.num_labels, "tanh");
+    return head(nn::first_token(hidden));
+  };
+  return nn::build_text_encoder_task(
+      onnx.task(), inputs, root,
+      {.encode = roberta, .fill_mask = fill_mask, .classify = classify, .summarize = pool, .hidden_size = c.hidden_size, .num_labels = c.num_labels});
+}
+
+}  // namespace
+
+void register_roberta(TasksManager& tasks) {
+  tasks.register_model<RobertaOnnxConfig>({.model_type = "roberta",
+                                           .tasks = nn::text_encoder_tasks(),
+                                           .forward = forward});
+}
+
+}  // namespace onnxport::models

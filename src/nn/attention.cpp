@@ -1,0 +1,121 @@
+#include "onnxport/nn/attention.h"
+
+#include <cmath>
+
+#include "onnxport/op.h"
+
+namespace onnxport::nn {
+
+Value split_heads(Value x, std::int64_t heads) {
+  const std::int64_t head_dim = x.dim(-1).constant().value() / heads;
+  const Value spread = op::reshape(x, {x.dim(0), x.dim(1), heads, head_dim});
+  return op::permute(spread, {0, 2, 1, 3});
+}
+
+Value merge_heads(Value x) {
+  const Value together = op::permute(x, {0, 2, 1, 3});
+  return op::reshape(together, {x.dim(0), x.dim(2), x.dim(1) * x.dim(3)});
+}
+
+Value additive_mask(Value attention_mask, DType dtype) {
+  if (!attention_mask) return {};
+  Graph& graph = attention_mask.graph();
+  const Value keep = op::eq(attention_mask, 1.0);
+  const Value zero = op::scalar(graph, 0.0, dtype);
+  const Value lowest_value = op::scalar(graph, lowest(dtype), dtype);
+  const Value mask = op::where(keep, zero, lowest_value);
+  return op::reshape(mask, {mask.dim(0), 1, 1, mask.dim(1)});
+}
+
+std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets, std::int64_t max_distance) {
+  const std::int64_t exact = buckets / 2;  // distances below this have a bucket of their own
+  std::vector<std::int64_t> thresholds;
+  for (std::int64_t m = 1; m <= exact; ++m) thresholds.push_back(m);
+  // Beyond, bucket exact + floor(log(m / exact) / log(max_distance / exact) * (buckets - exact)), at most the last one.
+  // In float, as the originals compute it: a distance on the edge of a bucket falls where float arithmetic puts it.
+  std::int64_t next = exact + 1;
+  const auto denominator = static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
+  for (std::int64_t m = exact + 1; next < buckets && m <= 2 * max_distance; ++m) {
+    const float ratio = std::log(static_cast<float>(m) / static_cast<float>(exact)) / denominator;
+    const auto bucket = exact + static_cast<std::int64_t>(ratio * static_cast<float>(buckets - exact));
+    for (; next <= bucket && next < buckets; ++next) thresholds.push_back(m);
+  }
+  return thresholds;
+}
+
+RelativeKeyPositions::RelativeKeyPositions(const Scope& s, std::int64_t max_positions, std::int64_t head_dim,
+                                           bool with_key)
+    : path_(s.path()),
+      weight_((s / "distance_embedding").weight("weight", {2 * max_positions - 1, head_dim})),
+      max_positions_(max_positions),
+      with_key_(with_key) {}
+
+Value RelativeKeyPositions::operator()(Value query, Value key) const {
+  Graph& graph = query.graph();
+  const ModulePath at(graph, path_);
+  const Dim length = query.dim(2);
+  const Value positions = op::arange(graph, length);
+  const Value left = op::unsqueeze(positions, 1);
+  const Value distance = op::add(op::sub(left, positions), static_cast<double>(max_positions_ - 1));
+  const Value table = op::embedding(graph.weight(weight_), distance);  // [query, key, d]
+  // Each query has distance vectors of its own, so the product is one row times a matrix per query.
+  const Value query_rows = op::unsqueeze(query, 3);
+  const Value by_query = op::permute(table, {0, 2, 1});
+  const Value query_terms = op::squeeze(op::matmul(query_rows, by_query), 3);
+  if (!with_key_) return query_terms;
+  const Value key_rows = op::unsqueeze(key, 3);
+  const Value by_key = op::permute(table, {1, 2, 0});
+  const Value key_terms = op::squeeze(op::matmul(key_rows, by_key), 3);
+  return op::add(query_terms, op::transpose(key_terms, 2, 3));
+}
+
+RelativeBias::RelativeBias(const Scope& s, const RelativeBiasParameters& p)
+    : path_(s.path()), weight_(s.weight("weight", {p.rows, p.heads})), parameters_(p) {}
+
+Value RelativeBias::operator()(Graph& graph, const Dim& length) const {
+  const ModulePath at(graph, path_);
+  const std::int64_t half = parameters_.buckets / 2;
+  const std::vector<std::int64_t> thresholds = relative_bucket_thresholds(half, parameters_.max_distance);
+  const Value positions = op::arange(graph, length);
+  const Value key_minus_query = op::sub(positions, op::unsqueeze(positions, 1));  // [query, key]
+  const Value magnitude = op::unsqueeze(op::abs(key_minus_query), 2);
+  const Value steps = graph.weight(Weight::from_ints({static_cast<std::int64_t>(thresholds.size())}, thresholds));
+  const Value reached = op::cast(op::ge(magnitude, steps), DType::i64);
+  const Value by_distance = op::sum(reached, 2);
+  const Value forward = op::cast(op::gt(key_minus_query, 0.0), DType::i64);
+  const Value bucket = op::add(by_distance, op::mul(forward, static_cast<double>(half)));
+  const Value bias = op::embedding(graph.weight(weight_), bucket);  // [query, key, heads]
+  return op::unsqueeze(op::permute(bias, {2, 0, 1}), 0);
+}
+
+SelfAttention::SelfAttention(const Scope& s, const SelfAttentionParameters& p)
+    : path_(s.path()),
+      heads_(p.heads),
+      head_dim_(p.hidden_size / p.heads),
+      relative_scaled_(p.relative_scaled),
+      query_(s / p.query, p.hidden_size, p.hidden_size),
+      key_(s / p.key, p.hidden_size, p.hidden_size),
+      value_(s / p.value, p.hidden_size, p.hidden_size),
+      output_(s / p.output, p.hidden_size, p.hidden_size) {
+  if (!p.relative_positions) return;
+  // The table lies beside the query projection.
+  const std::size_t dot = p.query.rfind('.');
+  const Scope beside = dot == std::string::npos ? s : s / p.query.substr(0, dot);
+  positions_.emplace(beside, *p.relative_positions, head_dim_, p.relative_with_key);
+}
+
+Value SelfAttention::operator()(Value x, Value mask) const {
+  const ModulePath at(x, path_);
+  const Value query = split_heads(query_(x), heads_);
+  const Value key = split_heads(key_(x), heads_);
+  const Value value = split_heads(value_(x), heads_);
+  if (positions_) {
+    Value terms = (*positions_)(query, key);
+    if (relative_scaled_) terms = op::mul(terms, 1.0 / std::sqrt(static_cast<double>(head_dim_)));
+    mask = mask ? op::add(terms, mask) : terms;
+  }
+  const Value context = op::scaled_dot_product_attention(query, key, value, mask);
+  return output_(merge_heads(context));
+}
+
+}  // namespace onnxport::nn

@@ -1,0 +1,123 @@
+#include "onnxport/op.h"
+#include "op/infer.h"
+
+namespace onnxport::op {
+
+using detail::make;
+
+Value scalar(Graph& graph, double value, DType dtype) {
+  return graph.weight_as_is(Weight::from_doubles(dtype, {}, {&value, 1}));
+}
+
+#define ONNXPORT_LEAF(name)
+#define ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_COMPOSITE(name)
+#define ONNXPORT_UNARY(name) \
+  Value name(Value x) { return make(x.graph(), Op::name, {x}, {}).out(); }
+#define ONNXPORT_BINARY(name) \
+  Value name(Value a, Value b) { return make(a.graph(), Op::name, {a, b}, {}).out(); }
+#define ONNXPORT_COMPARE(name) ONNXPORT_BINARY(name)
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+
+namespace {
+Value like(Value x, double value) { return scalar(x.graph(), value, x.dtype()); }
+}  // namespace
+
+Value add(Value a, double b) { return add(a, like(a, b)); }
+Value sub(Value a, double b) { return sub(a, like(a, b)); }
+Value sub(double a, Value b) { return sub(like(b, a), b); }
+Value mul(Value a, double b) { return mul(a, like(a, b)); }
+Value div(Value a, double b) { return div(a, like(a, b)); }
+Value pow(Value a, double b) { return pow(a, like(a, b)); }
+Value maximum(Value a, double b) { return maximum(a, like(a, b)); }
+Value minimum(Value a, double b) { return minimum(a, like(a, b)); }
+Value eq(Value a, double b) { return eq(a, like(a, b)); }
+Value ne(Value a, double b) { return logical_not(eq(a, b)); }
+Value lt(Value a, double b) { return lt(a, like(a, b)); }
+Value gt(Value a, double b) { return gt(a, like(a, b)); }
+
+Value cast(Value x, DType dtype) {
+  if (x.dtype() == dtype) return x;
+  return make(x.graph(), Op::cast, {x}, {{"dtype", dtype}}).out();
+}
+
+Value where(Value condition, Value a, Value b) {
+  return make(condition.graph(), Op::where, {condition, a, b}, {}).out();
+}
+
+Value masked_fill(Value x, Value mask, double value) { return where(mask, like(x, value), x); }
+
+Value gelu(Value x, std::string_view approximate) {
+  return make(x.graph(), Op::gelu, {x}, {{"approximate", std::string(approximate)}}).out();
+}
+Value silu(Value x) { return make(x.graph(), Op::silu, {x}, {}).out(); }
+Value mish(Value x) { return make(x.graph(), Op::mish, {x}, {}).out(); }
+
+namespace detail {
+
+Types infer_cast(const Node& node) { return {{node.attrs.get<DType>("dtype"), operand(node, 0).shape}}; }
+
+Types infer_where(const Node& node) {
+  const TensorType& condition = operand(node, 0);
+  const TensorType& a = operand(node, 1);
+  const TensorType& b = operand(node, 2);
+  if (condition.dtype != DType::boolean) reject(node, "the condition is {}, expected bool", to_string(condition));
+  require_same_dtype(node, a, b);
+  std::optional<Shape> shape = broadcast(a.shape, b.shape);
+  if (shape) shape = broadcast(*shape, condition.shape);
+  if (!shape) {
+    reject(node, "shapes {}, {} and {} do not broadcast", to_string(condition.shape), to_string(a.shape),
+           to_string(b.shape));
+  }
+  return {{a.dtype, *std::move(shape)}};
+}
+
+Types infer_gelu(const Node& node) {
+  require_float(node, operand(node, 0));
+  const std::string& approximate = node.attrs.get<std::string>("approximate");
+  if (approximate != "none" && approximate != "tanh") {
+    reject(node, "approximate is \"{}\", expected \"none\" or \"tanh\"", approximate);
+  }
+  return {operand(node, 0)};
+}
+
+Types infer_silu(const Node& node) {
+  require_float(node, operand(node, 0));
+  return {operand(node, 0)};
+}
+
+Types infer_mish(const Node& node) { return infer_silu(node); }
+
+// The order of operations in the two gelus is the one that ONNX Runtime's own fusions recognize.
+std::vector<Value> decompose_gelu(const Node& node) {
+  const Value x = node.inputs[0];
+  if (node.attrs.get<std::string>("approximate") == "none") {
+    const Value scaled = div(x, 1.4142135623730951);
+    const Value one_plus = add(erf(scaled), 1.0);
+    return {mul(mul(x, one_plus), 0.5)};
+  }
+  const Value cubic = mul(pow(x, 3.0), 0.044715);
+  const Value inner = mul(add(x, cubic), 0.7978845608028654);
+  const Value one_plus = add(tanh(inner), 1.0);
+  const Value half = mul(x, 0.5);
+  return {mul(half, one_plus)};
+}
+
+std::vector<Value> decompose_silu(const Node& node) {
+  const Value gate = sigmoid(node.inputs[0]);
+  return {mul(node.inputs[0], gate)};
+}
+
+std::vector<Value> decompose_mish(const Node& node) {
+  const Value gate = tanh(softplus(node.inputs[0]));
+  return {mul(node.inputs[0], gate)};
+}
+
+}  // namespace detail
+}  // namespace onnxport::op

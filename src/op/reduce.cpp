@@ -1,0 +1,111 @@
+// Reductions, softmax and normalizations.
+#include "onnxport/op.h"
+#include "op/infer.h"
+
+namespace onnxport::op {
+
+using detail::make;
+
+namespace {
+
+Value reduce(Op op, Value x, std::int64_t axis, bool keepdim) {
+  return make(x.graph(), op, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}, {"keepdim", keepdim}}).out();
+}
+
+}  // namespace
+
+Value sum(Value x, std::int64_t axis, bool keepdim) { return reduce(Op::sum, x, axis, keepdim); }
+Value mean(Value x, std::int64_t axis, bool keepdim) { return reduce(Op::mean, x, axis, keepdim); }
+Value amax(Value x, std::int64_t axis, bool keepdim) { return reduce(Op::amax, x, axis, keepdim); }
+Value argmax(Value x, std::int64_t axis, bool keepdim) { return reduce(Op::argmax, x, axis, keepdim); }
+
+Value cumsum(Value x, std::int64_t axis) {
+  return make(x.graph(), Op::cumsum, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}}).out();
+}
+
+Value softmax(Value x, std::int64_t axis) {
+  return make(x.graph(), Op::softmax, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}}).out();
+}
+
+Value layer_norm(Value x, Value weight, Value bias, double eps) {
+  return make(x.graph(), Op::layer_norm, {x, weight, bias}, {{"eps", eps}}).out();
+}
+
+Value normalize(Value x, std::int64_t axis, double eps) {
+  return make(x.graph(), Op::normalize, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}, {"eps", eps}}).out();
+}
+
+namespace detail {
+
+namespace {
+
+Types infer_reduction(const Node& node, DType dtype) {
+  Shape shape = operand(node, 0).shape;
+  const std::size_t axis = normalized_axis(node, node.attrs.integer("axis"), shape.size());
+  if (node.attrs.flag("keepdim")) {
+    shape[axis] = 1;
+  } else {
+    shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(axis));
+  }
+  return {{dtype, std::move(shape)}};
+}
+
+Types infer_along_axis(const Node& node) {
+  normalized_axis(node, node.attrs.integer("axis"), operand(node, 0).shape.size());
+  return {operand(node, 0)};
+}
+
+}  // namespace
+
+Types infer_sum(const Node& node) { return infer_reduction(node, operand(node, 0).dtype); }
+
+Types infer_mean(const Node& node) {
+  require_float(node, operand(node, 0));
+  return infer_reduction(node, operand(node, 0).dtype);
+}
+
+Types infer_amax(const Node& node) { return infer_reduction(node, operand(node, 0).dtype); }
+
+Types infer_argmax(const Node& node) { return infer_reduction(node, DType::i64); }
+
+Types infer_cumsum(const Node& node) { return infer_along_axis(node); }
+
+Types infer_softmax(const Node& node) {
+  require_float(node, operand(node, 0));
+  return infer_along_axis(node);
+}
+
+Types infer_normalize(const Node& node) {
+  require_float(node, operand(node, 0));
+  return infer_along_axis(node);
+}
+
+Types infer_layer_norm(const Node& node) {
+  const TensorType& x = operand(node, 0);
+  require_float(node, x);
+  if (x.shape.empty()) reject(node, "got a scalar");
+  for (std::size_t i = 1; i < node.inputs.size(); ++i) {
+    if (!node.inputs[i]) continue;
+    const TensorType& parameter = operand(node, i);
+    require_same_dtype(node, x, parameter);
+    if (parameter.shape != Shape{x.shape.back()}) {
+      reject(node, "{} is {}, expected [{}]", i == 1 ? "weight" : "bias", to_string(parameter.shape), x.shape.back().str());
+    }
+  }
+  return {x};
+}
+
+// The order of operations is the one that ONNX Runtime's own fusion recognizes.
+std::vector<Value> decompose_layer_norm(const Node& node) {
+  const Value x = node.inputs[0];
+  const Value centered = sub(x, mean(x, -1, true));
+  const Value variance = mean(pow(centered, 2.0), -1, true);
+  const Value deviation = sqrt(add(variance, node.attrs.real("eps")));
+  Value result = div(centered, deviation);
+  if (node.inputs[1]) result = mul(result, node.inputs[1]);
+  if (node.inputs[2]) result = add(result, node.inputs[2]);
+  return {result};
+}
+
+}  // namespace detail
+}  // namespace onnxport::op

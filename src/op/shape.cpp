@@ -1,0 +1,194 @@
+#include <numeric>
+
+#include "onnxport/op.h"
+#include "op/infer.h"
+
+namespace onnxport::op {
+
+using detail::make;
+
+namespace {
+
+// As in Python: a negative axis counts from the end. Out of range is left for inference to reject.
+std::int64_t from_front(std::int64_t axis, std::int64_t rank) { return axis < 0 ? axis + rank : axis; }
+
+}  // namespace
+
+Value size(Graph& graph, const Dim& dim) { return make(graph, Op::size, {}, {{"dim", Shape{dim}}}).out(); }
+
+Value arange(Graph& graph, const Dim& n, const Dim& start) {
+  return make(graph, Op::arange, {}, {{"range", Shape{start, start + n}}}).out();
+}
+
+Value reshape(Value x, Shape shape) {
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] != Dim(-1)) continue;
+    Shape rest = shape;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(i));
+    if (const std::optional<Dim> quotient = numel(x.shape()).exact_div(numel(rest))) shape[i] = *quotient;
+    break;
+  }
+  if (shape == x.shape()) return x;
+  return make(x.graph(), Op::reshape, {x}, {{"shape", std::move(shape)}}).out();
+}
+
+Value flatten(Value x, std::int64_t start, std::int64_t end) {
+  start = from_front(start, x.rank());
+  end = from_front(end, x.rank());
+  Shape shape;
+  for (std::int64_t axis = 0; axis < x.rank(); ++axis) {
+    if (axis > start && axis <= end) {
+      shape.back() = shape.back() * x.dim(axis);
+    } else {
+      shape.push_back(x.dim(axis));
+    }
+  }
+  return reshape(x, std::move(shape));
+}
+
+Value permute(Value x, std::vector<std::int64_t> axes) {
+  for (std::int64_t& axis : axes) axis = from_front(axis, x.rank());
+  bool identity = static_cast<std::int64_t>(axes.size()) == x.rank();
+  for (std::size_t i = 0; i < axes.size(); ++i) identity = identity && axes[i] == static_cast<std::int64_t>(i);
+  if (identity) return x;
+  if (x.node()->op == Op::permute && axes.size() == x.shape().size()) {
+    // Two permutations are one.
+    const auto& inner = x.node()->attrs.get<std::vector<std::int64_t>>("axes");
+    bool valid = true;
+    for (std::int64_t& axis : axes) {
+      valid = valid && axis >= 0 && axis < x.rank();
+      if (valid) axis = inner[static_cast<std::size_t>(axis)];
+    }
+    if (valid) return permute(x.node()->inputs[0], std::move(axes));
+  }
+  return make(x.graph(), Op::permute, {x}, {{"axes", std::move(axes)}}).out();
+}
+
+Value transpose(Value x, std::int64_t axis0, std::int64_t axis1) {
+  static_cast<void>(x.dim(axis0));  // out of range is an error here, before the swap
+  static_cast<void>(x.dim(axis1));
+  std::vector<std::int64_t> axes(static_cast<std::size_t>(x.rank()));
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[static_cast<std::size_t>(from_front(axis0, x.rank()))],
+            axes[static_cast<std::size_t>(from_front(axis1, x.rank()))]);
+  return permute(x, std::move(axes));
+}
+
+Value unsqueeze(Value x, std::int64_t axis) {
+  Shape shape = x.shape();
+  axis = from_front(axis, x.rank() + 1);
+  if (axis < 0 || axis > x.rank()) {
+    throw ExportError(ErrorCode::shape, fmt::format("unsqueeze: axis is out of range for {}", to_string(x.type())));
+  }
+  shape.insert(shape.begin() + axis, Dim(1));
+  return reshape(x, std::move(shape));
+}
+
+Value squeeze(Value x, std::int64_t axis) {
+  if (x.dim(axis) != Dim(1)) {
+    throw ExportError(ErrorCode::shape, fmt::format("squeeze: axis {} of {} is not 1", axis, to_string(x.type())));
+  }
+  Shape shape = x.shape();
+  shape.erase(shape.begin() + from_front(axis, x.rank()));
+  return reshape(x, std::move(shape));
+}
+
+Value expand(Value x, Shape shape) {
+  if (shape == x.shape()) return x;
+  return make(x.graph(), Op::expand, {x}, {{"shape", std::move(shape)}}).out();
+}
+
+Value concat(std::vector<Value> parts, std::int64_t axis) {
+  if (parts.empty()) throw ExportError(ErrorCode::shape, "concat: no operands");
+  if (parts.size() == 1) return parts[0];
+  Graph& graph = parts[0].graph();
+  const std::int64_t rank = parts[0].rank();
+  return make(graph, Op::concat, std::move(parts), {{"axis", from_front(axis, rank)}}).out();
+}
+
+Value slice(Value x, std::int64_t axis, Dim begin, Dim end) {
+  const Dim extent = x.dim(axis);
+  const auto absolute = [&](const Dim& at) { return at.is_constant() && *at.constant() < 0 ? extent + at : at; };
+  begin = absolute(begin);
+  end = absolute(end);
+  if (begin == Dim(0) && end == extent) return x;
+  return make(x.graph(), Op::slice, {x}, {{"axis", from_front(axis, x.rank())}, {"range", Shape{begin, end}}}).out();
+}
+
+Value select(Value x, std::int64_t axis, std::int64_t index) {
+  const Dim at = index < 0 ? x.dim(axis) + index : Dim(index);
+  const Value one = slice(x, axis, at, at + 1);
+  return squeeze(one, axis);
+}
+
+namespace detail {
+
+Types infer_size(const Node& /*node*/) { return {{DType::i64, {}}}; }
+
+Types infer_arange(const Node& node) {
+  const Shape& range = node.attrs.get<Shape>("range");
+  return {{DType::i64, {range[1] - range[0]}}};
+}
+
+Types infer_reshape(const Node& node) {
+  const TensorType& x = operand(node, 0);
+  const Shape& shape = node.attrs.get<Shape>("shape");
+  if (numel(x.shape) != numel(shape)) {
+    reject(node, "cannot make {} of {}: {} elements, expected {}", to_string(shape), to_string(x.shape),
+           numel(x.shape).str(), numel(shape).str());
+  }
+  return {{x.dtype, shape}};
+}
+
+Types infer_permute(const Node& node) {
+  const TensorType& x = operand(node, 0);
+  const auto& axes = node.attrs.get<std::vector<std::int64_t>>("axes");
+  std::vector<bool> seen(x.shape.size());
+  Shape shape;
+  for (const std::int64_t axis : axes) {
+    const std::size_t at = normalized_axis(node, axis, x.shape.size());
+    if (seen[at]) reject(node, "axis {} is there twice", axis);
+    seen[at] = true;
+    shape.push_back(x.shape[at]);
+  }
+  if (axes.size() != x.shape.size()) reject(node, "{} axes for {}", axes.size(), to_string(x));
+  return {{x.dtype, std::move(shape)}};
+}
+
+Types infer_expand(const Node& node) {
+  const TensorType& x = operand(node, 0);
+  const Shape& shape = node.attrs.get<Shape>("shape");
+  if (broadcast(x.shape, shape) != shape) reject(node, "cannot expand {} to {}", to_string(x.shape), to_string(shape));
+  return {{x.dtype, shape}};
+}
+
+Types infer_concat(const Node& node) {
+  TensorType result = operand(node, 0);
+  const std::size_t axis = normalized_axis(node, node.attrs.integer("axis"), result.shape.size());
+  for (std::size_t i = 1; i < node.inputs.size(); ++i) {
+    const TensorType& part = operand(node, i);
+    require_same_dtype(node, result, part);
+    bool fits = part.shape.size() == result.shape.size();
+    for (std::size_t a = 0; fits && a < result.shape.size(); ++a) fits = a == axis || part.shape[a] == result.shape[a];
+    if (!fits) reject(node, "{} and {} differ outside of axis {}", to_string(result.shape), to_string(part.shape), axis);
+    result.shape[axis] = result.shape[axis] + part.shape[axis];
+  }
+  return {result};
+}
+
+Types infer_slice(const Node& node) {
+  TensorType result = operand(node, 0);
+  const std::size_t axis = normalized_axis(node, node.attrs.integer("axis"), result.shape.size());
+  const Shape& range = node.attrs.get<Shape>("range");
+  const Dim extent = range[1] - range[0];
+  const Dim rest = result.shape[axis] - range[1];
+  const auto negative = [](const Dim& dim) { return dim.is_constant() && *dim.constant() < 0; };
+  if (negative(range[0]) || negative(extent) || negative(rest)) {
+    reject(node, "range {} is outside of axis {} of {}", to_string(range), axis, to_string(result.shape));
+  }
+  result.shape[axis] = extent;
+  return {result};
+}
+
+}  // namespace detail
+}  // namespace onnxport::op

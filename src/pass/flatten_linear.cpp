@@ -1,0 +1,96 @@
+#include <algorithm>
+
+#include "onnxport/op.h"
+#include "pass/passes.h"
+#include "pass/rebuild.h"
+
+namespace onnxport::pass {
+namespace {
+
+// Works on each row of the last axis alone, so that the leading axes may be joined around it.
+bool is_rowwise(const Node& node) {
+  switch (node.op) {
+    case Op::layer_norm:
+      return true;
+    case Op::softmax:
+    case Op::normalize:
+      return node.attrs.integer("axis") == static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1;
+#define ONNXPORT_LEAF(name)
+#define ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_COMPOSITE(name)
+#define ONNXPORT_COMPARE(name)
+#define ONNXPORT_UNARY(name) case Op::name:
+#define ONNXPORT_BINARY(name) case Op::name:
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+    case Op::gelu:
+    case Op::silu:
+    case Op::mish:
+    case Op::cast:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Shape joined(const Shape& shape) {
+  return {numel(Shape(shape.begin(), shape.end() - 1)), shape.back()};
+}
+
+// The matrix behind a value that is only a matrix with its rows spread over more axes; else nothing.
+Value matrix_behind(const Value& value) {
+  if (!value || value.node()->op != Op::reshape || value.rank() < 3) return {};
+  const Value source = value.node()->inputs[0];
+  return source.shape() == joined(value.shape()) ? source : Value();
+}
+
+// Reshapes that meet become one, or none.
+Value reshaped(const Value& value, const Shape& shape) {
+  const bool again = value.node()->op == Op::reshape;
+  return op::reshape(again ? value.node()->inputs[0] : value, shape);
+}
+
+// Broadcasts along rows as it is: a scalar or a vector of the last axis.
+bool fits_rows(const Value& value) { return !value || value.rank() <= 1; }
+
+}  // namespace
+
+Graph flatten_linear(const Graph& graph) {
+  return rebuild(graph, [](Graph& result, const Node& node) -> std::vector<Value> {
+    const Shape& shape = node.outputs[0].shape;
+    if (node.op == Op::reshape) return {reshaped(node.inputs[0], shape)};
+    if (shape.size() < 3) return {};
+    if (node.op == Op::linear) {
+      const Value x = node.inputs[0];
+      const Value rows = reshaped(x, joined(x.shape()));
+      const Value product = op::linear(rows, node.inputs[1], node.inputs[2]);
+      return {op::reshape(product, shape)};
+    }
+    if (!is_rowwise(node)) return {};
+    bool any = false;
+    for (const Value& input : node.inputs) {
+      if (!fits_rows(input) && input.shape() != shape) return {};
+      any = any || matrix_behind(input);
+    }
+    if (!any) return {};
+    std::vector<Value> operands;
+    for (const Value& input : node.inputs) operands.push_back(fits_rows(input) ? input : reshaped(input, joined(shape)));
+    Attrs attrs = node.attrs;
+    if (attrs.has("axis")) {
+      std::vector<std::pair<std::string, Attr>> items = attrs.items();
+      for (auto& [name, value] : items) {
+        if (name == "axis") value = std::int64_t{1};
+      }
+      attrs = Attrs(std::move(items));
+    }
+    const Value product = op::detail::make(result, node.op, std::move(operands), std::move(attrs)).out();
+    return {op::reshape(product, shape)};
+  });
+}
+
+}  // namespace onnxport::pass

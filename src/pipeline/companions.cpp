@@ -1,0 +1,72 @@
+#include "pipeline/companions.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "support/atomic_file.h"
+#include "support/file.h"
+#include "support/text.h"
+
+namespace onnxport::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What clients look for beside model.onnx.
+constexpr std::array kPatterns = {
+    std::string_view("config.json"),       std::string_view("generation_config.json"), std::string_view("*processor_config.json"),
+    std::string_view("tokenizer*.json"),   std::string_view("special_tokens_map.json"), std::string_view("added_tokens.json"),
+    std::string_view("vocab*.json"),       std::string_view("vocab*.txt"),             std::string_view("merges.txt"),
+    std::string_view("*.model"),           std::string_view("chat_template*"),         std::string_view("modules.json"),
+    std::string_view("sentence_*_config.json"), std::string_view("config_sentence_transformers.json"),
+    std::string_view("*.tiktoken"),        std::string_view("bpe.codes"),
+};
+
+bool travels(const std::string& name) {
+  return std::any_of(kPatterns.begin(), kPatterns.end(), [&](std::string_view pattern) { return text::glob_match(pattern, name); });
+}
+
+// A folder of a sentence-transformers module: `1_Pooling`, `2_Dense`.
+bool is_module_folder(const std::string& name) {
+  const std::size_t digits = name.find_first_not_of("0123456789");
+  return digits != 0 && digits != std::string::npos && name[digits] == '_';
+}
+
+void copy_atomically(const fs::path& from, const fs::path& to) {
+  const auto source = File::open(from);
+  AtomicFile target(to);
+  target.copy_from(*source, 0, 0, source->size());
+  target.commit();
+}
+
+}  // namespace
+
+std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::create_directories(to, error);
+  if (error) throw io_error("create the folder", to, error.value());
+  std::vector<fs::path> written;
+  if (fs::equivalent(from, to, error)) return written;
+  const auto copy_all = [&](const fs::path& source, const fs::path& target, auto&& wanted) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(source)) {
+      const std::string name = entry.path().filename().string();
+      if (!entry.is_regular_file() || !wanted(name)) continue;
+      fs::create_directories(target);
+      copy_atomically(entry.path(), target / name);
+      written.push_back(target / name);
+    }
+  };
+  copy_all(from, to, travels);
+  for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_directory() && is_module_folder(name)) {
+      copy_all(entry.path(), to / name, [](const std::string& file) { return file.ends_with(".json") || file.ends_with(".safetensors"); });
+    }
+  }
+  std::sort(written.begin(), written.end());
+  return written;
+}
+
+}  // namespace onnxport::pipeline

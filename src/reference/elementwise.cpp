@@ -1,0 +1,236 @@
+// Elementwise ops, casts and activations.
+#include <array>
+#include <cmath>
+
+#include "reference/call.h"
+#include "reference/rounding.h"
+
+namespace onnxport::reference {
+namespace {
+
+// ---- functions of single elements; the generic ones serve integers too -----------------------------------
+
+using Int = std::int64_t;
+
+// Integers wrap around: unsigned arithmetic, since signed overflow is undefined.
+double wrapping(double value) { return value; }
+std::uint64_t wrapping(Int value) { return static_cast<std::uint64_t>(value); }
+
+template <class T>
+T power(T base, T exponent) {
+  if constexpr (std::is_same_v<T, double>) {
+    return exponent == 2 ? base * base : std::pow(base, exponent);  // squares are common, std::pow is slow
+  } else {
+    std::uint64_t result = 1;
+    for (std::uint64_t factor = wrapping(base); exponent > 0; exponent /= 2, factor *= factor) {
+      if (exponent % 2 != 0) result *= factor;
+    }
+    return static_cast<Int>(result);
+  }
+}
+
+namespace fn {
+
+constexpr auto neg = [](auto x) { return static_cast<decltype(x)>(-wrapping(x)); };
+constexpr auto abs = [](auto x) { return x < 0 ? neg(x) : x; };
+constexpr auto exp = [](double x) { return std::exp(x); };
+constexpr auto log = [](double x) { return std::log(x); };
+constexpr auto sqrt = [](double x) { return std::sqrt(x); };
+constexpr auto reciprocal = [](double x) { return 1 / x; };
+constexpr auto erf = [](double x) { return std::erf(x); };
+constexpr auto tanh = [](double x) { return std::tanh(x); };
+constexpr auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+constexpr auto relu = [](auto x) { return x < 0 ? decltype(x)(0) : x; };  // NaN stays
+constexpr auto softplus = [](double x) { return relu(x) + std::log1p(std::exp(-std::abs(x))); };
+constexpr auto sin = [](double x) { return std::sin(x); };
+constexpr auto cos = [](double x) { return std::cos(x); };
+constexpr auto logical_not = [](Int x) -> Int { return x == 0; };
+
+constexpr auto add = [](auto a, auto b) { return static_cast<decltype(a)>(wrapping(a) + wrapping(b)); };
+constexpr auto sub = [](auto a, auto b) { return static_cast<decltype(a)>(wrapping(a) - wrapping(b)); };
+constexpr auto mul = [](auto a, auto b) { return static_cast<decltype(a)>(wrapping(a) * wrapping(b)); };
+constexpr auto div = [](auto a, auto b) {
+  if constexpr (std::is_same_v<decltype(a), Int>) {
+    if (b == -1) return neg(a);  // the quotient of the lowest integer does not fit
+  }
+  return a / b;
+};
+constexpr auto pow = [](auto a, auto b) { return power(a, b); };
+constexpr auto maximum = [](auto a, auto b) { return a > b || is_nan(a) ? a : b; };  // NaN wins
+constexpr auto minimum = [](auto a, auto b) { return a < b || is_nan(a) ? a : b; };
+constexpr auto logical_and = [](Int a, Int b) -> Int { return a != 0 && b != 0; };
+constexpr auto logical_or = [](Int a, Int b) -> Int { return a != 0 || b != 0; };
+
+constexpr auto eq = [](auto a, auto b) -> Int { return a == b; };
+constexpr auto lt = [](auto a, auto b) -> Int { return a < b; };
+constexpr auto le = [](auto a, auto b) -> Int { return a <= b; };
+constexpr auto gt = [](auto a, auto b) -> Int { return a > b; };
+constexpr auto ge = [](auto a, auto b) -> Int { return a >= b; };
+
+}  // namespace fn
+
+// ---- their application to tensors -------------------------------------------------------------------------
+
+// The common shape of all operands.
+Extents broadcast_operands(const Call& call) {
+  std::vector<Extents> shapes;
+  shapes.reserve(call.node.inputs.size());
+  for (const Value& operand : call.node.inputs) shapes.push_back(call.tensor_of(operand).shape);
+  return broadcast_extents(call, shapes);
+}
+
+template <class F>
+Results map(const Call& call, F f) {
+  const HostTensor& x = call.input(0);
+  HostTensor out = make_tensor(call.dtype(), x.shape);
+  with_kind(x.dtype, [&]<class T>(T) {
+    if constexpr (std::is_same_v<std::invoke_result_t<F, T>, T>) {
+      const T* from = elements<T>(x).data();
+      T* to = elements<T>(out).data();
+      const double work = kTranscendental * static_cast<double>(x.numel());
+      for_each_part(x.numel(), work, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) to[i] = f(from[i]);
+      });
+    } else {
+      reject(call.node, "got {}", to_string(x.dtype));
+    }
+  });
+  return out;
+}
+
+template <class T, class F>
+void zip_elements(const HostTensor& a, const HostTensor& b, HostTensor& out, F f) {
+  auto* to = elements<std::invoke_result_t<F, T, T>>(out).data();
+  const std::array strides{broadcast_strides(a.shape, out.shape), broadcast_strides(b.shape, out.shape)};
+  for_each_run(out.shape, strides, [&](const auto& at, std::int64_t count, const auto& step) {
+    const T* x = elements<T>(a).data() + at[0];
+    const T* y = elements<T>(b).data() + at[1];
+    if (step[0] == 1 && step[1] == 1) {  // the compiler makes vectors of these three
+      for (std::int64_t i = 0; i < count; ++i) to[i] = f(x[i], y[i]);
+    } else if (step[0] == 1 && step[1] == 0) {
+      for (std::int64_t i = 0; i < count; ++i) to[i] = f(x[i], *y);
+    } else if (step[0] == 0 && step[1] == 1) {
+      for (std::int64_t i = 0; i < count; ++i) to[i] = f(*x, y[i]);
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) to[i] = f(x[i * step[0]], y[i * step[1]]);
+    }
+    to += count;
+  });
+}
+
+void reject_undefined_integers(const Call& call) {
+  for (const std::int64_t operand : call.input(1).integers) {
+    if (call.node.op == Op::div && operand == 0) reject(call.node, "integer division by zero");
+    if (call.node.op == Op::pow && operand < 0) reject(call.node, "integer to the power of {}", operand);
+  }
+}
+
+template <class F>
+Results zip(const Call& call, F f) {
+  const HostTensor& a = call.input(0);
+  const HostTensor& b = call.input(1);
+  if (call.node.op == Op::div || call.node.op == Op::pow) reject_undefined_integers(call);
+  HostTensor out = make_tensor(call.dtype(), broadcast_operands(call));
+  with_kind(a.dtype, [&]<class T>(T) {
+    if constexpr (std::is_same_v<std::invoke_result_t<F, T, T>, T>) {
+      zip_elements<T>(a, b, out, f);
+    } else {
+      reject(call.node, "got {}", to_string(a.dtype));
+    }
+  });
+  return out;
+}
+
+template <class F>
+Results compare(const Call& call, F f) {
+  const HostTensor a = rounded(call.input(0));
+  const HostTensor b = rounded(call.input(1));
+  HostTensor out = make_tensor(DType::boolean, broadcast_operands(call));
+  with_kind(a.dtype, [&]<class T>(T) { zip_elements<T>(a, b, out, f); });
+  return out;
+}
+
+}  // namespace
+
+#define ONNXPORT_LEAF(name)
+#define ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_COMPOSITE(name)
+#define ONNXPORT_UNARY(name) \
+  Results interpret_##name(const Call& call) { return map(call, fn::name); }
+#define ONNXPORT_BINARY(name) \
+  Results interpret_##name(const Call& call) { return zip(call, fn::name); }
+#define ONNXPORT_COMPARE(name) \
+  Results interpret_##name(const Call& call) { return compare(call, fn::name); }
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+
+Results interpret_cast(const Call& call) {
+  const HostTensor& x = call.input(0);
+  HostTensor out = make_tensor(call.dtype(), x.shape);
+  const std::size_t count = static_cast<std::size_t>(x.numel());
+  if (!is_float(x.dtype)) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (is_float(out.dtype)) {
+        out.reals[i] = round_to(out.dtype, static_cast<double>(x.integers[i]));
+      } else {
+        out.integers[i] = wrap(out.dtype, x.integers[i]);
+      }
+    }
+    return out;
+  }
+  // What a real graph loses in a narrowing cast starts from what the operand's own dtype could hold.
+  const bool narrows = !is_float(out.dtype) || size_of(out.dtype) <= size_of(x.dtype);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double value = narrows ? round_to(x.dtype, x.reals[i]) : x.reals[i];
+    if (is_float(out.dtype)) {
+      out.reals[i] = round_to(out.dtype, value);
+    } else {
+      out.integers[i] = truncate_to(out.dtype, value);
+    }
+  }
+  return out;
+}
+
+Results interpret_where(const Call& call) {
+  const HostTensor& condition = call.input(0);
+  HostTensor out = make_tensor(call.dtype(), broadcast_operands(call));
+  with_kind(out.dtype, [&]<class T>(T) {
+    const T* a = elements<T>(call.input(1)).data();
+    const T* b = elements<T>(call.input(2)).data();
+    T* to = elements<T>(out).data();
+    std::array<Extents, 3> strides;
+    for (std::size_t i = 0; i < 3; ++i) strides[i] = broadcast_strides(call.input(i).shape, out.shape);
+    for_each_run(out.shape, strides, [&](const auto& at, std::int64_t count, const auto& step) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        const bool first = condition.integers[static_cast<std::size_t>(at[0] + i * step[0])] != 0;
+        *to++ = first ? a[at[1] + i * step[1]] : b[at[2] + i * step[2]];
+      }
+    });
+  });
+  return out;
+}
+
+Results interpret_gelu(const Call& call) {
+  if (call.node.attrs.get<std::string>("approximate") == "tanh") {
+    return map(call, [](double x) {
+      return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    });
+  }
+  // erfc keeps its digits in the left tail, where 1 + erf cancels.
+  return map(call, [](double x) { return 0.5 * x * std::erfc(-x * 0.7071067811865476); });
+}
+
+Results interpret_silu(const Call& call) {
+  return map(call, [](double x) { return x * fn::sigmoid(x); });
+}
+
+Results interpret_mish(const Call& call) {
+  return map(call, [](double x) { return x * std::tanh(fn::softplus(x)); });
+}
+
+}  // namespace onnxport::reference

@@ -1,0 +1,157 @@
+#include "reference/interpreter.h"
+
+#include <fmt/format.h>
+
+#include <ranges>
+
+#include "onnxport/error.h"
+#include "reference/bindings.h"
+#include "reference/call.h"
+#include "reference/rounding.h"
+#include "support/text.h"
+
+namespace onnxport::reference {
+namespace {
+
+Results run(const Call& call) {
+  switch (call.node.op) {
+#define ONNXPORT_LEAF(name) \
+  case Op::name:            \
+    break;
+#define ONNXPORT_PRIMITIVE(name) \
+  case Op::name:                 \
+    return interpret_##name(call);
+#define ONNXPORT_COMPOSITE(name) ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_UNARY(name) ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_BINARY(name) ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_COMPARE(name) ONNXPORT_PRIMITIVE(name)
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+  }
+  throw ExportError(ErrorCode::internal, fmt::format("{} is no computation", to_string(call.node.op)));
+}
+
+HostTensor load(const Weight& weight) {
+  HostTensor tensor{weight.dtype(), weight.shape(), {}, {}};
+  if (is_float(tensor.dtype)) {
+    tensor.reals = weight.to_doubles();
+  } else {
+    tensor.integers = weight.to_ints();
+  }
+  return tensor;
+}
+
+// Inference and interpretation are written independently of each other: they must agree at every node.
+void check_inference(const Call& call, const Results& results) {
+  const Node& node = call.node;
+  const auto disagreement = [&](const std::string& computed, const std::string& inferred) {
+    const std::string where = node.path.empty() ? "" : " at " + node.path;
+    return ExportError(ErrorCode::internal,
+                       fmt::format("{} (%{}){}: computed {}, inferred {}", to_string(node.op), node.id, where,
+                                   computed, inferred));
+  };
+  const auto describe = [](DType dtype, const Extents& shape) {
+    return std::string(to_string(dtype)) + text::shape_text(shape);
+  };
+  if (results.size() != node.outputs.size()) {
+    throw disagreement(fmt::format("{} results", results.size()), std::to_string(node.outputs.size()));
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const TensorType& type = node.outputs[i];
+    const Extents inferred = call.evaluate(type.shape);
+    if (results[i].dtype == type.dtype && results[i].shape == inferred) continue;
+    throw disagreement(describe(results[i].dtype, results[i].shape),
+                       fmt::format("{} = {}", to_string(type), describe(type.dtype, inferred)));
+  }
+}
+
+class Walk {
+ public:
+  Walk(const Graph& graph, const std::vector<Case>& cases)
+      : graph_(graph), cases_(cases), uses_(graph.nodes().size()), results_(graph.nodes().size()) {
+    for (const Case& inputs : cases) bindings_.push_back(bind(graph, inputs));
+    for (const auto& [name, value] : graph.outputs()) ++uses_[value.node()->id];
+    // From the end to the start, so that what is used only by unused nodes stays unused.
+    for (const Node& node : std::views::reverse(graph.nodes())) {
+      if (uses_[node.id] == 0) continue;
+      for (const Value& input : node.inputs) {
+        if (input) ++uses_[input.node()->id];
+      }
+    }
+  }
+
+  std::vector<std::vector<HostTensor>> run_all(const std::function<void(std::size_t, std::size_t)>& on_node) {
+    for (const Node& node : graph_.nodes()) {
+      if (on_node) on_node(node.id, graph_.nodes().size());
+      if (uses_[node.id] == 0 || node.op == Op::weight) continue;
+      for (std::size_t c = 0; c < cases_.size(); ++c) results_[node.id].push_back(compute(node, c));
+      for (const Value& input : node.inputs) {
+        if (input && --uses_[input.node()->id] == 0) results_[input.node()->id] = {};
+      }
+    }
+    std::vector<std::vector<HostTensor>> outputs(cases_.size());
+    for (std::size_t c = 0; c < cases_.size(); ++c) {
+      for (const auto& [name, value] : graph_.outputs()) outputs[c].push_back(tensor_of(value, c));
+    }
+    return outputs;
+  }
+
+ private:
+  Results compute(const Node& node, std::size_t c) {
+    if (node.op == Op::input) return to_host(*find(cases_[c], node.name));
+    const std::function<const HostTensor&(Value)> operand = [&](Value value) -> const HostTensor& {
+      return tensor_of(value, c);
+    };
+    const Call call{node, bindings_[c], operand};
+    Results results = run(call);
+    check_inference(call, results);
+    for (HostTensor& result : results) limit_range(result);
+    return results;
+  }
+
+  // A weight serves all cases, and is loaded when the first of its users asks for it.
+  const HostTensor& tensor_of(Value value, std::size_t c) {
+    std::vector<Results>& results = results_[value.node()->id];
+    if (value.node()->op != Op::weight) return results[c][value.index()];
+    if (results.empty()) results.emplace_back(load(value.node()->weight));
+    return results[0][0];
+  }
+
+  const Graph& graph_;
+  const std::vector<Case>& cases_;
+  std::vector<DimBindings> bindings_;          // by case
+  std::vector<std::size_t> uses_;              // by node: uses still to come
+  std::vector<std::vector<Results>> results_;  // by node, by case; of a weight one for all cases
+};
+
+}  // namespace
+
+std::int64_t HostTensor::numel() const { return product(shape); }
+
+HostTensor to_host(const Tensor& tensor) {
+  HostTensor host{tensor.dtype, tensor.shape, {}, {}};
+  if (is_float(tensor.dtype)) {
+    host.reals = tensor.to_doubles();
+  } else {
+    host.integers = tensor.to_ints();
+  }
+  return host;
+}
+
+Tensor to_tensor(const HostTensor& tensor) {
+  return is_float(tensor.dtype) ? Tensor::from_doubles(tensor.dtype, tensor.shape, tensor.reals)
+                                : Tensor::from_ints(tensor.dtype, tensor.shape, tensor.integers);
+}
+
+std::vector<std::vector<HostTensor>> interpret(
+    const Graph& graph, const std::vector<Case>& cases,
+    const std::function<void(std::size_t done, std::size_t total)>& on_node) {
+  return Walk(graph, cases).run_all(on_node);
+}
+
+}  // namespace onnxport::reference

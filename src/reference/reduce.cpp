@@ -1,0 +1,163 @@
+// Ops along an axis: reductions, softmax, normalizations.
+#include <cmath>
+#include <limits>
+
+#include "reference/call.h"
+#include "reference/rounding.h"
+
+namespace onnxport::reference {
+namespace {
+
+// Integers wrap around: they are added up unsigned, since signed overflow is undefined.
+template <class T>
+using Sum = std::conditional_t<std::is_same_v<T, double>, double, std::uint64_t>;
+
+// First index of the largest element; NaN counts as the largest, as in PyTorch.
+template <class T>
+std::int64_t index_of_largest(Lane<const T> lane) {
+  std::int64_t best = 0;
+  for (std::int64_t i = 0; i < lane.size; ++i) {
+    if (is_nan(lane[i])) return i;
+    if (lane[i] > lane[best]) best = i;
+  }
+  return best;
+}
+
+// One result per lane: f(lane).
+template <class F>
+Results reduce(const Call& call, const HostTensor& x, F f) {
+  const std::size_t axis = call.axis(x.shape);
+  const AxisView view(x.shape, axis);
+  Extents shape = x.shape;
+  shape[axis] = 1;
+  if (!call.node.attrs.flag("keepdim")) shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(axis));
+  HostTensor out = make_tensor(call.dtype(), std::move(shape));
+  with_kind(x.dtype, [&]<class T>(T) {
+    using Result = std::invoke_result_t<F, Lane<const T>>;
+    const T* from = elements<T>(x).data();
+    Result* to = elements<Result>(out).data();
+    for (std::int64_t o = 0; o < view.outer; ++o, from += view.extent * view.inner) {
+      for (std::int64_t i = 0; i < view.inner; ++i)
+        *to++ = f(Lane<const T>{from + i, view.extent, view.inner});
+    }
+  });
+  return out;
+}
+
+// As many results as elements: f(lane of elements, lane of results).
+template <class F>
+Results transform(const Call& call, const HostTensor& x, std::size_t axis, F f) {
+  const AxisView view(x.shape, axis);
+  HostTensor out = make_tensor(call.dtype(), x.shape);
+  with_kind(x.dtype, [&]<class T>(T) {
+    if constexpr (std::is_invocable_v<F, Lane<const T>, Lane<T>>) {
+      const T* from = elements<T>(x).data();
+      T* to = elements<T>(out).data();
+      const double work = kTranscendental * static_cast<double>(x.numel());
+      for_each_part(view.outer, work, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t lane = begin * view.inner; lane < end * view.inner; ++lane) {
+          const std::int64_t at = lane / view.inner * view.extent * view.inner + lane % view.inner;
+          f(Lane<const T>{from + at, view.extent, view.inner}, Lane<T>{to + at, view.extent, view.inner});
+        }
+      });
+    } else {
+      reject(call.node, "got {}", to_string(x.dtype));
+    }
+  });
+  return out;
+}
+
+void require_elements(const Call& call) {
+  const HostTensor& x = call.input(0);
+  if (AxisView(x.shape, call.axis(x.shape)).extent == 0) reject(call.node, "the axis has no elements");
+}
+
+}  // namespace
+
+Results interpret_sum(const Call& call) {
+  return reduce(call, call.input(0), []<class T>(Lane<const T> lane) {
+    Sum<T> sum = 0;
+    for (std::int64_t i = 0; i < lane.size; ++i) sum += static_cast<Sum<T>>(lane[i]);
+    return static_cast<T>(sum);
+  });
+}
+
+Results interpret_mean(const Call& call) {
+  Results sums = interpret_sum(call);
+  const HostTensor& x = call.input(0);
+  const double count = static_cast<double>(x.shape[call.axis(x.shape)]);
+  for (double& value : sums[0].reals) value /= count;
+  return sums;
+}
+
+Results interpret_amax(const Call& call) {
+  require_elements(call);
+  return reduce(call, call.input(0),
+                []<class T>(Lane<const T> lane) -> T { return lane[index_of_largest(lane)]; });
+}
+
+Results interpret_argmax(const Call& call) {
+  require_elements(call);
+  return reduce(call, rounded(call.input(0)),
+                []<class T>(Lane<const T> lane) { return index_of_largest(lane); });
+}
+
+Results interpret_cumsum(const Call& call) {
+  const HostTensor& x = call.input(0);
+  return transform(call, x, call.axis(x.shape), []<class T>(Lane<const T> from, Lane<T> to) {
+    Sum<T> sum = 0;
+    for (std::int64_t i = 0; i < from.size; ++i) to[i] = static_cast<T>(sum += static_cast<Sum<T>>(from[i]));
+  });
+}
+
+void softmax(Lane<const double> from, Lane<double> to) {
+  double largest = -std::numeric_limits<double>::infinity();
+  for (std::int64_t i = 0; i < from.size; ++i) largest = std::fmax(largest, from[i]);
+  double sum = 0;
+  for (std::int64_t i = 0; i < from.size; ++i) sum += to[i] = std::exp(from[i] - largest);
+  for (std::int64_t i = 0; i < from.size; ++i) to[i] /= sum;
+}
+
+Results interpret_softmax(const Call& call) {
+  const HostTensor& x = call.input(0);
+  return transform(call, x, call.axis(x.shape),
+                   [](Lane<const double> from, Lane<double> to) { softmax(from, to); });
+}
+
+Results interpret_layer_norm(const Call& call) {
+  const HostTensor& x = call.input(0);
+  const double* weight = call.has(1) ? call.input(1).reals.data() : nullptr;
+  const double* bias = call.has(2) ? call.input(2).reals.data() : nullptr;
+  const double eps = call.node.attrs.real("eps");
+  for (std::size_t i = 1; i < 3; ++i) {
+    if (call.has(i) && call.input(i).shape != Extents{x.shape.back()})
+      reject(call.node, "operand {} does not fit", i);
+  }
+  return transform(call, x, x.shape.size() - 1, [=](Lane<const double> from, Lane<double> to) {
+    const double count = static_cast<double>(from.size);
+    double sum = 0;
+    for (std::int64_t i = 0; i < from.size; ++i) sum += from[i];
+    const double mean = sum / count;
+    double squares = 0;
+    for (std::int64_t i = 0; i < from.size; ++i) squares += (from[i] - mean) * (from[i] - mean);
+    const double deviation = std::sqrt(squares / count + eps);
+    for (std::int64_t i = 0; i < from.size; ++i) {
+      to[i] = (from[i] - mean) / deviation;
+      if (weight != nullptr) to[i] *= weight[i];
+      if (bias != nullptr) to[i] += bias[i];
+    }
+  });
+}
+
+Results interpret_normalize(const Call& call) {
+  const HostTensor& x = call.input(0);
+  const double eps = call.node.attrs.real("eps");
+  return transform(call, x, call.axis(x.shape), [eps](Lane<const double> from, Lane<double> to) {
+    double squares = 0;
+    for (std::int64_t i = 0; i < from.size; ++i) squares += from[i] * from[i];
+    const double norm = std::sqrt(squares);
+    for (std::int64_t i = 0; i < from.size; ++i) to[i] = from[i] / (norm < eps ? eps : norm);  // NaN stays
+  });
+}
+
+}  // namespace onnxport::reference

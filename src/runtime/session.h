@@ -1,0 +1,53 @@
+/// ONNX Runtime, loaded at run time.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "onnxport/tensor.h"
+
+namespace onnxport::runtime {
+
+struct SessionOptions {
+  int intra_op_threads = 0;  ///< 0: ONNX Runtime's choice
+  bool optimize = true;      ///< all graph optimizations, or none
+};
+
+/// A model loaded in ONNX Runtime (CPU). The library is found in `$ONNXRUNTIME_ROOT/lib`, beside the program,
+/// in
+/// `../lib`, where the build found it, then in the system's search path; it is opened once per process.
+class Session {
+ public:
+  /// Throws ExportError(runtime) when ONNX Runtime cannot be found (naming where it looked and what to do) or
+  /// refuses the model (with its words).
+  explicit Session(const std::filesystem::path& model, const SessionOptions& options = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  struct Info {
+    std::string name;
+    DType dtype;
+    std::vector<std::int64_t> shape;   ///< -1 where symbolic
+    std::vector<std::string> symbols;  ///< one per axis, empty where static
+  };
+  const std::vector<Info>& inputs() const;
+  const std::vector<Info>& outputs() const;
+
+  /// Runs on inputs by name (those the model does not have are left out) and returns the outputs, in the
+  /// order asked for, or all.
+  NamedTensors run(const NamedTensors& inputs, const std::vector<std::string>& outputs = {}) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Version of the library, such as "1.31.1". Throws like Session.
+std::string version();
+/// Newest ai.onnx opset that this project exports for; what the supported ONNX Runtime accepts.
+inline constexpr int newest_opset = 26;
+
+}  // namespace onnxport::runtime

@@ -1,0 +1,186 @@
+#include "serialize/check.h"
+
+#include <fmt/format.h>
+#include <onnx/checker.h>
+#include <onnx/onnx_pb.h>
+#include <onnx/shape_inference/implementation.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <vector>
+
+#include "onnx_checker.h"
+#include "onnxport/error.h"
+#include "serialize/element_type.h"
+#include "serialize/skeleton.h"
+#include "serialize/writer.h"
+
+namespace onnxport::serialize {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// `float32[batch_size, 16]`
+std::string describe(const onnx::TypeProto_Tensor& type) {
+  std::vector<std::string> dims;
+  for (const auto& dim : type.shape().dim()) {
+    dims.push_back(dim.has_dim_value() ? std::to_string(dim.dim_value()) : dim.dim_param());
+  }
+  return fmt::format("{}[{}]", element_type_name(type.elem_type()), fmt::join(dims, ", "));
+}
+
+/// Do the types agree, as far as both know?
+bool agree(const onnx::TypeProto_Tensor& declared, const onnx::TypeProto_Tensor& inferred) {
+  if (declared.elem_type() != inferred.elem_type()) return false;
+  if (!inferred.has_shape()) return true;
+  return std::ranges::equal(declared.shape().dim(), inferred.shape().dim(), [](const auto& a, const auto& b) {
+    return !a.has_dim_value() || !b.has_dim_value() || a.dim_value() == b.dim_value();
+  });
+}
+
+/// Takes external initializers away and leaves their types. Shape inference would try to read them, and fail,
+/// where one-dimensional integers go into shape arithmetic.
+void forget_external_data(onnx::GraphProto& graph) {
+  auto& initializers = *graph.mutable_initializer();
+  for (const onnx::TensorProto& tensor : initializers) {
+    if (!external_reference(tensor)) continue;
+    onnx::ValueInfoProto& value = *graph.add_value_info();
+    value.set_name(tensor.name());
+    auto& type = *value.mutable_type()->mutable_tensor_type();
+    type.set_elem_type(tensor.data_type());
+    type.mutable_shape();
+    for (const std::int64_t dim : tensor.dims()) type.mutable_shape()->add_dim()->set_dim_value(dim);
+  }
+  initializers.erase(std::remove_if(initializers.begin(), initializers.end(), external_reference),
+                     initializers.end());
+  for (onnx::NodeProto& node : *graph.mutable_node()) {
+    for (onnx::AttributeProto& attr : *node.mutable_attribute()) {
+      if (attr.has_g()) forget_external_data(*attr.mutable_g());
+    }
+  }
+}
+
+/// A message of onnx on one line.
+std::string one_line(std::string_view text) {
+  std::string line;
+  for (const char c : text) {
+    if (c != '\n') {
+      line += c;
+    } else if (!line.empty() && line.back() != ' ') {
+      line += ' ';
+    }
+  }
+  while (line.ends_with(' ')) line.pop_back();
+  return line;
+}
+
+class Check {
+ public:
+  Check(onnx::ModelProto model, fs::path folder, std::string name)
+      : model_(std::move(model)), folder_(folder.empty() ? "." : std::move(folder)), name_(std::move(name)) {}
+
+  void run() {
+    try {
+      check_structure();
+      check_extents();
+      check_shapes();
+    } catch (const ExportError&) {
+      throw;
+    } catch (const std::runtime_error& error) {  // ValidationError and InferenceError of onnx
+      fail("the onnx checker says: " + one_line(error.what()));
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& message) const {
+    throw ExportError(ErrorCode::internal, name_ + ": " + message);
+  }
+
+  /// The official check. onnx offers it for a path, whose payloads it would load, and for a model in memory,
+  /// whose external data it would look for in the working folder; the parts of both are public.
+  void check_structure() const {
+    if (model_.ir_version() < 3 || model_.ir_version() > onnx::Version::IR_VERSION) {
+      fail(fmt::format("ir version {} is not in 3..{}", model_.ir_version(), int{onnx::Version::IR_VERSION}));
+    }
+    std::unordered_map<std::string, int> opsets;
+    for (const auto& opset : model_.opset_import())
+      opsets[opset.domain()] = static_cast<int>(opset.version());
+    if (opsets.empty()) fail("no opset is imported");
+    onnx::checker::CheckerContext context;
+    context.set_schema_registry(&onnx_schemas());
+    context.set_model_dir(folder_.string());
+    context.set_ir_version(static_cast<int>(model_.ir_version()));
+    context.set_opset_imports(std::move(opsets));
+    const onnx::checker::LexicalScopeContext scope;
+    onnx::checker::check_graph(model_.graph(), context, scope);
+    if (model_.ir_version() >= 8) onnx::checker::check_model_local_functions(model_, context, scope);
+  }
+
+  /// Data outside of the message must have the size that dims and type ask for and lie inside its file. The
+  /// official check does not look at sizes.
+  void check_extents() const {
+    std::map<std::string, std::uint64_t> file_sizes;
+    for (const onnx::TensorProto& tensor : model_.graph().initializer()) {
+      const auto reference = external_reference(tensor);
+      if (!reference) continue;
+      const std::uint64_t bytes = raw_bytes(tensor);
+      const std::uint64_t length = reference->length.value_or(bytes);
+      const auto [file_size, is_new] = file_sizes.try_emplace(reference->location, 0);
+      if (is_new) file_size->second = fs::file_size(folder_ / reference->location);
+      if (length != bytes) {
+        fail(fmt::format("initializer {} is {} bytes of data, expected {}", tensor.name(), length, bytes));
+      }
+      if (length > file_size->second || reference->offset > file_size->second - length) {
+        fail(fmt::format("initializer {} is at bytes {}..{} of {}, which ends at {}", tensor.name(),
+                         reference->offset, reference->offset + length, reference->location,
+                         file_size->second));
+      }
+    }
+  }
+
+  /// Strict shape inference; what is declared for the outputs must agree with the result. Consumes the model.
+  void check_shapes() {
+    onnx::GraphProto& graph = *model_.mutable_graph();
+    // Without the declared types, a contradiction can be told by the name of the output instead of the
+    // node's.
+    const google::protobuf::RepeatedPtrField<onnx::ValueInfoProto> declared = graph.output();
+    for (onnx::ValueInfoProto& output : *graph.mutable_output()) output.clear_type();
+    forget_external_data(graph);
+    onnx::shape_inference::DataValueMap values;
+    const onnx::ShapeInferenceOptions options(/*check_type_val=*/true, /*strict_mode_val=*/1,
+                                              /*data_prop_val=*/true);
+    onnx::shape_inference::InferShapes(model_, &onnx_schemas(), options, &values);
+    for (int i = 0; i < declared.size(); ++i) {
+      const onnx::TypeProto& inferred = graph.output(i).type();
+      if (!inferred.has_tensor_type()) continue;  // an op without inference
+      const auto& expected = declared.Get(i).type().tensor_type();
+      if (!agree(expected, inferred.tensor_type())) {
+        fail(fmt::format("output {} is declared as {}, but the graph computes {}", declared.Get(i).name(),
+                         describe(expected), describe(inferred.tensor_type())));
+      }
+    }
+  }
+
+  onnx::ModelProto model_;
+  fs::path folder_;
+  std::string name_;
+};
+
+}  // namespace
+
+void check_written(const std::filesystem::path& path, const std::string& name,
+                   const std::map<std::string, std::string>& renamed) {
+  onnx::ModelProto model = read_skeleton(path);
+  for (onnx::TensorProto& tensor : *model.mutable_graph()->mutable_initializer()) {
+    for (onnx::StringStringEntryProto& entry : *tensor.mutable_external_data()) {
+      if (entry.key() != "location") continue;
+      if (const auto found = renamed.find(entry.value()); found != renamed.end())
+        entry.set_value(found->second);
+    }
+  }
+  Check(std::move(model), path.parent_path(), name).run();
+}
+
+void check_model_file(const std::filesystem::path& path) { check_written(path, path.string(), {}); }
+
+}  // namespace onnxport::serialize

@@ -1,0 +1,49 @@
+#include "serialize/layout.h"
+
+#include "serialize/model_proto.h"
+#include "serialize/wire.h"
+
+namespace onnxport::serialize {
+namespace {
+
+/// Smaller weights become text: that is cheaper than a system call of their own.
+constexpr std::uint64_t smallest_streamed = 4096;
+
+}  // namespace
+
+void Layout::add(std::string_view text) {
+  if (text.empty()) return;
+  if (texts_.empty() || texts_.back().offset + texts_.back().bytes.size() != size_)
+    texts_.push_back({size_, {}});
+  texts_.back().bytes += text;
+  size_ += text.size();
+}
+
+void Layout::add(const Weight& weight) {
+  const std::uint64_t bytes = byte_size(weight);
+  if (bytes < smallest_streamed) {
+    add(payload(weight));
+  } else {
+    payloads_.push_back({size_, weight});
+    size_ += bytes;
+  }
+  payload_bytes_ += bytes;
+}
+
+void Layout::add(const Layout& inner) {
+  const std::uint64_t base = size_;
+  for (const Text& text : inner.texts_) {
+    size_ = base + text.offset;
+    add(text.bytes);
+  }
+  for (const Payload& payload : inner.payloads_) payloads_.push_back({base + payload.offset, payload.weight});
+  size_ = base + inner.size_;
+  payload_bytes_ += inner.payload_bytes_;
+}
+
+void Layout::add_field(int number, const Layout& inner) {
+  add(bytes_prefix(number, inner.size()));
+  add(inner);
+}
+
+}  // namespace onnxport::serialize

@@ -1,0 +1,46 @@
+/// Files whose text is in memory and whose payloads are not.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "onnxport/weight.h"
+
+namespace onnxport::serialize {
+
+/// What a file, or a message inside it, will hold: text, with weights that are streamed into the gaps.
+class Layout {
+ public:
+  struct Text {
+    std::uint64_t offset;
+    std::string bytes;
+  };
+  struct Payload {
+    std::uint64_t offset;
+    Weight weight;
+  };
+
+  std::uint64_t size() const { return size_; }
+  /// Bytes of weights.
+  std::uint64_t payload_bytes() const { return payload_bytes_; }
+  const std::vector<Text>& texts() const { return texts_; }
+  const std::vector<Payload>& payloads() const { return payloads_; }
+
+  void add(std::string_view text);
+  void add(const Weight& weight);
+  void add(const Layout& inner);
+  /// A sub-message, with the tag and length that go before it.
+  void add_field(int number, const Layout& inner);
+  /// Zeros up to a multiple of `alignment`.
+  void align(std::uint64_t alignment) { size_ = (size_ + alignment - 1) / alignment * alignment; }
+
+ private:
+  std::uint64_t size_ = 0;
+  std::uint64_t payload_bytes_ = 0;
+  std::vector<Text> texts_;
+  std::vector<Payload> payloads_;
+};
+
+}  // namespace onnxport::serialize

@@ -1,0 +1,145 @@
+#include "serialize/model_proto.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "onnxport/error.h"
+#include "serialize/element_type.h"
+
+namespace onnxport::serialize {
+namespace {
+
+onnx::TensorProto whole_tensor(const Weight& weight, const std::string& name) {
+  onnx::TensorProto tensor = tensor_header(weight, name);
+  if (weight.numel() > 0) tensor.set_raw_data(payload(weight));
+  return tensor;
+}
+
+onnx::GraphProto whole_graph(const lower::OnnxGraph& graph) {
+  onnx::GraphProto proto = nodes_proto(graph);
+  proto.MergeFrom(interface_proto(graph));
+  for (const auto& [name, weight] : graph.initializers) *proto.add_initializer() = whole_tensor(weight, name);
+  return proto;
+}
+
+struct SetAttribute {
+  onnx::AttributeProto& attr;
+
+  void operator()(std::int64_t value) const {
+    attr.set_type(onnx::AttributeProto::INT);
+    attr.set_i(value);
+  }
+  void operator()(float value) const {
+    attr.set_type(onnx::AttributeProto::FLOAT);
+    attr.set_f(value);
+  }
+  void operator()(const std::string& value) const {
+    attr.set_type(onnx::AttributeProto::STRING);
+    attr.set_s(value);
+  }
+  void operator()(const std::vector<std::int64_t>& values) const {
+    attr.set_type(onnx::AttributeProto::INTS);
+    attr.mutable_ints()->Add(values.begin(), values.end());
+  }
+  void operator()(const std::vector<float>& values) const {
+    attr.set_type(onnx::AttributeProto::FLOATS);
+    attr.mutable_floats()->Add(values.begin(), values.end());
+  }
+  void operator()(const Weight& value) const {
+    attr.set_type(onnx::AttributeProto::TENSOR);
+    *attr.mutable_t() = whole_tensor(value, "");
+  }
+  void operator()(const std::shared_ptr<lower::OnnxGraph>& value) const {
+    attr.set_type(onnx::AttributeProto::GRAPH);
+    *attr.mutable_g() = whole_graph(*value);
+  }
+};
+
+void set_value_info(onnx::ValueInfoProto& proto, const lower::OnnxValueInfo& value) {
+  proto.set_name(value.name);
+  auto& tensor = *proto.mutable_type()->mutable_tensor_type();
+  tensor.set_elem_type(element_type(value.type.dtype));
+  auto& shape = *tensor.mutable_shape();  // present even for a scalar: no shape would mean "any rank"
+  for (const Dim& dim : value.type.shape) {
+    if (const auto extent = dim.constant()) {
+      shape.add_dim()->set_dim_value(*extent);
+    } else {
+      shape.add_dim()->set_dim_param(dim.str());
+    }
+  }
+}
+
+}  // namespace
+
+onnx::GraphProto nodes_proto(const lower::OnnxGraph& graph) {
+  onnx::GraphProto proto;
+  proto.set_name(graph.name);
+  for (const lower::OnnxNode& node : graph.nodes) {
+    onnx::NodeProto& out = *proto.add_node();
+    out.mutable_input()->Add(node.inputs.begin(), node.inputs.end());
+    out.mutable_output()->Add(node.outputs.begin(), node.outputs.end());
+    if (!node.name.empty()) out.set_name(node.name);
+    out.set_op_type(node.op_type);
+    if (!node.domain.empty()) out.set_domain(node.domain);
+    for (const auto& [name, value] : node.attrs) {
+      onnx::AttributeProto& attr = *out.add_attribute();
+      attr.set_name(name);
+      std::visit(SetAttribute{attr}, value);
+    }
+  }
+  return proto;
+}
+
+onnx::GraphProto interface_proto(const lower::OnnxGraph& graph) {
+  onnx::GraphProto proto;
+  for (const lower::OnnxValueInfo& value : graph.inputs) set_value_info(*proto.add_input(), value);
+  for (const lower::OnnxValueInfo& value : graph.outputs) set_value_info(*proto.add_output(), value);
+  return proto;
+}
+
+onnx::TensorProto tensor_header(const Weight& weight, const std::string& name) {
+  onnx::TensorProto tensor;
+  tensor.mutable_dims()->Add(weight.shape().begin(), weight.shape().end());
+  tensor.set_data_type(element_type(weight.dtype()));
+  if (!name.empty()) tensor.set_name(name);
+  return tensor;
+}
+
+std::uint64_t byte_size(const Weight& weight) {
+  return static_cast<std::uint64_t>(weight.numel()) * size_of(weight.dtype());
+}
+
+std::string payload(const Weight& weight) {
+  std::string bytes(byte_size(weight), '\0');
+  weight.read(0, weight.numel(), reinterpret_cast<std::byte*>(bytes.data()));
+  return bytes;
+}
+
+void set_external(onnx::TensorProto& tensor, const std::string& location, std::uint64_t offset,
+                  std::uint64_t bytes) {
+  const auto add = [&](const char* key, std::string value) {
+    onnx::StringStringEntryProto& entry = *tensor.add_external_data();
+    entry.set_key(key);
+    entry.set_value(std::move(value));
+  };
+  add("location", location);
+  add("offset", std::to_string(offset));
+  add("length", std::to_string(bytes));
+  tensor.set_data_location(onnx::TensorProto::EXTERNAL);
+}
+
+std::string serialize(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    if (!message.SerializeToCodedStream(&coded)) {
+      throw ExportError(ErrorCode::internal, "a part of the onnx message passes 2 GB, the limit of protobuf");
+    }
+  }
+  return bytes;
+}
+
+}  // namespace onnxport::serialize

@@ -1,0 +1,30 @@
+/// Parts of a lowered graph as messages of ONNX. Payloads of initializers stay outside.
+#pragma once
+
+#include <onnx/onnx_pb.h>
+
+#include <string>
+
+#include "lower/onnx_graph.h"
+
+namespace onnxport::serialize {
+
+/// Nodes and name. Initializers of subgraphs are inside the message, with their bytes.
+onnx::GraphProto nodes_proto(const lower::OnnxGraph& graph);
+/// Inputs and outputs.
+onnx::GraphProto interface_proto(const lower::OnnxGraph& graph);
+/// Dims, type and name of a tensor, without its bytes.
+onnx::TensorProto tensor_header(const Weight& weight, const std::string& name);
+/// The bytes of a weight, all of them: for small ones.
+std::string payload(const Weight& weight);
+
+/// Number of bytes of a weight.
+std::uint64_t byte_size(const Weight& weight);
+/// Lets a tensor's bytes lie in another file. `location` is a plain file name beside the model.
+void set_external(onnx::TensorProto& tensor, const std::string& location, std::uint64_t offset,
+                  std::uint64_t bytes);
+
+/// The wire format of a message, the same on every run.
+std::string serialize(const google::protobuf::MessageLite& message);
+
+}  // namespace onnxport::serialize

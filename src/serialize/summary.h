@@ -1,0 +1,15 @@
+/// Reading what is in an .onnx file; the interface is public.
+#pragma once
+
+#include "onnxport/inspect.h"
+
+namespace onnxport::serialize {
+
+using onnxport::GraphSummary;
+using onnxport::InitializerSummary;
+using onnxport::ModelSummary;
+using onnxport::NodeSummary;
+using onnxport::summarize;
+using onnxport::ValueSummary;
+
+}  // namespace onnxport::serialize

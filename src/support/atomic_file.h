@@ -1,0 +1,70 @@
+/// Files that are written: whole, or not at all.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "support/file.h"
+
+namespace onnxport {
+
+/// A file that appears under its name when it is complete. Until commit() it lies under a hidden temporary
+/// name
+/// (`.<name>.<pid>-<n>.tmp`) in the same folder; without commit() the destructor removes it. A killed process
+/// leaves the temporary behind; the next AtomicFile for the same target removes it. Live temporaries are told
+/// by an flock(2).
+///
+/// All errors are ExportError(io) with the path of the target and advice. The folder must exist.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path target);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  const std::filesystem::path& target() const { return target_; }
+  /// Where the bytes are before commit(); complete there after flush().
+  const std::filesystem::path& temporary() const { return temporary_; }
+
+  /// Reserves disk space, where the file system can, so that a full disk is known before the work. The size
+  /// stays.
+  void reserve(std::uint64_t bytes);
+
+  /// Writes at a position; gaps read as zeros. Several threads may write (disjoint ranges) at the same time.
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  /// Copies bytes of another file, inside the kernel where it can. As thread-safe as write_at().
+  void copy_from(const File& source, std::uint64_t source_offset, std::uint64_t offset, std::uint64_t size);
+
+  /// Writes behind the last append(), buffered. One thread at a time.
+  void append(std::span<const std::byte> bytes);
+  void append(std::string_view text) { append(std::as_bytes(std::span(text))); }
+  /// Where the next append() goes.
+  std::uint64_t position() const { return position_ + buffer_.size(); }
+  /// Writes out what append() has buffered.
+  void flush();
+
+  /// Gives the file its name, in place of any older one. The data is not forced to the disk: the kernel keeps
+  /// it when the process dies, and only a crash of the machine can lose it.
+  void commit();
+
+ private:
+  void create();
+  void remove_stale() const;
+
+  std::filesystem::path target_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+  std::atomic<bool> kernel_copy_ = true;  ///< until the file system refuses
+  std::uint64_t position_ = 0;            ///< end of what append() has written out
+  std::vector<std::byte> buffer_;
+};
+
+/// Throws ExportError(io) when the file system of `folder` has less than `bytes` free.
+void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes);
+
+}  // namespace onnxport

@@ -1,0 +1,97 @@
+/// Conversion of arrays of elements between all dtypes.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "onnxport/dtype.h"
+#include "support/float16.h"
+
+namespace onnxport {
+
+// Storage types of the dtypes that C++ has no type for.
+struct F16 {
+  std::uint16_t bits;
+};
+struct BF16 {
+  std::uint16_t bits;
+};
+struct Bool {
+  std::uint8_t bits;  ///< any byte but zero is true
+};
+
+/// Calls `fn(std::type_identity<T>{})` with the storage type of `dtype`.
+template <class Fn>
+decltype(auto) with_element_type(DType dtype, Fn&& fn) {
+  switch (dtype) {
+    case DType::f32:
+      return fn(std::type_identity<float>{});
+    case DType::f16:
+      return fn(std::type_identity<F16>{});
+    case DType::bf16:
+      return fn(std::type_identity<BF16>{});
+    case DType::f64:
+      return fn(std::type_identity<double>{});
+    case DType::i64:
+      return fn(std::type_identity<std::int64_t>{});
+    case DType::i32:
+      return fn(std::type_identity<std::int32_t>{});
+    case DType::i16:
+      return fn(std::type_identity<std::int16_t>{});
+    case DType::i8:
+      return fn(std::type_identity<std::int8_t>{});
+    case DType::u8:
+      return fn(std::type_identity<std::uint8_t>{});
+    case DType::u16:
+      return fn(std::type_identity<std::uint16_t>{});
+    case DType::u32:
+      return fn(std::type_identity<std::uint32_t>{});
+    case DType::u64:
+      return fn(std::type_identity<std::uint64_t>{});
+    case DType::boolean:
+      break;
+  }
+  return fn(std::type_identity<Bool>{});
+}
+
+/// One element. Floats round to nearest even in one step; floats become integers by truncation, saturated at
+/// the range (NaN: 0); integers wrap; anything but zero is true.
+template <class To, class From>
+To convert_element(From value) {
+  if constexpr (std::same_as<To, From>) {
+    return value;
+  } else if constexpr (std::same_as<From, F16>) {
+    return convert_element<To>(f16_to_float(value.bits));
+  } else if constexpr (std::same_as<From, BF16>) {
+    return convert_element<To>(bf16_to_float(value.bits));
+  } else if constexpr (std::same_as<From, Bool>) {
+    return convert_element<To>(static_cast<std::uint8_t>(value.bits != 0));
+  } else if constexpr (std::same_as<To, Bool>) {
+    return Bool{static_cast<std::uint8_t>(value != 0)};
+  } else if constexpr (std::same_as<To, F16>) {
+    if constexpr (std::same_as<From, float>) return F16{f16_from_float(value)};
+    return F16{f16_from_double(static_cast<double>(value))};
+  } else if constexpr (std::same_as<To, BF16>) {
+    if constexpr (std::same_as<From, float>) return BF16{bf16_from_float(value)};
+    return BF16{bf16_from_double(static_cast<double>(value))};
+  } else if constexpr (std::floating_point<From> && std::integral<To>) {
+    using Limits = std::numeric_limits<To>;
+    if (!(value > static_cast<From>(Limits::lowest()))) return value != value ? To{0} : Limits::lowest();
+    // The largest integer may be no float: compare with the power of two above it, which always is.
+    constexpr From kEnd = static_cast<From>(Limits::max() / 2 + 1) * 2;
+    return value >= kEnd ? Limits::max() : static_cast<To>(value);
+  } else {
+    return static_cast<To>(value);
+  }
+}
+
+/// Converts `count` elements with convert_element(). The arrays need no alignment and must not overlap.
+void convert(DType from, const std::byte* in, DType to, std::byte* out, std::size_t count);
+
+/// Can every value of `from` be represented in `to`?
+bool is_lossless(DType from, DType to);
+
+}  // namespace onnxport

@@ -1,0 +1,53 @@
+/// Files that are read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "onnxport/error.h"
+#include "onnxport/export_macro.h"
+
+namespace onnxport {
+
+/// A regular file, open for reading by position. Nothing is mapped, so that a file that shrinks while it is
+/// read gives an error and not a signal. Symbolic links are followed. Safe to read from several threads.
+class File {
+ public:
+  /// Throws ExportError(io) that names the path and says why it cannot be opened.
+  static std::shared_ptr<const File> open(const std::filesystem::path& path);
+  ~File();
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::string name() const { return path_.filename().string(); }
+  /// Bytes, when it was opened.
+  std::uint64_t size() const { return size_; }
+  /// The same text for the same file under any path ("device:inode"), as long as it is open.
+  const std::string& identity() const { return identity_; }
+  int descriptor() const { return descriptor_; }
+
+  /// Throws ExportError(io) unless the file had these bytes when it was opened.
+  void check_range(std::uint64_t offset, std::uint64_t size) const;
+  /// Reads exactly `size` bytes. Throws ExportError(io) when the file ends before, or cannot be read.
+  void read(std::uint64_t offset, std::size_t size, std::byte* out) const;
+
+ private:
+  File(std::filesystem::path path, int descriptor);
+  std::filesystem::path path_;
+  int descriptor_;
+  std::uint64_t size_ = 0;
+  std::string identity_;
+};
+
+/// The whole of a text file. Throws ExportError(io), also when it is larger than `limit` bytes.
+std::string read_text_file(const std::filesystem::path& path, std::uint64_t limit = 64'000'000);
+
+/// "cannot <action> '<path>': no space left on device; <advice>", from an errno.
+ExportError io_error(std::string_view action, const std::filesystem::path& path, int error);
+
+}  // namespace onnxport

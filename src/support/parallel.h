@@ -1,0 +1,17 @@
+/// A parallel loop.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+namespace onnxport {
+
+/// Number of processors that this process may use; at least 1.
+unsigned available_threads();
+
+/// Calls fn(0) … fn(n - 1) on up to `threads` threads (0: available_threads()), in no particular order,
+/// handing out low indices first. Returns when all calls are done. When calls throw, no further ones are
+/// started, and the exception of the lowest index is rethrown: the same one on every run.
+void parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn, unsigned threads = 0);
+
+}  // namespace onnxport

@@ -1,0 +1,39 @@
+/// Small helpers for messages and names.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace onnxport::text {
+
+/// Levenshtein distance in bytes.
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// At most `count` candidates that look most like `word`, best first; none that share less than half of it.
+std::vector<std::string> nearest(std::string_view word, std::span<const std::string_view> candidates,
+                                 std::size_t count = 3);
+template <class Range>
+std::vector<std::string> nearest(std::string_view word, const Range& candidates, std::size_t count = 3) {
+  const std::vector<std::string_view> views(std::begin(candidates), std::end(candidates));
+  return nearest(word, std::span<const std::string_view>(views), count);
+}
+
+/// Does `text` match `pattern`, in which `*` stands for any characters (dots too)?
+bool glob_match(std::string_view pattern, std::string_view text);
+
+/// "512 B", "1.5 kB", "2.7 GB": decimal units, as disks and `df -H` count.
+std::string human_bytes(std::uint64_t bytes);
+
+/// "a, b, c"
+std::string join(std::span<const std::string> parts, std::string_view separator = ", ");
+/// "'a', 'b', 'c'"
+std::string join_quoted(std::span<const std::string> parts);
+
+/// "[3, 4]", "[]"
+std::string shape_text(std::span<const std::int64_t> shape);
+
+}  // namespace onnxport::text

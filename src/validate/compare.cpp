@@ -1,0 +1,48 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "onnxport/validate.h"
+
+namespace onnxport {
+
+bool ValidationReport::passed() const {
+  return problems.empty() && !cases.empty() && std::all_of(cases.begin(), cases.end(), [](const ValidationCase& c) {
+    return std::all_of(c.outputs.begin(), c.outputs.end(), [](const OutputComparison& o) { return o.passed; });
+  });
+}
+
+OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference, double atol) {
+  // A mask fill survives in some outputs. It is far beyond any activation, so it neither may widen the tolerance of
+  // the other values nor can meet an absolute one.
+  constexpr double kSentinel = 1e6;
+  constexpr double kSentinelTolerance = 1e-2;
+  OutputComparison result{name, got.shape, reference.shape, 0, atol, false};
+  if (got.shape != reference.shape) return result;
+  const std::vector<double> a = got.to_doubles();
+  const std::vector<double> b = reference.to_doubles();
+  double largest = 1;
+  bool agree = true;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::abs(b[i]) >= kSentinel) {
+      agree = agree && (a[i] == b[i] || std::abs(a[i] - b[i]) <= kSentinelTolerance * std::abs(b[i]));
+    } else if (std::isnan(b[i]) || std::isnan(a[i])) {
+      agree = agree && std::isnan(a[i]) && std::isnan(b[i]);
+    } else {
+      result.max_difference = std::max(result.max_difference, std::abs(a[i] - b[i]));
+      largest = std::max(largest, std::abs(b[i]));
+    }
+  }
+  result.tolerance = atol * largest;
+  result.passed = agree && result.max_difference <= result.tolerance;
+  return result;
+}
+
+double validation_atol(const OnnxConfig& config, std::optional<double> atol) {
+  if (atol) return *atol;
+  // fp16 rounds every activation to 11 bits; bf16 is computed in fp32 with weights of 8 bits, the same on both sides.
+  constexpr double kHalf = 1e-2;
+  return config.float_dtype() == DType::f16 ? std::max(kHalf, config.atol_for_validation()) : config.atol_for_validation();
+}
+
+}  // namespace onnxport

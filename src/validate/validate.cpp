@@ -1,0 +1,150 @@
+#include "onnxport/validate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "checkpoint/safetensors.h"
+#include "onnxport/error.h"
+#include "reference/interpreter.h"
+#include "runtime/session.h"
+#include "serialize/widen.h"
+#include "support/file.h"
+#include "support/temp_folder.h"
+#include "validate/cases.h"
+
+namespace onnxport {
+namespace {
+
+std::vector<std::string> names_of(const std::vector<runtime::Session::Info>& infos) {
+  std::vector<std::string> names;
+  for (const auto& info : infos) names.push_back(info.name);
+  return names;
+}
+
+// The file must have exactly the inputs and outputs of the configuration.
+std::vector<std::string> interface_problems(const OnnxConfig& config, const runtime::Session& session,
+                                            const std::vector<std::string>& outputs) {
+  std::vector<std::string> problems;
+  std::vector<std::string> expected;
+  for (const auto& [name, axes] : config.inputs()) expected.push_back(name);
+  const std::vector<std::string> inputs = names_of(session.inputs());
+  if (inputs != expected) {
+    problems.push_back(fmt::format("inputs are ({}), expected ({})", fmt::join(inputs, ", "), fmt::join(expected, ", ")));
+  }
+  const std::vector<std::string> given = names_of(session.outputs());
+  if (given != outputs) {
+    problems.push_back(fmt::format("outputs are ({}), expected ({})", fmt::join(given, ", "), fmt::join(outputs, ", ")));
+  }
+  return problems;
+}
+
+ValidationCase compare_case(std::string name, const NamedTensors& got, const NamedTensors& reference, double atol) {
+  ValidationCase result{std::move(name), {}};
+  for (const auto& [output, tensor] : reference) {
+    const Tensor* other = find(got, output);
+    if (other == nullptr) {
+      result.outputs.push_back({output, {}, tensor.shape, 0, atol, false});
+    } else {
+      result.outputs.push_back(compare_outputs(output, *other, tensor, atol));
+    }
+  }
+  return result;
+}
+
+ValidationCase compare_recorded(const std::filesystem::path& file, const runtime::Session& session, double atol) {
+  NamedTensors inputs;
+  NamedTensors outputs;
+  for (const TensorView& view : safetensors::read(File::open(file))) {
+    Tensor tensor(view.dtype, view.shape);
+    view.file->read(view.offset, tensor.data.size(), tensor.data.data());
+    if (view.key.starts_with("in/")) inputs.emplace_back(view.key.substr(3), std::move(tensor));
+    if (view.key.starts_with("out/")) outputs.emplace_back(view.key.substr(4), std::move(tensor));
+  }
+  for (const auto& info : session.inputs()) {
+    if (find(inputs, info.name) == nullptr) {
+      throw ExportError(ErrorCode::invalid_argument, fmt::format("{} has no tensor 'in/{}', which the model takes", file.string(), info.name));
+    }
+  }
+  if (outputs.empty()) {
+    throw ExportError(ErrorCode::invalid_argument, fmt::format("{} has no tensor 'out/…' to compare with", file.string()));
+  }
+  return compare_case("recorded in " + file.filename().string(), session.run(inputs), outputs, atol);
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) { return fmt::format("({})", fmt::join(shape, ", ")); }
+
+}  // namespace
+
+ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& model, const std::filesystem::path& onnx_model,
+                                       const std::vector<std::string>& onnx_named_outputs, std::optional<double> atol,
+                                       const ValidationOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  ValidationReport report;
+  report.file = onnx_model;
+  report.atol = validation_atol(config, atol);
+
+  // ONNX Runtime's CPU kernels do not cover bfloat16: such a file runs with its weights widened to float32.
+  std::optional<TempFolder> folder;
+  std::filesystem::path runnable = onnx_model;
+  if (config.float_dtype() == DType::bf16) {
+    runnable = folder.emplace().path() / "widened.onnx";
+    serialize::widen_bfloat16(onnx_model, runnable);
+  }
+  const runtime::Session session(runnable);
+  report.problems = interface_problems(config, session, onnx_named_outputs);
+
+  const std::vector<validate::InputCase> cases = validate::input_cases(config, options);
+  std::vector<reference::Case> inputs;
+  for (const validate::InputCase& one : cases) inputs.push_back(one.inputs);
+  const Graph graph = model.build(config, options.shapes, options.dynamic_axes);
+  const auto results = reference::interpret(graph, inputs);
+
+  if (report.problems.empty()) {
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      NamedTensors expected;
+      for (std::size_t o = 0; o < graph.outputs().size(); ++o) {
+        expected.emplace_back(graph.outputs()[o].first, reference::to_tensor(results[i][o]));
+      }
+      report.cases.push_back(compare_case(cases[i].name, session.run(cases[i].inputs), expected, report.atol));
+    }
+    if (options.reference) report.cases.push_back(compare_recorded(*options.reference, session, report.atol));
+  }
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& model, const std::filesystem::path& onnx_model,
+                                        const std::vector<std::string>& onnx_named_outputs, std::optional<double> atol,
+                                        const ValidationOptions& options) {
+  ValidationReport report = compare_model_outputs(config, model, onnx_model, onnx_named_outputs, atol, options);
+  if (!report.passed()) throw ExportError(ErrorCode::validation_failed, to_string(report));
+  return report;
+}
+
+std::string to_string(const ValidationReport& report) {
+  constexpr const char* kGood = "✓";
+  constexpr const char* kBad = "x";
+  std::string text = fmt::format("Validating ONNX model {}...\n", report.file.string());
+  for (const std::string& problem : report.problems) text += fmt::format("\t-[{}] {}\n", kBad, problem);
+  for (const ValidationCase& one : report.cases) {
+    text += fmt::format("\t- {}:\n", one.name);
+    for (const OutputComparison& output : one.outputs) {
+      text += fmt::format("\t\t- output \"{}\":\n", output.name);
+      const bool same_shape = output.shape == output.reference_shape;
+      text += fmt::format("\t\t\t-[{}] {} {} {}\n", same_shape ? kGood : kBad, shape_text(output.shape),
+                          same_shape ? "matches" : "does not match", shape_text(output.reference_shape));
+      if (!same_shape) continue;
+      text += fmt::format("\t\t\t-[{}] {} (max difference: {:.3g}, tolerance: {:.3g})\n", output.passed ? kGood : kBad,
+                          output.passed ? "all values close" : "values not close enough", output.max_difference,
+                          output.tolerance);
+    }
+  }
+  text += report.passed() ? fmt::format("The ONNX model computes what the original does, on {} cases (atol: {}).\n",
+                                        report.cases.size(), report.atol)
+                          : std::string("The ONNX model does NOT compute what the original does.\n");
+  return text;
+}
+
+}  // namespace onnxport

@@ -1,0 +1,518 @@
+#include "checkpoint/checkpoint.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "checkpoint/accounting.h"
+#include "checkpoint/safetensors.h"
+#include "onnxport/error.h"
+#include "onnxport/scope.h"
+#include "support/dtype_names.h"
+#include "support/file.h"
+#include "support/temp_folder.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+using Dims = std::vector<std::int64_t>;
+
+/// Message of the ExportError that `fn` throws; `expected` is its code.
+std::string error_of(const std::function<void()>& fn, ErrorCode expected = ErrorCode::bad_checkpoint) {
+  try {
+    fn();
+  } catch (const ExportError& error) {
+    EXPECT_EQ(error.code(), expected) << error.what();
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string length_prefix(std::uint64_t length) {
+  std::string bytes(8, '\0');
+  for (std::size_t i = 0; i < 8; ++i) bytes[i] = static_cast<char>(length >> (8 * i) & 0xff);
+  return bytes;
+}
+
+/// A safetensors file from its header and the size of its data; the data counts up.
+std::string safetensors_file(std::string_view header, std::size_t data) {
+  std::string bytes = length_prefix(header.size()) + std::string(header);
+  for (std::size_t i = 0; i < data; ++i) bytes += static_cast<char>(i & 0xff);
+  return bytes;
+}
+
+/// A file of float32 tensors.
+std::string float_file(const std::vector<std::pair<std::string, Dims>>& tensors) {
+  std::string header;
+  std::size_t end = 0;
+  for (const auto& [key, shape] : tensors) {
+    std::size_t bytes = 4;
+    for (const std::int64_t extent : shape) bytes *= static_cast<std::size_t>(extent);
+    header += fmt::format(R"({}"{}":{{"dtype":"F32","shape":[{}],"data_offsets":[{},{}]}})",
+                          header.empty() ? "" : ",", key, fmt::join(shape, ","), end, end + bytes);
+    end += bytes;
+  }
+  return safetensors_file("{" + header + "}", end);
+}
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  fs::path write(const std::string& name, const std::string& content) {
+    const fs::path path = folder_.path() / name;
+    std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+    return path;
+  }
+
+  /// The error of a file with this content.
+  std::string file_error(const std::string& content, ErrorCode code = ErrorCode::bad_checkpoint) {
+    write("model.safetensors", content);
+    return error_of([&] { Checkpoint::open(folder_.path()); }, code);
+  }
+
+  /// The error of a file with this header and 16 bytes of data.
+  std::string header_error(const std::string& header, ErrorCode code = ErrorCode::bad_checkpoint) {
+    return file_error(safetensors_file(header, 16), code);
+  }
+
+  /// The error of one tensor 't' with these fields, in a file with 16 bytes of data.
+  std::string tensor_error(const std::string& fields, ErrorCode code = ErrorCode::bad_checkpoint) {
+    return header_error(R"({"t":{)" + fields + "}}", code);
+  }
+
+  TempFolder folder_;
+};
+
+// --- good files ---
+
+TEST_F(CheckpointTest, EveryDType) {
+  std::string header;
+  std::size_t end = 0;
+  for (DType dtype : kAllDTypes) {
+    const std::size_t bytes = 3 * size_of(dtype);
+    header += fmt::format(R"("{}":{{"dtype":"{}","shape":[3,1],"data_offsets":[{},{}]}},)", to_string(dtype),
+                          safetensors_name(dtype), end, end + bytes);
+    end += bytes;
+  }
+  // Metadata, escapes, blanks at the end, and fields in any order.
+  header =
+      R"({"__metadata__":{"format":"pt"},)" + header +
+      R"("":{"data_offsets":[0,0],"shape":[0,7],"dtype":"I8"},"é\n":{"shape":[],"dtype":"U8","data_offsets":[)" +
+      fmt::format("{},{}]}}}}   ", end, end + 1);
+  write("model.safetensors", safetensors_file(header, end + 1));
+  const auto checkpoint = Checkpoint::open(folder_.path());
+  EXPECT_EQ(checkpoint->tensors().size(), kAllDTypes.size() + 2);
+  for (DType dtype : kAllDTypes) {
+    const TensorView* view = checkpoint->find(to_string(dtype));
+    ASSERT_NE(view, nullptr);
+    EXPECT_EQ(view->dtype, dtype);
+    EXPECT_EQ(view->shape, (Dims{3, 1}));
+    EXPECT_EQ(view->bytes(), 3 * size_of(dtype));
+  }
+  EXPECT_EQ(checkpoint->find("")->numel(), 0);
+  EXPECT_EQ(checkpoint->find("é\n")->shape, Dims{});
+  const std::uint64_t data = 8 + header.size();
+  EXPECT_EQ(checkpoint->find("float16")->offset, data + 12);
+  EXPECT_EQ(Weight(*checkpoint->find("int8")).to_ints().size(), 3U);
+  EXPECT_EQ(Weight(*checkpoint->find("é\n")).to_ints()[0], static_cast<std::int64_t>(end & 0xff));
+  EXPECT_EQ(checkpoint->num_parameters(), 4 * 3);
+}
+
+TEST_F(CheckpointTest, FindAndKeys) {
+  write("model.safetensors", float_file({{"b.weight", {2, 3}}, {"a.weight", {1}}, {"b.bias", {2}}}));
+  const auto checkpoint = Checkpoint::open(folder_.path());
+  EXPECT_EQ(checkpoint->keys(), (std::vector<std::string>{"a.weight", "b.bias", "b.weight"}));
+  EXPECT_EQ(checkpoint->find("b.weight")->key, "b.weight");
+  EXPECT_EQ(checkpoint->find("b"), nullptr);
+  EXPECT_EQ(checkpoint->find("c"), nullptr);
+  EXPECT_TRUE(checkpoint->has_prefix("b."));
+  EXPECT_FALSE(checkpoint->has_prefix("c"));
+  EXPECT_EQ(checkpoint->num_parameters(), 9);
+  EXPECT_EQ(checkpoint->name(), "model.safetensors");
+  EXPECT_EQ(checkpoint->nearest("b.wieght", 1), std::vector<std::string>{"b.weight"});
+  EXPECT_EQ(Checkpoint::open(folder_.path() / "model.safetensors")->keys().size(), 3U);
+}
+
+TEST_F(CheckpointTest, ThousandsOfTensorsInMilliseconds) {
+  std::vector<std::pair<std::string, Dims>> tensors;
+  for (int i = 0; i < 4000; ++i) {
+    tensors.emplace_back(
+        fmt::format("model.decoder.layers.{}.self_attention.projection.{}.weight", i / 10, i % 10),
+        Dims{2, 2});
+  }
+  write("model.safetensors", float_file(tensors));
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(Checkpoint::open(folder_.path())->tensors().size(), 4000U);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1)) << "even under a sanitizer";
+}
+
+TEST_F(CheckpointTest, LinksOfTheHubCache) {
+  fs::create_directories(folder_.path() / "blobs");
+  fs::create_directories(folder_.path() / "snapshots" / "1");
+  write("blobs/abc", float_file({{"a", {2}}}));
+  const fs::path link = folder_.path() / "snapshots" / "1" / "model.safetensors";
+  fs::create_symlink("../../blobs/abc", link);
+  const auto checkpoint = Checkpoint::open(link.parent_path());
+  EXPECT_EQ(Weight(*checkpoint->find("a")).to_doubles().size(), 2U);
+  EXPECT_EQ(checkpoint->name(), "model.safetensors");
+  fs::remove(folder_.path() / "blobs" / "abc");
+  EXPECT_EQ(
+      error_of([&] { Checkpoint::open(link.parent_path()); }),
+      fmt::format("'{}' is a link to '../../blobs/abc', which does not exist: the download is not complete",
+                  link.string()));
+}
+
+// --- bad files ---
+
+TEST_F(CheckpointTest, BrokenFiles) {
+  EXPECT_EQ(file_error(""),
+            "model.safetensors has 0 bytes, too short for a safetensors file; download it again");
+  EXPECT_EQ(file_error("1234567"),
+            "model.safetensors has 7 bytes, too short for a safetensors file; download it again");
+  EXPECT_EQ(file_error(length_prefix(10) + "{}"),
+            "model.safetensors is truncated: it announces a header of 10 bytes, but has 2 after the length; "
+            "download it again");
+  EXPECT_EQ(file_error(length_prefix(100'000'001) + "{}"),
+            "model.safetensors announces a header of 100000001 bytes, expected at most 100000000: it is no "
+            "safetensors file, or damaged");
+  EXPECT_EQ(file_error(length_prefix(~0ULL) + "{}"),
+            "model.safetensors announces a header of 18446744073709551615 bytes, expected at most "
+            "100000000: it is no safetensors file, or damaged");
+  EXPECT_EQ(file_error("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n"),
+            "model.safetensors is a git-lfs pointer and not the weights themselves; run `git lfs pull` in "
+            "its folder");
+}
+
+TEST_F(CheckpointTest, BrokenHeaders) {
+  EXPECT_EQ(header_error(""), "header of model.safetensors is not a JSON object");
+  EXPECT_EQ(header_error("[]"), "header of model.safetensors is not a JSON object");
+  EXPECT_EQ(header_error(" {}"), "header of model.safetensors is not a JSON object");
+  EXPECT_EQ(header_error("{"), "header of model.safetensors is broken JSON at byte 2");
+  EXPECT_EQ(header_error("{}x"), "header of model.safetensors is broken JSON at byte 3");
+  EXPECT_EQ(header_error("{\"t\xff\":1}"), "header of model.safetensors is not valid UTF-8 at byte 4");
+  EXPECT_EQ(header_error(R"({"t":1})"), "tensor 't' in model.safetensors is a number, expected an object");
+  EXPECT_EQ(header_error(R"({"t":[]})"), "tensor 't' in model.safetensors is an array, expected an object");
+  EXPECT_EQ(
+      header_error(
+          R"({"t":{"dtype":"I8","shape":[8],"data_offsets":[0,8]},"t":{"dtype":"I8","shape":[8],"data_offsets":[8,16]}})"),
+      "header of model.safetensors has key 't' twice");
+  EXPECT_EQ(header_error(R"({"__metadata__":{},"__metadata__":{}})"),
+            "header of model.safetensors has key '__metadata__' twice");
+  EXPECT_EQ(header_error(R"({"__metadata__":{"a":1}})"),
+            "__metadata__ in model.safetensors holds a number, expected an object of strings");
+  EXPECT_EQ(header_error(R"({"__metadata__":"a"})"),
+            "__metadata__ in model.safetensors holds a string, expected an object of strings");
+  EXPECT_EQ(header_error(R"({"__metadata__":{"a":{}}})"),
+            "__metadata__ in model.safetensors has an object inside, expected strings");
+  EXPECT_EQ(header_error(R"({"__metadata__":[]})"),
+            "__metadata__ in model.safetensors has an array inside, expected strings");
+  // Depth costs nothing and is refused at once.
+  EXPECT_EQ(header_error("{\"t\":" + std::string(1'000'000, '[')),
+            "tensor 't' in model.safetensors is an array, expected an object");
+  EXPECT_EQ(header_error(R"({"t)" + std::string(1000, 'x') + "\":null}").size(), 261U)
+      << "long names are cut";
+  EXPECT_EQ(header_error("{\"\\u001b[31m\":null}"),
+            "tensor '?[31m' in model.safetensors is null, expected an object");
+}
+
+TEST_F(CheckpointTest, BrokenTensors) {
+  const auto with_shape = [&](std::string_view shape) {
+    return tensor_error(fmt::format(R"("dtype":"F32","shape":{},"data_offsets":[0,16])", shape));
+  };
+  const auto with_offsets = [&](std::string_view offsets) {
+    return tensor_error(fmt::format(R"("dtype":"F32","shape":[4],"data_offsets":{})", offsets));
+  };
+  const auto with_dtype = [&](std::string_view dtype, ErrorCode code = ErrorCode::bad_checkpoint) {
+    return tensor_error(fmt::format(R"("dtype":{},"shape":[4],"data_offsets":[0,16])", dtype), code);
+  };
+  const std::string t = "tensor 't' in model.safetensors ";
+
+  EXPECT_EQ(with_shape("[4]"), "no error");
+  EXPECT_EQ(with_shape("4"), t + "has a number in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[-4]"),
+            t + "has a negative number in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[4.0]"),
+            t + "has a fraction or huge number in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[1e300]"),
+            t + "has a fraction or huge number in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[99999999999999999999]"),
+            t + "has a fraction or huge number in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[9223372036854775808]"),
+            t + "has a huge number in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[[4]]"), t + "has an array in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[{}]"), t + "has an object in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[\"4\"]"),
+            t + "has a string in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[null]"), t + "has null in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[true]"),
+            t + "has a boolean in its shape, expected an array of non-negative integers");
+  EXPECT_EQ(with_shape("[4294967296,4294967296]"), t + "has the impossible shape [4294967296, 4294967296]");
+  EXPECT_EQ(with_shape("[4611686018427387904,4]"), t + "has the impossible shape [4611686018427387904, 4]");
+  EXPECT_EQ(with_shape("[2305843009213693952]"),
+            t + "has 16 bytes, expected 9223372036854775808 for float32[2305843009213693952]");
+  EXPECT_EQ(with_shape("[5]"), t + "has 16 bytes, expected 20 for float32[5]");
+  EXPECT_EQ(with_shape("[4" +
+                       [] {
+                         std::string ones;
+                         for (int i = 0; i < 32; ++i) ones += ",1";
+                         return ones;
+                       }() +
+                       "]"),
+            t + "has more than 32 axes");
+
+  EXPECT_EQ(with_offsets("[0,8]"), t + "has 8 bytes, expected 16 for float32[4]");
+  EXPECT_EQ(with_offsets("[16,0]"), t + "ends before it begins: data_offsets [16, 0]");
+  EXPECT_EQ(with_offsets("[16]"), t + "has 1 data_offsets, expected 2");
+  EXPECT_EQ(with_offsets("[0,16,16]"), t + "has more than 2 data_offsets, expected 2");
+  EXPECT_EQ(with_offsets("[0,-16]"),
+            t + "has a negative number in its data_offsets, expected an array of two non-negative integers");
+  EXPECT_EQ(with_offsets("\"0,16\""),
+            t + "has a string in its data_offsets, expected an array of two non-negative integers");
+  EXPECT_EQ(with_offsets("[8,24]"),
+            "model.safetensors is truncated: tensor 't' ends at byte 24 of the data, but the file has 16; "
+            "download it again");
+
+  EXPECT_EQ(with_dtype("\"float32\""), t + "has the unknown dtype 'float32'");
+  EXPECT_EQ(with_dtype("7"), t + "has a number in its dtype, expected a string");
+  EXPECT_EQ(with_dtype("[\"F32\"]"), t + "has an array in its dtype, expected a string");
+  EXPECT_EQ(with_dtype("{}"), t + "has an object in its dtype, expected a string");
+  for (const std::string_view name : {"F8_E4M3", "F8_E5M2", "F4", "C64"}) {
+    EXPECT_EQ(with_dtype('"' + name + '"', ErrorCode::unsupported),
+              t + "has the unsupported dtype " + name + "; save the checkpoint in BF16, F16 or F32");
+  }
+
+  EXPECT_EQ(tensor_error(""), t + "has no field 'dtype'");
+  EXPECT_EQ(tensor_error(R"("dtype":"F32")"), t + "has no field 'shape'");
+  EXPECT_EQ(tensor_error(R"("dtype":"F32","shape":[])"), t + "has no field 'data_offsets'");
+  EXPECT_EQ(tensor_error(R"("dtype":"F32","shape":[],"shape":[])"), t + "has field 'shape' twice");
+  EXPECT_EQ(tensor_error(R"("dtype":"F32","dtype":"F32")"), t + "has field 'dtype' twice");
+  EXPECT_EQ(tensor_error(R"("data_offsets":[0,0],"data_offsets":[0,0])"),
+            t + "has field 'data_offsets' twice");
+  EXPECT_EQ(tensor_error(R"("device":"cpu")"), t + "has the unknown field 'device'");
+}
+
+TEST_F(CheckpointTest, TensorsMustCoverTheDataExactly) {
+  const auto layout = [&](const std::vector<std::array<int, 2>>& tensors) {
+    std::string header = "{";
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      const auto [begin, end] = tensors[i];
+      header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[{}],"data_offsets":[{},{}]}})",
+                            i > 0 ? "," : "", i, end - begin, begin, end);
+    }
+    return header_error(header + "}");
+  };
+  EXPECT_EQ(layout({{8, 16}, {0, 8}}), "no error");
+  EXPECT_EQ(layout({{8, 8}, {0, 8}, {8, 16}, {0, 0}, {16, 16}}), "no error");
+  EXPECT_EQ(layout({{0, 9}, {8, 16}}), "tensor 't1' in model.safetensors overlaps tensor 't0'");
+  EXPECT_EQ(layout({{0, 16}, {4, 4}}), "tensor 't1' in model.safetensors overlaps tensor 't0'");
+  EXPECT_EQ(layout({{0, 8}, {9, 16}}),
+            "model.safetensors has a hole: 1 bytes before tensor 't1' belong to no tensor");
+  EXPECT_EQ(layout({{1, 16}}),
+            "model.safetensors has a hole: 1 bytes before tensor 't0' belong to no tensor");
+  EXPECT_EQ(layout({{0, 14}}), "model.safetensors has 2 bytes behind its last tensor that belong to none");
+  EXPECT_EQ(layout({}), "model.safetensors has 16 bytes behind its last tensor that belong to none");
+}
+
+// --- folders ---
+
+TEST_F(CheckpointTest, FoldersWithoutWeights) {
+  const std::string folder = folder_.path().string();
+  const auto open = [&] { return error_of([&] { Checkpoint::open(folder_.path()); }); };
+  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path() / "none"); }),
+            "checkpoint '" + folder + "/none' does not exist");
+  EXPECT_EQ(open(),
+            "no weights in '" + folder +
+                "': looked for model.safetensors, model.safetensors.index.json, "
+                "diffusion_pytorch_model.safetensors, diffusion_pytorch_model.safetensors.index.json");
+  write("pytorch_model.bin", "x");
+  EXPECT_EQ(open(),
+            "'" + folder +
+                "' has its weights in pytorch_model.bin, which onnxport does not read yet; convert it to "
+                "safetensors: load "
+                "it with transformers and call model.save_pretrained(folder, safe_serialization=True)");
+  write("diffusion_pytorch_model.safetensors", float_file({{"a", {2}}}));
+  EXPECT_EQ(Checkpoint::open(folder_.path())->name(), "diffusion_pytorch_model.safetensors");
+  write("model.safetensors", float_file({{"b", {2}}}));
+  EXPECT_EQ(Checkpoint::open(folder_.path())->name(), "model.safetensors");
+}
+
+TEST_F(CheckpointTest, Shards) {
+  write("model.safetensors.index.json", R"(
+    {"metadata": {"total_size": 20, "x": [{}]}, "weight_map": {"b": "model-2.safetensors", "a": "model-1.safetensors", "c": "model-1.safetensors"}})");
+  write("model-1.safetensors", float_file({{"a", {1}}, {"c", {2}}}));
+  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
+            fmt::format("shard 'model-2.safetensors' that model.safetensors.index.json names is missing in "
+                        "'{}'; download it",
+                        folder_.path().string()));
+  write("model-2.safetensors", float_file({{"x", {2}}}));
+  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
+            "model.safetensors.index.json puts tensor 'b' into shard 'model-2.safetensors', which does not "
+            "have it");
+  // Not in the index: there all the same. In the index for another shard: that one counts.
+  write("model-2.safetensors", float_file({{"b", {3}}, {"a", {9}}, {"unlisted", {1}}}));
+  const auto checkpoint = Checkpoint::open(folder_.path());
+  EXPECT_EQ(checkpoint->keys(), (std::vector<std::string>{"a", "b", "c", "unlisted"}));
+  EXPECT_EQ(checkpoint->find("a")->shape, Dims{1});
+  EXPECT_EQ(checkpoint->find("a")->file->name(), "model-1.safetensors");
+  EXPECT_EQ(checkpoint->find("a")->file, checkpoint->find("c")->file) << "one open file per shard";
+  EXPECT_EQ(checkpoint->name(), "model.safetensors.index.json");
+  // A broken shard is named.
+  write("model-2.safetensors", "short");
+  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
+            "model-2.safetensors has 5 bytes, too short for a safetensors file; download it again");
+  fs::remove(folder_.path() / "model-2.safetensors");
+  fs::create_symlink("nowhere", folder_.path() / "model-2.safetensors");
+  EXPECT_TRUE(error_of([&] {
+                Checkpoint::open(folder_.path());
+              }).ends_with("is a link to 'nowhere', which does not exist: the download is not complete"));
+}
+
+TEST_F(CheckpointTest, UnlistedKeyInTwoShards) {
+  write("model.safetensors.index.json", R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})");
+  write("1.safetensors", float_file({{"a", {1}}, {"x", {1}}}));
+  write("2.safetensors", float_file({{"b", {1}}, {"x", {1}}}));
+  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
+            "tensor 'x' occurs in several shards of model.safetensors.index.json");
+}
+
+TEST(IndexTest, Errors) {
+  const auto parse = [](std::string_view text) {
+    return error_of([&] { safetensors::parse_index(text, "i.json"); });
+  };
+  const auto shard = [&](std::string_view value) {
+    return parse(fmt::format(R"({{"weight_map":{{"a":{}}}}})", value));
+  };
+  EXPECT_EQ(parse(""), "content of i.json is not a JSON object");
+  EXPECT_EQ(parse("[]"), "content of i.json is not a JSON object");
+  EXPECT_EQ(parse("{}"), "index i.json has no weight_map");
+  EXPECT_EQ(parse("{\"a\":"), "content of i.json is broken JSON at byte 6");
+  EXPECT_EQ(parse(R"({"weight_map":1})"), "weight_map of index i.json is a number, expected an object");
+  EXPECT_EQ(parse(R"({"weight_map":[]})"), "weight_map of index i.json is an array, expected an object");
+  EXPECT_EQ(parse(R"({"weight_map":{},"weight_map":{}})"), "index i.json has key 'weight_map' twice");
+  EXPECT_EQ(parse(R"({"weight_map":{"a":"x","b":"y","a":"z"}})"), "weight_map of i.json has key 'a' twice");
+  EXPECT_EQ(shard("1"), "index i.json has a number for tensor 'a', expected the name of a file");
+  EXPECT_EQ(shard("{}"), "index i.json has an object for tensor 'a', expected the name of a file");
+  EXPECT_EQ(shard("[]"), "index i.json has an array for tensor 'a', expected the name of a file");
+  for (const std::string name : {"/etc/passwd", "../x", "..", ".", "", "a/b", "a\\\\b", "a\\u0000b"}) {
+    const std::string error = shard('"' + name + '"');
+    EXPECT_TRUE(error.starts_with("index i.json puts tensor 'a' into '") &&
+                error.ends_with("', expected the plain name of a file beside it"))
+        << error;
+  }
+  EXPECT_EQ(shard("\"model-00001-of-00002.safetensors\""), "no error");
+}
+
+// --- scope and accounting ---
+
+class ScopeTest : public CheckpointTest {
+ protected:
+  Scope open(const std::vector<std::pair<std::string, Dims>>& tensors) {
+    write("model.safetensors", float_file(tensors));
+    checkpoint_ = Checkpoint::open(folder_.path());
+    accounting_ = std::make_shared<KeyAccounting>();
+    return Scope(checkpoint_, accounting_);
+  }
+  std::vector<std::string> unread(const std::vector<std::string>& ignorable = {}) const {
+    return accounting_->unread(*checkpoint_, ignorable);
+  }
+
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::shared_ptr<KeyAccounting> accounting_;
+};
+
+TEST_F(ScopeTest, PathsAndAccounting) {
+  const Scope root = open({{"encoder.layer.0.weight", {2, 3}},
+                           {"encoder.layer.0.bias", {2}},
+                           {"encoder.layer.10.weight", {1}},
+                           {"head", {1}}});
+  const Scope layer = root / "encoder" / "layer" / 0;
+  EXPECT_EQ(layer.path(), "encoder.layer.0");
+  EXPECT_EQ((root / "encoder.layer" / "" / 0).path(), "encoder.layer.0");
+  EXPECT_TRUE(layer.exists());
+  EXPECT_FALSE((root / "encoder.layer.1").exists()) << "layer.10 is another one";
+  EXPECT_FALSE((root / "head").exists()) << "a tensor is no scope";
+  EXPECT_TRUE(root.exists());
+
+  EXPECT_TRUE(layer.has("bias"));
+  EXPECT_EQ(layer.shape_of("weight"), (Dims{2, 3}));
+  EXPECT_EQ(layer.shape_of("gain"), std::nullopt);
+  EXPECT_EQ(unread().size(), 4U) << "asking does not count as reading";
+
+  const Weight w = layer.weight("weight", {2, 3});
+  EXPECT_EQ(w.name(), "encoder.layer.0.weight");
+  EXPECT_EQ(w.shape(), (Dims{2, 3}));
+  EXPECT_FALSE(layer.try_weight("gain", {2}));
+  EXPECT_EQ(root.weight("head", {1}).name(), "head");
+  EXPECT_EQ(unread(), (std::vector<std::string>{"encoder.layer.0.bias", "encoder.layer.10.weight"}));
+  EXPECT_EQ(unread({"*.bias"}), std::vector<std::string>{"encoder.layer.10.weight"});
+  EXPECT_EQ(unread({"head", "encoder.layer.*"}), std::vector<std::string>{});
+  (root / "encoder").ignore("layer.1");
+  EXPECT_EQ(unread().size(), 2U);
+  (root / "encoder").ignore("layer.10");
+  layer.ignore("bias");
+  EXPECT_TRUE(unread().empty());
+  EXPECT_TRUE(accounting_->is_read("head"));
+  EXPECT_FALSE(accounting_->is_read("encoder.layer.0.bias"));
+}
+
+TEST_F(ScopeTest, Messages) {
+  const Scope root = open({{"a.b.weight", {3, 4}}, {"a.b.bias", {3}}, {"other", {1}}});
+  EXPECT_EQ(error_of([&] { (root / "a.b").weight("weight", {4, 4}); }),
+            "tensor 'a.b.weight' in model.safetensors has shape [3, 4], expected [4, 4]");
+  EXPECT_EQ(error_of([&] { (root / "a.b").try_weight("bias", {}); }),
+            "tensor 'a.b.bias' in model.safetensors has shape [3], expected []");
+  EXPECT_EQ(error_of([&] { (root / "a" / "c").weight("weight", {3}); }),
+            "tensor 'a.c.weight' of shape [3] is missing in model.safetensors; nearest keys: 'a.b.weight'");
+  EXPECT_EQ(error_of([&] { root.weight("zzzzzzzzzzz", {3}); }),
+            "tensor 'zzzzzzzzzzz' of shape [3] is missing in model.safetensors");
+  EXPECT_EQ(unread().size(), 3U) << "what failed was not read";
+  EXPECT_EQ(error_of([&] { Scope(nullptr, accounting_); }, ErrorCode::internal),
+            "a scope needs a checkpoint and its accounting");
+}
+
+TEST_F(ScopeTest, OldSpellings) {
+  const Scope root = open({{"norm.gamma", {2}},
+                           {"norm.beta", {2}},
+                           {"both.gamma", {1}},
+                           {"both.weight", {2}},
+                           {"conv.weight_g", {1}},
+                           {"conv.weight_v", {2}},
+                           {"new.parametrizations.weight.original0", {1}},
+                           {"new.parametrizations.weight.original1", {2}},
+                           {"scale.weight", {2}},
+                           {"xgamma", {1}}});
+  EXPECT_EQ((root / "norm").weight("weight", {2}).name(), "norm.gamma");
+  EXPECT_EQ((root / "norm").weight("bias", {2}).name(), "norm.beta");
+  EXPECT_EQ((root / "both").weight("weight", {2}).name(), "both.weight") << "the exact name comes first";
+  EXPECT_EQ((root / "both").weight("gamma", {1}).name(), "both.gamma");
+  EXPECT_EQ((root / "conv").weight("parametrizations.weight.original0", {1}).name(), "conv.weight_g");
+  EXPECT_EQ((root / "conv.parametrizations.weight").weight("original1", {2}).name(), "conv.weight_v");
+  EXPECT_EQ((root / "new").weight("weight_g", {1}).name(), "new.parametrizations.weight.original0");
+  EXPECT_EQ((root / "new").weight("weight_v", {2}).name(), "new.parametrizations.weight.original1");
+  EXPECT_FALSE((root / "scale").has("gamma")) << "one way only";
+  EXPECT_FALSE(root.has("xweight")) << "whole names only";
+  EXPECT_EQ((root / "norm").shape_of("weight"), Dims{2});
+  EXPECT_EQ(unread(), (std::vector<std::string>{"scale.weight", "xgamma"}));
+
+  const Scope again = open({{"norm.gamma", {2}}, {"gamma", {3}}});
+  EXPECT_EQ(again.weight("weight", {3}).name(), "gamma");
+  (again / "norm").ignore("weight");
+  EXPECT_TRUE(unread().empty());
+  EXPECT_EQ(error_of([&] { (again / "norm").weight("weight", {3}); }),
+            "tensor 'norm.gamma' in model.safetensors has shape [2], expected [3]");
+}
+
+TEST_F(ScopeTest, BaseModelPrefix) {
+  EXPECT_EQ(open({{"bert.a", {1}}, {"cls.b", {1}}}).base_model("bert").path(), "bert");
+  EXPECT_EQ(open({{"a", {1}}, {"bertish.b", {1}}}).base_model("bert").path(), "");
+}
+
+}  // namespace
+}  // namespace onnxport

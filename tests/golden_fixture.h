@@ -1,0 +1,49 @@
+/// Fixtures of tests/golden: the recipe of a checkpoint, and what the original model answers. See tests/golden/README.md.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "onnxport/tensor.h"
+
+namespace onnxport::test {
+
+/// One set of inputs with the outputs of the original.
+struct GoldenCase {
+  std::string name;
+  NamedTensors inputs;
+  NamedTensors outputs;
+  double atol = 0;
+};
+
+/// One ONNX file of a fixture.
+struct GoldenFile {
+  std::string stem;  ///< "model"
+  std::vector<std::pair<std::string, std::map<int, std::string>>> inputs, outputs;  ///< names with dynamic axes
+  std::vector<GoldenCase> cases;
+};
+
+struct GoldenFixture {
+  std::filesystem::path folder;
+  std::string task;
+  std::string library;
+  std::string variant;
+  double atol = 0;
+  std::vector<GoldenFile> files;
+};
+
+/// Folders below tests/golden that hold an expected.json, sorted, relative to it: "bert/fill-mask+untied".
+std::vector<std::string> golden_fixtures();
+
+GoldenFixture read_fixture(const std::string& name);
+
+/// Writes the checkpoint folder of a fixture: configs copied, weights made by the recipe.
+void synthesize(const GoldenFixture& fixture, const std::filesystem::path& checkpoint);
+
+/// The tensors of a safetensors file.
+NamedTensors read_safetensors(const std::filesystem::path& file);
+void write_safetensors(const std::filesystem::path& file, const NamedTensors& tensors);
+
+}  // namespace onnxport::test

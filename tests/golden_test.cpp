@@ -1,0 +1,114 @@
+// Every fixture of tests/golden: export it, run the file in ONNX Runtime and the graph in the interpreter, and compare
+// both with what the original PyTorch model answered.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "golden_fixture.h"
+#include "onnxport/export.h"
+#include "onnxport/inspect.h"
+#include "onnxport/tasks_manager.h"
+#include "reference/interpreter.h"
+#include "runtime/session.h"
+#include "support/temp_folder.h"
+
+namespace onnxport::test {
+namespace {
+
+class Golden : public testing::TestWithParam<std::string> {};
+
+void expect_close(const std::string& what, const GoldenCase& golden, const NamedTensors& got) {
+  EXPECT_EQ(got.size(), golden.outputs.size()) << what;
+  for (const auto& [name, reference] : golden.outputs) {
+    const Tensor* tensor = find(got, name);
+    ASSERT_NE(tensor, nullptr) << what << ": no output " << name;
+    EXPECT_EQ(tensor->dtype, reference.dtype) << what << ' ' << name;
+    const OutputComparison comparison = compare_outputs(name, *tensor, reference, golden.atol);
+    EXPECT_EQ(comparison.shape, comparison.reference_shape) << what << ' ' << name;
+    EXPECT_TRUE(comparison.passed) << what << ' ' << name << ": max difference " << comparison.max_difference
+                                   << ", tolerance " << comparison.tolerance;
+  }
+}
+
+// Names in order; a dynamic axis carries its name, unless it is truly fixed and therefore a number.
+template <class Declared>
+void expect_interface(const Declared& declared, const std::vector<ValueSummary>& written) {
+  ASSERT_EQ(declared.size(), written.size());
+  for (std::size_t i = 0; i < declared.size(); ++i) {
+    EXPECT_EQ(declared[i].first, written[i].name);
+    for (const auto& [axis, symbol] : declared[i].second) {
+      const std::string& extent = written[i].shape.at(static_cast<std::size_t>(axis));
+      EXPECT_TRUE(extent == symbol || extent.find_first_not_of("0123456789") == std::string::npos)
+          << declared[i].first << " axis " << axis << " is " << extent << ", expected " << symbol;
+    }
+    for (std::size_t axis = 0; axis < written[i].shape.size(); ++axis) {
+      if (declared[i].second.contains(static_cast<int>(axis))) continue;
+      EXPECT_EQ(written[i].shape[axis].find_first_not_of("0123456789"), std::string::npos)
+          << written[i].name << " axis " << axis << " should be static, is " << written[i].shape[axis];
+    }
+  }
+}
+
+std::string bytes_of(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST_P(Golden, MatchesTheOriginal) {
+  const GoldenFixture fixture = read_fixture(GetParam());
+  const TempFolder folder;
+  const std::filesystem::path checkpoint = folder.path() / "checkpoint";
+  synthesize(fixture, checkpoint);
+
+  const TasksManager& tasks = TasksManager::instance();
+  const Model model = tasks.get_model_from_task(fixture.task, checkpoint);
+  EXPECT_EQ(model.definition().library, fixture.library);
+  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(), {.variant = fixture.variant});
+
+  for (const GoldenFile& file : fixture.files) {
+    const std::filesystem::path path = folder.path() / (file.stem + ".onnx");
+    export_onnx(model, *config, path);
+    const std::filesystem::path again = folder.path() / "again.onnx";
+    export_onnx(model, *config, again);
+    EXPECT_TRUE(bytes_of(path) == bytes_of(again)) << "the same export twice gives other bytes";
+
+    const ModelSummary summary = summarize(path);
+    expect_interface(file.inputs, summary.graph.inputs);
+    expect_interface(file.outputs, summary.graph.outputs);
+
+    const runtime::Session session(path, {.intra_op_threads = 1});
+    const Graph graph = model.build(*config);
+    std::vector<reference::Case> inputs;
+    for (const GoldenCase& golden : file.cases) {
+      expect_close("ONNX Runtime, " + golden.name, golden, session.run(golden.inputs));
+      reference::Case& one = inputs.emplace_back();
+      for (const auto& [name, value] : graph.inputs()) {
+        const Tensor* tensor = find(golden.inputs, name);
+        ASSERT_NE(tensor, nullptr) << "the fixture has no input " << name;
+        one.emplace_back(name, *tensor);
+      }
+    }
+    const auto results = reference::interpret(graph, inputs);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      NamedTensors outputs;
+      for (std::size_t o = 0; o < results[i].size(); ++o) {
+        outputs.emplace_back(graph.outputs()[o].first, reference::to_tensor(results[i][o]));
+      }
+      expect_close("interpreter, " + file.cases[i].name, file.cases[i], outputs);
+    }
+  }
+}
+
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  for (char& c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  }
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, Golden, testing::ValuesIn(golden_fixtures()), test_name);
+
+}  // namespace
+}  // namespace onnxport::test

@@ -1,0 +1,145 @@
+// Every op of the table, lowered at every opset that matters, run by ONNX Runtime and compared with the interpreter.
+#include "lower/lower.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "onnxport/error.h"
+#include "onnxport/op.h"
+#include "onnxport/validate.h"
+#include "op_samples.h"
+#include "pipeline/lower_model.h"
+#include "reference/interpreter.h"
+#include "runtime/session.h"
+#include "serialize/writer.h"
+#include "support/temp_folder.h"
+
+namespace onnxport::test {
+namespace {
+
+constexpr int kOpsets[] = {11, 13, 17, 18, 20, 21, 23, runtime::newest_opset};
+
+// Values in [-4, 4): floats in steps that half precision holds exactly, integers, and both booleans.
+Tensor random_tensor(DType dtype, const std::vector<std::int64_t>& shape, std::uint64_t& state) {
+  std::vector<double> values;
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  for (std::int64_t i = 0; i < count; ++i) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    const auto step = static_cast<double>(state >> 55) / 64.0 - 4.0;  // 9 bits
+    values.push_back(is_float(dtype) ? step : dtype == DType::boolean ? static_cast<double>(step > 0) : std::floor(step));
+  }
+  if (is_float(dtype)) return Tensor::from_doubles(dtype, shape, values);
+  const std::vector<std::int64_t> integers(values.begin(), values.end());
+  return Tensor::from_ints(dtype, shape, integers);
+}
+
+reference::Case random_case(const Graph& graph, const DimBindings& bindings, std::uint64_t seed) {
+  reference::Case result;
+  for (const auto& [name, value] : graph.inputs()) {
+    std::vector<std::int64_t> shape;
+    for (const Dim& dim : value.shape()) shape.push_back(dim.evaluate(bindings));
+    result.emplace_back(name, random_tensor(value.dtype(), shape, seed));
+  }
+  return result;
+}
+
+class Lowering : public testing::TestWithParam<OpSample> {};
+
+TEST_P(Lowering, MatchesTheInterpreterAtEveryOpset) {
+  const OpSample& sample = GetParam();
+  Graph graph(is_float(sample.dtype) ? sample.dtype : DType::f32);
+  sample.build(graph);
+  verify(graph);
+  std::vector<reference::Case> cases;
+  cases.push_back(random_case(graph, {{"N", 2}, {"M", 5}}, 1));
+  cases.push_back(random_case(graph, {{"N", 1}, {"M", 1}}, 2));
+  cases.push_back(random_case(graph, {{"N", 3}, {"M", 8}}, 3));
+  const auto expected = reference::interpret(graph, cases);
+  const double atol = sample.dtype == DType::f16 ? 4e-3 : 2e-6;
+
+  for (const int opset : kOpsets) {
+    SCOPED_TRACE("opset " + std::to_string(opset));
+    Graph copy(graph.float_dtype());
+    sample.build(copy);
+    const TempFolder folder;
+    const std::filesystem::path file = folder.path() / "op.onnx";
+    serialize::write_model(pipeline::lower_graph(std::move(copy), opset), file);
+    const runtime::Session session(file, {.intra_op_threads = 1});
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      NamedTensors inputs;
+      for (const auto& [name, tensor] : cases[i]) inputs.emplace_back(name, tensor);
+      const NamedTensors got = session.run(inputs);
+      ASSERT_EQ(got.size(), 1U);
+      const Tensor reference = reference::to_tensor(expected[i][0]);
+      EXPECT_EQ(got[0].second.dtype, reference.dtype);
+      const OutputComparison comparison = compare_outputs("y", got[0].second, reference, atol);
+      EXPECT_EQ(comparison.shape, comparison.reference_shape) << "case " << i;
+      EXPECT_TRUE(comparison.passed) << "case " << i << ": max difference " << comparison.max_difference << ", tolerance "
+                                     << comparison.tolerance << "\n" << print(graph);
+    }
+  }
+}
+
+std::string sample_name(const testing::TestParamInfo<OpSample>& info) { return info.param.name; }
+INSTANTIATE_TEST_SUITE_P(Table, Lowering, testing::ValuesIn(op_samples()), sample_name);
+
+TEST(OpTable, EveryOpHasASample) {
+  std::set<Op> covered;
+  for (const OpSample& sample : op_samples()) covered.insert(sample.op);
+  for (const Op op : all_ops()) EXPECT_TRUE(covered.contains(op)) << to_string(op) << " has no sample in op_samples.cpp";
+}
+
+TEST(OpTable, SamplesHoldTheirOp) {
+  for (const OpSample& sample : op_samples()) {
+    Graph graph;
+    sample.build(graph);
+    const bool held = std::any_of(graph.nodes().begin(), graph.nodes().end(), [&](const Node& node) { return node.op == sample.op; });
+    EXPECT_TRUE(held) << sample.name;
+  }
+}
+
+TEST(Lower, RefusesAnOldOpset) {
+  Graph graph;
+  graph.output("y", op::relu(graph.input("x", {DType::f32, {Dim::symbol("N")}})));
+  try {
+    lower::lower(graph, {.opset = 10});
+    FAIL();
+  } catch (const ExportError& error) {
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    EXPECT_NE(std::string(error.what()).find("opset 10"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Lower, AnOutputThatIsAnInputOrAnotherOutputIsCopied) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {Dim::symbol("N")}});
+  const Value y = op::relu(x);
+  graph.output("same", x);
+  graph.output("first", y);
+  graph.output("second", y);
+  const lower::OnnxGraph lowered = lower::lower(graph, {});
+  std::vector<std::string> ops;
+  for (const auto& node : lowered.nodes) ops.push_back(node.op_type);
+  EXPECT_EQ(ops, (std::vector<std::string>{"Relu", "Identity", "Identity"}));
+}
+
+TEST(Lower, ASymbolInsideASumIsSolvedFor) {
+  Graph graph;
+  const Dim past = Dim::symbol("past");
+  const Dim length = Dim::symbol("length");
+  graph.input("ids", {DType::i64, {length}});
+  const Value mask = graph.input("mask", {DType::i64, {past + length}});
+  graph.output("y", op::slice(mask, 0, past, past + length));
+  const TempFolder folder;
+  serialize::write_model(lower::lower(graph, {}), folder.path() / "m.onnx");
+  const runtime::Session session(folder.path() / "m.onnx");
+  const std::vector<std::int64_t> ids = {7, 7};
+  const std::vector<std::int64_t> values = {1, 2, 3, 4, 5};
+  const NamedTensors got = session.run({{"ids", Tensor::from_ints(DType::i64, {2}, ids)}, {"mask", Tensor::from_ints(DType::i64, {5}, values)}});
+  EXPECT_EQ(got[0].second.to_ints(), (std::vector<std::int64_t>{4, 5}));
+}
+
+}  // namespace
+}  // namespace onnxport::test

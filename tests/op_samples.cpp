@@ -1,0 +1,258 @@
+#include "op_samples.h"
+
+#include "onnxport/op.h"
+
+namespace onnxport::test {
+namespace {
+
+const Dim N = Dim::symbol("N");
+const Dim M = Dim::symbol("M");
+
+class Samples {
+ public:
+  std::vector<OpSample> list;
+
+  void add(Op op, std::string name, DType dtype, std::function<Value(Graph&, DType)> apply) {
+    list.push_back({op, name + "_" + std::string(short_name(dtype)), dtype,
+                    [dtype, apply = std::move(apply)](Graph& graph) { graph.output("y", apply(graph, dtype)); }});
+  }
+  void floats(Op op, const std::string& name, const std::function<Value(Graph&, DType)>& apply) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::f64}) add(op, name, dtype, apply);
+  }
+};
+
+Value input(Graph& graph, const char* name, DType dtype, Shape shape) { return graph.input(name, {dtype, std::move(shape)}); }
+
+// sqrt, log and the like want positive operands; |x| + 1/2 gives them in the graph itself.
+Value positive(Value x) { return op::add(op::abs(x), 0.5); }
+
+using Unary = Value (*)(Value);
+using Binary = Value (*)(Value, Value);
+
+void unary(Samples& s, Op op, Unary function) {
+  const std::string name(to_string(op));
+  if (op == Op::logical_not) {
+    s.add(op, name, DType::boolean, [=](Graph& g, DType d) { return function(input(g, "x", d, {N, M})); });
+    return;
+  }
+  const bool wants_positive = op == Op::log || op == Op::sqrt || op == Op::reciprocal;
+  s.floats(op, name, [=](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M, 3});
+    return function(wants_positive ? positive(x) : x);
+  });
+  if (op == Op::neg || op == Op::abs) {
+    s.add(op, name, DType::i64, [=](Graph& g, DType d) { return function(input(g, "x", d, {N, M})); });
+  }
+}
+
+void binary(Samples& s, Op op, Binary function) {
+  const std::string name(to_string(op));
+  if (op == Op::logical_and || op == Op::logical_or) {
+    s.add(op, name, DType::boolean, [=](Graph& g, DType d) {
+      const Value a = input(g, "a", d, {N, M});
+      return function(a, input(g, "b", d, {M}));
+    });
+    return;
+  }
+  s.floats(op, name + "_broadcast", [=](Graph& g, DType d) {
+    Value a = input(g, "a", d, {N, 1, M});
+    Value b = input(g, "b", d, {4, 1});
+    if (op == Op::pow) a = positive(a);
+    if (op == Op::div) b = positive(b);
+    return function(a, b);
+  });
+  if (op == Op::pow) return;
+  for (const DType dtype : {DType::i64, DType::i32}) {
+    s.add(op, name, dtype, [=](Graph& g, DType d) {
+      const Value a = input(g, "a", d, {N, M});
+      Value b = input(g, "b", d, {N, M});
+      if (op == Op::div) b = op::add(op::abs(b), 1.0);
+      return function(a, b);
+    });
+  }
+}
+
+void compare(Samples& s, Op op, Binary function) {
+  const std::string name(to_string(op));
+  for (const DType dtype : {DType::f32, DType::f16, DType::i64, DType::i32}) {
+    s.add(op, name, dtype, [=](Graph& g, DType d) {
+      const Value a = input(g, "a", d, {N, M});
+      return function(a, input(g, "b", d, {N, 1}));
+    });
+  }
+}
+
+void shapes(Samples& s) {
+  s.floats(Op::reshape, "reshape_split", [](Graph& g, DType d) { return op::reshape(input(g, "x", d, {N, M, 6}), {N, M, 2, 3}); });
+  s.floats(Op::reshape, "reshape_join", [](Graph& g, DType d) { return op::flatten(input(g, "x", d, {N, M, 6}), 0, 1); });
+  s.add(Op::reshape, "reshape_two_unknown", DType::i64, [](Graph& g, DType d) { return op::reshape(input(g, "x", d, {N * M, 4}), {N, M, 4}); });
+  s.floats(Op::reshape, "reshape_unsqueeze", [](Graph& g, DType d) {
+    const Value x = op::unsqueeze(input(g, "x", d, {N, M}), 1);
+    return op::unsqueeze(op::squeeze(x, 1), -1);
+  });
+  s.floats(Op::permute, "permute", [](Graph& g, DType d) { return op::permute(input(g, "x", d, {N, M, 3, 2}), {0, 2, 1, 3}); });
+  s.floats(Op::expand, "expand", [](Graph& g, DType d) { return op::expand(input(g, "x", d, {N, 1, 3}), {N, 4, 3}); });
+  s.floats(Op::expand, "expand_to_symbol", [](Graph& g, DType d) {
+    const Dim length = input(g, "like", d, {N, M}).dim(1);
+    return op::expand(input(g, "x", d, {N, 1}), {2, N, length});
+  });
+  s.floats(Op::concat, "concat", [](Graph& g, DType d) {
+    const Value a = input(g, "a", d, {N, M});
+    return op::concat({a, input(g, "b", d, {N, 3}), a}, -1);
+  });
+  s.floats(Op::slice, "slice", [](Graph& g, DType d) { return op::slice(input(g, "x", d, {N, 7, M}), 1, 2, -1); });
+  s.floats(Op::slice, "slice_to_symbol", [](Graph& g, DType d) {
+    const Dim length = input(g, "like", d, {N, M}).dim(1);
+    return op::slice(input(g, "table", d, {9, 3}), 0, 0, length);
+  });
+  s.floats(Op::slice, "select", [](Graph& g, DType d) { return op::select(input(g, "x", d, {N, 3, M}), 1, -1); });
+  s.add(Op::arange, "arange", DType::i64, [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M});
+    return op::add(op::arange(g, M, N), x);
+  });
+  s.add(Op::size, "size", DType::i64, [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M});
+    return op::add(x, op::size(g, 2 * M + N - 1));
+  });
+  s.add(Op::size, "size_floor", DType::i64, [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M});
+    return op::add(x, op::size(g, (M + 5).floor_div(2)));
+  });
+}
+
+void reductions(Samples& s) {
+  using Reduce = Value (*)(Value, std::int64_t, bool);
+  const std::vector<std::pair<Op, Reduce>> reduce = {{Op::sum, op::sum}, {Op::mean, op::mean}, {Op::amax, op::amax}, {Op::argmax, op::argmax}};
+  for (const auto& [op, function] : reduce) {
+    for (const bool keepdim : {false, true}) {
+      const std::string name = std::string(to_string(op)) + (keepdim ? "_keepdim" : "");
+      const auto apply = [=, function = function](Graph& g, DType d) { return function(input(g, "x", d, {N, M, 3}), 1, keepdim); };
+      s.floats(op, name, apply);
+      if (op == Op::sum || op == Op::amax) s.add(op, name, DType::i64, apply);
+    }
+  }
+  for (const DType dtype : {DType::f32, DType::i64, DType::i32}) {
+    s.add(Op::cumsum, "cumsum", dtype, [](Graph& g, DType d) { return op::cumsum(input(g, "x", d, {N, M}), 1); });
+  }
+  s.floats(Op::softmax, "softmax_last", [](Graph& g, DType d) { return op::softmax(input(g, "x", d, {N, M, 5}), -1); });
+  s.floats(Op::softmax, "softmax_first", [](Graph& g, DType d) { return op::softmax(input(g, "x", d, {N, M, 5}), 1); });
+  s.floats(Op::normalize, "normalize", [](Graph& g, DType d) { return op::normalize(input(g, "x", d, {N, M}), 1); });
+  s.floats(Op::layer_norm, "layer_norm", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M, 8});
+    const Value weight = input(g, "weight", d, {8});
+    return op::layer_norm(x, weight, input(g, "bias", d, {8}), 1e-5);
+  });
+}
+
+void matrices(Samples& s) {
+  s.floats(Op::matmul, "matmul", [](Graph& g, DType d) {
+    const Value a = input(g, "a", d, {N, 2, M, 4});
+    return op::matmul(a, input(g, "b", d, {2, 4, 3}));
+  });
+  s.floats(Op::linear, "linear", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M, 4});
+    const Value weight = input(g, "weight", d, {3, 4});
+    return op::linear(x, weight, input(g, "bias", d, {3}));
+  });
+  s.floats(Op::linear, "linear_no_bias", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, 4});
+    return op::linear(x, input(g, "weight", d, {3, 4}));
+  });
+  s.floats(Op::linear, "linear_chain", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M, 4});
+    const Value weight = input(g, "weight", d, {4, 4});
+    const Value bias = input(g, "bias", d, {4});
+    const Value first = op::tanh(op::linear(x, weight, bias));
+    return op::layer_norm(op::add(op::linear(first, weight, bias), first), bias, bias, 1e-5);
+  });
+  for (const DType index : {DType::i64, DType::i32}) {
+    s.add(Op::embedding, "embedding", index, [](Graph& g, DType d) {
+      const Value table = input(g, "table", DType::f32, {4, 3});
+      const Value ids = op::minimum(op::abs(input(g, "ids", d, {N, M})), 3.0);
+      return op::embedding(table, ids);
+    });
+    s.add(Op::gather, "gather", index, [](Graph& g, DType d) {
+      const Value x = input(g, "x", DType::f32, {N, 4});
+      return op::gather(x, 1, op::minimum(op::abs(input(g, "ids", d, {N, 2})), 3.0));
+    });
+  }
+  const auto attention = [](Graph& g, DType d, const std::function<Value(Graph&)>& mask) {
+    const Value q = input(g, "q", d, {N, 2, M, 4});
+    const Value k = input(g, "k", d, {N, 2, 5, 4});
+    const Value v = input(g, "v", d, {N, 2, 5, 3});
+    return op::scaled_dot_product_attention(q, k, v, mask(g));
+  };
+  s.floats(Op::scaled_dot_product_attention, "sdpa", [=](Graph& g, DType d) { return attention(g, d, [](Graph&) { return Value(); }); });
+  s.floats(Op::scaled_dot_product_attention, "sdpa_float_mask", [=](Graph& g, DType d) {
+    return attention(g, d, [d](Graph& graph) { return input(graph, "mask", d, {N, 1, 1, 5}); });
+  });
+  // Booleans of the tests are true half of the time: rows without any true occur.
+  s.floats(Op::scaled_dot_product_attention, "sdpa_bool_mask", [=](Graph& g, DType d) {
+    return attention(g, d, [](Graph& graph) { return input(graph, "mask", DType::boolean, {N, 1, M, 5}); });
+  });
+}
+
+void others(Samples& s) {
+  for (const DType from : {DType::f32, DType::i64, DType::boolean, DType::f16}) {
+    for (const DType to : {DType::f32, DType::i64, DType::f16, DType::i32}) {
+      if (from == to) continue;
+      s.add(Op::cast, "cast_to_" + std::string(short_name(to)), from,
+            [=](Graph& g, DType d) { return op::cast(input(g, "x", d, {N, M}), to); });
+    }
+  }
+  for (const DType dtype : {DType::f32, DType::f16, DType::i64}) {
+    s.add(Op::where, "where", dtype, [](Graph& g, DType d) {
+      const Value condition = input(g, "condition", DType::boolean, {N, 1});
+      const Value a = input(g, "a", d, {M});
+      return op::where(condition, a, input(g, "b", d, {N, M}));
+    });
+  }
+  s.floats(Op::gelu, "gelu", [](Graph& g, DType d) { return op::gelu(input(g, "x", d, {N, M})); });
+  s.floats(Op::gelu, "gelu_tanh", [](Graph& g, DType d) { return op::gelu(input(g, "x", d, {N, M}), "tanh"); });
+  s.floats(Op::silu, "silu", [](Graph& g, DType d) { return op::silu(input(g, "x", d, {N, M})); });
+  s.floats(Op::mish, "mish", [](Graph& g, DType d) { return op::mish(input(g, "x", d, {N, M})); });
+}
+
+}  // namespace
+
+std::vector<OpSample> op_samples() {
+  Samples s;
+#define ONNXPORT_LEAF(name)
+#define ONNXPORT_PRIMITIVE(name)
+#define ONNXPORT_COMPOSITE(name)
+#define ONNXPORT_UNARY(name) unary(s, Op::name, op::name);
+#define ONNXPORT_BINARY(name) binary(s, Op::name, static_cast<Binary>(op::name));
+#define ONNXPORT_COMPARE(name) compare(s, Op::name, static_cast<Binary>(op::name));
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+  shapes(s);
+  reductions(s);
+  matrices(s);
+  others(s);
+  return std::move(s.list);
+}
+
+std::vector<Op> all_ops() {
+  return {
+#define ONNXPORT_LEAF(name)
+#define ONNXPORT_PRIMITIVE(name) Op::name,
+#define ONNXPORT_COMPOSITE(name) Op::name,
+#define ONNXPORT_UNARY(name) Op::name,
+#define ONNXPORT_BINARY(name) Op::name,
+#define ONNXPORT_COMPARE(name) Op::name,
+#include "onnxport/ops.def"
+#undef ONNXPORT_LEAF
+#undef ONNXPORT_PRIMITIVE
+#undef ONNXPORT_COMPOSITE
+#undef ONNXPORT_UNARY
+#undef ONNXPORT_BINARY
+#undef ONNXPORT_COMPARE
+  };
+}
+
+}  // namespace onnxport::test

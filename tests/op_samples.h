@@ -1,0 +1,26 @@
+/// One or more graphs for every op of the table, for the tests that walk it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "onnxport/graph.h"
+
+namespace onnxport::test {
+
+/// A graph around one op. `build` makes inputs with the symbols N and M, applies the op and sets the output.
+struct OpSample {
+  Op op;
+  std::string name;
+  DType dtype;  ///< of the operands that the sample is about
+  std::function<void(Graph&)> build;
+};
+
+/// Samples of every op but the leaves. An op without a sample is found by comparing with `all_ops()`.
+std::vector<OpSample> op_samples();
+
+/// Every op of ops.def but the leaves.
+std::vector<Op> all_ops();
+
+}  // namespace onnxport::test

@@ -1,0 +1,125 @@
+#include "pass/passes.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "golden_fixture.h"
+#include "lower/lower.h"
+#include "onnxport/op.h"
+#include "onnxport/tasks_manager.h"
+#include "pipeline/lower_model.h"
+#include "support/temp_folder.h"
+
+namespace onnxport {
+namespace {
+
+const Dim B = Dim::symbol("B");
+const Dim S = Dim::symbol("S");
+
+std::size_t count(const Graph& graph, Op op) {
+  return static_cast<std::size_t>(std::count_if(graph.nodes().begin(), graph.nodes().end(), [&](const Node& node) { return node.op == op; }));
+}
+
+Weight ramp(std::vector<std::int64_t> shape, double start, std::string name = {}) {
+  std::int64_t size = 1;
+  for (const std::int64_t extent : shape) size *= extent;
+  std::vector<double> values(static_cast<std::size_t>(size));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = start + static_cast<double>(i);
+  return Weight::from_doubles(DType::f32, std::move(shape), values, std::move(name));
+}
+
+TEST(FoldWeights, ArithmeticOnWeightsAloneBecomesAWeight) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B, 2}});
+  const Value w = graph.weight(ramp({2}, 1, "norm.weight"));
+  const Value one_plus = op::add(w, 1.0);
+  graph.output("y", op::mul(x, one_plus));
+  const Graph folded = pass::remove_dead(pass::fold_weights(graph));
+  EXPECT_EQ(count(folded, Op::add), 0U);
+  const Value operand = folded.outputs()[0].second.node()->inputs[1];
+  ASSERT_EQ(operand.node()->op, Op::weight);
+  EXPECT_EQ(operand.node()->weight.to_doubles(), (std::vector<double>{2, 3}));
+}
+
+TEST(FoldWeights, WhatDependsOnInputsStays) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B, 2}});
+  const Value table = graph.weight(ramp({9, 2}, 0, "table"));
+  graph.output("y", op::add(x, op::slice(table, 0, 0, B)));
+  EXPECT_EQ(count(pass::fold_weights(graph), Op::slice), 1U);
+}
+
+TEST(MergeCommon, EqualNodesAreMadeOnce) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B, 2}});
+  const Value left = op::softmax(x, 1);
+  const Value right = op::softmax(x, 1);
+  const Value other = op::softmax(x, 0);
+  graph.output("y", op::add(op::add(left, right), other));
+  EXPECT_EQ(count(pass::merge_common(graph), Op::softmax), 2U);
+}
+
+TEST(MergeWeights, EqualBytesAreStoredOnceWhateverTheirName) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B, 4}});
+  const Value first = graph.weight(ramp({4, 4}, 0, "embedding"));
+  const Value second = graph.weight(ramp({4, 4}, 0, "lm_head"));
+  const Value third = graph.weight(ramp({4, 4}, 1, "other"));
+  graph.output("y", op::matmul(op::matmul(op::matmul(x, first), second), third));
+  const Graph merged = pass::remove_dead(pass::merge_weights(graph));
+  EXPECT_EQ(count(merged, Op::weight), 2U);
+}
+
+TEST(RemoveDead, KeepsInputsAndWhatOutputsNeed) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B}});
+  graph.input("unused", {DType::f32, {B}});
+  op::exp(x);
+  graph.output("y", op::relu(x));
+  const Graph clean = pass::remove_dead(graph);
+  EXPECT_EQ(clean.nodes().size(), 3U);
+  EXPECT_EQ(clean.inputs().size(), 2U);
+}
+
+TEST(Legalize, DecomposesUntilNothingIsLeft) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B, 2, S, 4}});
+  graph.output("y", op::gelu(op::scaled_dot_product_attention(x, x, x)));
+  const Graph legal = pass::legalize(graph, [](const Node&) { return false; });
+  for (const Node& node : legal.nodes()) EXPECT_FALSE(op::detail::is_composite(node.op)) << to_string(node.op);
+  EXPECT_EQ(count(pass::legalize(graph, [](const Node& node) { return node.op == Op::gelu; }), Op::gelu), 1U);
+}
+
+TEST(FlattenLinear, ReshapesBetweenRowwiseNodesCancel) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B, S, 4}});
+  const Value w = graph.weight(ramp({4, 4}, 0, "w"));
+  const Value bias = graph.weight(ramp({4}, 0, "b"));
+  const Value first = op::relu(op::linear(x, w, bias));
+  const Value second = op::layer_norm(op::add(op::linear(first, w, bias), first), bias, bias, 1e-5);
+  graph.output("y", second);
+  const Graph flat = pass::simplify(pass::flatten_linear(graph));
+  EXPECT_EQ(count(flat, Op::reshape), 2U) << print(flat);
+  EXPECT_EQ(flat.outputs()[0].second.type(), second.type());
+  for (const Node& node : flat.nodes()) {
+    if (node.op == Op::linear) EXPECT_EQ(node.outputs[0].shape, (Shape{B * S, 4}));
+  }
+}
+
+// The limits that the project promises for the graph of a text encoder.
+TEST(Graphs, ABertLayerIsSmall) {
+  const test::GoldenFixture fixture = test::read_fixture("bert/feature-extraction");
+  const TempFolder folder;
+  test::synthesize(fixture, folder.path());
+  const Model model = TasksManager::instance().get_model_from_task("feature-extraction", folder.path());
+  const auto config = TasksManager::instance().get_exporter_config_constructor(model)(model.config(), model.task(), {});
+  const lower::OnnxGraph lowered = pipeline::lower_graph(model.build(*config), 18);
+  constexpr std::size_t kLayers = 2;
+  // 400 nodes for the twelve layers of BERT-base leave 32 a layer and 16 around them.
+  EXPECT_LE(lowered.nodes.size(), 32 * kLayers + 16);
+  for (const lower::OnnxNode& node : lowered.nodes) EXPECT_NE(node.op_type, "Identity");
+}
+
+}  // namespace
+}  // namespace onnxport

@@ -1,0 +1,521 @@
+#!/usr/bin/env python3
+"""Makes a golden fixture with the original PyTorch model, or runs the original once more on an existing one. The format: tests/golden/README.md.
+
+  tools/make_golden.py bert feature-extraction
+  tools/make_golden.py bert feature-extraction --variant-name gelu_new --config '{"hidden_act": "gelu_new"}'
+  tools/make_golden.py roberta fill-mask --edge --variant-name edge
+  tools/make_golden.py bert feature-extraction --variant-name from_pretraining --stored-as BertForPreTraining --rename LayerNorm.weight=LayerNorm.gamma
+  tools/make_golden.py sentence-transformers feature-extraction --variant-name cls --base roberta --pooling cls --dense 24:Tanh --normalize
+  tools/make_golden.py --from-fixture tests/golden/bert/*          exit status 1 when a stored output differs
+
+The packages that are needed (about 6 GB) are installed at the first run into a virtual environment of their own:
+${ONNXPORT_GOLDEN_ENV:-${XDG_CACHE_HOME:-~/.cache}/onnxport/golden-venv}. An interpreter that has them already is used as it is.
+"""
+import argparse
+import importlib.metadata
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+# What the fixtures are made with. sentence-transformers is pinned below 5.2 on purpose: later versions pool differently.
+PACKAGES = {"torch": "2.15.0", "transformers": "4.57.6", "sentence-transformers": "5.1.2", "safetensors": "0.8.0", "numpy": "2.4.6"}
+
+# Tiny configurations. A new text encoder is one line here: (ONNX configuration class, has token_type_ids, configuration).
+SMALL = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37, max_position_embeddings=64)
+ROBERTA = dict(SMALL, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+TYPES = {
+    "bert": ("BertOnnxConfig", True, SMALL),
+    "roberta": ("RobertaOnnxConfig", False, ROBERTA),
+    "xlm-roberta": ("XLMRobertaOnnxConfig", False, ROBERTA),
+    "camembert": ("CamembertOnnxConfig", False, ROBERTA),
+    "distilbert": ("DistilBertOnnxConfig", False, dict(vocab_size=99, dim=32, n_layers=2, n_heads=4, hidden_dim=37, max_position_embeddings=64)),
+    "electra": ("ElectraOnnxConfig", True, dict(SMALL, embedding_size=16)),
+    "mpnet": ("MPNetOnnxConfig", False, dict(SMALL, layer_norm_eps=1e-5)),
+    "albert": ("AlbertOnnxConfig", True, dict(SMALL, embedding_size=16)),
+}
+# task: (auto class, axes of each input, {output: axes}, number of labels in the tiny configuration)
+TEXT, CHOICES = ("batch_size", "sequence_length"), ("batch_size", "num_choices", "sequence_length")
+TASKS = {
+    "feature-extraction": ("AutoModel", TEXT, {"last_hidden_state": TEXT}, 3),
+    "fill-mask": ("AutoModelForMaskedLM", TEXT, {"logits": TEXT}, 3),
+    "text-classification": ("AutoModelForSequenceClassification", TEXT, {"logits": TEXT[:1]}, 3),
+    "token-classification": ("AutoModelForTokenClassification", TEXT, {"logits": TEXT}, 3),
+    "question-answering": ("AutoModelForQuestionAnswering", TEXT, {"start_logits": TEXT, "end_logits": TEXT}, 2),
+    "multiple-choice": ("AutoModelForMultipleChoice", CHOICES, {"logits": CHOICES[:2]}, 3),
+}
+SENTENCE_TASKS = ("feature-extraction", "sentence-similarity")
+SENTENCE_OUTPUTS = {"token_embeddings": TEXT, "sentence_embedding": TEXT[:1]}
+SENTENCE_CONFIG = "SentenceTransformersTransformerOnnxConfig"
+ATOL, OPSET = 1e-5, 18
+
+M64, GOLDEN_RATIO = (1 << 64) - 1, 0x9E3779B97F4A7C15
+
+
+# ---------------------------------------------------------------------------------------------------------------- environment
+def missing_packages():
+    out = []
+    for name, version in PACKAGES.items():
+        try:
+            if importlib.metadata.version(name).split("+")[0] != version:
+                out.append(name)
+        except importlib.metadata.PackageNotFoundError:
+            out.append(name)
+    return out
+
+
+def ensure_environment():
+    """Goes on when this interpreter has the packages, else starts again in an environment that has."""
+    if not missing_packages():
+        return
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(os.environ.get("ONNXPORT_GOLDEN_ENV") or cache / "onnxport" / "golden-venv")
+    python = root / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if Path(sys.prefix).resolve() == root.resolve():
+        sys.exit(f"{root} lacks {', '.join(missing_packages())}; remove it and run again")
+    done, wanted = root / "packages.json", json.dumps(PACKAGES)
+    if not done.exists() or done.read_text() != wanted:
+        print(f"making {root} (once)", file=sys.stderr)
+        venv.create(root, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *(f"{n}=={v}" for n, v in PACKAGES.items())], check=True)
+        done.write_text(wanted)
+    os.execv(python, [str(python), __file__, *sys.argv[1:]])
+
+
+# ---------------------------------------------------------------------------------------------------------------- numbers
+def splitmix(name, count, seed):
+    """24 random bits for each element of the named tensor."""
+    import numpy as np
+
+    h = 0xCBF29CE484222325
+    for b in name.encode():
+        h = ((h ^ b) * 0x100000001B3) & M64
+    with np.errstate(over="ignore"):
+        x = np.uint64(h ^ ((seed * GOLDEN_RATIO) & M64)) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GOLDEN_RATIO)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+    return x >> np.uint64(40)
+
+
+def synthesize(name, recipe, seed):
+    import numpy as np
+
+    u = splitmix(name, math.prod(recipe["shape"]), seed).astype(np.float64)
+    mean, halfwidth = np.float64(np.float32(recipe["mean"])), np.float64(np.float32(recipe["halfwidth"]))
+    return (mean + halfwidth * (u * 2.0**-23 - 1.0)).astype(np.float32).reshape(recipe["shape"])
+
+
+def integers(name, shape, low, high, seed):
+    """Uniform integers of [low, high)."""
+    import numpy as np
+
+    return (low + splitmix(name, math.prod(shape), seed) % np.uint64(high - low)).astype(np.int64).reshape(shape)
+
+
+def six_digits(x):
+    return float(f"{x:.6g}")
+
+
+# ---------------------------------------------------------------------------------------------------------------- the original
+def quiet():
+    import torch
+    import transformers
+
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    transformers.logging.set_verbosity_error()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+def tiny_config(model_type, task, overrides, path):
+    from transformers import CONFIG_MAPPING
+
+    if path:
+        values = json.loads(Path(path).read_text())
+        model_type = values.pop("model_type", model_type)
+    else:
+        if model_type not in TYPES:
+            sys.exit(f"{model_type} has no tiny configuration in {Path(__file__).name}: add it to TYPES or give --config-file")
+        values = dict(TYPES[model_type][2], num_labels=TASKS[task][3])
+    return CONFIG_MAPPING[model_type].from_dict(dict(values, **overrides))
+
+
+def model_class(task, config):
+    import transformers
+
+    return getattr(transformers, TASKS[task][0])._model_mapping[type(config)]
+
+
+def make_recipe(model, storage, stored, renames):
+    """The recipe of the tensors that a checkpoint of `model` holds (`stored`: its names), and the tensors that are kept as they are."""
+    import torch
+
+    embeddings = {n + ".weight" for n, m in model.named_modules() if isinstance(m, torch.nn.Embedding) and "embed" in n}  # not tables of biases
+    recipe, verbatim = {}, {}
+    for name, t in model.state_dict().items():
+        if name not in stored:
+            continue  # tied: written under its other name
+        key = name
+        for old, new in renames:
+            key = key.replace(old, new)
+        if not t.is_floating_point():
+            verbatim[key] = t.contiguous()
+            continue
+        start = float(t.flatten()[0]) if t.ndim < 2 and t.numel() and bool((t == t.flatten()[0]).all()) else 0.0
+        if t.ndim < 2:  # biases, norms and other constants vary around the value that training starts from
+            mean, halfwidth = start, 0.25
+        else:  # matrices keep the variance of what passes through them
+            mean, halfwidth = 0.0, 0.8 if name in embeddings else math.sqrt(3 / math.prod(t.shape[1:]))
+        recipe[key] = dict(dtype=storage, shape=list(t.shape), mean=six_digits(mean), halfwidth=round(halfwidth, 6))
+    return dict(sorted(recipe.items())), verbatim
+
+
+def write_checkpoint(folder, recipe, seed, verbatim, file="model.safetensors"):
+    import torch
+    from safetensors.torch import save_file
+
+    dtype = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    tensors = {k: torch.from_numpy(synthesize(k, d, seed)).to(dtype[d["dtype"]]) for k, d in recipe.items()}
+    save_file({**tensors, **verbatim}, folder / file, metadata={"format": "pt"})
+
+
+def load_task_model(folder, task):
+    import torch
+    import transformers
+
+    model, info = getattr(transformers, TASKS[task][0]).from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    return model.eval(), [k for k in info["missing_keys"] if "pooler" not in k or task in ("text-classification", "multiple-choice")]
+
+
+def run_task_model(model, feed, names):
+    import torch
+
+    with torch.no_grad():
+        out = model(**{k: torch.from_numpy(v) for k, v in feed.items()}, return_dict=True)
+    return {n: out[n].numpy() for n in names}
+
+
+def run_sentence_model(model, feed, names):
+    import torch
+
+    with torch.no_grad():
+        out = model({k: torch.from_numpy(v) for k, v in feed.items()})
+    return {n: out[n].numpy() for n in names}
+
+
+# ---------------------------------------------------------------------------------------------------------------- making a fixture
+def masks(edge, longest):
+    """One list of 0/1 rows per case."""
+
+    def right(lengths, size):
+        return [[1] * n + [0] * (size - n) for n in lengths]
+
+    def left(lengths, size):
+        return [[0] * (size - n) + [1] * n for n in lengths]
+
+    if not edge:
+        return [right([7, 5, 6], 7), right([min(16, longest)], min(16, longest))]
+    return [
+        right([1], 1),  # one token
+        left([9, 4, 1], 9),  # padding on the left side
+        right([6, 0, 3], 6),  # a row without any token
+        [[1, 1, 0, 1, 0, 0, 1, 0]],  # holes
+        right([longest, longest - 1], longest),  # as long as the positions reach
+    ]
+
+
+def make_inputs(names, axes, config, mask, seed, case, longest):
+    import numpy as np
+
+    mask = np.array(mask, dtype=np.int64)
+    if "num_choices" in axes:  # the rows of the mask become (batch, choices), with every row twice
+        mask = np.repeat(mask[:, None], 2, axis=1)
+        mask[:, 1] = np.roll(mask[:, 1], 1, axis=0)
+    feed = {}
+    for name in names:
+        label = f"{name}.{case}"
+        if name == "input_ids":
+            pad = config.pad_token_id if config.pad_token_id is not None else 0
+            ids = integers(label, mask.shape, 5, config.vocab_size, seed)
+            feed[name] = np.where(mask == 1, ids, pad)
+        elif name == "attention_mask":
+            feed[name] = mask
+        elif name == "token_type_ids":
+            feed[name] = integers(label, mask.shape, 0, config.type_vocab_size, seed)
+        else:
+            sys.exit(f"no rule for input {name}")
+    return feed
+
+
+def axes_of(names, axes):
+    return {n: {str(i): a for i, a in enumerate(axes)} for n in names}
+
+
+def longest_input(config):
+    """Positions of the roberta family start behind the padding id (in mpnet: behind 1, whatever the configuration says)."""
+    positions = getattr(config, "max_position_embeddings", None) or 60
+    if config.model_type == "mpnet":
+        return positions - 2
+    return positions - config.pad_token_id - 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else positions
+
+
+def write_expected(folder, head, input_axes, output_axes, cases):
+    import numpy as np
+    import torch
+    import transformers
+    from safetensors.numpy import save_file
+
+    records = []
+    for n, (feed, out) in enumerate(cases):
+        save_file({**{f"in/{k}": np.ascontiguousarray(v) for k, v in feed.items()}, **{f"out/{k}": np.ascontiguousarray(v) for k, v in out.items()}}, folder / f"model.{n}.safetensors")
+        records.append({"n": n, "max_abs": {k: six_digits(float(np.abs(v).max())) for k, v in out.items()}})
+    versions = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__}
+    files = {"model": {"inputs": input_axes, "outputs": output_axes, "cases": records}}
+    (folder / "expected.json").write_text(json.dumps({**head, **versions, "files": files}, indent=1) + "\n")
+
+
+def expected_head(model_type, task, library, config_class, atol):
+    return {"model_type": model_type, "task": task, "monolith": False, "variant": "default", "library": library, "atol": atol, "default_opset": OPSET, "config_class": config_class}
+
+
+def make_checkpoint(o, model_type, task, folder):
+    """Writes config.json, weights.json (and verbatim.safetensors) and the weights that they stand for; -> (configuration, recipe)"""
+    import torch
+    import transformers
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    overrides = json.loads(o.config)
+    config = tiny_config(model_type, task, overrides, o.config_file)
+    cls = getattr(transformers, o.stored_as) if o.stored_as else model_class(task, config)
+    model = cls(config)
+    with tempfile.TemporaryDirectory() as tmp:
+        model.to({"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[o.storage]).save_pretrained(tmp)
+        with safe_open(Path(tmp) / "model.safetensors", "pt") as f:
+            stored = set(f.keys())
+        values = json.loads((Path(tmp) / "config.json").read_text())
+    values.update({k: v for k, v in overrides.items() if k.startswith("_")})  # _attn_implementation is honoured, but not written
+    recipe, verbatim = make_recipe(model, o.storage, stored, [r.split("=", 1) for r in o.rename])
+    if o.position_ids:
+        verbatim[o.position_ids] = torch.arange(config.max_position_embeddings)[None]
+    if o.sparse_config:  # as old files are: nothing but what differs from the class
+        default = type(config)().to_dict()
+        values = {k: v for k, v in values.items() if k in ("architectures", "model_type") or (k != "transformers_version" and v != default.get(k))}
+    (folder / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    (folder / "weights.json").write_text(json.dumps({"seed": o.seed, "tensors": recipe}, indent=0) + "\n")
+    if verbatim:
+        save_file(verbatim, folder / "verbatim.safetensors")
+    write_checkpoint(folder, recipe, o.seed, verbatim)
+    return config
+
+
+def make_task_fixture(o, folder):
+    config = make_checkpoint(o, o.model_type, o.task, folder)
+    model, missing = load_task_model(folder, o.task)
+    if missing:
+        sys.exit(f"the checkpoint lacks {missing}")
+    _, input_axes, outputs, _ = TASKS[o.task]
+    config_class, token_types, _ = TYPES.get(config.model_type, ("", False, None))
+    names = o.inputs.split(",") if o.inputs else ["input_ids", "attention_mask"] + ["token_type_ids"] * token_types
+    longest, cases = longest_input(config), []
+    for n, mask in enumerate(masks(o.edge, longest)):
+        feed = make_inputs(names, input_axes, config, mask, o.seed, n, longest)
+        cases.append((feed, run_task_model(model, feed, outputs)))
+    head = expected_head(config.model_type, o.task, "transformers", o.config_class or config_class, o.atol)
+    write_expected(folder, head, axes_of(names, input_axes), {k: axes_of([k], a)[k] for k, a in outputs.items()}, cases)
+
+
+def write_tokenizer(folder, vocab_size, length):
+    """The original does not load without a tokenizer: words w5, w6, … and the special tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    words = list(special.values()) + [f"w{i}" for i in range(len(special), vocab_size)]
+    t = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    t.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=t, model_max_length=length, model_input_names=["input_ids", "attention_mask"], **special).save_pretrained(folder)
+
+
+def make_sentence_fixture(o, folder):
+    import torch
+    from sentence_transformers import SentenceTransformer, models
+
+    with tempfile.TemporaryDirectory() as tmp:
+        base = Path(tmp) / "base"
+        base.mkdir()
+        config = make_checkpoint(o, o.base, "feature-extraction", base)
+        longest = min(32, longest_input(config))
+        write_tokenizer(base, config.vocab_size, longest)
+        modules = [models.Transformer(str(base), max_seq_length=longest, model_args={"dtype": torch.float32})]
+        width = modules[0].get_word_embedding_dimension()
+        pooling = {f"pooling_mode_{'mean_sqrt_len_tokens' if p == 'mean_sqrt_len' else p if p == 'lasttoken' else p + ('_token' if p == 'cls' else '_tokens')}": True for p in o.pooling.split(",")}
+        modules.append(models.Pooling(width, **{"pooling_mode_mean_tokens": False, **pooling}))
+        if o.dense:
+            out, _, activation = o.dense.partition(":")
+            dense = models.Dense(modules[-1].pooling_output_dimension, int(out), activation_function=getattr(torch.nn, activation or "Tanh")())
+            for name, p in dense.named_parameters():
+                halfwidth = 0.25 if p.ndim < 2 else math.sqrt(3 / p.shape[1])
+                p.data = torch.from_numpy(synthesize(f"2_Dense.{name}", dict(shape=list(p.shape), mean=0.0, halfwidth=halfwidth), o.seed))
+            modules.append(dense)
+        if o.normalize:
+            modules.append(models.Normalize())
+        whole = Path(tmp) / "whole"
+        SentenceTransformer(modules=modules, device="cpu").save(str(whole), create_model_card=False)
+        shutil.copytree(whole, folder, dirs_exist_ok=True, ignore=lambda d, names: ["model.safetensors"] if Path(d) == whole else [])
+        for name in ("config.json", "weights.json", "verbatim.safetensors", "model.safetensors"):
+            if (base / name).exists():
+                shutil.copy(base / name, folder / name)
+    for empty in [p for p in folder.iterdir() if p.is_dir() and not any(p.iterdir())]:
+        empty.rmdir()
+    versions = json.loads((folder / "config_sentence_transformers.json").read_text())
+    versions.get("__version__", {}).pop("pytorch", None)  # names the build of one machine
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(versions, indent=2) + "\n")
+    model = load_sentence_model(folder)
+    names, cases = ["input_ids", "attention_mask"], []
+    for n, mask in enumerate(masks(o.edge, longest)):
+        feed = make_inputs(names, TEXT, config, mask, o.seed, n, longest)
+        cases.append((feed, run_sentence_model(model, feed, SENTENCE_OUTPUTS)))
+    head = expected_head(config.model_type, o.task, "sentence_transformers", SENTENCE_CONFIG, o.atol)
+    head["subfolders"] = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    write_expected(folder, head, axes_of(names, TEXT), {k: axes_of([k], a)[k] for k, a in SENTENCE_OUTPUTS.items()}, cases)
+
+
+def load_sentence_model(folder):
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True, model_kwargs={"dtype": torch.float32}).eval()
+
+
+# ---------------------------------------------------------------------------------------------------------------- checking a fixture
+def difference(got, want, atol):
+    """-> (largest absolute difference apart from sentinels, the same in units of the tolerance)"""
+    import numpy as np
+
+    if got.shape != want.shape:
+        return math.inf, math.inf
+    if not got.size:
+        return 0.0, 0.0
+    a, b = got.astype(np.float64), want.astype(np.float64)
+    big = np.abs(b) >= 1e6
+    if not (np.abs(a[big] - b[big]) <= 1e-2 * np.abs(b[big])).all():
+        return math.inf, math.inf
+    if big.all():
+        return 0.0, 0.0
+    d = float(np.abs(a[~big] - b[~big]).max())
+    return (d, d / (atol * max(1.0, float(np.abs(b[~big]).max())))) if math.isfinite(d) else (math.inf, math.inf)
+
+
+def rerun_fixture(fixture):
+    """Runs the original on the inputs of a fixture; -> (reason why not, or None; largest difference; the same in units of the tolerance)"""
+    from safetensors.numpy import load_file as load_arrays
+    from safetensors.torch import load_file as load_tensors
+
+    expected = json.loads((fixture / "expected.json").read_text())
+    sentences = expected["library"] == "sentence_transformers"
+    if list(expected["files"]) != ["model"] or (not sentences and expected["task"] not in TASKS):
+        return "not a text encoder", 0.0, 0.0
+    weights = json.loads((fixture / "weights.json").read_text())
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = Path(tmp) / "checkpoint"
+        shutil.copytree(fixture, folder, ignore=shutil.ignore_patterns("expected.json", "weights.json", "verbatim.safetensors", "model.[0-9]*.safetensors"))
+        verbatim = fixture / "verbatim.safetensors"
+        write_checkpoint(folder, weights["tensors"], weights["seed"], load_tensors(verbatim) if verbatim.exists() else {}, weights.get("file", "model.safetensors"))
+        if sentences:
+            model, run = load_sentence_model(folder), run_sentence_model
+        else:
+            model, missing = load_task_model(folder, expected["task"])
+            run = run_task_model
+            if missing:
+                return f"the checkpoint lacks {missing}", 0.0, 0.0
+        worst, ratio = 0.0, 0.0
+        for case in expected["files"]["model"]["cases"]:
+            tensors = load_arrays(fixture / f"model.{case['n']}.safetensors")
+            feed = {k[3:]: v for k, v in tensors.items() if k.startswith("in/")}
+            want = {k[4:]: v for k, v in tensors.items() if k.startswith("out/")}
+            for name, got in run(model, feed, want).items():
+                d, r = difference(got, want[name], case.get("atol", expected["atol"]))
+                worst, ratio = max(worst, d), max(ratio, r)
+    return None, worst, ratio
+
+
+def rerun(folders):
+    failed, largest = 0, 0.0
+    for folder in folders:
+        if not (folder / "expected.json").exists():
+            print(f"{folder}: no expected.json", file=sys.stderr)
+            failed += 1
+            continue
+        why, worst, ratio = rerun_fixture(folder)
+        good = why is None and ratio <= 1
+        failed, largest = failed + (not good), max(largest, ratio)
+        print(f"{'same' if good else 'DIFFERS'} {folder.parent.name}/{folder.name}: " + (why or f"largest difference {worst:.3g}, {ratio:.3g} of the tolerance"), flush=True)
+    print(f"{len(folders) - failed} same, {failed} not; at most {largest:.3g} of the tolerance")
+    return 1 if failed or not folders else 0
+
+
+# ---------------------------------------------------------------------------------------------------------------- command line
+def arguments():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("model_type", nargs="?", help="a model_type, or sentence-transformers")
+    a.add_argument("task", nargs="?", help=", ".join(TASKS) + "; for sentence-transformers: " + ", ".join(SENTENCE_TASKS))
+    a.add_argument("--variant-name", default="", help="the knob that this fixture turns: the folder is <task>+<name>")
+    a.add_argument("--config", default="{}", help="JSON object, laid over the tiny configuration")
+    a.add_argument("--config-file", help="a small config.json that takes the place of the tiny configuration")
+    a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--storage", choices=("F32", "F16", "BF16"), default="F32", help="dtype of the stored weights; the original runs in float32")
+    a.add_argument("--edge", action="store_true", help="one token, padding on the left, a fully masked row, holes, the longest input")
+    a.add_argument("--inputs", help="comma-separated, instead of the type's own")
+    a.add_argument("--config-class", default="", help="for expected.json, instead of the type's own")
+    a.add_argument("--atol", type=float, default=ATOL)
+    a.add_argument("--stored-as", help="class whose checkpoint is written (BertForPreTraining): heads of other tasks, another prefix")
+    a.add_argument("--rename", action="append", default=[], metavar="OLD=NEW", help="old spelling of keys (LayerNorm.weight=LayerNorm.gamma)")
+    a.add_argument("--position-ids", metavar="KEY", help="store the buffer of positions under this key, as old checkpoints do")
+    a.add_argument("--sparse-config", action="store_true", help="leave out what equals the class's defaults")
+    a.add_argument("--base", default="bert", help="sentence-transformers: type of the transformer")
+    a.add_argument("--pooling", default="mean", help="sentence-transformers: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken, or several")
+    a.add_argument("--dense", metavar="WIDTH[:ACTIVATION]", help="sentence-transformers: a Dense module, activation from torch.nn (Tanh)")
+    a.add_argument("--normalize", action="store_true", help="sentence-transformers: a Normalize module")
+    a.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "tests" / "golden")
+    a.add_argument("--force", action="store_true", help="replace an existing fixture")
+    a.add_argument("--from-fixture", type=Path, nargs="+", metavar="DIR", help="run the original on these fixtures and compare")
+    o = a.parse_args()
+    if not o.from_fixture:
+        known = SENTENCE_TASKS if o.model_type == "sentence-transformers" else TASKS
+        if not o.model_type or o.task not in known:
+            a.error(f"needs a model type and a task of {', '.join(known)}")
+    return o
+
+
+def main():
+    o = arguments()
+    ensure_environment()
+    quiet()
+    if o.from_fixture:
+        return rerun(o.from_fixture)
+    target = o.out / o.model_type / (o.task + ("+" + o.variant_name if o.variant_name else ""))
+    if target.exists() and not o.force:
+        sys.exit(f"{target} exists (--force replaces it)")
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = Path(tmp) / "fixture"
+        folder.mkdir()
+        (make_sentence_fixture if o.model_type == "sentence-transformers" else make_task_fixture)(o, folder)
+        (folder / "model.safetensors").unlink()  # weights.json stands for it
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(folder, target)
+    why, worst, ratio = rerun_fixture(target)
+    if why or ratio > 0.01:
+        sys.exit(f"{target}: a second run differs: {why or worst}")
+    print(f"{target}: {sum(f.stat().st_size for f in target.rglob('*') if f.is_file()) / 1024:.0f} KiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

