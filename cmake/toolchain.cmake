@@ -35,7 +35,7 @@ find_program(ONNXPORT_MOLD mold)
 if(ONNXPORT_MOLD)
   target_link_options(onnxport_flags INTERFACE -fuse-ld=mold)
 endif()
-target_link_options(onnxport_flags INTERFACE -Wl,--gc-sections)
+target_link_options(onnxport_flags INTERFACE -Wl,--gc-sections -Wl,--compress-debug-sections=zlib)
 
 if(ONNXPORT_SANITIZE)
   target_compile_options(onnxport_flags INTERFACE "-fsanitize=${ONNXPORT_SANITIZE}" -fno-sanitize-recover=all

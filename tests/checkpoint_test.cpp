@@ -142,6 +142,7 @@ TEST_F(CheckpointTest, FindAndKeys) {
 
 TEST_F(CheckpointTest, ThousandsOfTensorsInMilliseconds) {
   std::vector<std::pair<std::string, Dims>> tensors;
+  tensors.reserve(4000);
   for (int i = 0; i < 4000; ++i) {
     tensors.emplace_back(
         fmt::format("model.decoder.layers.{}.self_attention.projection.{}.weight", i / 10, i % 10),
@@ -284,8 +285,9 @@ TEST_F(CheckpointTest, BrokenTensors) {
   EXPECT_EQ(with_dtype("[\"F32\"]"), t + "has an array in its dtype, expected a string");
   EXPECT_EQ(with_dtype("{}"), t + "has an object in its dtype, expected a string");
   for (const std::string_view name : {"F8_E4M3", "F8_E5M2", "F4", "C64"}) {
-    EXPECT_EQ(with_dtype('"' + name + '"', ErrorCode::unsupported),
-              t + "has the unsupported dtype " + name + "; save the checkpoint in BF16, F16 or F32");
+    EXPECT_EQ(
+        with_dtype(fmt::format("\"{}\"", name), ErrorCode::unsupported),
+        fmt::format("{}has the unsupported dtype {}; save the checkpoint in BF16, F16 or F32", t, name));
   }
 
   EXPECT_EQ(tensor_error(""), t + "has no field 'dtype'");

@@ -8,6 +8,7 @@
 
 #include "checkpoint/safetensors.h"
 #include "support/convert.h"
+#include "support/dtype_names.h"
 #include "support/file.h"
 #include "test_paths.h"
 
@@ -139,7 +140,9 @@ void write_safetensors(const fs::path& file, const NamedTensors& tensors) {
   json header = {{"__metadata__", {{"format", "pt"}}}};
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
-    header[name] = {{"dtype", safetensors_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + tensor.data.size()}}};
+    header[name] = {{"dtype", std::string(safetensors_name(tensor.dtype))},
+                    {"shape", tensor.shape},
+                    {"data_offsets", {offset, offset + tensor.data.size()}}};
     offset += tensor.data.size();
   }
   const std::string text = header.dump();

@@ -82,7 +82,7 @@ void expect_error(ErrorCode code, std::initializer_list<std::string_view> parts,
 class Reference : public testing::Test {
  protected:
   // An input with this tensor; its declared shape is the tensor's, or the given one.
-  Value in(Tensor tensor, std::optional<Shape> declared = {}) {
+  Value in(Tensor tensor, const std::optional<Shape>& declared = {}) {
     Shape shape(tensor.shape.begin(), tensor.shape.end());
     const std::string name = "x" + std::to_string(inputs.size());
     const Value value = graph.input(name, {tensor.dtype, declared.value_or(shape)});

@@ -74,7 +74,8 @@ struct Naive {
     for (const std::int64_t axis : axes) to.push_back(shape[static_cast<std::size_t>(axis)]);
     return make(dtype, to, [&](const Dims& index) {
       Dims from(index.size());
-      for (std::size_t i = 0; i < axes.size(); ++i) from[static_cast<std::size_t>(axes[i])] = index[i];
+      std::size_t i = 0;
+      for (const std::int64_t axis : axes) from[static_cast<std::size_t>(axis)] = index[i++];
       return values[offset(from)];
     });
   }

@@ -26,6 +26,8 @@ struct ExportOptions {
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress = {};
   /// Called with a line for the user: what was ignored, what had no effect.
   std::function<void(const std::string&)> on_notice = {};
+  /// Called with a line of detail: how large the graph is.
+  std::function<void(const std::string&)> on_detail = {};
 };
 
 /// Exports a model to one ONNX file. `opset` 0: the configuration's default. Returns the names of inputs and outputs.

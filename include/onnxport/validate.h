@@ -33,7 +33,7 @@ struct ValidationCase {
 struct ValidationReport {
   std::filesystem::path file;
   double atol = 0;
-  std::vector<std::string> problems;  ///< names, axes or dtypes that differ from the configuration
+  std::vector<std::string> problems;  ///< names of inputs or outputs that differ from the configuration's
   std::vector<ValidationCase> cases;
   double seconds = 0;
   bool passed() const;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <tuple>
 #include <variant>
 
@@ -167,12 +166,11 @@ class HeaderWalker final : public Walker {
         return;
       }
       entries_.emplace_back().view.key = key;
-      dtype_.reset();
       offsets_.clear();
-      has_shape_ = has_offsets_ = false;
+      has_dtype_ = has_shape_ = has_offsets_ = false;
       field_ = Field::none;
     } else if (!in_metadata_) {
-      const bool again = key == "dtype" ? dtype_.has_value() : key == "shape" ? has_shape_ : has_offsets_;
+      const bool again = key == "dtype" ? has_dtype_ : key == "shape" ? has_shape_ : has_offsets_;
       if (key == "dtype") {
         field_ = Field::dtype;
       } else if (key == "shape") {
@@ -215,7 +213,8 @@ class HeaderWalker final : public Walker {
     if (depth == 2) {
       const auto* name = std::get_if<std::string_view>(&value);
       if (field_ != Field::dtype || name == nullptr) fail_field(describe(value));
-      dtype_ = parse_tensor_dtype(*name, tensor(), file_);
+      entries_.back().view.dtype = parse_tensor_dtype(*name, tensor(), file_);
+      has_dtype_ = true;
       return;
     }
     const auto* number = std::get_if<std::uint64_t>(&value);
@@ -236,7 +235,7 @@ class HeaderWalker final : public Walker {
 
   void on_object_end(int depth) override {
     if (depth != 1 || in_metadata_) return;
-    const std::string_view missing = !dtype_         ? "dtype"
+    const std::string_view missing = !has_dtype_     ? "dtype"
                                      : !has_shape_   ? "shape"
                                      : !has_offsets_ ? "data_offsets"
                                                      : "";
@@ -245,7 +244,6 @@ class HeaderWalker final : public Walker {
     }
     if (offsets_.size() != 2) fail_offsets();
     Entry& entry = entries_.back();
-    entry.view.dtype = *dtype_;
     entry.begin = offsets_[0];
     entry.end = offsets_[1];
   }
@@ -268,9 +266,8 @@ class HeaderWalker final : public Walker {
   bool in_metadata_ = false, has_metadata_ = false;
   // Of the last entry, while it is read:
   Field field_ = Field::none;
-  std::optional<DType> dtype_;
   std::vector<std::uint64_t> offsets_;
-  bool has_shape_ = false, has_offsets_ = false;
+  bool has_dtype_ = false, has_shape_ = false, has_offsets_ = false;
 };
 
 /// Is each tensor as large as its shape says, inside the file, and do all of them together cover the data

@@ -44,6 +44,8 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   if (flags.trust_remote_code) notice("--trust-remote-code has no effect: no Python is run");
   if (flags.no_constant_folding) notice("--no-constant-folding has no effect: only arithmetic on weights is folded");
   if (flags.dynamo) notice("--dynamo has no effect: nothing is traced");
+  if (flags.framework_given) notice("--framework has no effect: weights are read, not traced");
+  if (flags.local_files_only) notice("--local_files_only has no effect: only local files are read");
   if (flags.no_post_process) notice("--no-post-process has no effect on a model of one file");
   if (flags.options.monolith) notice("--monolith has no effect on a model of one file");
   if (flags.model_kwargs.empty()) return;
@@ -144,12 +146,11 @@ int run_export(ExportFlags flags) {
   MainExportOptions& options = flags.options;
   if (!flags.subfolder.empty()) options.model /= flags.subfolder;
   options.export_options.on_notice = notice;
-  const bool validate = std::exchange(options.validate, false);
+  if (voice.verbose) options.export_options.on_detail = note;
   ExportReport report;
   {
     Progress progress("writing weights", Progress::Unit::bytes, !voice.quiet);
     options.export_options.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
-    options.validate = validate;
     report = main_export(options);
   }
   if (voice.json) {

@@ -32,6 +32,7 @@ struct ExportFlags {
   std::string token;
   std::string model_kwargs;
   std::optional<std::int64_t> pad_token_id;
+  bool framework_given = false;
   bool trust_remote_code = false;
   bool no_constant_folding = false;
   bool dynamo = false;

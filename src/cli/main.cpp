@@ -127,6 +127,7 @@ int run(int argc, char** argv) {
     return status == 0 ? 0 : exit_status(ErrorCode::invalid_argument);
   }
   for (const std::string& plugin : plugins) load_plugin(plugin);
+  export_flags.framework_given = export_onnx->count("--framework") > 0;
   if (*export_onnx) return run_export(std::move(export_flags));
   if (*validate) return run_validate(validate_flags);
   if (*inspect) return run_inspect(inspect_flags);

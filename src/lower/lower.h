@@ -14,7 +14,7 @@ struct Target {
   int opset = 18;
 };
 
-/// Has the target one ONNX form of this op? Composites that have none are decomposed before lowering (pass/legalize.h).
+/// Has the target one ONNX form of this op? Composites that have none are decomposed before lowering (pass/passes.h).
 bool has_native_form(const Node& node, const Target& target);
 
 /// Lowers a legalized graph (every composite in it has a native form). Values of the result are named after the module

@@ -162,7 +162,7 @@ std::string lower_gather(Emitter& e, const Node& node) {
 
 std::string lower_matmul(Emitter& e, const Node& node) { return direct(e, node, "MatMul"); }
 
-// Gemm keeps the checkpoint's bytes of the weight. pass/flatten_linear.h gives it the matrices that it takes; where it
+// Gemm keeps the checkpoint's bytes of the weight. pass::flatten_linear gives it the matrices that it takes; where it
 // did not run, MatMul takes any rank and the transposed weight.
 std::string lower_linear(Emitter& e, const Node& node) {
   const Value weight = node.inputs[1];

@@ -56,6 +56,14 @@ inline void require_float(const Node& node, const TensorType& type) {
 inline void require_integer(const Node& node, const TensorType& type) {
   if (!is_integer(type.dtype)) reject(node, "got {}, expected an integer tensor", to_string(type));
 }
+inline void require_number(const Node& node, const TensorType& type) {
+  if (type.dtype == DType::boolean) reject(node, "got {}, expected numbers", to_string(type));
+}
+inline void require_extents(const Node& node, const Shape& shape) {
+  for (const Dim& dim : shape) {
+    if (dim.is_constant() && *dim.constant() < 0) reject(node, "{} has a negative extent", to_string(shape));
+  }
+}
 inline void require_same_dtype(const Node& node, const TensorType& a, const TensorType& b) {
   if (a.dtype != b.dtype) reject(node, "operands of different dtype: {} and {}", to_string(a), to_string(b));
 }

@@ -10,7 +10,7 @@ Types infer_unary(const Node& node) {
   if ((node.op == Op::logical_not) != (x.dtype == DType::boolean)) {
     reject(node, "got {}, expected a {} tensor", to_string(x), node.op == Op::logical_not ? "boolean" : "numeric");
   }
-  if (node.op != Op::logical_not && node.op != Op::neg && node.op != Op::abs && node.op != Op::relu) require_float(node, x);
+  if (node.op != Op::logical_not && node.op != Op::neg && node.op != Op::abs) require_float(node, x);
   return {x};
 }
 
@@ -31,7 +31,10 @@ Types infer_binary(const Node& node) {
   return {{dtype, std::move(shape)}};
 }
 
-Types infer_compare(const Node& node) { return {{DType::boolean, broadcast_shapes(node)}}; }
+Types infer_compare(const Node& node) {
+  if (node.op != Op::eq) require_number(node, operand(node, 0));
+  return {{DType::boolean, broadcast_shapes(node)}};
+}
 
 Types infer(const Node& node) {
   switch (node.op) {

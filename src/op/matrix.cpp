@@ -41,10 +41,13 @@ Types infer_gather(const Node& node) {
   const TensorType& x = operand(node, 0);
   const TensorType& indices = operand(node, 1);
   require_integer(node, indices);
-  normalized_axis(node, node.attrs.integer("axis"), x.shape.size());
-  if (x.shape.size() != indices.shape.size()) {
-    reject(node, "indices are {}, expected the rank of {}", to_string(indices.shape), to_string(x.shape));
+  const std::size_t axis = normalized_axis(node, node.attrs.integer("axis"), x.shape.size());
+  bool fits = x.shape.size() == indices.shape.size();
+  for (std::size_t a = 0; fits && a < x.shape.size(); ++a) {
+    const Dim more = indices.shape[a] - x.shape[a];
+    fits = a == axis || !more.is_constant() || *more.constant() <= 0;
   }
+  if (!fits) reject(node, "indices are {}, expected at most {} outside of axis {}", to_string(indices.shape), to_string(x.shape), axis);
   return {{x.dtype, indices.shape}};
 }
 
@@ -84,6 +87,7 @@ Types infer_linear(const Node& node) {
 }
 
 Types infer_scaled_dot_product_attention(const Node& node) {
+  if (node.inputs.size() != 4) reject(node, "expected query, key, value and a mask that may be absent");
   const TensorType& q = operand(node, 0);
   const TensorType& k = operand(node, 1);
   const TensorType& v = operand(node, 2);
@@ -107,10 +111,11 @@ Types infer_scaled_dot_product_attention(const Node& node) {
 }
 
 std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
-  const Value query = node.inputs[0];
+  // The query is scaled, not the scores: they could overflow in half precision, and there are more of them.
+  const Value query = mul(node.inputs[0], node.attrs.real("scale"));
   const Value key_transposed = transpose(node.inputs[1], -2, -1);
   const Value mask = node.inputs[3];
-  Value scores = mul(matmul(query, key_transposed), node.attrs.real("scale"));
+  const Value scores = matmul(query, key_transposed);
   if (!mask) {
     const Value weights = softmax(scores, -1);
     return {matmul(weights, node.inputs[2])};

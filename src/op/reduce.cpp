@@ -40,6 +40,7 @@ namespace detail {
 namespace {
 
 Types infer_reduction(const Node& node, DType dtype) {
+  require_number(node, operand(node, 0));
   Shape shape = operand(node, 0).shape;
   const std::size_t axis = normalized_axis(node, node.attrs.integer("axis"), shape.size());
   if (node.attrs.flag("keepdim")) {
@@ -68,7 +69,10 @@ Types infer_amax(const Node& node) { return infer_reduction(node, operand(node, 
 
 Types infer_argmax(const Node& node) { return infer_reduction(node, DType::i64); }
 
-Types infer_cumsum(const Node& node) { return infer_along_axis(node); }
+Types infer_cumsum(const Node& node) {
+  require_number(node, operand(node, 0));
+  return infer_along_axis(node);
+}
 
 Types infer_softmax(const Node& node) {
   require_float(node, operand(node, 0));
@@ -83,6 +87,7 @@ Types infer_normalize(const Node& node) {
 Types infer_layer_norm(const Node& node) {
   const TensorType& x = operand(node, 0);
   require_float(node, x);
+  if (node.inputs.size() != 3) reject(node, "expected x, weight and bias, which may be absent");
   if (x.shape.empty()) reject(node, "got a scalar");
   for (std::size_t i = 1; i < node.inputs.size(); ++i) {
     if (!node.inputs[i]) continue;
@@ -96,15 +101,18 @@ Types infer_layer_norm(const Node& node) {
 }
 
 // The order of operations is the one that ONNX Runtime's own fusion recognizes.
+// Half precision is widened inside, as in the original kernels: squares overflow and eps would vanish.
 std::vector<Value> decompose_layer_norm(const Node& node) {
-  const Value x = node.inputs[0];
+  const DType dtype = node.outputs[0].dtype;
+  const DType inner = dtype == DType::f64 ? DType::f64 : DType::f32;
+  const Value x = cast(node.inputs[0], inner);
   const Value centered = sub(x, mean(x, -1, true));
   const Value variance = mean(pow(centered, 2.0), -1, true);
   const Value deviation = sqrt(add(variance, node.attrs.real("eps")));
   Value result = div(centered, deviation);
-  if (node.inputs[1]) result = mul(result, node.inputs[1]);
-  if (node.inputs[2]) result = add(result, node.inputs[2]);
-  return {result};
+  if (node.inputs[1]) result = mul(result, cast(node.inputs[1], inner));
+  if (node.inputs[2]) result = add(result, cast(node.inputs[2], inner));
+  return {cast(result, dtype)};
 }
 
 }  // namespace detail

@@ -127,12 +127,15 @@ Types infer_size(const Node& /*node*/) { return {{DType::i64, {}}}; }
 
 Types infer_arange(const Node& node) {
   const Shape& range = node.attrs.get<Shape>("range");
-  return {{DType::i64, {range[1] - range[0]}}};
+  const Shape shape = {range[1] - range[0]};
+  require_extents(node, shape);
+  return {{DType::i64, shape}};
 }
 
 Types infer_reshape(const Node& node) {
   const TensorType& x = operand(node, 0);
   const Shape& shape = node.attrs.get<Shape>("shape");
+  require_extents(node, shape);
   if (numel(x.shape) != numel(shape)) {
     reject(node, "cannot make {} of {}: {} elements, expected {}", to_string(shape), to_string(x.shape),
            numel(x.shape).str(), numel(shape).str());
@@ -158,6 +161,7 @@ Types infer_permute(const Node& node) {
 Types infer_expand(const Node& node) {
   const TensorType& x = operand(node, 0);
   const Shape& shape = node.attrs.get<Shape>("shape");
+  require_extents(node, shape);
   if (broadcast(x.shape, shape) != shape) reject(node, "cannot expand {} to {}", to_string(x.shape), to_string(shape));
   return {{x.dtype, shape}};
 }

@@ -37,17 +37,48 @@ serialize::ExternalData external_data(const std::string& text) {
   throw ExportError(ErrorCode::invalid_argument, fmt::format("--external-data '{}': expected auto, always or never", text));
 }
 
-std::vector<serialize::WrittenFile> write(const Model& model, const OnnxConfig& config, const fs::path& output, int opset,
-                                          const ExportOptions& options) {
-  if (opset == 0) opset = config.default_onnx_opset();
+void say(const std::function<void(const std::string&)>& listener, const std::string& text) {
+  if (listener) listener(text);
+}
+
+// All that can be wrong with the model is found here, before anything is written.
+lower::OnnxGraph lowered_graph(const Model& model, const OnnxConfig& config, int opset, const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
-  const serialize::ExternalData external = external_data(options.external_data);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
-  for (const std::string& ignored : model.check_accounting(options.ignore_unexpected)) {
-    if (options.on_notice) options.on_notice(ignored);
+  for (const std::string& ignored : model.check_accounting(options.ignore_unexpected)) say(options.on_notice, ignored);
+  if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
+    say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}", model.config().origin(), fmt::join(unknown, ", ")));
   }
-  const lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
-  return serialize::write_model(lowered, output, {.external_data = external, .on_progress = options.on_progress});
+  say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
+  lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
+  say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}", lowered.nodes.size(), lowered.initializers.size(), opset));
+  return lowered;
+}
+
+std::vector<serialize::WrittenFile> write(const lower::OnnxGraph& lowered, const fs::path& output, const ExportOptions& options) {
+  return serialize::write_model(lowered, output,
+                                {.external_data = external_data(options.external_data), .on_progress = options.on_progress});
+}
+
+// Releases as numbers: "4.57.6.dev0" -> {4, 57, 6}.
+std::vector<int> release(const std::string& version) {
+  std::vector<int> numbers;
+  for (std::size_t at = 0; at < version.size() && std::isdigit(static_cast<unsigned char>(version[at])) != 0;) {
+    std::size_t used = 0;
+    numbers.push_back(std::stoi(version.substr(at, 6), &used));
+    at += used;
+    if (at < version.size() && version[at] == '.') ++at;
+  }
+  return numbers;
+}
+
+// A checkpoint of a library older than the architecture cannot be what it says.
+void check_library_version(const OnnxConfig& config) {
+  const std::string needed = config.min_transformers_version();
+  const std::string given = config.config().string("transformers_version", "");
+  if (needed.empty() || given.empty() || release(given) >= release(needed)) return;
+  throw ExportError(ErrorCode::bad_config, fmt::format("{}: transformers_version is {}, but {} came with {}; save the checkpoint with a newer one",
+                                                       config.config().origin(), given, config.config().model_type(), needed));
 }
 
 std::vector<std::string> keys(const AxesByName& axes) {
@@ -65,15 +96,13 @@ bool ExportReport::passed() const {
 std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const Model& model, const OnnxConfig& config,
                                                                           const fs::path& output, int opset,
                                                                           const ExportOptions& options) {
-  write(model, config, output, opset, options);
+  write(lowered_graph(model, config, opset == 0 ? config.default_onnx_opset() : opset, options), output, options);
   return {keys(config.inputs()), keys(config.outputs())};
 }
 
 ExportReport main_export(const MainExportOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  const auto notice = [&](const std::string& text) {
-    if (options.export_options.on_notice) options.export_options.on_notice(text);
-  };
+  const auto notice = [&](const std::string& text) { say(options.export_options.on_notice, text); };
   const TasksManager& tasks = TasksManager::instance();
   const Model model = tasks.get_model_from_task(options.task, options.model, options.library);
   const OnnxConfigConstructor constructor = tasks.get_exporter_config_constructor(model);
@@ -84,6 +113,7 @@ ExportReport main_export(const MainExportOptions& options) {
     throw ExportError(ErrorCode::invalid_argument, fmt::format("--variant '{}': {} has {}", options.variant,
                                                                model.config().model_type(), fmt::join(variants, ", ")));
   }
+  check_library_version(*config);
   if (options.task == "auto") notice("task: " + model.task() + " (inferred)");
 
   ExportReport report;
@@ -95,12 +125,13 @@ ExportReport main_export(const MainExportOptions& options) {
   report.parameters = model.num_parameters();
   report.inputs = keys(config->inputs());
   report.outputs = keys(config->outputs());
+  const lower::OnnxGraph lowered = lowered_graph(model, *config, report.opset, options.export_options);
   // Companions first: whoever sees model.onnx may rely on the rest being there.
   const fs::path file = options.output / "model.onnx";
   for (const fs::path& path : pipeline::copy_companions(options.model, options.output)) {
     report.files.push_back({path, fs::file_size(path)});
   }
-  for (const serialize::WrittenFile& written : write(model, *config, file, report.opset, options.export_options)) {
+  for (const serialize::WrittenFile& written : write(lowered, file, options.export_options)) {
     report.files.push_back({written.path, written.bytes});
   }
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

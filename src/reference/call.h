@@ -88,8 +88,9 @@ auto& elements(Tensor& tensor) {
 
 /// f(double()) for a float dtype, f(std::int64_t()) for the others.
 template <class F>
-decltype(auto) with_kind(DType dtype, F f) {
-  return is_float(dtype) ? f(double()) : f(std::int64_t());
+void with_kind(DType dtype, F f) {
+  if (is_float(dtype)) return f(double());
+  f(std::int64_t());
 }
 
 inline bool is_nan(double value) { return std::isnan(value); }

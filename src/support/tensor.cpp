@@ -57,7 +57,7 @@ Tensor::Tensor(DType dtype, std::vector<std::int64_t> shape) : dtype(dtype), sha
   const auto count = element_count(this->shape);
   // Three bits for the largest element.
   if (!count || *count > (std::numeric_limits<std::int64_t>::max() >> 3)) {
-    fail(ErrorCode::shape, "a tensor cannot have shape {}", text::shape_text(shape));
+    fail(ErrorCode::shape, "a tensor cannot have shape {}", text::shape_text(this->shape));
   }
   data.resize(static_cast<std::size_t>(*count) * size_of(dtype));
 }
