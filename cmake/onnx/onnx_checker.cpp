@@ -36,7 +36,8 @@ static_assert(std::is_sorted(std::begin(kEntries), std::end(kEntries), [](const 
 
 class LazySchemas final : public ISchemaRegistry {
  public:
-  const OpSchema* GetSchema(const std::string& key, int max_version, const std::string& domain) const override {
+  const OpSchema* GetSchema(const std::string& key, int max_version,
+                            const std::string& domain) const override {
     std::string_view wanted;
     if (domain.empty() || domain == "ai.onnx") {
       wanted = "Onnx";
@@ -46,8 +47,9 @@ class LazySchemas final : public ISchemaRegistry {
       return nullptr;
     }
     const Entry* best = nullptr;
-    for (const Entry* entry = std::lower_bound(std::begin(kEntries), std::end(kEntries), std::string_view(key),
-                                               [](const Entry& e, std::string_view name) { return e.name < name; });
+    for (const Entry *entry =
+             std::lower_bound(std::begin(kEntries), std::end(kEntries), std::string_view(key),
+                              [](const Entry& e, std::string_view name) { return e.name < name; });
          entry != std::end(kEntries) && entry->name == key && entry->version <= max_version; ++entry) {
       if (entry->domain == wanted) best = entry;
     }

@@ -82,7 +82,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return nn::MaskedLmHead(root / "predictions", head, tied)(hidden);
   };
   const auto classify = [&](Value hidden) {
-    return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pool(hidden));
+    const Value pooled = pool(hidden);
+    return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
   };
   return nn::build_text_encoder_task(
       onnx.task(), inputs, root,

@@ -87,7 +87,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return op::relu(nn::Linear(root / "pre_classifier", c.dim, c.dim)(nn::first_token(hidden)));
   };
   const auto classify = [&](Value hidden) {
-    return nn::Linear(root / "classifier", c.dim, c.num_labels)(summarize(hidden));
+    const Value summary = summarize(hidden);
+    return nn::Linear(root / "classifier", c.dim, c.num_labels)(summary);
   };
   return nn::build_text_encoder_task(
       onnx.task(), inputs, root,
