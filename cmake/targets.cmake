@@ -49,8 +49,10 @@ set_target_properties(onnxport_cli PROPERTIES OUTPUT_NAME onnxport EXPORT_NAME p
 # For programs that use the C++ API.
 add_library(onnxport SHARED)
 target_link_libraries(onnxport PRIVATE onnxport_objects "${ONNXPORT_PROTOBUF_SHARED}" ZLIB::ZLIB)
-target_link_options(onnxport PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.ld"
-  $<$<NOT:$<BOOL:${ONNXPORT_SANITIZE}>>:-Wl,-z,defs>)  # clang leaves the sanitizers' symbols to the program
+target_link_options(onnxport PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.ld")
+if(NOT ONNXPORT_SANITIZE)  # clang leaves the sanitizers' symbols to the program
+  target_link_options(onnxport PRIVATE -Wl,-z,defs)
+endif()
 target_include_directories(onnxport INTERFACE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
   "$<INSTALL_INTERFACE:include>")
 target_compile_features(onnxport INTERFACE cxx_std_20)

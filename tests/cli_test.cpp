@@ -1,4 +1,5 @@
-// The program from outside: what it prints, its exit status, and what it leaves behind when something is wrong.
+// The program from outside: what it prints, its exit status, and what it leaves behind when something is
+// wrong.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -43,7 +44,8 @@ class Cli : public testing::Test {
     write_safetensors(file("model.safetensors"), tensors);
   }
 
-  ProgramResult export_onnx(std::vector<std::string> more = {}, const std::function<void()>& in_child = {}) const {
+  ProgramResult export_onnx(std::vector<std::string> more = {},
+                            const std::function<void()>& in_child = {}) const {
     std::vector<std::string> arguments = {"export", "onnx", "--model", checkpoint(), output()};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_program(arguments, in_child);
@@ -52,7 +54,8 @@ class Cli : public testing::Test {
   // One error that holds all these words, the right status, and no model left behind.
   void expect_failure(const ProgramResult& result, int status, const std::vector<std::string>& words) const {
     EXPECT_EQ(result.status, status) << result.err;
-    for (const std::string& word : words) EXPECT_NE(result.err.find(word), std::string::npos) << word << "\nin: " << result.err;
+    for (const std::string& word : words)
+      EXPECT_NE(result.err.find(word), std::string::npos) << word << "\nin: " << result.err;
     EXPECT_EQ(result.err.find("unexpected:"), std::string::npos) << result.err;
     EXPECT_TRUE(leftovers().empty()) << leftovers().front();
   }
@@ -73,7 +76,8 @@ class Cli : public testing::Test {
 
 constexpr int kUsage = 2, kConfig = 3, kCheckpoint = 4, kUnsupported = 5, kIo = 7, kValidation = 8;
 
-// ---- what works --------------------------------------------------------------------------------------------------
+// ---- what works
+// --------------------------------------------------------------------------------------------------
 
 TEST_F(Cli, ExportsAndValidates) {
   make("bert/text-classification");
@@ -83,7 +87,8 @@ TEST_F(Cli, ExportsAndValidates) {
   EXPECT_NE(result.out.find("-[✓] (2, 3) matches (2, 3)"), std::string::npos) << result.out;
   EXPECT_TRUE(fs::exists(output() + "/model.onnx"));
   EXPECT_TRUE(fs::exists(output() + "/config.json"));
-  const ProgramResult again = run_program({"validate", checkpoint(), output(), "--task", "sequence-classification"});
+  const ProgramResult again =
+      run_program({"validate", checkpoint(), output(), "--task", "sequence-classification"});
   EXPECT_EQ(again.status, 0) << again.err;
 }
 
@@ -113,7 +118,8 @@ TEST_F(Cli, HalfPrecisionValidates) {
 
 TEST_F(Cli, WithoutDynamicAxesAllAreNumbers) {
   make("bert/multiple-choice");
-  const ProgramResult result = export_onnx({"--no-dynamic-axes", "--batch_size", "3", "--sequence_length", "5", "--num_choices", "2"});
+  const ProgramResult result =
+      export_onnx({"--no-dynamic-axes", "--batch_size", "3", "--sequence_length", "5", "--num_choices", "2"});
   ASSERT_EQ(result.status, 0) << result.out << result.err;
   const runtime::Session session(output() + "/model.onnx");
   for (const auto& input : session.inputs()) EXPECT_EQ(input.shape, (std::vector<std::int64_t>{3, 2, 5}));
@@ -189,19 +195,25 @@ TEST_F(Cli, InspectAndList) {
 
 TEST_F(Cli, FlagsOfTheFieldsExporter) {
   make("bert/feature-extraction");
-  const ProgramResult accepted = export_onnx({"--no-validate", "--framework", "pt", "--trust-remote-code", "--dynamo", "--no-constant-folding",
-                                              "--device", "cpu", "--cache_dir", ""});
+  const ProgramResult accepted =
+      export_onnx({"--no-validate", "--framework", "pt", "--trust-remote-code", "--dynamo",
+                   "--no-constant-folding", "--device", "cpu", "--cache_dir", ""});
   EXPECT_EQ(accepted.status, 0) << accepted.err;
-  for (const char* word : {"--trust-remote-code has no effect", "--dynamo has no effect", "--no-constant-folding has no effect"}) {
+  for (const char* word : {"--trust-remote-code has no effect", "--dynamo has no effect",
+                           "--no-constant-folding has no effect"}) {
     EXPECT_NE(accepted.err.find(word), std::string::npos) << accepted.err;
   }
   const ProgramResult refused = export_onnx({"--optimize", "O2"});
   EXPECT_EQ(refused.status, kUnsupported);
   EXPECT_NE(refused.err.find("--optimize is not built yet"), std::string::npos) << refused.err;
   EXPECT_EQ(export_onnx({"--no-such-flag"}).status, kUsage);
+  const ProgramResult parse = export_onnx({"--json", "--dtype", "fp8"});
+  EXPECT_EQ(parse.status, kUsage);
+  EXPECT_EQ(json::parse(parse.out)["exit_status"], kUsage) << parse.out;
 }
 
-// ---- what is wrong -------------------------------------------------------------------------------------------------
+// ---- what is wrong
+// -------------------------------------------------------------------------------------------------
 
 TEST_F(Cli, NoConfig) {
   make("bert/feature-extraction");
@@ -243,7 +255,9 @@ TEST_F(Cli, UnreadKnob) {
 TEST_F(Cli, MissingTensor) {
   make("bert/feature-extraction");
   edit_tensors([](NamedTensors& tensors) {
-    std::erase_if(tensors, [](const auto& entry) { return entry.first.find("layer.1.output.dense.weight") != std::string::npos; });
+    std::erase_if(tensors, [](const auto& entry) {
+      return entry.first.find("layer.1.output.dense.weight") != std::string::npos;
+    });
   });
   expect_failure(export_onnx(), kCheckpoint, {"layer.1.output.dense.weight", "model.safetensors"});
 }
@@ -256,7 +270,9 @@ TEST_F(Cli, WrongShape) {
 
 TEST_F(Cli, UnexpectedTensor) {
   make("bert/feature-extraction");
-  edit_tensors([](NamedTensors& tensors) { tensors.emplace_back("encoder.layer.0.adapter.weight", Tensor(DType::f32, {2, 2})); });
+  edit_tensors([](NamedTensors& tensors) {
+    tensors.emplace_back("encoder.layer.0.adapter.weight", Tensor(DType::f32, {2, 2}));
+  });
   expect_failure(export_onnx(), kCheckpoint, {"encoder.layer.0.adapter.weight", "--ignore-unexpected"});
   const ProgramResult ignored = export_onnx({"--ignore-unexpected"});
   EXPECT_EQ(ignored.status, 0) << ignored.err;
@@ -276,7 +292,8 @@ TEST_F(Cli, HeadThatIsNotThere) {
 TEST_F(Cli, TruncatedWeights) {
   make("bert/feature-extraction");
   const auto size = fs::file_size(file("model.safetensors"));
-  for (const std::uintmax_t left : {size - 1, size / 2, std::uintmax_t{100}, std::uintmax_t{5}, std::uintmax_t{0}}) {
+  for (const std::uintmax_t left :
+       {size - 1, size / 2, std::uintmax_t{100}, std::uintmax_t{5}, std::uintmax_t{0}}) {
     fs::resize_file(file("model.safetensors"), left);
     expect_failure(export_onnx(), kCheckpoint, {"model.safetensors"});
   }
@@ -290,8 +307,8 @@ TEST_F(Cli, LyingHeaders) {
     out << header << std::string(payload, '\0');
   };
   const auto tensor = [](const char* name, const char* shape, int begin, int end) {
-    return std::string("\"") + name + R"(":{"dtype":"F32","shape":)" + shape + ",\"data_offsets\":[" + std::to_string(begin) + "," +
-           std::to_string(end) + "]}";
+    return std::string("\"") + name + R"(":{"dtype":"F32","shape":)" + shape + ",\"data_offsets\":[" +
+           std::to_string(begin) + "," + std::to_string(end) + "]}";
   };
   const std::vector<std::pair<std::string, std::string>> headers = {
       {"{" + tensor("outside", "[4]", 0, 16) + "}", "outside"},
@@ -306,7 +323,8 @@ TEST_F(Cli, LyingHeaders) {
     const ProgramResult result = export_onnx();
     EXPECT_EQ(result.status, kCheckpoint) << header << "\n" << result.err;
     std::string lower = result.err;
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
     EXPECT_NE(lower.find(word), std::string::npos) << result.err;
   }
   write("{}", 0, ~std::uint64_t{0});
@@ -319,7 +337,8 @@ TEST_F(Cli, ShardMissing) {
   json index = {{"metadata", json::object()}, {"weight_map", json::object()}};
   NamedTensors parts[2];
   for (std::size_t i = 0; i < all.size(); ++i) {
-    index["weight_map"][all[i].first] = i % 2 == 0 ? "model-00001-of-00002.safetensors" : "model-00002-of-00002.safetensors";
+    index["weight_map"][all[i].first] =
+        i % 2 == 0 ? "model-00001-of-00002.safetensors" : "model-00002-of-00002.safetensors";
     parts[i % 2].push_back(all[i]);
   }
   fs::remove(file("model.safetensors"));

@@ -31,7 +31,8 @@ std::uint64_t fnv1a64(std::string_view text) {
 
 Tensor synthetic(const std::string& name, std::uint64_t seed, const json& recipe) {
   constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15ULL;
-  Tensor tensor(parse_dtype(recipe.at("dtype").get<std::string>()), recipe.at("shape").get<std::vector<std::int64_t>>());
+  Tensor tensor(parse_dtype(recipe.at("dtype").get<std::string>()),
+                recipe.at("shape").get<std::vector<std::int64_t>>());
   const double mean = recipe.at("mean").get<float>();
   const double halfwidth = recipe.at("halfwidth").get<float>();
   const std::uint64_t base = fnv1a64(name) ^ (seed * kGolden);
@@ -43,7 +44,8 @@ Tensor synthetic(const std::string& name, std::uint64_t seed, const json& recipe
     x = x ^ (x >> 31);
     values[i] = static_cast<float>(mean + halfwidth * (static_cast<double>(x >> 40) * 0x1p-23 - 1.0));
   }
-  convert(DType::f32, reinterpret_cast<const std::byte*>(values.data()), tensor.dtype, tensor.data.data(), values.size());
+  convert(DType::f32, reinterpret_cast<const std::byte*>(values.data()), tensor.dtype, tensor.data.data(),
+          values.size());
   return tensor;
 }
 
@@ -51,7 +53,8 @@ std::vector<std::pair<std::string, std::map<int, std::string>>> read_axes(const 
   std::vector<std::pair<std::string, std::map<int, std::string>>> result;
   for (const auto& [name, axes] : object.items()) {
     result.emplace_back(name, std::map<int, std::string>());
-    for (const auto& [axis, symbol] : axes.items()) result.back().second[std::stoi(axis)] = symbol.get<std::string>();
+    for (const auto& [axis, symbol] : axes.items())
+      result.back().second[std::stoi(axis)] = symbol.get<std::string>();
   }
   return result;
 }
@@ -111,7 +114,8 @@ void synthesize(const GoldenFixture& fixture, const fs::path& checkpoint) {
       const json recipe = read_json(entry.path());
       const auto seed = recipe.at("seed").get<std::uint64_t>();
       NamedTensors tensors;
-      for (const auto& [key, one] : recipe.at("tensors").items()) tensors.emplace_back(key, synthetic(key, seed, one));
+      for (const auto& [key, one] : recipe.at("tensors").items())
+        tensors.emplace_back(key, synthetic(key, seed, one));
       const fs::path verbatim = entry.path().parent_path() / "verbatim.safetensors";
       if (fs::exists(verbatim)) {
         for (auto& [key, tensor] : read_safetensors(verbatim)) {
@@ -120,7 +124,8 @@ void synthesize(const GoldenFixture& fixture, const fs::path& checkpoint) {
         }
       }
       write_safetensors(target.parent_path() / recipe.value("file", "model.safetensors"), tensors);
-    } else if (name != "expected.json" && name != "peer.json" && !not_weights.contains(relative.generic_string())) {
+    } else if (name != "expected.json" && name != "peer.json" &&
+               !not_weights.contains(relative.generic_string())) {
       fs::copy_file(entry.path(), target);
     }
   }
@@ -151,7 +156,8 @@ void write_safetensors(const fs::path& file, const NamedTensors& tensors) {
   out.write(reinterpret_cast<const char*>(&length), sizeof length);
   out << text;
   for (const auto& [name, tensor] : tensors) {
-    out.write(reinterpret_cast<const char*>(tensor.data.data()), static_cast<std::streamsize>(tensor.data.size()));
+    out.write(reinterpret_cast<const char*>(tensor.data.data()),
+              static_cast<std::streamsize>(tensor.data.size()));
   }
   if (!out) throw std::runtime_error("cannot write " + file.string());
 }

@@ -1,4 +1,5 @@
-/// Fixtures of tests/golden: the recipe of a checkpoint, and what the original model answers. See tests/golden/README.md.
+/// Fixtures of tests/golden: the recipe of a checkpoint, and what the original model answers. See
+/// tests/golden/README.md.
 #pragma once
 
 #include <filesystem>
@@ -21,7 +22,8 @@ struct GoldenCase {
 /// One ONNX file of a fixture.
 struct GoldenFile {
   std::string stem;  ///< "model"
-  std::vector<std::pair<std::string, std::map<int, std::string>>> inputs, outputs;  ///< names with dynamic axes
+  std::vector<std::pair<std::string, std::map<int, std::string>>> inputs,
+      outputs;  ///< names with dynamic axes
   std::vector<GoldenCase> cases;
 };
 

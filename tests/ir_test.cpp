@@ -77,9 +77,12 @@ TEST(Ops, AMistakeNamesOpPathAndShapes) {
   const ModulePath at(graph, "encoder.layer.0.dense");
   EXPECT_EQ(message_of([&] { op::linear(x, weight); }),
             "linear at encoder.layer.0.dense: input [a, 4] and weight [3, 5] do not fit");
-  EXPECT_EQ(message_of([&] { op::add(x, weight); }), "add at encoder.layer.0.dense: shapes [a, 4] and [3, 5] do not broadcast");
-  EXPECT_NE(message_of([&] { op::add(x, op::cast(x, DType::f16)); }).find("different dtype"), std::string::npos);
-  EXPECT_NE(message_of([&] { op::reshape(x, {a, 3}); }).find("4*a elements, expected 3*a"), std::string::npos);
+  EXPECT_EQ(message_of([&] { op::add(x, weight); }),
+            "add at encoder.layer.0.dense: shapes [a, 4] and [3, 5] do not broadcast");
+  EXPECT_NE(message_of([&] { op::add(x, op::cast(x, DType::f16)); }).find("different dtype"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { op::reshape(x, {a, 3}); }).find("4*a elements, expected 3*a"),
+            std::string::npos);
   EXPECT_NE(message_of([&] { op::permute(x, {0, 0}); }).find("twice"), std::string::npos);
   EXPECT_NE(message_of([&] { op::slice(x, 1, 2, 9); }).find("outside"), std::string::npos);
   EXPECT_NE(message_of([&] { op::softmax(x, 5); }).find("axis 5 is out of range"), std::string::npos);
@@ -105,7 +108,9 @@ TEST(Graph, PrintsOneNodePerLine) {
     const ModulePath at(graph, "head");
     graph.output("y", op::softmax(x, -1));
   }
-  EXPECT_EQ(print(graph), "input x : float32[a, 4]\n%1 = softmax(x, axis=1) : float32[a, 4]  # head\noutput y = %1 : float32[a, 4]\n");
+  EXPECT_EQ(print(graph),
+            "input x : float32[a, 4]\n%1 = softmax(x, axis=1) : float32[a, 4]  # head\noutput y = %1 : "
+            "float32[a, 4]\n");
 }
 
 TEST(Graph, VerifyFindsValuesOfOtherGraphs) {

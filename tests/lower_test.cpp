@@ -1,4 +1,5 @@
-// Every op of the table, lowered at every opset that matters, run by ONNX Runtime and compared with the interpreter.
+// Every op of the table, lowered at every opset that matters, run by ONNX Runtime and compared with the
+// interpreter.
 #include "lower/lower.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +29,9 @@ Tensor random_tensor(DType dtype, const std::vector<std::int64_t>& shape, std::u
   for (std::int64_t i = 0; i < count; ++i) {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     const auto step = static_cast<double>(state >> 55) / 64.0 - 4.0;  // 9 bits
-    values.push_back(is_float(dtype) ? step : dtype == DType::boolean ? static_cast<double>(step > 0) : std::floor(step));
+    values.push_back(is_float(dtype)           ? step
+                     : dtype == DType::boolean ? static_cast<double>(step > 0)
+                                               : std::floor(step));
   }
   if (is_float(dtype)) return Tensor::from_doubles(dtype, shape, values);
   const std::vector<std::int64_t> integers(values.begin(), values.end());
@@ -76,8 +79,9 @@ TEST_P(Lowering, MatchesTheInterpreterAtEveryOpset) {
       EXPECT_EQ(got[0].second.dtype, reference.dtype);
       const OutputComparison comparison = compare_outputs("y", got[0].second, reference, atol);
       EXPECT_EQ(comparison.shape, comparison.reference_shape) << "case " << i;
-      EXPECT_TRUE(comparison.passed) << "case " << i << ": max difference " << comparison.max_difference << ", tolerance "
-                                     << comparison.tolerance << "\n" << print(graph);
+      EXPECT_TRUE(comparison.passed) << "case " << i << ": max difference " << comparison.max_difference
+                                     << ", tolerance " << comparison.tolerance << "\n"
+                                     << print(graph);
     }
   }
 }
@@ -88,14 +92,16 @@ INSTANTIATE_TEST_SUITE_P(Table, Lowering, testing::ValuesIn(op_samples()), sampl
 TEST(OpTable, EveryOpHasASample) {
   std::set<Op> covered;
   for (const OpSample& sample : op_samples()) covered.insert(sample.op);
-  for (const Op op : all_ops()) EXPECT_TRUE(covered.contains(op)) << to_string(op) << " has no sample in op_samples.cpp";
+  for (const Op op : all_ops())
+    EXPECT_TRUE(covered.contains(op)) << to_string(op) << " has no sample in op_samples.cpp";
 }
 
 TEST(OpTable, SamplesHoldTheirOp) {
   for (const OpSample& sample : op_samples()) {
     Graph graph;
     sample.build(graph);
-    const bool held = std::any_of(graph.nodes().begin(), graph.nodes().end(), [&](const Node& node) { return node.op == sample.op; });
+    const bool held = std::any_of(graph.nodes().begin(), graph.nodes().end(),
+                                  [&](const Node& node) { return node.op == sample.op; });
     EXPECT_TRUE(held) << sample.name;
   }
 }
@@ -137,7 +143,8 @@ TEST(Lower, ASymbolInsideASumIsSolvedFor) {
   const runtime::Session session(folder.path() / "m.onnx");
   const std::vector<std::int64_t> ids = {7, 7};
   const std::vector<std::int64_t> values = {1, 2, 3, 4, 5};
-  const NamedTensors got = session.run({{"ids", Tensor::from_ints(DType::i64, {2}, ids)}, {"mask", Tensor::from_ints(DType::i64, {5}, values)}});
+  const NamedTensors got = session.run({{"ids", Tensor::from_ints(DType::i64, {2}, ids)},
+                                        {"mask", Tensor::from_ints(DType::i64, {5}, values)}});
   EXPECT_EQ(got[0].second.to_ints(), (std::vector<std::int64_t>{4, 5}));
 }
 

@@ -13,15 +13,18 @@ class Samples {
   std::vector<OpSample> list;
 
   void add(Op op, std::string name, DType dtype, std::function<Value(Graph&, DType)> apply) {
-    list.push_back({op, name + "_" + std::string(short_name(dtype)), dtype,
-                    [dtype, apply = std::move(apply)](Graph& graph) { graph.output("y", apply(graph, dtype)); }});
+    list.push_back(
+        {op, name + "_" + std::string(short_name(dtype)), dtype,
+         [dtype, apply = std::move(apply)](Graph& graph) { graph.output("y", apply(graph, dtype)); }});
   }
   void floats(Op op, const std::string& name, const std::function<Value(Graph&, DType)>& apply) {
     for (const DType dtype : {DType::f32, DType::f16}) add(op, name, dtype, apply);
   }
 };
 
-Value input(Graph& graph, const char* name, DType dtype, Shape shape) { return graph.input(name, {dtype, std::move(shape)}); }
+Value input(Graph& graph, const char* name, DType dtype, Shape shape) {
+  return graph.input(name, {dtype, std::move(shape)});
+}
 
 // sqrt, log and the like want positive operands; |x| + 1/2 gives them in the graph itself.
 Value positive(Value x) { return op::add(op::abs(x), 0.5); }
@@ -83,8 +86,10 @@ void compare(Samples& s, Op op, Binary function) {
 }
 
 void shapes(Samples& s) {
-  s.floats(Op::reshape, "reshape_split", [](Graph& g, DType d) { return op::reshape(input(g, "x", d, {N, M, 6}), {N, M, 2, 3}); });
-  s.floats(Op::reshape, "reshape_join", [](Graph& g, DType d) { return op::flatten(input(g, "x", d, {N, M, 6}), 0, 1); });
+  s.floats(Op::reshape, "reshape_split",
+           [](Graph& g, DType d) { return op::reshape(input(g, "x", d, {N, M, 6}), {N, M, 2, 3}); });
+  s.floats(Op::reshape, "reshape_join",
+           [](Graph& g, DType d) { return op::flatten(input(g, "x", d, {N, M, 6}), 0, 1); });
   s.add(Op::reshape, "reshape_two_unknown", DType::i64, [](Graph& g, DType d) {
     input(g, "like", d, {N, M});
     return op::reshape(input(g, "x", d, {N * M, 4}), {N, M, 4});
@@ -93,8 +98,10 @@ void shapes(Samples& s) {
     const Value x = op::unsqueeze(input(g, "x", d, {N, M}), 1);
     return op::unsqueeze(op::squeeze(x, 1), -1);
   });
-  s.floats(Op::permute, "permute", [](Graph& g, DType d) { return op::permute(input(g, "x", d, {N, M, 3, 2}), {0, 2, 1, 3}); });
-  s.floats(Op::expand, "expand", [](Graph& g, DType d) { return op::expand(input(g, "x", d, {N, 1, 3}), {N, 4, 3}); });
+  s.floats(Op::permute, "permute",
+           [](Graph& g, DType d) { return op::permute(input(g, "x", d, {N, M, 3, 2}), {0, 2, 1, 3}); });
+  s.floats(Op::expand, "expand",
+           [](Graph& g, DType d) { return op::expand(input(g, "x", d, {N, 1, 3}), {N, 4, 3}); });
   s.floats(Op::expand, "expand_to_symbol", [](Graph& g, DType d) {
     const Dim length = input(g, "like", d, {N, M}).dim(1);
     return op::expand(input(g, "x", d, {N, 1}), {2, N, length});
@@ -103,12 +110,14 @@ void shapes(Samples& s) {
     const Value a = input(g, "a", d, {N, M});
     return op::concat({a, input(g, "b", d, {N, 3}), a}, -1);
   });
-  s.floats(Op::slice, "slice", [](Graph& g, DType d) { return op::slice(input(g, "x", d, {N, 7, M}), 1, 2, -1); });
+  s.floats(Op::slice, "slice",
+           [](Graph& g, DType d) { return op::slice(input(g, "x", d, {N, 7, M}), 1, 2, -1); });
   s.floats(Op::slice, "slice_to_symbol", [](Graph& g, DType d) {
     const Dim length = input(g, "like", d, {N, M}).dim(1);
     return op::slice(input(g, "table", d, {9, 3}), 0, 0, length);
   });
-  s.floats(Op::slice, "select", [](Graph& g, DType d) { return op::select(input(g, "x", d, {N, 3, M}), 1, -1); });
+  s.floats(Op::slice, "select",
+           [](Graph& g, DType d) { return op::select(input(g, "x", d, {N, 3, M}), 1, -1); });
   s.add(Op::arange, "arange", DType::i64, [](Graph& g, DType d) {
     const Value x = input(g, "x", d, {N, M});
     return op::add(op::arange(g, M, N), x);
@@ -125,21 +134,28 @@ void shapes(Samples& s) {
 
 void reductions(Samples& s) {
   using Reduce = Value (*)(Value, std::int64_t, bool);
-  const std::vector<std::pair<Op, Reduce>> reduce = {{Op::sum, op::sum}, {Op::mean, op::mean}, {Op::amax, op::amax}, {Op::argmax, op::argmax}};
+  const std::vector<std::pair<Op, Reduce>> reduce = {
+      {Op::sum, op::sum}, {Op::mean, op::mean}, {Op::amax, op::amax}, {Op::argmax, op::argmax}};
   for (const auto& [op, function] : reduce) {
     for (const bool keepdim : {false, true}) {
       const std::string name = std::string(to_string(op)) + (keepdim ? "_keepdim" : "");
-      const auto apply = [=, function = function](Graph& g, DType d) { return function(input(g, "x", d, {N, M, 3}), 1, keepdim); };
+      const auto apply = [=, function = function](Graph& g, DType d) {
+        return function(input(g, "x", d, {N, M, 3}), 1, keepdim);
+      };
       s.floats(op, name, apply);
       if (op == Op::sum || op == Op::amax) s.add(op, name, DType::i64, apply);
     }
   }
   for (const DType dtype : {DType::f32, DType::i64, DType::i32}) {
-    s.add(Op::cumsum, "cumsum", dtype, [](Graph& g, DType d) { return op::cumsum(input(g, "x", d, {N, M}), 1); });
+    s.add(Op::cumsum, "cumsum", dtype,
+          [](Graph& g, DType d) { return op::cumsum(input(g, "x", d, {N, M}), 1); });
   }
-  s.floats(Op::softmax, "softmax_last", [](Graph& g, DType d) { return op::softmax(input(g, "x", d, {N, M, 5}), -1); });
-  s.floats(Op::softmax, "softmax_first", [](Graph& g, DType d) { return op::softmax(input(g, "x", d, {N, M, 5}), 1); });
-  s.floats(Op::normalize, "normalize", [](Graph& g, DType d) { return op::normalize(input(g, "x", d, {N, M}), 1); });
+  s.floats(Op::softmax, "softmax_last",
+           [](Graph& g, DType d) { return op::softmax(input(g, "x", d, {N, M, 5}), -1); });
+  s.floats(Op::softmax, "softmax_first",
+           [](Graph& g, DType d) { return op::softmax(input(g, "x", d, {N, M, 5}), 1); });
+  s.floats(Op::normalize, "normalize",
+           [](Graph& g, DType d) { return op::normalize(input(g, "x", d, {N, M}), 1); });
   s.floats(Op::layer_norm, "layer_norm", [](Graph& g, DType d) {
     const Value x = input(g, "x", d, {N, M, 8});
     const Value weight = input(g, "weight", d, {8});
@@ -185,7 +201,8 @@ void matrices(Samples& s) {
     const Value v = input(g, "v", d, {N, 2, 5, 3});
     return op::scaled_dot_product_attention(q, k, v, mask(g));
   };
-  s.floats(Op::scaled_dot_product_attention, "sdpa", [=](Graph& g, DType d) { return attention(g, d, [](Graph&) { return Value(); }); });
+  s.floats(Op::scaled_dot_product_attention, "sdpa",
+           [=](Graph& g, DType d) { return attention(g, d, [](Graph&) { return Value(); }); });
   s.floats(Op::scaled_dot_product_attention, "sdpa_float_mask", [=](Graph& g, DType d) {
     return attention(g, d, [d](Graph& graph) { return input(graph, "mask", d, {N, 1, 1, 5}); });
   });
@@ -211,7 +228,8 @@ void others(Samples& s) {
     });
   }
   s.floats(Op::gelu, "gelu", [](Graph& g, DType d) { return op::gelu(input(g, "x", d, {N, M})); });
-  s.floats(Op::gelu, "gelu_tanh", [](Graph& g, DType d) { return op::gelu(input(g, "x", d, {N, M}), "tanh"); });
+  s.floats(Op::gelu, "gelu_tanh",
+           [](Graph& g, DType d) { return op::gelu(input(g, "x", d, {N, M}), "tanh"); });
   s.floats(Op::silu, "silu", [](Graph& g, DType d) { return op::silu(input(g, "x", d, {N, M})); });
   s.floats(Op::mish, "mish", [](Graph& g, DType d) { return op::mish(input(g, "x", d, {N, M})); });
 }

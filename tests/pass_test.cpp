@@ -18,7 +18,8 @@ const Dim B = Dim::symbol("B");
 const Dim S = Dim::symbol("S");
 
 std::size_t count(const Graph& graph, Op op) {
-  return static_cast<std::size_t>(std::count_if(graph.nodes().begin(), graph.nodes().end(), [&](const Node& node) { return node.op == op; }));
+  return static_cast<std::size_t>(std::count_if(graph.nodes().begin(), graph.nodes().end(),
+                                                [&](const Node& node) { return node.op == op; }));
 }
 
 Weight ramp(std::vector<std::int64_t> shape, double start, std::string name = {}) {
@@ -87,7 +88,8 @@ TEST(Legalize, DecomposesUntilNothingIsLeft) {
   const Value x = graph.input("x", {DType::f32, {B, 2, S, 4}});
   graph.output("y", op::gelu(op::scaled_dot_product_attention(x, x, x)));
   const Graph legal = pass::legalize(graph, [](const Node&) { return false; });
-  for (const Node& node : legal.nodes()) EXPECT_FALSE(op::detail::is_composite(node.op)) << to_string(node.op);
+  for (const Node& node : legal.nodes())
+    EXPECT_FALSE(op::detail::is_composite(node.op)) << to_string(node.op);
   EXPECT_EQ(count(pass::legalize(graph, [](const Node& node) { return node.op == Op::gelu; }), Op::gelu), 1U);
 }
 
@@ -113,7 +115,8 @@ TEST(Graphs, ABertLayerIsSmall) {
   const TempFolder folder;
   test::synthesize(fixture, folder.path());
   const Model model = TasksManager::instance().get_model_from_task("feature-extraction", folder.path());
-  const auto config = TasksManager::instance().get_exporter_config_constructor(model)(model.config(), model.task(), {});
+  const auto config =
+      TasksManager::instance().get_exporter_config_constructor(model)(model.config(), model.task(), {});
   const lower::OnnxGraph lowered = pipeline::lower_graph(model.build(*config), 18);
   constexpr std::size_t kLayers = 2;
   // 400 nodes for the twelve layers of BERT-base leave 32 a layer and 16 around them.

@@ -33,7 +33,8 @@ ProgramResult run_program(const std::vector<std::string>& arguments, const std::
   int status = 0;
   waitpid(child, &status, 0);
   constexpr int kSignalBase = 128;
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : kSignalBase + WTERMSIG(status), read_text_file(out), read_text_file(err)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : kSignalBase + WTERMSIG(status), read_text_file(out),
+          read_text_file(err)};
 }
 
 }  // namespace onnxport::test

@@ -14,6 +14,7 @@ struct ProgramResult {
 };
 
 /// Runs the built program with arguments. `in_child` runs in the new process before the program starts.
-ProgramResult run_program(const std::vector<std::string>& arguments, const std::function<void()>& in_child = {});
+ProgramResult run_program(const std::vector<std::string>& arguments,
+                          const std::function<void()>& in_child = {});
 
 }  // namespace onnxport::test

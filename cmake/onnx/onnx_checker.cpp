@@ -47,10 +47,10 @@ class LazySchemas final : public ISchemaRegistry {
       return nullptr;
     }
     const Entry* best = nullptr;
-    for (const Entry *entry =
-             std::lower_bound(std::begin(kEntries), std::end(kEntries), std::string_view(key),
-                              [](const Entry& e, std::string_view name) { return e.name < name; });
-         entry != std::end(kEntries) && entry->name == key && entry->version <= max_version; ++entry) {
+    const Entry* entry =
+        std::lower_bound(std::begin(kEntries), std::end(kEntries), std::string_view(key),
+                         [](const Entry& e, std::string_view name) { return e.name < name; });
+    for (; entry != std::end(kEntries) && entry->name == key && entry->version <= max_version; ++entry) {
       if (entry->domain == wanted) best = entry;
     }
     if (best == nullptr) return nullptr;

@@ -1,6 +1,7 @@
 // A made-up architecture, added without touching onnxport: an encoder of gated feed-forward layers.
 //
-// It has what every architecture's file has: a typed config, modules, a configuration class, and a registration.
+// It has what every architecture's file has: a typed config, modules, a configuration class, and a
+// registration.
 #include <onnxport/onnxport.h>
 
 namespace {
@@ -59,7 +60,8 @@ struct GatedEncoder {
   }
 };
 
-// 3. The configuration class: inputs, outputs, axes and tolerance. The middle-end class knows all of that for text.
+// 3. The configuration class: inputs, outputs, axes and tolerance. The middle-end class knows all of that for
+// text.
 class GatedEncoderOnnxConfig : public TextEncoderOnnxConfig {
  public:
   using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
@@ -83,7 +85,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
 
 // 5. Registration. `--plugin` calls this function; a program calls it itself.
 extern "C" ONNXPORT_API void onnxport_register(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("gated-encoder", R"({"layer_norm_eps": 1e-5, "hidden_act": "silu"})");
-  tasks.register_model<GatedEncoderOnnxConfig>(
-      {.model_type = "gated-encoder", .tasks = {"feature-extraction", "text-classification"}, .forward = forward});
+  PretrainedConfig::register_class_defaults("gated-encoder",
+                                            R"({"layer_norm_eps": 1e-5, "hidden_act": "silu"})");
+  tasks.register_model<GatedEncoderOnnxConfig>({.model_type = "gated-encoder",
+                                                .tasks = {"feature-extraction", "text-classification"},
+                                                .forward = forward});
 }

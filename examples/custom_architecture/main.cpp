@@ -17,8 +17,10 @@ int main(int argc, char** argv) {
     TasksManager& tasks = TasksManager::instance();
     onnxport_register(tasks);
     for (const std::string& task : tasks.get_supported_tasks_for_model_type("gated-encoder")) {
-      const ExportReport report = main_export({.model = argv[1], .output = std::filesystem::path(argv[2]) / task, .task = task});
-      for (const ValidationReport& validation : report.validation) std::printf("%s", to_string(validation).c_str());
+      const ExportReport report =
+          main_export({.model = argv[1], .output = std::filesystem::path(argv[2]) / task, .task = task});
+      for (const ValidationReport& validation : report.validation)
+        std::printf("%s", to_string(validation).c_str());
       if (!report.passed()) return 1;
     }
   } catch (const ExportError& error) {

@@ -22,9 +22,11 @@ class Safetensors {
     }
     const std::size_t begin = values_.size() * sizeof(float);
     for (std::int64_t i = 0; i < count; ++i) {
-      values_.push_back(mean + 0.3f * (static_cast<float>(random_()) / static_cast<float>(std::mt19937::max()) - 0.5f));
+      values_.push_back(
+          mean + 0.3f * (static_cast<float>(random_()) / static_cast<float>(std::mt19937::max()) - 0.5f));
     }
-    header_ += (header_.empty() ? "" : ",") + ("\"" + name + "\":{\"dtype\":\"F32\",\"shape\":[" + extents + "],\"data_offsets\":[") +
+    header_ += (header_.empty() ? "" : ",") +
+               ("\"" + name + "\":{\"dtype\":\"F32\",\"shape\":[" + extents + "],\"data_offsets\":[") +
                std::to_string(begin) + "," + std::to_string(values_.size() * sizeof(float)) + "]}";
   }
 
@@ -34,7 +36,8 @@ class Safetensors {
     std::ofstream out(file, std::ios::binary);
     out.write(reinterpret_cast<const char*>(&length), sizeof length);
     out << header;
-    out.write(reinterpret_cast<const char*>(values_.data()), static_cast<std::streamsize>(values_.size() * sizeof(float)));
+    out.write(reinterpret_cast<const char*>(values_.data()),
+              static_cast<std::streamsize>(values_.size() * sizeof(float)));
   }
 
  private:

@@ -1,4 +1,5 @@
-// Exports a checkpoint with the C++ API, step by step: open the model, make its configuration, export, validate.
+// Exports a checkpoint with the C++ API, step by step: open the model, make its configuration, export,
+// validate.
 //
 //   export_model CHECKPOINT_DIR OUT.onnx
 #include <onnxport/onnxport.h>

@@ -17,17 +17,18 @@ namespace onnxport {
 
 /// A model's configuration: `config.json` over the defaults that the original class declares.
 ///
-/// A lookup takes the value in the file, else the default of the class (a table generated from transformers, or what a
-/// plugin registered), else the fallback given in the call; a key that has none of them throws
-/// ExportError(bad_config). An explicit null is the None that the original class would hold: it takes the fallback and
-/// never the default of the class.
+/// A lookup takes the value in the file, else the default of the class (a table generated from transformers,
+/// or what a plugin registered), else the fallback given in the call; a key that has none of them throws
+/// ExportError(bad_config). An explicit null is the None that the original class would hold: it takes the
+/// fallback and never the default of the class.
 ///
-/// Every lookup is accounted: a key that the class declares and nobody read fails the export when its value is not the
-/// default, for a knob that nobody read is the commonest way to a wrong graph. Copies share the accounting; it is not
-/// made for several threads.
+/// Every lookup is accounted: a key that the class declares and nobody read fails the export when its value
+/// is not the default, for a knob that nobody read is the commonest way to a wrong graph. Copies share the
+/// accounting; it is not made for several threads.
 class ONNXPORT_API PretrainedConfig {
  public:
-  /// Reads `folder/config.json`. Throws ExportError(bad_config) when it is missing, broken or has no model_type.
+  /// Reads `folder/config.json`. Throws ExportError(bad_config) when it is missing, broken or has no
+  /// model_type.
   static PretrainedConfig from_pretrained(const std::filesystem::path& folder);
   /// From JSON text; `origin` names it in errors. `model_type` may be given where the text has none.
   static PretrainedConfig from_json(std::string_view text, std::string origin, std::string model_type = {});
@@ -57,9 +58,9 @@ class ONNXPORT_API PretrainedConfig {
   std::optional<std::int64_t> maybe_integer(std::string_view key) const;
   std::optional<double> maybe_real(std::string_view key) const;
   std::optional<std::string> maybe_string(std::string_view key) const;
-  /// A nested object with the defaults of its own class (`model_type` inside, or as given); where the file has none,
-  /// the class defaults alone. Shares the accounting: in an object without a class (`rope_scaling`) every key is a
-  /// knob that has to be read.
+  /// A nested object with the defaults of its own class (`model_type` inside, or as given); where the file
+  /// has none, the class defaults alone. Shares the accounting: in an object without a class (`rope_scaling`)
+  /// every key is a knob that has to be read.
   PretrainedConfig sub(std::string_view key, std::string model_type = {}) const;
   /// The same values with an accounting of its own, for readers that do not build the graph.
   PretrainedConfig unaccounted() const;
@@ -81,9 +82,10 @@ class ONNXPORT_API PretrainedConfig {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Names of the common quantities in one architecture's config, so that middle-end classes and dummy input generators
-/// need not know the architecture: `num_layers` may be called `n_layer`, or lie in a nested object
-/// (`text_config.hidden_size`). Lookups here do not count as reading: names and dummy inputs come from them, no graph.
+/// Names of the common quantities in one architecture's config, so that middle-end classes and dummy input
+/// generators need not know the architecture: `num_layers` may be called `n_layer`, or lie in a nested object
+/// (`text_config.hidden_size`). Lookups here do not count as reading: names and dummy inputs come from them,
+/// no graph.
 class ONNXPORT_API NormalizedConfig {
  public:
   using Names = std::map<std::string, std::string, std::less<>>;
@@ -92,7 +94,8 @@ class ONNXPORT_API NormalizedConfig {
 
   /// The same with some quantities under other keys.
   NormalizedConfig with_args(const Names& names) const;
-  /// Integer value of a normalized quantity (`vocab_size`, `hidden_size`, `num_layers`, `num_attention_heads`, …).
+  /// Integer value of a normalized quantity (`vocab_size`, `hidden_size`, `num_layers`,
+  /// `num_attention_heads`, …).
   std::int64_t operator[](std::string_view quantity) const;
   std::optional<std::int64_t> maybe(std::string_view quantity) const;
   const PretrainedConfig& config() const { return config_; }

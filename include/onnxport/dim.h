@@ -19,8 +19,8 @@ using DimBindings = std::map<std::string, std::int64_t, std::less<>>;
 /// One extent of a shape: an integer, or an integer polynomial over named symbols such as
 /// `past_sequence_length + sequence_length` or `4*batch_size*num_heads`.
 ///
-/// Two Dims are equal when they are the same polynomial; so `(a + b) - b == a`. Floor divisions that do not come
-/// out even are atoms of the polynomial, written `floor((height - 2)/16)`.
+/// Two Dims are equal when they are the same polynomial; so `(a + b) - b == a`. Floor divisions that do not
+/// come out even are atoms of the polynomial, written `floor((height - 2)/16)`.
 ///
 /// A Dim is an immutable value, cheap to copy.
 class ONNXPORT_API Dim {

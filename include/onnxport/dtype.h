@@ -19,7 +19,8 @@ ONNXPORT_API std::size_t size_of(DType dtype);
 ONNXPORT_API std::string_view to_string(DType dtype);
 /// "fp32", "bf16", "int64", …: the spelling of `--dtype` and of the suffixes of cast initializers.
 ONNXPORT_API std::string_view short_name(DType dtype);
-/// Accepts "fp32", "float32", "F32", "int64", "I64", …; throws ExportError(invalid_argument) for anything else.
+/// Accepts "fp32", "float32", "F32", "int64", "I64", …; throws ExportError(invalid_argument) for anything
+/// else.
 ONNXPORT_API DType parse_dtype(std::string_view text);
 
 constexpr bool is_float(DType dtype) {

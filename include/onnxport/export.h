@@ -18,9 +18,9 @@ namespace onnxport {
 
 /// How one file is written.
 struct ExportOptions {
-  DummyShapes shapes;               ///< extents of axes that are not dynamic
+  DummyShapes shapes;  ///< extents of axes that are not dynamic
   bool dynamic_axes = true;
-  bool ignore_unexpected = false;   ///< go on when tensors or config keys were not read
+  bool ignore_unexpected = false;      ///< go on when tensors or config keys were not read
   std::string external_data = "auto";  ///< auto (beyond 2 GB), always, never
   /// Called with bytes of weights written and in all.
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress = {};
@@ -30,13 +30,12 @@ struct ExportOptions {
   std::function<void(const std::string&)> on_detail = {};
 };
 
-/// Exports a model to one ONNX file. `opset` 0: the configuration's default. Returns the names of inputs and outputs.
-/// The file is checked with the official checker before it takes its name; on failure nothing is left.
-/// Throws ExportError.
-ONNXPORT_API std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const Model& model, const OnnxConfig& config,
-                                                                                       const std::filesystem::path& output,
-                                                                                       int opset = 0,
-                                                                                       const ExportOptions& options = {});
+/// Exports a model to one ONNX file. `opset` 0: the configuration's default. Returns the names of inputs and
+/// outputs. The file is checked with the official checker before it takes its name; on failure nothing is
+/// left. Throws ExportError.
+ONNXPORT_API std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(
+    const Model& model, const OnnxConfig& config, const std::filesystem::path& output, int opset = 0,
+    const ExportOptions& options = {});
 
 /// What `onnxport export onnx` is given; docs/cli.md describes each.
 struct MainExportOptions {
@@ -71,8 +70,9 @@ struct ExportReport {
   bool passed() const;
 };
 
-/// Opens the checkpoint, infers what is `auto`, exports every file of the task, copies config, tokenizer and processor
-/// files, and validates. A failed validation is reported (`ExportReport::passed`), not thrown; the files stay.
+/// Opens the checkpoint, infers what is `auto`, exports every file of the task, copies config, tokenizer and
+/// processor files, and validates. A failed validation is reported (`ExportReport::passed`), not thrown; the
+/// files stay.
 ONNXPORT_API ExportReport main_export(const MainExportOptions& options);
 
 }  // namespace onnxport

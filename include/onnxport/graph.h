@@ -1,7 +1,7 @@
 /// The graph of semantic ops: Graph, Node, Value.
 ///
-/// Values know their dtype and symbolic shape from birth. Nodes are appended in execution order, so a graph is always
-/// topologically sorted. Ops are made with the functions of op.h, never here.
+/// Values know their dtype and symbolic shape from birth. Nodes are appended in execution order, so a graph
+/// is always topologically sorted. Ops are made with the functions of op.h, never here.
 #pragma once
 
 #include <cstdint>
@@ -53,8 +53,8 @@ struct TensorType {
 /// `float32[batch_size, 16]`
 ONNXPORT_API std::string to_string(const TensorType& type);
 
-/// Handle to one output of a node. Cheap to copy; valid as long as its graph. A default-made Value stands for an
-/// absent optional operand.
+/// Handle to one output of a node. Cheap to copy; valid as long as its graph. A default-made Value stands for
+/// an absent optional operand.
 class ONNXPORT_API Value {
  public:
   Value() = default;
@@ -111,9 +111,9 @@ struct ONNXPORT_API Node {
   std::vector<Value> inputs;
   Attrs attrs;
   std::vector<TensorType> outputs;
-  Weight weight;      ///< of Op::weight
-  std::string name;   ///< of Op::input: the input's name
-  std::string path;   ///< module path, `encoder.layer.0.attention.self.query`
+  Weight weight;     ///< of Op::weight
+  std::string name;  ///< of Op::input: the input's name
+  std::string path;  ///< module path, `encoder.layer.0.attention.self.query`
   Graph* graph = nullptr;
   std::uint32_t id = 0;  ///< position in the graph
 
@@ -165,7 +165,9 @@ class ONNXPORT_API Graph {
 class ONNXPORT_API ModulePath {
  public:
   ModulePath(const Value& any, const std::string& path) : ModulePath(any.graph(), path) {}
-  ModulePath(Graph& graph, const std::string& path) : graph_(graph), saved_(graph.path()) { graph.set_path(path); }
+  ModulePath(Graph& graph, const std::string& path) : graph_(graph), saved_(graph.path()) {
+    graph.set_path(path);
+  }
   ~ModulePath() { graph_.set_path(std::move(saved_)); }
   ModulePath(const ModulePath&) = delete;
   ModulePath& operator=(const ModulePath&) = delete;

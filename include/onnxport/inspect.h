@@ -47,13 +47,15 @@ struct GraphSummary {
 
 struct ModelSummary {
   std::int64_t ir_version = 0;
-  std::string producer;                                      ///< name and version
-  std::vector<std::pair<std::string, std::int64_t>> opsets;  ///< domain (empty: ai.onnx) and version, as in the file
+  std::string producer;  ///< name and version
+  std::vector<std::pair<std::string, std::int64_t>>
+      opsets;  ///< domain (empty: ai.onnx) and version, as in the file
   std::vector<std::pair<std::string, std::string>> metadata;
   GraphSummary graph;
 };
 
-/// Reads everything but payloads. Throws ExportError(io) for a file that cannot be read, is truncated or is not ONNX.
+/// Reads everything but payloads. Throws ExportError(io) for a file that cannot be read, is truncated or is
+/// not ONNX.
 ONNXPORT_API ModelSummary summarize(const std::filesystem::path& path);
 
 }  // namespace onnxport

@@ -23,8 +23,8 @@ struct ModelDefinition;
 class ONNXPORT_API Model {
  public:
   /// Throws ExportError(bad_config | bad_checkpoint).
-  Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, std::filesystem::path folder,
-        std::string task);
+  Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config,
+        std::filesystem::path folder, std::string task);
 
   const PretrainedConfig& config() const { return config_; }
   const std::filesystem::path& folder() const { return folder_; }
@@ -41,8 +41,9 @@ class ONNXPORT_API Model {
   /// Builds the graph of `config` (same model, same task): inputs, nodes and outputs.
   Graph build(const OnnxConfig& config, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
 
-  /// After build(): throws ExportError(bad_checkpoint) when tensors were left unread that belong to no other task of
-  /// the type, and ExportError(bad_config) for unread knobs. With `ignore_unexpected` they are returned instead.
+  /// After build(): throws ExportError(bad_checkpoint) when tensors were left unread that belong to no other
+  /// task of the type, and ExportError(bad_config) for unread knobs. With `ignore_unexpected` they are
+  /// returned instead.
   std::vector<std::string> check_accounting(bool ignore_unexpected) const;
 
   /// Number of elements of all float tensors in the checkpoint.

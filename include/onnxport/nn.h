@@ -1,5 +1,5 @@
-/// Reusable modules. A module is a plain struct: the constructor takes a Scope and plain parameters and asks for its
-/// weights by key; the const call operator builds nodes. No base class, no state besides weights.
+/// Reusable modules. A module is a plain struct: the constructor takes a Scope and plain parameters and asks
+/// for its weights by key; the const call operator builds nodes. No base class, no state besides weights.
 #pragma once
 
 #include "onnxport/nn/activation.h"

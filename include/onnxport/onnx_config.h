@@ -1,8 +1,8 @@
 /// The configuration classes: which inputs, outputs, axes, dummy inputs and tolerances an exported model has.
 ///
-/// Three levels, as in the field's exporter documentation: generic bases (OnnxConfig), middle-end classes that know the
-/// modality (TextEncoderOnnxConfig, …), and one class per architecture (BertOnnxConfig), which lives in the
-/// architecture's own file.
+/// Three levels, as in the field's exporter documentation: generic bases (OnnxConfig), middle-end classes
+/// that know the modality (TextEncoderOnnxConfig, …), and one class per architecture (BertOnnxConfig), which
+/// lives in the architecture's own file.
 #pragma once
 
 #include <cstdint>
@@ -78,7 +78,8 @@ struct OnnxConfigOptions {
 class ONNXPORT_API OnnxConfig {
  public:
   /// Throws ExportError(invalid_argument) for an unknown dtype.
-  explicit OnnxConfig(PretrainedConfig config, std::string task = "feature-extraction", OnnxConfigOptions options = {});
+  explicit OnnxConfig(PretrainedConfig config, std::string task = "feature-extraction",
+                      OnnxConfigOptions options = {});
   virtual ~OnnxConfig() = default;
 
   const PretrainedConfig& config() const { return config_; }
@@ -104,7 +105,8 @@ class ONNXPORT_API OnnxConfig {
   NamedTensors generate_dummy_inputs(const DummyShapes& shapes = {}, std::uint64_t seed = 0) const;
   /// The typed inputs of the graph: dynamic axes are symbols, the others the numbers of the dummy inputs.
   /// With `dynamic_axes` false all are numbers.
-  std::vector<std::pair<std::string, TensorType>> input_types(const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
+  std::vector<std::pair<std::string, TensorType>> input_types(const DummyShapes& shapes = {},
+                                                              bool dynamic_axes = true) const;
 
  private:
   PretrainedConfig config_;
@@ -114,7 +116,8 @@ class ONNXPORT_API OnnxConfig {
   DType float_dtype_;
 };
 
-// ---- middle-end classes ------------------------------------------------------------------------------------------
+// ---- middle-end classes
+// ------------------------------------------------------------------------------------------
 
 /// Encoder-based text architectures. Inputs default to input_ids and attention_mask.
 class ONNXPORT_API TextEncoderOnnxConfig : public OnnxConfig {
@@ -125,7 +128,8 @@ class ONNXPORT_API TextEncoderOnnxConfig : public OnnxConfig {
   DummyInputGenerators dummy_input_generators() const override;
 
  protected:
-  /// The given names with the axes of text: [batch_size, sequence_length], with num_choices between for multiple-choice.
+  /// The given names with the axes of text: [batch_size, sequence_length], with num_choices between for
+  /// multiple-choice.
   AxesByName text_inputs(std::initializer_list<const char*> names) const;
 };
 

@@ -1,12 +1,12 @@
 /// The semantic ops, with the names and the meaning of PyTorch's functional API.
 ///
-/// Each function checks its operands, infers dtype and symbolic shape, appends one node to the operands' graph and
-/// returns its value. A mistake throws ExportError(shape) at once, naming the op, the module path, what it got and
-/// what it expected. `axis` arguments may be negative. Operands named `Weight` are taken into the graph in its float
-/// dtype.
+/// Each function checks its operands, infers dtype and symbolic shape, appends one node to the operands'
+/// graph and returns its value. A mistake throws ExportError(shape) at once, naming the op, the module path,
+/// what it got and what it expected. `axis` arguments may be negative. Operands named `Weight` are taken into
+/// the graph in its float dtype.
 ///
-/// C++ leaves the evaluation order of operands open: at most one node-creating call per expression that has several;
-/// name the rest.
+/// C++ leaves the evaluation order of operands open: at most one node-creating call per expression that has
+/// several; name the rest.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@
 
 namespace onnxport::op {
 
-// ---- constants and sizes ---------------------------------------------------------------------------------------
+// ---- constants and sizes
+// ---------------------------------------------------------------------------------------
 
 /// A scalar constant, shape [].
 ONNXPORT_API Value scalar(Graph& graph, double value, DType dtype);
@@ -28,7 +29,8 @@ ONNXPORT_API Value size(Graph& graph, const Dim& dim);
 /// int64 [n] = start, start + 1, …, start + n - 1. (torch.arange)
 ONNXPORT_API Value arange(Graph& graph, const Dim& n, const Dim& start = 0);
 
-// ---- elementwise -----------------------------------------------------------------------------------------------
+// ---- elementwise
+// -----------------------------------------------------------------------------------------------
 
 ONNXPORT_API Value neg(Value x);
 ONNXPORT_API Value abs(Value x);
@@ -84,14 +86,16 @@ ONNXPORT_API Value where(Value condition, Value a, Value b);
 /// x where the mask is false, `value` where it is true. (Tensor.masked_fill)
 ONNXPORT_API Value masked_fill(Value x, Value mask, double value);
 
-// ---- activations -----------------------------------------------------------------------------------------------
+// ---- activations
+// -----------------------------------------------------------------------------------------------
 
 /// `approximate`: "none" (erf) or "tanh". (torch.nn.functional.gelu)
 ONNXPORT_API Value gelu(Value x, std::string_view approximate = "none");
 ONNXPORT_API Value silu(Value x);
 ONNXPORT_API Value mish(Value x);
 
-// ---- shape -----------------------------------------------------------------------------------------------------
+// ---- shape
+// -----------------------------------------------------------------------------------------------------
 
 /// One entry may be -1. The number of elements must agree as polynomials.
 ONNXPORT_API Value reshape(Value x, Shape shape);
@@ -104,12 +108,14 @@ ONNXPORT_API Value squeeze(Value x, std::int64_t axis);
 /// Broadcasts axes of extent 1 to the given shape.
 ONNXPORT_API Value expand(Value x, Shape shape);
 ONNXPORT_API Value concat(std::vector<Value> parts, std::int64_t axis);
-/// Elements [begin, end) of an axis; negative constants count from the end; the extent of the result is end - begin.
+/// Elements [begin, end) of an axis; negative constants count from the end; the extent of the result is end -
+/// begin.
 ONNXPORT_API Value slice(Value x, std::int64_t axis, Dim begin, Dim end);
 /// x[..., index, ...] with the axis removed. (Tensor.select)
 ONNXPORT_API Value select(Value x, std::int64_t axis, std::int64_t index);
 
-// ---- reductions ------------------------------------------------------------------------------------------------
+// ---- reductions
+// ------------------------------------------------------------------------------------------------
 
 ONNXPORT_API Value sum(Value x, std::int64_t axis, bool keepdim = false);
 ONNXPORT_API Value mean(Value x, std::int64_t axis, bool keepdim = false);
@@ -118,21 +124,24 @@ ONNXPORT_API Value amax(Value x, std::int64_t axis, bool keepdim = false);
 ONNXPORT_API Value argmax(Value x, std::int64_t axis, bool keepdim = false);
 ONNXPORT_API Value cumsum(Value x, std::int64_t axis);
 
-// ---- indexing --------------------------------------------------------------------------------------------------
+// ---- indexing
+// --------------------------------------------------------------------------------------------------
 
 /// table [n, ...rest], indices int [...] -> [...indices, ...rest]. (torch.nn.functional.embedding)
 ONNXPORT_API Value embedding(Value table, Value indices);
 /// torch.gather: indices int, same rank as x; result has the shape of indices.
 ONNXPORT_API Value gather(Value x, std::int64_t axis, Value indices);
 
-// ---- matrices --------------------------------------------------------------------------------------------------
+// ---- matrices
+// --------------------------------------------------------------------------------------------------
 
 /// Batched matrix product with broadcasting of the leading axes. (torch.matmul; both operands of rank >= 2)
 ONNXPORT_API Value matmul(Value a, Value b);
 /// x [..., in] * weight[out, in]^T + bias[out]. (torch.nn.functional.linear)
 ONNXPORT_API Value linear(Value x, Value weight, Value bias = {});
 
-// ---- normalization ---------------------------------------------------------------------------------------------
+// ---- normalization
+// ---------------------------------------------------------------------------------------------
 
 /// Softmax over an axis; sums to one. Rows of only -inf give NaN as in PyTorch.
 ONNXPORT_API Value softmax(Value x, std::int64_t axis);
@@ -141,7 +150,8 @@ ONNXPORT_API Value layer_norm(Value x, Value weight, Value bias, double eps);
 /// x / max(||x||_2, eps) along an axis. (torch.nn.functional.normalize)
 ONNXPORT_API Value normalize(Value x, std::int64_t axis, double eps = 1e-12);
 
-// ---- attention -------------------------------------------------------------------------------------------------
+// ---- attention
+// -------------------------------------------------------------------------------------------------
 
 struct AttentionOptions {
   /// Multiplies the scores; absent: 1/sqrt(head_dim).
@@ -163,7 +173,8 @@ ONNXPORT_API Node& make(Graph& graph, Op op, std::vector<Value> inputs, Attrs at
 /// The same result from smaller ops, for composites. `node` need not be part of a graph, its inputs must be.
 ONNXPORT_API std::vector<Value> decompose(const Node& node);
 ONNXPORT_API bool is_composite(Op op);
-/// The weight that the op gives for weight operands, without any node: an empty Weight where it cannot be folded.
+/// The weight that the op gives for weight operands, without any node: an empty Weight where it cannot be
+/// folded.
 ONNXPORT_API Weight fold(const Node& node, std::span<const Weight> operands);
 
 }  // namespace onnxport::op::detail

@@ -16,12 +16,13 @@
 namespace onnxport {
 
 /// Makes the configuration class of an architecture.
-using OnnxConfigConstructor =
-    std::function<std::shared_ptr<const OnnxConfig>(PretrainedConfig config, std::string task, OnnxConfigOptions options)>;
+using OnnxConfigConstructor = std::function<std::shared_ptr<const OnnxConfig>(
+    PretrainedConfig config, std::string task, OnnxConfigOptions options)>;
 
-/// Builds the outputs of a model's graph from its inputs. Reads weights from `model.scope()`, and task, dtype and the
-/// like from `config`.
-using Forward = std::function<NamedValues(const Inputs& inputs, const Model& model, const OnnxConfig& config)>;
+/// Builds the outputs of a model's graph from its inputs. Reads weights from `model.scope()`, and task, dtype
+/// and the like from `config`.
+using Forward =
+    std::function<NamedValues(const Inputs& inputs, const Model& model, const OnnxConfig& config)>;
 
 /// What the registry knows of one architecture.
 struct ModelDefinition {
@@ -33,8 +34,8 @@ struct ModelDefinition {
   /// "transformers", "sentence_transformers", …
   std::string library = "transformers";
   OnnxConfigConstructor onnx_config = {};
-  /// For a type that wraps another (Sentence Transformers around an encoder): the definition of the inner one, whose
-  /// heads are then known keys as well.
+  /// For a type that wraps another (Sentence Transformers around an encoder): the definition of the inner
+  /// one, whose heads are then known keys as well.
   std::function<std::shared_ptr<const ModelDefinition>(const PretrainedConfig& config)> encoder = {};
 };
 
@@ -49,7 +50,8 @@ class ONNXPORT_API TasksManager {
   TasksManager(const TasksManager&) = delete;
   TasksManager& operator=(const TasksManager&) = delete;
 
-  /// Registers an architecture with its configuration class. A later registration of the same type and library wins.
+  /// Registers an architecture with its configuration class. A later registration of the same type and
+  /// library wins.
   template <class Config>
   void register_model(ModelDefinition definition) {
     definition.onnx_config = [](PretrainedConfig config, std::string task, OnnxConfigOptions options) {
@@ -58,25 +60,28 @@ class ONNXPORT_API TasksManager {
     register_definition(std::move(definition));
   }
   void register_definition(ModelDefinition definition);
-  /// Registers `model_type` as what `original` is, with class defaults of its own. Such a claim needs fixtures of its own.
+  /// Registers `model_type` as what `original` is, with class defaults of its own. Such a claim needs
+  /// fixtures of its own.
   void register_alias(const std::string& model_type, std::string_view original);
 
   /// Throws ExportError(unsupported) that names the nearest known types and how to add one.
   std::shared_ptr<const ModelDefinition> get_definition(std::string_view model_type,
                                                         std::string_view library = "transformers") const;
   /// The configuration class of (type, task). Throws ExportError(unsupported) listing the supported tasks.
-  OnnxConfigConstructor get_exporter_config_constructor(std::string_view model_type, std::string_view task = "feature-extraction",
+  OnnxConfigConstructor get_exporter_config_constructor(std::string_view model_type,
+                                                        std::string_view task = "feature-extraction",
                                                         std::string_view library = "transformers") const;
   /// The same for an opened model.
   OnnxConfigConstructor get_exporter_config_constructor(const Model& model) const;
-  std::vector<std::string> get_supported_tasks_for_model_type(std::string_view model_type,
-                                                              std::string_view library = "transformers") const;
+  std::vector<std::string> get_supported_tasks_for_model_type(
+      std::string_view model_type, std::string_view library = "transformers") const;
   std::vector<std::string> get_supported_model_types(std::string_view library = "transformers") const;
   /// All definitions, sorted by library and type.
   std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
 
   /// Opens a checkpoint folder for a task ("auto": inferred). `library` empty: inferred.
-  Model get_model_from_task(std::string_view task, const std::filesystem::path& folder, std::string_view library = {}) const;
+  Model get_model_from_task(std::string_view task, const std::filesystem::path& folder,
+                            std::string_view library = {}) const;
   /// The task of a checkpoint folder, from `architectures` of config.json (or modules.json).
   std::string infer_task_from_model(const std::filesystem::path& folder, std::string_view library = {}) const;
   /// "sentence_transformers" when the folder has a modules.json, else "transformers".

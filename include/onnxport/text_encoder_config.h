@@ -11,8 +11,8 @@
 namespace onnxport {
 
 /// Reads hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, layer_norm_eps,
-/// max_position_embeddings, vocab_size, and, where the class has them, type_vocab_size, position_embedding_type and
-/// tie_word_embeddings.
+/// max_position_embeddings, vocab_size, and, where the class has them, type_vocab_size,
+/// position_embedding_type and tie_word_embeddings.
 struct ONNXPORT_API TextEncoderConfig {
   explicit TextEncoderConfig(const PretrainedConfig& config);
 

@@ -42,30 +42,35 @@ struct ValidationReport {
 struct ValidationOptions {
   DummyShapes shapes;
   bool dynamic_axes = true;
-  /// Outputs recorded with the original model: a safetensors file with tensors `in/<input>` and `out/<output>`.
+  /// Outputs recorded with the original model: a safetensors file with tensors `in/<input>` and
+  /// `out/<output>`.
   std::optional<std::filesystem::path> reference;
 };
 
-/// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|); values of 1e6
-/// and more (mask fills) must agree to 1 % and do not count for the maximum.
-ONNXPORT_API OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference, double atol);
+/// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|); values
+/// of 1e6 and more (mask fills) must agree to 1 % and do not count for the maximum.
+ONNXPORT_API OutputComparison compare_outputs(const std::string& name, const Tensor& got,
+                                              const Tensor& reference, double atol);
 
-/// Tolerance of a configuration for its dtype: atol_for_validation() at fp32, 1e-2 at fp16, 5e-3 at bf16 (run widened).
+/// Tolerance of a configuration for its dtype: atol_for_validation() at fp32, 1e-2 at fp16, 5e-3 at bf16 (run
+/// widened).
 ONNXPORT_API double validation_atol(const OnnxConfig& config, std::optional<double> atol = {});
 
-/// Runs the file in ONNX Runtime and the model's graph in the double-precision interpreter, on several shapes and
-/// paddings, and compares. Reports; does not throw for differences.
-/// Throws ExportError(runtime) when ONNX Runtime is missing or refuses the file.
+/// Runs the file in ONNX Runtime and the model's graph in the double-precision interpreter, on several shapes
+/// and paddings, and compares. Reports; does not throw for differences. Throws ExportError(runtime) when ONNX
+/// Runtime is missing or refuses the file.
 ONNXPORT_API ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& model,
                                                     const std::filesystem::path& onnx_model,
                                                     const std::vector<std::string>& onnx_named_outputs,
-                                                    std::optional<double> atol = {}, const ValidationOptions& options = {});
+                                                    std::optional<double> atol = {},
+                                                    const ValidationOptions& options = {});
 
 /// The same, and throws ExportError(validation_failed) with the report when anything differs.
 ONNXPORT_API ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& model,
                                                      const std::filesystem::path& onnx_model,
                                                      const std::vector<std::string>& onnx_named_outputs,
-                                                     std::optional<double> atol = {}, const ValidationOptions& options = {});
+                                                     std::optional<double> atol = {},
+                                                     const ValidationOptions& options = {});
 
 /// The report in the words of the field's exporter: `-[✓] (2, 16, 384) matches (2, 16, 384)`.
 ONNXPORT_API std::string to_string(const ValidationReport& report);

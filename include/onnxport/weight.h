@@ -18,11 +18,11 @@ class File;  // src/support/file.h: an open file, read by position
 
 /// A tensor inside a file of a checkpoint. Nothing is loaded: it is an address.
 struct ONNXPORT_API TensorView {
-  std::string key;                    ///< name in the checkpoint, as it is stored there
-  DType dtype = DType::f32;           ///< storage dtype
-  std::vector<std::int64_t> shape;    ///< row-major
-  std::shared_ptr<const File> file;   ///< where the bytes lie
-  std::uint64_t offset = 0;           ///< first byte in the file
+  std::string key;                   ///< name in the checkpoint, as it is stored there
+  DType dtype = DType::f32;          ///< storage dtype
+  std::vector<std::int64_t> shape;   ///< row-major
+  std::shared_ptr<const File> file;  ///< where the bytes lie
+  std::uint64_t offset = 0;          ///< first byte in the file
   std::int64_t numel() const;
   std::uint64_t bytes() const { return static_cast<std::uint64_t>(numel()) * size_of(dtype); }
 };
@@ -31,26 +31,31 @@ namespace detail {
 struct WeightExpr;
 }
 
-/// An immutable, lazily evaluated tensor that does not depend on any input: a view of checkpoint bytes, a small
-/// constant, or a transform of other weights. Nothing is computed before the writer (or the interpreter) asks for a
-/// range of elements, and then only that range. A Weight is a handle: copying it is cheap.
+/// An immutable, lazily evaluated tensor that does not depend on any input: a view of checkpoint bytes, a
+/// small constant, or a transform of other weights. Nothing is computed before the writer (or the
+/// interpreter) asks for a range of elements, and then only that range. A Weight is a handle: copying it is
+/// cheap.
 class ONNXPORT_API Weight {
  public:
   Weight() = default;
   Weight(TensorView view);  // NOLINT: a view is a weight
 
-  /// A constant from the bytes of its elements (row-major, little-endian). `name` is the wish for its initializer's
-  /// name; empty: named after the node that uses it.
-  static Weight constant(DType dtype, std::vector<std::int64_t> shape, std::vector<std::byte> bytes, std::string name = {});
+  /// A constant from the bytes of its elements (row-major, little-endian). `name` is the wish for its
+  /// initializer's name; empty: named after the node that uses it.
+  static Weight constant(DType dtype, std::vector<std::int64_t> shape, std::vector<std::byte> bytes,
+                         std::string name = {});
   /// A constant of `dtype` with values rounded to it.
-  static Weight from_doubles(DType dtype, std::vector<std::int64_t> shape, std::span<const double> values, std::string name = {});
-  static Weight from_ints(std::vector<std::int64_t> shape, std::span<const std::int64_t> values, DType dtype = DType::i64, std::string name = {});
+  static Weight from_doubles(DType dtype, std::vector<std::int64_t> shape, std::span<const double> values,
+                             std::string name = {});
+  static Weight from_ints(std::vector<std::int64_t> shape, std::span<const std::int64_t> values,
+                          DType dtype = DType::i64, std::string name = {});
 
   explicit operator bool() const { return expr_ != nullptr; }
   DType dtype() const;
   const std::vector<std::int64_t>& shape() const;
   std::int64_t numel() const;
-  /// The checkpoint key while the bytes are the checkpoint's; with a suffix per transform (`.fp16`, `.T`) after.
+  /// The checkpoint key while the bytes are the checkpoint's; with a suffix per transform (`.fp16`, `.T`)
+  /// after.
   const std::string& name() const;
   /// The view, where the bytes are the checkpoint's (also after a reshape), or null.
   const TensorView* view() const;
@@ -65,7 +70,8 @@ class ONNXPORT_API Weight {
   Weight reshape(std::vector<std::int64_t> shape) const;
   /// Elements [begin, end) of an axis.
   Weight slice(std::int64_t axis, std::int64_t begin, std::int64_t end) const;
-  /// Elementwise with broadcasting, computed in double and rounded to the common dtype (both dtypes must agree).
+  /// Elementwise with broadcasting, computed in double and rounded to the common dtype (both dtypes must
+  /// agree).
   Weight add(const Weight& other) const;
   Weight sub(const Weight& other) const;
   Weight mul(const Weight& other) const;

@@ -25,12 +25,15 @@ void say(const std::string& line) { std::fprintf(stdout, "%s\n", line.c_str()); 
 void note(const std::string& line) { std::fprintf(stderr, "onnxport: %s\n", line.c_str()); }
 void print_json(const json& report) { say(report.dump(2, ' ', false, json::error_handler_t::replace)); }
 
-// Flags of the field's exporter: what has no effect is said in one line, what is not built is refused by name.
+// Flags of the field's exporter: what has no effect is said in one line, what is not built is refused by
+// name.
 void explain_flags(const ExportFlags& flags, const std::function<void(const std::string&)>& notice) {
   const auto refuse = [](bool given, const char* flag, const char* instead) {
-    if (given) throw ExportError(ErrorCode::unsupported, fmt::format("{} is not built yet: {}", flag, instead));
+    if (given)
+      throw ExportError(ErrorCode::unsupported, fmt::format("{} is not built yet: {}", flag, instead));
   };
-  refuse(!flags.optimize.empty(), "--optimize", "ONNX Runtime optimizes when it loads the model; leave the flag out");
+  refuse(!flags.optimize.empty(), "--optimize",
+         "ONNX Runtime optimizes when it loads the model; leave the flag out");
   refuse(flags.slim, "--slim", "graphs are written without redundant nodes; leave the flag out");
   refuse(flags.pad_token_id.has_value(), "--pad_token_id", "set pad_token_id in config.json");
   const char* hub = "models are read from local folders; download the checkpoint first";
@@ -40,9 +43,11 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   refuse(flags.force_download, "--force_download", hub);
   refuse(flags.options.legacy, "--legacy", "the old file layout concerns decoders; leave the flag out");
 
-  if (flags.device != "cpu") notice("--device " + flags.device + " has no effect: exporting runs no model on a device");
+  if (flags.device != "cpu")
+    notice("--device " + flags.device + " has no effect: exporting runs no model on a device");
   if (flags.trust_remote_code) notice("--trust-remote-code has no effect: no Python is run");
-  if (flags.no_constant_folding) notice("--no-constant-folding has no effect: only arithmetic on weights is folded");
+  if (flags.no_constant_folding)
+    notice("--no-constant-folding has no effect: only arithmetic on weights is folded");
   if (flags.dynamo) notice("--dynamo has no effect: nothing is traced");
   if (flags.framework_given) notice("--framework has no effect: weights are read, not traced");
   if (flags.local_files_only) notice("--local_files_only has no effect: only local files are read");
@@ -50,9 +55,12 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   if (flags.options.monolith) notice("--monolith has no effect on a model of one file");
   if (flags.model_kwargs.empty()) return;
   const json kwargs = json::parse(flags.model_kwargs, nullptr, false);
-  if (!kwargs.is_object()) throw ExportError(ErrorCode::invalid_argument, "--model-kwargs: expected a JSON object, got " + flags.model_kwargs);
+  if (!kwargs.is_object())
+    throw ExportError(ErrorCode::invalid_argument,
+                      "--model-kwargs: expected a JSON object, got " + flags.model_kwargs);
   for (const auto& [key, value] : kwargs.items()) {
-    const bool known = key == "attn_implementation" && value.is_string() && (value == "eager" || value == "sdpa");
+    const bool known =
+        key == "attn_implementation" && value.is_string() && (value == "eager" || value == "sdpa");
     if (!known) {
       throw ExportError(ErrorCode::unsupported, fmt::format("--model-kwargs: '{}': {} is not built; known: "
                                                             "\"attn_implementation\": \"eager\" or \"sdpa\"",
@@ -76,13 +84,18 @@ json to_json(const ValidationReport& report) {
     }
     cases.push_back({{"name", one.name}, {"outputs", outputs}});
   }
-  return {{"file", report.file.string()}, {"passed", report.passed()}, {"atol", report.atol},
-          {"problems", report.problems}, {"cases", cases},             {"seconds", report.seconds}};
+  return {{"file", report.file.string()},
+          {"passed", report.passed()},
+          {"atol", report.atol},
+          {"problems", report.problems},
+          {"cases", cases},
+          {"seconds", report.seconds}};
 }
 
 json to_json(const ExportReport& report) {
   json files = json::array();
-  for (const ExportedFile& file : report.files) files.push_back({{"path", file.path.string()}, {"bytes", file.bytes}});
+  for (const ExportedFile& file : report.files)
+    files.push_back({{"path", file.path.string()}, {"bytes", file.bytes}});
   json validation = json::array();
   for (const ValidationReport& one : report.validation) validation.push_back(to_json(one));
   return {{"ok", report.passed()},
@@ -101,7 +114,8 @@ json to_json(const ExportReport& report) {
 
 std::string with_thousands(std::int64_t number) {
   std::string digits = std::to_string(number);
-  for (std::ptrdiff_t at = std::ssize(digits) - 3; at > 0; at -= 3) digits.insert(static_cast<std::size_t>(at), ",");
+  for (std::ptrdiff_t at = std::ssize(digits) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
   return digits;
 }
 
@@ -109,15 +123,24 @@ std::string with_thousands(std::int64_t number) {
 
 int exit_status(ErrorCode code) {
   switch (code) {
-    case ErrorCode::invalid_argument: return 2;
-    case ErrorCode::bad_config: return 3;
-    case ErrorCode::bad_checkpoint: return 4;
-    case ErrorCode::unsupported: return 5;
-    case ErrorCode::shape: return 6;
-    case ErrorCode::io: return 7;
-    case ErrorCode::validation_failed: return 8;
-    case ErrorCode::runtime: return 9;
-    case ErrorCode::internal: return 10;
+    case ErrorCode::invalid_argument:
+      return 2;
+    case ErrorCode::bad_config:
+      return 3;
+    case ErrorCode::bad_checkpoint:
+      return 4;
+    case ErrorCode::unsupported:
+      return 5;
+    case ErrorCode::shape:
+      return 6;
+    case ErrorCode::io:
+      return 7;
+    case ErrorCode::validation_failed:
+      return 8;
+    case ErrorCode::runtime:
+      return 9;
+    case ErrorCode::internal:
+      return 10;
   }
   return 10;
 }
@@ -126,13 +149,17 @@ void load_plugin(const fs::path& library) {
   // RTLD_GLOBAL is not needed: the plugin resolves against the program, which exports the API.
   const std::string path = library.has_parent_path() ? library.string() : "./" + library.string();
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) throw ExportError(ErrorCode::invalid_argument, fmt::format("--plugin {}: {}", library.string(), dlerror()));
+  if (handle == nullptr)
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("--plugin {}: {}", library.string(), dlerror()));
   using Register = void (*)(TasksManager&);
   const auto entry = reinterpret_cast<Register>(dlsym(handle, "onnxport_register"));
   if (entry == nullptr) {
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("--plugin {}: it has no function `extern \"C\" void onnxport_register(onnxport::TasksManager&)`",
-                                  library.string()));
+    throw ExportError(
+        ErrorCode::invalid_argument,
+        fmt::format(
+            "--plugin {}: it has no function `extern \"C\" void onnxport_register(onnxport::TasksManager&)`",
+            library.string()));
   }
   entry(TasksManager::instance());
 }
@@ -150,15 +177,18 @@ int run_export(ExportFlags flags) {
   ExportReport report;
   {
     Progress progress("writing weights", Progress::Unit::bytes, !voice.quiet);
-    options.export_options.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
+    options.export_options.on_progress = [&](std::uint64_t done, std::uint64_t total) {
+      progress.update(done, total);
+    };
     report = main_export(options);
   }
   if (voice.json) {
     print_json(to_json(report));
   } else if (!voice.quiet) {
-    say(fmt::format("{} for {} ({}, opset {}, {}): {} parameters", report.model_type, report.task, report.library, report.opset,
-                    report.dtype, with_thousands(report.parameters)));
-    for (const ExportedFile& file : report.files) say(fmt::format("  {}  {}", file.path.string(), text::human_bytes(file.bytes)));
+    say(fmt::format("{} for {} ({}, opset {}, {}): {} parameters", report.model_type, report.task,
+                    report.library, report.opset, report.dtype, with_thousands(report.parameters)));
+    for (const ExportedFile& file : report.files)
+      say(fmt::format("  {}  {}", file.path.string(), text::human_bytes(file.bytes)));
     say(fmt::format("exported in {:.3f} s", report.export_seconds));
     for (const ValidationReport& one : report.validation) say(to_string(one));
   }
@@ -172,12 +202,15 @@ int run_export(ExportFlags flags) {
 int run_validate(const ValidateFlags& flags) {
   const TasksManager& tasks = TasksManager::instance();
   const Model model = tasks.get_model_from_task(flags.task, flags.model, flags.library);
-  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(), {.float_dtype = flags.dtype});
+  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(),
+                                                                   {.float_dtype = flags.dtype});
   std::vector<std::string> outputs;
   for (const auto& [name, axes] : config->outputs()) outputs.push_back(name);
   const fs::path file = fs::is_directory(flags.onnx) ? flags.onnx / "model.onnx" : flags.onnx;
-  if (!fs::exists(file)) throw ExportError(ErrorCode::io, fmt::format("there is no '{}': export the model first", file.string()));
-  const ValidationReport report = compare_model_outputs(*config, model, file, outputs, flags.atol, flags.options);
+  if (!fs::exists(file))
+    throw ExportError(ErrorCode::io, fmt::format("there is no '{}': export the model first", file.string()));
+  const ValidationReport report =
+      compare_model_outputs(*config, model, file, outputs, flags.atol, flags.options);
   if (flags.voice.json) {
     print_json(to_json(report));
   } else if (!flags.voice.quiet) {
@@ -192,9 +225,12 @@ int run_list(const Voice& voice) {
   const auto definitions = TasksManager::instance().definitions();
   for (const auto& definition : definitions) width = std::max(width, definition->model_type.size());
   for (const auto& definition : definitions) {
-    report.push_back({{"library", definition->library}, {"model_type", definition->model_type}, {"tasks", definition->tasks}});
+    report.push_back({{"library", definition->library},
+                      {"model_type", definition->model_type},
+                      {"tasks", definition->tasks}});
     if (!voice.json) {
-      say(fmt::format("{:<22} {:<{}}  {}", definition->library, definition->model_type, width, fmt::join(definition->tasks, ", ")));
+      say(fmt::format("{:<22} {:<{}}  {}", definition->library, definition->model_type, width,
+                      fmt::join(definition->tasks, ", ")));
     }
   }
   if (voice.json) print_json(report);
@@ -216,10 +252,14 @@ void inspect_file(const InspectFlags& flags) {
     for (const std::int64_t extent : initializer.shape) count *= extent;
     elements += count;
   }
-  const auto type_of = [](const ValueSummary& value) { return fmt::format("{}[{}]", value.type, fmt::join(value.shape, ", ")); };
+  const auto type_of = [](const ValueSummary& value) {
+    return fmt::format("{}[{}]", value.type, fmt::join(value.shape, ", "));
+  };
   if (flags.voice.json) {
-    json report = {{"file", flags.path.string()}, {"producer", model.producer}, {"ir_version", model.ir_version}};
-    for (const auto& [domain, version] : model.opsets) report["opsets"][domain.empty() ? "ai.onnx" : domain] = version;
+    json report = {
+        {"file", flags.path.string()}, {"producer", model.producer}, {"ir_version", model.ir_version}};
+    for (const auto& [domain, version] : model.opsets)
+      report["opsets"][domain.empty() ? "ai.onnx" : domain] = version;
     for (const ValueSummary& value : graph.inputs) report["inputs"][value.name] = type_of(value);
     for (const ValueSummary& value : graph.outputs) report["outputs"][value.name] = type_of(value);
     report["nodes"] = graph.nodes.size();
@@ -229,22 +269,29 @@ void inspect_file(const InspectFlags& flags) {
     report["bytes"] = bytes;
     if (flags.nodes) {
       for (const NodeSummary& node : graph.nodes) {
-        report["graph"].push_back({{"name", node.name}, {"op_type", node.op_type}, {"inputs", node.inputs}, {"outputs", node.outputs}});
+        report["graph"].push_back({{"name", node.name},
+                                   {"op_type", node.op_type},
+                                   {"inputs", node.inputs},
+                                   {"outputs", node.outputs}});
       }
     }
     return print_json(report);
   }
   std::vector<std::string> opsets;
-  for (const auto& [domain, version] : model.opsets) opsets.push_back(fmt::format("{} {}", domain.empty() ? "ai.onnx" : domain, version));
-  say(fmt::format("{}: ONNX IR {}, {}, by {}", flags.path.string(), model.ir_version, fmt::join(opsets, ", "), model.producer));
+  for (const auto& [domain, version] : model.opsets)
+    opsets.push_back(fmt::format("{} {}", domain.empty() ? "ai.onnx" : domain, version));
+  say(fmt::format("{}: ONNX IR {}, {}, by {}", flags.path.string(), model.ir_version, fmt::join(opsets, ", "),
+                  model.producer));
   say("inputs");
   for (const ValueSummary& value : graph.inputs) say(fmt::format("  {} : {}", value.name, type_of(value)));
   say("outputs");
   for (const ValueSummary& value : graph.outputs) say(fmt::format("  {} : {}", value.name, type_of(value)));
-  say(fmt::format("{} initializers, {} elements, {}", graph.initializers.size(), with_thousands(elements), text::human_bytes(bytes)));
+  say(fmt::format("{} initializers, {} elements, {}", graph.initializers.size(), with_thousands(elements),
+                  text::human_bytes(bytes)));
   say(fmt::format("{} nodes", graph.nodes.size()));
   std::vector<std::pair<std::string, std::size_t>> by_count(op_types.begin(), op_types.end());
-  std::stable_sort(by_count.begin(), by_count.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::stable_sort(by_count.begin(), by_count.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
   for (const auto& [op_type, count] : by_count) say(fmt::format("  {:5} {}", count, op_type));
   // The listing by module: a heading when the module changes, so that a layer reads as one block.
   std::string module;
@@ -256,11 +303,20 @@ void inspect_file(const InspectFlags& flags) {
       say(module.empty() ? "(top)" : module);
     }
     if (flags.nodes) {
-      say(fmt::format("    {} = {}({})", fmt::join(node.outputs, ", "), node.op_type, fmt::join(node.inputs, ", ")));
+      say(fmt::format("    {} = {}({})", fmt::join(node.outputs, ", "), node.op_type,
+                      fmt::join(node.inputs, ", ")));
     } else {
       say("    " + node.op_type);
     }
   }
+}
+
+std::uint64_t checkpoint_bytes(const fs::path& folder) {
+  std::uint64_t bytes = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.is_regular_file() && entry.path().extension() == ".safetensors") bytes += entry.file_size();
+  }
+  return bytes;
 }
 
 void inspect_folder(const InspectFlags& flags) {
@@ -274,22 +330,21 @@ void inspect_folder(const InspectFlags& flags) {
     for (const auto& [name, value] : values) object[name] = to_string(value.type());
     return object;
   };
-  const json report = {{"folder", flags.path.string()},
-                       {"model_type", model.config().model_type()},
-                       {"library", model.definition().library},
-                       {"task", model.task()},
-                       {"tasks", model.definition().tasks},
-                       {"parameters", model.num_parameters()},
-                       {"inputs", described(graph.inputs())},
-                       {"outputs", described(graph.outputs())},
-                       {"unread", left}};
+  const json report = {{"folder", flags.path.string()},         {"model_type", model.config().model_type()},
+                       {"library", model.definition().library}, {"task", model.task()},
+                       {"tasks", model.definition().tasks},     {"parameters", model.num_parameters()},
+                       {"bytes", checkpoint_bytes(flags.path)}, {"inputs", described(graph.inputs())},
+                       {"outputs", described(graph.outputs())}, {"unread", left}};
   if (flags.voice.json) return print_json(report);
-  say(fmt::format("{}: {} ({}), {} parameters", flags.path.string(), model.config().model_type(), model.definition().library,
-                  with_thousands(model.num_parameters())));
+  say(fmt::format("{}: {} ({}), {} parameters, {}", flags.path.string(), model.config().model_type(),
+                  model.definition().library, with_thousands(model.num_parameters()),
+                  text::human_bytes(checkpoint_bytes(flags.path))));
   say(fmt::format("tasks: {}", fmt::join(model.definition().tasks, ", ")));
   say(fmt::format("task: {}", model.task()));
-  for (const auto& [name, value] : graph.inputs()) say(fmt::format("  input {} : {}", name, to_string(value.type())));
-  for (const auto& [name, value] : graph.outputs()) say(fmt::format("  output {} : {}", name, to_string(value.type())));
+  for (const auto& [name, value] : graph.inputs())
+    say(fmt::format("  input {} : {}", name, to_string(value.type())));
+  for (const auto& [name, value] : graph.outputs())
+    say(fmt::format("  output {} : {}", name, to_string(value.type())));
   for (const std::string& line : left) say("unread: " + line);
   if (flags.nodes) say(print(graph));
 }

@@ -65,7 +65,8 @@ int run_validate(const ValidateFlags& flags);
 int run_inspect(const InspectFlags& flags);
 int run_list(const Voice& voice);
 
-/// Opens a shared library and lets it register its architectures: `extern "C" void onnxport_register(TasksManager&)`.
+/// Opens a shared library and lets it register its architectures: `extern "C" void
+/// onnxport_register(TasksManager&)`.
 void load_plugin(const std::filesystem::path& library);
 
 /// Exit status of an error code.

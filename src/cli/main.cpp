@@ -1,4 +1,5 @@
-// The argument table. The flags of `export onnx` are those of the field's exporter, with the same spelling and default.
+// The argument table. The flags of `export onnx` are those of the field's exporter, with the same spelling
+// and default.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -18,12 +19,16 @@ void add_voice(CLI::App& app, Voice& voice) {
 }
 
 void add_plugins(CLI::App& app, std::vector<std::string>& plugins) {
-  app.add_option("--plugin", plugins, "Shared library that registers further architectures (repeatable)")->type_name("LIB");
+  app.add_option("--plugin", plugins, "Shared library that registers further architectures (repeatable)")
+      ->type_name("LIB");
 }
 
 void add_shapes(CLI::App& app, DummyShapes& shapes) {
   const auto add = [&](const char* name, std::int64_t& value, const char* text) {
-    app.add_option(name, value, text)->check(CLI::PositiveNumber)->capture_default_str()->group("Shapes of validation inputs, and of axes that are not dynamic");
+    app.add_option(name, value, text)
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str()
+        ->group("Shapes of validation inputs, and of axes that are not dynamic");
   };
   add("--batch_size", shapes.batch_size, "Rows");
   add("--sequence_length", shapes.sequence_length, "Tokens");
@@ -41,31 +46,57 @@ void add_shapes(CLI::App& app, DummyShapes& shapes) {
 
 void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plugins) {
   MainExportOptions& o = flags.options;
-  app.add_option("-m,--model", o.model, "Checkpoint folder: config.json and safetensors")->required()->type_name("DIR");
+  app.add_option("-m,--model", o.model, "Checkpoint folder: config.json and safetensors")
+      ->required()
+      ->type_name("DIR");
   app.add_option("output", o.output, "Folder to write to")->required()->type_name("OUT");
-  app.add_option("--task", o.task, "Task to export for, as `onnxport list` shows; auto: from the checkpoint")->capture_default_str();
-  app.add_option("--opset", o.opset, "ONNX opset, 11 to 26; default: the model type's, 18")->check(CLI::PositiveNumber);
-  app.add_option("--dtype", o.dtype, "Floating point type of the exported model, whatever the checkpoint stores")->check(CLI::IsMember({"fp32", "fp16", "bf16"}))->capture_default_str();
-  app.add_option("--library-name", o.library, "transformers or sentence_transformers; default: from the folder")->check(CLI::IsMember({"transformers", "diffusers", "timm", "sentence_transformers"}));
+  app.add_option("--task", o.task, "Task to export for, as `onnxport list` shows; auto: from the checkpoint")
+      ->capture_default_str();
+  app.add_option("--opset", o.opset, "ONNX opset, 11 to 26; default: the model type's, 18")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--dtype", o.dtype,
+                 "Floating point type of the exported model, whatever the checkpoint stores")
+      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
+      ->capture_default_str();
+  app.add_option("--library-name", o.library,
+                 "transformers or sentence_transformers; default: from the folder")
+      ->check(CLI::IsMember({"transformers", "diffusers", "timm", "sentence_transformers"}));
   app.add_option("--variant", o.variant, "Variant of the export")->capture_default_str();
-  app.add_option("--atol", o.atol, "Tolerance of validation; default: the model type's")->check(CLI::NonNegativeNumber);
-  app.add_option("--reference", o.reference, "Outputs of the original to compare with: safetensors with in/<input> and out/<output>")->type_name("FILE");
-  app.add_option("--external-data", o.export_options.external_data, "Weights in a file beside the model: auto (beyond 2 GB), always, never")->check(CLI::IsMember({"auto", "always", "never"}))->capture_default_str();
+  app.add_option("--atol", o.atol, "Tolerance of validation; default: the model type's")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--reference", o.reference,
+                 "Outputs of the original to compare with: safetensors with in/<input> and out/<output>")
+      ->type_name("FILE");
+  app.add_option("--external-data", o.export_options.external_data,
+                 "Weights in a file beside the model: auto (beyond 2 GB), always, never")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->capture_default_str();
   app.add_option("--subfolder", flags.subfolder, "Folder below the model's");
-  app.add_option("--model-kwargs", flags.model_kwargs, "JSON: {\"attn_implementation\": \"eager\"}")->type_name("JSON");
-  app.add_flag("!--no-dynamic-axes", o.export_options.dynamic_axes, "All axes are numbers, as the shape flags say");
+  app.add_option("--model-kwargs", flags.model_kwargs, "JSON: {\"attn_implementation\": \"eager\"}")
+      ->type_name("JSON");
+  app.add_flag("!--no-dynamic-axes", o.export_options.dynamic_axes,
+               "All axes are numbers, as the shape flags say");
   app.add_flag("!--no-validate", o.validate, "Do not run the exported model");
-  app.add_flag("--ignore-unexpected", o.export_options.ignore_unexpected, "Go on when tensors or config keys are unknown to the definition");
+  app.add_flag("--ignore-unexpected", o.export_options.ignore_unexpected,
+               "Go on when tensors or config keys are unknown to the definition");
   app.add_flag("--monolith", o.monolith, "One file for models that are split by default");
   app.add_flag("--legacy", o.legacy, "File layout of old exporters");
   const char* compat = "Accepted for scripts of the field's exporter";
-  app.add_option("--device", flags.device, "No effect: exporting runs no model on a device")->group(compat)->capture_default_str();
-  app.add_option("--framework", flags.framework, "No effect: weights are read, not traced")->check(CLI::IsMember({"pt"}))->group(compat)->capture_default_str();
+  app.add_option("--device", flags.device, "No effect: exporting runs no model on a device")
+      ->group(compat)
+      ->capture_default_str();
+  app.add_option("--framework", flags.framework, "No effect: weights are read, not traced")
+      ->check(CLI::IsMember({"pt"}))
+      ->group(compat)
+      ->capture_default_str();
   app.add_flag("--trust-remote-code", flags.trust_remote_code, "No effect: no Python is run")->group(compat);
-  app.add_flag("--no-constant-folding", flags.no_constant_folding, "No effect: only arithmetic on weights is folded")->group(compat);
+  app.add_flag("--no-constant-folding", flags.no_constant_folding,
+               "No effect: only arithmetic on weights is folded")
+      ->group(compat);
   app.add_flag("--dynamo", flags.dynamo, "No effect: nothing is traced")->group(compat);
   app.add_flag("--no-post-process", flags.no_post_process, "No effect on models of one file")->group(compat);
-  app.add_flag("--local_files_only", flags.local_files_only, "No effect: only local files are read")->group(compat);
+  app.add_flag("--local_files_only", flags.local_files_only, "No effect: only local files are read")
+      ->group(compat);
   const char* refused = "Not built yet, refused";
   app.add_option("--optimize", flags.optimize, "O1 to O4")->group(refused);
   app.add_flag("--slim", flags.slim)->group(refused);
@@ -77,6 +108,21 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   add_plugins(app, plugins);
   add_shapes(app, o.export_options.shapes);
   add_voice(app, flags.voice);
+}
+
+bool wants_json(int argc, char** argv) {
+  return std::any_of(argv, argv + argc,
+                     [](const char* argument) { return std::string_view(argument) == "--json"; });
+}
+
+int report(int argc, char** argv, ErrorCode code, const std::string& message) {
+  const int status = exit_status(code);
+  std::fprintf(stderr, "onnxport: error: %s\n", message.c_str());
+  if (wants_json(argc, argv)) {
+    const nlohmann::ordered_json report = {{"ok", false}, {"error", message}, {"exit_status", status}};
+    std::printf("%s\n", report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  }
+  return status;
 }
 
 int run(int argc, char** argv) {
@@ -95,22 +141,36 @@ int run(int argc, char** argv) {
 
   ValidateFlags validate_flags;
   CLI::App* validate = app.add_subcommand("validate", "Check an exported model against its checkpoint");
-  validate->add_option("model", validate_flags.model, "Checkpoint folder")->required()->type_name("MODEL_DIR");
-  validate->add_option("onnx", validate_flags.onnx, "Folder with model.onnx, or the file")->required()->type_name("ONNX_DIR");
+  validate->add_option("model", validate_flags.model, "Checkpoint folder")
+      ->required()
+      ->type_name("MODEL_DIR");
+  validate->add_option("onnx", validate_flags.onnx, "Folder with model.onnx, or the file")
+      ->required()
+      ->type_name("ONNX_DIR");
   validate->add_option("--task", validate_flags.task, "Task it was exported for")->capture_default_str();
-  validate->add_option("--dtype", validate_flags.dtype, "Floating point type it was exported with")->check(CLI::IsMember({"fp32", "fp16", "bf16"}))->capture_default_str();
-  validate->add_option("--library-name", validate_flags.library, "transformers or sentence_transformers; default: from the folder");
-  validate->add_option("--atol", validate_flags.atol, "Tolerance; default: the model type's")->check(CLI::NonNegativeNumber);
-  validate->add_option("--reference", validate_flags.options.reference, "Outputs of the original to compare with")->type_name("FILE");
-  validate->add_flag("!--no-dynamic-axes", validate_flags.options.dynamic_axes, "It was exported without dynamic axes");
+  validate->add_option("--dtype", validate_flags.dtype, "Floating point type it was exported with")
+      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
+      ->capture_default_str();
+  validate->add_option("--library-name", validate_flags.library,
+                       "transformers or sentence_transformers; default: from the folder");
+  validate->add_option("--atol", validate_flags.atol, "Tolerance; default: the model type's")
+      ->check(CLI::NonNegativeNumber);
+  validate
+      ->add_option("--reference", validate_flags.options.reference, "Outputs of the original to compare with")
+      ->type_name("FILE");
+  validate->add_flag("!--no-dynamic-axes", validate_flags.options.dynamic_axes,
+                     "It was exported without dynamic axes");
   add_plugins(*validate, plugins);
   add_shapes(*validate, validate_flags.options.shapes);
   add_voice(*validate, validate_flags.voice);
 
   InspectFlags inspect_flags;
   CLI::App* inspect = app.add_subcommand("inspect", "Show what is in a checkpoint folder or an .onnx file");
-  inspect->add_option("path", inspect_flags.path, "Checkpoint folder, or .onnx file")->required()->type_name("DIR|FILE.onnx");
-  inspect->add_option("--task", inspect_flags.task, "Task whose graph is shown, for a folder")->capture_default_str();
+  inspect->add_option("path", inspect_flags.path, "Checkpoint folder, or .onnx file")
+      ->required()
+      ->type_name("DIR|FILE.onnx");
+  inspect->add_option("--task", inspect_flags.task, "Task whose graph is shown, for a folder")
+      ->capture_default_str();
   inspect->add_flag("--nodes", inspect_flags.nodes, "List every node");
   add_plugins(*inspect, plugins);
   add_voice(*inspect, inspect_flags.voice);
@@ -123,8 +183,10 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? 0 : exit_status(ErrorCode::invalid_argument);
+    if (error.get_exit_code() == 0 || !wants_json(argc, argv)) {
+      return app.exit(error) == 0 ? 0 : exit_status(ErrorCode::invalid_argument);
+    }
+    return report(argc, argv, ErrorCode::invalid_argument, error.what());
   }
   for (const std::string& plugin : plugins) load_plugin(plugin);
   export_flags.framework_given = export_onnx->count("--framework") > 0;
@@ -132,20 +194,6 @@ int run(int argc, char** argv) {
   if (*validate) return run_validate(validate_flags);
   if (*inspect) return run_inspect(inspect_flags);
   return run_list(list_voice);
-}
-
-bool wants_json(int argc, char** argv) {
-  return std::any_of(argv, argv + argc, [](const char* argument) { return std::string_view(argument) == "--json"; });
-}
-
-int report(int argc, char** argv, ErrorCode code, const std::string& message) {
-  const int status = exit_status(code);
-  std::fprintf(stderr, "onnxport: error: %s\n", message.c_str());
-  if (wants_json(argc, argv)) {
-    const nlohmann::ordered_json report = {{"ok", false}, {"error", message}, {"exit_status", status}};
-    std::printf("%s\n", report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
-  }
-  return status;
 }
 
 }  // namespace

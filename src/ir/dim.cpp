@@ -47,7 +47,8 @@ FloorAtom open_floor(std::string_view atom) {
   std::string_view body = atom.substr(kFloor.size(), atom.size() - kFloor.size() - 1);
   const std::size_t slash = body.rfind('/');
   std::string_view numerator = body.substr(0, slash);
-  if (numerator.starts_with("(") && numerator.ends_with(")")) numerator = numerator.substr(1, numerator.size() - 2);
+  if (numerator.starts_with("(") && numerator.ends_with(")"))
+    numerator = numerator.substr(1, numerator.size() - 2);
   return {Dim::parse(numerator), std::stoll(std::string(body.substr(slash + 1)))};
 }
 
@@ -70,7 +71,8 @@ class Parser {
   [[noreturn]] void fail() const {
     throw ExportError(ErrorCode::invalid_argument,
                       "axis expression '" + std::string(text_) + "': unexpected character at position " +
-                          std::to_string(at_) + "; expected symbols, integers, +, -, *, floor(expression/integer)");
+                          std::to_string(at_) +
+                          "; expected symbols, integers, +, -, *, floor(expression/integer)");
   }
   void skip_space() {
     while (at_ < text_.size() && text_[at_] == ' ') ++at_;
@@ -164,8 +166,8 @@ std::optional<std::int64_t> Dim::constant() const {
 }
 
 bool Dim::is_symbol() const {
-  return terms_ && terms_->size() == 1 && terms_->front().coefficient == 1 && terms_->front().factors.size() == 1 &&
-         !is_floor(terms_->front().factors.front());
+  return terms_ && terms_->size() == 1 && terms_->front().coefficient == 1 &&
+         terms_->front().factors.size() == 1 && !is_floor(terms_->front().factors.front());
 }
 
 std::vector<Dim::Term> Dim::terms() const {
@@ -220,7 +222,8 @@ std::int64_t Dim::evaluate(const DimBindings& bindings) const {
       }
       const auto it = bindings.find(factor);
       if (it == bindings.end()) {
-        throw ExportError(ErrorCode::shape, "dimension '" + str() + "': no value for the symbol '" + factor + "'");
+        throw ExportError(ErrorCode::shape,
+                          "dimension '" + str() + "': no value for the symbol '" + factor + "'");
       }
       product *= it->second;
     }
@@ -288,7 +291,8 @@ Dim Dim::floor_div(std::int64_t divisor) const {
   if (remainder.is_constant()) return even + floor_division(*remainder.constant(), divisor);
   const std::string inner = remainder.str();
   const bool bare = remainder.terms_->size() == 1;
-  return even + symbol(std::string(kFloor) + (bare ? inner : "(" + inner + ")") + "/" + std::to_string(divisor) + ")");
+  return even + symbol(std::string(kFloor) + (bare ? inner : "(" + inner + ")") + "/" +
+                       std::to_string(divisor) + ")");
 }
 
 Dim operator+(const Dim& a, const Dim& b) {
@@ -323,7 +327,8 @@ Dim operator*(const Dim& a, const Dim& b) {
 }
 
 bool operator==(const Dim& a, const Dim& b) {
-  if (a.is_constant() || b.is_constant()) return a.is_constant() && b.is_constant() && a.constant_ == b.constant_;
+  if (a.is_constant() || b.is_constant())
+    return a.is_constant() && b.is_constant() && a.constant_ == b.constant_;
   return a.terms_ == b.terms_ || *a.terms_ == *b.terms_;
 }
 

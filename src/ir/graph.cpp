@@ -28,7 +28,9 @@ std::string_view to_string(Op op) {
   return names[static_cast<std::size_t>(op)];
 }
 
-std::string to_string(const TensorType& type) { return std::string(to_string(type.dtype)) + to_string(type.shape); }
+std::string to_string(const TensorType& type) {
+  return std::string(to_string(type.dtype)) + to_string(type.shape);
+}
 
 Graph& Value::graph() const {
   if (node_ == nullptr) throw ExportError(ErrorCode::internal, "an absent value was used as an operand");
@@ -43,7 +45,8 @@ const TensorType& Value::type() const {
 const Dim& Value::dim(std::int64_t axis) const {
   const std::int64_t at = axis < 0 ? axis + rank() : axis;
   if (at < 0 || at >= rank()) {
-    throw ExportError(ErrorCode::shape, fmt::format("axis {} is out of range for {}", axis, to_string(type())));
+    throw ExportError(ErrorCode::shape,
+                      fmt::format("axis {} is out of range for {}", axis, to_string(type())));
   }
   return shape()[static_cast<std::size_t>(at)];
 }
@@ -129,19 +132,23 @@ std::string label(Value value) {
   if (!value) return "-";
   const Node& node = *value.node();
   if (node.op == Op::input) return node.name;
-  if (node.op == Op::weight) return node.weight.name().empty() ? fmt::format("%{}", node.id) : node.weight.name();
-  return node.outputs.size() == 1 ? fmt::format("%{}", node.id) : fmt::format("%{}.{}", node.id, value.index());
+  if (node.op == Op::weight)
+    return node.weight.name().empty() ? fmt::format("%{}", node.id) : node.weight.name();
+  return node.outputs.size() == 1 ? fmt::format("%{}", node.id)
+                                  : fmt::format("%{}.{}", node.id, value.index());
 }
 
 }  // namespace
 
 std::string print(const Graph& graph) {
   std::string text;
-  for (const auto& [name, value] : graph.inputs()) text += fmt::format("input {} : {}\n", name, to_string(value.type()));
+  for (const auto& [name, value] : graph.inputs())
+    text += fmt::format("input {} : {}\n", name, to_string(value.type()));
   for (const Node& node : graph.nodes()) {
     if (node.op == Op::input) continue;
     if (node.op == Op::weight) {
-      text += fmt::format("weight {} : {}\n", label({const_cast<Node*>(&node), 0}), to_string(node.outputs[0]));
+      text +=
+          fmt::format("weight {} : {}\n", label({const_cast<Node*>(&node), 0}), to_string(node.outputs[0]));
       continue;
     }
     std::vector<std::string> operands;
@@ -159,7 +166,9 @@ std::string print(const Graph& graph) {
 }
 
 void verify(const Graph& graph) {
-  const auto broken = [](const std::string& what) { throw ExportError(ErrorCode::internal, "graph: " + what); };
+  const auto broken = [](const std::string& what) {
+    throw ExportError(ErrorCode::internal, "graph: " + what);
+  };
   std::uint32_t next = 0;
   for (const Node& node : graph.nodes()) {
     if (node.id != next++) broken(fmt::format("node {} has the id {}", next - 1, node.id));
@@ -167,9 +176,12 @@ void verify(const Graph& graph) {
     if (node.outputs.empty()) broken(fmt::format("node %{} has no result", node.id));
     for (const Value& input : node.inputs) {
       if (!input) continue;
-      if (input.node()->graph != &graph) broken(fmt::format("node %{} takes a value of another graph", node.id));
-      if (input.node()->id >= node.id) broken(fmt::format("node %{} takes %{}, which comes later", node.id, input.node()->id));
-      if (input.index() >= input.node()->outputs.size()) broken(fmt::format("node %{} takes a result that is not there", node.id));
+      if (input.node()->graph != &graph)
+        broken(fmt::format("node %{} takes a value of another graph", node.id));
+      if (input.node()->id >= node.id)
+        broken(fmt::format("node %{} takes %{}, which comes later", node.id, input.node()->id));
+      if (input.index() >= input.node()->outputs.size())
+        broken(fmt::format("node %{} takes a result that is not there", node.id));
     }
   }
   if (graph.outputs().empty()) broken("no outputs");

@@ -50,7 +50,8 @@ std::string Emitter::name_of(const Value& value) {
   if (!value) return {};
   if (value.node()->op == Op::weight) return weight(value.node()->weight);
   const auto it = names_.find({value.node(), value.index()});
-  if (it == names_.end()) throw ExportError(ErrorCode::internal, "lowering: a value is used before it is made");
+  if (it == names_.end())
+    throw ExportError(ErrorCode::internal, "lowering: a value is used before it is made");
   return it->second;
 }
 
@@ -87,16 +88,20 @@ std::string Emitter::ints(const std::vector<std::int64_t>& values) {
   return weight(Weight::from_ints({static_cast<std::int64_t>(values.size())}, values));
 }
 
-std::string Emitter::scalar(double value, DType dtype) { return weight(Weight::from_doubles(dtype, {}, {&value, 1})); }
+std::string Emitter::scalar(double value, DType dtype) {
+  return weight(Weight::from_doubles(dtype, {}, {&value, 1}));
+}
 
 std::string Emitter::emit_with_axes(std::string op_type, std::string input, std::vector<std::int64_t> axes,
                                     int operand_since, OnnxAttrs attrs) {
-  if (opset() >= operand_since) return emit(std::move(op_type), {std::move(input), ints(axes)}, std::move(attrs));
+  if (opset() >= operand_since)
+    return emit(std::move(op_type), {std::move(input), ints(axes)}, std::move(attrs));
   attrs.emplace_back("axes", std::move(axes));
   return emit(std::move(op_type), {std::move(input)}, std::move(attrs));
 }
 
-// A symbol is read from the shape of the first input that has it as an axis. Where it only occurs inside a sum
+// A symbol is read from the shape of the first input that has it as an axis. Where it only occurs inside a
+// sum
 // (`past_sequence_length + sequence_length`), the rest is subtracted.
 std::string Emitter::symbol(const std::string& name) {
   const Dim wanted = Dim::symbol(name);
@@ -109,7 +114,8 @@ std::string Emitter::symbol(const std::string& name) {
   };
   for (const auto& [input, value] : graph_.inputs()) {
     const auto axis = std::find(value.shape().begin(), value.shape().end(), wanted);
-    if (axis != value.shape().end()) return read(input, static_cast<std::size_t>(axis - value.shape().begin()));
+    if (axis != value.shape().end())
+      return read(input, static_cast<std::size_t>(axis - value.shape().begin()));
   }
   for (const auto& [input, value] : graph_.inputs()) {
     for (std::size_t axis = 0; axis < value.shape().size(); ++axis) {
@@ -120,7 +126,8 @@ std::string Emitter::symbol(const std::string& name) {
       return emit("Sub", {total, dim(rest)});
     }
   }
-  throw ExportError(ErrorCode::internal, fmt::format("no input has the axis '{}', which the graph needs", name));
+  throw ExportError(ErrorCode::internal,
+                    fmt::format("no input has the axis '{}', which the graph needs", name));
 }
 
 std::string Emitter::dim(const Dim& dim) {
@@ -250,8 +257,9 @@ OnnxGraph Emitter::run() {
 
 OnnxGraph lower(const Graph& graph, const Target& target) {
   if (target.opset < oldest_opset) {
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("opset {} is too old: onnxport exports opset {} and newer", target.opset, oldest_opset));
+    throw ExportError(
+        ErrorCode::invalid_argument,
+        fmt::format("opset {} is too old: onnxport exports opset {} and newer", target.opset, oldest_opset));
   }
   return Emitter(graph, target).run();
 }

@@ -23,8 +23,8 @@ class Emitter {
 
   int opset() const { return target_.opset; }
 
-  /// The ONNX name of a value that has been lowered; empty for an absent one. A weight becomes an initializer when it
-  /// is first asked for.
+  /// The ONNX name of a value that has been lowered; empty for an absent one. A weight becomes an initializer
+  /// when it is first asked for.
   std::string name_of(const Value& value);
   Names names_of(const std::vector<Value>& values);
 
@@ -46,9 +46,10 @@ class Emitter {
   /// The shape operand of Expand: 1 where an extent stays.
   std::string expand_target(const Shape& from, const Shape& to);
 
-  /// Squeeze, Unsqueeze and the reductions took `axes` as an attribute before some opset, and as an operand since.
-  std::string emit_with_axes(std::string op_type, std::string input, std::vector<std::int64_t> axes, int operand_since,
-                             OnnxAttrs attrs = {});
+  /// Squeeze, Unsqueeze and the reductions took `axes` as an attribute before some opset, and as an operand
+  /// since.
+  std::string emit_with_axes(std::string op_type, std::string input, std::vector<std::int64_t> axes,
+                             int operand_since, OnnxAttrs attrs = {});
 
   /// Lowers the whole graph.
   OnnxGraph run();

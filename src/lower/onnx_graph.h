@@ -19,8 +19,8 @@ namespace onnxport::lower {
 struct OnnxGraph;
 
 /// An attribute of an ONNX node. A tensor attribute is a constant Weight.
-using OnnxAttr = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>, Weight,
-                              std::shared_ptr<OnnxGraph>>;
+using OnnxAttr = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>,
+                              Weight, std::shared_ptr<OnnxGraph>>;
 
 /// One ONNX node. An empty input name is an absent optional input.
 struct OnnxNode {

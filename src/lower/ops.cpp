@@ -12,24 +12,39 @@ namespace {
 
 std::int64_t onnx_type(DType dtype) {  // TensorProto.DataType
   switch (dtype) {
-    case DType::f32: return 1;
-    case DType::u8: return 2;
-    case DType::i8: return 3;
-    case DType::u16: return 4;
-    case DType::i16: return 5;
-    case DType::i32: return 6;
-    case DType::i64: return 7;
-    case DType::boolean: return 9;
-    case DType::f16: return 10;
-    case DType::f64: return 11;
-    case DType::u32: return 12;
-    case DType::u64: return 13;
-    case DType::bf16: return 16;
+    case DType::f32:
+      return 1;
+    case DType::u8:
+      return 2;
+    case DType::i8:
+      return 3;
+    case DType::u16:
+      return 4;
+    case DType::i16:
+      return 5;
+    case DType::i32:
+      return 6;
+    case DType::i64:
+      return 7;
+    case DType::boolean:
+      return 9;
+    case DType::f16:
+      return 10;
+    case DType::f64:
+      return 11;
+    case DType::u32:
+      return 12;
+    case DType::u64:
+      return 13;
+    case DType::bf16:
+      return 16;
   }
   throw ExportError(ErrorCode::internal, "unknown dtype");
 }
 
-std::string direct(Emitter& e, const Node& node, const char* op_type) { return e.emit(op_type, e.names_of(node.inputs)); }
+std::string direct(Emitter& e, const Node& node, const char* op_type) {
+  return e.emit(op_type, e.names_of(node.inputs));
+}
 
 // Max and Min took only floats before opset 12.
 std::string extremum(Emitter& e, const Node& node, const char* op_type, const char* comparison) {
@@ -112,7 +127,8 @@ std::string lower_reshape(Emitter& e, const Node& node) {
 }
 
 std::string lower_permute(Emitter& e, const Node& node) {
-  return e.emit("Transpose", e.names_of(node.inputs), {{"perm", node.attrs.get<std::vector<std::int64_t>>("axes")}});
+  return e.emit("Transpose", e.names_of(node.inputs),
+                {{"perm", node.attrs.get<std::vector<std::int64_t>>("axes")}});
 }
 
 std::string lower_expand(Emitter& e, const Node& node) {
@@ -150,8 +166,9 @@ std::string lower_mean(Emitter& e, const Node& node) { return reduction(e, node,
 std::string lower_amax(Emitter& e, const Node& node) { return reduction(e, node, "ReduceMax", 18); }
 
 std::string lower_argmax(Emitter& e, const Node& node) {
-  return e.emit("ArgMax", e.names_of(node.inputs),
-                {{"axis", node.attrs.integer("axis")}, {"keepdims", std::int64_t{node.attrs.flag("keepdim")}}});
+  return e.emit(
+      "ArgMax", e.names_of(node.inputs),
+      {{"axis", node.attrs.integer("axis")}, {"keepdims", std::int64_t{node.attrs.flag("keepdim")}}});
 }
 
 std::string lower_embedding(Emitter& e, const Node& node) { return direct(e, node, "Gather"); }
@@ -162,15 +179,16 @@ std::string lower_gather(Emitter& e, const Node& node) {
 
 std::string lower_matmul(Emitter& e, const Node& node) { return direct(e, node, "MatMul"); }
 
-// Gemm keeps the checkpoint's bytes of the weight. pass::flatten_linear gives it the matrices that it takes; where it
-// did not run, MatMul takes any rank and the transposed weight.
+// Gemm keeps the checkpoint's bytes of the weight. pass::flatten_linear gives it the matrices that it takes;
+// where it did not run, MatMul takes any rank and the transposed weight.
 std::string lower_linear(Emitter& e, const Node& node) {
   const Value weight = node.inputs[1];
   const Value bias = node.inputs[2];
   if (rank_of(node) == 2) return e.emit("Gemm", e.names_of(node.inputs), {{"transB", std::int64_t{1}}});
-  const std::string transposed = weight.node()->op == Op::weight
-                                     ? e.weight(weight.node()->weight.permute({1, 0}))
-                                     : e.emit("Transpose", {e.name_of(weight)}, {{"perm", std::vector<std::int64_t>{1, 0}}});
+  const std::string transposed =
+      weight.node()->op == Op::weight
+          ? e.weight(weight.node()->weight.permute({1, 0}))
+          : e.emit("Transpose", {e.name_of(weight)}, {{"perm", std::vector<std::int64_t>{1, 0}}});
   const std::string product = e.emit("MatMul", {e.name_of(node.inputs[0]), transposed});
   return bias ? e.emit("Add", {product, e.name_of(bias)}) : product;
 }
@@ -198,7 +216,8 @@ std::string lower_normalize(Emitter& e, const Node& node) {
 }
 
 std::string lower_gelu(Emitter& e, const Node& node) {
-  return e.emit("Gelu", e.names_of(node.inputs), {{"approximate", node.attrs.get<std::string>("approximate")}});
+  return e.emit("Gelu", e.names_of(node.inputs),
+                {{"approximate", node.attrs.get<std::string>("approximate")}});
 }
 
 std::string lower_mish(Emitter& e, const Node& node) { return direct(e, node, "Mish"); }
@@ -210,7 +229,8 @@ std::string lower_layer_norm(Emitter& e, const Node& node) {
 
 namespace {
 [[noreturn]] std::string only_decomposed(const Node& node) {
-  throw ExportError(ErrorCode::internal, fmt::format("{} reached lowering without being decomposed", to_string(node.op)));
+  throw ExportError(ErrorCode::internal,
+                    fmt::format("{} reached lowering without being decomposed", to_string(node.op)));
 }
 }  // namespace
 

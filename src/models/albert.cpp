@@ -1,4 +1,5 @@
-// ALBERT. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/albert/modeling_albert.py
+// ALBERT. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/albert/modeling_albert.py
 #include "models/definition.h"
 
 namespace onnxport::models {
@@ -7,7 +8,9 @@ namespace {
 class AlbertOnnxConfig : public TextEncoderOnnxConfig {
  public:
   using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-  AxesByName inputs() const override { return text_inputs({"input_ids", "attention_mask", "token_type_ids"}); }
+  AxesByName inputs() const override {
+    return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
+  }
 };
 
 struct Config : TextEncoderConfig {
@@ -48,10 +51,12 @@ struct Albert {
 
   Albert(const Scope& s, const Config& c)
       : embeddings(s / "embeddings", c.narrow_embeddings()),
-        embedding_hidden_mapping_in(s / "encoder" / "embedding_hidden_mapping_in", c.embedding_size, c.hidden_size),
+        embedding_hidden_mapping_in(s / "encoder" / "embedding_hidden_mapping_in", c.embedding_size,
+                                    c.hidden_size),
         layers(c.num_hidden_layers) {
     for (std::int64_t g = 0; g < c.groups; ++g) {
-      groups.emplace_back(s / "encoder" / "albert_layer_groups" / g / "albert_layers", c.inner_group_num, c.albert_layer());
+      groups.emplace_back(s / "encoder" / "albert_layer_groups" / g / "albert_layers", c.inner_group_num,
+                          c.albert_layer());
     }
   }
 
@@ -85,9 +90,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Value pooled = pool(hidden);
     return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
   };
-  return nn::build_text_encoder_task(
-      onnx.task(), inputs, root,
-      {.encode = albert, .fill_mask = fill_mask, .classify = classify, .summarize = pool, .hidden_size = c.hidden_size, .num_labels = c.num_labels});
+  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+                                     {.encode = albert,
+                                      .fill_mask = fill_mask,
+                                      .classify = classify,
+                                      .summarize = pool,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = c.num_labels});
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// BERT. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bert/modeling_bert.py
+// BERT. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bert/modeling_bert.py
 #include "models/definition.h"
 
 namespace onnxport::models {
@@ -7,7 +8,9 @@ namespace {
 class BertOnnxConfig : public TextEncoderOnnxConfig {
  public:
   using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-  AxesByName inputs() const override { return text_inputs({"input_ids", "attention_mask", "token_type_ids"}); }
+  AxesByName inputs() const override {
+    return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
+  }
 };
 
 struct Bert {
@@ -15,7 +18,8 @@ struct Bert {
   nn::PostNormEncoder encoder;
 
   Bert(const Scope& s, const TextEncoderConfig& c)
-      : embeddings(s / "embeddings", c.embeddings()), encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()) {}
+      : embeddings(s / "embeddings", c.embeddings()),
+        encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()) {}
 
   Value operator()(const Inputs& in) const {
     const Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"));
@@ -29,7 +33,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const Scope root = model.scope();
   const Scope base = root.base_model("bert");
   const Bert bert(base, c);
-  const auto pool = [&](Value hidden) { return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden); };
+  const auto pool = [&](Value hidden) {
+    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
+  };
   const auto fill_mask = [&](Value hidden) {
     nn::MaskedLmHeadParameters head = c.masked_lm_head();
     head.activation = c.hidden_act;
@@ -42,9 +48,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Value pooled = pool(hidden);
     return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
   };
-  return nn::build_text_encoder_task(
-      onnx.task(), inputs, root,
-      {.encode = bert, .fill_mask = fill_mask, .classify = classify, .summarize = pool, .hidden_size = c.hidden_size, .num_labels = c.num_labels});
+  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+                                     {.encode = bert,
+                                      .fill_mask = fill_mask,
+                                      .classify = classify,
+                                      .summarize = pool,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = c.num_labels});
 }
 
 }  // namespace

@@ -32,7 +32,12 @@ struct Config {
   }
 
   nn::EncoderLayerParameters layer() const {
-    return {.attention = {.hidden_size = dim, .heads = heads, .query = "q_lin", .key = "k_lin", .value = "v_lin", .output = "out_lin"},
+    return {.attention = {.hidden_size = dim,
+                          .heads = heads,
+                          .query = "q_lin",
+                          .key = "k_lin",
+                          .value = "v_lin",
+                          .output = "out_lin"},
             .intermediate_size = hidden_dim,
             .activation = activation,
             .eps = kEps,
@@ -57,7 +62,9 @@ struct DistilBert {
   nn::PostNormEncoder encoder;
 
   DistilBert(const Scope& s, const Config& c)
-      : embeddings(s / "embeddings", {.vocab_size = c.vocab_size, .width = c.dim, .max_positions = c.max_positions, .eps = kEps}),
+      : embeddings(
+            s / "embeddings",
+            {.vocab_size = c.vocab_size, .width = c.dim, .max_positions = c.max_positions, .eps = kEps}),
         encoder(s / "transformer" / "layer", c.layers, c.layer()) {}
 
   Value operator()(const Inputs& in) const {
@@ -81,7 +88,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
                                              .norm = "vocab_layer_norm",
                                              .decoder = "vocab_projector",
                                              .bias = {"vocab_projector.bias"}};
-    return nn::MaskedLmHead(root, head, c.tie_word_embeddings ? distilbert.embeddings.words() : Weight())(hidden);
+    return nn::MaskedLmHead(root, head,
+                            c.tie_word_embeddings ? distilbert.embeddings.words() : Weight())(hidden);
   };
   const auto summarize = [&](Value hidden) {
     return op::relu(nn::Linear(root / "pre_classifier", c.dim, c.dim)(nn::first_token(hidden)));
@@ -90,9 +98,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Value summary = summarize(hidden);
     return nn::Linear(root / "classifier", c.dim, c.num_labels)(summary);
   };
-  return nn::build_text_encoder_task(
-      onnx.task(), inputs, root,
-      {.encode = distilbert, .fill_mask = fill_mask, .classify = classify, .summarize = summarize, .hidden_size = c.dim, .num_labels = c.num_labels});
+  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+                                     {.encode = distilbert,
+                                      .fill_mask = fill_mask,
+                                      .classify = classify,
+                                      .summarize = summarize,
+                                      .hidden_size = c.dim,
+                                      .num_labels = c.num_labels});
 }
 
 }  // namespace

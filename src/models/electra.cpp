@@ -12,7 +12,9 @@ namespace {
 class ElectraOnnxConfig : public TextEncoderOnnxConfig {
  public:
   using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-  AxesByName inputs() const override { return text_inputs({"input_ids", "attention_mask", "token_type_ids"}); }
+  AxesByName inputs() const override {
+    return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
+  }
 };
 
 struct Config : TextEncoderConfig {
@@ -40,8 +42,10 @@ struct Electra {
   }
 
   Electra(const Scope& s, const Config& c)
-      : embeddings(s / "embeddings", narrow(c)), encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()) {
-    if (c.embedding_size != c.hidden_size) embeddings_project.emplace(s / "embeddings_project", c.embedding_size, c.hidden_size);
+      : embeddings(s / "embeddings", narrow(c)),
+        encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()) {
+    if (c.embedding_size != c.hidden_size)
+      embeddings_project.emplace(s / "embeddings_project", c.embedding_size, c.hidden_size);
   }
 
   Value operator()(const Inputs& in) const {
@@ -62,8 +66,10 @@ Value summarize(Value hidden, const Scope& s, const Config& c) {
   } else if (c.summary_type == "mean") {
     summary = op::mean(hidden, 1);
   } else {
-    throw ExportError(ErrorCode::bad_config, fmt::format("config.json: summary_type is '{}', expected first, last, cls_index or mean",
-                                                         c.summary_type));
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("config.json: summary_type is '{}', expected first, last, cls_index or mean",
+                    c.summary_type));
   }
   if (c.summary_use_proj) summary = nn::Linear(s / "summary", c.hidden_size, c.hidden_size)(summary);
   return c.summary_activation.empty() ? summary : nn::Activation(c.summary_activation)(summary);
@@ -80,7 +86,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     head.norm = "generator_predictions.LayerNorm";
     head.decoder = "generator_lm_head";
     head.bias = {"generator_lm_head.bias"};
-    return nn::MaskedLmHead(root, head, c.tie_word_embeddings ? electra.embeddings.words() : Weight())(hidden);
+    return nn::MaskedLmHead(root, head,
+                            c.tie_word_embeddings ? electra.embeddings.words() : Weight())(hidden);
   };
   const auto classify = [&](Value hidden) {
     const Scope s = root / "classifier";
@@ -88,9 +95,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return head(nn::first_token(hidden));
   };
   const auto summary = [&](Value hidden) { return summarize(hidden, root / "sequence_summary", c); };
-  return nn::build_text_encoder_task(
-      onnx.task(), inputs, root,
-      {.encode = electra, .fill_mask = fill_mask, .classify = classify, .summarize = summary, .hidden_size = c.hidden_size, .num_labels = c.num_labels});
+  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+                                     {.encode = electra,
+                                      .fill_mask = fill_mask,
+                                      .classify = classify,
+                                      .summarize = summary,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = c.num_labels});
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// MPNet. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mpnet/modeling_mpnet.py
+// MPNet. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mpnet/modeling_mpnet.py
 #include "models/definition.h"
 
 namespace onnxport::models {
@@ -14,7 +15,8 @@ class MPNetOnnxConfig : public TextEncoderOnnxConfig {
 struct Config : TextEncoderConfig {
   std::int64_t bias_rows;  // of the table; the bucket function of the original always tells 32 apart
 
-  explicit Config(const PretrainedConfig& c) : TextEncoderConfig(c), bias_rows(c.integer("relative_attention_num_buckets")) {
+  explicit Config(const PretrainedConfig& c)
+      : TextEncoderConfig(c), bias_rows(c.integer("relative_attention_num_buckets")) {
     type_vocab_size = 0;  // no token types and no other positions, whatever a hub file says
     position_embedding_type = "absolute";
   }
@@ -37,7 +39,8 @@ struct MPNet {
 
   MPNet(const Scope& s, const Config& c)
       : embeddings(s / "embeddings", c.embeddings()),
-        relative_attention_bias(s / "encoder" / "relative_attention_bias", {.heads = c.num_attention_heads, .rows = c.bias_rows}),
+        relative_attention_bias(s / "encoder" / "relative_attention_bias",
+                                {.heads = c.num_attention_heads, .rows = c.bias_rows}),
         encoder(s / "encoder" / "layer", c.num_hidden_layers, layer(c)) {}
 
   Value operator()(const Inputs& in) const {
@@ -54,7 +57,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const Scope root = model.scope();
   const Scope base = root.base_model("mpnet");
   const MPNet mpnet(base, c);
-  const auto pool = [&](Value hidden) { return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden); };
+  const auto pool = [&](Value hidden) {
+    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
+  };
   const auto fill_mask = [&](Value hidden) {
     const Weight tied = c.tie_word_embeddings ? mpnet.embeddings.words() : Weight();
     return nn::MaskedLmHead(root / "lm_head", c.masked_lm_head(), tied)(hidden);
@@ -64,17 +69,20 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const nn::DenseHead head(s / "dense", s / "out_proj", c.hidden_size, c.hidden_size, c.num_labels, "tanh");
     return head(nn::first_token(hidden));
   };
-  return nn::build_text_encoder_task(
-      onnx.task(), inputs, root,
-      {.encode = mpnet, .fill_mask = fill_mask, .classify = classify, .summarize = pool, .hidden_size = c.hidden_size, .num_labels = c.num_labels});
+  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+                                     {.encode = mpnet,
+                                      .fill_mask = fill_mask,
+                                      .classify = classify,
+                                      .summarize = pool,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = c.num_labels});
 }
 
 }  // namespace
 
 void register_mpnet(TasksManager& tasks) {
-  tasks.register_model<MPNetOnnxConfig>({.model_type = "mpnet",
-                                         .tasks = nn::text_encoder_tasks(),
-                                         .forward = forward});
+  tasks.register_model<MPNetOnnxConfig>(
+      {.model_type = "mpnet", .tasks = nn::text_encoder_tasks(), .forward = forward});
 }
 
 }  // namespace onnxport::models

@@ -1,4 +1,5 @@
-// RoBERTa. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/roberta/modeling_roberta.py
+// RoBERTa. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/roberta/modeling_roberta.py
 #include "models/definition.h"
 
 namespace onnxport::models {
@@ -32,7 +33,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const Scope root = model.scope();
   const Scope base = root.base_model("roberta");
   const Roberta roberta(base, c, model.config().integer("pad_token_id"));
-  const auto pool = [&](Value hidden) { return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden); };
+  const auto pool = [&](Value hidden) {
+    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
+  };
   const auto fill_mask = [&](Value hidden) {
     nn::MaskedLmHeadParameters head = c.masked_lm_head();
     head.bias = {"decoder.bias", "bias"};
@@ -44,17 +47,20 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const nn::DenseHead head(s / "dense", s / "out_proj", c.hidden_size, c.hidden_size, c.num_labels, "tanh");
     return head(nn::first_token(hidden));
   };
-  return nn::build_text_encoder_task(
-      onnx.task(), inputs, root,
-      {.encode = roberta, .fill_mask = fill_mask, .classify = classify, .summarize = pool, .hidden_size = c.hidden_size, .num_labels = c.num_labels});
+  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+                                     {.encode = roberta,
+                                      .fill_mask = fill_mask,
+                                      .classify = classify,
+                                      .summarize = pool,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = c.num_labels});
 }
 
 }  // namespace
 
 void register_roberta(TasksManager& tasks) {
-  tasks.register_model<RobertaOnnxConfig>({.model_type = "roberta",
-                                           .tasks = nn::text_encoder_tasks(),
-                                           .forward = forward});
+  tasks.register_model<RobertaOnnxConfig>(
+      {.model_type = "roberta", .tasks = nn::text_encoder_tasks(), .forward = forward});
 }
 
 }  // namespace onnxport::models

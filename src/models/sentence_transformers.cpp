@@ -1,5 +1,6 @@
-// Sentence Transformers: a text encoder followed by pooling, dense and normalization modules, as modules.json lists them.
-// Original: https://github.com/huggingface/sentence-transformers/tree/v5.1.2/sentence_transformers/models
+// Sentence Transformers: a text encoder followed by pooling, dense and normalization modules, as modules.json
+// lists them. Original:
+// https://github.com/huggingface/sentence-transformers/tree/v5.1.2/sentence_transformers/models
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,7 +19,8 @@ class SentenceTransformersTransformerOnnxConfig : public TextEncoderOnnxConfig {
   using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
   AxesByName inputs() const override { return text_inputs({"input_ids", "attention_mask"}); }
   AxesByName outputs() const override {
-    return {{"token_embeddings", {{0, "batch_size"}, {1, "sequence_length"}}}, {"sentence_embedding", {{0, "batch_size"}}}};
+    return {{"token_embeddings", {{0, "batch_size"}, {1, "sequence_length"}}},
+            {"sentence_embedding", {{0, "batch_size"}}}};
   }
 };
 
@@ -50,9 +52,10 @@ struct PoolingConfig {
     bool known = false;
     for (const auto& [name, on] : modes) known = (*on = name == mode) || known;
     if (!known) {
-      throw ExportError(ErrorCode::bad_config, fmt::format("{}: pooling_mode is '{}', expected cls, max, mean, "
-                                                           "mean_sqrt_len_tokens, weightedmean or lasttoken",
-                                                           c.origin(), mode));
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: pooling_mode is '{}', expected cls, max, mean, "
+                                    "mean_sqrt_len_tokens, weightedmean or lasttoken",
+                                    c.origin(), mode));
     }
   }
 };
@@ -62,12 +65,15 @@ void pool(Features& features, const PoolingConfig& config) {
   const Value integer_mask = features.attention_mask;
   const Value mask = op::unsqueeze(op::cast(integer_mask, dtype), 2);  // [B, S, 1]
   std::vector<Value> pooled;
-  const auto weighted_sum = [&](Value weights) { return op::sum(op::mul(features.token_embeddings, weights), 1); };
+  const auto weighted_sum = [&](Value weights) {
+    return op::sum(op::mul(features.token_embeddings, weights), 1);
+  };
   const auto at_least = [](Value count) { return op::maximum(count, 1e-9); };
   if (config.max) {
     // The original writes into token_embeddings itself: its output, and the first token, show it.
     const Value padding = op::unsqueeze(op::eq(integer_mask, 0.0), 2);
-    features.token_embeddings = op::masked_fill(features.token_embeddings, padding, std::max(-1e9, lowest(dtype)));
+    features.token_embeddings =
+        op::masked_fill(features.token_embeddings, padding, std::max(-1e9, lowest(dtype)));
   }
   if (config.cls) pooled.push_back(nn::first_token(features.token_embeddings));
   if (config.max) pooled.push_back(op::amax(features.token_embeddings, 1));
@@ -91,21 +97,25 @@ void pool(Features& features, const PoolingConfig& config) {
     const Value chosen = op::cast(op::eq(positions, last), dtype);
     pooled.push_back(weighted_sum(op::mul(op::unsqueeze(chosen, 2), mask)));
   }
-  if (pooled.empty()) throw ExportError(ErrorCode::bad_config, "the pooling module turns every pooling mode off");
+  if (pooled.empty())
+    throw ExportError(ErrorCode::bad_config, "the pooling module turns every pooling mode off");
   features.sentence_embedding = op::concat(std::move(pooled), 1);
 }
 
-// `torch.nn.modules.activation.Tanh` -> tanh. The class is made without arguments, so the plain function is meant.
+// `torch.nn.modules.activation.Tanh` -> tanh. The class is made without arguments, so the plain function is
+// meant.
 nn::Activation activation_of_class(const std::string& dotted, const std::string& origin) {
   const std::string name = dotted.substr(dotted.rfind('.') + 1);
   static const std::vector<std::pair<std::string, std::string>> classes = {
       {"Tanh", "tanh"},       {"Identity", "linear"}, {"ReLU", "relu"}, {"GELU", "gelu"},
       {"Sigmoid", "sigmoid"}, {"SiLU", "silu"},       {"Mish", "mish"}, {"LeakyReLU", "leaky_relu"}};
-  const auto known = std::find_if(classes.begin(), classes.end(), [&](const auto& entry) { return entry.first == name; });
+  const auto known =
+      std::find_if(classes.begin(), classes.end(), [&](const auto& entry) { return entry.first == name; });
   if (known == classes.end()) {
-    throw ExportError(ErrorCode::unsupported, fmt::format("{}: activation_function '{}' is not supported; known: Tanh, Identity, "
-                                                          "ReLU, GELU, Sigmoid, SiLU, Mish, LeakyReLU",
-                                                          origin, dotted));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("{}: activation_function '{}' is not supported; known: Tanh, Identity, "
+                                  "ReLU, GELU, Sigmoid, SiLU, Mish, LeakyReLU",
+                                  origin, dotted));
   }
   return nn::Activation(known->second);
 }
@@ -118,7 +128,8 @@ void apply_module(Features& features, const std::string& kind, const std::string
   if (kind == "Dropout") return;
   if (kind == "Pooling") return pool(features, PoolingConfig(config()));
   if (!features.sentence_embedding) {
-    throw ExportError(ErrorCode::unsupported, fmt::format("modules.json: {} before any Pooling is not supported", kind));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("modules.json: {} before any Pooling is not supported", kind));
   }
   const Value x = features.sentence_embedding;
   const std::int64_t width = x.dim(1).constant().value();
@@ -126,19 +137,24 @@ void apply_module(Features& features, const std::string& kind, const std::string
     features.sentence_embedding = op::normalize(x, 1);
   } else if (kind == "Dense") {
     const PretrainedConfig c = config();
-    const nn::Activation activation = activation_of_class(c.string("activation_function", "torch.nn.modules.activation.Tanh"), c.origin());
-    const nn::Linear linear(model.scope_of(path) / "linear", width, c.integer("out_features"), c.flag("bias", true));
+    const nn::Activation activation =
+        activation_of_class(c.string("activation_function", "torch.nn.modules.activation.Tanh"), c.origin());
+    const nn::Linear linear(model.scope_of(path) / "linear", width, c.integer("out_features"),
+                            c.flag("bias", true));
     features.sentence_embedding = activation(linear(x));
   } else if (kind == "LayerNorm") {
     features.sentence_embedding = nn::LayerNorm(model.scope_of(path) / "norm", width, 1e-5)(x);
   } else {
-    throw ExportError(ErrorCode::unsupported, fmt::format("modules.json: the module '{}' is not supported; known: Transformer, Pooling, "
-                                                          "Dense, LayerNorm, Normalize, Dropout",
-                                                          kind));
+    throw ExportError(
+        ErrorCode::unsupported,
+        fmt::format("modules.json: the module '{}' is not supported; known: Transformer, Pooling, "
+                    "Dense, LayerNorm, Normalize, Dropout",
+                    kind));
   }
 }
 
-NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                    const OnnxConfig& onnx) {
   const auto encoder = tasks.get_definition(model.config().model_type());
   const auto encoder_config = encoder->onnx_config(model.config(), "feature-extraction", onnx.options());
   Features features;
@@ -146,7 +162,8 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   features.attention_mask = inputs["attention_mask"];
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   const auto broken = [] {
-    return ExportError(ErrorCode::bad_config, "modules.json: expected a list of objects with 'type' and 'path'");
+    return ExportError(ErrorCode::bad_config,
+                       "modules.json: expected a list of objects with 'type' and 'path'");
   };
   if (!modules.is_array() || modules.empty()) throw broken();
   for (std::size_t i = 0; i < modules.size(); ++i) {
@@ -158,12 +175,15 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
     const std::string kind = type.substr(type.rfind('.') + 1);
     if (i == 0) {
       if (kind == "Transformer") continue;
-      throw ExportError(ErrorCode::unsupported, fmt::format("modules.json: the first module is '{}', expected Transformer", kind));
+      throw ExportError(ErrorCode::unsupported,
+                        fmt::format("modules.json: the first module is '{}', expected Transformer", kind));
     }
     apply_module(features, kind, path.get<std::string>(), model);
   }
-  if (!features.sentence_embedding) throw ExportError(ErrorCode::unsupported, "modules.json: there is no Pooling module");
-  return {{"token_embeddings", features.token_embeddings}, {"sentence_embedding", features.sentence_embedding}};
+  if (!features.sentence_embedding)
+    throw ExportError(ErrorCode::unsupported, "modules.json: there is no Pooling module");
+  return {{"token_embeddings", features.token_embeddings},
+          {"sentence_embedding", features.sentence_embedding}};
 }
 
 }  // namespace
@@ -175,7 +195,8 @@ void register_sentence_transformers(TasksManager& tasks) {
        .forward = [&tasks](const Inputs& inputs, const Model& model,
                            const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
        .library = "sentence_transformers",
-       .encoder = [&tasks](const PretrainedConfig& config) { return tasks.get_definition(config.model_type()); }});
+       .encoder =
+           [&tasks](const PretrainedConfig& config) { return tasks.get_definition(config.model_type()); }});
 }
 
 }  // namespace onnxport::models

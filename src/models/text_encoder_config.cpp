@@ -19,11 +19,12 @@ TextEncoderConfig::TextEncoderConfig(const PretrainedConfig& c)
       position_embedding_type(c.string("position_embedding_type", "absolute")),
       layer_norm_eps(c.real("layer_norm_eps")),
       tie_word_embeddings(c.flag("tie_word_embeddings", true)) {
-  c.harmless({"pad_token_id"});  // zeroes the gradient of a row; where positions depend on it, the definition reads it
+  c.harmless({"pad_token_id"});  // zeroes the gradient of a row; where positions depend on it, the definition
+                                 // reads it
   if (num_attention_heads <= 0 || hidden_size <= 0 || hidden_size % num_attention_heads != 0) {
     throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: hidden_size {} is not a multiple of num_attention_heads {}", c.origin(), hidden_size,
-                                  num_attention_heads));
+                      fmt::format("{}: hidden_size {} is not a multiple of num_attention_heads {}",
+                                  c.origin(), hidden_size, num_attention_heads));
   }
 }
 
@@ -40,7 +41,8 @@ nn::EncoderLayerParameters TextEncoderConfig::layer() const {
   nn::EncoderLayerParameters layer;
   layer.attention.hidden_size = hidden_size;
   layer.attention.heads = num_attention_heads;
-  if (position_embedding_type.starts_with("relative_key")) layer.attention.relative_positions = max_position_embeddings;
+  if (position_embedding_type.starts_with("relative_key"))
+    layer.attention.relative_positions = max_position_embeddings;
   layer.attention.relative_with_key = position_embedding_type == "relative_key_query";
   layer.intermediate_size = intermediate_size;
   layer.activation = hidden_act;

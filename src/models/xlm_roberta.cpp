@@ -1,6 +1,7 @@
 // XLM-RoBERTa. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/xlm_roberta/modeling_xlm_roberta.py
-// The module tree, the keys (prefix `roberta` included) and the formulas are those of RoBERTa; only defaults differ.
+// The module tree, the keys (prefix `roberta` included) and the formulas are those of RoBERTa; only defaults
+// differ.
 #include "models/definition.h"
 
 namespace onnxport::models {

@@ -75,7 +75,8 @@ Activation::Activation(std::string name) : name_(std::move(name)) {
   std::vector<std::string> known;
   for (const auto& [key, function] : table()) known.push_back(key);
   throw ExportError(ErrorCode::bad_config,
-                    fmt::format("config.json asks for the activation '{}', expected one of {}", name_, fmt::join(known, ", ")));
+                    fmt::format("config.json asks for the activation '{}', expected one of {}", name_,
+                                fmt::join(known, ", ")));
 }
 
 Value Activation::operator()(Value x) const { return table().find(name_)->second(x); }

@@ -31,10 +31,12 @@ std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets, std::
   const std::int64_t exact = buckets / 2;  // distances below this have a bucket of their own
   std::vector<std::int64_t> thresholds;
   for (std::int64_t m = 1; m <= exact; ++m) thresholds.push_back(m);
-  // Beyond, bucket exact + floor(log(m / exact) / log(max_distance / exact) * (buckets - exact)), at most the last one.
-  // In float, as the originals compute it: a distance on the edge of a bucket falls where float arithmetic puts it.
+  // Beyond, bucket exact + floor(log(m / exact) / log(max_distance / exact) * (buckets - exact)), at most the
+  // last one. In float, as the originals compute it: a distance on the edge of a bucket falls where float
+  // arithmetic puts it.
   std::int64_t next = exact + 1;
-  const auto denominator = static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
+  const auto denominator =
+      static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
   for (std::int64_t m = exact + 1; next < buckets && m <= 2 * max_distance; ++m) {
     const float ratio = std::log(static_cast<float>(m) / static_cast<float>(exact)) / denominator;
     const auto bucket = exact + static_cast<std::int64_t>(ratio * static_cast<float>(buckets - exact));
@@ -79,7 +81,8 @@ Value RelativeBias::operator()(Graph& graph, const Dim& length) const {
   const Value positions = op::arange(graph, length);
   const Value key_minus_query = op::sub(positions, op::unsqueeze(positions, 1));  // [query, key]
   const Value magnitude = op::unsqueeze(op::abs(key_minus_query), 2);
-  const Value steps = graph.weight(Weight::from_ints({static_cast<std::int64_t>(thresholds.size())}, thresholds));
+  const Value steps =
+      graph.weight(Weight::from_ints({static_cast<std::int64_t>(thresholds.size())}, thresholds));
   const Value reached = op::cast(op::ge(magnitude, steps), DType::i64);
   const Value by_distance = op::sum(reached, 2);
   const Value forward = op::cast(op::gt(key_minus_query, 0.0), DType::i64);

@@ -5,7 +5,9 @@
 namespace onnxport::nn {
 
 Linear::Linear(const Scope& s, std::int64_t in, std::int64_t out, bool bias)
-    : path_(s.path()), weight_(s.weight("weight", {out, in})), bias_(bias ? s.weight("bias", {out}) : Weight()) {}
+    : path_(s.path()),
+      weight_(s.weight("weight", {out, in})),
+      bias_(bias ? s.weight("bias", {out}) : Weight()) {}
 
 Linear::Linear(std::string path, Weight weight, Weight bias)
     : path_(std::move(path)), weight_(std::move(weight)), bias_(std::move(bias)) {}

@@ -29,7 +29,8 @@ Value TextEmbeddings::operator()(Value input_ids, Value token_type_ids, Value po
     sum = op::add(sum, types);
   }
   if (positions_) {
-    const Value positions = position_ids ? (*positions_)(position_ids) : positions_->first(graph, input_ids.dim(1));
+    const Value positions =
+        position_ids ? (*positions_)(position_ids) : positions_->first(graph, input_ids.dim(1));
     sum = op::add(sum, positions);
   }
   return norm_(sum);
@@ -81,7 +82,8 @@ namespace {
 
 Linear output_embedding(const Scope& s, const MaskedLmHeadParameters& p, const Weight& tied) {
   const Weight weight = tied ? tied : s.weight(p.decoder + ".weight", {p.vocab_size, p.width});
-  const auto stored = std::find_if(p.bias.begin(), p.bias.end(), [&](const std::string& name) { return s.has(name); });
+  const auto stored =
+      std::find_if(p.bias.begin(), p.bias.end(), [&](const std::string& name) { return s.has(name); });
   const Weight bias = s.weight(stored == p.bias.end() ? p.bias.front() : *stored, {p.vocab_size});
   s.ignore(p.decoder);  // a copy of what is tied
   for (const std::string& name : p.bias) s.ignore(name);

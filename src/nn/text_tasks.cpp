@@ -7,8 +7,9 @@
 namespace onnxport::nn {
 
 const std::vector<std::string>& text_encoder_tasks() {
-  static const std::vector<std::string> tasks = {"feature-extraction",  "fill-mask",           "multiple-choice",
-                                                 "question-answering", "text-classification", "token-classification"};
+  static const std::vector<std::string> tasks = {"feature-extraction",  "fill-mask",
+                                                 "multiple-choice",     "question-answering",
+                                                 "text-classification", "token-classification"};
   return tasks;
 }
 

@@ -67,7 +67,8 @@ Types infer_where(const Node& node) {
   const TensorType& condition = operand(node, 0);
   const TensorType& a = operand(node, 1);
   const TensorType& b = operand(node, 2);
-  if (condition.dtype != DType::boolean) reject(node, "the condition is {}, expected bool", to_string(condition));
+  if (condition.dtype != DType::boolean)
+    reject(node, "the condition is {}, expected bool", to_string(condition));
   require_same_dtype(node, a, b);
   std::optional<Shape> shape = broadcast(a.shape, b.shape);
   if (shape) shape = broadcast(*shape, condition.shape);

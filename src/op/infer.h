@@ -18,7 +18,7 @@ using Types = std::vector<TensorType>;
 #define ONNXPORT_BINARY(name)
 #define ONNXPORT_COMPARE(name)
 #define ONNXPORT_PRIMITIVE(name) Types infer_##name(const Node& node);
-#define ONNXPORT_COMPOSITE(name)       \
+#define ONNXPORT_COMPOSITE(name)        \
   Types infer_##name(const Node& node); \
   std::vector<Value> decompose_##name(const Node& node);
 #include "onnxport/ops.def"

@@ -8,7 +8,8 @@ namespace {
 Types infer_unary(const Node& node) {
   const TensorType& x = operand(node, 0);
   if ((node.op == Op::logical_not) != (x.dtype == DType::boolean)) {
-    reject(node, "got {}, expected a {} tensor", to_string(x), node.op == Op::logical_not ? "boolean" : "numeric");
+    reject(node, "got {}, expected a {} tensor", to_string(x),
+           node.op == Op::logical_not ? "boolean" : "numeric");
   }
   if (node.op != Op::logical_not && node.op != Op::neg && node.op != Op::abs) require_float(node, x);
   return {x};

@@ -8,7 +8,9 @@ namespace onnxport::op {
 
 using detail::make;
 
-Value embedding(Value table, Value indices) { return make(table.graph(), Op::embedding, {table, indices}, {}).out(); }
+Value embedding(Value table, Value indices) {
+  return make(table.graph(), Op::embedding, {table, indices}, {}).out();
+}
 
 Value gather(Value x, std::int64_t axis, Value indices) {
   return make(x.graph(), Op::gather, {x, indices}, {{"axis", axis < 0 ? axis + x.rank() : axis}}).out();
@@ -16,13 +18,19 @@ Value gather(Value x, std::int64_t axis, Value indices) {
 
 Value matmul(Value a, Value b) { return make(a.graph(), Op::matmul, {a, b}, {}).out(); }
 
-Value linear(Value x, Value weight, Value bias) { return make(x.graph(), Op::linear, {x, weight, bias}, {}).out(); }
+Value linear(Value x, Value weight, Value bias) {
+  return make(x.graph(), Op::linear, {x, weight, bias}, {}).out();
+}
 
-Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask, const AttentionOptions& options) {
+Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask,
+                                   const AttentionOptions& options) {
   std::optional<double> scale = options.scale;
-  if (!scale && query.dim(-1).is_constant()) scale = 1.0 / std::sqrt(static_cast<double>(*query.dim(-1).constant()));
-  if (!scale) throw ExportError(ErrorCode::shape, "scaled_dot_product_attention: the head size must be a number");
-  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, mask}, {{"scale", *scale}}).out();
+  if (!scale && query.dim(-1).is_constant())
+    scale = 1.0 / std::sqrt(static_cast<double>(*query.dim(-1).constant()));
+  if (!scale)
+    throw ExportError(ErrorCode::shape, "scaled_dot_product_attention: the head size must be a number");
+  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, mask}, {{"scale", *scale}})
+      .out();
 }
 
 namespace detail {
@@ -47,7 +55,9 @@ Types infer_gather(const Node& node) {
     const Dim more = indices.shape[a] - x.shape[a];
     fits = a == axis || !more.is_constant() || *more.constant() <= 0;
   }
-  if (!fits) reject(node, "indices are {}, expected at most {} outside of axis {}", to_string(indices.shape), to_string(x.shape), axis);
+  if (!fits)
+    reject(node, "indices are {}, expected at most {} outside of axis {}", to_string(indices.shape),
+           to_string(x.shape), axis);
   return {{x.dtype, indices.shape}};
 }
 
@@ -56,11 +66,14 @@ Types infer_matmul(const Node& node) {
   const TensorType& b = operand(node, 1);
   require_float(node, a);
   require_same_dtype(node, a, b);
-  if (a.shape.size() < 2 || b.shape.size() < 2) reject(node, "got {} and {}", to_string(a.shape), to_string(b.shape));
+  if (a.shape.size() < 2 || b.shape.size() < 2)
+    reject(node, "got {} and {}", to_string(a.shape), to_string(b.shape));
   const Dim& inner_a = a.shape.back();
   const Dim& inner_b = b.shape[b.shape.size() - 2];
-  std::optional<Shape> shape = broadcast(Shape(a.shape.begin(), a.shape.end() - 2), Shape(b.shape.begin(), b.shape.end() - 2));
-  if (!shape || inner_a != inner_b) reject(node, "shapes {} and {} do not fit", to_string(a.shape), to_string(b.shape));
+  std::optional<Shape> shape =
+      broadcast(Shape(a.shape.begin(), a.shape.end() - 2), Shape(b.shape.begin(), b.shape.end() - 2));
+  if (!shape || inner_a != inner_b)
+    reject(node, "shapes {} and {} do not fit", to_string(a.shape), to_string(b.shape));
   shape->push_back(a.shape[a.shape.size() - 2]);
   shape->push_back(b.shape.back());
   return {{a.dtype, *std::move(shape)}};
@@ -97,7 +110,8 @@ Types infer_scaled_dot_product_attention(const Node& node) {
   const bool ranks = q.shape.size() == 4 && k.shape.size() == 4 && v.shape.size() == 4;
   if (!ranks || q.shape[0] != k.shape[0] || q.shape[0] != v.shape[0] || q.shape[1] != k.shape[1] ||
       q.shape[1] != v.shape[1] || q.shape[3] != k.shape[3] || k.shape[2] != v.shape[2]) {
-    reject(node, "query {}, key {} and value {} do not fit", to_string(q.shape), to_string(k.shape), to_string(v.shape));
+    reject(node, "query {}, key {} and value {} do not fit", to_string(q.shape), to_string(k.shape),
+           to_string(v.shape));
   }
   if (node.inputs[3]) {
     const TensorType& mask = operand(node, 3);

@@ -32,7 +32,8 @@ Value layer_norm(Value x, Value weight, Value bias, double eps) {
 }
 
 Value normalize(Value x, std::int64_t axis, double eps) {
-  return make(x.graph(), Op::normalize, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}, {"eps", eps}}).out();
+  return make(x.graph(), Op::normalize, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}, {"eps", eps}})
+      .out();
 }
 
 namespace detail {
@@ -94,7 +95,8 @@ Types infer_layer_norm(const Node& node) {
     const TensorType& parameter = operand(node, i);
     require_same_dtype(node, x, parameter);
     if (parameter.shape != Shape{x.shape.back()}) {
-      reject(node, "{} is {}, expected [{}]", i == 1 ? "weight" : "bias", to_string(parameter.shape), x.shape.back().str());
+      reject(node, "{} is {}, expected [{}]", i == 1 ? "weight" : "bias", to_string(parameter.shape),
+             x.shape.back().str());
     }
   }
   return {x};

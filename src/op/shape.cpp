@@ -49,7 +49,8 @@ Value flatten(Value x, std::int64_t start, std::int64_t end) {
 Value permute(Value x, std::vector<std::int64_t> axes) {
   for (std::int64_t& axis : axes) axis = from_front(axis, x.rank());
   bool identity = static_cast<std::int64_t>(axes.size()) == x.rank();
-  for (std::size_t i = 0; i < axes.size(); ++i) identity = identity && axes[i] == static_cast<std::int64_t>(i);
+  for (std::size_t i = 0; i < axes.size(); ++i)
+    identity = identity && axes[i] == static_cast<std::int64_t>(i);
   if (identity) return x;
   if (x.node()->op == Op::permute && axes.size() == x.shape().size()) {
     // Two permutations are one.
@@ -78,7 +79,8 @@ Value unsqueeze(Value x, std::int64_t axis) {
   Shape shape = x.shape();
   axis = from_front(axis, x.rank() + 1);
   if (axis < 0 || axis > x.rank()) {
-    throw ExportError(ErrorCode::shape, fmt::format("unsqueeze: axis is out of range for {}", to_string(x.type())));
+    throw ExportError(ErrorCode::shape,
+                      fmt::format("unsqueeze: axis is out of range for {}", to_string(x.type())));
   }
   shape.insert(shape.begin() + axis, Dim(1));
   return reshape(x, std::move(shape));
@@ -86,7 +88,8 @@ Value unsqueeze(Value x, std::int64_t axis) {
 
 Value squeeze(Value x, std::int64_t axis) {
   if (x.dim(axis) != Dim(1)) {
-    throw ExportError(ErrorCode::shape, fmt::format("squeeze: axis {} of {} is not 1", axis, to_string(x.type())));
+    throw ExportError(ErrorCode::shape,
+                      fmt::format("squeeze: axis {} of {} is not 1", axis, to_string(x.type())));
   }
   Shape shape = x.shape();
   shape.erase(shape.begin() + from_front(axis, x.rank()));
@@ -108,11 +111,14 @@ Value concat(std::vector<Value> parts, std::int64_t axis) {
 
 Value slice(Value x, std::int64_t axis, Dim begin, Dim end) {
   const Dim extent = x.dim(axis);
-  const auto absolute = [&](const Dim& at) { return at.is_constant() && *at.constant() < 0 ? extent + at : at; };
+  const auto absolute = [&](const Dim& at) {
+    return at.is_constant() && *at.constant() < 0 ? extent + at : at;
+  };
   begin = absolute(begin);
   end = absolute(end);
   if (begin == Dim(0) && end == extent) return x;
-  return make(x.graph(), Op::slice, {x}, {{"axis", from_front(axis, x.rank())}, {"range", Shape{begin, end}}}).out();
+  return make(x.graph(), Op::slice, {x}, {{"axis", from_front(axis, x.rank())}, {"range", Shape{begin, end}}})
+      .out();
 }
 
 Value select(Value x, std::int64_t axis, std::int64_t index) {
@@ -162,7 +168,8 @@ Types infer_expand(const Node& node) {
   const TensorType& x = operand(node, 0);
   const Shape& shape = node.attrs.get<Shape>("shape");
   require_extents(node, shape);
-  if (broadcast(x.shape, shape) != shape) reject(node, "cannot expand {} to {}", to_string(x.shape), to_string(shape));
+  if (broadcast(x.shape, shape) != shape)
+    reject(node, "cannot expand {} to {}", to_string(x.shape), to_string(shape));
   return {{x.dtype, shape}};
 }
 
@@ -173,8 +180,11 @@ Types infer_concat(const Node& node) {
     const TensorType& part = operand(node, i);
     require_same_dtype(node, result, part);
     bool fits = part.shape.size() == result.shape.size();
-    for (std::size_t a = 0; fits && a < result.shape.size(); ++a) fits = a == axis || part.shape[a] == result.shape[a];
-    if (!fits) reject(node, "{} and {} differ outside of axis {}", to_string(result.shape), to_string(part.shape), axis);
+    for (std::size_t a = 0; fits && a < result.shape.size(); ++a)
+      fits = a == axis || part.shape[a] == result.shape[a];
+    if (!fits)
+      reject(node, "{} and {} differ outside of axis {}", to_string(result.shape), to_string(part.shape),
+             axis);
     result.shape[axis] = result.shape[axis] + part.shape[axis];
   }
   return {result};

@@ -38,9 +38,7 @@ bool is_rowwise(const Node& node) {
   }
 }
 
-Shape joined(const Shape& shape) {
-  return {numel(Shape(shape.begin(), shape.end() - 1)), shape.back()};
-}
+Shape joined(const Shape& shape) { return {numel(Shape(shape.begin(), shape.end() - 1)), shape.back()}; }
 
 // The matrix behind a value that is only a matrix with its rows spread over more axes; else nothing.
 Value matrix_behind(const Value& value) {
@@ -79,7 +77,8 @@ Graph flatten_linear(const Graph& graph) {
     }
     if (!any) return {};
     std::vector<Value> operands;
-    for (const Value& input : node.inputs) operands.push_back(fits_rows(input) ? input : reshaped(input, joined(shape)));
+    for (const Value& input : node.inputs)
+      operands.push_back(fits_rows(input) ? input : reshaped(input, joined(shape)));
     Attrs attrs = node.attrs;
     if (attrs.has("axis")) {
       std::vector<std::pair<std::string, Attr>> items = attrs.items();

@@ -12,7 +12,8 @@ Graph merge_common(const Graph& graph) {
   return rebuild(graph, [&](Graph& result, const Node& node) -> std::vector<Value> {
     if (node.op == Op::weight) return {};  // the graph itself makes equal weights once
     std::string key(to_string(node.op));
-    for (const Value& input : node.inputs) key += input ? fmt::format(" {}.{}", input.node()->id, input.index()) : " -";
+    for (const Value& input : node.inputs)
+      key += input ? fmt::format(" {}.{}", input.node()->id, input.index()) : " -";
     for (const auto& [name, attr] : node.attrs.items()) key += " " + name + "=" + to_string(attr);
     std::vector<Value>& values = made[key];
     if (values.empty()) {

@@ -38,7 +38,8 @@ Graph merge_weights(const Graph& graph) {
     std::string key = fmt::format("{} {} ", static_cast<int>(weight.dtype()), fmt::join(weight.shape(), ","));
     key += bytes_of(weight, 0, std::min(kSample, weight.numel()));
     std::vector<Weight>& candidates = seen[key];
-    const auto twin = std::find_if(candidates.begin(), candidates.end(), [&](const Weight& other) { return equal(weight, other); });
+    const auto twin = std::find_if(candidates.begin(), candidates.end(),
+                                   [&](const Weight& other) { return equal(weight, other); });
     if (twin != candidates.end()) return {result.weight_as_is(*twin)};
     candidates.push_back(weight);
     return {};

@@ -1,4 +1,5 @@
-/// The passes over the semantic graph. Each takes a graph and returns a better one; none knows an architecture.
+/// The passes over the semantic graph. Each takes a graph and returns a better one; none knows an
+/// architecture.
 #pragma once
 
 #include <functional>
@@ -13,8 +14,8 @@ Graph fold_weights(const Graph& graph);
 /// Nodes that compute the same from the same operands are made once.
 Graph merge_common(const Graph& graph);
 
-/// Weights with equal bytes are stored once: tied weights that the checkpoint carries twice. Reads candidates of equal
-/// dtype, shape and first bytes.
+/// Weights with equal bytes are stored once: tied weights that the checkpoint carries twice. Reads candidates
+/// of equal dtype, shape and first bytes.
 Graph merge_weights(const Graph& graph);
 
 /// Nodes that no output needs are dropped. Inputs stay.
@@ -23,8 +24,8 @@ Graph remove_dead(const Graph& graph);
 /// Composite ops for which `native` is false are replaced by smaller ops, until none is left.
 Graph legalize(const Graph& graph, const std::function<bool(const Node&)>& native);
 
-/// Rows of a batch are rows of a matrix: `linear` on [batch, …, in] becomes `linear` on [rows, in] between two
-/// reshapes, and the reshapes move through what works row by row until they meet and cancel.
+/// Rows of a batch are rows of a matrix: `linear` on [batch, …, in] becomes `linear` on [rows, in] between
+/// two reshapes, and the reshapes move through what works row by row until they meet and cancel.
 Graph flatten_linear(const Graph& graph);
 
 /// The passes that need no target, in their order.

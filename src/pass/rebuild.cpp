@@ -10,8 +10,11 @@ Value copy_node(Graph& graph, const Node& node) {
 Graph rebuild(const Graph& graph, const Rewrite& rewrite) {
   Graph result(graph.float_dtype());
   std::vector<std::vector<Value>> results(graph.nodes().size());
-  const auto moved = [&](const Value& value) { return value ? results[value.node()->id][value.index()] : Value(); };
-  for (const auto& [name, value] : graph.inputs()) results[value.node()->id] = {result.input(name, value.type())};
+  const auto moved = [&](const Value& value) {
+    return value ? results[value.node()->id][value.index()] : Value();
+  };
+  for (const auto& [name, value] : graph.inputs())
+    results[value.node()->id] = {result.input(name, value.type())};
   for (const Node& node : graph.nodes()) {
     if (node.op == Op::input) continue;
     Node candidate = node;

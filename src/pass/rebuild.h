@@ -8,8 +8,8 @@
 
 namespace onnxport::pass {
 
-/// Replaces one node: is given the new graph and the node with its operands already in it, and returns the values that
-/// take the place of its results, or nothing to keep the node as it is.
+/// Replaces one node: is given the new graph and the node with its operands already in it, and returns the
+/// values that take the place of its results, or nothing to keep the node as it is.
 using Rewrite = std::function<std::vector<Value>(Graph& graph, const Node& node)>;
 
 /// Copies `graph`, asking `rewrite` at every node but the inputs. Paths and weights are kept.

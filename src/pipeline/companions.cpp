@@ -16,16 +16,27 @@ namespace fs = std::filesystem;
 
 // What clients look for beside model.onnx.
 constexpr std::array kPatterns = {
-    std::string_view("config.json"),       std::string_view("generation_config.json"), std::string_view("*processor_config.json"),
-    std::string_view("tokenizer*.json"),   std::string_view("special_tokens_map.json"), std::string_view("added_tokens.json"),
-    std::string_view("vocab*.json"),       std::string_view("vocab*.txt"),             std::string_view("merges.txt"),
-    std::string_view("*.model"),           std::string_view("chat_template*"),         std::string_view("modules.json"),
-    std::string_view("sentence_*_config.json"), std::string_view("config_sentence_transformers.json"),
-    std::string_view("*.tiktoken"),        std::string_view("bpe.codes"),
+    std::string_view("config.json"),
+    std::string_view("generation_config.json"),
+    std::string_view("*processor_config.json"),
+    std::string_view("tokenizer*.json"),
+    std::string_view("special_tokens_map.json"),
+    std::string_view("added_tokens.json"),
+    std::string_view("vocab*.json"),
+    std::string_view("vocab*.txt"),
+    std::string_view("merges.txt"),
+    std::string_view("*.model"),
+    std::string_view("chat_template*"),
+    std::string_view("modules.json"),
+    std::string_view("sentence_*_config.json"),
+    std::string_view("config_sentence_transformers.json"),
+    std::string_view("*.tiktoken"),
+    std::string_view("bpe.codes"),
 };
 
 bool travels(const std::string& name) {
-  return std::any_of(kPatterns.begin(), kPatterns.end(), [&](std::string_view pattern) { return text::glob_match(pattern, name); });
+  return std::any_of(kPatterns.begin(), kPatterns.end(),
+                     [&](std::string_view pattern) { return text::glob_match(pattern, name); });
 }
 
 // A folder of a sentence-transformers module: `1_Pooling`, `2_Dense`.
@@ -62,7 +73,9 @@ std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to) 
   for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
     const std::string name = entry.path().filename().string();
     if (entry.is_directory() && is_module_folder(name)) {
-      copy_all(entry.path(), to / name, [](const std::string& file) { return file.ends_with(".json") || file.ends_with(".safetensors"); });
+      copy_all(entry.path(), to / name, [](const std::string& file) {
+        return file.ends_with(".json") || file.ends_with(".safetensors");
+      });
     }
   }
   std::sort(written.begin(), written.end());

@@ -20,13 +20,14 @@ namespace fs = std::filesystem;
 
 void check_opset(int opset, DType float_dtype) {
   if (opset < lower::oldest_opset || opset > runtime::newest_opset) {
-    throw ExportError(ErrorCode::invalid_argument, fmt::format("--opset {}: expected {} to {}", opset, lower::oldest_opset,
-                                                               runtime::newest_opset));
+    throw ExportError(ErrorCode::invalid_argument, fmt::format("--opset {}: expected {} to {}", opset,
+                                                               lower::oldest_opset, runtime::newest_opset));
   }
   constexpr int kFirstWithBfloat16 = 13;
   if (float_dtype == DType::bf16 && opset < kFirstWithBfloat16) {
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("--dtype bf16 needs --opset {} or newer, got {}", kFirstWithBfloat16, opset));
+    throw ExportError(
+        ErrorCode::invalid_argument,
+        fmt::format("--dtype bf16 needs --opset {} or newer, got {}", kFirstWithBfloat16, opset));
   }
 }
 
@@ -34,7 +35,8 @@ serialize::ExternalData external_data(const std::string& text) {
   if (text == "auto") return serialize::ExternalData::automatic;
   if (text == "always") return serialize::ExternalData::always;
   if (text == "never") return serialize::ExternalData::never;
-  throw ExportError(ErrorCode::invalid_argument, fmt::format("--external-data '{}': expected auto, always or never", text));
+  throw ExportError(ErrorCode::invalid_argument,
+                    fmt::format("--external-data '{}': expected auto, always or never", text));
 }
 
 void say(const std::function<void(const std::string&)>& listener, const std::string& text) {
@@ -42,28 +44,35 @@ void say(const std::function<void(const std::string&)>& listener, const std::str
 }
 
 // All that can be wrong with the model is found here, before anything is written.
-lower::OnnxGraph lowered_graph(const Model& model, const OnnxConfig& config, int opset, const ExportOptions& options) {
+lower::OnnxGraph lowered_graph(const Model& model, const OnnxConfig& config, int opset,
+                               const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
-  for (const std::string& ignored : model.check_accounting(options.ignore_unexpected)) say(options.on_notice, ignored);
+  for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
+    say(options.on_notice, ignored);
   if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
-    say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}", model.config().origin(), fmt::join(unknown, ", ")));
+    say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}",
+                                       model.config().origin(), fmt::join(unknown, ", ")));
   }
   say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
   lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
-  say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}", lowered.nodes.size(), lowered.initializers.size(), opset));
+  say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
+                                     lowered.nodes.size(), lowered.initializers.size(), opset));
   return lowered;
 }
 
-std::vector<serialize::WrittenFile> write(const lower::OnnxGraph& lowered, const fs::path& output, const ExportOptions& options) {
-  return serialize::write_model(lowered, output,
-                                {.external_data = external_data(options.external_data), .on_progress = options.on_progress});
+std::vector<serialize::WrittenFile> write(const lower::OnnxGraph& lowered, const fs::path& output,
+                                          const ExportOptions& options) {
+  return serialize::write_model(
+      lowered, output,
+      {.external_data = external_data(options.external_data), .on_progress = options.on_progress});
 }
 
 // Releases as numbers: "4.57.6.dev0" -> {4, 57, 6}.
 std::vector<int> release(const std::string& version) {
   std::vector<int> numbers;
-  for (std::size_t at = 0; at < version.size() && std::isdigit(static_cast<unsigned char>(version[at])) != 0;) {
+  for (std::size_t at = 0;
+       at < version.size() && std::isdigit(static_cast<unsigned char>(version[at])) != 0;) {
     std::size_t used = 0;
     numbers.push_back(std::stoi(version.substr(at, 6), &used));
     at += used;
@@ -77,8 +86,10 @@ void check_library_version(const OnnxConfig& config) {
   const std::string needed = config.min_transformers_version();
   const std::string given = config.config().string("transformers_version", "");
   if (needed.empty() || given.empty() || release(given) >= release(needed)) return;
-  throw ExportError(ErrorCode::bad_config, fmt::format("{}: transformers_version is {}, but {} came with {}; save the checkpoint with a newer one",
-                                                       config.config().origin(), given, config.config().model_type(), needed));
+  throw ExportError(
+      ErrorCode::bad_config,
+      fmt::format("{}: transformers_version is {}, but {} came with {}; save the checkpoint with a newer one",
+                  config.config().origin(), given, config.config().model_type(), needed));
 }
 
 std::vector<std::string> keys(const AxesByName& axes) {
@@ -90,13 +101,16 @@ std::vector<std::string> keys(const AxesByName& axes) {
 }  // namespace
 
 bool ExportReport::passed() const {
-  return std::all_of(validation.begin(), validation.end(), [](const ValidationReport& report) { return report.passed(); });
+  return std::all_of(validation.begin(), validation.end(),
+                     [](const ValidationReport& report) { return report.passed(); });
 }
 
-std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const Model& model, const OnnxConfig& config,
+std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const Model& model,
+                                                                          const OnnxConfig& config,
                                                                           const fs::path& output, int opset,
                                                                           const ExportOptions& options) {
-  write(lowered_graph(model, config, opset == 0 ? config.default_onnx_opset() : opset, options), output, options);
+  write(lowered_graph(model, config, opset == 0 ? config.default_onnx_opset() : opset, options), output,
+        options);
   return {keys(config.inputs()), keys(config.outputs())};
 }
 
@@ -106,12 +120,14 @@ ExportReport main_export(const MainExportOptions& options) {
   const TasksManager& tasks = TasksManager::instance();
   const Model model = tasks.get_model_from_task(options.task, options.model, options.library);
   const OnnxConfigConstructor constructor = tasks.get_exporter_config_constructor(model);
-  const std::shared_ptr<const OnnxConfig> config = constructor(
-      model.config(), model.task(), {.float_dtype = options.dtype, .legacy = options.legacy, .variant = options.variant});
+  const std::shared_ptr<const OnnxConfig> config =
+      constructor(model.config(), model.task(),
+                  {.float_dtype = options.dtype, .legacy = options.legacy, .variant = options.variant});
   const std::vector<std::string> variants = config->variants();
   if (std::find(variants.begin(), variants.end(), options.variant) == variants.end()) {
-    throw ExportError(ErrorCode::invalid_argument, fmt::format("--variant '{}': {} has {}", options.variant,
-                                                               model.config().model_type(), fmt::join(variants, ", ")));
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("--variant '{}': {} has {}", options.variant, model.config().model_type(),
+                                  fmt::join(variants, ", ")));
   }
   check_library_version(*config);
   if (options.task == "auto") notice("task: " + model.task() + " (inferred)");
@@ -136,9 +152,10 @@ ExportReport main_export(const MainExportOptions& options) {
   }
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.validate) {
-    report.validation.push_back(compare_model_outputs(
-        *config, model, file, report.outputs, options.atol,
-        {.shapes = options.export_options.shapes, .dynamic_axes = options.export_options.dynamic_axes, .reference = options.reference}));
+    report.validation.push_back(compare_model_outputs(*config, model, file, report.outputs, options.atol,
+                                                      {.shapes = options.export_options.shapes,
+                                                       .dynamic_axes = options.export_options.dynamic_axes,
+                                                       .reference = options.reference}));
   }
   return report;
 }

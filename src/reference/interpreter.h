@@ -12,13 +12,13 @@
 
 namespace onnxport::reference {
 
-/// A tensor of the interpreter. Floats are doubles, integers and booleans are int64; `dtype` is what the graph
-/// declares, and governs the range (overflow to ±inf) and the discontinuous ops.
+/// A tensor of the interpreter. Floats are doubles, integers and booleans are int64; `dtype` is what the
+/// graph declares, and governs the range (overflow to ±inf) and the discontinuous ops.
 struct HostTensor {
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
-  std::vector<double> reals;          ///< when is_float(dtype)
-  std::vector<std::int64_t> integers; ///< otherwise (bool: 0 or 1)
+  std::vector<double> reals;           ///< when is_float(dtype)
+  std::vector<std::int64_t> integers;  ///< otherwise (bool: 0 or 1)
   std::int64_t numel() const;
 };
 
@@ -29,11 +29,13 @@ Tensor to_tensor(const HostTensor& tensor);
 /// Inputs of one run, by name.
 using Case = std::vector<std::pair<std::string, Tensor>>;
 
-/// Runs the graph on several cases in one walk over the nodes, so that each weight is loaded once and freed after its
-/// last use: memory is bounded by activations and the largest weight. Returns the outputs of each case in the graph's
-/// order. Throws ExportError(invalid_argument) for an input that is missing or does not fit its declared shape, and
-/// ExportError(shape) when a symbol has two values. `on_node` (optional) is called before each node, for progress.
-std::vector<std::vector<HostTensor>> interpret(const Graph& graph, const std::vector<Case>& cases,
-                                               const std::function<void(std::size_t done, std::size_t total)>& on_node = {});
+/// Runs the graph on several cases in one walk over the nodes, so that each weight is loaded once and freed
+/// after its last use: memory is bounded by activations and the largest weight. Returns the outputs of each
+/// case in the graph's order. Throws ExportError(invalid_argument) for an input that is missing or does not
+/// fit its declared shape, and ExportError(shape) when a symbol has two values. `on_node` (optional) is
+/// called before each node, for progress.
+std::vector<std::vector<HostTensor>> interpret(
+    const Graph& graph, const std::vector<Case>& cases,
+    const std::function<void(std::size_t done, std::size_t total)>& on_node = {});
 
 }  // namespace onnxport::reference

@@ -16,8 +16,8 @@ struct InputCase {
   NamedTensors inputs;
 };
 
-/// The shapes asked for without padding; and, where axes are dynamic, one row of one token, a batch padded on the
-/// right and a batch padded on the left.
+/// The shapes asked for without padding; and, where axes are dynamic, one row of one token, a batch padded on
+/// the right and a batch padded on the left.
 std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOptions& options);
 
 }  // namespace onnxport::validate

@@ -7,14 +7,17 @@
 namespace onnxport {
 
 bool ValidationReport::passed() const {
-  return problems.empty() && !cases.empty() && std::all_of(cases.begin(), cases.end(), [](const ValidationCase& c) {
-    return std::all_of(c.outputs.begin(), c.outputs.end(), [](const OutputComparison& o) { return o.passed; });
-  });
+  return problems.empty() && !cases.empty() &&
+         std::all_of(cases.begin(), cases.end(), [](const ValidationCase& c) {
+           return std::all_of(c.outputs.begin(), c.outputs.end(),
+                              [](const OutputComparison& o) { return o.passed; });
+         });
 }
 
-OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference, double atol) {
-  // A mask fill survives in some outputs. It is far beyond any activation, so it neither may widen the tolerance of
-  // the other values nor can meet an absolute one.
+OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference,
+                                 double atol) {
+  // A mask fill survives in some outputs. It is far beyond any activation, so it neither may widen the
+  // tolerance of the other values nor can meet an absolute one.
   constexpr double kSentinel = 1e6;
   constexpr double kSentinelTolerance = 1e-2;
   OutputComparison result{name, got.shape, reference.shape, 0, atol, false};
@@ -40,8 +43,8 @@ OutputComparison compare_outputs(const std::string& name, const Tensor& got, con
 
 double validation_atol(const OnnxConfig& config, std::optional<double> atol) {
   if (atol) return *atol;
-  // fp16 rounds every activation to 11 bits. A bf16 file is run widened, so that only its constants (the scale of
-  // attention, the terms of gelu) carry the 8 bits that the reference does not round.
+  // fp16 rounds every activation to 11 bits. A bf16 file is run widened, so that only its constants (the
+  // scale of attention, the terms of gelu) carry the 8 bits that the reference does not round.
   constexpr double kHalf = 1e-2;
   constexpr double kBfloat16 = 5e-3;
   const double single = config.atol_for_validation();

@@ -31,16 +31,19 @@ std::vector<std::string> interface_problems(const OnnxConfig& config, const runt
   for (const auto& [name, axes] : config.inputs()) expected.push_back(name);
   const std::vector<std::string> inputs = names_of(session.inputs());
   if (inputs != expected) {
-    problems.push_back(fmt::format("inputs are ({}), expected ({})", fmt::join(inputs, ", "), fmt::join(expected, ", ")));
+    problems.push_back(
+        fmt::format("inputs are ({}), expected ({})", fmt::join(inputs, ", "), fmt::join(expected, ", ")));
   }
   const std::vector<std::string> given = names_of(session.outputs());
   if (given != outputs) {
-    problems.push_back(fmt::format("outputs are ({}), expected ({})", fmt::join(given, ", "), fmt::join(outputs, ", ")));
+    problems.push_back(
+        fmt::format("outputs are ({}), expected ({})", fmt::join(given, ", "), fmt::join(outputs, ", ")));
   }
   return problems;
 }
 
-ValidationCase compare_case(std::string name, const NamedTensors& got, const NamedTensors& reference, double atol) {
+ValidationCase compare_case(std::string name, const NamedTensors& got, const NamedTensors& reference,
+                            double atol) {
   ValidationCase result{std::move(name), {}};
   for (const auto& [output, tensor] : reference) {
     const Tensor* other = find(got, output);
@@ -53,7 +56,8 @@ ValidationCase compare_case(std::string name, const NamedTensors& got, const Nam
   return result;
 }
 
-ValidationCase compare_recorded(const std::filesystem::path& file, const runtime::Session& session, double atol) {
+ValidationCase compare_recorded(const std::filesystem::path& file, const runtime::Session& session,
+                                double atol) {
   NamedTensors inputs;
   NamedTensors outputs;
   for (const TensorView& view : safetensors::read(File::open(file))) {
@@ -64,22 +68,28 @@ ValidationCase compare_recorded(const std::filesystem::path& file, const runtime
   }
   for (const auto& info : session.inputs()) {
     if (find(inputs, info.name) == nullptr) {
-      throw ExportError(ErrorCode::invalid_argument, fmt::format("{} has no tensor 'in/{}', which the model takes", file.string(), info.name));
+      throw ExportError(
+          ErrorCode::invalid_argument,
+          fmt::format("{} has no tensor 'in/{}', which the model takes", file.string(), info.name));
     }
   }
   if (outputs.empty()) {
-    throw ExportError(ErrorCode::invalid_argument, fmt::format("{} has no tensor 'out/…' to compare with", file.string()));
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("{} has no tensor 'out/…' to compare with", file.string()));
   }
   return compare_case("recorded in " + file.filename().string(), session.run(inputs), outputs, atol);
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) { return fmt::format("({})", fmt::join(shape, ", ")); }
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  return fmt::format("({})", fmt::join(shape, ", "));
+}
 
 }  // namespace
 
-ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& model, const std::filesystem::path& onnx_model,
-                                       const std::vector<std::string>& onnx_named_outputs, std::optional<double> atol,
-                                       const ValidationOptions& options) {
+ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& model,
+                                       const std::filesystem::path& onnx_model,
+                                       const std::vector<std::string>& onnx_named_outputs,
+                                       std::optional<double> atol, const ValidationOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   ValidationReport report;
   report.file = onnx_model;
@@ -109,7 +119,8 @@ ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& mo
         if (result.dtype == DType::bf16) result.dtype = DType::f32;  // as the widened file answers
         expected.emplace_back(graph.outputs()[o].first, reference::to_tensor(result));
       }
-      report.cases.push_back(compare_case(cases[i].name, session.run(cases[i].inputs), expected, report.atol));
+      report.cases.push_back(
+          compare_case(cases[i].name, session.run(cases[i].inputs), expected, report.atol));
     }
     if (options.reference) report.cases.push_back(compare_recorded(*options.reference, session, report.atol));
   }
@@ -117,10 +128,12 @@ ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& mo
   return report;
 }
 
-ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& model, const std::filesystem::path& onnx_model,
-                                        const std::vector<std::string>& onnx_named_outputs, std::optional<double> atol,
-                                        const ValidationOptions& options) {
-  ValidationReport report = compare_model_outputs(config, model, onnx_model, onnx_named_outputs, atol, options);
+ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& model,
+                                        const std::filesystem::path& onnx_model,
+                                        const std::vector<std::string>& onnx_named_outputs,
+                                        std::optional<double> atol, const ValidationOptions& options) {
+  ValidationReport report =
+      compare_model_outputs(config, model, onnx_model, onnx_named_outputs, atol, options);
   if (!report.passed()) throw ExportError(ErrorCode::validation_failed, to_string(report));
   return report;
 }
@@ -138,14 +151,16 @@ std::string to_string(const ValidationReport& report) {
       text += fmt::format("\t\t\t-[{}] {} {} {}\n", same_shape ? kGood : kBad, shape_text(output.shape),
                           same_shape ? "matches" : "does not match", shape_text(output.reference_shape));
       if (!same_shape) continue;
-      text += fmt::format("\t\t\t-[{}] {} (max difference: {:.3g}, tolerance: {:.3g})\n", output.passed ? kGood : kBad,
-                          output.passed ? "all values close" : "values not close enough", output.max_difference,
-                          output.tolerance);
+      text += fmt::format("\t\t\t-[{}] {} (max difference: {:.3g}, tolerance: {:.3g})\n",
+                          output.passed ? kGood : kBad,
+                          output.passed ? "all values close" : "values not close enough",
+                          output.max_difference, output.tolerance);
     }
   }
-  text += report.passed() ? fmt::format("The ONNX model computes what the original does, on {} cases (atol: {}).\n",
-                                        report.cases.size(), report.atol)
-                          : std::string("The ONNX model does NOT compute what the original does.\n");
+  text += report.passed()
+              ? fmt::format("The ONNX model computes what the original does, on {} cases (atol: {}).\n",
+                            report.cases.size(), report.atol)
+              : std::string("The ONNX model does NOT compute what the original does.\n");
   return text;
 }
 

@@ -7,7 +7,8 @@
 
 namespace onnxport::nn {
 
-/// An activation of transformers' ACT2FN table (transformers 4.57.6, activations.py): gelu, gelu_new, relu, silu, tanh, …
+/// An activation of transformers' ACT2FN table (transformers 4.57.6, activations.py): gelu, gelu_new, relu,
+/// silu, tanh, …
 class ONNXPORT_API Activation {
  public:
   /// Throws ExportError(bad_config) for an unknown name, listing the known ones.

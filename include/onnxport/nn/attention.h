@@ -16,17 +16,19 @@ ONNXPORT_API Value split_heads(Value x, std::int64_t heads);
 /// [B, heads, S, d] -> [B, S, heads * d]
 ONNXPORT_API Value merge_heads(Value x);
 
-/// Attention mask [B, S] of 0 and 1 -> float [B, 1, 1, S] that is added to scores: 0 where the mask is 1, the lowest
-/// finite value elsewhere. A row whose keys are all masked then attends to all of them alike, as the originals do.
-/// An absent mask stays absent.
+/// Attention mask [B, S] of 0 and 1 -> float [B, 1, 1, S] that is added to scores: 0 where the mask is 1, the
+/// lowest finite value elsewhere. A row whose keys are all masked then attends to all of them alike, as the
+/// originals do. An absent mask stays absent.
 ONNXPORT_API Value additive_mask(Value attention_mask, DType dtype);
 
-/// How many positions `mpnet`-like bucket tables tell apart, as integer thresholds: bucket b of a distance m is the
-/// number of thresholds <= m. No logarithm at run time, so no rounding differs.
-ONNXPORT_API std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets, std::int64_t max_distance);
+/// How many positions `mpnet`-like bucket tables tell apart, as integer thresholds: bucket b of a distance m
+/// is the number of thresholds <= m. No logarithm at run time, so no rounding differs.
+ONNXPORT_API std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets,
+                                                                  std::int64_t max_distance);
 
-/// Learned key (and query) distances inside the scores: Shaw et al. 2018 and Huang et al. 2020, `relative_key` and
-/// `relative_key_query`. Keys: distance_embedding.weight [2 * max_positions - 1, head_dim].
+/// Learned key (and query) distances inside the scores: Shaw et al. 2018 and Huang et al. 2020,
+/// `relative_key` and `relative_key_query`. Keys: distance_embedding.weight [2 * max_positions - 1,
+/// head_dim].
 class ONNXPORT_API RelativeKeyPositions {
  public:
   RelativeKeyPositions(const Scope& s, std::int64_t max_positions, std::int64_t head_dim, bool with_key);
@@ -47,7 +49,8 @@ struct RelativeBiasParameters {
   std::int64_t max_distance = 128;
 };
 
-/// A table of bias per distance bucket, shared by all layers (Raffel et al. 2020). Keys: weight [rows, heads].
+/// A table of bias per distance bucket, shared by all layers (Raffel et al. 2020). Keys: weight [rows,
+/// heads].
 class ONNXPORT_API RelativeBias {
  public:
   RelativeBias(const Scope& s, const RelativeBiasParameters& p);
@@ -65,8 +68,8 @@ struct SelfAttentionParameters {
   std::int64_t heads = 0;
   /// Keys below the scope that the attention is given.
   std::string query = "self.query", key = "self.key", value = "self.value", output = "output.dense";
-  /// `relative_key` / `relative_key_query` positions: length of the table, whether keys take part, and whether the
-  /// terms are scaled like the scores.
+  /// `relative_key` / `relative_key_query` positions: length of the table, whether keys take part, and
+  /// whether the terms are scaled like the scores.
   std::optional<std::int64_t> relative_positions = {};
   bool relative_with_key = false;
   bool relative_scaled = true;

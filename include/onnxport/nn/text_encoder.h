@@ -23,11 +23,13 @@ struct TextEmbeddingsParameters {
   bool add_positions = true;  ///< false where positions live in the attention
 };
 
-/// LayerNorm(word + token type + position). Keys: word_embeddings, token_type_embeddings, position_embeddings, LayerNorm.
+/// LayerNorm(word + token type + position). Keys: word_embeddings, token_type_embeddings,
+/// position_embeddings, LayerNorm.
 class ONNXPORT_API TextEmbeddings {
  public:
   TextEmbeddings(const Scope& s, const TextEmbeddingsParameters& p);
-  /// input_ids [B, S]; token_type_ids [B, S], absent: zeros; position_ids [B, S], absent: 0, 1, 2, … -> [B, S, width]
+  /// input_ids [B, S]; token_type_ids [B, S], absent: zeros; position_ids [B, S], absent: 0, 1, 2, … -> [B,
+  /// S, width]
   Value operator()(Value input_ids, Value token_type_ids = {}, Value position_ids = {}) const;
   /// The table of words, for a tied output layer.
   const Weight& words() const { return words_.weight(); }
@@ -99,8 +101,8 @@ class ONNXPORT_API Pooler {
 /// dense, activation, projection: a head with one hidden layer. Keys as given.
 class ONNXPORT_API DenseHead {
  public:
-  DenseHead(const Scope& dense, const Scope& projection, std::int64_t in, std::int64_t hidden, std::int64_t out,
-            std::string activation);
+  DenseHead(const Scope& dense, const Scope& projection, std::int64_t in, std::int64_t hidden,
+            std::int64_t out, std::string activation);
   Value operator()(Value x) const;
 
  private:
@@ -109,8 +111,8 @@ class ONNXPORT_API DenseHead {
 };
 
 struct MaskedLmHeadParameters {
-  std::int64_t in = 0;          ///< width of the hidden states
-  std::int64_t width = 0;       ///< width of the word embeddings
+  std::int64_t in = 0;     ///< width of the hidden states
+  std::int64_t width = 0;  ///< width of the word embeddings
   std::int64_t vocab_size = 0;
   std::string activation = "gelu";
   double eps = 1e-12;
@@ -119,7 +121,8 @@ struct MaskedLmHeadParameters {
   std::vector<std::string> bias = {"bias", "decoder.bias"};
 };
 
-/// dense, activation, norm, output embedding. `tied`: the word embeddings, or empty when config.json unties them.
+/// dense, activation, norm, output embedding. `tied`: the word embeddings, or empty when config.json unties
+/// them.
 class ONNXPORT_API MaskedLmHead {
  public:
   MaskedLmHead(const Scope& s, const MaskedLmHeadParameters& p, const Weight& tied);

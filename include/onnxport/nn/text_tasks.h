@@ -15,8 +15,8 @@ namespace onnxport::nn {
 /// The six tasks that text encoders have.
 ONNXPORT_API const std::vector<std::string>& text_encoder_tasks();
 
-/// What differs between encoders in those tasks. Functions are called only for the task at hand, so that a head's
-/// weights are asked for only where the task needs them.
+/// What differs between encoders in those tasks. Functions are called only for the task at hand, so that a
+/// head's weights are asked for only where the task needs them.
 struct TextEncoderHeads {
   /// Inputs -> hidden states [B, S, H]
   std::function<Value(const Inputs&)> encode;
@@ -30,10 +30,11 @@ struct TextEncoderHeads {
   std::int64_t num_labels = 2;
 };
 
-/// Outputs of `task`: last_hidden_state; logits; or start_logits and end_logits. The heads of token classification
-/// (`classifier`), question answering (`qa_outputs`) and multiple choice (`classifier`, one column) are the same
-/// everywhere and lie at the root scope `s`.
-ONNXPORT_API NamedValues build_text_encoder_task(const std::string& task, const Inputs& inputs, const Scope& s,
-                                                 const TextEncoderHeads& heads);
+/// Outputs of `task`: last_hidden_state; logits; or start_logits and end_logits. The heads of token
+/// classification
+/// (`classifier`), question answering (`qa_outputs`) and multiple choice (`classifier`, one column) are the
+/// same everywhere and lie at the root scope `s`.
+ONNXPORT_API NamedValues build_text_encoder_task(const std::string& task, const Inputs& inputs,
+                                                 const Scope& s, const TextEncoderHeads& heads);
 
 }  // namespace onnxport::nn
