@@ -5,10 +5,6 @@ file(GLOB onnxport_cli_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/cli/
 list(FILTER onnxport_sources EXCLUDE REGEX "/src/cli/")
 set(onnxport_runtime_sources ${onnxport_sources})
 list(FILTER onnxport_runtime_sources INCLUDE REGEX "/src/runtime/")
-if(NOT onnxport_sources)
-  file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
-  set(onnxport_sources "${PROJECT_BINARY_DIR}/empty.cpp")
-endif()
 
 add_library(onnxport_objects OBJECT ${onnxport_sources})
 set_target_properties(onnxport_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -23,7 +19,8 @@ target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
 target_link_libraries(onnxport_objects PUBLIC onnxport_flags onnx_checker nlohmann_json::nlohmann_json Eigen3::Eigen
   Threads::Threads onnxport_fmt ${CMAKE_DL_LIBS})
 
-# A program of ours is one static whole but for glibc and libstdc++ (see below); -no-pie for the static protobuf.
+# A program of ours is one static whole but for glibc and libstdc++; -no-pie for the static protobuf. A static libstdc++
+# would start 1 ms sooner, but exceptions that cross between program and plugin then end in abort().
 add_library(onnxport_program INTERFACE)
 target_sources(onnxport_program INTERFACE $<TARGET_OBJECTS:onnxport_objects>)
 target_link_libraries(onnxport_program INTERFACE onnxport_objects "${ONNXPORT_PROTOBUF_STATIC}"
@@ -31,10 +28,6 @@ target_link_libraries(onnxport_program INTERFACE onnxport_objects "${ONNXPORT_PR
 target_link_options(onnxport_program INTERFACE -no-pie)
 
 # Plugins resolve their symbols against the program, so it exports the public API (and nothing else), and keeps it.
-if(NOT onnxport_cli_sources)
-  file(WRITE "${PROJECT_BINARY_DIR}/main.cpp" "int main() {}\n")
-  set(onnxport_cli_sources "${PROJECT_BINARY_DIR}/main.cpp")
-endif()
 add_library(onnxport_cli_objects OBJECT ${onnxport_cli_sources})  # compiled like the rooms, to share their PCH
 set_target_properties(onnxport_cli_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_compile_definitions(onnxport_cli_objects PRIVATE "ONNXPORT_VERSION=\"${PROJECT_VERSION}\"")

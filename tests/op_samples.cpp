@@ -238,19 +238,10 @@ void others(Samples& s) {
 
 std::vector<OpSample> op_samples() {
   Samples s;
-#define ONNXPORT_LEAF(name)
-#define ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_COMPOSITE(name)
 #define ONNXPORT_UNARY(name) unary(s, Op::name, op::name);
 #define ONNXPORT_BINARY(name) binary(s, Op::name, static_cast<Binary>(op::name));
 #define ONNXPORT_COMPARE(name) compare(s, Op::name, static_cast<Binary>(op::name));
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
   shapes(s);
   reductions(s);
   matrices(s);
@@ -260,19 +251,8 @@ std::vector<OpSample> op_samples() {
 
 std::vector<Op> all_ops() {
   return {
-#define ONNXPORT_LEAF(name)
 #define ONNXPORT_PRIMITIVE(name) Op::name,
-#define ONNXPORT_COMPOSITE(name) Op::name,
-#define ONNXPORT_UNARY(name) Op::name,
-#define ONNXPORT_BINARY(name) Op::name,
-#define ONNXPORT_COMPARE(name) Op::name,
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
   };
 }
 

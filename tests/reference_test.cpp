@@ -168,19 +168,10 @@ const std::map<Op, std::vector<IntSample>> kIntSamples = {
 
 std::vector<Op> elementwise_ops() {
   std::vector<Op> ops;
-#define ONNXPORT_LEAF(name)
-#define ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_COMPOSITE(name)
 #define ONNXPORT_UNARY(name) ops.push_back(Op::name);
 #define ONNXPORT_BINARY(name) ONNXPORT_UNARY(name)
 #define ONNXPORT_COMPARE(name) ONNXPORT_UNARY(name)
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
   return ops;
 }
 
@@ -760,19 +751,8 @@ std::multimap<Op, Sample> composite_samples() {
 
 std::set<Op> composites() {
   std::set<Op> ops;
-#define ONNXPORT_LEAF(name)
-#define ONNXPORT_PRIMITIVE(name)
 #define ONNXPORT_COMPOSITE(name) ops.insert(Op::name);
-#define ONNXPORT_UNARY(name)
-#define ONNXPORT_BINARY(name)
-#define ONNXPORT_COMPARE(name)
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
   return ops;
 }
 

@@ -28,17 +28,7 @@ struct Node;
 enum class Op : std::uint8_t {
 #define ONNXPORT_LEAF(name) name,
 #define ONNXPORT_PRIMITIVE(name) name,
-#define ONNXPORT_COMPOSITE(name) name,
-#define ONNXPORT_UNARY(name) name,
-#define ONNXPORT_BINARY(name) name,
-#define ONNXPORT_COMPARE(name) name,
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
 };
 
 /// "linear", "scaled_dot_product_attention", …

@@ -13,17 +13,7 @@ std::string_view to_string(Op op) {
   static constexpr auto names = std::to_array<std::string_view>({
 #define ONNXPORT_LEAF(name) #name,
 #define ONNXPORT_PRIMITIVE(name) #name,
-#define ONNXPORT_COMPOSITE(name) #name,
-#define ONNXPORT_UNARY(name) #name,
-#define ONNXPORT_BINARY(name) #name,
-#define ONNXPORT_COMPARE(name) #name,
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
   });
   return names[static_cast<std::size_t>(op)];
 }

@@ -16,17 +16,7 @@ using LowerFunction = std::string (*)(Emitter&, const Node&);
 constexpr auto kLower = std::to_array<LowerFunction>({
 #define ONNXPORT_LEAF(name) nullptr,
 #define ONNXPORT_PRIMITIVE(name) lower_##name,
-#define ONNXPORT_COMPOSITE(name) lower_##name,
-#define ONNXPORT_UNARY(name) lower_##name,
-#define ONNXPORT_BINARY(name) lower_##name,
-#define ONNXPORT_COMPARE(name) lower_##name,
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
 });
 
 // The name of a constant that no checkpoint key names: by content, so that it is the same on every run.

@@ -70,18 +70,7 @@ class Emitter {
   std::string path_;
 };
 
-#define ONNXPORT_LEAF(name)
 #define ONNXPORT_PRIMITIVE(name) std::string lower_##name(Emitter& e, const Node& node);
-#define ONNXPORT_COMPOSITE(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_UNARY(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_BINARY(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_COMPARE(name) ONNXPORT_PRIMITIVE(name)
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
 
 }  // namespace onnxport::lower

@@ -90,9 +90,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
                             c.tie_word_embeddings ? electra.embeddings.words() : Weight())(hidden);
   };
   const auto classify = [&](Value hidden) {
-    const Scope s = root / "classifier";
-    const nn::DenseHead head(s / "dense", s / "out_proj", c.hidden_size, c.hidden_size, c.num_labels, "gelu");
-    return head(nn::first_token(hidden));
+    return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "gelu")(hidden);
   };
   const auto summary = [&](Value hidden) { return summarize(hidden, root / "sequence_summary", c); };
   return nn::build_text_encoder_task(onnx.task(), inputs, root,

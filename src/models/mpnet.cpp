@@ -65,9 +65,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return nn::MaskedLmHead(root / "lm_head", c.masked_lm_head(), tied)(hidden);
   };
   const auto classify = [&](Value hidden) {
-    const Scope s = root / "classifier";
-    const nn::DenseHead head(s / "dense", s / "out_proj", c.hidden_size, c.hidden_size, c.num_labels, "tanh");
-    return head(nn::first_token(hidden));
+    return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "tanh")(hidden);
   };
   return nn::build_text_encoder_task(onnx.task(), inputs, root,
                                      {.encode = mpnet,

@@ -72,11 +72,15 @@ Value first_token(Value hidden) { return op::select(hidden, 1, 0); }
 
 Value Pooler::operator()(Value hidden) const { return op::tanh(dense_(first_token(hidden))); }
 
-DenseHead::DenseHead(const Scope& dense, const Scope& projection, std::int64_t in, std::int64_t hidden,
-                     std::int64_t out, std::string activation)
-    : dense_(dense, in, hidden), projection_(projection, hidden, out), activation_(std::move(activation)) {}
+ClassificationHead::ClassificationHead(const Scope& s, std::int64_t width, std::int64_t labels,
+                                       std::string activation)
+    : dense_(s / "dense", width, width),
+      out_proj_(s / "out_proj", width, labels),
+      activation_(std::move(activation)) {}
 
-Value DenseHead::operator()(Value x) const { return projection_(activation_(dense_(x))); }
+Value ClassificationHead::operator()(Value hidden) const {
+  return out_proj_(activation_(dense_(first_token(hidden))));
+}
 
 namespace {
 

@@ -9,21 +9,12 @@ Value scalar(Graph& graph, double value, DType dtype) {
   return graph.weight_as_is(Weight::from_doubles(dtype, {}, {&value, 1}));
 }
 
-#define ONNXPORT_LEAF(name)
-#define ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_COMPOSITE(name)
 #define ONNXPORT_UNARY(name) \
   Value name(Value x) { return make(x.graph(), Op::name, {x}, {}).out(); }
 #define ONNXPORT_BINARY(name) \
   Value name(Value a, Value b) { return make(a.graph(), Op::name, {a, b}, {}).out(); }
 #define ONNXPORT_COMPARE(name) ONNXPORT_BINARY(name)
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
 
 namespace {
 Value like(Value x, double value) { return scalar(x.graph(), value, x.dtype()); }

@@ -13,7 +13,6 @@ namespace onnxport::op::detail {
 
 using Types = std::vector<TensorType>;
 
-#define ONNXPORT_LEAF(name)
 #define ONNXPORT_UNARY(name)
 #define ONNXPORT_BINARY(name)
 #define ONNXPORT_COMPARE(name)
@@ -22,12 +21,6 @@ using Types = std::vector<TensorType>;
   Types infer_##name(const Node& node); \
   std::vector<Value> decompose_##name(const Node& node);
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
 
 /// Throws ExportError(shape): `linear at encoder.layer.0.dense: <what>`.
 template <class... Args>

@@ -54,14 +54,7 @@ Types infer(const Node& node) {
 #define ONNXPORT_PRIMITIVE(name) \
   case Op::name:                 \
     return infer_##name(node);
-#define ONNXPORT_COMPOSITE(name) ONNXPORT_PRIMITIVE(name)
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
   }
   reject(node, "leaves are made by the graph");
 }
@@ -83,21 +76,10 @@ Node& make(Graph& graph, Op op, std::vector<Value> inputs, Attrs attrs) {
 
 std::vector<Value> decompose(const Node& node) {
   switch (node.op) {
-#define ONNXPORT_LEAF(name)
-#define ONNXPORT_UNARY(name)
-#define ONNXPORT_BINARY(name)
-#define ONNXPORT_COMPARE(name)
-#define ONNXPORT_PRIMITIVE(name)
 #define ONNXPORT_COMPOSITE(name) \
   case Op::name:                 \
     return decompose_##name(node);
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
     default:
       throw ExportError(ErrorCode::internal, fmt::format("{} is not a composite op", to_string(node.op)));
   }
@@ -105,21 +87,10 @@ std::vector<Value> decompose(const Node& node) {
 
 bool is_composite(Op op) {
   switch (op) {
-#define ONNXPORT_LEAF(name)
-#define ONNXPORT_UNARY(name)
-#define ONNXPORT_BINARY(name)
-#define ONNXPORT_COMPARE(name)
-#define ONNXPORT_PRIMITIVE(name)
 #define ONNXPORT_COMPOSITE(name) \
   case Op::name:                 \
     return true;
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
     default:
       return false;
   }

@@ -15,19 +15,9 @@ bool is_rowwise(const Node& node) {
     case Op::softmax:
     case Op::normalize:
       return node.attrs.integer("axis") == static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1;
-#define ONNXPORT_LEAF(name)
-#define ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_COMPOSITE(name)
-#define ONNXPORT_COMPARE(name)
 #define ONNXPORT_UNARY(name) case Op::name:
 #define ONNXPORT_BINARY(name) case Op::name:
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
     case Op::gelu:
     case Op::silu:
     case Op::mish:

@@ -50,19 +50,8 @@ struct Results : std::vector<HostTensor> {
   Results(HostTensor only) { push_back(std::move(only)); }  // NOLINT: a tensor is the results of most ops
 };
 
-#define ONNXPORT_LEAF(name)
 #define ONNXPORT_PRIMITIVE(name) Results interpret_##name(const Call& call);
-#define ONNXPORT_COMPOSITE(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_UNARY(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_BINARY(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_COMPARE(name) ONNXPORT_PRIMITIVE(name)
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
 
 /// Zeros.
 inline HostTensor make_tensor(DType dtype, Extents shape) {

@@ -152,9 +152,6 @@ Results compare(const Call& call, F f) {
 
 }  // namespace
 
-#define ONNXPORT_LEAF(name)
-#define ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_COMPOSITE(name)
 #define ONNXPORT_UNARY(name) \
   Results interpret_##name(const Call& call) { return map(call, fn::name); }
 #define ONNXPORT_BINARY(name) \
@@ -162,12 +159,6 @@ Results compare(const Call& call, F f) {
 #define ONNXPORT_COMPARE(name) \
   Results interpret_##name(const Call& call) { return compare(call, fn::name); }
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
 
 Results interpret_cast(const Call& call) {
   const HostTensor& x = call.input(0);

@@ -21,17 +21,7 @@ Results run(const Call& call) {
 #define ONNXPORT_PRIMITIVE(name) \
   case Op::name:                 \
     return interpret_##name(call);
-#define ONNXPORT_COMPOSITE(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_UNARY(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_BINARY(name) ONNXPORT_PRIMITIVE(name)
-#define ONNXPORT_COMPARE(name) ONNXPORT_PRIMITIVE(name)
 #include "onnxport/ops.def"
-#undef ONNXPORT_LEAF
-#undef ONNXPORT_PRIMITIVE
-#undef ONNXPORT_COMPOSITE
-#undef ONNXPORT_UNARY
-#undef ONNXPORT_BINARY
-#undef ONNXPORT_COMPARE
   }
   throw ExportError(ErrorCode::internal, fmt::format("{} is no computation", to_string(call.node.op)));
 }

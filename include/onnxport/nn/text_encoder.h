@@ -98,15 +98,14 @@ class ONNXPORT_API Pooler {
   Linear dense_;
 };
 
-/// dense, activation, projection: a head with one hidden layer. Keys as given.
-class ONNXPORT_API DenseHead {
+/// out_proj(activation(dense(first token))): [B, S, H] -> [B, labels]. Keys: dense, out_proj.
+class ONNXPORT_API ClassificationHead {
  public:
-  DenseHead(const Scope& dense, const Scope& projection, std::int64_t in, std::int64_t hidden,
-            std::int64_t out, std::string activation);
-  Value operator()(Value x) const;
+  ClassificationHead(const Scope& s, std::int64_t width, std::int64_t labels, std::string activation);
+  Value operator()(Value hidden) const;
 
  private:
-  Linear dense_, projection_;
+  Linear dense_, out_proj_;
   Activation activation_;
 };
 
