@@ -59,7 +59,7 @@ struct ExportedFile {
   std::uint64_t bytes = 0;
 };
 
-struct ExportReport {
+struct ONNXPORT_API ExportReport {
   std::string model_type, task, library, dtype;
   int opset = 0;
   std::int64_t parameters = 0;

@@ -30,7 +30,7 @@ struct ValidationCase {
   std::vector<OutputComparison> outputs;
 };
 
-struct ValidationReport {
+struct ONNXPORT_API ValidationReport {
   std::filesystem::path file;
   double atol = 0;
   std::vector<std::string> problems;  ///< names of inputs or outputs that differ from the configuration's
