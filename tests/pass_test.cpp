@@ -105,7 +105,9 @@ TEST(FlattenLinear, ReshapesBetweenRowwiseNodesCancel) {
   EXPECT_EQ(count(flat, Op::reshape), 2U) << print(flat);
   EXPECT_EQ(flat.outputs()[0].second.type(), second.type());
   for (const Node& node : flat.nodes()) {
-    if (node.op == Op::linear) EXPECT_EQ(node.outputs[0].shape, (Shape{B * S, 4}));
+    if (node.op == Op::linear) {
+      EXPECT_EQ(node.outputs[0].shape, (Shape{B * S, 4}));
+    }
   }
 }
 
