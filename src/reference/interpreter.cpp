@@ -67,7 +67,8 @@ class Walk {
     for (const Case& inputs : cases) bindings_.push_back(bind(graph, inputs));
     for (const auto& [name, value] : graph.outputs()) ++uses_[value.node()->id];
     // From the end to the start, so that what is used only by unused nodes stays unused.
-    for (const Node& node : std::views::reverse(graph.nodes())) {
+    for (auto at = graph.nodes().rbegin(); at != graph.nodes().rend(); ++at) {
+      const Node& node = *at;
       if (uses_[node.id] == 0) continue;
       for (const Value& input : node.inputs) {
         if (input) ++uses_[input.node()->id];
