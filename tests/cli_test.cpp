@@ -12,6 +12,8 @@
 #include <thread>
 
 #include "golden_fixture.h"
+#include "onnxport/error.h"
+#include "onnxport/export.h"
 #include "run_program.h"
 #include "runtime/session.h"
 #include "support/file.h"
@@ -393,6 +395,14 @@ TEST_F(Cli, KilledHalfWay) {
     ASSERT_EQ(export_onnx({"--no-validate"}).status, 0);
     for (const std::string& name : leftovers()) EXPECT_FALSE(name.ends_with(".tmp")) << name;
   }
+}
+
+TEST_F(Cli, AnUnknownPlaceForWeightsIsFoundBeforeAnythingIsWritten) {
+  make("bert/feature-extraction");
+  MainExportOptions options{.model = checkpoint(), .output = output()};
+  options.export_options.external_data = "somewhere";
+  EXPECT_THROW(main_export(options), ExportError);
+  EXPECT_FALSE(fs::exists(output()));
 }
 
 TEST_F(Cli, PluginThatIsNone) {

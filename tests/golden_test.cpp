@@ -16,7 +16,21 @@
 namespace onnxport::test {
 namespace {
 
-class Golden : public testing::TestWithParam<std::string> {};
+// The fixture's checkpoint, opened for its task.
+class Golden : public testing::TestWithParam<std::string> {
+ protected:
+  const TempFolder folder;
+  const GoldenFixture fixture = read_fixture(GetParam());
+  const Model model = open();
+  const std::shared_ptr<const OnnxConfig> config = TasksManager::instance().get_exporter_config_constructor(
+      model)(model.config(), model.task(), {.variant = fixture.variant});
+
+ private:
+  Model open() const {
+    synthesize(fixture, folder.path() / "checkpoint");
+    return TasksManager::instance().get_model_from_task(fixture.task, folder.path() / "checkpoint");
+  }
+};
 
 void expect_close(const std::string& what, const GoldenCase& golden, const NamedTensors& got) {
   EXPECT_EQ(got.size(), golden.outputs.size()) << what;
@@ -56,17 +70,7 @@ std::string bytes_of(const std::filesystem::path& file) {
 }
 
 TEST_P(Golden, MatchesTheOriginal) {
-  const GoldenFixture fixture = read_fixture(GetParam());
-  const TempFolder folder;
-  const std::filesystem::path checkpoint = folder.path() / "checkpoint";
-  synthesize(fixture, checkpoint);
-
-  const TasksManager& tasks = TasksManager::instance();
-  const Model model = tasks.get_model_from_task(fixture.task, checkpoint);
   EXPECT_EQ(model.definition().library, fixture.library);
-  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(),
-                                                                   {.variant = fixture.variant});
-
   for (const GoldenFile& file : fixture.files) {
     const std::filesystem::path path = folder.path() / (file.stem + ".onnx");
     export_onnx(model, *config, path);
@@ -104,14 +108,6 @@ TEST_P(Golden, MatchesTheOriginal) {
 // The official full check runs inside of every export; here at every opset that brought another form of some
 // op.
 TEST_P(Golden, MatchesTheOriginalAtEveryOpset) {
-  const GoldenFixture fixture = read_fixture(GetParam());
-  const TempFolder folder;
-  const std::filesystem::path checkpoint = folder.path() / "checkpoint";
-  synthesize(fixture, checkpoint);
-  const TasksManager& tasks = TasksManager::instance();
-  const Model model = tasks.get_model_from_task(fixture.task, checkpoint);
-  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(),
-                                                                   {.variant = fixture.variant});
   for (const GoldenFile& file : fixture.files) {
     for (const int opset : {11, 13, 17, 20, 21, 23, runtime::newest_opset}) {
       SCOPED_TRACE("opset " + std::to_string(opset));

@@ -36,11 +36,14 @@ inline const TensorType& operand(const Node& node, std::size_t index) {
   return node.inputs[index].type();
 }
 
+/// As in Python, a negative axis counts from the end. Out of range is left for inference to reject.
+inline std::int64_t from_front(std::int64_t axis, std::int64_t rank) { return axis < 0 ? axis + rank : axis; }
+
 /// The attribute `axis` as an index into a shape of this rank.
 inline std::size_t normalized_axis(const Node& node, std::int64_t axis, std::size_t rank) {
   const std::int64_t extent = static_cast<std::int64_t>(rank);
   if (axis < -extent || axis >= extent) reject(node, "axis {} is out of range for rank {}", axis, rank);
-  return static_cast<std::size_t>(axis < 0 ? axis + extent : axis);
+  return static_cast<std::size_t>(from_front(axis, extent));
 }
 
 inline void require_float(const Node& node, const TensorType& type) {

@@ -6,6 +6,7 @@
 
 namespace onnxport::op {
 
+using detail::from_front;
 using detail::make;
 
 Value embedding(Value table, Value indices) {
@@ -13,7 +14,7 @@ Value embedding(Value table, Value indices) {
 }
 
 Value gather(Value x, std::int64_t axis, Value indices) {
-  return make(x.graph(), Op::gather, {x, indices}, {{"axis", axis < 0 ? axis + x.rank() : axis}}).out();
+  return make(x.graph(), Op::gather, {x, indices}, {{"axis", from_front(axis, x.rank())}}).out();
 }
 
 Value matmul(Value a, Value b) { return make(a.graph(), Op::matmul, {a, b}, {}).out(); }

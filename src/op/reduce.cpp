@@ -4,12 +4,13 @@
 
 namespace onnxport::op {
 
+using detail::from_front;
 using detail::make;
 
 namespace {
 
 Value reduce(Op op, Value x, std::int64_t axis, bool keepdim) {
-  return make(x.graph(), op, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}, {"keepdim", keepdim}}).out();
+  return make(x.graph(), op, {x}, {{"axis", from_front(axis, x.rank())}, {"keepdim", keepdim}}).out();
 }
 
 }  // namespace
@@ -20,11 +21,11 @@ Value amax(Value x, std::int64_t axis, bool keepdim) { return reduce(Op::amax, x
 Value argmax(Value x, std::int64_t axis, bool keepdim) { return reduce(Op::argmax, x, axis, keepdim); }
 
 Value cumsum(Value x, std::int64_t axis) {
-  return make(x.graph(), Op::cumsum, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}}).out();
+  return make(x.graph(), Op::cumsum, {x}, {{"axis", from_front(axis, x.rank())}}).out();
 }
 
 Value softmax(Value x, std::int64_t axis) {
-  return make(x.graph(), Op::softmax, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}}).out();
+  return make(x.graph(), Op::softmax, {x}, {{"axis", from_front(axis, x.rank())}}).out();
 }
 
 Value layer_norm(Value x, Value weight, Value bias, double eps) {
@@ -32,8 +33,7 @@ Value layer_norm(Value x, Value weight, Value bias, double eps) {
 }
 
 Value normalize(Value x, std::int64_t axis, double eps) {
-  return make(x.graph(), Op::normalize, {x}, {{"axis", axis < 0 ? axis + x.rank() : axis}, {"eps", eps}})
-      .out();
+  return make(x.graph(), Op::normalize, {x}, {{"axis", from_front(axis, x.rank())}, {"eps", eps}}).out();
 }
 
 namespace detail {

@@ -5,14 +5,8 @@
 
 namespace onnxport::op {
 
+using detail::from_front;
 using detail::make;
-
-namespace {
-
-// As in Python: a negative axis counts from the end. Out of range is left for inference to reject.
-std::int64_t from_front(std::int64_t axis, std::int64_t rank) { return axis < 0 ? axis + rank : axis; }
-
-}  // namespace
 
 Value size(Graph& graph, const Dim& dim) { return make(graph, Op::size, {}, {{"dim", Shape{dim}}}).out(); }
 

@@ -43,10 +43,16 @@ void say(const std::function<void(const std::string&)>& listener, const std::str
   if (listener) listener(text);
 }
 
-// All that can be wrong with the model is found here, before anything is written.
-lower::OnnxGraph lowered_graph(const Model& model, const OnnxConfig& config, int opset,
-                               const ExportOptions& options) {
+// What is written, and where its weights go.
+struct Prepared {
+  lower::OnnxGraph graph;
+  serialize::ExternalData external;
+};
+
+// All that can be wrong with the model or the options is found here, before anything is written.
+Prepared prepare(const Model& model, const OnnxConfig& config, int opset, const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
+  const serialize::ExternalData external = external_data(options.external_data);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
   for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
     say(options.on_notice, ignored);
@@ -58,14 +64,13 @@ lower::OnnxGraph lowered_graph(const Model& model, const OnnxConfig& config, int
   lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
                                      lowered.nodes.size(), lowered.initializers.size(), opset));
-  return lowered;
+  return {std::move(lowered), external};
 }
 
-std::vector<serialize::WrittenFile> write(const lower::OnnxGraph& lowered, const fs::path& output,
+std::vector<serialize::WrittenFile> write(const Prepared& prepared, const fs::path& output,
                                           const ExportOptions& options) {
-  return serialize::write_model(
-      lowered, output,
-      {.external_data = external_data(options.external_data), .on_progress = options.on_progress});
+  return serialize::write_model(prepared.graph, output,
+                                {.external_data = prepared.external, .on_progress = options.on_progress});
 }
 
 // Releases as numbers: "4.57.6.dev0" -> {4, 57, 6}.
@@ -109,8 +114,7 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
                                                                           const OnnxConfig& config,
                                                                           const fs::path& output, int opset,
                                                                           const ExportOptions& options) {
-  write(lowered_graph(model, config, opset == 0 ? config.default_onnx_opset() : opset, options), output,
-        options);
+  write(prepare(model, config, opset == 0 ? config.default_onnx_opset() : opset, options), output, options);
   return {keys(config.inputs()), keys(config.outputs())};
 }
 
@@ -141,13 +145,13 @@ ExportReport main_export(const MainExportOptions& options) {
   report.parameters = model.num_parameters();
   report.inputs = keys(config->inputs());
   report.outputs = keys(config->outputs());
-  const lower::OnnxGraph lowered = lowered_graph(model, *config, report.opset, options.export_options);
+  const Prepared prepared = prepare(model, *config, report.opset, options.export_options);
   // Companions first: whoever sees model.onnx may rely on the rest being there.
   const fs::path file = options.output / "model.onnx";
   for (const fs::path& path : pipeline::copy_companions(options.model, options.output)) {
     report.files.push_back({path, fs::file_size(path)});
   }
-  for (const serialize::WrittenFile& written : write(lowered, file, options.export_options)) {
+  for (const serialize::WrittenFile& written : write(prepared, file, options.export_options)) {
     report.files.push_back({written.path, written.bytes});
   }
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -93,7 +93,8 @@ DimBindings bind(const Graph& graph, const Case& inputs) {
     }
   }
   // Bare symbols first: what contradicts them is then the composite axis, whatever the order of the inputs.
-  std::stable_partition(open.begin(), open.end(), [](const Equation& equation) { return equation.dim.is_symbol(); });
+  std::stable_partition(open.begin(), open.end(),
+                        [](const Equation& equation) { return equation.dim.is_symbol(); });
 
   Solver solver;
   for (std::size_t before = 0; before != open.size();) {
