@@ -116,6 +116,15 @@ void shapes(Samples& s) {
     const Dim length = input(g, "like", d, {N, M}).dim(1);
     return op::slice(input(g, "table", d, {9, 3}), 0, 0, length);
   });
+  s.floats(Op::split, "split", [](Graph& g, DType d) {
+    const std::vector<Value> parts = op::split(input(g, "x", d, {N, 6, M}), 1, {1, 3, 2});
+    return op::concat({parts[2], parts[0], parts[1]}, 1);
+  });
+  s.floats(Op::split, "split_rows", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M, 4});
+    const std::vector<Value> parts = op::chunk(op::linear(x, input(g, "w", d, {6, 4})), -1, 2);
+    return op::concat({op::mul(parts[0], parts[1]), parts[0]}, -1);
+  });
   s.floats(Op::slice, "select",
            [](Graph& g, DType d) { return op::select(input(g, "x", d, {N, 3, M}), 1, -1); });
   s.add(Op::arange, "arange", DType::i64, [](Graph& g, DType d) {
@@ -146,6 +155,12 @@ void reductions(Samples& s) {
       if (op == Op::sum || op == Op::amax) s.add(op, name, DType::i64, apply);
     }
   }
+  s.add(Op::topk, "topk", DType::f32, [](Graph& g, DType d) {
+    // Distinct elements: equal ones may come in any order.
+    const Value steps = op::mul(op::cast(op::arange(g, 7), d), 1.0 / 1024);
+    const op::TopK top = op::topk(op::add(input(g, "x", d, {N, 7}), steps), 3, -1);
+    return op::add(top.values, op::cast(top.indices, d));
+  });
   for (const DType dtype : {DType::f32, DType::i64, DType::i32}) {
     s.add(Op::cumsum, "cumsum", dtype,
           [](Graph& g, DType d) { return op::cumsum(input(g, "x", d, {N, M}), 1); });
@@ -156,6 +171,12 @@ void reductions(Samples& s) {
            [](Graph& g, DType d) { return op::softmax(input(g, "x", d, {N, M, 5}), 1); });
   s.floats(Op::normalize, "normalize",
            [](Graph& g, DType d) { return op::normalize(input(g, "x", d, {N, M}), 1); });
+  s.floats(Op::rms_norm, "rms_norm", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M, 8});
+    return op::rms_norm(x, input(g, "weight", d, {8}), 1e-6);
+  });
+  s.floats(Op::rms_norm, "rms_norm_bare",
+           [](Graph& g, DType d) { return op::rms_norm(input(g, "x", d, {N, M, 8}), {}, 1e-6); });
   s.floats(Op::layer_norm, "layer_norm", [](Graph& g, DType d) {
     const Value x = input(g, "x", d, {N, M, 8});
     const Value weight = input(g, "weight", d, {8});
@@ -212,6 +233,60 @@ void matrices(Samples& s) {
   });
 }
 
+void cached_attention(Samples& s) {
+  struct Form {
+    const char* name;
+    bool past, rotary, mask;
+    std::int64_t rotated;
+  };
+  for (const Form& form :
+       {Form{"attention", false, false, false, 0}, Form{"attention_past", true, false, true, 0},
+        Form{"attention_rotary", true, true, true, 2}, Form{"attention_partial", true, true, true, 1}}) {
+    s.floats(Op::attention, form.name, [=](Graph& g, DType d) {
+      op::AttentionOperands in{.query = input(g, "q", d, {N, M, 16}),
+                               .key = input(g, "k", d, {N, M, 8}),
+                               .value = input(g, "v", d, {N, M, 6})};
+      if (form.past) {
+        in.past_key = input(g, "past_key", d, {N, 2, 3, 4});
+        in.past_value = input(g, "past_value", d, {N, 2, 3, 3});
+      }
+      const Dim total = form.past ? M + 3 : M;
+      if (form.mask) in.mask = input(g, "mask", DType::boolean, {N, 1, M, total});
+      if (form.rotary) {
+        in.cos = input(g, "cos", d, {N, M, form.rotated});
+        in.sin = input(g, "sin", d, {N, M, form.rotated});
+      }
+      const op::AttentionResults results = op::attention(in, 4, 2, {.softcap = form.rotary ? 5.0 : 0.0});
+      // All three results in one output.
+      const Value keys = op::sum(op::sum(results.key, 2), 1, true);
+      const Value values = op::sum(op::sum(results.value, 2), 1, true);
+      return op::add(results.output, op::concat({keys, values, keys, op::slice(keys, -1, 0, 1)}, -1));
+    });
+  }
+  s.floats(Op::scaled_dot_product_attention, "sdpa_grouped", [](Graph& g, DType d) {
+    const Value q = input(g, "q", d, {N, 4, M, 4});
+    const Value k = input(g, "k", d, {N, 2, 5, 4});
+    const Value v = input(g, "v", d, {N, 2, 5, 3});
+    const Value mask = input(g, "mask", d, {N, 4, 1, 5});
+    return op::scaled_dot_product_attention(q, k, v, mask, {.scale = 0.3, .softcap = 2.0});
+  });
+  for (const char* activation : {"silu", "gelu", "relu"}) {
+    s.floats(Op::mixture_of_experts, std::string("mixture_of_experts_") + activation, [=](Graph& g, DType d) {
+      const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
+      // Booleans are true half of the time: experts without any row occur, and rows without any expert.
+      const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 3}), d);
+      std::vector<op::Expert> experts;
+      for (const char* name : {"a", "b", "c"}) {
+        const std::string key(name);
+        experts.push_back({input(g, (key + "_gate").c_str(), d, {4, 3}),
+                           input(g, (key + "_up").c_str(), d, {4, 3}),
+                           input(g, (key + "_down").c_str(), d, {3, 4})});
+      }
+      return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
+    });
+  }
+}
+
 void others(Samples& s) {
   for (const DType from : {DType::f32, DType::i64, DType::boolean, DType::f16}) {
     for (const DType to : {DType::f32, DType::i64, DType::f16, DType::i32}) {
@@ -245,6 +320,7 @@ std::vector<OpSample> op_samples() {
   shapes(s);
   reductions(s);
   matrices(s);
+  cached_attention(s);
   others(s);
   return std::move(s.list);
 }

@@ -1,5 +1,6 @@
 // The reference interpreter: every op against values worked out by hand, composites against their
 // decompositions.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -125,6 +126,7 @@ const std::map<Op, std::vector<RealSample>> kRealSamples = {
     {Op::sigmoid, {{{0}, 0.5}, {{2}, 0.8807970779778823}, {{-1000}, 0}}},
     {Op::relu, {{{-3}, 0}, {{3}, 3}, {{kNaN}, kNaN}}},
     {Op::softplus, {{{0}, 0.6931471805599453}, {{1000}, 1000}, {{-800}, 0}, {{-40}, 4.248354255291589e-18}}},
+    {Op::round, {{{2.5}, 2}, {{-3.5}, -4}, {{0.4}, 0}}},
     {Op::sin, {{{1}, 0.8414709848078965}}},
     {Op::cos, {{{1}, 0.5403023058681398}}},
     {Op::add, {{{1, 2}, 3}, {{kInf, -kInf}, kNaN}}},
@@ -727,7 +729,42 @@ std::multimap<Op, Sample> composite_samples() {
       return op::layer_norm(x, weight, bias, 1e-5);
     });
   }
+  for (const bool weighted : {false, true}) {
+    samples.emplace(Op::rms_norm, [=](Graph& graph) {
+      const Value x = input(graph, {batch, length, 6});
+      return op::rms_norm(x, weighted ? input(graph, {6}) : Value(), 1e-5);
+    });
+  }
+  // The past is as long as `keys`.
+  for (int parts = 0; parts < 8; ++parts) {
+    for (const std::int64_t kv_heads : {1, 2, 4}) {
+      samples.emplace(Op::attention, [=](Graph& graph) {
+        const bool past = (parts & 1) != 0, masked = (parts & 2) != 0, rotary = (parts & 4) != 0;
+        op::AttentionOperands in{.query = input(graph, {batch, length, 4 * 6}),
+                                 .key = input(graph, {batch, length, kv_heads * 6}),
+                                 .value = input(graph, {batch, length, kv_heads * 5})};
+        if (past) {
+          in.past_key = input(graph, {batch, kv_heads, keys, 6});
+          in.past_value = input(graph, {batch, kv_heads, keys, 5});
+        }
+        if (masked)
+          in.mask = graph.input("mask", {DType::boolean, {batch, 1, length, past ? keys + length : length}});
+        if (rotary) {
+          in.cos = input(graph, {batch, length, kv_heads == 1 ? 3 : 2});
+          in.sin = input(graph, in.cos.shape());
+        }
+        return op::attention(in, 4, kv_heads, {.scale = 0.3, .softcap = past ? 0.0 : 1.5}).output;
+      });
+    }
+  }
   for (const bool scaled : {false, true}) {
+    samples.emplace(Op::scaled_dot_product_attention, [=](Graph& graph) {
+      const Value query = input(graph, {batch, 6, length, 8});
+      const Value key = input(graph, {batch, 2, keys, 8});
+      const Value value = input(graph, {batch, 2, keys, 5});
+      const Value mask = graph.input("mask", {DType::boolean, {batch, 1, length, keys}});
+      return op::scaled_dot_product_attention(query, key, value, mask, {.softcap = scaled ? 2.0 : 0.0});
+    });
     const std::vector<std::optional<Shape>> masks = {
         {}, {{batch, 1, 1, keys}}, {{batch, 3, length, keys}}, {{length, keys}}};
     for (const std::optional<Shape>& mask_shape : masks) {
@@ -789,8 +826,12 @@ TEST(Composites, EqualTheirDecompositions) {
       Graph graph(dtype);
       const Value composite = sample(graph);
       ASSERT_EQ(composite.node()->op, op);
-      graph.output("composite", composite);
-      graph.output("decomposed", op::detail::decompose(*composite.node()).at(0));
+      const std::vector<Value> decomposed = op::detail::decompose(*composite.node());
+      ASSERT_EQ(decomposed.size(), composite.node()->outputs.size());
+      for (std::uint32_t i = 0; i < decomposed.size(); ++i) {
+        graph.output(fmt::format("composite {}", i), composite.node()->out(i));
+        graph.output(fmt::format("decomposed {}", i), decomposed[i]);
+      }
       verify(graph);
       SCOPED_TRACE(print(graph));
       std::vector<Case> cases;
@@ -802,9 +843,11 @@ TEST(Composites, EqualTheirDecompositions) {
         cases.push_back(random_case(graph, bindings, static_cast<std::uint32_t>(100 * cases.size())));
       }
       for (const std::vector<HostTensor>& outputs : interpret(graph, cases)) {
-        EXPECT_EQ(outputs[0].shape, outputs[1].shape);
-        expect_close(outputs[0].reals, outputs[1].reals, tolerance,
-                     0.01);  // sums of terms around 1 may cancel
+        for (std::size_t i = 0; i < outputs.size(); i += 2) {
+          EXPECT_EQ(outputs[i].shape, outputs[i + 1].shape);
+          expect_close(outputs[i].reals, outputs[i + 1].reals, tolerance,
+                       0.01);  // sums of terms around 1 may cancel
+        }
       }
     }
   }

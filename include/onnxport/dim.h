@@ -31,7 +31,8 @@ class ONNXPORT_API Dim {
 
   /// A named symbol. The name may hold anything but the operators `+ - * / ( )`.
   static Dim symbol(std::string_view name);
-  /// Parses what str() prints: integers, symbols, sums, products, `floor(expr/n)`.
+  /// Parses what str() prints: integers, symbols, sums, products, `floor(expr/n)`,
+  /// `min(expr, n)`.
   static Dim parse(std::string_view text);
 
   bool is_constant() const { return terms_ == nullptr; }
@@ -48,7 +49,7 @@ class ONNXPORT_API Dim {
   /// This Dim with some symbols replaced.
   Dim substitute(const std::map<std::string, Dim, std::less<>>& values) const;
 
-  /// One summand: `coefficient * factor * factor …`; a factor is a symbol or a `floor(…)` atom.
+  /// One summand: `coefficient * factor * factor …`; a factor is a symbol, or an atom `floor(…)` or `min(…)`.
   struct Term {
     std::vector<std::string> factors;  ///< sorted; empty for the constant summand
     std::int64_t coefficient = 0;
@@ -61,6 +62,13 @@ class ONNXPORT_API Dim {
   std::optional<Dim> exact_div(const Dim& divisor) const;
   /// floor(this / divisor), divisor > 0; exact where it comes out even.
   Dim floor_div(std::int64_t divisor) const;
+  /// The smaller of this and `bound`, which is not negative.
+  Dim min(std::int64_t bound) const;
+
+  /// A factor that is no symbol: floor(expression / n), or min(expression, n).
+  struct Atom;
+  /// What is inside of such a factor; nothing for a symbol.
+  static std::optional<Atom> open_atom(std::string_view factor);
 
   friend ONNXPORT_API Dim operator+(const Dim& a, const Dim& b);
   friend ONNXPORT_API Dim operator-(const Dim& a, const Dim& b);
@@ -71,6 +79,12 @@ class ONNXPORT_API Dim {
   static Dim from_terms(std::vector<Term> terms);
   std::int64_t constant_ = 0;
   std::shared_ptr<const std::vector<Term>> terms_;  // null for an integer
+};
+
+struct Dim::Atom {
+  bool minimum = false;
+  Dim expression;
+  std::int64_t n = 0;
 };
 
 /// Extents of a tensor, outermost first.

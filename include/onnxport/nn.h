@@ -3,7 +3,12 @@
 #pragma once
 
 #include "onnxport/nn/activation.h"
+#include "onnxport/nn/alibi.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_pass.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/rotary.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/nn/text_tasks.h"

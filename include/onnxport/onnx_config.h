@@ -30,6 +30,7 @@ using AxesByName = std::vector<std::pair<std::string, Axes>>;
 struct DummyShapes {
   std::int64_t batch_size = 2;
   std::int64_t sequence_length = 16;
+  std::int64_t past_sequence_length = 16;  ///< of a cache, where the file takes one
   std::int64_t num_choices = 4;
   std::int64_t width = 64;
   std::int64_t height = 64;
@@ -58,6 +59,14 @@ class ONNXPORT_API DummyInputGenerator {
 /// input_ids, attention_mask, token_type_ids, position_ids: [batch_size, sequence_length], and
 /// [batch_size, num_choices, sequence_length] for multiple-choice.
 class ONNXPORT_API DummyTextInputGenerator : public DummyInputGenerator {
+ public:
+  bool supports_input(std::string_view name) const override;
+  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+                  std::uint64_t seed) const override;
+};
+
+/// past_key_values.{i}.key|value: [batch_size, heads, past_sequence_length, head size], between -1 and 1.
+class ONNXPORT_API DummyPastKeyValuesGenerator : public DummyInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
   Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
@@ -97,6 +106,8 @@ class ONNXPORT_API OnnxConfig {
   /// Largest |difference| relative to max(1, max|reference|) that validation accepts at fp32.
   virtual double atol_for_validation() const { return 1e-5; }
   virtual int default_onnx_opset() const { return 18; }
+  /// What clients give as position of a masked token.
+  virtual std::int64_t padded_position_id() const { return 1; }
   /// Compared with `transformers_version` of config.json; empty: any.
   virtual std::string min_transformers_version() const { return {}; }
   virtual std::vector<std::string> variants() const { return {"default"}; }
@@ -108,12 +119,41 @@ class ONNXPORT_API OnnxConfig {
   std::vector<std::pair<std::string, TensorType>> input_types(const DummyShapes& shapes = {},
                                                               bool dynamic_axes = true) const;
 
+ protected:
+  /// The outputs that architectures have in common for a task.
+  const AxesByName& common_outputs(std::string_view task) const;
+
  private:
   PretrainedConfig config_;
   std::string task_;
   OnnxConfigOptions options_;
   DType int_dtype_;
   DType float_dtype_;
+};
+
+/// Sizes of a cache.
+struct CacheSizes {
+  std::int64_t layers = 0;
+  std::int64_t heads = 0;  ///< of keys and values
+  std::int64_t key_dim = 0, value_dim = 0;
+};
+
+/// A decoder with a cache. The task tells about it: with `-with-past` the file gives present.{i}.key|value,
+/// and, but for feature extraction (prefill only), takes past_key_values.{i}.key|value.
+class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
+ public:
+  using OnnxConfig::OnnxConfig;
+  bool use_past() const;
+  bool use_past_in_inputs() const;
+  /// From num_layers, num_key_value_heads (absent: num_attention_heads), head_dim (absent: hidden_size by
+  /// num_attention_heads) of the normalized config.
+  virtual CacheSizes cache_sizes() const;
+  AxesByName outputs() const override;
+
+ protected:
+  enum class Direction { inputs, outputs };
+  /// Appends the names and axes of the cache.
+  void add_past_key_values(AxesByName& names, Direction direction) const;
 };
 
 // ---- middle-end classes
@@ -131,6 +171,22 @@ class ONNXPORT_API TextEncoderOnnxConfig : public OnnxConfig {
   /// The given names with the axes of text: [batch_size, sequence_length], with num_choices between for
   /// multiple-choice.
   AxesByName text_inputs(std::initializer_list<const char*> names) const;
+};
+
+/// Decoder-based text architectures: input_ids, attention_mask, and the cache where the task takes one.
+class ONNXPORT_API TextDecoderOnnxConfig : public OnnxConfigWithPast {
+ public:
+  using OnnxConfigWithPast::OnnxConfigWithPast;
+  AxesByName inputs() const override;
+  NormalizedConfig normalized_config() const override;
+  DummyInputGenerators dummy_input_generators() const override;
+};
+
+/// The same with position_ids at the end, in feature extraction and text generation.
+class ONNXPORT_API TextDecoderWithPositionIdsOnnxConfig : public TextDecoderOnnxConfig {
+ public:
+  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
+  AxesByName inputs() const override;
 };
 
 }  // namespace onnxport

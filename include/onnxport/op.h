@@ -44,6 +44,8 @@ ONNXPORT_API Value sigmoid(Value x);
 ONNXPORT_API Value relu(Value x);
 /// log(1 + exp(x))
 ONNXPORT_API Value softplus(Value x);
+/// To the nearest integer, ties to the even one.
+ONNXPORT_API Value round(Value x);
 ONNXPORT_API Value sin(Value x);
 ONNXPORT_API Value cos(Value x);
 ONNXPORT_API Value logical_not(Value x);
@@ -111,6 +113,10 @@ ONNXPORT_API Value concat(std::vector<Value> parts, std::int64_t axis);
 /// Elements [begin, end) of an axis; negative constants count from the end; the extent of the result is end -
 /// begin.
 ONNXPORT_API Value slice(Value x, std::int64_t axis, Dim begin, Dim end);
+/// Consecutive parts of an axis, which their sizes must fill. (torch.split)
+ONNXPORT_API std::vector<Value> split(Value x, std::int64_t axis, const std::vector<std::int64_t>& sizes);
+/// `parts` equal parts of a static axis. (torch.chunk, where it comes out even)
+ONNXPORT_API std::vector<Value> chunk(Value x, std::int64_t axis, std::int64_t parts);
 /// x[..., index, ...] with the axis removed. (Tensor.select)
 ONNXPORT_API Value select(Value x, std::int64_t axis, std::int64_t index);
 
@@ -123,6 +129,13 @@ ONNXPORT_API Value amax(Value x, std::int64_t axis, bool keepdim = false);
 /// First index of the largest element, int64.
 ONNXPORT_API Value argmax(Value x, std::int64_t axis, bool keepdim = false);
 ONNXPORT_API Value cumsum(Value x, std::int64_t axis);
+
+struct TopK {
+  Value values;
+  Value indices;  ///< int64
+};
+/// The k largest elements of an axis, the largest first; among equals the one that comes first. (torch.topk)
+ONNXPORT_API TopK topk(Value x, std::int64_t k, std::int64_t axis);
 
 // ---- indexing
 // --------------------------------------------------------------------------------------------------
@@ -147,6 +160,9 @@ ONNXPORT_API Value linear(Value x, Value weight, Value bias = {});
 ONNXPORT_API Value softmax(Value x, std::int64_t axis);
 /// Over the last axis. (torch.nn.functional.layer_norm)
 ONNXPORT_API Value layer_norm(Value x, Value weight, Value bias, double eps);
+/// x / sqrt(mean(x²) + eps) * weight over the last axis; half precision is widened inside. `weight` may be
+/// absent. (torch.nn.functional.rms_norm)
+ONNXPORT_API Value rms_norm(Value x, Value weight, double eps);
 /// x / max(||x||_2, eps) along an axis. (torch.nn.functional.normalize)
 ONNXPORT_API Value normalize(Value x, std::int64_t axis, double eps = 1e-12);
 
@@ -155,14 +171,48 @@ ONNXPORT_API Value normalize(Value x, std::int64_t axis, double eps = 1e-12);
 
 struct AttentionOptions {
   /// Multiplies the scores; absent: 1/sqrt(head_dim).
-  std::optional<double> scale;
+  std::optional<double> scale = {};
+  /// Scores become softcap * tanh(scores / softcap) before masking; 0: they stay.
+  double softcap = 0;
 };
 
-/// query [B, H, L, D], key [B, H, S, D], value [B, H, S, E] -> [B, H, L, E].
+/// query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E]. H is a multiple of G: query head
+/// h attends to key head h / (H / G).
 /// `mask`: absent; boolean (true takes part; a row without any true gives 0); or float, added to the scores.
-/// Must broadcast to [B, H, L, S]. (torch.nn.functional.scaled_dot_product_attention)
+/// Must broadcast to [B, H, L, S]. (torch.nn.functional.scaled_dot_product_attention, enable_gqa)
 ONNXPORT_API Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask = {},
                                                 const AttentionOptions& options = {});
+
+/// Operands of attention(). All but the first three may be absent.
+struct AttentionOperands {
+  Value query, key, value;   ///< [B, L, H * D], [B, L, G * D], [B, L, G * E]
+  Value past_key = {};       ///< [B, G, P, D]: what earlier calls gave
+  Value past_value = {};     ///< [B, G, P, E]
+  Value mask = {};           ///< as in scaled_dot_product_attention(), for [B, H, L, P + L]
+  Value cos = {}, sin = {};  ///< [B, L, R / 2] or [1, L, R / 2]: rotate the first R elements of each head
+};
+struct AttentionResults {
+  Value output;  ///< [B, L, H * E]
+  Value key;     ///< [B, G, P + L, D]: the rotated keys, behind the past ones
+  Value value;   ///< [B, G, P + L, E]
+};
+/// Self-attention over new tokens and a cache: rotates queries and keys (Su et al. 2021; element i pairs with
+/// element i + R / 2), appends keys and values to the cache, attends.
+ONNXPORT_API AttentionResults attention(const AttentionOperands& operands, std::int64_t heads,
+                                        std::int64_t kv_heads, const AttentionOptions& options = {});
+
+// ---- mixture of experts
+// ----------------------------------------------------------------------------------------
+
+/// The weights of one expert: down(activation(gate(x)) * up(x)), without biases.
+struct Expert {
+  Value gate, up;  ///< [F, D]
+  Value down;      ///< [D, F]
+};
+/// x [N, D], routing [N, number of experts] -> [N, D]: the sum of what the experts make of each row, weighted
+/// by `routing`. An expert sees only the rows whose weight is not 0. `activation`: "silu", "gelu" or "relu".
+ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const std::vector<Expert>& experts,
+                                      std::string_view activation);
 
 }  // namespace onnxport::op
 

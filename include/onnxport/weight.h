@@ -68,6 +68,8 @@ class ONNXPORT_API Weight {
   Weight cast(DType dtype) const;
   Weight permute(std::vector<std::int64_t> axes) const;
   Weight reshape(std::vector<std::int64_t> shape) const;
+  /// The matrix of which this one is the transpose (and a cast, maybe), where it is just that; else empty.
+  Weight transpose_of() const;
   /// Elements [begin, end) of an axis.
   Weight slice(std::int64_t axis, std::int64_t begin, std::int64_t end) const;
   /// Elementwise with broadcasting, computed in double and rounded to the common dtype (both dtypes must

@@ -33,6 +33,11 @@ class Random {
   std::uint64_t state_;
 };
 
+bool takes_past(const OnnxConfig& config) {
+  const auto* with_past = dynamic_cast<const OnnxConfigWithPast*>(&config);
+  return with_past != nullptr && with_past->use_past_in_inputs();
+}
+
 constexpr std::array<std::string_view, 4> text_inputs = {"input_ids", "attention_mask", "token_type_ids",
                                                          "position_ids"};
 
@@ -46,6 +51,8 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig
                                          const DummyShapes& shapes, std::uint64_t seed) const {
   std::vector<std::int64_t> shape = {shapes.batch_size, shapes.sequence_length};
   if (config.task() == "multiple-choice") shape.insert(shape.begin() + 1, shapes.num_choices);
+  const std::int64_t past = takes_past(config) ? shapes.past_sequence_length : 0;
+  if (name == "attention_mask") shape.back() += past;
   const NormalizedConfig normalized = config.normalized_config();
   Random random(seed, name);
 
@@ -69,7 +76,7 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig
     const std::int64_t types = std::max<std::int64_t>(normalized.maybe("type_vocab_size").value_or(2), 1);
     value = [=, &random](std::int64_t) { return random.below(types); };
   } else if (name == "position_ids") {
-    value = [&](std::int64_t i) { return i % shapes.sequence_length; };
+    value = [&](std::int64_t i) { return past + i % shapes.sequence_length; };
   } else {
     throw ExportError(ErrorCode::internal, fmt::format("'{}' is no input of a text model", name));
   }
@@ -86,6 +93,31 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig
   std::vector<std::int64_t> values(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i) values[static_cast<std::size_t>(i)] = value(i);
   return Tensor::from_ints(config.int_dtype(), std::move(shape), values);
+}
+
+bool DummyPastKeyValuesGenerator::supports_input(std::string_view name) const {
+  return name.starts_with("past_key_values.") && (name.ends_with(".key") || name.ends_with(".value"));
+}
+
+Tensor DummyPastKeyValuesGenerator::generate(std::string_view name, const OnnxConfig& config,
+                                             const DummyShapes& shapes, std::uint64_t seed) const {
+  const auto* with_past = dynamic_cast<const OnnxConfigWithPast*>(&config);
+  if (with_past == nullptr) {
+    throw ExportError(ErrorCode::internal, fmt::format("'{}' has a cache, but its configuration class is no "
+                                                       "OnnxConfigWithPast",
+                                                       config.config().model_type()));
+  }
+  const CacheSizes sizes = with_past->cache_sizes();
+  const std::vector<std::int64_t> shape = {shapes.batch_size, sizes.heads, shapes.past_sequence_length,
+                                           name.ends_with(".key") ? sizes.key_dim : sizes.value_dim};
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  Random random(seed, name);
+  constexpr std::int64_t kSteps = 256;  // all of them exact in half precision
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < count; ++i)
+    values.push_back(static_cast<double>(random.below(kSteps)) / (kSteps / 2) - 1);
+  return Tensor::from_doubles(config.float_dtype(), shape, values);
 }
 
 }  // namespace onnxport

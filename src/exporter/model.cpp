@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "checkpoint/accounting.h"
@@ -54,6 +55,21 @@ void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dy
                       fmt::format("{} gives the outputs {}; its configuration class lists {}", what,
                                   text::join_quoted(names(outputs)), text::join_quoted(names(declared))));
   }
+  // A file without a past has a past of length 0: symbols that no input has count nothing.
+  std::set<std::string> known;
+  for (const auto& [name, axes] : config.inputs()) {
+    for (const auto& [axis, symbol] : axes) {
+      for (const std::string& part : Dim::parse(symbol).symbols()) known.insert(part);
+    }
+  }
+  std::map<std::string, Dim, std::less<>> absent;
+  for (const auto& [name, axes] : declared) {
+    for (const auto& [axis, symbol] : axes) {
+      for (const std::string& part : Dim::parse(symbol).symbols()) {
+        if (symbol.find('+') != symbol.npos && !known.contains(part)) absent[part] = 0;
+      }
+    }
+  }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto& [name, value] = outputs[i];
     if (!value)
@@ -61,7 +77,10 @@ void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dy
     if (!dynamic_axes) continue;
     for (const auto& [axis, symbol] : declared[i].second) {
       const Dim& dim = value.dim(axis);
-      if (dim.constant() || dim == Dim::parse(symbol)) continue;
+      const Dim called = Dim::parse(symbol).substitute(absent);
+      const std::optional<Dim::Atom> atom = dim.is_constant() ? std::nullopt : Dim::open_atom(dim.str());
+      const bool bounded = atom && atom->minimum && atom->expression == called;
+      if (dim.constant() || dim == called || bounded) continue;
       throw ExportError(
           ErrorCode::shape,
           fmt::format("{}: axis {} of output '{}' {} is '{}'; its configuration class calls it '{}'", what,

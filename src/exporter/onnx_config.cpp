@@ -64,11 +64,6 @@ std::map<std::string, AxesByName, std::less<>> make_common_outputs() {
   };
 }
 
-const std::map<std::string, AxesByName, std::less<>>& common_outputs() {
-  static const auto table = make_common_outputs();
-  return table;
-}
-
 /// Refuses sizes that give no tensor, or one that no machine holds.
 void check(const DummyShapes& shapes) {
   const std::pair<std::string_view, std::int64_t> sizes[] = {
@@ -86,6 +81,11 @@ void check(const DummyShapes& shapes) {
       {"visual_seq_length", shapes.visual_seq_length},
   };
   constexpr std::int64_t largest = 1 << 20;
+  if (shapes.past_sequence_length < 0 || shapes.past_sequence_length > largest) {
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("past_sequence_length of the dummy inputs is {}, expected 0 to {}",
+                                  shapes.past_sequence_length, largest));
+  }
   for (const auto& [name, size] : sizes) {
     if (size < 1 || size > largest) {
       throw ExportError(ErrorCode::invalid_argument,
@@ -106,13 +106,16 @@ OnnxConfig::OnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOpti
   task_ = TasksManager::map_from_synonym(task_);
 }
 
-AxesByName OnnxConfig::outputs() const {
-  if (const auto it = common_outputs().find(task_); it != common_outputs().end()) return it->second;
+AxesByName OnnxConfig::outputs() const { return common_outputs(task_); }
+
+const AxesByName& OnnxConfig::common_outputs(std::string_view task) const {
+  static const auto table = make_common_outputs();
+  if (const auto it = table.find(task); it != table.end()) return it->second;
   throw ExportError(
       ErrorCode::unsupported,
       fmt::format("task '{}' has no outputs in common between architectures: the configuration class of "
                   "'{}' must list its own",
-                  task_, config_.model_type()));
+                  task, config_.model_type()));
 }
 
 NamedTensors OnnxConfig::generate_dummy_inputs(const DummyShapes& shapes, std::uint64_t seed) const {

@@ -35,25 +35,22 @@ std::int64_t floor_division(std::int64_t a, std::int64_t b) {
 
 constexpr std::string_view kFloor = "floor(";
 
-bool is_floor(std::string_view atom) { return atom.starts_with(kFloor) && atom.ends_with(")"); }
+constexpr std::string_view kMin = "min(";
 
-struct FloorAtom {
-  Dim numerator;
-  std::int64_t divisor;
-};
+bool is_atom(std::string_view factor) {
+  return (factor.starts_with(kFloor) || factor.starts_with(kMin)) && factor.ends_with(")");
+}
 
-// The parts of an atom that floor_div made: "floor(<dim>/<n>)" or "floor((<dim>)/<n>)".
-FloorAtom open_floor(std::string_view atom) {
-  std::string_view body = atom.substr(kFloor.size(), atom.size() - kFloor.size() - 1);
-  const std::size_t slash = body.rfind('/');
-  std::string_view numerator = body.substr(0, slash);
-  if (numerator.starts_with("(") && numerator.ends_with(")"))
-    numerator = numerator.substr(1, numerator.size() - 2);
-  return {Dim::parse(numerator), std::stoll(std::string(body.substr(slash + 1)))};
+// What is inside an atom that floor_div or min made, with other values in the place of its expression.
+std::int64_t value_of(const Dim::Atom& atom, std::int64_t expression) {
+  return atom.minimum ? std::min(expression, atom.n) : floor_division(expression, atom.n);
+}
+Dim value_of(const Dim::Atom& atom, const Dim& expression) {
+  return atom.minimum ? expression.min(atom.n) : expression.floor_div(atom.n);
 }
 
 // A recursive descent over `expr := [-] product { (+|-) product }`, `product := factor { * factor }`,
-// `factor := integer | floor(…) | ( expr ) | symbol`.
+// `factor := integer | floor(expr/n) | min(expr, n) | ( expr ) | symbol`.
 class Parser {
  public:
   explicit Parser(std::string_view text) : text_(text) {}
@@ -72,7 +69,8 @@ class Parser {
     throw ExportError(ErrorCode::invalid_argument,
                       "axis expression '" + std::string(text_) + "': unexpected character at position " +
                           std::to_string(at_) +
-                          "; expected symbols, integers, +, -, *, floor(expression/integer)");
+                          "; expected symbols, integers, +, -, *, floor(expression/integer), "
+                          "min(expression, integer)");
   }
   void skip_space() {
     while (at_ < text_.size() && text_[at_] == ' ') ++at_;
@@ -121,8 +119,16 @@ class Parser {
       if (divisor <= 0 || !take(')')) fail();
       return numerator.floor_div(divisor);
     }
+    if (text_.substr(at_).starts_with(kMin)) {
+      at_ += kMin.size();
+      const Dim expression = sum(depth + 1);
+      if (!take(',')) fail();
+      const std::int64_t bound = integer();
+      if (!take(')')) fail();
+      return expression.min(bound);
+    }
     if (at_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_])) != 0) return integer();
-    const std::size_t end = std::min(text_.find_first_of("+-*/()", at_), text_.size());
+    const std::size_t end = std::min(text_.find_first_of("+-*/(),", at_), text_.size());
     std::string_view name = text_.substr(at_, end - at_);
     at_ = end;
     while (name.ends_with(" ")) name.remove_suffix(1);
@@ -167,7 +173,7 @@ std::optional<std::int64_t> Dim::constant() const {
 
 bool Dim::is_symbol() const {
   return terms_ && terms_->size() == 1 && terms_->front().coefficient == 1 &&
-         terms_->front().factors.size() == 1 && !is_floor(terms_->front().factors.front());
+         terms_->front().factors.size() == 1 && !is_atom(terms_->front().factors.front());
 }
 
 std::vector<Dim::Term> Dim::terms() const {
@@ -180,8 +186,8 @@ std::vector<std::string> Dim::symbols() const {
   std::set<std::string> names;
   for (const Term& term : terms()) {
     for (const std::string& factor : term.factors) {
-      if (is_floor(factor)) {
-        for (const std::string& inner : open_floor(factor).numerator.symbols()) names.insert(inner);
+      if (const std::optional<Atom> atom = open_atom(factor)) {
+        for (const std::string& inner : atom->expression.symbols()) names.insert(inner);
       } else {
         names.insert(factor);
       }
@@ -215,9 +221,8 @@ std::int64_t Dim::evaluate(const DimBindings& bindings) const {
   for (const Term& term : terms()) {
     std::int64_t product = term.coefficient;
     for (const std::string& factor : term.factors) {
-      if (is_floor(factor)) {
-        const FloorAtom atom = open_floor(factor);
-        product *= floor_division(atom.numerator.evaluate(bindings), atom.divisor);
+      if (const std::optional<Atom> atom = open_atom(factor)) {
+        product *= value_of(*atom, atom->expression.evaluate(bindings));
         continue;
       }
       const auto it = bindings.find(factor);
@@ -237,9 +242,8 @@ Dim Dim::substitute(const std::map<std::string, Dim, std::less<>>& values) const
   for (const Term& term : terms()) {
     Dim product = term.coefficient;
     for (const std::string& factor : term.factors) {
-      if (is_floor(factor)) {
-        const FloorAtom atom = open_floor(factor);
-        product = product * atom.numerator.substitute(values).floor_div(atom.divisor);
+      if (const std::optional<Atom> atom = open_atom(factor)) {
+        product = product * value_of(*atom, atom->expression.substitute(values));
       } else if (const auto it = values.find(factor); it != values.end()) {
         product = product * it->second;
       } else {
@@ -266,6 +270,21 @@ std::optional<Dim> Dim::exact_div(const Dim& divisor) const {
     add_term(quotient, std::move(term));
   }
   return from_terms(std::move(quotient));
+}
+
+std::optional<Dim::Atom> Dim::open_atom(std::string_view factor) {
+  if (!is_atom(factor)) return std::nullopt;
+  const bool minimum = factor.starts_with(kMin);
+  const std::size_t begin = minimum ? kMin.size() : kFloor.size();
+  const std::size_t cut = factor.rfind(minimum ? ',' : '/');
+  const std::string_view expression = factor.substr(begin, cut - begin);
+  const std::string_view n = factor.substr(cut + 1, factor.size() - cut - 2);
+  return Atom{minimum, parse(expression), std::stoll(std::string(n))};
+}
+
+Dim Dim::min(std::int64_t bound) const {
+  if (is_constant()) return std::min(constant_, bound);
+  return symbol(std::string(kMin) + str() + ", " + std::to_string(bound) + ")");
 }
 
 Dim Dim::floor_div(std::int64_t divisor) const {

@@ -197,6 +197,16 @@ Weight Weight::cast(DType dtype) const {
                         {&expr});
 }
 
+Weight Weight::transpose_of() const {
+  const WeightExpr& expr = WeightExpr::of(*this);
+  if (expr.kind == Kind::cast) {
+    const Weight inner = Weight(expr.input).transpose_of();
+    return inner ? inner.cast(expr.source->dtype()) : Weight();
+  }
+  const bool transposed = expr.kind == Kind::permute && expr.axes == Dims{1, 0};
+  return transposed && expr.shape.size() == 2 ? Weight(expr.input) : Weight();
+}
+
 Weight Weight::permute(std::vector<std::int64_t> axes) const {
   const WeightExpr& expr = WeightExpr::of(*this);
   Dims shape, seen(expr.shape.size(), 0);

@@ -11,7 +11,7 @@
 namespace onnxport::lower {
 namespace {
 
-using LowerFunction = std::string (*)(Emitter&, const Node&);
+using LowerFunction = Lowered (*)(Emitter&, const Node&);
 
 constexpr auto kLower = std::to_array<LowerFunction>({
 #define ONNXPORT_LEAF(name) nullptr,
@@ -59,10 +59,17 @@ std::string Emitter::unique(std::string_view base) {
 }
 
 std::string Emitter::emit(std::string op_type, Names inputs, OnnxAttrs attrs) {
+  return emit_all(std::move(op_type), 1, std::move(inputs), std::move(attrs))[0];
+}
+
+Names Emitter::emit_all(std::string op_type, std::size_t outputs, Names inputs, OnnxAttrs attrs) {
   while (!inputs.empty() && inputs.back().empty()) inputs.pop_back();  // trailing absent operands
   const std::string name = unique(path_.empty() ? op_type : path_ + "/" + op_type);
-  result_.nodes.push_back({std::move(op_type), {}, name, std::move(inputs), {name}, std::move(attrs)});
-  return name;
+  Names names = {name};
+  while (names.size() < outputs) names.push_back(unique(fmt::format("{}/{}", name, names.size())));
+  for (const std::string& output : names) producers_[output] = result_.nodes.size();
+  result_.nodes.push_back({std::move(op_type), {}, name, std::move(inputs), names, std::move(attrs)});
+  return names;
 }
 
 std::string Emitter::weight(const Weight& weight) {
@@ -129,11 +136,16 @@ std::string Emitter::dim(const Dim& dim) {
     std::string product;
     for (const std::string& factor : term.factors) {
       std::string value;
-      if (factor.starts_with("floor(")) {
-        const std::size_t slash = factor.rfind('/');
-        const std::string numerator = this->dim(Dim::parse(factor.substr(6, slash - 6)));
-        const std::string divisor = factor.substr(slash + 1, factor.size() - slash - 2);
-        value = emit("Div", {numerator, ints({std::stoll(divisor)})});
+      if (const std::optional<Dim::Atom> atom = Dim::open_atom(factor)) {
+        const std::string inner = this->dim(atom->expression);
+        const std::string bound = ints({atom->n});
+        if (!atom->minimum) {
+          value = emit("Div", {inner, bound});
+        } else if (opset() >= 12) {
+          value = emit("Min", {inner, bound});
+        } else {  // Min took only floats
+          value = emit("Where", {emit("Less", {inner, bound}), inner, bound});
+        }
       } else if (dim.is_symbol()) {
         value = symbol(factor);
       } else {
@@ -190,6 +202,12 @@ std::string Emitter::dims(const std::vector<Dim>& extents) {
   return dims_[key] = name;
 }
 
+std::string Emitter::zeros(const TensorType& type) {
+  const double zero = 0;
+  return emit("ConstantOfShape", {dims(type.shape)},
+              {{"value", Weight::from_doubles(type.dtype, {1}, {&zero, 1})}});
+}
+
 std::string Emitter::reshape_target(const Shape& from, const Shape& to) {
   std::vector<Dim> target = to;
   bool inferred = false;
@@ -225,24 +243,38 @@ OnnxGraph Emitter::run() {
   for (const Node& node : graph_.nodes()) {
     if (node.op == Op::input || node.op == Op::weight) continue;
     path_ = node.path;
-    names_[{&node, 0}] = kLower[static_cast<std::size_t>(node.op)](*this, node);
+    const Lowered made = kLower[static_cast<std::size_t>(node.op)](*this, node);
+    for (std::uint32_t i = 0; i < made.size(); ++i) names_[{&node, i}] = made[i];
   }
-  // An output takes the place of the name its node made up; where that is not possible it gets an Identity.
+  name_outputs();
+  return std::move(result_);
+}
+
+// An output takes the place of the name that its node made up; where that is not possible (it is an input, a
+// weight, or another output as well) it gets an Identity.
+void Emitter::name_outputs() {
   path_.clear();
+  std::unordered_map<std::string, std::string> renamed;
   for (const auto& [name, value] : graph_.outputs()) {
     result_.outputs.push_back({name, value.type()});
     const std::string made = name_of(value);
-    const auto producer = std::find_if(result_.nodes.begin(), result_.nodes.end(),
-                                       [&](const OnnxNode& node) { return node.outputs[0] == made; });
-    if (producer == result_.nodes.end() || producer->name != made) {
-      result_.nodes.push_back({"Identity", {}, unique("Identity"), {made}, {name}, {}});
+    const auto producer = producers_.find(made);
+    if (producer == producers_.end()) {
+      const auto other = renamed.find(made);
+      const std::string source = other == renamed.end() ? made : other->second;
+      result_.nodes.push_back({"Identity", {}, unique("Identity"), {source}, {name}, {}});
       continue;
     }
-    producer->outputs[0] = name;
-    names_[{value.node(), value.index()}] = name;
-    for (OnnxNode& node : result_.nodes) std::replace(node.inputs.begin(), node.inputs.end(), made, name);
+    Names& outputs = result_.nodes[producer->second].outputs;
+    std::replace(outputs.begin(), outputs.end(), made, name);
+    producers_.erase(producer);
+    renamed[made] = name;
   }
-  return std::move(result_);
+  for (OnnxNode& node : result_.nodes) {
+    for (std::string& input : node.inputs) {
+      if (const auto it = renamed.find(input); it != renamed.end()) input = it->second;
+    }
+  }
 }
 
 OnnxGraph lower(const Graph& graph, const Target& target) {

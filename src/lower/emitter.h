@@ -16,6 +16,12 @@ namespace onnxport::lower {
 using Names = std::vector<std::string>;
 using OnnxAttrs = std::vector<std::pair<std::string, OnnxAttr>>;
 
+/// The ONNX names of an op's results: one in most cases.
+struct Lowered : Names {
+  Lowered(std::string only) { push_back(std::move(only)); }  // NOLINT: a name is the results of most ops
+  Lowered(Names names) : Names(std::move(names)) {}          // NOLINT
+};
+
 /// Appends ONNX nodes. Constants and runtime dimensions are made once per graph.
 class Emitter {
  public:
@@ -30,6 +36,8 @@ class Emitter {
 
   /// Appends a node with one output and returns the output's name.
   std::string emit(std::string op_type, Names inputs, OnnxAttrs attrs = {});
+  /// Appends a node with several outputs and returns their names.
+  Names emit_all(std::string op_type, std::size_t outputs, Names inputs, OnnxAttrs attrs = {});
 
   /// An initializer.
   std::string weight(const Weight& weight);
@@ -41,6 +49,8 @@ class Emitter {
   std::string dim(const Dim& dim);
   /// A dimension as an int64 scalar.
   std::string scalar_dim(const Dim& dim);
+  /// Zeros of a type.
+  std::string zeros(const TensorType& type);
   /// The shape operand of Reshape: constant with 0 and -1 where at most one extent is unknown.
   std::string reshape_target(const Shape& from, const Shape& to);
   /// The shape operand of Expand: 1 where an extent stays.
@@ -58,6 +68,7 @@ class Emitter {
   std::string unique(std::string_view base);
   std::string symbol(const std::string& name);
   std::string dims(const std::vector<Dim>& extents);
+  void name_outputs();
 
   const Graph& graph_;
   Target target_;
@@ -67,10 +78,11 @@ class Emitter {
   std::map<std::string, std::string> dims_;                    // printed dim(s) -> name
   std::set<std::string, std::less<>> taken_;
   std::unordered_map<std::string, int> next_suffix_;
+  std::unordered_map<std::string, std::size_t> producers_;  // output -> index of its node
   std::string path_;
 };
 
-#define ONNXPORT_PRIMITIVE(name) std::string lower_##name(Emitter& e, const Node& node);
+#define ONNXPORT_PRIMITIVE(name) Lowered lower_##name(Emitter& e, const Node& node);
 #include "onnxport/ops.def"
 
 }  // namespace onnxport::lower

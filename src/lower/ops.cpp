@@ -80,111 +80,133 @@ bool has_native_form(const Node& node, const Target& target) {
       return target.opset >= 18;
     case Op::layer_norm:
       return target.opset >= 17 && node.inputs[1];
+    case Op::rms_norm:
+      return target.opset >= 23 && node.inputs[1];
     default:
       return !op::detail::is_composite(node.op);
   }
 }
 
-std::string lower_neg(Emitter& e, const Node& node) { return direct(e, node, "Neg"); }
-std::string lower_abs(Emitter& e, const Node& node) { return direct(e, node, "Abs"); }
-std::string lower_exp(Emitter& e, const Node& node) { return direct(e, node, "Exp"); }
-std::string lower_log(Emitter& e, const Node& node) { return direct(e, node, "Log"); }
-std::string lower_sqrt(Emitter& e, const Node& node) { return direct(e, node, "Sqrt"); }
-std::string lower_reciprocal(Emitter& e, const Node& node) { return direct(e, node, "Reciprocal"); }
-std::string lower_erf(Emitter& e, const Node& node) { return direct(e, node, "Erf"); }
-std::string lower_tanh(Emitter& e, const Node& node) { return direct(e, node, "Tanh"); }
-std::string lower_sigmoid(Emitter& e, const Node& node) { return direct(e, node, "Sigmoid"); }
-std::string lower_relu(Emitter& e, const Node& node) { return direct(e, node, "Relu"); }
-std::string lower_softplus(Emitter& e, const Node& node) { return direct(e, node, "Softplus"); }
-std::string lower_sin(Emitter& e, const Node& node) { return direct(e, node, "Sin"); }
-std::string lower_cos(Emitter& e, const Node& node) { return direct(e, node, "Cos"); }
-std::string lower_logical_not(Emitter& e, const Node& node) { return direct(e, node, "Not"); }
+Lowered lower_neg(Emitter& e, const Node& node) { return direct(e, node, "Neg"); }
+Lowered lower_abs(Emitter& e, const Node& node) { return direct(e, node, "Abs"); }
+Lowered lower_exp(Emitter& e, const Node& node) { return direct(e, node, "Exp"); }
+Lowered lower_log(Emitter& e, const Node& node) { return direct(e, node, "Log"); }
+Lowered lower_sqrt(Emitter& e, const Node& node) { return direct(e, node, "Sqrt"); }
+Lowered lower_reciprocal(Emitter& e, const Node& node) { return direct(e, node, "Reciprocal"); }
+Lowered lower_erf(Emitter& e, const Node& node) { return direct(e, node, "Erf"); }
+Lowered lower_tanh(Emitter& e, const Node& node) { return direct(e, node, "Tanh"); }
+Lowered lower_sigmoid(Emitter& e, const Node& node) { return direct(e, node, "Sigmoid"); }
+Lowered lower_relu(Emitter& e, const Node& node) { return direct(e, node, "Relu"); }
+Lowered lower_softplus(Emitter& e, const Node& node) { return direct(e, node, "Softplus"); }
+Lowered lower_round(Emitter& e, const Node& node) { return direct(e, node, "Round"); }
+Lowered lower_sin(Emitter& e, const Node& node) { return direct(e, node, "Sin"); }
+Lowered lower_cos(Emitter& e, const Node& node) { return direct(e, node, "Cos"); }
+Lowered lower_logical_not(Emitter& e, const Node& node) { return direct(e, node, "Not"); }
 
-std::string lower_add(Emitter& e, const Node& node) { return direct(e, node, "Add"); }
-std::string lower_sub(Emitter& e, const Node& node) { return direct(e, node, "Sub"); }
-std::string lower_mul(Emitter& e, const Node& node) { return direct(e, node, "Mul"); }
-std::string lower_div(Emitter& e, const Node& node) { return direct(e, node, "Div"); }
-std::string lower_pow(Emitter& e, const Node& node) { return direct(e, node, "Pow"); }
-std::string lower_maximum(Emitter& e, const Node& node) { return extremum(e, node, "Max", "Greater"); }
-std::string lower_minimum(Emitter& e, const Node& node) { return extremum(e, node, "Min", "Less"); }
-std::string lower_logical_and(Emitter& e, const Node& node) { return direct(e, node, "And"); }
-std::string lower_logical_or(Emitter& e, const Node& node) { return direct(e, node, "Or"); }
+Lowered lower_add(Emitter& e, const Node& node) { return direct(e, node, "Add"); }
+Lowered lower_sub(Emitter& e, const Node& node) { return direct(e, node, "Sub"); }
+Lowered lower_mul(Emitter& e, const Node& node) { return direct(e, node, "Mul"); }
+Lowered lower_div(Emitter& e, const Node& node) { return direct(e, node, "Div"); }
+Lowered lower_pow(Emitter& e, const Node& node) { return direct(e, node, "Pow"); }
+Lowered lower_maximum(Emitter& e, const Node& node) { return extremum(e, node, "Max", "Greater"); }
+Lowered lower_minimum(Emitter& e, const Node& node) { return extremum(e, node, "Min", "Less"); }
+Lowered lower_logical_and(Emitter& e, const Node& node) { return direct(e, node, "And"); }
+Lowered lower_logical_or(Emitter& e, const Node& node) { return direct(e, node, "Or"); }
 
-std::string lower_eq(Emitter& e, const Node& node) { return direct(e, node, "Equal"); }
-std::string lower_lt(Emitter& e, const Node& node) { return direct(e, node, "Less"); }
-std::string lower_gt(Emitter& e, const Node& node) { return direct(e, node, "Greater"); }
-std::string lower_le(Emitter& e, const Node& node) { return or_equal(e, node, "LessOrEqual", "Less"); }
-std::string lower_ge(Emitter& e, const Node& node) { return or_equal(e, node, "GreaterOrEqual", "Greater"); }
+Lowered lower_eq(Emitter& e, const Node& node) { return direct(e, node, "Equal"); }
+Lowered lower_lt(Emitter& e, const Node& node) { return direct(e, node, "Less"); }
+Lowered lower_gt(Emitter& e, const Node& node) { return direct(e, node, "Greater"); }
+Lowered lower_le(Emitter& e, const Node& node) { return or_equal(e, node, "LessOrEqual", "Less"); }
+Lowered lower_ge(Emitter& e, const Node& node) { return or_equal(e, node, "GreaterOrEqual", "Greater"); }
 
-std::string lower_cast(Emitter& e, const Node& node) {
+Lowered lower_cast(Emitter& e, const Node& node) {
   return e.emit("Cast", e.names_of(node.inputs), {{"to", onnx_type(node.outputs[0].dtype)}});
 }
-std::string lower_where(Emitter& e, const Node& node) { return direct(e, node, "Where"); }
+Lowered lower_where(Emitter& e, const Node& node) { return direct(e, node, "Where"); }
 
-std::string lower_reshape(Emitter& e, const Node& node) {
+Lowered lower_reshape(Emitter& e, const Node& node) {
   const std::string target = e.reshape_target(node.inputs[0].shape(), node.outputs[0].shape);
   return e.emit("Reshape", {e.name_of(node.inputs[0]), target});
 }
 
-std::string lower_permute(Emitter& e, const Node& node) {
+Lowered lower_permute(Emitter& e, const Node& node) {
   return e.emit("Transpose", e.names_of(node.inputs),
                 {{"perm", node.attrs.get<std::vector<std::int64_t>>("axes")}});
 }
 
-std::string lower_expand(Emitter& e, const Node& node) {
+Lowered lower_expand(Emitter& e, const Node& node) {
   const std::string target = e.expand_target(node.inputs[0].shape(), node.outputs[0].shape);
   return e.emit("Expand", {e.name_of(node.inputs[0]), target});
 }
 
-std::string lower_concat(Emitter& e, const Node& node) {
+Lowered lower_concat(Emitter& e, const Node& node) {
   return e.emit("Concat", e.names_of(node.inputs), {{"axis", node.attrs.integer("axis")}});
 }
 
-std::string lower_slice(Emitter& e, const Node& node) {
+Lowered lower_slice(Emitter& e, const Node& node) {
   const Shape& range = node.attrs.get<Shape>("range");
   const std::string begin = e.dim(range[0]);
   const std::string end = e.dim(range[1]);
   return e.emit("Slice", {e.name_of(node.inputs[0]), begin, end, e.ints({node.attrs.integer("axis")})});
 }
 
-std::string lower_arange(Emitter& e, const Node& node) {
+// The sizes were an attribute before opset 13.
+Lowered lower_split(Emitter& e, const Node& node) {
+  const auto& sizes = node.attrs.get<std::vector<std::int64_t>>("sizes");
+  const std::string x = e.name_of(node.inputs[0]);
+  const std::int64_t axis = node.attrs.integer("axis");
+  if (e.opset() < 13) return e.emit_all("Split", sizes.size(), {x}, {{"axis", axis}, {"split", sizes}});
+  return e.emit_all("Split", sizes.size(), {x, e.ints(sizes)}, {{"axis", axis}});
+}
+
+Lowered lower_arange(Emitter& e, const Node& node) {
   const Shape& range = node.attrs.get<Shape>("range");
   const std::string begin = e.scalar_dim(range[0]);
   const std::string end = e.scalar_dim(range[1]);
   return e.emit("Range", {begin, end, e.scalar(1, DType::i64)});
 }
 
-std::string lower_size(Emitter& e, const Node& node) { return e.scalar_dim(node.attrs.get<Shape>("dim")[0]); }
+Lowered lower_size(Emitter& e, const Node& node) { return e.scalar_dim(node.attrs.get<Shape>("dim")[0]); }
 
-std::string lower_cumsum(Emitter& e, const Node& node) {
+Lowered lower_cumsum(Emitter& e, const Node& node) {
   const std::string axis = e.scalar(static_cast<double>(node.attrs.integer("axis")), DType::i64);
   return e.emit("CumSum", {e.name_of(node.inputs[0]), axis});
 }
 
-std::string lower_sum(Emitter& e, const Node& node) { return reduction(e, node, "ReduceSum", 13); }
-std::string lower_mean(Emitter& e, const Node& node) { return reduction(e, node, "ReduceMean", 18); }
-std::string lower_amax(Emitter& e, const Node& node) { return reduction(e, node, "ReduceMax", 18); }
+Lowered lower_sum(Emitter& e, const Node& node) { return reduction(e, node, "ReduceSum", 13); }
+Lowered lower_mean(Emitter& e, const Node& node) { return reduction(e, node, "ReduceMean", 18); }
+Lowered lower_amax(Emitter& e, const Node& node) { return reduction(e, node, "ReduceMax", 18); }
 
-std::string lower_argmax(Emitter& e, const Node& node) {
+Lowered lower_argmax(Emitter& e, const Node& node) {
   return e.emit(
       "ArgMax", e.names_of(node.inputs),
       {{"axis", node.attrs.integer("axis")}, {"keepdims", std::int64_t{node.attrs.flag("keepdim")}}});
 }
 
-std::string lower_embedding(Emitter& e, const Node& node) { return direct(e, node, "Gather"); }
+Lowered lower_topk(Emitter& e, const Node& node) {
+  return e.emit_all("TopK", 2, {e.name_of(node.inputs[0]), e.ints({node.attrs.integer("k")})},
+                    {{"axis", node.attrs.integer("axis")}});
+}
 
-std::string lower_gather(Emitter& e, const Node& node) {
+Lowered lower_embedding(Emitter& e, const Node& node) { return direct(e, node, "Gather"); }
+
+Lowered lower_gather(Emitter& e, const Node& node) {
   return e.emit("GatherElements", e.names_of(node.inputs), {{"axis", node.attrs.integer("axis")}});
 }
 
-std::string lower_matmul(Emitter& e, const Node& node) { return direct(e, node, "MatMul"); }
+Lowered lower_matmul(Emitter& e, const Node& node) { return direct(e, node, "MatMul"); }
 
 // Gemm keeps the checkpoint's bytes of the weight. pass::flatten_linear gives it the matrices that it takes;
 // where it did not run, MatMul takes any rank and the transposed weight.
-std::string lower_linear(Emitter& e, const Node& node) {
+Lowered lower_linear(Emitter& e, const Node& node) {
   const Value weight = node.inputs[1];
   const Value bias = node.inputs[2];
-  if (rank_of(node) == 2) return e.emit("Gemm", e.names_of(node.inputs), {{"transB", std::int64_t{1}}});
+  if (rank_of(node) == 2) {
+    // A checkpoint that stores [in, out] (Conv1D of GPT-2) keeps its bytes as well.
+    const Weight stored = weight.node()->op == Op::weight ? weight.node()->weight.transpose_of() : Weight();
+    if (stored) return e.emit("Gemm", {e.name_of(node.inputs[0]), e.weight(stored), e.name_of(bias)});
+    return e.emit("Gemm", e.names_of(node.inputs), {{"transB", std::int64_t{1}}});
+  }
   const std::string transposed =
       weight.node()->op == Op::weight
           ? e.weight(weight.node()->weight.permute({1, 0}))
@@ -194,7 +216,7 @@ std::string lower_linear(Emitter& e, const Node& node) {
 }
 
 // Before opset 13, Softmax flattened everything from `axis` on: right only for the last axis.
-std::string lower_softmax(Emitter& e, const Node& node) {
+Lowered lower_softmax(Emitter& e, const Node& node) {
   const std::int64_t axis = node.attrs.integer("axis");
   const std::int64_t last = rank_of(node) - 1;
   const std::string x = e.name_of(node.inputs[0]);
@@ -207,7 +229,7 @@ std::string lower_softmax(Emitter& e, const Node& node) {
   return e.emit("Transpose", {result}, {{"perm", swap}});
 }
 
-std::string lower_normalize(Emitter& e, const Node& node) {
+Lowered lower_normalize(Emitter& e, const Node& node) {
   const std::string x = e.name_of(node.inputs[0]);
   const std::string norm =
       e.emit_with_axes("ReduceL2", x, {node.attrs.integer("axis")}, 18, {{"keepdims", std::int64_t{1}}});
@@ -215,26 +237,32 @@ std::string lower_normalize(Emitter& e, const Node& node) {
   return e.emit("Div", {x, clamped});
 }
 
-std::string lower_gelu(Emitter& e, const Node& node) {
+Lowered lower_gelu(Emitter& e, const Node& node) {
   return e.emit("Gelu", e.names_of(node.inputs),
                 {{"approximate", node.attrs.get<std::string>("approximate")}});
 }
 
-std::string lower_mish(Emitter& e, const Node& node) { return direct(e, node, "Mish"); }
+Lowered lower_mish(Emitter& e, const Node& node) { return direct(e, node, "Mish"); }
 
-std::string lower_layer_norm(Emitter& e, const Node& node) {
+Lowered lower_layer_norm(Emitter& e, const Node& node) {
   return e.emit("LayerNormalization", e.names_of(node.inputs),
                 {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(node.attrs.real("eps"))}});
 }
 
+Lowered lower_rms_norm(Emitter& e, const Node& node) {
+  return e.emit("RMSNormalization", e.names_of(node.inputs),
+                {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(node.attrs.real("eps"))}});
+}
+
 namespace {
-[[noreturn]] std::string only_decomposed(const Node& node) {
+[[noreturn]] Lowered only_decomposed(const Node& node) {
   throw ExportError(ErrorCode::internal,
                     fmt::format("{} reached lowering without being decomposed", to_string(node.op)));
 }
 }  // namespace
 
-std::string lower_silu(Emitter& /*e*/, const Node& node) { only_decomposed(node); }
-std::string lower_scaled_dot_product_attention(Emitter& /*e*/, const Node& node) { only_decomposed(node); }
+Lowered lower_silu(Emitter& /*e*/, const Node& node) { only_decomposed(node); }
+Lowered lower_scaled_dot_product_attention(Emitter& /*e*/, const Node& node) { only_decomposed(node); }
+Lowered lower_attention(Emitter& /*e*/, const Node& node) { only_decomposed(node); }
 
 }  // namespace onnxport::lower

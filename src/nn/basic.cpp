@@ -12,6 +12,11 @@ Linear::Linear(const Scope& s, std::int64_t in, std::int64_t out, bool bias)
 Linear::Linear(std::string path, Weight weight, Weight bias)
     : path_(std::move(path)), weight_(std::move(weight)), bias_(std::move(bias)) {}
 
+Linear Linear::transposed(const Scope& s, std::int64_t in, std::int64_t out) {
+  const Weight stored = s.weight("weight", {in, out});
+  return {s.path(), stored.permute({1, 0}), s.weight("bias", {out})};
+}
+
 Value Linear::operator()(Value x) const {
   const ModulePath at(x, path_);
   const Value weight = x.graph().weight(weight_);
@@ -32,14 +37,29 @@ Value Embedding::first(Graph& graph, const Dim& count) const {
   return op::slice(graph.weight(weight_), 0, 0, count);
 }
 
-LayerNorm::LayerNorm(const Scope& s, std::int64_t width, double eps)
-    : path_(s.path()), weight_(s.weight("weight", {width})), bias_(s.weight("bias", {width})), eps_(eps) {}
+LayerNorm::LayerNorm(const Scope& s, std::int64_t width, double eps, bool affine)
+    : path_(s.path()),
+      weight_(affine ? s.weight("weight", {width}) : Weight()),
+      bias_(affine ? s.weight("bias", {width}) : Weight()),
+      eps_(eps) {}
 
 Value LayerNorm::operator()(Value x) const {
   const ModulePath at(x, path_);
-  const Value weight = x.graph().weight(weight_);
-  const Value bias = x.graph().weight(bias_);
+  const Value weight = weight_ ? x.graph().weight(weight_) : Value();
+  const Value bias = bias_ ? x.graph().weight(bias_) : Value();
   return op::layer_norm(x, weight, bias, eps_);
+}
+
+RmsNorm::RmsNorm(const Scope& s, std::int64_t width, const NormParameters& p)
+    : path_(s.path()), weight_(s.weight("weight", {width})), eps_(p.eps) {
+  // In float32, as the originals add: half precision would lose what the checkpoint stores.
+  if (p.offset != 0)
+    weight_ = weight_.cast(DType::f32).add(Weight::from_doubles(DType::f32, {}, {&p.offset, 1}));
+}
+
+Value RmsNorm::operator()(Value x) const {
+  const ModulePath at(x, path_);
+  return op::rms_norm(x, x.graph().weight(weight_), eps_);
 }
 
 }  // namespace onnxport::nn

@@ -1,6 +1,4 @@
-// Matrix products, indexing and attention.
-#include <cmath>
-
+// Matrix products and indexing.
 #include "onnxport/op.h"
 #include "op/infer.h"
 
@@ -21,17 +19,6 @@ Value matmul(Value a, Value b) { return make(a.graph(), Op::matmul, {a, b}, {}).
 
 Value linear(Value x, Value weight, Value bias) {
   return make(x.graph(), Op::linear, {x, weight, bias}, {}).out();
-}
-
-Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask,
-                                   const AttentionOptions& options) {
-  std::optional<double> scale = options.scale;
-  if (!scale && query.dim(-1).is_constant())
-    scale = 1.0 / std::sqrt(static_cast<double>(*query.dim(-1).constant()));
-  if (!scale)
-    throw ExportError(ErrorCode::shape, "scaled_dot_product_attention: the head size must be a number");
-  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, mask}, {{"scale", *scale}})
-      .out();
 }
 
 namespace detail {
@@ -98,52 +85,6 @@ Types infer_linear(const Node& node) {
   Shape shape = x.shape;
   shape.back() = weight.shape[0];
   return {{x.dtype, std::move(shape)}};
-}
-
-Types infer_scaled_dot_product_attention(const Node& node) {
-  if (node.inputs.size() != 4) reject(node, "expected query, key, value and a mask that may be absent");
-  const TensorType& q = operand(node, 0);
-  const TensorType& k = operand(node, 1);
-  const TensorType& v = operand(node, 2);
-  require_float(node, q);
-  require_same_dtype(node, q, k);
-  require_same_dtype(node, q, v);
-  const bool ranks = q.shape.size() == 4 && k.shape.size() == 4 && v.shape.size() == 4;
-  if (!ranks || q.shape[0] != k.shape[0] || q.shape[0] != v.shape[0] || q.shape[1] != k.shape[1] ||
-      q.shape[1] != v.shape[1] || q.shape[3] != k.shape[3] || k.shape[2] != v.shape[2]) {
-    reject(node, "query {}, key {} and value {} do not fit", to_string(q.shape), to_string(k.shape),
-           to_string(v.shape));
-  }
-  if (node.inputs[3]) {
-    const TensorType& mask = operand(node, 3);
-    const Shape scores{q.shape[0], q.shape[1], q.shape[2], k.shape[2]};
-    if (mask.dtype != DType::boolean) require_same_dtype(node, q, mask);
-    if (broadcast(mask.shape, scores) != scores) {
-      reject(node, "mask {} does not broadcast to the scores {}", to_string(mask.shape), to_string(scores));
-    }
-  }
-  return {{q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]}}};
-}
-
-std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
-  // The query is scaled, not the scores: they could overflow in half precision, and there are more of them.
-  const Value query = mul(node.inputs[0], node.attrs.real("scale"));
-  const Value key_transposed = transpose(node.inputs[1], -2, -1);
-  const Value mask = node.inputs[3];
-  const Value scores = matmul(query, key_transposed);
-  if (!mask) {
-    const Value weights = softmax(scores, -1);
-    return {matmul(weights, node.inputs[2])};
-  }
-  if (mask.dtype() != DType::boolean) {
-    const Value weights = softmax(add(scores, mask), -1);
-    return {matmul(weights, node.inputs[2])};
-  }
-  // A row without any true must give 0, not the mean of all values: hence the second where.
-  const Value masked = where(mask, scores, scalar(query.graph(), lowest(query.dtype()), query.dtype()));
-  const Value weights = softmax(masked, -1);
-  const Value kept = where(mask, weights, scalar(query.graph(), 0.0, query.dtype()));
-  return {matmul(kept, node.inputs[2])};
 }
 
 }  // namespace detail

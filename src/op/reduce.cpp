@@ -32,6 +32,15 @@ Value layer_norm(Value x, Value weight, Value bias, double eps) {
   return make(x.graph(), Op::layer_norm, {x, weight, bias}, {{"eps", eps}}).out();
 }
 
+TopK topk(Value x, std::int64_t k, std::int64_t axis) {
+  Node& node = make(x.graph(), Op::topk, {x}, {{"axis", from_front(axis, x.rank())}, {"k", k}});
+  return {node.out(0), node.out(1)};
+}
+
+Value rms_norm(Value x, Value weight, double eps) {
+  return make(x.graph(), Op::rms_norm, {x, weight}, {{"eps", eps}}).out();
+}
+
 Value normalize(Value x, std::int64_t axis, double eps) {
   return make(x.graph(), Op::normalize, {x}, {{"axis", from_front(axis, x.rank())}, {"eps", eps}}).out();
 }
@@ -85,22 +94,43 @@ Types infer_normalize(const Node& node) {
   return infer_along_axis(node);
 }
 
-Types infer_layer_norm(const Node& node) {
+Types infer_topk(const Node& node) {
   const TensorType& x = operand(node, 0);
   require_float(node, x);
-  if (node.inputs.size() != 3) reject(node, "expected x, weight and bias, which may be absent");
+  Shape shape = x.shape;
+  const std::size_t axis = normalized_axis(node, node.attrs.integer("axis"), shape.size());
+  const std::int64_t k = node.attrs.integer("k");
+  const Dim rest = shape[axis] - k;
+  if (k < 1 || (rest.is_constant() && *rest.constant() < 0))
+    reject(node, "k is {}, axis {} of {}", k, axis, to_string(x));
+  shape[axis] = k;
+  return {{x.dtype, shape}, {DType::i64, shape}};
+}
+
+namespace {
+
+// x, and parameters of the extent of its last axis, which may be absent.
+Types infer_norm(const Node& node, std::initializer_list<const char*> parameters) {
+  const TensorType& x = operand(node, 0);
+  require_float(node, x);
+  if (node.inputs.size() != 1 + parameters.size())
+    reject(node, "{} operands, expected {}", node.inputs.size(), 1 + parameters.size());
   if (x.shape.empty()) reject(node, "got a scalar");
-  for (std::size_t i = 1; i < node.inputs.size(); ++i) {
-    if (!node.inputs[i]) continue;
+  std::size_t i = 0;
+  for (const char* name : parameters) {
+    if (!node.inputs[++i]) continue;
     const TensorType& parameter = operand(node, i);
     require_same_dtype(node, x, parameter);
-    if (parameter.shape != Shape{x.shape.back()}) {
-      reject(node, "{} is {}, expected [{}]", i == 1 ? "weight" : "bias", to_string(parameter.shape),
-             x.shape.back().str());
-    }
+    if (parameter.shape != Shape{x.shape.back()})
+      reject(node, "{} is {}, expected [{}]", name, to_string(parameter.shape), x.shape.back().str());
   }
   return {x};
 }
+
+}  // namespace
+
+Types infer_layer_norm(const Node& node) { return infer_norm(node, {"weight", "bias"}); }
+Types infer_rms_norm(const Node& node) { return infer_norm(node, {"weight"}); }
 
 // The order of operations is the one that ONNX Runtime's own fusion recognizes.
 // Half precision is widened inside, as in the original kernels: squares overflow and eps would vanish.
@@ -114,6 +144,17 @@ std::vector<Value> decompose_layer_norm(const Node& node) {
   Value result = div(centered, deviation);
   if (node.inputs[1]) result = mul(result, cast(node.inputs[1], inner));
   if (node.inputs[2]) result = add(result, cast(node.inputs[2], inner));
+  return {cast(result, dtype)};
+}
+
+std::vector<Value> decompose_rms_norm(const Node& node) {
+  const DType dtype = node.outputs[0].dtype;
+  const DType inner = dtype == DType::f64 ? DType::f64 : DType::f32;
+  const Value x = cast(node.inputs[0], inner);
+  const Value square = mean(pow(x, 2.0), -1, true);
+  const Value root = sqrt(add(square, node.attrs.real("eps")));
+  Value result = div(x, root);
+  if (node.inputs[1]) result = mul(result, cast(node.inputs[1], inner));
   return {cast(result, dtype)};
 }
 

@@ -115,6 +115,23 @@ Value slice(Value x, std::int64_t axis, Dim begin, Dim end) {
       .out();
 }
 
+std::vector<Value> split(Value x, std::int64_t axis, const std::vector<std::int64_t>& sizes) {
+  if (sizes.size() == 1) return {x};
+  Node& node = make(x.graph(), Op::split, {x}, {{"axis", from_front(axis, x.rank())}, {"sizes", sizes}});
+  std::vector<Value> parts;
+  for (std::uint32_t i = 0; i < sizes.size(); ++i) parts.push_back(node.out(i));
+  return parts;
+}
+
+std::vector<Value> chunk(Value x, std::int64_t axis, std::int64_t parts) {
+  const std::optional<std::int64_t> extent = x.dim(axis).constant();
+  if (!extent || parts < 1 || *extent % parts != 0) {
+    throw ExportError(ErrorCode::shape, fmt::format("chunk: axis {} of {} is not {} equal parts", axis,
+                                                    to_string(x.type()), parts));
+  }
+  return split(x, axis, std::vector<std::int64_t>(static_cast<std::size_t>(parts), *extent / parts));
+}
+
 Value select(Value x, std::int64_t axis, std::int64_t index) {
   const Dim at = index < 0 ? x.dim(axis) + index : Dim(index);
   const Value one = slice(x, axis, at, at + 1);
@@ -196,6 +213,24 @@ Types infer_slice(const Node& node) {
   }
   result.shape[axis] = extent;
   return {result};
+}
+
+Types infer_split(const Node& node) {
+  const TensorType& x = operand(node, 0);
+  const std::size_t axis = normalized_axis(node, node.attrs.integer("axis"), x.shape.size());
+  Types parts;
+  Dim rest = x.shape[axis];
+  for (const std::int64_t size : node.attrs.get<std::vector<std::int64_t>>("sizes")) {
+    parts.push_back(x);
+    parts.back().shape[axis] = size;
+    require_extents(node, parts.back().shape);
+    rest = rest - size;
+  }
+  if (rest != Dim(0)) {
+    reject(node, "sizes {} do not fill axis {} of {}", to_string(node.attrs.items()[1].second), axis,
+           to_string(x.shape));
+  }
+  return parts;
 }
 
 }  // namespace detail

@@ -11,6 +11,7 @@ namespace {
 bool is_rowwise(const Node& node) {
   switch (node.op) {
     case Op::layer_norm:
+    case Op::rms_norm:
       return true;
     case Op::softmax:
     case Op::normalize:
@@ -43,6 +44,23 @@ Value reshaped(const Value& value, const Shape& shape) {
   return op::reshape(again ? value.node()->inputs[0] : value, shape);
 }
 
+// The attributes with their axis at the end of a matrix.
+Attrs with_last_axis(const Attrs& attrs) {
+  std::vector<std::pair<std::string, Attr>> items = attrs.items();
+  for (auto& [name, value] : items) {
+    if (name == "axis") value = std::int64_t{1};
+  }
+  return Attrs(std::move(items));
+}
+
+// Cuts or joins rows, of which all operands have the matrix at hand.
+bool cuts_rows(const Node& node) {
+  if (node.op != Op::split && node.op != Op::concat) return false;
+  if (node.attrs.integer("axis") != static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1) return false;
+  return std::all_of(node.inputs.begin(), node.inputs.end(),
+                     [](const Value& input) { return matrix_behind(input); });
+}
+
 // Broadcasts along rows as it is: a scalar or a vector of the last axis.
 bool fits_rows(const Value& value) { return !value || value.rank() <= 1; }
 
@@ -59,6 +77,15 @@ Graph flatten_linear(const Graph& graph) {
       const Value product = op::linear(rows, node.inputs[1], node.inputs[2]);
       return {op::reshape(product, shape)};
     }
+    if (cuts_rows(node)) {
+      std::vector<Value> matrices;
+      for (const Value& input : node.inputs) matrices.push_back(matrix_behind(input));
+      Node& cut = op::detail::make(result, node.op, std::move(matrices), with_last_axis(node.attrs));
+      std::vector<Value> values;
+      for (std::uint32_t i = 0; i < node.outputs.size(); ++i)
+        values.push_back(op::reshape(cut.out(i), node.outputs[i].shape));
+      return values;
+    }
     if (!is_rowwise(node)) return {};
     bool any = false;
     for (const Value& input : node.inputs) {
@@ -69,15 +96,8 @@ Graph flatten_linear(const Graph& graph) {
     std::vector<Value> operands;
     for (const Value& input : node.inputs)
       operands.push_back(fits_rows(input) ? input : reshaped(input, joined(shape)));
-    Attrs attrs = node.attrs;
-    if (attrs.has("axis")) {
-      std::vector<std::pair<std::string, Attr>> items = attrs.items();
-      for (auto& [name, value] : items) {
-        if (name == "axis") value = std::int64_t{1};
-      }
-      attrs = Attrs(std::move(items));
-    }
-    const Value product = op::detail::make(result, node.op, std::move(operands), std::move(attrs)).out();
+    const Value product =
+        op::detail::make(result, node.op, std::move(operands), with_last_axis(node.attrs)).out();
     return {op::reshape(product, shape)};
   });
 }

@@ -42,6 +42,7 @@ constexpr auto tanh = [](double x) { return std::tanh(x); };
 constexpr auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
 constexpr auto relu = [](auto x) { return x < 0 ? decltype(x)(0) : x; };  // NaN stays
 constexpr auto softplus = [](double x) { return relu(x) + std::log1p(std::exp(-std::abs(x))); };
+constexpr auto round = [](double x) { return std::nearbyint(x); };  // ties to even
 constexpr auto sin = [](double x) { return std::sin(x); };
 constexpr auto cos = [](double x) { return std::cos(x); };
 constexpr auto logical_not = [](Int x) -> Int { return x == 0; };

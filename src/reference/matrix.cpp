@@ -1,87 +1,11 @@
-// Matrix products, indexing and attention.
-#include <Eigen/Core>
+// Matrix products and indexing.
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <utility>
 
-#include "reference/call.h"
-#include "reference/rounding.h"
+#include "reference/matrix_view.h"
 
 namespace onnxport::reference {
-namespace {
-
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using MatrixView = Eigen::Map<Matrix>;
-using ConstMatrixView = Eigen::Map<const Matrix>;
-
-// out = a * b. Threads share the columns of a wide result, the rows of a tall one.
-template <class A, class B>
-void multiply(const A& a, const B& b, MatrixView out) {
-  const double work = static_cast<double>(out.size()) * static_cast<double>(a.cols());
-  const bool wide = out.cols() >= out.rows();
-  for_each_part(wide ? out.cols() : out.rows(), work, [&](std::int64_t begin, std::int64_t end) {
-    const Eigen::Index count = end - begin;
-    if (wide) {
-      out.middleCols(begin, count).noalias() = a * b.middleCols(begin, count);
-    } else {
-      out.middleRows(begin, count).noalias() = a.middleRows(begin, count) * b;
-    }
-  });
-}
-
-// The matrices in the last two axes of a tensor.
-struct Stack {
-  const double* data;
-  Extents leading;
-  std::int64_t rows, cols;
-  explicit Stack(const HostTensor& x)
-      : data(x.reals.data()),
-        leading(x.shape.begin(), x.shape.end() - 2),
-        rows(x.shape[x.shape.size() - 2]),
-        cols(x.shape.back()) {}
-  std::int64_t size() const { return rows * cols; }
-  ConstMatrixView at(std::int64_t i) const { return ConstMatrixView(data + i * size(), rows, cols); }
-};
-
-// The mask of an attention, if it has one.
-class ScoreMask {
- public:
-  ScoreMask(const Call& call, const Extents& scores) : heads_(scores[1]) {
-    if (!call.has(3)) return;
-    mask_ = &call.input(3);
-    if (broadcast_extents(call, std::array{scores, mask_->shape}) != scores) {
-      reject(call.node, "the mask does not fit the scores");
-    }
-    strides_ = broadcast_strides(mask_->shape, scores);
-  }
-
-  // Masks the scores of one query. False where a boolean mask leaves none of them.
-  bool apply(Lane<double> scores, std::int64_t head, std::int64_t row, double limit) const {
-    if (mask_ == nullptr) return true;
-    bool any = is_float(mask_->dtype);
-    const std::int64_t first = head / heads_ * strides_[0] + head % heads_ * strides_[1] + row * strides_[2];
-    for (std::int64_t i = 0; i < scores.size; ++i) {
-      const std::size_t at = static_cast<std::size_t>(first + i * strides_[3]);
-      if (is_float(mask_->dtype)) {
-        scores[i] = limited(scores[i] + mask_->reals[at], limit);
-      } else if (mask_->integers[at] != 0) {
-        any = true;
-      } else {
-        scores[i] = -std::numeric_limits<double>::infinity();
-      }
-    }
-    return any;
-  }
-
- private:
-  std::int64_t heads_;
-  const HostTensor* mask_ = nullptr;
-  Extents strides_;
-};
-
-}  // namespace
-
 Results interpret_matmul(const Call& call) {
   const Stack a(call.input(0));
   const Stack b(call.input(1));
@@ -182,43 +106,6 @@ Results interpret_gather(const Call& call) {
                      *to++ = elements<T>(x)[static_cast<std::size_t>(at[0] + i * step[0] + place)];
                    }
                  });
-  });
-  return out;
-}
-
-Results interpret_scaled_dot_product_attention(const Call& call) {
-  const Stack query(call.input(0));
-  const Stack key(call.input(1));
-  const Stack value(call.input(2));
-  if (query.leading != key.leading || query.leading != value.leading || query.cols != key.cols ||
-      key.rows != value.rows) {
-    reject(call.node, "query, key and value do not fit");
-  }
-  Extents shape = query.leading;
-  shape.insert(shape.end(), {query.rows, value.cols});
-  HostTensor out = make_tensor(call.dtype(), std::move(shape));
-  const ScoreMask mask(call, {query.leading[0], query.leading[1], query.rows, key.rows});
-  const double scale = call.node.attrs.real("scale");
-  const double limit = overflow_limit(call.dtype());
-
-  const std::int64_t heads = product(query.leading);
-  const double work = static_cast<double>(heads * query.rows * key.rows * (query.cols + value.cols + 20));
-  for_each_part(heads, work, [&](std::int64_t begin, std::int64_t end) {
-    Matrix scores(query.rows, key.rows);
-    for (std::int64_t head = begin; head < end; ++head) {
-      scores.noalias() = query.at(head) * key.at(head).transpose();
-      for (std::int64_t row = 0; row < query.rows; ++row) {
-        const Lane<double> lane{scores.data() + row * key.rows, key.rows, 1};
-        for (std::int64_t i = 0; i < lane.size; ++i) lane[i] = limited(lane[i] * scale, limit);
-        if (mask.apply(lane, head, row, limit)) {
-          softmax({lane.data, lane.size, 1}, lane);
-        } else {
-          scores.row(row).setZero();
-        }
-      }
-      double* result = out.reals.data() + head * query.rows * value.cols;
-      MatrixView(result, query.rows, value.cols).noalias() = scores * value.at(head);
-    }
   });
   return out;
 }

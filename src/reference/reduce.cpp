@@ -1,6 +1,8 @@
 // Ops along an axis: reductions, softmax, normalizations.
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "reference/call.h"
 #include "reference/rounding.h"
@@ -147,6 +149,49 @@ Results interpret_layer_norm(const Call& call) {
       if (bias != nullptr) to[i] += bias[i];
     }
   });
+}
+
+Results interpret_rms_norm(const Call& call) {
+  const HostTensor& x = call.input(0);
+  const double* weight = call.has(1) ? call.input(1).reals.data() : nullptr;
+  const double eps = call.node.attrs.real("eps");
+  if (call.has(1) && call.input(1).shape != Extents{x.shape.back()})
+    reject(call.node, "the weight does not fit");
+  return transform(call, x, x.shape.size() - 1, [=](Lane<const double> from, Lane<double> to) {
+    double squares = 0;
+    for (std::int64_t i = 0; i < from.size; ++i) squares += from[i] * from[i];
+    const double root = std::sqrt(squares / static_cast<double>(from.size) + eps);
+    for (std::int64_t i = 0; i < from.size; ++i)
+      to[i] = from[i] / root * (weight != nullptr ? weight[i] : 1.0);
+  });
+}
+
+Results interpret_topk(const Call& call) {
+  const HostTensor x = rounded(call.input(0));
+  const std::size_t axis = call.axis(x.shape);
+  const std::int64_t k = call.node.attrs.integer("k");
+  const AxisView from(x.shape, axis);
+  if (k > from.extent) reject(call.node, "k is {}, the axis has {} elements", k, from.extent);
+  Extents shape = x.shape;
+  shape[axis] = k;
+  Results results(make_tensor(x.dtype, shape));
+  results.push_back(make_tensor(DType::i64, shape));
+  std::vector<std::int64_t> order(static_cast<std::size_t>(from.extent));
+  for (std::int64_t lane = 0; lane < from.outer * from.inner; ++lane) {
+    const std::int64_t outer = lane / from.inner, inner = lane % from.inner;
+    const Lane<const double> values{x.reals.data() + outer * from.extent * from.inner + inner, from.extent,
+                                    from.inner};
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::int64_t a, std::int64_t b) { return values[a] > values[b]; });
+    for (std::int64_t i = 0; i < k; ++i) {
+      const std::size_t to = static_cast<std::size_t>((outer * k + i) * from.inner + inner);
+      const std::int64_t best = order[static_cast<std::size_t>(i)];
+      results[0].reals[to] = values[best];
+      results[1].integers[to] = best;
+    }
+  }
+  return results;
 }
 
 Results interpret_normalize(const Call& call) {

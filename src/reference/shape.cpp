@@ -110,6 +110,30 @@ Results interpret_slice(const Call& call) {
   return out;
 }
 
+Results interpret_split(const Call& call) {
+  const HostTensor& x = call.input(0);
+  const std::size_t axis = call.axis(x.shape);
+  const AxisView view(x.shape, axis);
+  Results parts;
+  std::int64_t begin = 0;
+  for (const std::int64_t size : call.node.attrs.get<std::vector<std::int64_t>>("sizes")) {
+    Extents shape = x.shape;
+    shape[axis] = size;
+    if (begin + size > view.extent) reject(call.node, "the axis has {} elements", view.extent);
+    HostTensor part = make_tensor(x.dtype, std::move(shape));
+    with_kind(x.dtype, [&]<class T>(T) {
+      T* to = elements<T>(part).data();
+      for (std::int64_t o = 0; o < view.outer; ++o) {
+        to = std::copy_n(elements<T>(x).data() + (o * view.extent + begin) * view.inner, size * view.inner,
+                         to);
+      }
+    });
+    parts.push_back(std::move(part));
+    begin += size;
+  }
+  return parts;
+}
+
 Results interpret_arange(const Call& call) {
   const Shape& range = call.node.attrs.get<Shape>("range");
   const std::int64_t begin = call.evaluate(range[0]);

@@ -14,25 +14,62 @@ std::int64_t padding_of_row(std::int64_t row, std::int64_t length) {
   return row == 0 ? 0 : std::min(1 + 2 * row, length - 1);
 }
 
-void overwrite(NamedTensors& inputs, std::string_view name, Padding padding, std::int64_t value) {
-  for (auto& [key, tensor] : inputs) {
-    if (key != name || tensor.shape.size() < 2) continue;
-    std::vector<std::int64_t> values = tensor.to_ints();
-    const std::int64_t length = tensor.shape.back();
-    const std::int64_t rows = length == 0 ? 0 : tensor.numel() / length;
-    for (std::int64_t row = 0; row < rows; ++row) {
-      const std::int64_t count = padding_of_row(row, length);
-      const std::int64_t begin = row * length + (padding == Padding::left ? 0 : length - count);
-      std::fill_n(values.begin() + begin, count, value);
-    }
-    tensor = Tensor::from_ints(tensor.dtype, tensor.shape, values);
+Tensor* find_input(NamedTensors& inputs, std::string_view name) {
+  const auto it =
+      std::find_if(inputs.begin(), inputs.end(), [&](const auto& input) { return input.first == name; });
+  return it == inputs.end() || it->second.shape.size() < 2 ? nullptr : &it->second;
+}
+
+// Pads all rows but the first: in the mask, and with it in the ids and positions, which may be those of the
+// last tokens only (the others are in the cache).
+void pad(NamedTensors& inputs, const OnnxConfig& config, Padding padding) {
+  Tensor* mask = find_input(inputs, "attention_mask");
+  if (mask == nullptr) return;
+  std::vector<std::int64_t> real = mask->to_ints();
+  const std::int64_t length = mask->shape.back();
+  const std::int64_t rows = length == 0 ? 0 : mask->numel() / length;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t count = padding_of_row(row, length);
+    std::fill_n(real.begin() + row * length + (padding == Padding::left ? 0 : length - count), count, 0);
   }
+  *mask = Tensor::from_ints(mask->dtype, mask->shape, real);
+
+  const auto overwrite = [&](std::string_view name, const auto& value_of) {
+    Tensor* tensor = find_input(inputs, name);
+    if (tensor == nullptr) return;
+    std::vector<std::int64_t> values = tensor->to_ints();
+    const std::int64_t width = tensor->shape.back();
+    for (std::int64_t row = 0; row < rows; ++row) {
+      std::int64_t seen = 0;
+      for (std::int64_t i = 0; i < length; ++i) {
+        const bool is_real = real[static_cast<std::size_t>(row * length + i)] != 0;
+        const std::int64_t at = i - (length - width);
+        if (at >= 0) value_of(values[static_cast<std::size_t>(row * width + at)], is_real, seen);
+        seen += is_real ? 1 : 0;
+      }
+    }
+    *tensor = Tensor::from_ints(tensor->dtype, tensor->shape, values);
+  };
+  if (const auto id = config.config().unaccounted().maybe_integer("pad_token_id"); id && *id >= 0) {
+    overwrite("input_ids", [&](std::int64_t& value, bool is_real, std::int64_t) {
+      if (!is_real) value = *id;
+    });
+  }
+  overwrite("position_ids", [&](std::int64_t& value, bool is_real, std::int64_t seen) {
+    value = is_real ? seen : config.padded_position_id();
+  });
+}
+
+bool takes_past(const OnnxConfig& config) {
+  const auto* with_past = dynamic_cast<const OnnxConfigWithPast*>(&config);
+  return with_past != nullptr && with_past->use_past_in_inputs();
 }
 
 std::string describe(const OnnxConfig& config, const DummyShapes& shapes, Padding padding) {
   std::string text = fmt::format("batch_size {}", shapes.batch_size);
   if (config.task() == "multiple-choice") text += fmt::format(", num_choices {}", shapes.num_choices);
   text += fmt::format(", sequence_length {}", shapes.sequence_length);
+  if (takes_past(config)) text += fmt::format(", past_sequence_length {}", shapes.past_sequence_length);
   if (padding == Padding::right) text += ", padded on the right";
   if (padding == Padding::left) text += ", padded on the left";
   return text;
@@ -44,19 +81,16 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
   std::vector<InputCase> cases;
   const auto add = [&](const DummyShapes& shapes, Padding padding) {
     InputCase one{describe(config, shapes, padding), config.generate_dummy_inputs(shapes, cases.size())};
-    if (padding != Padding::none) {
-      overwrite(one.inputs, "attention_mask", padding, 0);
-      if (const auto pad = config.config().maybe_integer("pad_token_id"); pad && *pad >= 0) {
-        overwrite(one.inputs, "input_ids", padding, *pad);
-      }
-    }
+    if (padding != Padding::none) pad(one.inputs, config, padding);
     cases.push_back(std::move(one));
   };
-  const auto resized = [&](std::int64_t batch, std::int64_t choices, std::int64_t length) {
+  const auto resized = [&](std::int64_t batch, std::int64_t choices, std::int64_t length,
+                           std::int64_t past = 0) {
     DummyShapes shapes = options.shapes;
     shapes.batch_size = batch;
     shapes.num_choices = choices;
     shapes.sequence_length = length;
+    shapes.past_sequence_length = past;
     return shapes;
   };
   add(options.shapes, Padding::none);
@@ -67,6 +101,10 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
   add(resized(1, 2, 1), Padding::none);
   add(resized(3, 3, 7), Padding::right);
   add(resized(2, 2, 9), Padding::left);
+  if (takes_past(config)) {
+    add(resized(3, 1, 1, 11), Padding::left);  // one more token, as in generation
+    add(resized(2, 1, 4, 5), Padding::right);  // several, as in speculative decoding
+  }
   return cases;
 }
 

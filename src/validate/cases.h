@@ -17,7 +17,8 @@ struct InputCase {
 };
 
 /// The shapes asked for without padding; and, where axes are dynamic, one row of one token, a batch padded on
-/// the right and a batch padded on the left.
+/// the right and a batch padded on the left; with a cache these start from an empty one, and two more go on
+/// from a filled one.
 std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOptions& options);
 
 }  // namespace onnxport::validate

@@ -1,4 +1,4 @@
-/// Linear, Embedding, LayerNorm.
+/// Linear, Embedding, LayerNorm, RmsNorm.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,14 @@ class ONNXPORT_API Linear {
   Linear(const Scope& s, std::int64_t in, std::int64_t out, bool bias = true);
   /// From weights that lie elsewhere: a tied output embedding. `bias` may be empty.
   Linear(std::string path, Weight weight, Weight bias);
+  /// A checkpoint that stores the weight as [in, out]. (transformers' Conv1D)
+  static Linear transposed(const Scope& s, std::int64_t in, std::int64_t out);
   /// [..., in] -> [..., out]
   Value operator()(Value x) const;
+
+  const std::string& path() const { return path_; }
+  const Weight& weight() const { return weight_; }  ///< [out, in]
+  const Weight& bias() const { return bias_; }      ///< [out], or empty
 
  private:
   std::string path_;
@@ -41,12 +47,30 @@ class ONNXPORT_API Embedding {
 /// Over the last axis. Keys: weight [width], bias [width]. (torch.nn.LayerNorm)
 class ONNXPORT_API LayerNorm {
  public:
-  LayerNorm(const Scope& s, std::int64_t width, double eps);
+  /// `affine` false: without weight and bias.
+  LayerNorm(const Scope& s, std::int64_t width, double eps, bool affine = true);
   Value operator()(Value x) const;
 
  private:
   std::string path_;
   Weight weight_, bias_;
+  double eps_;
+};
+
+struct NormParameters {
+  double eps = 1e-6;
+  double offset = 0;  ///< added to the stored weight
+};
+
+/// x / sqrt(mean(x²) + eps) * (offset + weight) over the last axis. Keys: weight [width]. (torch.nn.RMSNorm)
+class ONNXPORT_API RmsNorm {
+ public:
+  RmsNorm(const Scope& s, std::int64_t width, const NormParameters& p);
+  Value operator()(Value x) const;
+
+ private:
+  std::string path_;
+  Weight weight_;
   double eps_;
 };
 

@@ -1,0 +1,66 @@
+/// One forward pass of a decoder: what its layers share, and the cache they append to.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/inputs.h"
+
+namespace onnxport::nn {
+
+/// Keys and values of one layer: [B, kv_heads, length, head_dim]. Absent ones are empty.
+struct KeyValue {
+  Value key, value;
+};
+
+/// Which keys a query may see.
+struct Visibility {
+  std::optional<std::int64_t> window = {};  ///< sliding window: the last so many positions, its own included
+  bool both_ways = false;                   ///< the positions after it too (a window then reaches both ways)
+};
+
+/// Reads the inputs that all decoders have: input_ids [B, S], attention_mask [B, P + S], and maybe
+/// position_ids [B, S] and past_key_values.{i}.key|value [B, kv_heads, P, head_dim]. Without a past P is 0.
+class ONNXPORT_API DecoderPass {
+ public:
+  explicit DecoderPass(const Inputs& inputs);
+
+  Graph& graph() const { return input_ids().graph(); }
+  Value input_ids() const { return inputs_["input_ids"]; }
+  /// [B, P + S]
+  Value attention_mask() const { return inputs_["attention_mask"]; }
+  Dim length() const { return input_ids().dim(1); }
+  bool has_past() const { return inputs_.has("past_key_values.0.key"); }
+  Dim past_length() const { return past_length_; }
+  Dim total_length() const { return past_length_ + length(); }
+
+  /// The input position_ids, or P, P + 1, … [1, S] where the model takes none.
+  Value position_ids() const;
+  bool has_position_ids() const { return inputs_.has("position_ids"); }
+
+  /// bool [S, P + S]: which keys a query may see by their order, with a window or up to its own.
+  Value order(const Visibility& visible = {}) const;
+  /// bool [B, 1, S, P + S]: padding and order together.
+  Value mask(const Visibility& visible = {}) const;
+  /// The same as 0 and the lowest finite value, to be added to scores: a query that sees no key then attends
+  /// to all of them alike, future ones too.
+  Value additive_mask(const Visibility& visible = {}) const;
+
+  /// The cache of a layer as it was given; empty without a past.
+  KeyValue past(std::int64_t layer) const;
+  /// The cache of the next layer as it will be given back. Layers call it in their order.
+  void keep(KeyValue present) { presents_.push_back(present); }
+  /// The cache kept last loses all but its newest `count` positions. Only a prefill does so: where a past is
+  /// given, its length is the same in all layers.
+  void crop_last(std::int64_t count);
+  const std::vector<KeyValue>& presents() const { return presents_; }
+
+ private:
+  Inputs inputs_;
+  Dim past_length_ = 0;
+  std::vector<KeyValue> presents_;
+};
+
+}  // namespace onnxport::nn

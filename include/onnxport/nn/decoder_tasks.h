@@ -1,0 +1,50 @@
+/// The tasks of text decoders.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/inputs.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/decoder_pass.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+/// feature-extraction and text-generation, each with and without past, and the given ones.
+ONNXPORT_API std::vector<std::string> text_decoder_tasks(std::vector<std::string> others = {
+                                                             "text-classification"});
+
+/// What differs between decoders in those tasks. Functions are called only for the task at hand, so that a
+/// head's weights are asked for only where the task needs them.
+struct TextDecoderHeads {
+  /// -> hidden states [B, S, H], with one cache per layer kept in the pass
+  std::function<Value(DecoderPass&)> decode;
+  /// Hidden states -> logits [B, S, V]
+  std::function<Value(Value)> lm_head;
+  std::int64_t hidden_size = 0;
+  std::int64_t num_labels = 2;
+  std::optional<std::int64_t> pad_token_id = {};
+  std::string token_classifier = "score";  ///< key of the token classification head
+};
+
+/// Outputs of `task`: last_hidden_state or logits, with present.{i}.key|value where the task has a past;
+/// start_logits and end_logits. Text classification (key `score`, no bias) looks at the last token of each
+/// row that is not padding; question answering has the key `qa_outputs`.
+ONNXPORT_API NamedValues build_text_decoder_task(const std::string& task, const Inputs& inputs,
+                                                 const Scope& s, const TextDecoderHeads& heads);
+
+/// The output layer below `s` (`lm_head`), without bias; or, with `tied` (the table of tokens), that one. A
+/// stored copy of it is then ignored.
+ONNXPORT_API Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_size,
+                                     std::int64_t hidden_size);
+
+/// x [B, S, H] -> the vector [B, H] of the last token of each row whose id is not `pad_token_id`; the last
+/// one of all where the model has no such id.
+ONNXPORT_API Value last_token(Value x, Value input_ids, std::optional<std::int64_t> pad_token_id);
+
+}  // namespace onnxport::nn

@@ -1,0 +1,50 @@
+/// Rotary position embeddings.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/weight.h"
+
+namespace onnxport::nn {
+
+/// What `rope_scaling` of a config says, with the names it has there (transformers 4.57.6,
+/// modeling_rope_utils.py).
+struct RopeParameters {
+  std::int64_t dim = 0;  ///< elements of a head that turn
+  double theta = 10000;
+  std::string type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope
+  double factor = 1;
+  double attention_factor = 1;  ///< of cosines and sines
+  std::int64_t max_position_embeddings = 0;
+  std::int64_t original_max_position_embeddings = 0;
+  double low_freq_factor = 1, high_freq_factor = 4;  ///< llama3
+  double beta_fast = 32, beta_slow = 1;              ///< yarn
+  bool truncate = true;                              ///< yarn
+  std::vector<double> short_factor, long_factor;     ///< longrope, dim / 2 each
+};
+
+/// Cosines and sines of the angles of positions: [B or 1, S, dim / 2], in the float dtype of the graph.
+struct Rotation {
+  Value cos, sin;
+};
+
+/// Angles are computed in float32 whatever the dtype of the graph, as the originals do. With `dynamic` and
+/// `longrope` the frequencies depend on the largest position of the call.
+class ONNXPORT_API RotaryEmbedding {
+ public:
+  /// Throws ExportError(bad_config) for an unknown type or factors of the wrong number.
+  RotaryEmbedding(std::string path, RopeParameters p);
+  /// position_ids int [B, S] or [1, S]
+  Rotation operator()(Value position_ids) const;
+
+ private:
+  Value frequencies(Value position_ids) const;
+
+  std::string path_;
+  RopeParameters parameters_;
+};
+
+}  // namespace onnxport::nn

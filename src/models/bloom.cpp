@@ -1,0 +1,118 @@
+// BLOOM. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bloom/modeling_bloom.py
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class BloomOnnxConfig : public TextDecoderOnnxConfig {
+ public:
+  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
+  std::string min_transformers_version() const override { return "4.36.0"; }
+  NormalizedConfig normalized_config() const override {
+    return NormalizedTextConfig(config()).with_args(
+        {{"num_layers", "n_layer"}, {"num_attention_heads", "n_head"}});
+  }
+};
+
+struct Config {
+  std::int64_t vocab_size, hidden_size, layers, heads;
+  double eps;
+  bool tied, residual_after_norm;
+
+  explicit Config(const PretrainedConfig& c)
+      : vocab_size(c.integer("vocab_size")),
+        hidden_size(c.has("n_embed") ? c.integer("n_embed") : c.integer("hidden_size")),
+        layers(c.integer("n_layer")),
+        heads(c.integer("n_head")),
+        eps(c.real("layer_norm_epsilon")),
+        tied(c.flag("tie_word_embeddings", true)),
+        residual_after_norm(c.flag("apply_residual_connection_post_layernorm")) {
+    c.harmless({"pretraining_tp", "slow_but_exact"});  // how the original cut its products
+  }
+};
+
+struct Block {
+  bool residual_after_norm;
+  nn::LayerNorm input_layernorm;
+  nn::CausalAttention self_attention;
+  nn::LayerNorm post_attention_layernorm;
+  nn::Mlp mlp;
+
+  static nn::CausalAttention attention(const Scope& s, const Config& c) {
+    const nn::HeadSizes sizes{c.hidden_size, c.heads, c.heads, c.hidden_size / c.heads};
+    const nn::Linear fused(s / "query_key_value", c.hidden_size, 3 * c.hidden_size);
+    return {s,
+            {.sizes = sizes},
+            nn::QkvProjection::fused(fused, sizes, nn::FusedLayout::per_kv_head),
+            nn::Linear(s / "dense", c.hidden_size, c.hidden_size)};
+  }
+
+  Block(const Scope& s, const Config& c)
+      : residual_after_norm(c.residual_after_norm),
+        input_layernorm(s / "input_layernorm", c.hidden_size, c.eps),
+        self_attention(attention(s / "self_attention", c)),
+        post_attention_layernorm(s / "post_attention_layernorm", c.hidden_size, c.eps),
+        mlp((s / "mlp").path(), nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, 4 * c.hidden_size),
+            nn::Linear(s / "mlp" / "dense_4h_to_h", 4 * c.hidden_size, c.hidden_size), "gelu_new") {}
+
+  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, Value mask) const {
+    const Value normed = input_layernorm(x);
+    const Value attended = self_attention(normed, pass, layer, mask);
+    x = op::add(residual_after_norm ? normed : x, attended);
+    const Value again = post_attention_layernorm(x);
+    return op::add(residual_after_norm ? again : x, mlp(again));
+  }
+};
+
+struct Bloom {
+  std::int64_t heads;
+  nn::Embedding word_embeddings;
+  nn::LayerNorm word_embeddings_layernorm;
+  std::vector<Block> h;
+  nn::LayerNorm ln_f;
+
+  Bloom(const Scope& s, const Config& c)
+      : heads(c.heads),
+        word_embeddings(s / "word_embeddings", c.vocab_size, c.hidden_size),
+        word_embeddings_layernorm(s / "word_embeddings_layernorm", c.hidden_size, c.eps),
+        ln_f(s / "ln_f", c.hidden_size, c.eps) {
+    for (std::int64_t i = 0; i < c.layers; ++i) h.emplace_back(s / "h" / i, c);
+  }
+
+  Value operator()(nn::DecoderPass& pass) const {
+    Value x = word_embeddings_layernorm(word_embeddings(pass.input_ids()));
+    const Value bias = nn::alibi(pass, heads);
+    const Value mask = op::add(bias, pass.additive_mask());
+    for (std::size_t i = 0; i < h.size(); ++i) x = h[i](x, pass, static_cast<std::int64_t>(i), mask);
+    return ln_f(x);
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const Config c(model.config());
+  const Scope root = model.scope();
+  const Bloom bloom(root.base_model("transformer"), c);
+  const auto lm_head = [&](Value hidden) {
+    const Weight tied = c.tied ? bloom.word_embeddings.weight() : Weight();
+    return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
+  };
+  return nn::build_text_decoder_task(onnx.task(), inputs, root,
+                                     {.decode = bloom,
+                                      .lm_head = lm_head,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = model.config().num_labels(),
+                                      .pad_token_id = model.config().maybe_integer("pad_token_id"),
+                                      .token_classifier = "classifier"});
+}
+
+}  // namespace
+
+void register_bloom(TasksManager& tasks) {
+  tasks.register_model<BloomOnnxConfig>(
+      {.model_type = "bloom",
+       .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
+       .forward = forward});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,41 @@
+// Gemma. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma/modeling_gemma.py
+#include "models/gemma.h"
+
+#include <cmath>
+
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class GemmaOnnxConfig : public TextDecoderOnnxConfig {
+ public:
+  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
+  std::string min_transformers_version() const override { return "4.38.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const PretrainedConfig& config = model.config();
+  TextDecoderConfig c(config);
+  c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
+  c.hidden_act = config.string("hidden_act");
+  config.harmless({"hidden_activation"});  // the original's module reads only the other
+  return forward_text_decoder(inputs, model, onnx, c, gemma_decoder(c));
+}
+
+}  // namespace
+
+nn::DecoderParameters gemma_decoder(const TextDecoderConfig& c) {
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.norm.offset = 1;
+  decoder.embedding_scale = std::sqrt(static_cast<double>(c.hidden_size));
+  return decoder;
+}
+
+void register_gemma(TasksManager& tasks) {
+  tasks.register_model<GemmaOnnxConfig>(
+      {.model_type = "gemma", .tasks = nn::text_decoder_tasks(), .forward = forward});
+}
+
+}  // namespace onnxport::models

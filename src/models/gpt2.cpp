@@ -1,0 +1,138 @@
+// GPT-2. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gpt2/modeling_gpt2.py
+#include <cmath>
+
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class Gpt2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  NormalizedConfig normalized_config() const override {
+    return NormalizedTextConfig(config()).with_args(
+        {{"hidden_size", "n_embd"}, {"num_layers", "n_layer"}, {"num_attention_heads", "n_head"}});
+  }
+};
+
+struct Config {
+  std::int64_t vocab_size, n_embd, n_layer, n_head, n_inner, n_positions;
+  std::string activation;
+  double eps;
+  bool tied, eager, scale_weights, scale_by_layer;
+
+  explicit Config(const PretrainedConfig& c)
+      : vocab_size(c.integer("vocab_size")),
+        n_embd(c.integer("n_embd")),
+        n_layer(c.integer("n_layer")),
+        n_head(c.integer("n_head")),
+        n_inner(c.maybe_integer("n_inner").value_or(4 * n_embd)),
+        n_positions(c.integer("n_positions")),
+        activation(c.string("activation_function")),
+        eps(c.real("layer_norm_epsilon")),
+        tied(c.flag("tie_word_embeddings", true)),
+        eager(eager_attention(c)),
+        // The default attention of the original does not know these two.
+        scale_weights(c.flag("scale_attn_weights", true) || !eager),
+        scale_by_layer(c.flag("scale_attn_by_inverse_layer_idx", false) && eager) {
+    // The order of operations in half precision, and the head of a task that is not exported.
+    c.harmless({"reorder_and_upcast_attn", "summary_type", "summary_use_proj", "summary_activation",
+                "summary_proj_to_labels"});
+  }
+
+  double attention_scale(std::int64_t layer) const {
+    const double scale = scale_weights ? 1 / std::sqrt(static_cast<double>(n_embd / n_head)) : 1;
+    return scale_by_layer ? scale / static_cast<double>(layer + 1) : scale;
+  }
+};
+
+struct Block {
+  nn::LayerNorm ln_1;
+  nn::CausalAttention attn;
+  nn::LayerNorm ln_2;
+  nn::Mlp mlp;
+
+  static nn::CausalAttention attention(const Scope& s, const Config& c, std::int64_t layer) {
+    const nn::HeadSizes sizes{c.n_embd, c.n_head, c.n_head, c.n_embd / c.n_head};
+    const nn::Linear c_attn = nn::Linear::transposed(s / "c_attn", c.n_embd, 3 * c.n_embd);
+    return {s,
+            {.sizes = sizes, .options = {.scale = c.attention_scale(layer)}},
+            nn::QkvProjection::fused(c_attn, sizes, nn::FusedLayout::stacked),
+            nn::Linear::transposed(s / "c_proj", c.n_embd, c.n_embd)};
+  }
+
+  Block(const Scope& s, const Config& c, std::int64_t layer)
+      : ln_1(s / "ln_1", c.n_embd, c.eps),
+        attn(attention(s / "attn", c, layer)),
+        ln_2(s / "ln_2", c.n_embd, c.eps),
+        mlp((s / "mlp").path(), nn::Linear::transposed(s / "mlp" / "c_fc", c.n_embd, c.n_inner),
+            nn::Linear::transposed(s / "mlp" / "c_proj", c.n_inner, c.n_embd), c.activation) {}
+
+  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, Value mask) const {
+    x = op::add(x, attn(ln_1(x), pass, layer, mask));
+    return op::add(x, mlp(ln_2(x)));
+  }
+};
+
+struct Gpt2 {
+  Config config;
+  nn::Embedding wte, wpe;
+  std::vector<Block> h;
+  nn::LayerNorm ln_f;
+
+  Gpt2(const Scope& s, const Config& c)
+      : config(c),
+        wte(s / "wte", c.vocab_size, c.n_embd),
+        wpe(s / "wpe", c.n_positions, c.n_embd),
+        ln_f(s / "ln_f", c.n_embd, c.eps) {
+    for (std::int64_t i = 0; i < c.n_layer; ++i) h.emplace_back(s / "h" / i, c, i);
+  }
+
+  // The eager attention masks twice: keys that come later get -inf, padding only the lowest finite value.
+  Value mask(const nn::DecoderPass& pass) const {
+    if (!config.eager) return pass.mask();
+    Graph& graph = pass.graph();
+    const DType dtype = graph.float_dtype();
+    const Value zero = op::scalar(graph, 0.0, dtype);
+    const Value later = op::where(pass.order(), zero, op::scalar(graph, lowest(dtype), dtype));
+    return op::add(pass.additive_mask(), later);
+  }
+
+  Value operator()(nn::DecoderPass& pass) const {
+    const Value words = wte(pass.input_ids());
+    Value x = op::add(words, wpe(pass.position_ids()));
+    const Value visible = mask(pass);
+    for (std::size_t i = 0; i < h.size(); ++i) x = h[i](x, pass, static_cast<std::int64_t>(i), visible);
+    return ln_f(x);
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const Config c(model.config());
+  const Scope root = model.scope();
+  const Gpt2 gpt2(root.base_model("transformer"), c);
+  const auto lm_head = [&](Value hidden) {
+    const Weight tied = c.tied ? gpt2.wte.weight() : Weight();
+    return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.n_embd)(hidden);
+  };
+  return nn::build_text_decoder_task(onnx.task(), inputs, root,
+                                     {.decode = gpt2,
+                                      .lm_head = lm_head,
+                                      .hidden_size = c.n_embd,
+                                      .num_labels = model.config().num_labels(),
+                                      .pad_token_id = model.config().maybe_integer("pad_token_id"),
+                                      .token_classifier = "classifier"});
+}
+
+}  // namespace
+
+void register_gpt2(TasksManager& tasks) {
+  tasks.register_model<Gpt2OnnxConfig>(
+      {.model_type = "gpt2",
+       .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
+       .forward = forward,
+       .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias"}});
+}
+
+}  // namespace onnxport::models

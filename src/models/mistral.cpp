@@ -1,0 +1,30 @@
+// Mistral. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mistral/modeling_mistral.py
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class MistralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const TextDecoderConfig c(model.config());
+  nn::DecoderParameters decoder = c.decoder();
+  if (const auto window = model.config().maybe_integer("sliding_window"))
+    TextDecoderConfig::slide(decoder, *window);
+  return forward_text_decoder(inputs, model, onnx, c, decoder);
+}
+
+}  // namespace
+
+void register_mistral(TasksManager& tasks) {
+  tasks.register_model<MistralOnnxConfig>({.model_type = "mistral",
+                                           .tasks = nn::text_decoder_tasks(),
+                                           .forward = forward,
+                                           .ignorable_keys = {"*.rotary_emb.inv_freq"}});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,39 @@
+// Mixtral. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mixtral/modeling_mixtral.py
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class MixtralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const PretrainedConfig& config = model.config();
+  const TextDecoderConfig c(config);
+  const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
+                                      .intermediate_size = c.intermediate_size,
+                                      .experts = config.integer("num_local_experts"),
+                                      .experts_per_token = config.integer("num_experts_per_tok"),
+                                      .activation = c.hidden_act,
+                                      .gate = "w1",
+                                      .up = "w3",
+                                      .down = "w2"};
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.mlp = [mixture](const Scope& layer, std::int64_t) {
+    return nn::SparseMixture(layer / "block_sparse_moe", mixture);
+  };
+  if (const auto window = config.maybe_integer("sliding_window")) TextDecoderConfig::slide(decoder, *window);
+  return forward_text_decoder(inputs, model, onnx, c, decoder);
+}
+
+}  // namespace
+
+void register_mixtral(TasksManager& tasks) {
+  tasks.register_model<MixtralOnnxConfig>(
+      {.model_type = "mixtral", .tasks = nn::text_decoder_tasks(), .forward = forward});
+}
+
+}  // namespace onnxport::models

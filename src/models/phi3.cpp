@@ -1,0 +1,34 @@
+// Phi-3. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/phi3/modeling_phi3.py
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class Phi3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  std::string min_transformers_version() const override { return "4.41.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const TextDecoderConfig c(model.config());
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.qkv = [sizes = c.heads](const Scope& s) {
+    const std::int64_t rows = (sizes.heads + 2 * sizes.kv_heads) * sizes.head_dim;
+    const nn::Linear fused(s / "qkv_proj", sizes.hidden_size, rows, false);
+    return nn::QkvProjection::fused(fused, sizes, nn::FusedLayout::stacked);
+  };
+  if (const auto window = model.config().maybe_integer("sliding_window"))
+    TextDecoderConfig::slide(decoder, *window);
+  return forward_text_decoder(inputs, model, onnx, c, decoder);
+}
+
+}  // namespace
+
+void register_phi3(TasksManager& tasks) {
+  tasks.register_model<Phi3OnnxConfig>(
+      {.model_type = "phi3", .tasks = nn::text_decoder_tasks(), .forward = forward});
+}
+
+}  // namespace onnxport::models

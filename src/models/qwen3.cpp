@@ -1,0 +1,30 @@
+// Qwen3. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen3/modeling_qwen3.py
+#include "models/definition.h"
+#include "models/qwen.h"
+
+namespace onnxport::models {
+namespace {
+
+class Qwen3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  std::string min_transformers_version() const override { return "4.51.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const TextDecoderConfig c(model.config());
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.attention.head_norm = decoder.norm;
+  slide_upper_layers(decoder, model.config());
+  return forward_text_decoder(inputs, model, onnx, c, decoder);
+}
+
+}  // namespace
+
+void register_qwen3(TasksManager& tasks) {
+  tasks.register_model<Qwen3OnnxConfig>(
+      {.model_type = "qwen3", .tasks = nn::text_decoder_tasks(), .forward = forward});
+}
+
+}  // namespace onnxport::models

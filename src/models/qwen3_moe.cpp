@@ -1,0 +1,54 @@
+// Qwen3 with a mixture of experts. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen3_moe/modeling_qwen3_moe.py
+#include <algorithm>
+
+#include "models/definition.h"
+
+namespace onnxport::models {
+namespace {
+
+class Qwen3MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  std::string min_transformers_version() const override { return "4.51.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const PretrainedConfig& config = model.config();
+  const TextDecoderConfig c(config);
+  const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
+                                      .intermediate_size = config.integer("moe_intermediate_size"),
+                                      .experts = config.integer("num_experts"),
+                                      .experts_per_token = config.integer("num_experts_per_tok"),
+                                      .normalize = config.flag("norm_topk_prob"),
+                                      .activation = c.hidden_act};
+  const std::int64_t step = std::max<std::int64_t>(config.integer("decoder_sparse_step"), 1);
+  const std::vector<std::int64_t> dense =
+      config.has("mlp_only_layers") ? config.integers("mlp_only_layers") : std::vector<std::int64_t>();
+
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.attention.head_norm = decoder.norm;
+  decoder.mlp = [mixture, step, dense, plain = decoder.mlp](const Scope& layer,
+                                                            std::int64_t i) -> nn::FeedForward {
+    const bool sparse =
+        std::find(dense.begin(), dense.end(), i) == dense.end() && mixture.experts > 0 && (i + 1) % step == 0;
+    if (!sparse) return plain(layer, i);
+    return nn::SparseMixture(layer / "mlp", mixture);
+  };
+  const bool use_window = config.flag("use_sliding_window", false);
+  const auto window = config.maybe_integer("sliding_window");
+  if (use_window && window) TextDecoderConfig::slide(decoder, *window);
+  config.harmless({"max_window_layers"});  // the original windows all layers or none
+  return forward_text_decoder(inputs, model, onnx, c, decoder);
+}
+
+}  // namespace
+
+void register_qwen3_moe(TasksManager& tasks) {
+  tasks.register_model<Qwen3MoeOnnxConfig>(
+      {.model_type = "qwen3_moe",
+       .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
+       .forward = forward});
+}
+
+}  // namespace onnxport::models

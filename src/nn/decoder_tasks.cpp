@@ -1,0 +1,69 @@
+#include "onnxport/nn/decoder_tasks.h"
+
+#include <fmt/format.h>
+
+#include "onnxport/error.h"
+#include "onnxport/op.h"
+
+namespace onnxport::nn {
+
+std::vector<std::string> text_decoder_tasks(std::vector<std::string> others) {
+  std::vector<std::string> tasks = {"feature-extraction", "feature-extraction-with-past", "text-generation",
+                                    "text-generation-with-past"};
+  tasks.insert(tasks.end(), others.begin(), others.end());
+  return tasks;
+}
+
+Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_size,
+                        std::int64_t hidden_size) {
+  if (!tied) return {s, hidden_size, vocab_size, false};
+  s.ignore("weight");
+  return {s.path(), tied, {}};
+}
+
+Value last_token(Value x, Value input_ids, std::optional<std::int64_t> pad_token_id) {
+  Graph& graph = x.graph();
+  const Dim batch = x.dim(0), length = x.dim(1);
+  if (!pad_token_id) return op::squeeze(op::slice(x, 1, length - 1, length), 1);
+  const Value real = op::cast(op::ne(input_ids, static_cast<double>(*pad_token_id)), DType::i64);
+  const Value last = op::amax(op::mul(op::arange(graph, length), real), 1);  // [B]
+  const Value first_of_row = op::mul(op::arange(graph, batch), op::size(graph, length));
+  return op::embedding(op::flatten(x, 0, 1), op::add(first_of_row, last));
+}
+
+NamedValues build_text_decoder_task(const std::string& task, const Inputs& inputs, const Scope& s,
+                                    const TextDecoderHeads& heads) {
+  DecoderPass pass(inputs);
+  const Value hidden = heads.decode(pass);
+  if (task == "text-classification") {
+    const Value last = last_token(hidden, pass.input_ids(), heads.pad_token_id);
+    return {{"logits", Linear(s / "score", heads.hidden_size, heads.num_labels, false)(last)}};
+  }
+  if (task == "token-classification") {
+    return {{"logits", Linear(s / heads.token_classifier, heads.hidden_size, heads.num_labels)(hidden)}};
+  }
+  if (task == "question-answering") {
+    const Value logits = Linear(s / "qa_outputs", heads.hidden_size, 2)(hidden);
+    const Value start = op::select(logits, 2, 0);
+    const Value end = op::select(logits, 2, 1);
+    return {{"start_logits", start}, {"end_logits", end}};
+  }
+  constexpr std::string_view with_past = "-with-past";
+  const bool past = task.ends_with(with_past);
+  const std::string base = past ? task.substr(0, task.size() - with_past.size()) : task;
+  NamedValues outputs;
+  if (base == "text-generation") {
+    outputs.emplace_back("logits", heads.lm_head(hidden));
+  } else if (base == "feature-extraction") {
+    outputs.emplace_back("last_hidden_state", hidden);
+  } else {
+    throw ExportError(ErrorCode::internal, "text decoders have no task '" + task + "'");
+  }
+  for (std::size_t i = 0; past && i < pass.presents().size(); ++i) {
+    outputs.emplace_back(fmt::format("present.{}.key", i), pass.presents()[i].key);
+    outputs.emplace_back(fmt::format("present.{}.value", i), pass.presents()[i].value);
+  }
+  return outputs;
+}
+
+}  // namespace onnxport::nn

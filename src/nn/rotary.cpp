@@ -1,0 +1,176 @@
+#include "onnxport/nn/rotary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "onnxport/error.h"
+#include "onnxport/op.h"
+
+namespace onnxport::nn {
+namespace {
+
+// Frequencies are computed in float, as the originals do: an angle at position 100,000 feels the difference.
+using Floats = std::vector<float>;
+
+Floats exponents(std::int64_t dim) {
+  Floats result;
+  for (std::int64_t i = 0; i < dim; i += 2) result.push_back(static_cast<float>(i) / static_cast<float>(dim));
+  return result;
+}
+
+float power(double base, float exponent) {
+  return static_cast<float>(std::pow(base, static_cast<double>(exponent)));
+}
+
+Floats default_frequencies(const RopeParameters& p) {
+  Floats result = exponents(p.dim);
+  for (float& value : result) value = 1.0F / power(p.theta, value);
+  return result;
+}
+
+Floats llama3_frequencies(const RopeParameters& p) {
+  Floats result = default_frequencies(p);
+  const auto length = static_cast<double>(p.original_max_position_embeddings);
+  const auto longest = static_cast<float>(length / p.low_freq_factor);
+  const auto shortest = static_cast<float>(length / p.high_freq_factor);
+  for (float& frequency : result) {
+    const float wavelength = static_cast<float>(2 * std::numbers::pi) / frequency;
+    const float scaled = frequency / static_cast<float>(p.factor);
+    if (wavelength > longest) {
+      frequency = scaled;
+    } else if (wavelength >= shortest) {
+      const float smooth = (static_cast<float>(length) / wavelength - static_cast<float>(p.low_freq_factor)) /
+                           static_cast<float>(p.high_freq_factor - p.low_freq_factor);
+      frequency = (1 - smooth) * scaled + smooth * frequency;
+    }
+  }
+  return result;
+}
+
+Floats yarn_frequencies(const RopeParameters& p) {
+  const auto dim = static_cast<double>(p.dim);
+  // The dimension that turns this many times over the original length.
+  const auto correction = [&](double rotations) {
+    const auto length = static_cast<double>(p.original_max_position_embeddings);
+    return dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(p.theta));
+  };
+  double low = correction(p.beta_fast);
+  double high = correction(p.beta_slow);
+  if (p.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1);
+  if (low == high) high += 0.001;
+  Floats result = exponents(p.dim);
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    const float turns = power(p.theta, result[i]);
+    const float ramp = std::clamp(
+        (static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0F, 1.0F);
+    const float extrapolated = 1.0F / turns;
+    const float interpolated = 1.0F / (static_cast<float>(p.factor) * turns);
+    const float keep = 1 - ramp;
+    result[i] = interpolated * (1 - keep) + extrapolated * keep;
+  }
+  return result;
+}
+
+Floats longrope_frequencies(const RopeParameters& p, const std::vector<double>& factors) {
+  Floats result = exponents(p.dim);
+  for (std::size_t i = 0; i < result.size(); ++i)
+    result[i] = 1.0F / (static_cast<float>(factors[i]) * power(p.theta, result[i]));
+  return result;
+}
+
+Value constant(Graph& graph, const Floats& values) {
+  const std::vector<double> wide(values.begin(), values.end());
+  return graph.weight_as_is(
+      Weight::from_doubles(DType::f32, {static_cast<std::int64_t>(wide.size())}, wide, "inv_freq"));
+}
+
+// Largest position of all rows, float32 [1].
+Value largest(Value position_ids) {
+  return op::cast(op::amax(op::flatten(position_ids, 0, 1), 0, true), DType::f32);
+}
+
+}  // namespace
+
+RotaryEmbedding::RotaryEmbedding(std::string path, RopeParameters p)
+    : path_(std::move(path)), parameters_(std::move(p)) {
+  constexpr std::string_view known[] = {"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  if (std::find(std::begin(known), std::end(known), parameters_.type) == std::end(known)) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("rope type '{}' is unknown, expected one of default, linear, dynamic, llama3, "
+                    "yarn, longrope",
+                    parameters_.type));
+  }
+  if (parameters_.dim < 2 || parameters_.dim % 2 != 0) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{} elements of a head are to rotate, expected an even number", parameters_.dim));
+  }
+  if (parameters_.type != "longrope") return;
+  for (const auto* factors : {&parameters_.short_factor, &parameters_.long_factor}) {
+    if (static_cast<std::int64_t>(factors->size()) != parameters_.dim / 2) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("longrope has {} factors, expected {} (half of the "
+                                    "rotated elements of a head)",
+                                    factors->size(), parameters_.dim / 2));
+    }
+  }
+}
+
+Value RotaryEmbedding::frequencies(Value position_ids) const {
+  Graph& graph = position_ids.graph();
+  const RopeParameters& p = parameters_;
+  if (p.type == "llama3") return constant(graph, llama3_frequencies(p));
+  if (p.type == "yarn") return constant(graph, yarn_frequencies(p));
+  if (p.type == "longrope") {
+    const Value usual = constant(graph, longrope_frequencies(p, p.short_factor));
+    const Value stretched = constant(graph, longrope_frequencies(p, p.long_factor));
+    const auto original = static_cast<double>(p.original_max_position_embeddings);
+    const Value beyond = op::gt(largest(position_ids), original - 1);
+    return op::where(beyond, stretched, usual);
+  }
+  Floats values = default_frequencies(p);
+  if (p.type == "linear") {
+    for (float& value : values) value /= static_cast<float>(p.factor);
+  }
+  const Value base = constant(graph, values);
+  if (p.type != "dynamic") return base;
+  // theta grows with the length: theta' = theta * growth^(dim / (dim - 2)), so that frequency i shrinks by
+  // growth^(2i / (dim - 2)). Up to the trained length growth is 1.
+  const auto length = static_cast<double>(p.max_position_embeddings);
+  const Value reached = op::maximum(op::add(largest(position_ids), 1.0), length);
+  const Value growth = op::sub(op::mul(reached, p.factor / length), p.factor - 1);
+  std::vector<double> powers;
+  for (std::int64_t i = 0; i < p.dim; i += 2)
+    powers.push_back(-static_cast<double>(i) / static_cast<double>(p.dim - 2));
+  const Value exponent = graph.weight_as_is(
+      Weight::from_doubles(DType::f32, {static_cast<std::int64_t>(powers.size())}, powers));
+  return op::mul(base, op::pow(growth, exponent));
+}
+
+Rotation RotaryEmbedding::operator()(Value position_ids) const {
+  Graph& graph = position_ids.graph();
+  const ModulePath at(graph, path_);
+  const Value frequency = frequencies(position_ids);
+  const Value position = op::unsqueeze(op::cast(position_ids, DType::f32), 2);
+  const Value angle = op::mul(position, frequency);
+  Value cos = op::cos(angle);
+  Value sin = op::sin(angle);
+  if (parameters_.attention_factor != 1) {
+    cos = op::mul(cos, parameters_.attention_factor);
+    sin = op::mul(sin, parameters_.attention_factor);
+  }
+  cos = op::cast(cos, graph.float_dtype());
+  sin = op::cast(sin, graph.float_dtype());
+  return {cos, sin};
+}
+
+}  // namespace onnxport::nn
