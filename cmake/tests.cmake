@@ -48,3 +48,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     set_tests_properties(example.${name} PROPERTIES FIXTURES_REQUIRED package TIMEOUT 600)
   endforeach()
 endif()
+
+# docs/supported.md says what the program and the fixtures say.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME docs.supported COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/make_supported.py"
+    "$<TARGET_FILE:onnxport_cli>" --check)
+endif()
