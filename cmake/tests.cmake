@@ -47,6 +47,14 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
       --test-command "${CMAKE_CTEST_COMMAND}" --output-on-failure --no-tests=ignore)
     set_tests_properties(example.${name} PROPERTIES FIXTURES_REQUIRED package TIMEOUT 600)
   endforeach()
+
+  # Exported files, as a client reads them that nobody here wrote.
+  add_test(NAME client.setup COMMAND "${PROJECT_SOURCE_DIR}/tools/setup.sh" demo clients)
+  set_tests_properties(client.setup PROPERTIES FIXTURES_SETUP clients TIMEOUT 1800)
+  add_test(NAME client.transformers_js COMMAND "${CMAKE_COMMAND}" -E env node
+    "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/test.mjs" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/transformers_js")
+  set_tests_properties(client.transformers_js PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 600)
 endif()
 
 # docs/supported.md says what the program and the fixtures say.

