@@ -3,8 +3,9 @@
 
   make_checkpoint.py CONFIG.json OUT_DIR [--seed N]
 
-CONFIG.json holds what config.json will hold; its model_type says which tensors there are. Values repeat a block of
-uniform floats, shifted per tensor, so that no two tensors are equal. Same config and seed, same bytes."""
+CONFIG.json holds what config.json will hold; its model_type says which tensors there are, its dtype (float32, bfloat16)
+how they are stored. Values repeat a block of uniform floats around 0 (norms: around 1) from a place of its own in every
+tensor, so that no two are equal. Same config and seed, same bytes."""
 import argparse
 import array
 import json
@@ -12,7 +13,7 @@ import pathlib
 import random
 import struct
 
-BLOCK = 1 << 20  # floats
+BLOCK = 1 << 20  # elements
 
 
 def bert(c):
@@ -44,7 +45,31 @@ def bert(c):
     return tensors
 
 
-TYPES = {"bert": bert}
+def llama(c):
+    """Keys and shapes of LlamaForCausalLM, and of Qwen2ForCausalLM, which has biases (transformers 4.57.6)."""
+    h, i = c["hidden_size"], c["intermediate_size"]
+    head = h // c["num_attention_heads"]
+    kv = c["num_key_value_heads"] * head
+    tensors = {"model.embed_tokens.weight": [c["vocab_size"], h]}
+    for n in range(c["num_hidden_layers"]):
+        layer = f"model.layers.{n}."
+        for part, rows in (("q", h), ("k", kv), ("v", kv)):
+            tensors[layer + f"self_attn.{part}_proj.weight"] = [rows, h]
+            if c["model_type"] == "qwen2":
+                tensors[layer + f"self_attn.{part}_proj.bias"] = [rows]
+        tensors[layer + "self_attn.o_proj.weight"] = [h, h]
+        for part, shape in (("gate", [i, h]), ("up", [i, h]), ("down", [h, i])):
+            tensors[layer + f"mlp.{part}_proj.weight"] = shape
+        tensors[layer + "input_layernorm.weight"] = [h]
+        tensors[layer + "post_attention_layernorm.weight"] = [h]
+    tensors["model.norm.weight"] = [h]
+    if not c.get("tie_word_embeddings", False):
+        tensors["lm_head.weight"] = [c["vocab_size"], h]
+    return tensors
+
+
+TYPES = {"bert": bert, "llama": llama, "qwen2": llama}
+DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}
 
 
 def main():
@@ -58,27 +83,34 @@ def main():
         parser.error(f"no tensors known for model_type '{config['model_type']}'; known: {', '.join(TYPES)}")
     tensors = TYPES[config["model_type"]](config)
 
+    dtype, width = DTYPES[config.get("dtype", "float32")]
+
     rng = random.Random(args.seed)
-    block = array.array("f", (rng.uniform(-0.05, 0.05) for _ in range(BLOCK))).tobytes()
-    ones = array.array("f", (1.0 + rng.uniform(-0.05, 0.05) for _ in range(4096))).tobytes()
+
+    def stored(floats):
+        data = array.array("f", floats).tobytes()
+        return data if width == 4 else b"".join(data[n + 2:n + 4] for n in range(0, len(data), 4))
+
+    around_zero = stored(rng.uniform(-0.05, 0.05) for _ in range(BLOCK))
+    around_one = stored(1.0 + rng.uniform(-0.05, 0.05) for _ in range(BLOCK // 16))
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     header, offset = {}, 0
     for name, shape in tensors.items():
-        size = 4
+        size = width
         for extent in shape:
             size *= extent
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(args.out / "model.safetensors", "wb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
-        for name, entry in header.items():
+        for number, (name, entry) in enumerate(header.items()):
             left = entry["data_offsets"][1] - entry["data_offsets"][0]
-            source = ones if name.endswith("LayerNorm.weight") else block
-            start = 4 * rng.randrange(len(source) // 8)
+            source = around_one if name.lower().endswith("norm.weight") else around_zero
+            start = width * (number * 31 + rng.randrange(31))  # places of their own
             while left:
                 piece = source[start:start + left]
                 out.write(piece)

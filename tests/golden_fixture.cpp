@@ -90,9 +90,9 @@ GoldenFixture read_fixture(const std::string& name) {
       GoldenCase& golden = file.cases.emplace_back();
       golden.name = stem + "." + std::to_string(one.at("n").get<int>());
       golden.atol = one.value("atol", fixture.atol);
-      for (auto& [key, tensor] : read_safetensors(fixture.folder / (golden.name + ".safetensors"))) {
-        if (key.starts_with("in/")) golden.inputs.emplace_back(key.substr(3), std::move(tensor));
-        if (key.starts_with("out/")) golden.outputs.emplace_back(key.substr(4), std::move(tensor));
+      for (const auto& [key, tensor] : read_safetensors(fixture.folder / (golden.name + ".safetensors"))) {
+        if (key.starts_with("in/")) golden.inputs.emplace_back(key.substr(3), tensor);
+        if (key.starts_with("out/")) golden.outputs.emplace_back(key.substr(4), tensor);
       }
     }
   }

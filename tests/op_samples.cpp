@@ -12,7 +12,7 @@ class Samples {
  public:
   std::vector<OpSample> list;
 
-  void add(Op op, std::string name, DType dtype, std::function<Value(Graph&, DType)> apply) {
+  void add(Op op, const std::string& name, DType dtype, std::function<Value(Graph&, DType)> apply) {
     list.push_back(
         {op, name + "_" + std::string(short_name(dtype)), dtype,
          [dtype, apply = std::move(apply)](Graph& graph) { graph.output("y", apply(graph, dtype)); }});

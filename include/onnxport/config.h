@@ -62,6 +62,9 @@ class ONNXPORT_API PretrainedConfig {
   /// has none, the class defaults alone. Shares the accounting: in an object without a class (`rope_scaling`)
   /// every key is a knob that has to be read.
   PretrainedConfig sub(std::string_view key, std::string model_type = {}) const;
+  /// The same file with another value for a key: JSON text. With an accounting of its own. Throws
+  /// ExportError(invalid_argument) for text that is no JSON.
+  PretrainedConfig with(std::string_view key, std::string_view value) const;
   /// The same values with an accounting of its own, for readers that do not build the graph.
   PretrainedConfig unaccounted() const;
 

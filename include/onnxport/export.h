@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -47,6 +48,8 @@ struct MainExportOptions {
   std::string library;
   std::string variant = "default";
   std::optional<double> atol;
+  /// Keys of config.json that are to have another value, as JSON text: `{"pad_token_id", "0"}`.
+  std::map<std::string, std::string> config_values;
   bool monolith = false;
   bool legacy = false;
   bool validate = true;

@@ -31,6 +31,9 @@ class ONNXPORT_API Model {
   const std::string& task() const { return task_; }
   const ModelDefinition& definition() const { return *definition_; }
 
+  /// The same checkpoint under another configuration, with an accounting of its own.
+  Model with_config(PretrainedConfig config) const;
+
   /// The root of the checkpoint's keys.
   Scope scope() const;
   /// The root of the keys of a folder below (`2_Dense`), with its own weights file.

@@ -8,5 +8,6 @@
 #include "onnxport/onnx_config.h"
 #include "onnxport/op.h"
 #include "onnxport/tasks_manager.h"
+#include "onnxport/text_decoder_config.h"
 #include "onnxport/text_encoder_config.h"
 #include "onnxport/validate.h"

@@ -150,7 +150,8 @@ ONNXPORT_API Value gather(Value x, std::int64_t axis, Value indices);
 
 /// Batched matrix product with broadcasting of the leading axes. (torch.matmul; both operands of rank >= 2)
 ONNXPORT_API Value matmul(Value a, Value b);
-/// x [..., in] * weight[out, in]^T + bias[out]. (torch.nn.functional.linear)
+/// x [..., in] * weight[out, in]^T + bias[out]. (torch.nn.functional.linear) `bias` may have the shape of the
+/// result as well: what is added to it. (torch.addmm)
 ONNXPORT_API Value linear(Value x, Value weight, Value bias = {});
 
 // ---- normalization

@@ -35,7 +35,6 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   refuse(!flags.optimize.empty(), "--optimize",
          "ONNX Runtime optimizes when it loads the model; leave the flag out");
   refuse(flags.slim, "--slim", "graphs are written without redundant nodes; leave the flag out");
-  refuse(flags.pad_token_id.has_value(), "--pad_token_id", "set pad_token_id in config.json");
   const char* hub = "models are read from local folders; download the checkpoint first";
   refuse(!flags.cache_dir.empty(), "--cache_dir", hub);
   refuse(!flags.revision.empty(), "--revision", hub);
@@ -53,11 +52,17 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   if (flags.local_files_only) notice("--local_files_only has no effect: only local files are read");
   if (flags.no_post_process) notice("--no-post-process has no effect on a model of one file");
   if (flags.options.monolith) notice("--monolith has no effect on a model of one file");
-  if (flags.model_kwargs.empty()) return;
+}
+
+// What --model-kwargs and --pad_token_id say, as keys of config.json.
+std::map<std::string, std::string> config_values(const ExportFlags& flags) {
+  std::map<std::string, std::string> values;
+  if (flags.pad_token_id) values["pad_token_id"] = fmt::format("{}", *flags.pad_token_id);
+  if (flags.model_kwargs.empty()) return values;
   const json kwargs = json::parse(flags.model_kwargs, nullptr, false);
   if (!kwargs.is_object())
     throw ExportError(ErrorCode::invalid_argument,
-                      "--model-kwargs: expected a JSON object, got " + flags.model_kwargs);
+                      fmt::format("--model-kwargs: expected a JSON object, got {}", flags.model_kwargs));
   for (const auto& [key, value] : kwargs.items()) {
     const bool known =
         key == "attn_implementation" && value.is_string() && (value == "eager" || value == "sdpa");
@@ -66,8 +71,9 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
                                                             "\"attn_implementation\": \"eager\" or \"sdpa\"",
                                                             key, value.dump()));
     }
-    notice(fmt::format("attn_implementation {}: text encoders compute the same in both", value.dump()));
+    values["_attn_implementation"] = value.dump();
   }
+  return values;
 }
 
 json to_json(const ValidationReport& report) {
@@ -172,6 +178,7 @@ int run_export(ExportFlags flags) {
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
   if (!flags.subfolder.empty()) options.model /= flags.subfolder;
+  options.config_values = config_values(flags);
   options.export_options.on_notice = notice;
   if (voice.verbose) options.export_options.on_detail = note;
   ExportReport report;

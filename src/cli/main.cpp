@@ -32,6 +32,7 @@ void add_shapes(CLI::App& app, DummyShapes& shapes) {
   };
   add("--batch_size", shapes.batch_size, "Rows");
   add("--sequence_length", shapes.sequence_length, "Tokens");
+  add("--past_sequence_length", shapes.past_sequence_length, "Tokens in the cache");
   add("--num_choices", shapes.num_choices, "Answers of multiple-choice");
   add("--width", shapes.width, "Image width");
   add("--height", shapes.height, "Image height");
@@ -74,6 +75,8 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   app.add_option("--subfolder", flags.subfolder, "Folder below the model's");
   app.add_option("--model-kwargs", flags.model_kwargs, "JSON: {\"attn_implementation\": \"eager\"}")
       ->type_name("JSON");
+  app.add_option("--pad_token_id", flags.pad_token_id, "Another pad_token_id than config.json has")
+      ->type_name("N");
   app.add_flag("!--no-dynamic-axes", o.export_options.dynamic_axes,
                "All axes are numbers, as the shape flags say");
   app.add_flag("!--no-validate", o.validate, "Do not run the exported model");
@@ -100,7 +103,6 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   const char* refused = "Not built yet, refused";
   app.add_option("--optimize", flags.optimize, "O1 to O4")->group(refused);
   app.add_flag("--slim", flags.slim)->group(refused);
-  app.add_option("--pad_token_id", flags.pad_token_id)->group(refused);
   app.add_option("--cache_dir", flags.cache_dir)->group(refused);
   app.add_option("--revision", flags.revision)->group(refused);
   app.add_option("--token", flags.token)->group(refused);

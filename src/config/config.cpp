@@ -269,6 +269,17 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
   return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, impl_->accounting, std::move(part)}));
 }
 
+PretrainedConfig PretrainedConfig::with(std::string_view key, std::string_view value) const {
+  json replacement = json::parse(value, nullptr, false);
+  if (replacement.is_discarded()) {
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("the value of '{}' is no JSON: {}", key, value));
+  }
+  json values = *impl_->part.values;
+  values[std::string(key)] = std::move(replacement);
+  return from_json(values.dump(), impl_->source->origin, impl_->part.model_type);
+}
+
 PretrainedConfig PretrainedConfig::unaccounted() const {
   auto accounting = std::make_shared<Accounting>();
   accounting->parts.emplace(impl_->part.path, impl_->part);

@@ -129,6 +129,13 @@ Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig
   weights_->parts.emplace("", Weights::Part{Checkpoint::open(folder_)});
 }
 
+Model Model::with_config(PretrainedConfig config) const {
+  Model other = *this;
+  other.config_ = std::move(config);
+  other.weights_ = weights_->unread();
+  return other;
+}
+
 Scope Model::scope() const {
   const Weights::Part& root = weights_->parts.at("");
   return {root.checkpoint, root.accounting};

@@ -203,9 +203,7 @@ std::string Emitter::dims(const std::vector<Dim>& extents) {
 }
 
 std::string Emitter::zeros(const TensorType& type) {
-  const double zero = 0;
-  return emit("ConstantOfShape", {dims(type.shape)},
-              {{"value", Weight::from_doubles(type.dtype, {1}, {&zero, 1})}});
+  return emit("Expand", {scalar(0, type.dtype), dims(type.shape)});
 }
 
 std::string Emitter::reshape_target(const Shape& from, const Shape& to) {

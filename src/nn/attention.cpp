@@ -55,7 +55,7 @@ RelativeKeyPositions::RelativeKeyPositions(const Scope& s, std::int64_t max_posi
 Value RelativeKeyPositions::operator()(Value query, Value key) const {
   Graph& graph = query.graph();
   const ModulePath at(graph, path_);
-  const Dim length = query.dim(2);
+  const Dim& length = query.dim(2);
   const Value positions = op::arange(graph, length);
   const Value left = op::unsqueeze(positions, 1);
   const Value distance = op::add(op::sub(left, positions), static_cast<double>(max_positions_ - 1));

@@ -12,7 +12,8 @@ DecoderPass::DecoderPass(const Inputs& inputs) : inputs_(inputs) {
 
 Value DecoderPass::position_ids() const {
   if (has_position_ids()) return inputs_["position_ids"];
-  return op::unsqueeze(op::arange(graph(), length(), past_length_), 0);
+  const Value row = op::unsqueeze(op::arange(graph(), length(), past_length_), 0);
+  return op::expand(row, input_ids().shape());
 }
 
 Value DecoderPass::order(const Visibility& visible) const {

@@ -133,8 +133,8 @@ std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
     const Value masked = add(apart(scores), mask);
     return {apart(matmul(together(softmax(masked, -1)), value))};
   }
-  // What is added to masked scores stays finite under any score. A row without any true then attends to all
-  // keys alike, where it must give 0: the last factor sees to that. Both are the same in all layers.
+  // What is added to masked scores stays finite under any score. A query that sees no key then attends to all
+  // of them alike, where it must give 0: the last factor sees to that. Both are the same in all layers.
   Graph& graph = mask.graph();
   const Value zero = scalar(graph, 0.0, dtype);
   const Value bias = where(mask, zero, scalar(graph, lowest(dtype) / 2, dtype));
@@ -207,6 +207,7 @@ std::vector<Value> decompose_attention(const Node& node) {
   const std::int64_t heads = node.attrs.integer("heads");
   const std::int64_t kv_heads = node.attrs.integer("kv_heads");
   const auto& in = node.inputs;
+  const AttentionOptions options{.scale = node.attrs.real("scale"), .softcap = node.attrs.real("softcap")};
   Value query, key;
   if (in[6]) {  // queries and keys turn together: half the nodes
     const Value both = split_heads(concat({in[0], in[1]}, 2), heads + kv_heads);
@@ -222,8 +223,7 @@ std::vector<Value> decompose_attention(const Node& node) {
     key = concat({in[3], key}, 2);
     value = concat({in[4], value}, 2);
   }
-  const Value context = scaled_dot_product_attention(
-      query, key, value, in[5], {.scale = node.attrs.real("scale"), .softcap = node.attrs.real("softcap")});
+  const Value context = scaled_dot_product_attention(query, key, value, in[5], options);
   const Value merged = permute(context, {0, 2, 1, 3});
   return {reshape(merged, node.outputs[0].shape), key, value};
 }

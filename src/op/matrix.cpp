@@ -78,7 +78,9 @@ Types infer_linear(const Node& node) {
   if (node.inputs.size() > 2 && node.inputs[2]) {
     const TensorType& bias = operand(node, 2);
     require_same_dtype(node, x, bias);
-    if (bias.shape != Shape{weight.shape[0]}) {
+    Shape whole = x.shape;
+    whole.back() = weight.shape[0];
+    if (bias.shape != Shape{weight.shape[0]} && bias.shape != whole) {
       reject(node, "bias {} does not fit weight {}", to_string(bias.shape), to_string(weight.shape));
     }
   }

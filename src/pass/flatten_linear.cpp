@@ -9,13 +9,20 @@ namespace {
 
 // Works on each row of the last axis alone, so that the leading axes may be joined around it.
 bool is_rowwise(const Node& node) {
+  const auto along_last = [&] {
+    return node.attrs.integer("axis") == static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1;
+  };
   switch (node.op) {
     case Op::layer_norm:
     case Op::rms_norm:
       return true;
     case Op::softmax:
     case Op::normalize:
-      return node.attrs.integer("axis") == static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1;
+      return along_last();
+    case Op::sum:
+    case Op::mean:
+    case Op::amax:
+      return node.attrs.flag("keepdim") && along_last();
 #define ONNXPORT_UNARY(name) case Op::name:
 #define ONNXPORT_BINARY(name) case Op::name:
 #include "onnxport/ops.def"
@@ -64,6 +71,12 @@ bool cuts_rows(const Node& node) {
 // Broadcasts along rows as it is: a scalar or a vector of the last axis.
 bool fits_rows(const Value& value) { return !value || value.rank() <= 1; }
 
+// Has the rows of `shape`, whole or as one number each.
+bool has_rows_of(const Value& value, const Shape& shape) {
+  return value.rank() == static_cast<std::int64_t>(shape.size()) &&
+         std::equal(shape.begin(), shape.end() - 1, value.shape().begin());
+}
+
 }  // namespace
 
 Graph flatten_linear(const Graph& graph) {
@@ -89,13 +102,14 @@ Graph flatten_linear(const Graph& graph) {
     if (!is_rowwise(node)) return {};
     bool any = false;
     for (const Value& input : node.inputs) {
-      if (!fits_rows(input) && input.shape() != shape) return {};
+      if (!fits_rows(input) && !has_rows_of(input, shape)) return {};
       any = any || matrix_behind(input);
     }
     if (!any) return {};
     std::vector<Value> operands;
+    operands.reserve(node.inputs.size());
     for (const Value& input : node.inputs)
-      operands.push_back(fits_rows(input) ? input : reshaped(input, joined(shape)));
+      operands.push_back(fits_rows(input) ? input : reshaped(input, joined(input.shape())));
     const Value product =
         op::detail::make(result, node.op, std::move(operands), with_last_axis(node.attrs)).out();
     return {op::reshape(product, shape)};

@@ -28,6 +28,10 @@ Graph legalize(const Graph& graph, const std::function<bool(const Node&)>& nativ
 /// two reshapes, and the reshapes move through what works row by row until they meet and cancel.
 Graph flatten_linear(const Graph& graph);
 
+/// What is added to the result of a `linear` without bias becomes its bias: a residual costs no node of its
+/// own. For matrices, after flatten_linear.
+Graph add_into_linear(const Graph& graph);
+
 /// The passes that need no target, in their order.
 Graph simplify(Graph graph);
 

@@ -122,7 +122,9 @@ ExportReport main_export(const MainExportOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const auto notice = [&](const std::string& text) { say(options.export_options.on_notice, text); };
   const TasksManager& tasks = TasksManager::instance();
-  const Model model = tasks.get_model_from_task(options.task, options.model, options.library);
+  Model model = tasks.get_model_from_task(options.task, options.model, options.library);
+  for (const auto& [key, value] : options.config_values)
+    model = model.with_config(model.config().with(key, value));
   const OnnxConfigConstructor constructor = tasks.get_exporter_config_constructor(model);
   const std::shared_ptr<const OnnxConfig> config =
       constructor(model.config(), model.task(),

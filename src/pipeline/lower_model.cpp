@@ -11,6 +11,7 @@ lower::OnnxGraph lower_graph(Graph graph, int opset) {
   graph = pass::legalize(graph, [&](const Node& node) { return lower::has_native_form(node, target); });
   graph = pass::flatten_linear(graph);
   graph = pass::simplify(std::move(graph));
+  graph = pass::add_into_linear(graph);
   graph = pass::merge_weights(graph);
   graph = pass::simplify(std::move(graph));
   verify(graph);

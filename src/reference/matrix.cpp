@@ -47,6 +47,10 @@ Results interpret_linear(const Call& call) {
   multiply(ConstMatrixView(x.reals.data(), rows, weight.cols), weight.at(0).transpose(), result);
   if (call.has(2)) {
     const HostTensor& bias = call.input(2);
+    if (bias.shape == out.shape && bias.shape.size() > 1) {
+      result += ConstMatrixView(bias.reals.data(), rows, weight.rows);
+      return out;
+    }
     if (bias.numel() != weight.rows) reject(call.node, "{} biases, expected {}", bias.numel(), weight.rows);
     result.rowwise() += Eigen::Map<const Eigen::RowVectorXd>(bias.reals.data(), weight.rows);
   }

@@ -1,6 +1,7 @@
 /// Conversion of arrays of elements between all dtypes.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -79,7 +80,7 @@ To convert_element(From value) {
     return BF16{bf16_from_double(static_cast<double>(value))};
   } else if constexpr (std::floating_point<From> && std::integral<To>) {
     using Limits = std::numeric_limits<To>;
-    if (!(value > static_cast<From>(Limits::lowest()))) return value != value ? To{0} : Limits::lowest();
+    if (!(value > static_cast<From>(Limits::lowest()))) return std::isnan(value) ? To{0} : Limits::lowest();
     // The largest integer may be no float: compare with the power of two above it, which always is.
     constexpr From kEnd = static_cast<From>(Limits::max() / 2 + 1) * 2;
     return value >= kEnd ? Limits::max() : static_cast<To>(value);

@@ -36,7 +36,7 @@ class ONNXPORT_API DecoderPass {
   Dim past_length() const { return past_length_; }
   Dim total_length() const { return past_length_ + length(); }
 
-  /// The input position_ids, or P, P + 1, … [1, S] where the model takes none.
+  /// The input position_ids, or P, P + 1, … in every row [B, S] where the model takes none.
   Value position_ids() const;
   bool has_position_ids() const { return inputs_.has("position_ids"); }
 

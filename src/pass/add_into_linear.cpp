@@ -1,0 +1,41 @@
+#include <vector>
+
+#include "onnxport/op.h"
+#include "pass/passes.h"
+#include "pass/rebuild.h"
+
+namespace onnxport::pass {
+
+Graph add_into_linear(const Graph& graph) {
+  std::vector<int> uses(graph.nodes().size());
+  for (const Node& node : graph.nodes()) {
+    for (const Value& input : node.inputs) {
+      if (input) ++uses[input.node()->id];
+    }
+  }
+  for (const auto& [name, value] : graph.outputs()) ++uses[value.node()->id];
+
+  // By the id of a node in the new graph: is it a linear that only one node uses?
+  std::vector<bool> free;
+  return rebuild(graph, [&](Graph& result, const Node& node) -> std::vector<Value> {
+    const Shape& shape = node.outputs[0].shape;
+    if (node.op == Op::add && shape.size() == 2) {
+      for (const std::size_t i : {1, 0}) {
+        const Value product = node.inputs[i], other = node.inputs[1 - i];
+        const bool fits = product.node()->op == Op::linear && !product.node()->inputs[2] &&
+                          product.node()->id < free.size() && free[product.node()->id] &&
+                          other.shape() == shape && product.shape() == shape;
+        if (!fits) continue;
+        const ModulePath path(result, product.node()->path);
+        return {op::linear(product.node()->inputs[0], product.node()->inputs[1], other)};
+      }
+    }
+    if (node.op != Op::linear) return {};
+    const Value copy = copy_node(result, node);
+    free.resize(copy.node()->id + 1);
+    free[copy.node()->id] = uses[node.id] == 1;
+    return {copy};
+  });
+}
+
+}  // namespace onnxport::pass
