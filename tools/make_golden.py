@@ -6,12 +6,15 @@
   tools/make_golden.py roberta fill-mask --edge --variant-name edge
   tools/make_golden.py bert feature-extraction --variant-name from_pretraining --stored-as BertForPreTraining --rename LayerNorm.weight=LayerNorm.gamma
   tools/make_golden.py sentence-transformers feature-extraction --variant-name cls --base roberta --pooling cls --dense 24:Tanh --normalize
+  tools/make_golden.py llama text-generation-with-past --variant-name eager --config '{"_attn_implementation": "eager"}' --edge
+  tools/make_golden.py phi3 text-generation-with-past --variant-name border --cases "15+1:0,3 12+4:0,14 0+5:0,-2,all"
   tools/make_golden.py --from-fixture tests/golden/bert/*          exit status 1 when a stored output differs
 
 The packages that are needed (about 6 GB) are installed at the first run into a virtual environment of their own:
 ${ONNXPORT_GOLDEN_ENV:-${XDG_CACHE_HOME:-~/.cache}/onnxport/golden-venv}. An interpreter that has them already is used as it is.
 """
 import argparse
+import copy
 import importlib.metadata
 import json
 import math
@@ -39,6 +42,29 @@ TYPES = {
     "mpnet": ("MPNetOnnxConfig", False, dict(SMALL, layer_norm_eps=1e-5)),
     "albert": ("AlbertOnnxConfig", True, dict(SMALL, embedding_size=16)),
 }
+# Decoders with a cache: (ONNX configuration class, takes position_ids, configuration).
+GROUPED = dict(SMALL, num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+QWEN3 = dict(GROUPED, head_dim=12)
+GEMMA = dict(GROUPED, head_dim=16)
+GEMMA2 = dict(GEMMA, query_pre_attn_scalar=24, sliding_window=4, layer_types=["sliding_attention", "full_attention"])
+SPECIAL = dict(vocab_size=99, hidden_size=32, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+DECODERS = {
+    "llama": ("LlamaOnnxConfig", True, GROUPED),
+    "mistral": ("MistralOnnxConfig", True, dict(GROUPED, sliding_window=None)),
+    "mixtral": ("MixtralOnnxConfig", True, dict(GROUPED, num_local_experts=4)),
+    "qwen2": ("Qwen2OnnxConfig", True, GROUPED),
+    "qwen3": ("Qwen3OnnxConfig", True, QWEN3),
+    "qwen3_moe": ("Qwen3MoeOnnxConfig", True, dict(QWEN3, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=21, norm_topk_prob=True)),
+    "gemma": ("GemmaOnnxConfig", False, dict(GEMMA, num_key_value_heads=1)),
+    "gemma2": ("Gemma2OnnxConfig", False, GEMMA2),
+    "gemma3_text": ("Gemma3TextOnnxConfig", False, GEMMA2),
+    "phi3": ("Phi3OnnxConfig", True, GROUPED),
+    "gpt2": ("GPT2OnnxConfig", True, dict(vocab_size=99, n_embd=32, n_layer=2, n_head=4, n_positions=64, pad_token_id=0, bos_token_id=1, eos_token_id=2)),
+    "opt": ("OPTOnnxConfig", True, dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=37, max_position_embeddings=64, word_embed_proj_dim=32)),
+    "bloom": ("BloomOnnxConfig", False, dict(SPECIAL, n_layer=2, n_head=4)),
+    "falcon": ("FalconOnnxConfig", True, dict(SPECIAL, num_hidden_layers=2, num_attention_heads=4, num_kv_heads=2, ffn_hidden_size=41, max_position_embeddings=64)),
+    "gpt_neox": ("GPTNeoXOnnxConfig", True, dict(SMALL, pad_token_id=0, bos_token_id=1, eos_token_id=2)),
+}
 # task: (auto class, axes of each input, {output: axes}, number of labels in the tiny configuration)
 TEXT, CHOICES = ("batch_size", "sequence_length"), ("batch_size", "num_choices", "sequence_length")
 TASKS = {
@@ -49,6 +75,10 @@ TASKS = {
     "question-answering": ("AutoModelForQuestionAnswering", TEXT, {"start_logits": TEXT, "end_logits": TEXT}, 2),
     "multiple-choice": ("AutoModelForMultipleChoice", CHOICES, {"logits": CHOICES[:2]}, 3),
 }
+PAST, TOTAL = "past_sequence_length", "past_sequence_length + sequence_length"
+TASKS["text-generation"] = ("AutoModelForCausalLM", TEXT, {"logits": TEXT}, 3)
+for _task in ("feature-extraction", "text-generation"):  # here the presents come on top
+    TASKS[_task + "-with-past"] = TASKS[_task]
 SENTENCE_TASKS = ("feature-extraction", "sentence-similarity")
 SENTENCE_OUTPUTS = {"token_embeddings": TEXT, "sentence_embedding": TEXT[:1]}
 SENTENCE_CONFIG = "SentenceTransformersTransformerOnnxConfig"
@@ -140,9 +170,9 @@ def tiny_config(model_type, task, overrides, path):
         values = json.loads(Path(path).read_text())
         model_type = values.pop("model_type", model_type)
     else:
-        if model_type not in TYPES:
-            sys.exit(f"{model_type} has no tiny configuration in {Path(__file__).name}: add it to TYPES or give --config-file")
-        values = dict(TYPES[model_type][2], num_labels=TASKS[task][3])
+        if model_type not in TYPES and model_type not in DECODERS:
+            sys.exit(f"{model_type} has no tiny configuration in {Path(__file__).name}: add it to TYPES or DECODERS, or give --config-file")
+        values = dict((TYPES | DECODERS)[model_type][2], num_labels=TASKS[task][3])
     return CONFIG_MAPPING[model_type].from_dict(dict(values, **overrides))
 
 
@@ -156,7 +186,8 @@ def make_recipe(model, storage, stored, renames):
     """The recipe of the tensors that a checkpoint of `model` holds (`stored`: its names), and the tensors that are kept as they are."""
     import torch
 
-    embeddings = {n + ".weight" for n, m in model.named_modules() if isinstance(m, torch.nn.Embedding) and "embed" in n}  # not tables of biases
+    # not tables of biases
+    embeddings = {n + ".weight" for n, m in model.named_modules() if isinstance(m, torch.nn.Embedding) and ("embed" in n or n.endswith(("wte", "wpe")))}
     recipe, verbatim = {}, {}
     for name, t in model.state_dict().items():
         if name not in stored:
@@ -201,6 +232,27 @@ def run_task_model(model, feed, names):
     return {n: out[n].numpy() for n in names}
 
 
+def run_decoder_model(model, feed, names):
+    """A past is given as a plain cache, which keeps everything; without one the model's own cache drops what a sliding window has left behind."""
+    import torch
+    from transformers import DynamicCache
+
+    model = copy.deepcopy(model)  # dynamic rotary embeddings remember the longest input so far
+    tensors = {k: torch.from_numpy(v) for k, v in feed.items()}
+    presents = [n for n in names if n.startswith("present.")]
+    pasts = [n for n in tensors if n.startswith("past_key_values.")]
+    cache = None if not presents else DynamicCache() if pasts else DynamicCache(config=model.config)
+    for i in range(len(pasts) // 2):
+        cache.update(tensors.pop(f"past_key_values.{i}.key"), tensors.pop(f"past_key_values.{i}.value"), i)
+    with torch.no_grad():
+        out = model(**tensors, **({"past_key_values": cache, "use_cache": True} if presents else {}), return_dict=True)
+    result = {n: out[n].numpy() for n in names if n not in presents}
+    for name in presents:
+        _, layer, part = name.split(".")
+        result[name] = getattr(cache.layers[int(layer)], part + "s").numpy()
+    return result
+
+
 def run_sentence_model(model, feed, names):
     import torch
 
@@ -228,6 +280,102 @@ def masks(edge, longest):
         [[1, 1, 0, 1, 0, 0, 1, 0]],  # holes
         right([longest, longest - 1], longest),  # as long as the positions reach
     ]
+
+
+def decoder_cases(o):
+    """-> [(length of the past, length of the input, rows)]; a row of --cases: how many positions are padded on the left, on the right (-2), both (3-2), `all`,
+    `holes`; with p behind it a token in the middle has the padding's id, though the mask shows it"""
+    past = o.task == "text-generation-with-past"
+    text = o.cases
+    if not text and o.edge and past:
+        text = "0+1:0 4+3:0,5,-2 3+4:holes,all 0+5:-3,2-1"
+    elif not text and o.edge:
+        text = "0+1:0 0+9:5,8 0+6:-3,all,2-2 0+8:holes,holesp,0p"
+    elif not text and past:
+        text = "6+3:0,0 9+1:0,3,2 0+7:0,2,1"
+    elif not text:
+        text = "0+7:0,0 0+10:0,-3,2" if o.task in ("text-classification", "token-classification", "question-answering") else "0+7:0,0 0+10:0,3,2"
+    cases = []
+    for case in text.split():
+        lengths, _, rows = case.partition(":")
+        before, _, now = lengths.partition("+")
+        cases.append((int(before), int(now), rows.split(",")))
+    return cases
+
+
+def mask_row(row, size):
+    row = row.rstrip("p")
+    if row == "all":
+        return [0] * size
+    if row == "holes":
+        return [int(i % 3 != 1) for i in range(size)]
+    left, _, right = row.partition("-")
+    left, right = int(left or 0), int(right or 0)
+    return [0] * left + [1] * (size - left - right) + [0] * right
+
+
+def takes_position_ids(config, task):
+    if task in ("text-classification", "token-classification", "question-answering") or getattr(config, "alibi", False):
+        return False
+    return DECODERS[config.model_type][1]
+
+
+def cache_sizes(config):
+    """(layers, heads, elements of a head) of the cache"""
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    if config.model_type == "falcon" and not config.new_decoder_architecture:
+        kv_heads = 1 if config.multi_query else heads
+    return config.num_hidden_layers, kv_heads, getattr(config, "head_dim", None) or config.hidden_size // heads
+
+
+def make_decoder_inputs(config, task, case, n, seed):
+    import numpy as np
+
+    before, now, rows = case
+    mask = np.array([mask_row(r, before + now) for r in rows], dtype=np.int64)
+    pad = config.pad_token_id if config.pad_token_id is not None else 0
+    ids = np.where(mask[:, before:] == 1, integers(f"input_ids.{n}", (len(rows), now), 3, config.vocab_size, seed), pad)
+    for i, row in enumerate(rows):
+        if row.endswith("p"):
+            ids[i, now // 2] = pad
+    feed = {"input_ids": ids, "attention_mask": mask}
+    if task == "text-generation-with-past":
+        layers, heads, size = cache_sizes(config)
+        for name in (f"past_key_values.{i}.{part}" for i in range(layers) for part in ("key", "value")):
+            feed[name] = synthesize(f"{name}.{n}", dict(shape=(len(rows), heads, before, size), mean=0.0, halfwidth=1.7), seed)
+    if takes_position_ids(config, task):  # as clients make them
+        feed["position_ids"] = np.where(mask == 1, mask.cumsum(1) - 1, -1 if config.model_type == "opt" else 1)[:, before:]
+    return feed
+
+
+def decoder_axes(config, task):
+    """-> ({input: axes}, {output: axes})"""
+    past = task == "text-generation-with-past"
+    inputs = {"input_ids": TEXT, "attention_mask": (TEXT[0], TOTAL) if past else TEXT}
+    outputs = dict(TASKS[task][2])
+    layers = cache_sizes(config)[0] if task.endswith("-with-past") else 0
+    for name in (f"{i}.{part}" for i in range(layers) for part in ("key", "value")):
+        if past:
+            inputs[f"past_key_values.{name}"] = (TEXT[0], None, PAST)
+        outputs[f"present.{name}"] = (TEXT[0], None, TOTAL)
+    if takes_position_ids(config, task):
+        inputs["position_ids"] = TEXT
+    return [{k: {str(i): a for i, a in enumerate(axes) if a} for k, axes in side.items()} for side in (inputs, outputs)]
+
+
+def make_decoder_fixture(o, folder):
+    config = make_checkpoint(o, o.model_type, o.task, folder)
+    model, missing = load_task_model(folder, o.task)
+    if missing:
+        sys.exit(f"the checkpoint lacks {missing}")
+    inputs, outputs = decoder_axes(config, o.task)
+    cases = []
+    for n, case in enumerate(decoder_cases(o)):
+        feed = make_decoder_inputs(config, o.task, case, n, o.seed)
+        cases.append((feed, run_decoder_model(model, feed, outputs)))
+    head = expected_head(config.model_type, o.task, "transformers", o.config_class or DECODERS[config.model_type][0], o.atol)
+    write_expected(folder, head, inputs, outputs, cases)
 
 
 def make_inputs(names, axes, config, mask, seed, case, longest):
@@ -294,12 +442,16 @@ def make_checkpoint(o, model_type, task, folder):
     overrides = json.loads(o.config)
     config = tiny_config(model_type, task, overrides, o.config_file)
     cls = getattr(transformers, o.stored_as) if o.stored_as else model_class(task, config)
+    transformers.modeling_utils._init_weights = not o.no_init
     model = cls(config)
+    transformers.modeling_utils._init_weights = True
     with tempfile.TemporaryDirectory() as tmp:
         model.to({"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[o.storage]).save_pretrained(tmp)
         with safe_open(Path(tmp) / "model.safetensors", "pt") as f:
             stored = set(f.keys())
         values = json.loads((Path(tmp) / "config.json").read_text())
+        if (Path(tmp) / "generation_config.json").exists():
+            shutil.copy(Path(tmp) / "generation_config.json", folder)
     values.update({k: v for k, v in overrides.items() if k.startswith("_")})  # _attn_implementation is honoured, but not written
     recipe, verbatim = make_recipe(model, o.storage, stored, [r.split("=", 1) for r in o.rename])
     if o.position_ids:
@@ -307,6 +459,7 @@ def make_checkpoint(o, model_type, task, folder):
     if o.sparse_config:  # as old files are: nothing but what differs from the class
         default = type(config)().to_dict()
         values = {k: v for k, v in values.items() if k in ("architectures", "model_type") or (k != "transformers_version" and v != default.get(k))}
+    values = {k: v for k, v in (values | json.loads(o.written)).items() if k not in o.drop.split(",")}
     (folder / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
     (folder / "weights.json").write_text(json.dumps({"seed": o.seed, "tensors": recipe}, indent=0) + "\n")
     if verbatim:
@@ -421,7 +574,7 @@ def rerun_fixture(fixture):
     expected = json.loads((fixture / "expected.json").read_text())
     sentences = expected["library"] == "sentence_transformers"
     if list(expected["files"]) != ["model"] or (not sentences and expected["task"] not in TASKS):
-        return "not a text encoder", 0.0, 0.0
+        return "neither a text encoder nor a decoder", 0.0, 0.0
     weights = json.loads((fixture / "weights.json").read_text())
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp) / "checkpoint"
@@ -432,7 +585,7 @@ def rerun_fixture(fixture):
             model, run = load_sentence_model(folder), run_sentence_model
         else:
             model, missing = load_task_model(folder, expected["task"])
-            run = run_task_model
+            run = run_decoder_model if model.config.model_type in DECODERS else run_task_model
             if missing:
                 return f"the checkpoint lacks {missing}", 0.0, 0.0
         worst, ratio = 0.0, 0.0
@@ -471,13 +624,17 @@ def arguments():
     a.add_argument("--config-file", help="a small config.json that takes the place of the tiny configuration")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--storage", choices=("F32", "F16", "BF16"), default="F32", help="dtype of the stored weights; the original runs in float32")
-    a.add_argument("--edge", action="store_true", help="one token, padding on the left, a fully masked row, holes, the longest input")
+    a.add_argument("--edge", action="store_true", help="one token, padding on the left, a fully masked row, holes, the longest input (decoders: padding inside of the past, on the right)")
+    a.add_argument("--cases", default="", metavar="'PAST+NEW:ROW,ROW …'", help="decoders: inputs of one's own; a row is the padding on the left (3), on the right (-2) or both (3-2), all, or holes; p behind it: a padding id that the mask shows")
     a.add_argument("--inputs", help="comma-separated, instead of the type's own")
     a.add_argument("--config-class", default="", help="for expected.json, instead of the type's own")
     a.add_argument("--atol", type=float, default=ATOL)
     a.add_argument("--stored-as", help="class whose checkpoint is written (BertForPreTraining): heads of other tasks, another prefix")
     a.add_argument("--rename", action="append", default=[], metavar="OLD=NEW", help="old spelling of keys (LayerNorm.weight=LayerNorm.gamma)")
     a.add_argument("--position-ids", metavar="KEY", help="store the buffer of positions under this key, as old checkpoints do")
+    a.add_argument("--written", default="{}", help="JSON object, laid over the config.json that is written: old spellings, keys that the class would not write")
+    a.add_argument("--drop", default="", metavar="KEY,KEY", help="keys that config.json shall not have")
+    a.add_argument("--no-init", action="store_true", help="for a configuration that the original loads but cannot start a training from (opt without affine norms)")
     a.add_argument("--sparse-config", action="store_true", help="leave out what equals the class's defaults")
     a.add_argument("--base", default="bert", help="sentence-transformers: type of the transformer")
     a.add_argument("--pooling", default="mean", help="sentence-transformers: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken, or several")
@@ -506,7 +663,8 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp) / "fixture"
         folder.mkdir()
-        (make_sentence_fixture if o.model_type == "sentence-transformers" else make_task_fixture)(o, folder)
+        make = make_sentence_fixture if o.model_type == "sentence-transformers" else make_decoder_fixture if o.model_type in DECODERS else make_task_fixture
+        make(o, folder)
         (folder / "model.safetensors").unlink()  # weights.json stands for it
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder, target)
