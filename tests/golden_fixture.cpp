@@ -80,6 +80,7 @@ GoldenFixture read_fixture(const std::string& name) {
   fixture.task = expected.at("task").get<std::string>();
   fixture.library = expected.value("library", "transformers");
   fixture.variant = expected.value("variant", "default");
+  fixture.monolith = expected.value("monolith", false);
   fixture.atol = expected.at("atol").get<double>();
   for (const auto& [stem, entry] : expected.at("files").items()) {
     GoldenFile& file = fixture.files.emplace_back();

@@ -32,6 +32,7 @@ struct GoldenFixture {
   std::string task;
   std::string library;
   std::string variant;
+  bool monolith = false;
   double atol = 0;
   std::vector<GoldenFile> files;
 };

@@ -110,6 +110,9 @@ class ONNXPORT_API NormalizedConfig {
 
 /// vocab_size, hidden_size, num_layers (num_hidden_layers), num_attention_heads, eos_token_id.
 ONNXPORT_API NormalizedConfig NormalizedTextConfig(const PretrainedConfig& config);
+/// The same for an encoder and a decoder: encoder_num_layers (encoder_layers), decoder_num_layers
+/// (decoder_layers), encoder_num_attention_heads, decoder_num_attention_heads, hidden_size (d_model).
+ONNXPORT_API NormalizedConfig NormalizedSeq2SeqConfig(const PretrainedConfig& config);
 /// image_size, num_channels, input_size.
 ONNXPORT_API NormalizedConfig NormalizedVisionConfig(const PretrainedConfig& config);
 

@@ -51,6 +51,7 @@ struct MainExportOptions {
   /// Keys of config.json that are to have another value, as JSON text: `{"pad_token_id", "0"}`.
   std::map<std::string, std::string> config_values;
   bool monolith = false;
+  bool post_process = true;  ///< decoders with and without past also as one file
   bool legacy = false;
   bool validate = true;
   std::optional<std::filesystem::path> reference;
@@ -66,7 +67,7 @@ struct ONNXPORT_API ExportReport {
   std::string model_type, task, library, dtype;
   int opset = 0;
   std::int64_t parameters = 0;
-  std::vector<std::string> inputs, outputs;
+  std::vector<std::string> inputs, outputs;  ///< of an export of one file
   std::vector<ExportedFile> files;
   double export_seconds = 0;
   std::vector<ValidationReport> validation;  ///< one per ONNX file; empty without validation

@@ -31,6 +31,7 @@ struct DummyShapes {
   std::int64_t batch_size = 2;
   std::int64_t sequence_length = 16;
   std::int64_t past_sequence_length = 16;  ///< of a cache, where the file takes one
+  std::int64_t decoder_sequence_length = 0;  ///< tokens of a decoder behind an encoder; 0: sequence_length
   std::int64_t num_choices = 4;
   std::int64_t width = 64;
   std::int64_t height = 64;
@@ -73,7 +74,35 @@ class ONNXPORT_API DummyPastKeyValuesGenerator : public DummyInputGenerator {
                   std::uint64_t seed) const override;
 };
 
+/// What a decoder takes besides its own tokens: decoder_input_ids [batch_size, decoder_sequence_length],
+/// encoder_hidden_states [batch_size, encoder_sequence_length, hidden_size], encoder_attention_mask
+/// [batch_size, encoder_sequence_length], and past_key_values.{i}.decoder|encoder.key|value.
+class ONNXPORT_API DummySeq2SeqInputGenerator : public DummyInputGenerator {
+ public:
+  bool supports_input(std::string_view name) const override;
+  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+                  std::uint64_t seed) const override;
+};
+
 using DummyInputGenerators = std::vector<std::shared_ptr<const DummyInputGenerator>>;
+
+/// Which part of an encoder-decoder a file holds.
+enum class ConfigBehavior {
+  monolith,  ///< all of it
+  encoder,
+  decoder,
+};
+
+struct OnnxConfigOptions;
+/// Makes one configuration class; register_model() knows it.
+using MakeOnnxConfig = std::shared_ptr<const OnnxConfig> (*)(PretrainedConfig config, std::string task,
+                                                             OnnxConfigOptions options);
+
+/// One file of an export.
+struct OnnxFile {
+  std::string stem;  ///< "model", "encoder_model", "decoder_with_past_model", …
+  std::shared_ptr<const OnnxConfig> config;
+};
 
 /// What an OnnxConfig is made with besides config and task.
 struct OnnxConfigOptions {
@@ -81,10 +110,15 @@ struct OnnxConfigOptions {
   std::string float_dtype = "fp32";  ///< fp32, fp16, bf16
   bool legacy = false;
   std::string variant = "default";
+  // Of encoder-decoders.
+  ConfigBehavior behavior = ConfigBehavior::monolith;
+  bool use_past = false;            ///< of a decoder: gives its cache
+  bool use_past_in_inputs = false;  ///< of a decoder: takes its cache
+  MakeOnnxConfig make = nullptr;    ///< set by register_model(): the class itself
 };
 
 /// Names, axes, dummy inputs and tolerances of one exported file. Abstract base of all configuration classes.
-class ONNXPORT_API OnnxConfig {
+class ONNXPORT_API OnnxConfig : public std::enable_shared_from_this<OnnxConfig> {
  public:
   /// Throws ExportError(invalid_argument) for an unknown dtype.
   explicit OnnxConfig(PretrainedConfig config, std::string task = "feature-extraction",
@@ -111,6 +145,8 @@ class ONNXPORT_API OnnxConfig {
   /// Compared with `transformers_version` of config.json; empty: any.
   virtual std::string min_transformers_version() const { return {}; }
   virtual std::vector<std::string> variants() const { return {"default"}; }
+  /// The files of an export: `model`, unless overridden. The configuration must be held by a shared pointer.
+  virtual std::vector<OnnxFile> files(bool monolith) const;
 
   /// One dummy tensor per input. Deterministic in `seed`.
   NamedTensors generate_dummy_inputs(const DummyShapes& shapes = {}, std::uint64_t seed = 0) const;
@@ -143,8 +179,8 @@ struct CacheSizes {
 class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
  public:
   using OnnxConfig::OnnxConfig;
-  bool use_past() const;
-  bool use_past_in_inputs() const;
+  virtual bool use_past() const;
+  virtual bool use_past_in_inputs() const;
   /// From num_layers, num_key_value_heads (absent: num_attention_heads), head_dim (absent: hidden_size by
   /// num_attention_heads) of the normalized config.
   virtual CacheSizes cache_sizes() const;
@@ -154,6 +190,30 @@ class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
   enum class Direction { inputs, outputs };
   /// Appends the names and axes of the cache.
   void add_past_key_values(AxesByName& names, Direction direction) const;
+};
+
+/// An encoder and a decoder. An export has several files: encoder_model, decoder_model, and with a past
+/// decoder_with_past_model; or one, `model`, for tasks without a past on request and for feature extraction.
+class ONNXPORT_API OnnxSeq2SeqConfigWithPast : public OnnxConfigWithPast {
+ public:
+  using OnnxConfigWithPast::OnnxConfigWithPast;
+  ConfigBehavior behavior() const { return options().behavior; }
+  bool use_past() const override { return options().use_past; }
+  bool use_past_in_inputs() const override { return options().use_past_in_inputs; }
+  /// The configuration of one part.
+  std::shared_ptr<const OnnxSeq2SeqConfigWithPast> with_behavior(ConfigBehavior behavior, bool use_past = false,
+                                                                 bool use_past_in_inputs = false) const;
+  std::vector<OnnxFile> files(bool monolith) const override;
+  /// Of the decoder: decoder_num_layers, decoder_num_attention_heads and hidden_size of the normalized config.
+  CacheSizes cache_sizes() const override;
+  AxesByName outputs() const override;
+  /// Does the decoder take a mask of the encoder's positions?
+  virtual bool has_encoder_mask() const { return true; }
+
+ protected:
+  void add_seq2seq_past(AxesByName& names, Direction direction) const;
+  /// Inputs of a decoder file.
+  AxesByName decoder_inputs() const;
 };
 
 // ---- middle-end classes
@@ -187,6 +247,16 @@ class ONNXPORT_API TextDecoderWithPositionIdsOnnxConfig : public TextDecoderOnnx
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
   AxesByName inputs() const override;
+};
+
+/// Text to text: input_ids and attention_mask of the encoder, decoder_input_ids of the whole. Tasks without a
+/// decoder of their own (classification, question answering) take input_ids and attention_mask.
+class ONNXPORT_API TextSeq2SeqOnnxConfig : public OnnxSeq2SeqConfigWithPast {
+ public:
+  using OnnxSeq2SeqConfigWithPast::OnnxSeq2SeqConfigWithPast;
+  AxesByName inputs() const override;
+  NormalizedConfig normalized_config() const override;
+  DummyInputGenerators dummy_input_generators() const override;
 };
 
 }  // namespace onnxport

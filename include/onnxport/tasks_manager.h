@@ -39,6 +39,14 @@ struct ModelDefinition {
   std::function<std::shared_ptr<const ModelDefinition>(const PretrainedConfig& config)> encoder = {};
 };
 
+/// Makes a configuration that can make its like (with_behavior).
+template <class Config>
+std::shared_ptr<const OnnxConfig> make_onnx_config(PretrainedConfig config, std::string task,
+                                                   OnnxConfigOptions options) {
+  options.make = make_onnx_config<Config>;
+  return std::make_shared<Config>(std::move(config), std::move(task), std::move(options));
+}
+
 /// The registry: model types, their tasks and their configuration classes.
 class ONNXPORT_API TasksManager {
  public:
@@ -54,9 +62,7 @@ class ONNXPORT_API TasksManager {
   /// library wins.
   template <class Config>
   void register_model(ModelDefinition definition) {
-    definition.onnx_config = [](PretrainedConfig config, std::string task, OnnxConfigOptions options) {
-      return std::make_shared<const Config>(std::move(config), std::move(task), std::move(options));
-    };
+    definition.onnx_config = make_onnx_config<Config>;
     register_definition(std::move(definition));
   }
   void register_definition(ModelDefinition definition);

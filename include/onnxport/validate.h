@@ -45,6 +45,8 @@ struct ValidationOptions {
   /// Outputs recorded with the original model: a safetensors file with tensors `in/<input>` and
   /// `out/<output>`.
   std::optional<std::filesystem::path> reference;
+  /// The file is a merged decoder, and this is the branch to run: `use_cache_branch`.
+  std::optional<bool> merged_with_past = {};
 };
 
 /// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|); values

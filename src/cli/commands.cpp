@@ -50,8 +50,6 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   if (flags.dynamo) notice("--dynamo has no effect: nothing is traced");
   if (flags.framework_given) notice("--framework has no effect: weights are read, not traced");
   if (flags.local_files_only) notice("--local_files_only has no effect: only local files are read");
-  if (flags.no_post_process) notice("--no-post-process has no effect on a model of one file");
-  if (flags.options.monolith) notice("--monolith has no effect on a model of one file");
 }
 
 // What --model-kwargs and --pad_token_id say, as keys of config.json.
@@ -179,6 +177,7 @@ int run_export(ExportFlags flags) {
   MainExportOptions& options = flags.options;
   if (!flags.subfolder.empty()) options.model /= flags.subfolder;
   options.config_values = config_values(flags);
+  options.post_process = !flags.no_post_process;
   options.export_options.on_notice = notice;
   if (voice.verbose) options.export_options.on_detail = note;
   ExportReport report;
@@ -211,19 +210,34 @@ int run_validate(const ValidateFlags& flags) {
   const Model model = tasks.get_model_from_task(flags.task, flags.model, flags.library);
   const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(),
                                                                    {.float_dtype = flags.dtype});
-  std::vector<std::string> outputs;
-  for (const auto& [name, axes] : config->outputs()) outputs.push_back(name);
-  const fs::path file = fs::is_directory(flags.onnx) ? flags.onnx / "model.onnx" : flags.onnx;
-  if (!fs::exists(file))
-    throw ExportError(ErrorCode::io, fmt::format("there is no '{}': export the model first", file.string()));
-  const ValidationReport report =
-      compare_model_outputs(*config, model, file, outputs, flags.atol, flags.options);
-  if (flags.voice.json) {
-    print_json(to_json(report));
-  } else if (!flags.voice.quiet) {
-    say(to_string(report));
+  const bool folder = fs::is_directory(flags.onnx);
+  const bool split = folder ? !fs::exists(flags.onnx / "model.onnx") : flags.onnx.stem() != "model";
+  const std::vector<OnnxFile> files = config->files(!split);
+  const auto is_asked_for = [&](const OnnxFile& file) {
+    return folder || files.size() == 1 || flags.onnx.stem() == file.stem;
+  };
+  json reports = json::array();
+  bool passed = true, any = false;
+  for (const OnnxFile& file : files) {
+    if (!is_asked_for(file)) continue;
+    any = true;
+    const fs::path path = folder ? flags.onnx / (file.stem + ".onnx") : flags.onnx;
+    if (!fs::exists(path))
+      throw ExportError(ErrorCode::io, fmt::format("there is no '{}': export the model first", path.string()));
+    std::vector<std::string> outputs;
+    for (const auto& [name, axes] : file.config->outputs()) outputs.push_back(name);
+    const ValidationReport report =
+        compare_model_outputs(*file.config, model, path, outputs, flags.atol, flags.options);
+    passed = passed && report.passed();
+    if (!flags.voice.json && !flags.voice.quiet) say(to_string(report));
+    reports.push_back(to_json(report));
   }
-  return report.passed() ? 0 : exit_status(ErrorCode::validation_failed);
+  if (!any) {
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("'{}' is no file of task '{}'", flags.onnx.string(), model.task()));
+  }
+  if (flags.voice.json) print_json(reports.size() == 1 ? reports[0] : reports);
+  return passed ? 0 : exit_status(ErrorCode::validation_failed);
 }
 
 int run_list(const Voice& voice) {

@@ -97,7 +97,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
                "No effect: only arithmetic on weights is folded")
       ->group(compat);
   app.add_flag("--dynamo", flags.dynamo, "No effect: nothing is traced")->group(compat);
-  app.add_flag("--no-post-process", flags.no_post_process, "No effect on models of one file")->group(compat);
+  app.add_flag("--no-post-process", flags.no_post_process, "Do not merge the decoders with and without past");
   app.add_flag("--local_files_only", flags.local_files_only, "No effect: only local files are read")
       ->group(compat);
   const char* refused = "Not built yet, refused";

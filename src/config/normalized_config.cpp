@@ -39,6 +39,17 @@ NormalizedConfig NormalizedTextConfig(const PretrainedConfig& config) {
   return {config, {{"num_layers", "num_hidden_layers"}}};
 }
 
+NormalizedConfig NormalizedSeq2SeqConfig(const PretrainedConfig& config) {
+  return {config,
+          {{"encoder_num_layers", "encoder_layers"},
+           {"decoder_num_layers", "decoder_layers"},
+           {"encoder_num_attention_heads", "encoder_attention_heads"},
+           {"decoder_num_attention_heads", "decoder_attention_heads"},
+           {"num_layers", "decoder_layers"},
+           {"num_attention_heads", "decoder_attention_heads"},
+           {"hidden_size", "d_model"}}};
+}
+
 NormalizedConfig NormalizedVisionConfig(const PretrainedConfig& config) { return {config, {}}; }
 
 }  // namespace onnxport

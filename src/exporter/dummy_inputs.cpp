@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <numeric>
 
 #include "onnxport/error.h"
 #include "onnxport/onnx_config.h"
@@ -38,6 +39,26 @@ bool takes_past(const OnnxConfig& config) {
   return with_past != nullptr && with_past->use_past_in_inputs();
 }
 
+bool is_decoder_part(const OnnxConfig& config) { return config.options().behavior == ConfigBehavior::decoder; }
+
+std::int64_t decoder_length(const DummyShapes& shapes) {
+  return shapes.decoder_sequence_length > 0 ? shapes.decoder_sequence_length : shapes.sequence_length;
+}
+
+std::int64_t count_of(const std::vector<std::int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+// Values between -1 and 1, all of them exact in half precision.
+Tensor random_floats(std::uint64_t seed, std::string_view name, DType dtype, std::vector<std::int64_t> shape) {
+  Random random(seed, name);
+  constexpr std::int64_t kSteps = 256;
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < count_of(shape); ++i)
+    values.push_back(static_cast<double>(random.below(kSteps)) / (kSteps / 2) - 1);
+  return Tensor::from_doubles(dtype, std::move(shape), values);
+}
+
 constexpr std::array<std::string_view, 4> text_inputs = {"input_ids", "attention_mask", "token_type_ids",
                                                          "position_ids"};
 
@@ -49,7 +70,9 @@ bool DummyTextInputGenerator::supports_input(std::string_view name) const {
 
 Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig& config,
                                          const DummyShapes& shapes, std::uint64_t seed) const {
-  std::vector<std::int64_t> shape = {shapes.batch_size, shapes.sequence_length};
+  const bool of_decoder = is_decoder_part(config) && name == "input_ids";
+  std::vector<std::int64_t> shape = {shapes.batch_size,
+                                     of_decoder ? decoder_length(shapes) : shapes.sequence_length};
   if (config.task() == "multiple-choice") shape.insert(shape.begin() + 1, shapes.num_choices);
   const std::int64_t past = takes_past(config) ? shapes.past_sequence_length : 0;
   if (name == "attention_mask") shape.back() += past;
@@ -58,7 +81,8 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig
 
   std::function<std::int64_t(std::int64_t)> value;
   if (name == "input_ids") {
-    const std::int64_t vocab_size = normalized["vocab_size"];
+    const std::int64_t own = normalized["vocab_size"];
+    const std::int64_t vocab_size = of_decoder ? normalized.maybe("decoder_vocab_size").value_or(own) : own;
     if (vocab_size < 1) {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: vocab_size is {}, expected at least 1",
                                                            config.config().origin(), vocab_size));
@@ -110,14 +134,40 @@ Tensor DummyPastKeyValuesGenerator::generate(std::string_view name, const OnnxCo
   const CacheSizes sizes = with_past->cache_sizes();
   const std::vector<std::int64_t> shape = {shapes.batch_size, sizes.heads, shapes.past_sequence_length,
                                            name.ends_with(".key") ? sizes.key_dim : sizes.value_dim};
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
-  Random random(seed, name);
-  constexpr std::int64_t kSteps = 256;  // all of them exact in half precision
-  std::vector<double> values;
-  for (std::int64_t i = 0; i < count; ++i)
-    values.push_back(static_cast<double>(random.below(kSteps)) / (kSteps / 2) - 1);
-  return Tensor::from_doubles(config.float_dtype(), shape, values);
+  return random_floats(seed, name, config.float_dtype(), shape);
+}
+
+bool DummySeq2SeqInputGenerator::supports_input(std::string_view name) const {
+  return name == "decoder_input_ids" || name == "encoder_hidden_states" || name == "encoder_attention_mask" ||
+         name.starts_with("past_key_values.");
+}
+
+Tensor DummySeq2SeqInputGenerator::generate(std::string_view name, const OnnxConfig& config,
+                                            const DummyShapes& shapes, std::uint64_t seed) const {
+  const NormalizedConfig normalized = config.normalized_config();
+  const std::int64_t encoder_length = shapes.sequence_length;
+  if (name == "decoder_input_ids") {
+    const std::int64_t vocab_size = normalized.maybe("decoder_vocab_size").value_or(normalized["vocab_size"]);
+    Random random(seed, name);
+    const std::vector<std::int64_t> shape = {shapes.batch_size, decoder_length(shapes)};
+    std::vector<std::int64_t> values(static_cast<std::size_t>(count_of(shape)));
+    for (std::int64_t& value : values) value = random.below(std::max<std::int64_t>(vocab_size, 1));
+    return Tensor::from_ints(config.int_dtype(), shape, values);
+  }
+  if (name == "encoder_attention_mask") {
+    const std::vector<std::int64_t> ones(static_cast<std::size_t>(shapes.batch_size * encoder_length), 1);
+    return Tensor::from_ints(config.int_dtype(), {shapes.batch_size, encoder_length}, ones);
+  }
+  if (name == "encoder_hidden_states") {
+    return random_floats(seed, name, config.float_dtype(),
+                         {shapes.batch_size, encoder_length, normalized["hidden_size"]});
+  }
+  const auto& decoder = dynamic_cast<const OnnxConfigWithPast&>(config);
+  const CacheSizes sizes = decoder.cache_sizes();
+  const bool cross = name.find(".encoder.") != name.npos;
+  return random_floats(seed, name, config.float_dtype(),
+                       {shapes.batch_size, sizes.heads, cross ? encoder_length : shapes.past_sequence_length,
+                        name.ends_with(".key") ? sizes.key_dim : sizes.value_dim});
 }
 
 }  // namespace onnxport

@@ -89,14 +89,14 @@ void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dy
   }
 }
 
-/// Builds the graph for the weights it asks for. A checkpoint that is not for the model's task lacks some:
-/// what was asked for before that counts too.
-bool ask_for_weights(const Model& model) {
+/// Builds the graphs of the model's files for the weights they ask for. A checkpoint that is not for the model's
+/// task lacks some.
+void ask_for_weights(const Model& model) {
   try {
-    model.build(*model.definition().onnx_config(model.config(), model.task(), {}));
-    return true;
+    const auto config = model.definition().onnx_config(model.config(), model.task(), {});
+    for (const OnnxFile& file : config->files(false)) model.build(*file.config);
   } catch (const ExportError&) {
-    return false;
+    // What was asked for before counts.
   }
 }
 
@@ -180,7 +180,7 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
   for (const auto& definition : definitions) {
     ignorable.insert(ignorable.end(), definition->ignorable_keys.begin(), definition->ignorable_keys.end());
     for (const std::string& task : definition->tasks) {
-      if (definition != definition_ || task != task_) others.emplace_back(definition, task);
+      others.emplace_back(definition, task);
     }
   }
   for (const auto& [subfolder, part] : weights_->parts) {
@@ -188,7 +188,8 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
     if (!keys.empty()) unread.emplace(subfolder, std::move(keys));
   }
 
-  // Heads of the type's other tasks are no surprise: let these tasks ask for their weights too.
+  // Heads of the type's other tasks are no surprise, nor are the other files of this one: let all of them ask
+  // for their weights too.
   for (const auto& [definition, task] : others) {
     if (unread.empty()) break;
     Model other = *this;

@@ -35,6 +35,7 @@ std::map<std::string, AxesByName, std::less<>> make_common_outputs() {
       // text
       {"fill-mask", {{"logits", tokens}}},
       {"text-generation", {{"logits", tokens}}},
+      {"text2text-generation", {{"logits", {{0, "batch_size"}, {1, "decoder_sequence_length"}}}}},
       {"text-classification", {{"logits", rows}}},
       {"token-classification", {{"logits", tokens}}},
       {"question-answering", {{"start_logits", tokens}, {"end_logits", tokens}}},
@@ -117,6 +118,8 @@ const AxesByName& OnnxConfig::common_outputs(std::string_view task) const {
                   "'{}' must list its own",
                   task, config_.model_type()));
 }
+
+std::vector<OnnxFile> OnnxConfig::files(bool /*monolith*/) const { return {{"model", shared_from_this()}}; }
 
 NamedTensors OnnxConfig::generate_dummy_inputs(const DummyShapes& shapes, std::uint64_t seed) const {
   check(shapes);

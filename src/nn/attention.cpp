@@ -74,19 +74,24 @@ Value RelativeKeyPositions::operator()(Value query, Value key) const {
 RelativeBias::RelativeBias(const Scope& s, const RelativeBiasParameters& p)
     : path_(s.path()), weight_(s.weight("weight", {p.rows, p.heads})), parameters_(p) {}
 
-Value RelativeBias::operator()(Graph& graph, const Dim& length) const {
+Value RelativeBias::operator()(Graph& graph, const Dim& length, const Dim& past) const {
   const ModulePath at(graph, path_);
-  const std::int64_t half = parameters_.buckets / 2;
-  const std::vector<std::int64_t> thresholds = relative_bucket_thresholds(half, parameters_.max_distance);
-  const Value positions = op::arange(graph, length);
-  const Value key_minus_query = op::sub(positions, op::unsqueeze(positions, 1));  // [query, key]
-  const Value magnitude = op::unsqueeze(op::abs(key_minus_query), 2);
+  const bool both_ways = parameters_.both_ways;
+  const std::int64_t per_side = both_ways ? parameters_.buckets / 2 : parameters_.buckets;
+  const std::vector<std::int64_t> thresholds = relative_bucket_thresholds(per_side, parameters_.max_distance);
+  const Value keys = op::arange(graph, past + length);
+  const Value queries = op::unsqueeze(op::arange(graph, length, past), 1);
+  const Value key_minus_query = op::sub(keys, queries);  // [query, key]
+  const Value distance = both_ways ? op::abs(key_minus_query) : op::maximum(op::neg(key_minus_query), 0.0);
+  const Value magnitude = op::unsqueeze(distance, 2);
   const Value steps =
       graph.weight(Weight::from_ints({static_cast<std::int64_t>(thresholds.size())}, thresholds));
   const Value reached = op::cast(op::ge(magnitude, steps), DType::i64);
-  const Value by_distance = op::sum(reached, 2);
-  const Value forward = op::cast(op::gt(key_minus_query, 0.0), DType::i64);
-  const Value bucket = op::add(by_distance, op::mul(forward, static_cast<double>(half)));
+  Value bucket = op::sum(reached, 2);
+  if (both_ways) {
+    const Value forward = op::cast(op::gt(key_minus_query, 0.0), DType::i64);
+    bucket = op::add(bucket, op::mul(forward, static_cast<double>(per_side)));
+  }
   const Value bias = op::embedding(graph.weight(weight_), bucket);  // [query, key, heads]
   return op::unsqueeze(op::permute(bias, {2, 0, 1}), 0);
 }
@@ -97,7 +102,7 @@ SelfAttention::SelfAttention(const Scope& s, const SelfAttentionParameters& p)
       head_dim_(p.hidden_size / p.heads),
       relative_scaled_(p.relative_scaled),
       query_(s / p.query, p.hidden_size, p.hidden_size),
-      key_(s / p.key, p.hidden_size, p.hidden_size),
+      key_(s / p.key, p.hidden_size, p.hidden_size, p.key_bias),
       value_(s / p.value, p.hidden_size, p.hidden_size),
       output_(s / p.output, p.hidden_size, p.hidden_size) {
   if (!p.relative_positions) return;

@@ -12,9 +12,9 @@ namespace onnxport::nn {
 // ----------------------------------------------------------------------------------
 
 QkvProjection QkvProjection::separate(const Scope& s, const HeadSizes& z, bool bias, const std::string& query,
-                                      const std::string& key, const std::string& value) {
+                                      const std::string& key, const std::string& value, bool key_bias) {
   return {{Linear(s / query, z.hidden_size, z.heads * z.head_dim, bias),
-           Linear(s / key, z.hidden_size, z.kv_heads * z.head_dim, bias),
+           Linear(s / key, z.hidden_size, z.kv_heads * z.head_dim, bias && key_bias),
            Linear(s / value, z.hidden_size, z.kv_heads * z.head_dim, bias)},
           {}};
 }

@@ -6,8 +6,9 @@
 
 namespace onnxport::nn {
 
-DecoderPass::DecoderPass(const Inputs& inputs) : inputs_(inputs) {
-  if (const Value key = inputs.get("past_key_values.0.key")) past_length_ = key.dim(2);
+DecoderPass::DecoderPass(const Inputs& inputs, DecoderInputNames names)
+    : inputs_(inputs), names_(std::move(names)) {
+  if (const Value key = past(0).key) past_length_ = key.dim(2);
 }
 
 Value DecoderPass::position_ids() const {
@@ -30,6 +31,10 @@ Value DecoderPass::order(const Visibility& visible) const {
 
 Value DecoderPass::mask(const Visibility& visible) const {
   const ModulePath at(graph(), "attention_mask");
+  if (!attention_mask()) {
+    const Value seen = order(visible);
+    return op::reshape(seen, {1, 1, seen.dim(0), seen.dim(1)});
+  }
   const Value given = op::cast(attention_mask(), DType::boolean);
   const Value padding = op::reshape(given, {given.dim(0), 1, 1, given.dim(1)});
   const bool all = visible.both_ways && !visible.window;
@@ -47,7 +52,8 @@ Value DecoderPass::additive_mask(const Visibility& visible) const {
 }
 
 KeyValue DecoderPass::past(std::int64_t layer) const {
-  const std::string name = fmt::format("past_key_values.{}.", layer);
+  if (names_.past.empty()) return {};
+  const std::string name = fmt::format(fmt::runtime(names_.past), layer);
   return {inputs_.get(name + "key"), inputs_.get(name + "value")};
 }
 

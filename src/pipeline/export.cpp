@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "lower/lower.h"
+#include "lower/merge_decoders.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/companions.h"
@@ -145,23 +146,51 @@ ExportReport main_export(const MainExportOptions& options) {
   report.dtype = options.dtype;
   report.opset = options.opset == 0 ? config->default_onnx_opset() : options.opset;
   report.parameters = model.num_parameters();
-  report.inputs = keys(config->inputs());
-  report.outputs = keys(config->outputs());
-  const Prepared prepared = prepare(model, *config, report.opset, options.export_options);
-  // Companions first: whoever sees model.onnx may rely on the rest being there.
-  const fs::path file = options.output / "model.onnx";
+  if (config->files(options.monolith).size() == 1) {
+    report.inputs = keys(config->inputs());
+    report.outputs = keys(config->outputs());
+  }
+  std::vector<std::pair<fs::path, Prepared>> prepared;
+  const std::vector<OnnxFile> files = config->files(options.monolith);
+  for (const OnnxFile& file : files) {
+    prepared.emplace_back(options.output / (file.stem + ".onnx"),
+                          prepare(model, *file.config, report.opset, options.export_options));
+  }
+  // A decoder with and without past also as one file, of which a client switches the branch.
+  std::vector<const OnnxConfig*> branches;
+  for (const OnnxFile& file : files) {
+    if (file.stem.starts_with("decoder_")) branches.push_back(file.config.get());
+  }
+  if (branches.size() == 2 && options.post_process) {
+    Prepared merged = {lower::merge_decoders(prepared[1].second.graph, prepared[2].second.graph),
+                       prepared[1].second.external};
+    prepared.emplace_back(options.output / "decoder_model_merged.onnx", std::move(merged));
+  }
+  // Companions first: whoever sees a model may rely on the rest being there.
   for (const fs::path& path : pipeline::copy_companions(options.model, options.output)) {
     report.files.push_back({path, fs::file_size(path)});
   }
-  for (const serialize::WrittenFile& written : write(prepared, file, options.export_options)) {
-    report.files.push_back({written.path, written.bytes});
+  for (const auto& [path, one] : prepared) {
+    for (const serialize::WrittenFile& written : write(one, path, options.export_options))
+      report.files.push_back({written.path, written.bytes});
   }
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (options.validate) {
-    report.validation.push_back(compare_model_outputs(*config, model, file, report.outputs, options.atol,
+  if (!options.validate) return report;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    report.validation.push_back(compare_model_outputs(*files[i].config, model, prepared[i].first,
+                                                      keys(files[i].config->outputs()), options.atol,
                                                       {.shapes = options.export_options.shapes,
                                                        .dynamic_axes = options.export_options.dynamic_axes,
                                                        .reference = options.reference}));
+  }
+  if (prepared.size() > files.size()) {
+    for (std::size_t i = 0; i < 2; ++i) {
+      report.validation.push_back(compare_model_outputs(
+          *branches[i], model, prepared.back().first, keys(branches[i]->outputs()), options.atol,
+          {.shapes = options.export_options.shapes,
+           .dynamic_axes = options.export_options.dynamic_axes,
+           .merged_with_past = i == 1}));
+    }
   }
   return report;
 }

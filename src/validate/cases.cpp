@@ -24,7 +24,9 @@ Tensor* find_input(NamedTensors& inputs, std::string_view name) {
 // last tokens only (the others are in the cache).
 void pad(NamedTensors& inputs, const OnnxConfig& config, Padding padding) {
   Tensor* mask = find_input(inputs, "attention_mask");
+  if (mask == nullptr) mask = find_input(inputs, "encoder_attention_mask");
   if (mask == nullptr) return;
+  const bool own = find_input(inputs, "attention_mask") == mask;  // not that of an encoder in another file
   std::vector<std::int64_t> real = mask->to_ints();
   const std::int64_t length = mask->shape.back();
   const std::int64_t rows = length == 0 ? 0 : mask->numel() / length;
@@ -34,6 +36,7 @@ void pad(NamedTensors& inputs, const OnnxConfig& config, Padding padding) {
   }
   *mask = Tensor::from_ints(mask->dtype, mask->shape, real);
 
+  if (!own) return;
   const auto overwrite = [&](std::string_view name, const auto& value_of) {
     Tensor* tensor = find_input(inputs, name);
     if (tensor == nullptr) return;
@@ -91,6 +94,7 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
     shapes.num_choices = choices;
     shapes.sequence_length = length;
     shapes.past_sequence_length = past;
+    shapes.decoder_sequence_length = std::max<std::int64_t>(length - 2, 1);
     return shapes;
   };
   add(options.shapes, Padding::none);

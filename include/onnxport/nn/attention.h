@@ -47,6 +47,7 @@ struct RelativeBiasParameters {
   std::int64_t rows = 32;     ///< of the stored table
   std::int64_t buckets = 32;  ///< that the bucket function tells apart
   std::int64_t max_distance = 128;
+  bool both_ways = true;  ///< false: positions that come later share the bucket of distance 0
 };
 
 /// A table of bias per distance bucket, shared by all layers (Raffel et al. 2020). Keys: weight [rows,
@@ -54,8 +55,8 @@ struct RelativeBiasParameters {
 class ONNXPORT_API RelativeBias {
  public:
   RelativeBias(const Scope& s, const RelativeBiasParameters& p);
-  /// Bias [1, heads, S, S] for bidirectional attention over S positions.
-  Value operator()(Graph& graph, const Dim& length) const;
+  /// Bias [1, heads, S, P + S] for S positions behind a past of P.
+  Value operator()(Graph& graph, const Dim& length, const Dim& past = 0) const;
 
  private:
   std::string path_;
@@ -73,6 +74,7 @@ struct SelfAttentionParameters {
   std::optional<std::int64_t> relative_positions = {};
   bool relative_with_key = false;
   bool relative_scaled = true;
+  bool key_bias = true;
 };
 
 /// Multi-head self-attention with its output projection.

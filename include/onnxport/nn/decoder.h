@@ -46,7 +46,7 @@ class ONNXPORT_API QkvProjection {
   /// Keys: the three names below `s`.
   static QkvProjection separate(const Scope& s, const HeadSizes& sizes, bool bias,
                                 const std::string& query = "q_proj", const std::string& key = "k_proj",
-                                const std::string& value = "v_proj");
+                                const std::string& value = "v_proj", bool key_bias = true);
   /// Keys: weight and maybe bias of `fused`, in this layout.
   static QkvProjection fused(const Linear& fused, const HeadSizes& sizes, FusedLayout layout);
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "onnxport/graph.h"
@@ -21,18 +22,27 @@ struct Visibility {
   bool both_ways = false;                   ///< the positions after it too (a window then reaches both ways)
 };
 
+/// What a decoder's inputs are called.
+struct DecoderInputNames {
+  std::string input_ids = "input_ids";
+  std::string attention_mask = "attention_mask";  ///< empty: the decoder takes none, all its tokens are real
+  std::string past = "past_key_values.{}.";       ///< {}: the layer
+};
+
 /// Reads the inputs that all decoders have: input_ids [B, S], attention_mask [B, P + S], and maybe
 /// position_ids [B, S] and past_key_values.{i}.key|value [B, kv_heads, P, head_dim]. Without a past P is 0.
 class ONNXPORT_API DecoderPass {
  public:
-  explicit DecoderPass(const Inputs& inputs);
+  explicit DecoderPass(const Inputs& inputs, DecoderInputNames names = {});
 
   Graph& graph() const { return input_ids().graph(); }
-  Value input_ids() const { return inputs_["input_ids"]; }
-  /// [B, P + S]
-  Value attention_mask() const { return inputs_["attention_mask"]; }
+  Value input_ids() const { return inputs_[names_.input_ids]; }
+  /// [B, P + S], or absent
+  Value attention_mask() const {
+    return names_.attention_mask.empty() ? Value() : inputs_[names_.attention_mask];
+  }
   Dim length() const { return input_ids().dim(1); }
-  bool has_past() const { return inputs_.has("past_key_values.0.key"); }
+  bool has_past() const { return static_cast<bool>(past(0).key); }
   Dim past_length() const { return past_length_; }
   Dim total_length() const { return past_length_ + length(); }
 
@@ -42,7 +52,7 @@ class ONNXPORT_API DecoderPass {
 
   /// bool [S, P + S]: which keys a query may see by their order, with a window or up to its own.
   Value order(const Visibility& visible = {}) const;
-  /// bool [B, 1, S, P + S]: padding and order together.
+  /// bool [B, 1, S, P + S]: padding and order together; [1, 1, S, P + S] without padding.
   Value mask(const Visibility& visible = {}) const;
   /// The same as 0 and the lowest finite value, to be added to scores: a query that sees no key then attends
   /// to all of them alike, future ones too.
@@ -59,6 +69,7 @@ class ONNXPORT_API DecoderPass {
 
  private:
   Inputs inputs_;
+  DecoderInputNames names_;
   Dim past_length_ = 0;
   std::vector<KeyValue> presents_;
 };

@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+
+#include "onnxport/error.h"
+#include "onnxport/onnx_config.h"
+
+namespace onnxport {
+namespace {
+
+constexpr std::string_view kWithPast = "-with-past";
+
+std::string base_task(const std::string& task) {
+  return task.ends_with(kWithPast) ? task.substr(0, task.size() - kWithPast.size()) : task;
+}
+
+// Has the task an encoder and a decoder that a client calls one after the other?
+bool generates(const std::string& task) {
+  const std::string base = base_task(task);
+  return base == "text2text-generation" || base == "automatic-speech-recognition" || base == "image-to-text";
+}
+
+}  // namespace
+
+std::shared_ptr<const OnnxSeq2SeqConfigWithPast> OnnxSeq2SeqConfigWithPast::with_behavior(
+    ConfigBehavior behavior, bool use_past, bool use_past_in_inputs) const {
+  OnnxConfigOptions part = options();
+  part.behavior = behavior;
+  part.use_past = use_past;
+  part.use_past_in_inputs = use_past_in_inputs;
+  if (part.make == nullptr) {
+    throw ExportError(ErrorCode::internal, fmt::format("the configuration class of '{}' was not made by its "
+                                                       "registration, so it cannot make its parts",
+                                                       config().model_type()));
+  }
+  const std::shared_ptr<const OnnxConfig> made = part.make(config(), task(), part);
+  return std::dynamic_pointer_cast<const OnnxSeq2SeqConfigWithPast>(made);
+}
+
+std::vector<OnnxFile> OnnxSeq2SeqConfigWithPast::files(bool monolith) const {
+  const bool past = task().ends_with(kWithPast);
+  if (monolith && past) {
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("--monolith: task '{}' has a cache, which one file cannot keep; ask for '{}'",
+                                  task(), base_task(task())));
+  }
+  if (!past && (monolith || !generates(task()))) return {{"model", shared_from_this()}};
+  std::vector<OnnxFile> files = {{"encoder_model", with_behavior(ConfigBehavior::encoder)},
+                                 {"decoder_model", with_behavior(ConfigBehavior::decoder, past)}};
+  if (past) files.push_back({"decoder_with_past_model", with_behavior(ConfigBehavior::decoder, true, true)});
+  return files;
+}
+
+CacheSizes OnnxSeq2SeqConfigWithPast::cache_sizes() const {
+  const NormalizedConfig normalized = normalized_config();
+  const std::int64_t heads = normalized["decoder_num_attention_heads"];
+  if (heads < 1) {
+    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} attention heads, expected at least 1",
+                                                         config().origin(), heads));
+  }
+  const std::int64_t head_dim = normalized.maybe("head_dim").value_or(normalized["hidden_size"] / heads);
+  return {.layers = normalized["decoder_num_layers"], .heads = heads, .key_dim = head_dim, .value_dim = head_dim};
+}
+
+void OnnxSeq2SeqConfigWithPast::add_seq2seq_past(AxesByName& names, Direction direction) const {
+  const bool inputs = direction == Direction::inputs;
+  const char* prefix = inputs ? "past_key_values" : "present";
+  const std::string length =
+      inputs ? "past_decoder_sequence_length" : "past_decoder_sequence_length + decoder_sequence_length";
+  const std::int64_t layers = cache_sizes().layers;
+  for (std::int64_t i = 0; i < layers; ++i) {
+    for (const char* part : {"key", "value"})
+      names.emplace_back(fmt::format("{}.{}.decoder.{}", prefix, i, part), Axes{{0, "batch_size"}, {2, length}});
+    // What attends to the encoder does not change: a decoder that takes it does not give it back.
+    if (!inputs && use_past_in_inputs()) continue;
+    for (const char* part : {"key", "value"})
+      names.emplace_back(fmt::format("{}.{}.encoder.{}", prefix, i, part),
+                         Axes{{0, "batch_size"}, {2, "encoder_sequence_length"}});
+  }
+}
+
+AxesByName OnnxSeq2SeqConfigWithPast::decoder_inputs() const {
+  const Axes states = {{0, "batch_size"}, {1, "encoder_sequence_length"}};
+  AxesByName inputs = {{"encoder_hidden_states", states}};
+  if (has_encoder_mask()) inputs.emplace_back("encoder_attention_mask", states);
+  inputs.emplace_back("input_ids", Axes{{0, "batch_size"}, {1, "decoder_sequence_length"}});
+  if (use_past_in_inputs()) add_seq2seq_past(inputs, Direction::inputs);
+  return inputs;
+}
+
+AxesByName OnnxSeq2SeqConfigWithPast::outputs() const {
+  if (behavior() == ConfigBehavior::encoder)
+    return {{"last_hidden_state", {{0, "batch_size"}, {1, "encoder_sequence_length"}}}};
+  const std::string base = base_task(task());
+  const bool features = base == "feature-extraction";
+  if (!features && !generates(task())) return common_outputs(base);
+  AxesByName outputs = {
+      {features ? "last_hidden_state" : "logits", {{0, "batch_size"}, {1, "decoder_sequence_length"}}}};
+  if (use_past()) add_seq2seq_past(outputs, Direction::outputs);
+  return outputs;
+}
+
+AxesByName TextSeq2SeqOnnxConfig::inputs() const {
+  if (behavior() == ConfigBehavior::decoder) return decoder_inputs();
+  const std::string base = base_task(task());
+  const bool both = base == "feature-extraction" || generates(task());
+  const Axes tokens = {{0, "batch_size"}, {1, both ? "encoder_sequence_length" : "sequence_length"}};
+  AxesByName inputs = {{"input_ids", tokens}, {"attention_mask", tokens}};
+  if (both && behavior() == ConfigBehavior::monolith)
+    inputs.emplace_back("decoder_input_ids", Axes{{0, "batch_size"}, {1, "decoder_sequence_length"}});
+  return inputs;
+}
+
+NormalizedConfig TextSeq2SeqOnnxConfig::normalized_config() const { return NormalizedSeq2SeqConfig(config()); }
+
+DummyInputGenerators TextSeq2SeqOnnxConfig::dummy_input_generators() const {
+  return {std::make_shared<const DummySeq2SeqInputGenerator>(),
+          std::make_shared<const DummyTextInputGenerator>()};
+}
+
+}  // namespace onnxport

@@ -1,0 +1,114 @@
+#include "lower/merge_decoders.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace onnxport::lower {
+namespace {
+
+constexpr const char* kSwitch = "use_cache_branch";
+
+// Moves graphs into branches of one that has their initializers.
+class Merger {
+ public:
+  explicit Merger(OnnxGraph& whole) : whole_(whole) {
+    for (const OnnxValueInfo& input : whole.inputs) taken_.insert(input.name);
+    for (const OnnxValueInfo& output : whole.outputs) taken_.insert(output.name);
+  }
+
+  // The nodes of `graph`, with names that no other graph of the file has.
+  std::shared_ptr<OnnxGraph> branch(const OnnxGraph& graph, const std::string& name) {
+    auto branch = std::make_shared<OnnxGraph>();
+    branch->name = name;
+    branch->opsets = graph.opsets;
+    std::map<std::string, std::string> renamed;
+    for (const OnnxValueInfo& input : graph.inputs) renamed[input.name] = input.name;
+    for (const OnnxInitializer& initializer : graph.initializers)
+      renamed[initializer.name] = share(initializer);
+    for (OnnxNode node : graph.nodes) {
+      node.name = name + "/" + node.name;
+      for (std::string& input : node.inputs) {
+        if (!input.empty()) input = renamed.at(input);
+      }
+      for (std::string& output : node.outputs) {
+        const std::string inner = name + "/" + output;
+        renamed[output] = inner;
+        output = inner;
+      }
+      branch->nodes.push_back(std::move(node));
+    }
+    for (OnnxValueInfo output : graph.outputs) {
+      output.name = renamed.at(output.name);
+      branch->outputs.push_back(std::move(output));
+    }
+    return branch;
+  }
+
+  // An initializer of the whole graph, made once for equal weights.
+  std::string share(const OnnxInitializer& initializer) {
+    std::string& name = shared_[initializer.weight.fingerprint()];
+    if (!name.empty()) return name;
+    name = initializer.name;
+    for (int i = 1; !taken_.insert(name).second; ++i) name = fmt::format("{}_{}", initializer.name, i);
+    whole_.initializers.push_back({name, initializer.weight});
+    return name;
+  }
+
+ private:
+  OnnxGraph& whole_;
+  std::map<std::string, std::string> shared_;  // fingerprint -> name
+  std::set<std::string> taken_;
+};
+
+// A tensor without rows, of the rank and the static extents of `type`: [0, heads, 1, head_dim].
+Weight nothing(const TensorType& type) {
+  std::vector<std::int64_t> shape;
+  for (const Dim& dim : type.shape) shape.push_back(dim.constant().value_or(1));
+  shape.at(0) = 0;
+  return Weight::constant(type.dtype, shape, {}, "no_keys");
+}
+
+}  // namespace
+
+OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
+  OnnxGraph whole;
+  whole.opsets = with.opsets;
+  whole.outputs = without.outputs;
+  whole.inputs = with.inputs;
+  for (const OnnxValueInfo& input : without.inputs) {
+    const auto same = [&](const OnnxValueInfo& other) { return other.name == input.name; };
+    if (std::none_of(whole.inputs.begin(), whole.inputs.end(), same)) whole.inputs.push_back(input);
+  }
+  whole.inputs.push_back({kSwitch, {DType::boolean, {1}}});
+
+  Merger merger(whole);
+  const std::shared_ptr<OnnxGraph> no_past = merger.branch(without, "no_past");
+  const std::shared_ptr<OnnxGraph> past = merger.branch(with, "with_past");
+  // The outputs of the branch with a past, in the order of the other.
+  std::vector<OnnxValueInfo> outputs;
+  for (const OnnxValueInfo& output : whole.outputs) {
+    const auto given = std::find_if(with.outputs.begin(), with.outputs.end(),
+                                    [&](const OnnxValueInfo& other) { return other.name == output.name; });
+    if (given != with.outputs.end()) {
+      outputs.push_back(past->outputs[static_cast<std::size_t>(given - with.outputs.begin())]);
+      continue;
+    }
+    const std::string name = "with_past/" + output.name;
+    const Weight empty = nothing(output.type);
+    TensorType type{output.type.dtype, {}};
+    for (const std::int64_t extent : empty.shape()) type.shape.push_back(extent);
+    past->nodes.push_back({"Identity", {}, name, {merger.share({"no_keys", empty})}, {name}, {}});
+    outputs.push_back({name, std::move(type)});
+  }
+  past->outputs = std::move(outputs);
+
+  OnnxNode choice{"If", {}, "If", {kSwitch}, {}, {{"then_branch", past}, {"else_branch", no_past}}};
+  for (const OnnxValueInfo& output : whole.outputs) choice.outputs.push_back(output.name);
+  whole.nodes.push_back(std::move(choice));
+  return whole;
+}
+
+}  // namespace onnxport::lower

@@ -1,0 +1,158 @@
+// T5. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/t5/modeling_t5.py
+#include <cmath>
+
+#include "models/definition.h"
+#include "models/t5.h"
+
+namespace onnxport::models {
+namespace {
+
+struct Config {
+  std::int64_t vocab_size, d_model, d_kv, d_ff, layers, decoder_layers, heads, buckets, max_distance;
+  double eps;
+  std::string activation;
+  bool gated, tied;
+
+  explicit Config(const PretrainedConfig& c)
+      : vocab_size(c.integer("vocab_size")),
+        d_model(c.integer("d_model")),
+        d_kv(c.integer("d_kv")),
+        d_ff(c.integer("d_ff")),
+        layers(c.integer("num_layers")),
+        decoder_layers(c.maybe_integer("num_decoder_layers").value_or(layers)),
+        heads(c.integer("num_heads")),
+        buckets(c.integer("relative_attention_num_buckets")),
+        max_distance(c.integer("relative_attention_max_distance")),
+        eps(c.real("layer_norm_epsilon")),
+        activation(c.string("feed_forward_proj")),
+        gated(activation.starts_with("gated-")),
+        tied(c.flag("tie_word_embeddings", true)) {
+    if (gated) activation = activation.substr(6);
+    if (gated && activation == "gelu") activation = "gelu_new";  // as old files mean it
+    c.harmless({"dense_act_fn", "is_gated_act", "pad_token_id", "is_encoder_decoder", "n_positions", "output_past"});
+  }
+  nn::HeadSizes head_sizes() const { return {d_model, heads, heads, d_kv}; }
+};
+
+nn::RmsNorm norm(const Scope& s, const Config& c) { return {s, c.d_model, {.eps = c.eps}}; }
+
+// wo(act(wi(x))), or wo(act(wi_0(x)) * wi_1(x))
+struct FeedForward {
+  nn::RmsNorm layer_norm;
+  std::vector<nn::Linear> wi;
+  nn::Linear wo;
+  nn::Activation activation;
+
+  FeedForward(const Scope& s, const Config& c)
+      : layer_norm(norm(s / "layer_norm", c)),
+        wo(s / "DenseReluDense" / "wo", c.d_ff, c.d_model, false),
+        activation(c.activation) {
+    for (const char* name : {"wi", "wi_0", "wi_1"}) {
+      if ((std::string_view(name) == "wi") == c.gated) continue;
+      wi.emplace_back(s / "DenseReluDense" / name, c.d_model, c.d_ff, false);
+    }
+  }
+  Value operator()(Value x) const {
+    const Value normed = layer_norm(x);
+    Value inner = activation(wi[0](normed));
+    if (wi.size() == 2) inner = op::mul(inner, wi[1](normed));
+    return op::add(x, wo(inner));
+  }
+};
+
+nn::CausalAttention self_attention(const Scope& s, const Config& c) {
+  const nn::HeadSizes sizes = c.head_sizes();
+  return {s,
+          {.sizes = sizes, .options = {.scale = 1.0}},
+          nn::QkvProjection::separate(s, sizes, false, "q", "k", "v"),
+          nn::Linear(s / "o", c.heads * c.d_kv, c.d_model, false)};
+}
+
+struct Block {
+  nn::RmsNorm attention_norm;
+  nn::CausalAttention attention;
+  std::optional<nn::RmsNorm> cross_norm;
+  std::optional<nn::CrossAttention> cross;
+  FeedForward feed_forward;
+
+  Block(const Scope& s, const Config& c, bool decoder)
+      : attention_norm(norm(s / "layer" / 0 / "layer_norm", c)),
+        attention(self_attention(s / "layer" / 0 / "SelfAttention", c)),
+        feed_forward(s / "layer" / (decoder ? 2 : 1), c) {
+    if (!decoder) return;
+    cross_norm.emplace(norm(s / "layer" / 1 / "layer_norm", c));
+    cross.emplace(s / "layer" / 1 / "EncDecAttention",
+                  nn::CrossAttentionParameters{.sizes = c.head_sizes(),
+                                               .options = {.scale = 1.0},
+                                               .bias = false,
+                                               .query = "q",
+                                               .key = "k",
+                                               .value = "v",
+                                               .output = "o"});
+  }
+};
+
+struct Stack {
+  nn::RelativeBias bias;  // of the first layer, used by all
+  std::vector<Block> blocks;
+  nn::RmsNorm final_layer_norm;
+
+  Stack(const Scope& s, const Config& c, std::int64_t layers, bool decoder)
+      : bias(s / "block" / 0 / "layer" / 0 / "SelfAttention" / "relative_attention_bias",
+             {.heads = c.heads,
+              .rows = c.buckets,
+              .buckets = c.buckets,
+              .max_distance = c.max_distance,
+              .both_ways = !decoder}),
+        final_layer_norm(norm(s / "final_layer_norm", c)) {
+    for (std::int64_t i = 0; i < layers; ++i) blocks.emplace_back(s / "block" / i, c, decoder);
+  }
+
+  Value operator()(Value x, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder, Value mask) const {
+    const Value positions = bias(x.graph(), pass.length(), pass.past_length());
+    const Value scores = op::add(positions, mask);
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      const Block& block = blocks[i];
+      const auto layer = static_cast<std::int64_t>(i);
+      x = op::add(x, block.attention(block.attention_norm(x), pass, layer, scores));
+      if (block.cross) x = op::add(x, (*block.cross)((*block.cross_norm)(x), *encoder, layer));
+      x = block.feed_forward(x);
+    }
+    return final_layer_norm(x);
+  }
+};
+
+}  // namespace
+
+NamedValues forward_t5(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const Config c(model.config());
+  const Scope root = model.scope();
+  const nn::Embedding shared(root / "shared", c.vocab_size, c.d_model);
+  for (const char* part : {"encoder.embed_tokens", "decoder.embed_tokens"}) root.ignore(std::string(part) + ".weight");
+  const auto encode = [&](const Inputs& in) {
+    const Stack encoder(root / "encoder", c, c.layers, false);
+    nn::DecoderPass pass(in, {.past = ""});
+    const Value embedded = shared(pass.input_ids());
+    return encoder(embedded, pass, nullptr, nn::additive_mask(pass.attention_mask(), embedded.dtype()));
+  };
+  const auto decode = [&](nn::Seq2SeqPass& pass) {
+    const Stack decoder(root / "decoder", c, c.decoder_layers, true);
+    return decoder(shared(pass.input_ids()), pass, &pass, pass.additive_mask());
+  };
+  const auto lm_head = [&](Value hidden) {
+    if (c.tied) hidden = op::mul(hidden, 1 / std::sqrt(static_cast<double>(c.d_model)));
+    const Weight tied = c.tied ? shared.weight() : Weight();
+    return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.d_model)(hidden);
+  };
+  return nn::build_seq2seq_task(onnx, inputs, {.encode = encode, .decode = decode, .lm_head = lm_head});
+}
+
+void register_t5(TasksManager& tasks) {
+  tasks.register_model<T5OnnxConfig>(
+      {.model_type = "t5",
+       .tasks = nn::text2text_tasks(),
+       .forward = forward_t5,
+       .ignorable_keys = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"}});
+}
+
+}  // namespace onnxport::models

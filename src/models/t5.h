@@ -1,0 +1,25 @@
+/// What T5 and mT5 have in common.
+#pragma once
+
+#include "onnxport/model.h"
+#include "onnxport/onnx_config.h"
+
+namespace onnxport::models {
+
+class T5OnnxConfig : public TextSeq2SeqOnnxConfig {
+ public:
+  using TextSeq2SeqOnnxConfig::TextSeq2SeqOnnxConfig;
+  NormalizedConfig normalized_config() const override {
+    const auto decoder = config().unaccounted().maybe_integer("num_decoder_layers");
+    return NormalizedSeq2SeqConfig(config()).with_args(
+        {{"encoder_num_layers", "num_layers"},
+         {"decoder_num_layers", decoder ? "num_decoder_layers" : "num_layers"},
+         {"encoder_num_attention_heads", "num_heads"},
+         {"decoder_num_attention_heads", "num_heads"},
+         {"head_dim", "d_kv"}});
+  }
+};
+
+NamedValues forward_t5(const Inputs& inputs, const Model& model, const OnnxConfig& onnx);
+
+}  // namespace onnxport::models
