@@ -172,5 +172,93 @@ INSTANTIATE_TEST_SUITE_P(Decoders, Generation,
                                          GenerationCase{"qwen2/text-generation-with-past+sliding"}),
                          test_name);
 
+// ---- encoder-decoders
+// ------------------------------------------------------------------------------------------
+
+class Seq2SeqGeneration : public testing::TestWithParam<std::string> {};
+
+// Logits of the last position of each row.
+std::vector<double> last_of(const Tensor& logits) {
+  const std::vector<double> all = logits.to_doubles();
+  const std::int64_t length = logits.shape[1], width = logits.shape[2];
+  std::vector<double> last;
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    const auto begin = all.begin() + ((row + 1) * length - 1) * width;
+    last.insert(last.end(), begin, begin + width);
+  }
+  return last;
+}
+
+TEST_P(Seq2SeqGeneration, MergedDecoderGivesTheTokensOfRunningWithoutCache) {
+  const TempFolder folder;
+  const std::filesystem::path checkpoint = folder.path() / "checkpoint", out = folder.path() / "out";
+  synthesize(read_fixture(GetParam()), checkpoint);
+  main_export(
+      {.model = checkpoint, .output = out, .task = "text2text-generation-with-past", .validate = false});
+  const auto open = [&](const char* file) {
+    return runtime::Session(out / file, runtime::SessionOptions{.intra_op_threads = 1});
+  };
+  const runtime::Session encoder = open("encoder_model.onnx"), plain = open("decoder_model.onnx"),
+                         merged = open("decoder_model_merged.onnx");
+
+  constexpr std::int64_t kLength = 7;
+  Rows ids(kRows, Row(kLength)), mask(kRows, Row(kLength, 1));
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    for (std::int64_t i = 0; i < kLength; ++i) ids[row][i] = 5 + (7 * i + 31 * row) % 60;
+    for (std::int64_t i = 0; i < 2 * row; ++i) mask[row][kLength - 1 - i] = 0;
+  }
+  const NamedTensors encoded =
+      encoder.run({{"input_ids", integers(ids)}, {"attention_mask", integers(mask)}});
+  const Tensor& states = *find(encoded, "last_hidden_state");
+
+  // As clients do: an empty past and the branch without at first; the encoder's part is kept from then on.
+  NamedTensors cache;
+  for (const auto& info : merged.inputs()) {
+    if (!info.name.starts_with("past_key_values")) continue;
+    cache.emplace_back(info.name, Tensor(DType::f32, {kRows, info.shape[1], 0, info.shape[3]}));
+  }
+  Rows tokens(kRows, Row{2});
+  for (std::int64_t step = 0; step < kNewTokens; ++step) {
+    SCOPED_TRACE("token " + std::to_string(step));
+    const std::int64_t with_past = step > 0 ? 1 : 0;
+    NamedTensors common = {{"encoder_attention_mask", integers(mask)}, {"encoder_hidden_states", states}};
+    NamedTensors inputs = common;
+    inputs.emplace_back("input_ids", integers(last_columns(tokens, 1)));
+    inputs.emplace_back("use_cache_branch", Tensor::from_ints(DType::boolean, {1}, {&with_past, 1}));
+    inputs.insert(inputs.end(), cache.begin(), cache.end());
+    const NamedTensors outputs = merged.run(inputs);
+    for (auto& [name, past] : cache) {
+      if (step > 0 && name.find(".encoder.") != name.npos) continue;
+      past = *find(outputs, "present" + name.substr(15));
+    }
+    common.emplace_back("input_ids", integers(tokens));
+    const std::vector<double> with = last_of(*find(outputs, "logits"));
+    const NamedTensors anew = plain.run(common, {"logits"});
+    const std::vector<double> without = last_of(*find(anew, "logits"));
+    const auto width = static_cast<std::ptrdiff_t>(with.size() / kRows);
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      const auto token = [&](const std::vector<double>& logits) {
+        const auto begin = logits.begin() + row * width;
+        return std::max_element(begin, begin + width) - begin;
+      };
+      ASSERT_EQ(token(with), token(without)) << "row " << row;
+      tokens[row].push_back(token(with));
+    }
+    for (std::size_t i = 0; i < with.size(); ++i) ASSERT_NEAR(with[i], without[i], 1e-4) << "logit " << i;
+  }
+}
+
+std::string seq2seq_name(const testing::TestParamInfo<std::string>& info) {
+  return info.param.substr(0, info.param.find('/'));
+}
+
+INSTANTIATE_TEST_SUITE_P(EncoderDecoders, Seq2SeqGeneration,
+                         testing::Values("t5/text2text-generation-with-past",
+                                         "bart/text2text-generation-with-past",
+                                         "marian/text2text-generation-with-past",
+                                         "mbart/text2text-generation-with-past",
+                                         "m2m_100/text2text-generation-with-past"),
+                         seq2seq_name);
+
 }  // namespace
 }  // namespace onnxport::test

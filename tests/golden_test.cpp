@@ -65,7 +65,10 @@ void expect_interface(const Declared& declared, const std::vector<ValueSummary>&
     for (const auto& [axis, symbol] : declared[i].second) {
       const std::string& extent = written[i].shape.at(static_cast<std::size_t>(axis));
       const std::string called =
-          has_past ? symbol : Dim::parse(symbol).substitute({{"past_sequence_length", 0}, {"past_decoder_sequence_length", 0}}).str();
+          has_past ? symbol
+                   : Dim::parse(symbol)
+                         .substitute({{"past_sequence_length", 0}, {"past_decoder_sequence_length", 0}})
+                         .str();
       // The list calls the one token that a client gives "1"; the file takes any number.
       if (symbol == "1") continue;
       const bool bounded = !has_past && extent.starts_with("min(" + called + ", ");
@@ -138,6 +141,53 @@ TEST_P(Golden, MatchesTheOriginalAtEveryOpset) {
   }
 }
 
+// decoder_model_merged.onnx answers as decoder_model and as decoder_with_past_model.
+class MergedDecoder : public Golden {};
+
+TEST_P(MergedDecoder, AnswersAsItsBranches) {
+  for (const int opset : {11, 18, runtime::newest_opset}) {
+    SCOPED_TRACE("opset " + std::to_string(opset));
+    MainExportOptions options{.model = folder.path() / "checkpoint",
+                              .output = folder.path() / ("out" + std::to_string(opset)),
+                              .task = fixture.task,
+                              .opset = opset,
+                              .validate = opset == 18};
+    EXPECT_TRUE(main_export(options).passed());
+    const runtime::Session session(options.output / "decoder_model_merged.onnx", {.intra_op_threads = 1});
+    for (const GoldenFile& file : fixture.files) {
+      if (!file.stem.starts_with("decoder_")) continue;
+      const std::int64_t branch = file.stem == "decoder_with_past_model" ? 1 : 0;
+      for (const GoldenCase& golden : file.cases) {
+        NamedTensors inputs = golden.inputs;
+        std::vector<std::string> outputs;
+        for (const auto& [name, tensor] : golden.outputs) outputs.push_back(name);
+        for (const auto& info : session.inputs()) {
+          if (find(inputs, info.name) != nullptr) continue;
+          if (info.name == "use_cache_branch") {
+            inputs.emplace_back(info.name, Tensor::from_ints(DType::boolean, {1}, {&branch, 1}));
+            continue;
+          }
+          std::vector<std::int64_t> shape = info.shape;  // a past that the branch does not look at
+          for (std::int64_t& extent : shape) extent = extent < 0 ? 1 : extent;
+          inputs.emplace_back(info.name, Tensor(info.dtype, shape));
+        }
+        expect_close("merged, " + golden.name, golden, session.run(inputs, outputs));
+      }
+    }
+  }
+}
+
+std::vector<std::string> merged_fixtures() {
+  std::vector<std::string> names;
+  for (const std::string& name : golden_fixtures()) {
+    const GoldenFixture fixture = read_fixture(name);
+    if (std::any_of(fixture.files.begin(), fixture.files.end(),
+                    [](const GoldenFile& file) { return file.stem == "decoder_with_past_model"; }))
+      names.push_back(name);
+  }
+  return names;
+}
+
 std::string test_name(const testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
   for (char& c : name) {
@@ -147,6 +197,7 @@ std::string test_name(const testing::TestParamInfo<std::string>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, Golden, testing::ValuesIn(golden_fixtures()), test_name);
+INSTANTIATE_TEST_SUITE_P(Fixtures, MergedDecoder, testing::ValuesIn(merged_fixtures()), test_name);
 
 }  // namespace
 }  // namespace onnxport::test

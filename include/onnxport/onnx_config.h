@@ -30,7 +30,7 @@ using AxesByName = std::vector<std::pair<std::string, Axes>>;
 struct DummyShapes {
   std::int64_t batch_size = 2;
   std::int64_t sequence_length = 16;
-  std::int64_t past_sequence_length = 16;  ///< of a cache, where the file takes one
+  std::int64_t past_sequence_length = 16;    ///< of a cache, where the file takes one
   std::int64_t decoder_sequence_length = 0;  ///< tokens of a decoder behind an encoder; 0: sequence_length
   std::int64_t num_choices = 4;
   std::int64_t width = 64;
@@ -201,10 +201,12 @@ class ONNXPORT_API OnnxSeq2SeqConfigWithPast : public OnnxConfigWithPast {
   bool use_past() const override { return options().use_past; }
   bool use_past_in_inputs() const override { return options().use_past_in_inputs; }
   /// The configuration of one part.
-  std::shared_ptr<const OnnxSeq2SeqConfigWithPast> with_behavior(ConfigBehavior behavior, bool use_past = false,
+  std::shared_ptr<const OnnxSeq2SeqConfigWithPast> with_behavior(ConfigBehavior behavior,
+                                                                 bool use_past = false,
                                                                  bool use_past_in_inputs = false) const;
   std::vector<OnnxFile> files(bool monolith) const override;
-  /// Of the decoder: decoder_num_layers, decoder_num_attention_heads and hidden_size of the normalized config.
+  /// Of the decoder: decoder_num_layers, decoder_num_attention_heads and hidden_size of the normalized
+  /// config.
   CacheSizes cache_sizes() const override;
   AxesByName outputs() const override;
   /// Does the decoder take a mask of the encoder's positions?

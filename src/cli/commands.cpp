@@ -223,7 +223,8 @@ int run_validate(const ValidateFlags& flags) {
     any = true;
     const fs::path path = folder ? flags.onnx / (file.stem + ".onnx") : flags.onnx;
     if (!fs::exists(path))
-      throw ExportError(ErrorCode::io, fmt::format("there is no '{}': export the model first", path.string()));
+      throw ExportError(ErrorCode::io,
+                        fmt::format("there is no '{}': export the model first", path.string()));
     std::vector<std::string> outputs;
     for (const auto& [name, axes] : file.config->outputs()) outputs.push_back(name);
     const ValidationReport report =

@@ -39,7 +39,9 @@ bool takes_past(const OnnxConfig& config) {
   return with_past != nullptr && with_past->use_past_in_inputs();
 }
 
-bool is_decoder_part(const OnnxConfig& config) { return config.options().behavior == ConfigBehavior::decoder; }
+bool is_decoder_part(const OnnxConfig& config) {
+  return config.options().behavior == ConfigBehavior::decoder;
+}
 
 std::int64_t decoder_length(const DummyShapes& shapes) {
   return shapes.decoder_sequence_length > 0 ? shapes.decoder_sequence_length : shapes.sequence_length;
@@ -50,7 +52,8 @@ std::int64_t count_of(const std::vector<std::int64_t>& shape) {
 }
 
 // Values between -1 and 1, all of them exact in half precision.
-Tensor random_floats(std::uint64_t seed, std::string_view name, DType dtype, std::vector<std::int64_t> shape) {
+Tensor random_floats(std::uint64_t seed, std::string_view name, DType dtype,
+                     std::vector<std::int64_t> shape) {
   Random random(seed, name);
   constexpr std::int64_t kSteps = 256;
   std::vector<double> values;

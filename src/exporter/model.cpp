@@ -89,8 +89,8 @@ void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dy
   }
 }
 
-/// Builds the graphs of the model's files for the weights they ask for. A checkpoint that is not for the model's
-/// task lacks some.
+/// Builds the graphs of the model's files for the weights they ask for. A checkpoint that is not for the
+/// model's task lacks some.
 void ask_for_weights(const Model& model) {
   try {
     const auto config = model.definition().onnx_config(model.config(), model.task(), {});

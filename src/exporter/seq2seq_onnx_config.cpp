@@ -38,9 +38,10 @@ std::shared_ptr<const OnnxSeq2SeqConfigWithPast> OnnxSeq2SeqConfigWithPast::with
 std::vector<OnnxFile> OnnxSeq2SeqConfigWithPast::files(bool monolith) const {
   const bool past = task().ends_with(kWithPast);
   if (monolith && past) {
-    throw ExportError(ErrorCode::unsupported,
-                      fmt::format("--monolith: task '{}' has a cache, which one file cannot keep; ask for '{}'",
-                                  task(), base_task(task())));
+    throw ExportError(
+        ErrorCode::unsupported,
+        fmt::format("--monolith: task '{}' has a cache, which one file cannot keep; ask for '{}'", task(),
+                    base_task(task())));
   }
   if (!past && (monolith || !generates(task()))) return {{"model", shared_from_this()}};
   std::vector<OnnxFile> files = {{"encoder_model", with_behavior(ConfigBehavior::encoder)},
@@ -53,11 +54,12 @@ CacheSizes OnnxSeq2SeqConfigWithPast::cache_sizes() const {
   const NormalizedConfig normalized = normalized_config();
   const std::int64_t heads = normalized["decoder_num_attention_heads"];
   if (heads < 1) {
-    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} attention heads, expected at least 1",
-                                                         config().origin(), heads));
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: {} attention heads, expected at least 1", config().origin(), heads));
   }
   const std::int64_t head_dim = normalized.maybe("head_dim").value_or(normalized["hidden_size"] / heads);
-  return {.layers = normalized["decoder_num_layers"], .heads = heads, .key_dim = head_dim, .value_dim = head_dim};
+  return {
+      .layers = normalized["decoder_num_layers"], .heads = heads, .key_dim = head_dim, .value_dim = head_dim};
 }
 
 void OnnxSeq2SeqConfigWithPast::add_seq2seq_past(AxesByName& names, Direction direction) const {
@@ -68,7 +70,8 @@ void OnnxSeq2SeqConfigWithPast::add_seq2seq_past(AxesByName& names, Direction di
   const std::int64_t layers = cache_sizes().layers;
   for (std::int64_t i = 0; i < layers; ++i) {
     for (const char* part : {"key", "value"})
-      names.emplace_back(fmt::format("{}.{}.decoder.{}", prefix, i, part), Axes{{0, "batch_size"}, {2, length}});
+      names.emplace_back(fmt::format("{}.{}.decoder.{}", prefix, i, part),
+                         Axes{{0, "batch_size"}, {2, length}});
     // What attends to the encoder does not change: a decoder that takes it does not give it back.
     if (!inputs && use_past_in_inputs()) continue;
     for (const char* part : {"key", "value"})
@@ -109,7 +112,9 @@ AxesByName TextSeq2SeqOnnxConfig::inputs() const {
   return inputs;
 }
 
-NormalizedConfig TextSeq2SeqOnnxConfig::normalized_config() const { return NormalizedSeq2SeqConfig(config()); }
+NormalizedConfig TextSeq2SeqOnnxConfig::normalized_config() const {
+  return NormalizedSeq2SeqConfig(config());
+}
 
 DummyInputGenerators TextSeq2SeqOnnxConfig::dummy_input_generators() const {
   return {std::make_shared<const DummySeq2SeqInputGenerator>(),

@@ -89,10 +89,11 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
   const std::shared_ptr<OnnxGraph> past = merger.branch(with, "with_past");
   // The outputs of the branch with a past, in the order of the other.
   std::vector<OnnxValueInfo> outputs;
-  for (const OnnxValueInfo& output : whole.outputs) {
+  for (OnnxValueInfo& output : whole.outputs) {
     const auto given = std::find_if(with.outputs.begin(), with.outputs.end(),
                                     [&](const OnnxValueInfo& other) { return other.name == output.name; });
     if (given != with.outputs.end()) {
+      output = *given;  // its axes cover a past of length 0 as well
       outputs.push_back(past->outputs[static_cast<std::size_t>(given - with.outputs.begin())]);
       continue;
     }

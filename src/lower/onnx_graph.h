@@ -36,6 +36,8 @@ struct OnnxNode {
 struct OnnxValueInfo {
   std::string name;
   TensorType type;
+  std::map<int, std::string> axis_names =
+      {};  ///< where an axis is to be called otherwise than its Dim prints
 };
 
 /// A stored tensor.

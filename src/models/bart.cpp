@@ -1,4 +1,5 @@
-// BART. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bart/modeling_bart.py
+// BART. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bart/modeling_bart.py
 #include "models/bart.h"
 
 #include <cmath>
@@ -40,7 +41,8 @@ Scope words_of(const Scope& base, const char* side, bool common) {
   const Scope own = base / side / "embed_tokens";
   const Scope shared = base / "shared";
   if (!common) return own;
-  for (const Scope& place : {shared, own, base / "encoder" / "embed_tokens", base / "decoder" / "embed_tokens"}) {
+  for (const Scope& place :
+       {shared, own, base / "encoder" / "embed_tokens", base / "decoder" / "embed_tokens"}) {
     if (!place.exists()) continue;
     for (const char* copy : {"shared", "encoder.embed_tokens", "decoder.embed_tokens"}) {
       if ((base / copy).path() != place.path()) base.ignore(std::string(copy) + ".weight");
@@ -86,7 +88,8 @@ Value lm_head(const Scope& root, const Scope& base, const BartConfig& c, Value h
 Value decode_shifted(const Scope& base, const BartConfig& c, const Inputs& inputs) {
   const Value ids = inputs["input_ids"];
   const Value states = encode(base, c, ids, inputs["attention_mask"]);
-  nn::Seq2SeqPass pass(inputs.with("decoder_input_ids", c.shift_right(ids)), states, inputs["attention_mask"]);
+  nn::Seq2SeqPass pass(inputs.with("decoder_input_ids", c.shift_right(ids)), states,
+                       inputs["attention_mask"]);
   return decode(base, c, pass, &pass);
 }
 
@@ -130,7 +133,8 @@ std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartC
   };
 }
 
-NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxConfig& onnx, const BartConfig& c) {
+NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+                         const BartConfig& c) {
   const Scope root = model.scope();
   const Scope base = root.base_model("model");
   const std::string& task = onnx.task();
@@ -186,7 +190,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
 
 void register_bart(TasksManager& tasks) {
   std::vector<std::string> all = nn::text2text_tasks();
-  all.insert(all.end(), {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
+  all.insert(all.end(),
+             {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
   register_bart_like(tasks, {.model_type = "bart", .tasks = all, .forward = forward});
 }
 

@@ -19,9 +19,7 @@ class BartOnnxConfig : public TextSeq2SeqOnnxConfig {
 class BartDecoderOnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-  NormalizedConfig normalized_config() const override {
-    return NormalizedSeq2SeqConfig(config());
-  }
+  NormalizedConfig normalized_config() const override { return NormalizedSeq2SeqConfig(config()); }
 };
 
 /// Registers a type with the first class, and with the second for text generation.
@@ -52,6 +50,7 @@ struct BartConfig {
 /// A table of learned positions with two rows in front. Keys: embed_positions.weight.
 std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartConfig& config);
 
-NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxConfig& onnx, const BartConfig& config);
+NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+                         const BartConfig& config);
 
 }  // namespace onnxport::models

@@ -1,4 +1,5 @@
-// Marian: BART with a table of sines. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/marian/modeling_marian.py
+// Marian: BART with a table of sines. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/marian/modeling_marian.py
 #include "models/bart.h"
 
 namespace onnxport::models {

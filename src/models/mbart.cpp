@@ -1,4 +1,5 @@
-// mBART: BART with norms in front. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mbart/modeling_mbart.py
+// mBART: BART with norms in front. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mbart/modeling_mbart.py
 #include "models/bart.h"
 
 namespace onnxport::models {
@@ -23,7 +24,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
 
 void register_mbart(TasksManager& tasks) {
   std::vector<std::string> all = nn::text2text_tasks();
-  all.insert(all.end(), {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
+  all.insert(all.end(),
+             {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
   register_bart_like(tasks, {.model_type = "mbart", .tasks = all, .forward = forward});
 }
 

@@ -1,11 +1,13 @@
-// mT5: T5 with other defaults. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mt5/modeling_mt5.py
+// mT5: T5 with other defaults. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mt5/modeling_mt5.py
 #include "models/definition.h"
 #include "models/t5.h"
 
 namespace onnxport::models {
 
 void register_mt5(TasksManager& tasks) {
-  tasks.register_model<T5OnnxConfig>({.model_type = "mt5", .tasks = nn::text2text_tasks(), .forward = forward_t5});
+  tasks.register_model<T5OnnxConfig>(
+      {.model_type = "mt5", .tasks = nn::text2text_tasks(), .forward = forward_t5});
 }
 
 }  // namespace onnxport::models

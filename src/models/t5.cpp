@@ -1,4 +1,5 @@
-// T5. Original: https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/t5/modeling_t5.py
+// T5. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/t5/modeling_t5.py
 #include <cmath>
 
 #include "models/definition.h"
@@ -29,7 +30,8 @@ struct Config {
         tied(c.flag("tie_word_embeddings", true)) {
     if (gated) activation = activation.substr(6);
     if (gated && activation == "gelu") activation = "gelu_new";  // as old files mean it
-    c.harmless({"dense_act_fn", "is_gated_act", "pad_token_id", "is_encoder_decoder", "n_positions", "output_past"});
+    c.harmless(
+        {"dense_act_fn", "is_gated_act", "pad_token_id", "is_encoder_decoder", "n_positions", "output_past"});
   }
   nn::HeadSizes head_sizes() const { return {d_model, heads, heads, d_kv}; }
 };
@@ -81,14 +83,13 @@ struct Block {
         feed_forward(s / "layer" / (decoder ? 2 : 1), c) {
     if (!decoder) return;
     cross_norm.emplace(norm(s / "layer" / 1 / "layer_norm", c));
-    cross.emplace(s / "layer" / 1 / "EncDecAttention",
-                  nn::CrossAttentionParameters{.sizes = c.head_sizes(),
-                                               .options = {.scale = 1.0},
-                                               .bias = false,
-                                               .query = "q",
-                                               .key = "k",
-                                               .value = "v",
-                                               .output = "o"});
+    cross.emplace(s / "layer" / 1 / "EncDecAttention", nn::CrossAttentionParameters{.sizes = c.head_sizes(),
+                                                                                    .options = {.scale = 1.0},
+                                                                                    .bias = false,
+                                                                                    .query = "q",
+                                                                                    .key = "k",
+                                                                                    .value = "v",
+                                                                                    .output = "o"});
   }
 };
 
@@ -128,7 +129,8 @@ NamedValues forward_t5(const Inputs& inputs, const Model& model, const OnnxConfi
   const Config c(model.config());
   const Scope root = model.scope();
   const nn::Embedding shared(root / "shared", c.vocab_size, c.d_model);
-  for (const char* part : {"encoder.embed_tokens", "decoder.embed_tokens"}) root.ignore(std::string(part) + ".weight");
+  for (const char* part : {"encoder.embed_tokens", "decoder.embed_tokens"})
+    root.ignore(std::string(part) + ".weight");
   const auto encode = [&](const Inputs& in) {
     const Stack encoder(root / "encoder", c, c.layers, false);
     nn::DecoderPass pass(in, {.past = ""});

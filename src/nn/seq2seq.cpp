@@ -140,15 +140,17 @@ NamedValues build_seq2seq_task(const OnnxConfig& config, const Inputs& inputs, c
   const bool whole = seq2seq.behavior() == ConfigBehavior::monolith;
   Value states;
   if (whole) states = parts.encode(inputs);
-  Seq2SeqPass pass = whole ? Seq2SeqPass(inputs, states, parts.encoder_mask ? inputs["attention_mask"] : Value())
-                           : Seq2SeqPass(inputs);
+  Seq2SeqPass pass =
+      whole ? Seq2SeqPass(inputs, states, parts.encoder_mask ? inputs["attention_mask"] : Value())
+            : Seq2SeqPass(inputs);
   const Value hidden = parts.decode(pass);
   const bool features = config.task().starts_with("feature-extraction");
   NamedValues outputs;
   outputs.emplace_back(features ? "last_hidden_state" : "logits", features ? hidden : parts.lm_head(hidden));
   const AxesByName declared = config.outputs();
-  const bool wants_states = std::any_of(declared.begin(), declared.end(),
-                                        [](const auto& output) { return output.first == "encoder_last_hidden_state"; });
+  const bool wants_states = std::any_of(declared.begin(), declared.end(), [](const auto& output) {
+    return output.first == "encoder_last_hidden_state";
+  });
   if (wants_states) outputs.emplace_back("encoder_last_hidden_state", states);
   if (!seq2seq.use_past()) return outputs;
   for (std::size_t i = 0; i < pass.presents().size(); ++i) {
@@ -174,7 +176,8 @@ Weight sinusoidal_table(std::int64_t positions, std::int64_t width) {
       const double angle = static_cast<double>(position) /
                            std::pow(10000.0, 2.0 * static_cast<double>(j / 2) / static_cast<double>(width));
       const std::int64_t column = j / 2 + (j % 2 == 0 ? 0 : sines);
-      values[static_cast<std::size_t>(position * width + column)] = j % 2 == 0 ? std::sin(angle) : std::cos(angle);
+      values[static_cast<std::size_t>(position * width + column)] =
+          j % 2 == 0 ? std::sin(angle) : std::cos(angle);
     }
   }
   return Weight::from_doubles(DType::f32, {positions, width}, values, "embed_positions.weight");

@@ -50,6 +50,16 @@ struct Prepared {
   serialize::ExternalData external;
 };
 
+// Equal sums print alike, but clients know an axis by the words of the configuration class.
+void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& declared) {
+  for (std::size_t i = 0; i < values.size() && i < declared.size(); ++i) {
+    for (const auto& [axis, symbol] : declared[i].second) {
+      const Dim& dim = values[i].type.shape.at(static_cast<std::size_t>(axis));
+      if (!dim.is_constant() && dim == Dim::parse(symbol)) values[i].axis_names[axis] = symbol;
+    }
+  }
+}
+
 // All that can be wrong with the model or the options is found here, before anything is written.
 Prepared prepare(const Model& model, const OnnxConfig& config, int opset, const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
@@ -63,6 +73,8 @@ Prepared prepare(const Model& model, const OnnxConfig& config, int opset, const 
   }
   say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
   lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
+  name_axes(lowered.inputs, config.inputs());
+  name_axes(lowered.outputs, config.outputs());
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
                                      lowered.nodes.size(), lowered.initializers.size(), opset));
   return {std::move(lowered), external};
@@ -185,11 +197,11 @@ ExportReport main_export(const MainExportOptions& options) {
   }
   if (prepared.size() > files.size()) {
     for (std::size_t i = 0; i < 2; ++i) {
-      report.validation.push_back(compare_model_outputs(
-          *branches[i], model, prepared.back().first, keys(branches[i]->outputs()), options.atol,
-          {.shapes = options.export_options.shapes,
-           .dynamic_axes = options.export_options.dynamic_axes,
-           .merged_with_past = i == 1}));
+      report.validation.push_back(compare_model_outputs(*branches[i], model, prepared.back().first,
+                                                        keys(branches[i]->outputs()), options.atol,
+                                                        {.shapes = options.export_options.shapes,
+                                                         .dynamic_axes = options.export_options.dynamic_axes,
+                                                         .merged_with_past = i == 1}));
     }
   }
   return report;

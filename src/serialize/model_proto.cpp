@@ -61,12 +61,14 @@ void set_value_info(onnx::ValueInfoProto& proto, const lower::OnnxValueInfo& val
   auto& tensor = *proto.mutable_type()->mutable_tensor_type();
   tensor.set_elem_type(element_type(value.type.dtype));
   auto& shape = *tensor.mutable_shape();  // present even for a scalar: no shape would mean "any rank"
-  for (const Dim& dim : value.type.shape) {
+  for (int axis = 0; const Dim& dim : value.type.shape) {
     if (const auto extent = dim.constant()) {
       shape.add_dim()->set_dim_value(*extent);
     } else {
-      shape.add_dim()->set_dim_param(dim.str());
+      const auto name = value.axis_names.find(axis);
+      shape.add_dim()->set_dim_param(name == value.axis_names.end() ? dim.str() : name->second);
     }
+    ++axis;
   }
 }
 

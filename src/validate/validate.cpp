@@ -91,7 +91,8 @@ NamedTensors widened(NamedTensors inputs) {
 
 // What a merged decoder takes besides the inputs of one branch: which one it is, and for the branch without a
 // past a past that it does not look at, of one row or of none and as long.
-void add_merged_inputs(NamedTensors& inputs, const runtime::Session& session, bool with_past, std::int64_t extent) {
+void add_merged_inputs(NamedTensors& inputs, const runtime::Session& session, bool with_past,
+                       std::int64_t extent) {
   for (const auto& info : session.inputs()) {
     if (find(inputs, info.name) != nullptr) continue;
     if (info.name == "use_cache_branch") {
