@@ -5,32 +5,38 @@
 namespace onnxport::models {
 namespace {
 
+struct Config {
+  std::int64_t vocab_size, hidden_size, layers, heads;
+  double eps;
+  bool tied, residual_after_norm, biased;
+
+  explicit Config(const PretrainedConfig& c)
+      : vocab_size(c.integer("vocab_size")),
+        hidden_size(either(c, "n_embed", "hidden_size")),
+        layers(either(c, "num_hidden_layers", "n_layer")),
+        heads(either(c, "num_attention_heads", "n_head")),
+        eps(c.real("layer_norm_epsilon")),
+        tied(c.flag("tie_word_embeddings", true)),
+        residual_after_norm(c.flag("apply_residual_connection_post_layernorm")),
+        // Where the original cuts its products in slices, it forgets the biases of the last layers.
+        biased(c.integer("pretraining_tp") <= 1 || !c.flag("slow_but_exact")) {}
+};
+
 class BloomOnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
   std::string min_transformers_version() const override { return "4.36.0"; }
-  NormalizedConfig normalized_config() const override {
-    return NormalizedTextConfig(config()).with_args(
-        {{"num_layers", "n_layer"}, {"num_attention_heads", "n_head"}});
+  CacheSizes cache_sizes() const override {
+    const Config c(config().unaccounted());
+    const std::int64_t head_dim = c.hidden_size / c.heads;
+    return {.layers = c.layers, .heads = c.heads, .key_dim = head_dim, .value_dim = head_dim};
   }
 };
 
-struct Config {
-  std::int64_t vocab_size, hidden_size, layers, heads;
-  double eps;
-  bool tied, residual_after_norm;
-
-  explicit Config(const PretrainedConfig& c)
-      : vocab_size(c.integer("vocab_size")),
-        hidden_size(c.has("n_embed") ? c.integer("n_embed") : c.integer("hidden_size")),
-        layers(c.integer("n_layer")),
-        heads(c.integer("n_head")),
-        eps(c.real("layer_norm_epsilon")),
-        tied(c.flag("tie_word_embeddings", true)),
-        residual_after_norm(c.flag("apply_residual_connection_post_layernorm")) {
-    c.harmless({"pretraining_tp", "slow_but_exact"});  // how the original cut its products
-  }
-};
+nn::Linear last_linear(const Scope& s, std::int64_t in, const Config& c) {
+  if (!c.biased) s.ignore("bias");
+  return {s, in, c.hidden_size, c.biased};
+}
 
 struct Block {
   bool residual_after_norm;
@@ -45,7 +51,7 @@ struct Block {
     return {s,
             {.sizes = sizes},
             nn::QkvProjection::fused(fused, sizes, nn::FusedLayout::per_kv_head),
-            nn::Linear(s / "dense", c.hidden_size, c.hidden_size)};
+            last_linear(s / "dense", c.hidden_size, c)};
   }
 
   Block(const Scope& s, const Config& c)
@@ -54,7 +60,7 @@ struct Block {
         self_attention(attention(s / "self_attention", c)),
         post_attention_layernorm(s / "post_attention_layernorm", c.hidden_size, c.eps),
         mlp((s / "mlp").path(), nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, 4 * c.hidden_size),
-            nn::Linear(s / "mlp" / "dense_4h_to_h", 4 * c.hidden_size, c.hidden_size), "gelu_new") {}
+            last_linear(s / "mlp" / "dense_4h_to_h", 4 * c.hidden_size, c), "gelu_new") {}
 
   Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, Value mask) const {
     const Value normed = input_layernorm(x);

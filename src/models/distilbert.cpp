@@ -7,11 +7,6 @@ namespace {
 
 constexpr double kEps = 1e-12;  // written into the original's modules, no knob
 
-// The original reads the usual names as well, and they win.
-std::int64_t either(const PretrainedConfig& c, std::string_view usual, std::string_view own) {
-  return c.has(usual) ? c.integer(usual) : c.integer(own);
-}
-
 struct Config {
   std::int64_t vocab_size, dim, layers, heads, hidden_dim, max_positions, num_labels;
   std::string activation;

@@ -11,11 +11,11 @@ struct Config {
   std::int64_t vocab_size, hidden_size, layers, heads, kv_heads, ffn_hidden_size, norms;
   std::string activation;
   double eps;
-  bool tied, alibi, bias, new_architecture, parallel;
+  bool tied, alibi, bias, new_architecture, parallel, eager;
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
-        hidden_size(c.has("n_embed") ? c.integer("n_embed") : c.integer("hidden_size")),
+        hidden_size(either(c, "n_embed", "hidden_size")),
         layers(c.integer("num_hidden_layers")),
         heads(c.integer("num_attention_heads")),
         kv_heads(c.maybe_integer("num_kv_heads").value_or(heads)),
@@ -27,7 +27,8 @@ struct Config {
         alibi(c.flag("alibi")),
         bias(c.flag("bias")),
         new_architecture(c.flag("new_decoder_architecture")),
-        parallel(c.flag("parallel_attn")) {
+        parallel(c.flag("parallel_attn")),
+        eager(eager_attention(c)) {
     const bool multi_query = c.flag("multi_query");
     if (!new_architecture) kv_heads = multi_query ? 1 : heads;
     norms = c.maybe_integer("num_ln_in_parallel_attn").value_or(new_architecture ? 2 : 1);
@@ -116,7 +117,8 @@ struct Falcon {
     Graph& graph = pass.graph();
     const DType dtype = graph.float_dtype();
     const Value slopes = nn::alibi_bfloat16(pass, config.heads);
-    const Value scaled = op::div(slopes, std::sqrt(static_cast<double>(config.head_dim())));
+    const double times = config.eager ? 2 : 1;  // the eager attention adds them to the mask and to the scores
+    const Value scaled = op::mul(slopes, times / std::sqrt(static_cast<double>(config.head_dim())));
     return op::where(pass.mask(), scaled, op::scalar(graph, lowest(dtype), dtype));
   }
 

@@ -7,15 +7,6 @@
 namespace onnxport::models {
 namespace {
 
-class Gpt2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  NormalizedConfig normalized_config() const override {
-    return NormalizedTextConfig(config()).with_args(
-        {{"hidden_size", "n_embd"}, {"num_layers", "n_layer"}, {"num_attention_heads", "n_head"}});
-  }
-};
-
 struct Config {
   std::int64_t vocab_size, n_embd, n_layer, n_head, n_inner, n_positions;
   std::string activation;
@@ -24,11 +15,11 @@ struct Config {
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
-        n_embd(c.integer("n_embd")),
-        n_layer(c.integer("n_layer")),
-        n_head(c.integer("n_head")),
+        n_embd(either(c, "hidden_size", "n_embd")),
+        n_layer(either(c, "num_hidden_layers", "n_layer")),
+        n_head(either(c, "num_attention_heads", "n_head")),
         n_inner(c.maybe_integer("n_inner").value_or(4 * n_embd)),
-        n_positions(c.integer("n_positions")),
+        n_positions(either(c, "max_position_embeddings", "n_positions")),
         activation(c.string("activation_function")),
         eps(c.real("layer_norm_epsilon")),
         tied(c.flag("tie_word_embeddings", true)),
@@ -44,6 +35,21 @@ struct Config {
   double attention_scale(std::int64_t layer) const {
     const double scale = scale_weights ? 1 / std::sqrt(static_cast<double>(n_embd / n_head)) : 1;
     return scale_by_layer ? scale / static_cast<double>(layer + 1) : scale;
+  }
+};
+
+class Gpt2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  NormalizedConfig normalized_config() const override {
+    const bool usual = config().unaccounted().has("max_position_embeddings");
+    return NormalizedTextConfig(config()).with_args(
+        {{"max_position_embeddings", usual ? "max_position_embeddings" : "n_positions"}});
+  }
+  CacheSizes cache_sizes() const override {
+    const Config c(config().unaccounted());
+    const std::int64_t head_dim = c.n_embd / c.n_head;
+    return {.layers = c.n_layer, .heads = c.n_head, .key_dim = head_dim, .value_dim = head_dim};
   }
 };
 

@@ -11,7 +11,8 @@ class MistralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  const TextDecoderConfig c(model.config());
+  TextDecoderConfig c(model.config());
+  c.attention_bias = false;  // no key of this class, though files may have it
   nn::DecoderParameters decoder = c.decoder();
   if (const auto window = model.config().maybe_integer("sliding_window"))
     TextDecoderConfig::slide(decoder, *window);

@@ -12,7 +12,8 @@ class MixtralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
   const PretrainedConfig& config = model.config();
-  const TextDecoderConfig c(config);
+  TextDecoderConfig c(config);
+  c.attention_bias = false;  // no key of this class, though files may have it
   const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
                                       .intermediate_size = c.intermediate_size,
                                       .experts = config.integer("num_local_experts"),

@@ -12,7 +12,8 @@ class Phi3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  const TextDecoderConfig c(model.config());
+  TextDecoderConfig c(model.config());
+  c.attention_bias = false;  // no key of this class, though files may have it
   nn::DecoderParameters decoder = c.decoder();
   decoder.qkv = [sizes = c.heads](const Scope& s) {
     const std::int64_t rows = (sizes.heads + 2 * sizes.kv_heads) * sizes.head_dim;

@@ -13,7 +13,8 @@ class Qwen2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  const TextDecoderConfig c(model.config());
+  TextDecoderConfig c(model.config());
+  c.attention_bias = false;  // no key of this class, though files may have it
   nn::DecoderParameters decoder = c.decoder();
   decoder.qkv = [sizes = c.heads](const Scope& s) { return nn::QkvProjection::separate(s, sizes, true); };
   slide_upper_layers(decoder, model.config());

@@ -68,10 +68,14 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
   p.theta = rope.has("rope_theta") ? rope.real("rope_theta") : c.real("rope_theta", p.theta);
   const std::string old_type = rope.string("type", "default");
   p.type = rope.string("rope_type", old_type);
-  if (p.type == "su") p.type = "longrope";
+  // Two names that older files have for it; a yarn proper has no factors of its own for each frequency.
+  if (p.type == "su" || (p.type == "yarn" && rope.has("long_factor"))) p.type = "longrope";
   const auto original = rope.maybe_integer("original_max_position_embeddings");
   if (original) p.original_max_position_embeddings = *original;
-  if (p.type == "default") return p;
+  if (p.type == "default") {
+    rope.harmless({"factor", "attention_factor", "original_max_position_embeddings"});  // leftovers
+    return p;
+  }
   if (p.type != "longrope") p.factor = rope.real("factor");
   if (p.type == "llama3") {
     p.low_freq_factor = rope.real("low_freq_factor");

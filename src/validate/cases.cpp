@@ -82,7 +82,17 @@ std::string describe(const OnnxConfig& config, const DummyShapes& shapes, Paddin
 
 std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOptions& options) {
   std::vector<InputCase> cases;
-  const auto add = [&](const DummyShapes& shapes, Padding padding) {
+  // Tables of positions end: what is tried has to fit, unless the user asked for just that shape.
+  const std::optional<std::int64_t> most = config.normalized_config().maybe("max_position_embeddings");
+  const auto add = [&](DummyShapes shapes, Padding padding) {
+    if (most && *most > 1 && options.dynamic_axes) {
+      shapes.sequence_length = std::min(shapes.sequence_length, *most);
+      const std::int64_t new_tokens = std::min(shapes.sequence_length, *most - 1);
+      if (takes_past(config) && shapes.past_sequence_length + new_tokens > *most) {
+        shapes.sequence_length = std::min(new_tokens, std::max<std::int64_t>(*most / 2, 1));
+        shapes.past_sequence_length = *most - shapes.sequence_length;
+      }
+    }
     InputCase one{describe(config, shapes, padding), config.generate_dummy_inputs(shapes, cases.size())};
     if (padding != Padding::none) pad(one.inputs, config, padding);
     cases.push_back(std::move(one));
