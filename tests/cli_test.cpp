@@ -10,6 +10,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 #include "golden_fixture.h"
 #include "onnxport/error.h"
@@ -126,6 +127,23 @@ TEST_F(Cli, WithoutDynamicAxesAllAreNumbers) {
   const runtime::Session session(output() + "/model.onnx");
   for (const auto& input : session.inputs()) EXPECT_EQ(input.shape, (std::vector<std::int64_t>{3, 2, 5}));
   EXPECT_EQ(session.outputs()[0].shape, (std::vector<std::int64_t>{3, 2}));
+}
+
+TEST_F(Cli, AudioInEveryDtype) {
+  make("wav2vec2/automatic-speech-recognition");
+  const std::vector<std::string> dtypes = {"fp32", "fp16", "bf16"};
+  for (const std::string& dtype : dtypes) {
+    for (const char* opset : {"18", "22"}) {  // the first in which convolutions take bfloat16
+      const ProgramResult result = export_onnx(
+          {"--dtype", dtype, "--opset", opset, "--batch_size", "2", "--audio_sequence_length", "1200"});
+      EXPECT_EQ(result.status, 0) << dtype << "\n" << result.out << result.err;
+      EXPECT_NE(result.out.find("batch_size 1, audio_sequence_length 601"), std::string::npos) << result.out;
+    }
+  }
+  ASSERT_EQ(export_onnx({"--no-dynamic-axes", "--audio_sequence_length", "400"}).status, 0);
+  const runtime::Session session(output() + "/model.onnx");
+  EXPECT_EQ(session.inputs()[0].shape, (std::vector<std::int64_t>{2, 400}));
+  EXPECT_EQ(session.outputs()[0].shape, (std::vector<std::int64_t>{2, 19, 29}));
 }
 
 TEST_F(Cli, ExternalDataLiesBesideTheModel) {
@@ -245,6 +263,24 @@ TEST_F(Cli, UnknownActivation) {
   make("bert/feature-extraction");
   edit_config([](json& config) { config["hidden_act"] = "gelv"; });
   expect_failure(export_onnx(), kConfig, {"gelv", "gelu"});
+}
+
+TEST_F(Cli, ConfigurationsOfSpeechThatDoNotFit) {
+  make("wav2vec2/audio-classification");
+  const auto expect_refused = [&](const char* key, const json& value, int status,
+                                  const std::vector<std::string>& words) {
+    json before;
+    edit_config([&](json& config) { before = std::exchange(config[key], value); });
+    expect_failure(export_onnx(), status, words);
+    edit_config([&](json& config) { config[key] = before; });
+  };
+  expect_refused("conv_stride", {5, 2}, kConfig, {"conv_dim", "3, 3 and 2 numbers"});
+  expect_refused("feat_extract_norm", "batch", kConfig, {"feat_extract_norm", "'batch'", "'group'"});
+  expect_refused("num_conv_pos_embedding_groups", 0, kConfig, {"num_conv_pos_embedding_groups 0"});
+  expect_refused("num_attention_heads", 5, kConfig, {"hidden_size 32", "num_attention_heads 5"});
+  expect_refused("tdnn_kernel", {5, 3}, kConfig, {"tdnn_dim", "3, 2 and 3 numbers"});
+  expect_refused("add_adapter", true, kUnsupported, {"add_adapter", "audio-classification"});
+  expect_refused("conv_kernel", {10, 3, 3}, kCheckpoint, {"conv_layers.2.conv.weight", "[24, 16, 3]"});
 }
 
 TEST_F(Cli, UnreadKnob) {

@@ -253,6 +253,27 @@ TEST(DummyInputs, HaveTheAskedSizes) {
       "ask for smaller shapes"));
 }
 
+TEST(DummyInputs, OfAudio) {
+  const AudioOnnxConfig config(PretrainedConfig::from_json("{}", "config.json", "wav2vec2"),
+                               "audio-classification", {.float_dtype = "fp16"});
+  EXPECT_EQ(config.inputs(), (AxesByName{{"input_values", {{0, "batch_size"}, {1, "sequence_length"}}}}));
+  const NamedTensors tensors = config.generate_dummy_inputs({.batch_size = 3, .audio_sequence_length = 50});
+  ASSERT_EQ(tensors.size(), 1U);
+  EXPECT_EQ(tensors[0].second.dtype, DType::f16);
+  EXPECT_EQ(tensors[0].second.shape, (Integers{3, 50}));
+  const std::vector<double> values = tensors[0].second.to_doubles();
+  const auto [lowest, highest] = std::minmax_element(values.begin(), values.end());
+  EXPECT_GE(*lowest, -1);
+  EXPECT_LT(*lowest, -0.5);
+  EXPECT_LE(*highest, 1);
+  EXPECT_GT(*highest, 0.5);
+  EXPECT_TRUE(contains(
+      complaint(
+          ErrorCode::invalid_argument,
+          [&] { config.generate_dummy_inputs({.batch_size = 1 << 20, .audio_sequence_length = 1 << 20}); }),
+      "ask for smaller shapes"));
+}
+
 TEST(DummyInputs, NameAnInputWithoutGenerator) {
   const PlainConfig config(bert(), "fill-mask", {}, {{"pixel_values", {}}});
   EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { config.generate_dummy_inputs(); }),
@@ -321,6 +342,13 @@ TEST_F(Exporter, WantsTheAxesOfTheConfigurationClass) {
                ExportError);                                                               // no axis 1
   EXPECT_NO_THROW(build_with(output([](Value ids) { return op::slice(ids, 1, 0, 1); })));  // fixed: a number
   EXPECT_NO_THROW(build_with(output([](Value ids) { return op::transpose(ids, 0, 1); }), false));
+  // What strides make of a length goes by its name, and by no other input's.
+  const auto half = [](Value x, std::int64_t axis) {
+    return op::slice(x, axis, 0, x.dim(axis).floor_div(2));
+  };
+  EXPECT_NO_THROW(build_with(output([=](Value ids) { return half(ids, 1); })));
+  EXPECT_THROW(build_with(output([=](Value ids) { return half(op::transpose(ids, 0, 1), 0); })), ExportError);
+  EXPECT_THROW(build_with(output([](Value ids) { return op::concat({ids, ids}, 1); })), ExportError);
 }
 
 TEST_F(Exporter, RefusesAConfigurationForAnotherTask) {

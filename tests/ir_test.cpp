@@ -29,6 +29,12 @@ TEST(Dim, ParsesWhatItPrints) {
   }
   EXPECT_EQ(Dim::parse("past_sequence_length + sequence_length"),
             Dim::symbol("sequence_length") + Dim::symbol("past_sequence_length"));
+  EXPECT_EQ(Dim::parse("( ( a - 10 ) // 5 + 1 - 3 ) // 2 + 1"),
+            ((Dim::symbol("a") - 10).floor_div(5) + 1 - 3).floor_div(2) + 1);
+  EXPECT_EQ(Dim::parse("4 * a // 2 * b"), 2 * Dim::symbol("a") * Dim::symbol("b"));
+  EXPECT_THROW(Dim::parse("a / 2"), ExportError);
+  EXPECT_THROW(Dim::parse("a // 0"), ExportError);
+  EXPECT_THROW(Dim::parse("a // b"), ExportError);
   EXPECT_THROW(Dim::parse("a + "), ExportError);
   EXPECT_THROW(Dim::parse("(a"), ExportError);
   EXPECT_THROW(Dim::parse("floor(a/0)"), ExportError);

@@ -184,6 +184,38 @@ void reductions(Samples& s) {
   });
 }
 
+void convolutions(Samples& s) {
+  s.floats(Op::conv, "conv1d", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, 4, M + 9});
+    const Value weight = input(g, "weight", d, {6, 4, 3});
+    return op::conv1d(x, weight, input(g, "bias", d, {6}), {.stride = {2}});
+  });
+  s.floats(Op::conv, "conv1d_groups", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, 4, M});
+    return op::conv1d(x, input(g, "weight", d, {6, 2, 4}), {}, {.padding = {2, 1}, .groups = 2});
+  });
+  s.floats(Op::conv, "conv1d_dilated", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, 3, M + 6});
+    const Value y = op::conv1d(x, input(g, "weight", d, {2, 3, 3}), {}, {.stride = {2}, .dilation = {3}});
+    return op::reshape(y, {2 * N, y.dim(2)});  // what is left of M has to be computed
+  });
+  s.floats(Op::conv, "conv2d", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, 2, M + 3, 7});
+    const Value weight = input(g, "weight", d, {4, 1, 3, 2});
+    return op::conv2d(x, weight, input(g, "bias", d, {4}),
+                      {.stride = {2, 3}, .padding = {1, 0, 2, 1}, .dilation = {1, 2}, .groups = 2});
+  });
+  for (const std::int64_t groups : {6, 3, 1}) {
+    s.floats(Op::group_norm, "group_norm_" + std::to_string(groups), [=](Graph& g, DType d) {
+      const Value x = input(g, "x", d, {N, 6, M + 4});
+      const Value weight = input(g, "weight", d, {6});
+      return op::group_norm(x, groups, weight, input(g, "bias", d, {6}));
+    });
+  }
+  s.floats(Op::group_norm, "group_norm_bare",
+           [](Graph& g, DType d) { return op::group_norm(input(g, "x", d, {N, 4, M, 5}), 2, {}, {}, 1e-3); });
+}
+
 void matrices(Samples& s) {
   s.floats(Op::matmul, "matmul", [](Graph& g, DType d) {
     const Value a = input(g, "a", d, {N, 2, M, 4});
@@ -320,6 +352,7 @@ std::vector<OpSample> op_samples() {
   shapes(s);
   reductions(s);
   matrices(s);
+  convolutions(s);
   cached_attention(s);
   others(s);
   return std::move(s.list);

@@ -482,6 +482,17 @@ TEST_F(Reference, LayerNorm) {
   expect_close(reals(op::layer_norm(x, {}, {}, 1e-5)), {-unit, unit, 0, 0});
 }
 
+TEST_F(Reference, GroupNorm) {
+  const Value x = in(f64({1, 4, 2}, {1, 3, 5, 5, 2, 2, 6, 6}));
+  const Value weight = in(f64({4}, {1, 2, 3, 4}));
+  const Value bias = in(f64({4}, {0, 10, 20, 30}));
+  const double one = 1 / std::sqrt(1 + 1e-5), four = 2 / std::sqrt(4 + 1e-5);
+  expect_close(reals(op::group_norm(x, 4, weight, bias)), {-one, one, 10, 10, 20, 20, 30, 30});
+  expect_close(reals(op::group_norm(op::slice(x, 1, 2, 4), 1, {}, {})), {-four, -four, four, four});
+  expect_error(ErrorCode::shape, {"group_norm", "3 equal groups"},
+               [&] { op::group_norm(x, 3, weight, bias); });
+}
+
 TEST_F(Reference, Normalize) {
   const Value x = in(f64({3, 2}, {3, 4, 0, 0, kNaN, 1}));
   expect_close(reals(op::normalize(x, 1)), {0.6, 0.8, 0, 0, kNaN, kNaN});
@@ -634,6 +645,50 @@ TEST_F(Reference, LargeLinear) {  // over several threads
   expect_close(reals(op::linear(in(x), turned.node()->inputs[0])), expected, 1e-10);
 }
 
+TEST_F(Reference, Conv1d) {
+  const Value x = in(f64({1, 1, 5}, {1, 2, 3, 4, 5}), Shape{1, 1, Dim::symbol("length")});
+  const Value weight = in(f64({1, 1, 2}, {1, 10}));
+  EXPECT_EQ(reals(op::conv1d(x, weight)), (Reals{21, 32, 43, 54}));
+  EXPECT_EQ(reals(op::conv1d(x, weight, in(f64({1}, {0.5})), {.stride = {2}})), (Reals{21.5, 43.5}));
+  EXPECT_EQ(reals(op::conv1d(x, weight, {}, {.dilation = {3}})), (Reals{41, 52}));
+  EXPECT_EQ(reals(op::conv1d(x, weight, {}, {.padding = {1}})), (Reals{10, 21, 32, 43, 54, 5}));
+  EXPECT_EQ(reals(op::conv1d(x, weight, {}, {.padding = {0, 1}})), (Reals{21, 32, 43, 54, 5}));
+  const Value wide = in(f64({1, 1, 6}, Reals(6, 1.0)));
+  expect_error(ErrorCode::shape, {"conv", "5", "shorter than the kernel"}, [&] { run(op::conv1d(x, wide)); });
+}
+
+TEST_F(Reference, ConvOfGroups) {
+  const Value x = in(f64({2, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8}));
+  const Value weight = in(f64({4, 1, 1}, {1, 10, 100, 1000}));
+  const HostTensor out = run(op::conv1d(x, weight, {}, {.groups = 2}));
+  EXPECT_EQ(out.shape, (Extents{2, 4, 2}));
+  EXPECT_EQ(out.reals, (Reals{1, 2, 10, 20, 300, 400, 3000, 4000, 5, 6, 50, 60, 700, 800, 7000, 8000}));
+  EXPECT_EQ(reals(op::conv1d(x, in(f64({1, 2, 1}, {1, 10})))), (Reals{31, 42, 75, 86}));
+}
+
+TEST_F(Reference, Conv2d) {
+  const Value x = in(counting({1, 1, 3, 3}));
+  const Value weight = in(f64({1, 1, 2, 2}, {1, 10, 100, 1000}));
+  EXPECT_EQ(reals(op::conv2d(x, weight)), (Reals{4310, 5421, 7643, 8754}));
+  EXPECT_EQ(reals(op::conv2d(x, weight, {}, {.stride = {2, 1}, .padding = {1, 0}})),
+            (Reals{1000, 2100, 7643, 8754}));
+  EXPECT_EQ(reals(op::conv2d(x, weight, {}, {.padding = {0, 0, 0, 1}, .dilation = {2, 2}})),
+            (Reals{8620, 701}));
+}
+
+TEST_F(Reference, ConvRefusesWhatDoesNotFit) {
+  const Value x = in(f64({1, 4, 5}, Reals(20, 1.0)));
+  const auto weight = [&](Extents shape) { return in(Tensor(DType::f64, std::move(shape))); };
+  expect_error(ErrorCode::shape, {"conv", "[2, 3, 2]", "1 groups"},
+               [&] { op::conv1d(x, weight({2, 3, 2})); });
+  expect_error(ErrorCode::shape, {"conv", "2 groups"},
+               [&] { op::conv1d(x, weight({3, 2, 2}), {}, {.groups = 2}); });
+  expect_error(ErrorCode::shape, {"conv", "larger than axis 2"}, [&] { op::conv1d(x, weight({2, 4, 6})); });
+  expect_error(ErrorCode::shape, {"conv", "stride 0"},
+               [&] { op::conv1d(x, weight({2, 4, 2}), {}, {.stride = {0}}); });
+  expect_error(ErrorCode::shape, {"conv", "spatial axes"}, [&] { op::conv2d(x, weight({2, 4, 2, 2})); });
+}
+
 // ---- attention
 // -------------------------------------------------------------------------------------------------
 
@@ -728,6 +783,15 @@ std::multimap<Op, Sample> composite_samples() {
       const Value bias = (parameters & 2) != 0 ? input(graph, {6}) : Value();
       return op::layer_norm(x, weight, bias, 1e-5);
     });
+  }
+  for (const std::int64_t groups : {1, 2, 4}) {
+    for (const bool affine : {false, true}) {
+      samples.emplace(Op::group_norm, [=](Graph& graph) {
+        const Value x = input(graph, {batch, 4, length, 3});
+        const Value weight = affine ? input(graph, {4}) : Value();
+        return op::group_norm(x, groups, weight, affine ? input(graph, {4}) : Value(), 1e-4);
+      });
+    }
   }
   for (const bool weighted : {false, true}) {
     samples.emplace(Op::rms_norm, [=](Graph& graph) {

@@ -358,6 +358,36 @@ TEST_F(WeightTest, ArithmeticBroadcasts) {
             "shapes do not broadcast");
 }
 
+TEST_F(WeightTest, NormExceptAnAxis) {
+  const Dims shape = {3, 4, 5};
+  const auto [a, na] = stored("a", DType::f32, shape);
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    std::vector<double> squares(static_cast<std::size_t>(shape[axis]), 0.0);
+    for (std::size_t i = 0; i < na.values.size(); ++i) {
+      const std::size_t index[] = {i / 20, i / 5 % 4, i % 5};
+      squares[index[axis]] += na.values[i] * na.values[i];
+    }
+    const Weight norm = a.norm_except(static_cast<std::int64_t>(axis) - 3);
+    Dims expected(3, 1);
+    expected[axis] = shape[axis];
+    EXPECT_EQ(norm.shape(), expected);
+    EXPECT_EQ(norm.name(), "a.norm");
+    EXPECT_NE(norm.fingerprint(), a.norm_except(static_cast<std::int64_t>(axis == 0)).fingerprint());
+    for (std::size_t i = 0; i < squares.size(); ++i) {
+      EXPECT_EQ(norm.to_doubles()[i], static_cast<float>(std::sqrt(squares[i])));
+      float one = 0;  // a range of few elements
+      norm.read(static_cast<std::int64_t>(i), 1, reinterpret_cast<std::byte*>(&one));
+      EXPECT_EQ(one, static_cast<float>(std::sqrt(squares[i])));
+    }
+  }
+  const auto [large, nl] = stored("large", DType::f16, {2, 70000});  // several tiles
+  double squares = 0;
+  for (std::size_t i = 70000; i < 140000; ++i) squares += nl.values[i] * nl.values[i];
+  EXPECT_EQ(large.cast(DType::f32).norm_except(0).to_doubles()[1], static_cast<float>(std::sqrt(squares)));
+  const Weight ids = Weight::from_ints({2}, std::vector<std::int64_t>{1, 2});
+  EXPECT_EQ(error_of([&] { ids.norm_except(0); }), "unnamed weight int64[2] has no norm");
+}
+
 TEST_F(WeightTest, LargeBroadcastOperands) {
   // Both operands are larger than one window of the reader.
   const auto [a, na] = stored("a", DType::f32, {2, 1, 40000});

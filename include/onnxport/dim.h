@@ -31,8 +31,8 @@ class ONNXPORT_API Dim {
 
   /// A named symbol. The name may hold anything but the operators `+ - * / ( )`.
   static Dim symbol(std::string_view name);
-  /// Parses what str() prints: integers, symbols, sums, products, `floor(expr/n)`,
-  /// `min(expr, n)`.
+  /// Parses what str() prints: integers, symbols, sums, products, `floor(expr/n)`, `min(expr, n)`; and
+  /// `expr // n`, a floor division as Python writes it.
   static Dim parse(std::string_view text);
 
   bool is_constant() const { return terms_ == nullptr; }
@@ -67,6 +67,8 @@ class ONNXPORT_API Dim {
 
   /// A factor that is no symbol: floor(expression / n), or min(expression, n).
   struct Atom;
+  /// Is any factor a floor(…)?
+  bool has_floor() const;
   /// What is inside of such a factor; nothing for a symbol.
   static std::optional<Atom> open_atom(std::string_view factor);
 

@@ -55,6 +55,11 @@ class ONNXPORT_API DummyInputGenerator {
   /// A tensor of the right dtype, rank and static extents; `seed` varies the values.
   virtual Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
                           std::uint64_t seed) const = 0;
+
+ protected:
+  /// Floats between -1 and 1, the same for the same seed and name.
+  static Tensor random_floats(std::uint64_t seed, std::string_view name, DType dtype,
+                              const std::vector<std::int64_t>& shape);
 };
 
 /// input_ids, attention_mask, token_type_ids, position_ids: [batch_size, sequence_length], and
@@ -78,6 +83,14 @@ class ONNXPORT_API DummyPastKeyValuesGenerator : public DummyInputGenerator {
 /// encoder_hidden_states [batch_size, encoder_sequence_length, hidden_size], encoder_attention_mask
 /// [batch_size, encoder_sequence_length], and past_key_values.{i}.decoder|encoder.key|value.
 class ONNXPORT_API DummySeq2SeqInputGenerator : public DummyInputGenerator {
+ public:
+  bool supports_input(std::string_view name) const override;
+  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+                  std::uint64_t seed) const override;
+};
+
+/// input_values: samples [batch_size, audio_sequence_length], between -1 and 1.
+class ONNXPORT_API DummyAudioInputGenerator : public DummyInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
   Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
@@ -133,7 +146,8 @@ class ONNXPORT_API OnnxConfig : public std::enable_shared_from_this<OnnxConfig> 
 
   /// Inputs with their dynamic axes, in order.
   virtual AxesByName inputs() const = 0;
-  /// Outputs with their dynamic axes, in order; by task, unless overridden.
+  /// Outputs with their dynamic axes, in order; by task, unless overridden. A length that strides divide may
+  /// go by the name of the length that it comes from.
   virtual AxesByName outputs() const;
   virtual NormalizedConfig normalized_config() const = 0;
   virtual DummyInputGenerators dummy_input_generators() const = 0;
@@ -259,6 +273,29 @@ class ONNXPORT_API TextSeq2SeqOnnxConfig : public OnnxSeq2SeqConfigWithPast {
   AxesByName inputs() const override;
   NormalizedConfig normalized_config() const override;
   DummyInputGenerators dummy_input_generators() const override;
+};
+
+/// Audio architectures: input_values [batch_size, sequence_length], samples.
+class ONNXPORT_API AudioOnnxConfig : public OnnxConfig {
+ public:
+  using OnnxConfig::OnnxConfig;
+  AxesByName inputs() const override;
+  NormalizedConfig normalized_config() const override;
+  DummyInputGenerators dummy_input_generators() const override;
+};
+
+/// Audio features to text: input_features of the encoder, whose shape the architecture fixes, and
+/// decoder_input_ids of the whole. audio-classification has the encoder alone.
+class ONNXPORT_API AudioToTextOnnxConfig : public OnnxSeq2SeqConfigWithPast {
+ public:
+  using OnnxSeq2SeqConfigWithPast::OnnxSeq2SeqConfigWithPast;
+  AxesByName inputs() const override;
+  AxesByName outputs() const override;
+  NormalizedConfig normalized_config() const override;
+  DummyInputGenerators dummy_input_generators() const override;
+  bool has_encoder_mask() const override { return false; }
+  /// Of input_features, without the batch: channels and frames.
+  virtual std::vector<std::int64_t> feature_shape() const = 0;
 };
 
 }  // namespace onnxport

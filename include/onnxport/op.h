@@ -154,6 +154,24 @@ ONNXPORT_API Value matmul(Value a, Value b);
 /// result as well: what is added to it. (torch.addmm)
 ONNXPORT_API Value linear(Value x, Value weight, Value bias = {});
 
+// ---- convolutions
+// ----------------------------------------------------------------------------------------------
+
+struct ConvOptions {
+  std::vector<std::int64_t> stride = {};  ///< one per spatial axis; empty: 1
+  /// Zeros around each spatial axis: one number for both sides, or twice as many numbers, those before all
+  /// axes and then those behind; empty: none.
+  std::vector<std::int64_t> padding = {};
+  std::vector<std::int64_t> dilation = {};  ///< one per spatial axis; empty: 1
+  std::int64_t groups = 1;
+};
+/// x [N, C, L], weight [O, C / groups, K], bias [O] or absent -> [N, O, L'].
+/// (torch.nn.functional.conv1d)
+ONNXPORT_API Value conv1d(Value x, Value weight, Value bias = {}, const ConvOptions& options = {});
+/// x [N, C, H, W], weight [O, C / groups, KH, KW], bias [O] or absent -> [N, O, H', W'].
+/// (torch.nn.functional.conv2d)
+ONNXPORT_API Value conv2d(Value x, Value weight, Value bias = {}, const ConvOptions& options = {});
+
 // ---- normalization
 // ---------------------------------------------------------------------------------------------
 
@@ -161,6 +179,9 @@ ONNXPORT_API Value linear(Value x, Value weight, Value bias = {});
 ONNXPORT_API Value softmax(Value x, std::int64_t axis);
 /// Over the last axis. (torch.nn.functional.layer_norm)
 ONNXPORT_API Value layer_norm(Value x, Value weight, Value bias, double eps);
+/// x [N, C, ...]: over C / groups channels and all that is behind them; weight [C] and bias [C], which may be
+/// absent, for each channel. (torch.nn.functional.group_norm)
+ONNXPORT_API Value group_norm(Value x, std::int64_t groups, Value weight, Value bias, double eps = 1e-5);
 /// x / sqrt(mean(x²) + eps) * weight over the last axis; half precision is widened inside. `weight` may be
 /// absent. (torch.nn.functional.rms_norm)
 ONNXPORT_API Value rms_norm(Value x, Value weight, double eps);

@@ -78,6 +78,9 @@ class ONNXPORT_API Weight {
   Weight sub(const Weight& other) const;
   Weight mul(const Weight& other) const;
   Weight div(const Weight& other) const;
+  /// For each index of an axis, the square root of the sum of all squares there; the other extents become 1.
+  /// Computed in double when it is first read. (torch.norm_except_dim)
+  Weight norm_except(std::int64_t axis) const;
   /// Same bytes, other wish for the initializer's name.
   Weight named(std::string name) const;
   static Weight concat(std::span<const Weight> parts, std::int64_t axis);

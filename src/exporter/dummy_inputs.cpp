@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <numeric>
+#include <limits>
 
 #include "onnxport/error.h"
 #include "onnxport/onnx_config.h"
@@ -34,6 +34,22 @@ class Random {
   std::uint64_t state_;
 };
 
+/// Number of elements; throws for a shape that asks for too many.
+std::int64_t checked_count(std::string_view name, const std::vector<std::int64_t>& shape) {
+  constexpr std::int64_t most = std::int64_t{1} << 30;
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) {
+    if (!__builtin_mul_overflow(count, extent, &count) && extent >= 0) continue;
+    count = std::numeric_limits<std::int64_t>::max();
+    break;
+  }
+  if (count <= most) return count;
+  throw ExportError(
+      ErrorCode::invalid_argument,
+      fmt::format("dummy input '{}' would have {} elements, expected at most {}; ask for smaller shapes",
+                  name, count, most));
+}
+
 bool takes_past(const OnnxConfig& config) {
   const auto* with_past = dynamic_cast<const OnnxConfigWithPast*>(&config);
   return with_past != nullptr && with_past->use_past_in_inputs();
@@ -47,25 +63,20 @@ std::int64_t decoder_length(const DummyShapes& shapes) {
   return shapes.decoder_sequence_length > 0 ? shapes.decoder_sequence_length : shapes.sequence_length;
 }
 
-std::int64_t count_of(const std::vector<std::int64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
-}
-
-// Values between -1 and 1, all of them exact in half precision.
-Tensor random_floats(std::uint64_t seed, std::string_view name, DType dtype,
-                     std::vector<std::int64_t> shape) {
-  Random random(seed, name);
-  constexpr std::int64_t kSteps = 256;
-  std::vector<double> values;
-  for (std::int64_t i = 0; i < count_of(shape); ++i)
-    values.push_back(static_cast<double>(random.below(kSteps)) / (kSteps / 2) - 1);
-  return Tensor::from_doubles(dtype, std::move(shape), values);
-}
-
 constexpr std::array<std::string_view, 4> text_inputs = {"input_ids", "attention_mask", "token_type_ids",
                                                          "position_ids"};
 
 }  // namespace
+
+Tensor DummyInputGenerator::random_floats(std::uint64_t seed, std::string_view name, DType dtype,
+                                          const std::vector<std::int64_t>& shape) {
+  constexpr std::int64_t kSteps = 256;  // all of them exact in half precision
+  constexpr double kStep = 2.0 / kSteps;
+  Random random(seed, name);
+  std::vector<double> values(static_cast<std::size_t>(checked_count(name, shape)));
+  for (double& value : values) value = static_cast<double>(random.below(kSteps)) * kStep - 1;
+  return Tensor::from_doubles(dtype, shape, values);
+}
 
 bool DummyTextInputGenerator::supports_input(std::string_view name) const {
   return std::find(text_inputs.begin(), text_inputs.end(), name) != text_inputs.end();
@@ -108,15 +119,7 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig
     throw ExportError(ErrorCode::internal, fmt::format("'{}' is no input of a text model", name));
   }
 
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
-  constexpr std::int64_t most = std::int64_t{1} << 30;
-  if (count > most) {
-    throw ExportError(
-        ErrorCode::invalid_argument,
-        fmt::format("dummy input '{}' would have {} elements, expected at most {}; ask for smaller shapes",
-                    name, count, most));
-  }
+  const std::int64_t count = checked_count(name, shape);
   std::vector<std::int64_t> values(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i) values[static_cast<std::size_t>(i)] = value(i);
   return Tensor::from_ints(config.int_dtype(), std::move(shape), values);
@@ -142,18 +145,23 @@ Tensor DummyPastKeyValuesGenerator::generate(std::string_view name, const OnnxCo
 
 bool DummySeq2SeqInputGenerator::supports_input(std::string_view name) const {
   return name == "decoder_input_ids" || name == "encoder_hidden_states" || name == "encoder_attention_mask" ||
-         name.starts_with("past_key_values.");
+         name == "input_features" || name.starts_with("past_key_values.");
 }
 
 Tensor DummySeq2SeqInputGenerator::generate(std::string_view name, const OnnxConfig& config,
                                             const DummyShapes& shapes, std::uint64_t seed) const {
+  if (name == "input_features") {
+    std::vector<std::int64_t> shape = dynamic_cast<const AudioToTextOnnxConfig&>(config).feature_shape();
+    shape.insert(shape.begin(), shapes.batch_size);
+    return random_floats(seed, name, config.float_dtype(), std::move(shape));
+  }
   const NormalizedConfig normalized = config.normalized_config();
   const std::int64_t encoder_length = shapes.sequence_length;
   if (name == "decoder_input_ids") {
     const std::int64_t vocab_size = normalized.maybe("decoder_vocab_size").value_or(normalized["vocab_size"]);
     Random random(seed, name);
     const std::vector<std::int64_t> shape = {shapes.batch_size, decoder_length(shapes)};
-    std::vector<std::int64_t> values(static_cast<std::size_t>(count_of(shape)));
+    std::vector<std::int64_t> values(static_cast<std::size_t>(checked_count(name, shape)));
     for (std::int64_t& value : values) value = random.below(std::max<std::int64_t>(vocab_size, 1));
     return Tensor::from_ints(config.int_dtype(), shape, values);
   }
@@ -171,6 +179,13 @@ Tensor DummySeq2SeqInputGenerator::generate(std::string_view name, const OnnxCon
   return random_floats(seed, name, config.float_dtype(),
                        {shapes.batch_size, sizes.heads, cross ? encoder_length : shapes.past_sequence_length,
                         name.ends_with(".key") ? sizes.key_dim : sizes.value_dim});
+}
+
+bool DummyAudioInputGenerator::supports_input(std::string_view name) const { return name == "input_values"; }
+
+Tensor DummyAudioInputGenerator::generate(std::string_view name, const OnnxConfig& config,
+                                          const DummyShapes& shapes, std::uint64_t seed) const {
+  return random_floats(seed, name, config.float_dtype(), {shapes.batch_size, shapes.audio_sequence_length});
 }
 
 }  // namespace onnxport

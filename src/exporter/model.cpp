@@ -38,8 +38,18 @@ std::string some(std::span<const std::string> names) {
   return fmt::format("{}, … ({} in all)", text::join(names.first(most)), names.size());
 }
 
+/// Is this a length that strides divided, and that goes by the name of what was divided, or by one that no
+/// input has?
+bool comes_from(const Dim& dim, const Dim& called, const std::set<std::string>& known) {
+  if (!dim.has_floor()) return false;
+  const std::vector<std::string> own = dim.symbols(), names = called.symbols();
+  return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    return !known.contains(name) || std::find(own.begin(), own.end(), name) != own.end();
+  });
+}
+
 /// Outputs must be those of the configuration class, in its order, and an axis that it calls dynamic must be
-/// the symbol that the ops inferred. (An axis that turns out to be fixed stays a number.)
+/// the symbol that the ops inferred, or come from it. (An axis that turns out to be fixed stays a number.)
 void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dynamic_axes) {
   const AxesByName declared = config.outputs();
   const std::string what =
@@ -80,7 +90,7 @@ void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dy
       const Dim called = Dim::parse(symbol).substitute(absent);
       const std::optional<Dim::Atom> atom = dim.is_constant() ? std::nullopt : Dim::open_atom(dim.str());
       const bool bounded = atom && atom->minimum && atom->expression == called;
-      if (dim.constant() || dim == called || bounded) continue;
+      if (dim.constant() || dim == called || bounded || comes_from(dim, called, known)) continue;
       throw ExportError(
           ErrorCode::shape,
           fmt::format("{}: axis {} of output '{}' {} is '{}'; its configuration class calls it '{}'", what,

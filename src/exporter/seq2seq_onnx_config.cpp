@@ -121,4 +121,30 @@ DummyInputGenerators TextSeq2SeqOnnxConfig::dummy_input_generators() const {
           std::make_shared<const DummyTextInputGenerator>()};
 }
 
+AxesByName AudioToTextOnnxConfig::inputs() const {
+  if (behavior() == ConfigBehavior::decoder) return decoder_inputs();
+  AxesByName inputs = {{"input_features", {{0, "batch_size"}}}};
+  if (behavior() == ConfigBehavior::monolith && task() != "audio-classification")
+    inputs.emplace_back("decoder_input_ids", Axes{{0, "batch_size"}, {1, "decoder_sequence_length"}});
+  return inputs;
+}
+
+// Features have a fixed number of frames, and so has what the encoder makes of them.
+AxesByName AudioToTextOnnxConfig::outputs() const {
+  if (behavior() == ConfigBehavior::encoder) return {{"last_hidden_state", {{0, "batch_size"}}}};
+  AxesByName outputs = OnnxSeq2SeqConfigWithPast::outputs();
+  if (behavior() == ConfigBehavior::monolith && task() != "audio-classification")
+    outputs.emplace_back("encoder_last_hidden_state", Axes{{0, "batch_size"}});
+  return outputs;
+}
+
+NormalizedConfig AudioToTextOnnxConfig::normalized_config() const {
+  return NormalizedSeq2SeqConfig(config());
+}
+
+DummyInputGenerators AudioToTextOnnxConfig::dummy_input_generators() const {
+  return {std::make_shared<const DummySeq2SeqInputGenerator>(),
+          std::make_shared<const DummyTextInputGenerator>()};
+}
+
 }  // namespace onnxport

@@ -49,8 +49,8 @@ Dim value_of(const Dim::Atom& atom, const Dim& expression) {
   return atom.minimum ? expression.min(atom.n) : expression.floor_div(atom.n);
 }
 
-// A recursive descent over `expr := [-] product { (+|-) product }`, `product := factor { * factor }`,
-// `factor := integer | floor(expr/n) | min(expr, n) | ( expr ) | symbol`.
+// A recursive descent over `expr := [-] product { (+|-) product }`, `product := factor { * factor | //
+// integer }`, `factor := integer | floor(expr/n) | min(expr, n) | ( expr ) | symbol`.
 class Parser {
  public:
   explicit Parser(std::string_view text) : text_(text) {}
@@ -69,18 +69,19 @@ class Parser {
     throw ExportError(ErrorCode::invalid_argument,
                       "axis expression '" + std::string(text_) + "': unexpected character at position " +
                           std::to_string(at_) +
-                          "; expected symbols, integers, +, -, *, floor(expression/integer), "
+                          "; expected symbols, integers, +, -, *, // integer, floor(expression/integer), "
                           "min(expression, integer)");
   }
   void skip_space() {
     while (at_ < text_.size() && text_[at_] == ' ') ++at_;
   }
-  bool take(char c) {
+  bool take(std::string_view token) {
     skip_space();
-    if (at_ >= text_.size() || text_[at_] != c) return false;
-    ++at_;
+    if (!text_.substr(at_).starts_with(token)) return false;
+    at_ += token.size();
     return true;
   }
+  bool take(char c) { return take(std::string_view(&c, 1)); }
 
   Dim sum(int depth) {
     if (depth > kMaxDepth) fail();
@@ -100,8 +101,15 @@ class Parser {
 
   Dim product(int depth) {
     Dim result = factor(depth);
-    while (take('*')) result = result * factor(depth);
-    return result;
+    while (true) {
+      if (take('*')) {
+        result = result * factor(depth);
+      } else if (take("//")) {
+        result = result.floor_div(divisor());
+      } else {
+        return result;
+      }
+    }
   }
 
   Dim factor(int depth) {
@@ -115,9 +123,9 @@ class Parser {
       at_ += kFloor.size();
       const Dim numerator = sum(depth + 1);
       if (!take('/')) fail();
-      const std::int64_t divisor = integer();
-      if (divisor <= 0 || !take(')')) fail();
-      return numerator.floor_div(divisor);
+      const Dim quotient = numerator.floor_div(divisor());
+      if (!take(')')) fail();
+      return quotient;
     }
     if (text_.substr(at_).starts_with(kMin)) {
       at_ += kMin.size();
@@ -134,6 +142,12 @@ class Parser {
     while (name.ends_with(" ")) name.remove_suffix(1);
     if (name.empty()) fail();
     return Dim::symbol(name);
+  }
+
+  std::int64_t divisor() {
+    const std::int64_t value = integer();
+    if (value == 0) fail();
+    return value;
   }
 
   std::int64_t integer() {
@@ -280,6 +294,14 @@ std::optional<Dim::Atom> Dim::open_atom(std::string_view factor) {
   const std::string_view expression = factor.substr(begin, cut - begin);
   const std::string_view n = factor.substr(cut + 1, factor.size() - cut - 2);
   return Atom{minimum, parse(expression), std::stoll(std::string(n))};
+}
+
+bool Dim::has_floor() const {
+  if (is_constant()) return false;
+  return std::any_of(terms_->begin(), terms_->end(), [](const Term& term) {
+    return std::any_of(term.factors.begin(), term.factors.end(),
+                       [](const std::string& factor) { return factor.find(kFloor) != factor.npos; });
+  });
 }
 
 Dim Dim::min(std::int64_t bound) const {

@@ -275,6 +275,22 @@ Weight Weight::sub(const Weight& other) const { return arithmetic(Arithmetic::su
 Weight Weight::mul(const Weight& other) const { return arithmetic(Arithmetic::mul, *this, other); }
 Weight Weight::div(const Weight& other) const { return arithmetic(Arithmetic::div, *this, other); }
 
+Weight Weight::norm_except(std::int64_t axis_in) const {
+  const WeightExpr& expr = WeightExpr::of(*this);
+  const std::size_t axis = normalize_axis(axis_in, expr);
+  if (!is_float(expr.source->dtype())) fail(ErrorCode::shape, "{} has no norm", describe(expr));
+  std::int64_t outer = 1, inner = 1;
+  for (std::size_t i = 0; i < expr.shape.size(); ++i) {
+    if (i != axis) (i < axis ? outer : inner) *= expr.shape[i];
+  }
+  Dims shape(expr.shape.size(), 1);
+  shape[axis] = expr.shape[axis];
+  return make_transform({.source = detail::make_norm(expr.source, outer, shape[axis], inner),
+                         .shape = std::move(shape),
+                         .name = with_suffix(expr.name, "norm")},
+                        {&expr});
+}
+
 Weight Weight::concat(std::span<const Weight> parts, std::int64_t axis_in) {
   if (parts.empty()) fail(ErrorCode::shape, "nothing to concatenate");
   if (parts.size() == 1) return parts.front();

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <concepts>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -726,6 +728,52 @@ Dims broadcast_strides(const Dims& operand, const Dims& shape) {
   return strides;
 }
 
+// ---------------------------------------------------------------------------------------------------------------------
+// Norm
+
+/// Few elements, each of which needs a part of the whole input: all are computed at once, and kept.
+class NormSource final : public Source {
+ public:
+  NormSource(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner)
+      : Source(input->dtype(), fmt::format("norm([{},{},{}],{})", outer, extent, inner, input->text()),
+               input->depth() + 1),
+        input_(std::move(input)),
+        count_(outer * extent * inner),
+        extent_(extent),
+        inner_(inner) {}
+
+  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
+    std::call_once(once_, [&] { compute(); });
+    convert(DType::f64, reinterpret_cast<const std::byte*>(norms_.data() + begin), dtype(), out,
+            static_cast<std::size_t>(count));
+  }
+
+ private:
+  void compute() const {
+    std::vector<double> squares(static_cast<std::size_t>(extent_), 0.0);
+    const std::int64_t step = tile_elements(sizeof(double), count_);
+    const auto tile = make_buffer(step * input_->element_size());
+    std::vector<double> values(static_cast<std::size_t>(step));
+    for (std::int64_t done = 0; done < count_; done += step) {
+      const std::int64_t n = std::min(step, count_ - done);
+      input_->read(done, n, tile.get());
+      convert(input_->dtype(), tile.get(), DType::f64, reinterpret_cast<std::byte*>(values.data()),
+              static_cast<std::size_t>(n));
+      for (std::int64_t i = 0; i < n; ++i) {
+        const double value = values[static_cast<std::size_t>(i)];
+        squares[static_cast<std::size_t>((done + i) / inner_ % extent_)] += value * value;
+      }
+    }
+    for (double& square : squares) square = std::sqrt(square);
+    norms_ = std::move(squares);
+  }
+
+  SourcePtr input_;
+  std::int64_t count_, extent_, inner_;
+  mutable std::once_flag once_;
+  mutable std::vector<double> norms_;
+};
+
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -779,6 +827,10 @@ SourcePtr make_columns(SourcePtr input, std::int64_t rows, std::int64_t width, s
 
 SourcePtr make_concat(std::vector<ConcatPart> parts, std::int64_t rows) {
   return std::make_shared<ConcatSource>(std::move(parts), rows);
+}
+
+SourcePtr make_norm(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner) {
+  return std::make_shared<NormSource>(std::move(input), outer, extent, inner);
 }
 
 std::string_view to_string(Arithmetic op) {

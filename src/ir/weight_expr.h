@@ -86,6 +86,10 @@ struct ConcatPart {
 };
 SourcePtr make_concat(std::vector<ConcatPart> parts, std::int64_t rows);
 
+/// Square roots of the sums of squares at each index of the middle axis of `input`, seen as [outer, extent,
+/// inner].
+SourcePtr make_norm(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner);
+
 enum class Arithmetic { add, sub, mul, div };
 /// "add", "sub", …
 std::string_view to_string(Arithmetic op);

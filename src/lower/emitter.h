@@ -22,6 +22,9 @@ struct Lowered : Names {
   Lowered(Names names) : Names(std::move(names)) {}          // NOLINT
 };
 
+/// TensorProto.DataType
+std::int64_t onnx_type(DType dtype);
+
 /// Appends ONNX nodes. Constants and runtime dimensions are made once per graph.
 class Emitter {
  public:

@@ -25,7 +25,8 @@ Lowered lower_mixture_of_experts(Emitter& e, const Node& node) {
 
   std::string total = e.zeros(type);
   for (std::size_t i = 2; i < node.inputs.size(); i += 3) {
-    const auto expert = static_cast<double>((i - 2) / 3);
+    const std::size_t index = (i - 2) / 3;
+    const auto expert = static_cast<double>(index);
     const std::string weights =
         e.emit("Gather", {routing, e.scalar(expert, DType::i64)}, {{"axis", std::int64_t{1}}});
     const std::string rows = e.emit("Transpose", {e.emit("NonZero", {weights})});  // [n, 1]

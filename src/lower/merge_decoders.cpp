@@ -11,6 +11,10 @@ namespace {
 
 constexpr const char* kSwitch = "use_cache_branch";
 
+std::string inside(const std::string& branch, const std::string& name) {
+  return fmt::format("{}/{}", branch, name);
+}
+
 // Moves graphs into branches of one that has their initializers.
 class Merger {
  public:
@@ -29,12 +33,12 @@ class Merger {
     for (const OnnxInitializer& initializer : graph.initializers)
       renamed[initializer.name] = share(initializer);
     for (OnnxNode node : graph.nodes) {
-      node.name = name + "/" + node.name;
+      node.name = inside(name, node.name);
       for (std::string& input : node.inputs) {
         if (!input.empty()) input = renamed.at(input);
       }
       for (std::string& output : node.outputs) {
-        const std::string inner = name + "/" + output;
+        const std::string inner = inside(name, output);
         renamed[output] = inner;
         output = inner;
       }
@@ -102,7 +106,7 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
     TensorType type{output.type.dtype, {}};
     for (const std::int64_t extent : empty.shape()) type.shape.push_back(extent);
     past->nodes.push_back({"Identity", {}, name, {merger.share({"no_keys", empty})}, {name}, {}});
-    outputs.push_back({name, std::move(type)});
+    outputs.push_back(OnnxValueInfo{name, std::move(type)});
   }
   past->outputs = std::move(outputs);
 

@@ -8,9 +8,8 @@
 #include "onnxport/op.h"
 
 namespace onnxport::lower {
-namespace {
 
-std::int64_t onnx_type(DType dtype) {  // TensorProto.DataType
+std::int64_t onnx_type(DType dtype) {
   switch (dtype) {
     case DType::f32:
       return 1;
@@ -41,6 +40,8 @@ std::int64_t onnx_type(DType dtype) {  // TensorProto.DataType
   }
   throw ExportError(ErrorCode::internal, "unknown dtype");
 }
+
+namespace {
 
 std::string direct(Emitter& e, const Node& node, const char* op_type) {
   return e.emit(op_type, e.names_of(node.inputs));
@@ -78,6 +79,14 @@ bool has_native_attention(const Node& node, const Target& target) {
          (!mask || mask.dtype() == DType::boolean) && (!cos || cos.dim(0) == node.inputs[0].dim(0));
 }
 
+// GroupNormalization has no kernel in ONNX Runtime, InstanceNormalization (a group per channel) has one for
+// float32.
+bool is_instance_norm(const Node& node) {
+  const Shape& shape = node.outputs[0].shape;
+  return node.outputs[0].dtype == DType::f32 && shape.size() > 2 && node.inputs[1] && node.inputs[2] &&
+         shape[1] == Dim(node.attrs.integer("groups"));
+}
+
 [[noreturn]] Lowered only_decomposed(const Node& node) {
   throw ExportError(ErrorCode::internal,
                     fmt::format("{} reached lowering without being decomposed", to_string(node.op)));
@@ -95,6 +104,8 @@ bool has_native_form(const Node& node, const Target& target) {
       return target.opset >= 18;
     case Op::layer_norm:
       return target.opset >= 17 && node.inputs[1];
+    case Op::group_norm:
+      return is_instance_norm(node);
     case Op::rms_norm:
       return target.opset >= 23 && node.inputs[1];
     case Op::attention:
@@ -266,6 +277,11 @@ Lowered lower_silu(Emitter& /*e*/, const Node& node) { only_decomposed(node); }
 Lowered lower_layer_norm(Emitter& e, const Node& node) {
   return e.emit("LayerNormalization", e.names_of(node.inputs),
                 {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(node.attrs.real("eps"))}});
+}
+
+Lowered lower_group_norm(Emitter& e, const Node& node) {
+  return e.emit("InstanceNormalization", e.names_of(node.inputs),
+                {{"epsilon", static_cast<float>(node.attrs.real("eps"))}});
 }
 
 Lowered lower_rms_norm(Emitter& e, const Node& node) {

@@ -38,8 +38,8 @@ struct Side {
 
 // Where the words of a side lie: under their own name, under the common one, or under that of the other side.
 Scope words_of(const Scope& base, const char* side, bool common) {
-  const Scope own = base / side / "embed_tokens";
-  const Scope shared = base / "shared";
+  Scope own = base / side / "embed_tokens";
+  Scope shared = base / "shared";
   if (!common) return own;
   for (const Scope& place :
        {shared, own, base / "encoder" / "embed_tokens", base / "decoder" / "embed_tokens"}) {
@@ -96,7 +96,8 @@ Value decode_shifted(const Scope& base, const BartConfig& c, const Inputs& input
 // The vector of the last end-of-sequence token of each row.
 Value last_eos(Value hidden, Value ids, std::int64_t eos) {
   Graph& graph = hidden.graph();
-  const Dim batch = hidden.dim(0), length = hidden.dim(1);
+  const Dim& batch = hidden.dim(0);
+  const Dim& length = hidden.dim(1);
   const Value is_eos = op::cast(op::eq(ids, static_cast<double>(eos)), DType::i64);
   const Value last = op::amax(op::mul(op::arange(graph, length), is_eos), 1);
   const Value first_of_row = op::mul(op::arange(graph, batch), op::size(graph, length));

@@ -46,7 +46,9 @@ class FalconOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
   AxesByName inputs() const override {
     const bool alibi = config().unaccounted().flag("alibi");
-    return alibi ? TextDecoderOnnxConfig::inputs() : TextDecoderWithPositionIdsOnnxConfig::inputs();
+    AxesByName names = TextDecoderWithPositionIdsOnnxConfig::inputs();
+    if (alibi) std::erase_if(names, [](const auto& input) { return input.first == "position_ids"; });
+    return names;
   }
   CacheSizes cache_sizes() const override {
     const Config c(config().unaccounted());

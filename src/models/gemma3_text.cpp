@@ -19,7 +19,7 @@ std::vector<std::string> layer_types(const PretrainedConfig& config, std::int64_
   if (config.has("layer_types")) return config.strings("layer_types");
   std::vector<std::string> types;
   for (std::int64_t i = 0; i < layers; ++i)
-    types.push_back((i + 1) % pattern != 0 ? "sliding_attention" : "full_attention");
+    types.emplace_back((i + 1) % pattern != 0 ? "sliding_attention" : "full_attention");
   return types;
 }
 

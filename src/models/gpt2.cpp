@@ -33,7 +33,8 @@ struct Config {
   }
 
   double attention_scale(std::int64_t layer) const {
-    const double scale = scale_weights ? 1 / std::sqrt(static_cast<double>(n_embd / n_head)) : 1;
+    const std::int64_t head_dim = n_embd / n_head;
+    const double scale = scale_weights ? 1 / std::sqrt(static_cast<double>(head_dim)) : 1;
     return scale_by_layer ? scale / static_cast<double>(layer + 1) : scale;
   }
 };

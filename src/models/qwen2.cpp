@@ -32,7 +32,7 @@ void slide_upper_layers(nn::DecoderParameters& decoder, const PretrainedConfig& 
     types = config.strings("layer_types");
   } else {
     for (std::int64_t i = 0; i < decoder.layers; ++i)
-      types.push_back(use && window && i >= first ? "sliding_attention" : "full_attention");
+      types.emplace_back(use && window && i >= first ? "sliding_attention" : "full_attention");
   }
   if (use && window) TextDecoderConfig::slide(decoder, *window, types);
 }

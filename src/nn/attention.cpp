@@ -101,9 +101,9 @@ SelfAttention::SelfAttention(const Scope& s, const SelfAttentionParameters& p)
       heads_(p.heads),
       head_dim_(p.hidden_size / p.heads),
       relative_scaled_(p.relative_scaled),
-      query_(s / p.query, p.hidden_size, p.hidden_size),
-      key_(s / p.key, p.hidden_size, p.hidden_size, p.key_bias),
-      value_(s / p.value, p.hidden_size, p.hidden_size),
+      query_(s / p.query, p.hidden_size, p.hidden_size, p.qkv_bias),
+      key_(s / p.key, p.hidden_size, p.hidden_size, p.qkv_bias && p.key_bias),
+      value_(s / p.value, p.hidden_size, p.hidden_size, p.qkv_bias),
       output_(s / p.output, p.hidden_size, p.hidden_size) {
   if (!p.relative_positions) return;
   // The table lies beside the query projection.

@@ -32,6 +32,10 @@ Value layer_norm(Value x, Value weight, Value bias, double eps) {
   return make(x.graph(), Op::layer_norm, {x, weight, bias}, {{"eps", eps}}).out();
 }
 
+Value group_norm(Value x, std::int64_t groups, Value weight, Value bias, double eps) {
+  return make(x.graph(), Op::group_norm, {x, weight, bias}, {{"groups", groups}, {"eps", eps}}).out();
+}
+
 TopK topk(Value x, std::int64_t k, std::int64_t axis) {
   Node& node = make(x.graph(), Op::topk, {x}, {{"axis", from_front(axis, x.rank())}, {"k", k}});
   return {node.out(0), node.out(1)};
@@ -132,6 +136,23 @@ Types infer_norm(const Node& node, std::initializer_list<const char*> parameters
 Types infer_layer_norm(const Node& node) { return infer_norm(node, {"weight", "bias"}); }
 Types infer_rms_norm(const Node& node) { return infer_norm(node, {"weight"}); }
 
+Types infer_group_norm(const Node& node) {
+  const TensorType& x = operand(node, 0);
+  require_float(node, x);
+  const std::int64_t groups = node.attrs.integer("groups");
+  if (x.shape.size() < 2 || !x.shape[1].is_constant() || groups < 1 || !x.shape[1].exact_div(groups))
+    reject(node, "channels of {} are not {} equal groups", to_string(x.shape), groups);
+  for (std::size_t i = 1; i < node.inputs.size(); ++i) {
+    if (!node.inputs[i]) continue;
+    const TensorType& parameter = operand(node, i);
+    require_same_dtype(node, x, parameter);
+    if (parameter.shape != Shape{x.shape[1]})
+      reject(node, "{} is {}, expected [{}]", i == 1 ? "weight" : "bias", to_string(parameter.shape),
+             x.shape[1].str());
+  }
+  return {x};
+}
+
 // The order of operations is the one that ONNX Runtime's own fusion recognizes.
 // Half precision is widened inside, as in the original kernels: squares overflow and eps would vanish.
 std::vector<Value> decompose_layer_norm(const Node& node) {
@@ -144,6 +165,21 @@ std::vector<Value> decompose_layer_norm(const Node& node) {
   Value result = div(centered, deviation);
   if (node.inputs[1]) result = mul(result, cast(node.inputs[1], inner));
   if (node.inputs[2]) result = add(result, cast(node.inputs[2], inner));
+  return {cast(result, dtype)};
+}
+
+std::vector<Value> decompose_group_norm(const Node& node) {
+  const DType dtype = node.outputs[0].dtype;
+  const DType inner = dtype == DType::f64 ? DType::f64 : DType::f32;
+  const Shape& shape = node.outputs[0].shape;
+  const std::int64_t groups = node.attrs.integer("groups");
+  const Dim width = *shape[1].exact_div(groups) * numel(Shape(shape.begin() + 2, shape.end()));
+  const Value rows = reshape(cast(node.inputs[0], inner), {shape[0], groups, width});
+  Value result = reshape(layer_norm(rows, {}, {}, node.attrs.real("eps")), shape);
+  Shape channels(shape.size() - 1, 1);
+  channels[0] = shape[1];
+  if (node.inputs[1]) result = mul(result, reshape(cast(node.inputs[1], inner), channels));
+  if (node.inputs[2]) result = add(result, reshape(cast(node.inputs[2], inner), channels));
   return {cast(result, dtype)};
 }
 

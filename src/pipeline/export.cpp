@@ -50,12 +50,14 @@ struct Prepared {
   serialize::ExternalData external;
 };
 
-// Equal sums print alike, but clients know an axis by the words of the configuration class.
+// Equal sums print alike, but clients know an axis by the words of the configuration class, also where it is
+// what strides make of another.
 void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& declared) {
   for (std::size_t i = 0; i < values.size() && i < declared.size(); ++i) {
     for (const auto& [axis, symbol] : declared[i].second) {
       const Dim& dim = values[i].type.shape.at(static_cast<std::size_t>(axis));
-      if (!dim.is_constant() && dim == Dim::parse(symbol)) values[i].axis_names[axis] = symbol;
+      if (dim.has_floor() || (!dim.is_constant() && dim == Dim::parse(symbol)))
+        values[i].axis_names[axis] = symbol;
     }
   }
 }

@@ -151,6 +151,30 @@ Results interpret_layer_norm(const Call& call) {
   });
 }
 
+Results interpret_group_norm(const Call& call) {
+  const HostTensor& x = call.input(0);
+  const double* weight = call.has(1) ? call.input(1).reals.data() : nullptr;
+  const double* bias = call.has(2) ? call.input(2).reals.data() : nullptr;
+  const double eps = call.node.attrs.real("eps");
+  const std::int64_t groups = call.node.attrs.integer("groups"), channels = x.shape[1];
+  const std::int64_t inner = AxisView(x.shape, 1).inner, width = channels / groups * inner;
+  HostTensor out = make_tensor(call.dtype(), x.shape);
+  for (std::int64_t row = 0; row < x.shape[0] * groups; ++row) {
+    const double* from = x.reals.data() + row * width;
+    double* to = out.reals.data() + row * width;
+    const double mean = std::accumulate(from, from + width, 0.0) / static_cast<double>(width);
+    double squares = 0;
+    for (std::int64_t i = 0; i < width; ++i) squares += (from[i] - mean) * (from[i] - mean);
+    const double deviation = std::sqrt(squares / static_cast<double>(width) + eps);
+    for (std::int64_t i = 0; i < width; ++i) {
+      const std::int64_t channel = row % groups * (channels / groups) + i / inner;
+      to[i] = (from[i] - mean) / deviation * (weight != nullptr ? weight[channel] : 1.0);
+      if (bias != nullptr) to[i] += bias[channel];
+    }
+  }
+  return out;
+}
+
 Results interpret_rms_norm(const Call& call) {
   const HostTensor& x = call.input(0);
   const double* weight = call.has(1) ? call.input(1).reals.data() : nullptr;

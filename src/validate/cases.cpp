@@ -68,8 +68,15 @@ bool takes_past(const OnnxConfig& config) {
   return with_past != nullptr && with_past->use_past_in_inputs();
 }
 
+bool is_audio(const OnnxConfig& config) { return dynamic_cast<const AudioOnnxConfig*>(&config) != nullptr; }
+
 std::string describe(const OnnxConfig& config, const DummyShapes& shapes, Padding padding) {
   std::string text = fmt::format("batch_size {}", shapes.batch_size);
+  if (is_audio(config)) {
+    const bool any_length = config.inputs().at(0).second.contains(1);
+    return any_length ? fmt::format("{}, audio_sequence_length {}", text, shapes.audio_sequence_length)
+                      : text;
+  }
   if (config.task() == "multiple-choice") text += fmt::format(", num_choices {}", shapes.num_choices);
   text += fmt::format(", sequence_length {}", shapes.sequence_length);
   if (takes_past(config)) text += fmt::format(", past_sequence_length {}", shapes.past_sequence_length);
@@ -78,9 +85,29 @@ std::string describe(const OnnxConfig& config, const DummyShapes& shapes, Paddin
   return text;
 }
 
+// Audio is not padded: its architectures take no mask, or one of their own. Strides divide what is odd unlike
+// what is even.
+std::vector<InputCase> audio_cases(const OnnxConfig& config, const ValidationOptions& options) {
+  std::vector<InputCase> cases;
+  const auto add = [&](std::int64_t batch, std::int64_t length) {
+    DummyShapes shapes = options.shapes;
+    shapes.batch_size = batch;
+    shapes.audio_sequence_length = length;
+    cases.push_back(
+        {describe(config, shapes, Padding::none), config.generate_dummy_inputs(shapes, cases.size())});
+  };
+  const std::int64_t length = options.shapes.audio_sequence_length;
+  add(options.shapes.batch_size, length);
+  if (!options.dynamic_axes) return cases;
+  add(1, length / 2 + 1);
+  add(3, length / 3 + 1);
+  return cases;
+}
+
 }  // namespace
 
 std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOptions& options) {
+  if (is_audio(config)) return audio_cases(config, options);
   std::vector<InputCase> cases;
   // Tables of positions end: what is tried has to fit, unless the user asked for just that shape.
   const std::optional<std::int64_t> most = config.normalized_config().maybe("max_position_embeddings");

@@ -74,7 +74,8 @@ struct SelfAttentionParameters {
   std::optional<std::int64_t> relative_positions = {};
   bool relative_with_key = false;
   bool relative_scaled = true;
-  bool key_bias = true;
+  bool qkv_bias = true;
+  bool key_bias = true;  ///< false: the key alone has none
 };
 
 /// Multi-head self-attention with its output projection.

@@ -1,0 +1,146 @@
+/// The parts of encoders of raw speech (Baevski et al. 2020).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/nn/activation.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/conv.h"
+#include "onnxport/nn/pre_norm_encoder.h"
+#include "onnxport/nn/text_encoder.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+// ---- from samples to features
+// ----------------------------------------------------------------------------------
+
+struct FeatureEncoderParameters {
+  /// Of each convolution.
+  std::vector<std::int64_t> channels, kernels, strides;
+  bool bias = false;
+  /// true: each convolution has a norm over its channels. false: only the first has one, over time.
+  bool layer_norm = false;
+  std::string activation = "gelu";
+};
+
+/// Convolutions over samples. Keys: conv_layers.{i}.{conv, layer_norm}.
+class ONNXPORT_API FeatureEncoder {
+ public:
+  FeatureEncoder(const Scope& s, const FeatureEncoderParameters& p);
+  /// [B, samples] -> [B, L, channels]
+  Value operator()(Value samples) const;
+
+ private:
+  struct Layer {
+    std::string path;
+    Conv1d conv;
+    std::optional<GroupNorm> over_time;
+    std::optional<LayerNorm> over_channels;
+  };
+  std::string path_;
+  std::vector<Layer> layers_;
+  Activation activation_;
+};
+
+/// projection(layer_norm(features)). Keys: projection, layer_norm.
+class ONNXPORT_API FeatureProjection {
+ public:
+  /// `eps` absent: no norm.
+  FeatureProjection(const Scope& s, std::int64_t in, std::int64_t out, std::optional<double> eps);
+  Value operator()(Value features) const;
+
+ private:
+  std::string path_;
+  std::optional<LayerNorm> norm_;
+  Linear projection_;
+};
+
+// ---- encoder
+// ---------------------------------------------------------------------------------------------------
+
+struct PositionalConvParameters {
+  std::int64_t width = 0;
+  std::int64_t kernel = 128;
+  std::int64_t groups = 16;
+  std::string activation = "gelu";
+  /// true: a batch norm in front of the convolution. false: the convolution has a weight norm.
+  bool batch_norm = false;
+};
+
+/// Relative positions from a convolution over time, as long as its input. Keys: conv, batch_norm.
+class ONNXPORT_API PositionalConv {
+ public:
+  PositionalConv(const Scope& s, const PositionalConvParameters& p);
+  /// [B, L, width] -> what is to be added to it
+  Value operator()(Value x) const;
+
+ private:
+  std::string path_;
+  Weight scale_, shift_;  // of the batch norm; or empty
+  Conv1d conv_;
+  Activation activation_;
+};
+
+struct SpeechEncoderParameters {
+  PositionalConvParameters positions;
+  std::int64_t layers = 0;
+  EncoderLayerParameters layer;
+  /// Norms in front of attention and feed-forward, and one behind all layers, instead of norms behind.
+  bool pre_norm = false;
+  /// Width of an adapter behind each pre-norm layer (Houlsby et al. 2019); absent: there is none.
+  std::optional<std::int64_t> adapter_width = {};
+};
+
+/// Keys: pos_conv_embed, layer_norm, layers.{i}; below a layer with an adapter also adapter_layer.{norm,
+/// linear_1, linear_2}.
+class ONNXPORT_API SpeechEncoder {
+ public:
+  SpeechEncoder(const Scope& s, const SpeechEncoderParameters& p);
+  /// [B, L, H] -> all hidden states, those in front of the first layer first: layers + 1 times [B, L, H]
+  std::vector<Value> operator()(Value x) const;
+
+ private:
+  struct Adapter {
+    LayerNorm norm;
+    Linear down, up;
+  };
+  std::string path_;
+  PositionalConv positions_;
+  LayerNorm norm_;
+  std::vector<std::variant<PostNormEncoderLayer, PreNormEncoderLayer>> layers_;
+  std::vector<Adapter> adapters_;
+  bool pre_norm_;
+};
+
+// ---- behind the encoder
+// ----------------------------------------------------------------------------------------
+
+struct ConvAdapterParameters {
+  std::int64_t in = 0, out = 0;
+  std::int64_t layers = 3;
+  std::int64_t kernel = 3;
+  std::int64_t stride = 2;
+};
+
+/// Gated convolutions that shorten what the encoder gives. Keys: layers.{i}.conv, and, where the widths
+/// differ, proj, proj_layer_norm.
+class ONNXPORT_API ConvAdapter {
+ public:
+  ConvAdapter(const Scope& s, const ConvAdapterParameters& p);
+  /// [B, L, in] -> [B, L', out]
+  Value operator()(Value x) const;
+
+ private:
+  std::string path_;
+  std::optional<Linear> projection_;
+  std::optional<LayerNorm> norm_;
+  std::vector<Conv1d> layers_;
+};
+
+}  // namespace onnxport::nn

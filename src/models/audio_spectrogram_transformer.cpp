@@ -1,0 +1,144 @@
+// Audio Spectrogram Transformer. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/audio_spectrogram_transformer/modeling_audio_spectrogram_transformer.py
+#include <fmt/format.h>
+
+#include "models/definition.h"
+#include "onnxport/error.h"
+
+namespace onnxport::models {
+namespace {
+
+/// input_values: a spectrogram [batch_size, max_length, num_mel_bins].
+class DummySpectrogramInputGenerator : public DummyInputGenerator {
+ public:
+  bool supports_input(std::string_view name) const override { return name == "input_values"; }
+  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+                  std::uint64_t seed) const override {
+    const NormalizedConfig normalized = config.normalized_config();
+    return random_floats(seed, name, config.float_dtype(),
+                         {shapes.batch_size, normalized["max_length"], normalized["num_mel_bins"]});
+  }
+};
+
+/// The positions are those of one length: only the batch is dynamic.
+class AudioSpectrogramTransformerOnnxConfig : public AudioOnnxConfig {
+ public:
+  using AudioOnnxConfig::AudioOnnxConfig;
+  AxesByName inputs() const override { return {{"input_values", {{0, "batch_size"}}}}; }
+  DummyInputGenerators dummy_input_generators() const override {
+    return {std::make_shared<const DummySpectrogramInputGenerator>()};
+  }
+};
+
+struct Config {
+  std::int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, num_labels;
+  std::int64_t patch_size, frequency_stride, time_stride, max_length, num_mel_bins;
+  double layer_norm_eps;
+  std::string hidden_act;
+  bool qkv_bias;
+
+  explicit Config(const PretrainedConfig& c)
+      : hidden_size(c.integer("hidden_size")),
+        num_hidden_layers(c.integer("num_hidden_layers")),
+        num_attention_heads(c.integer("num_attention_heads")),
+        intermediate_size(c.integer("intermediate_size")),
+        num_labels(c.num_labels()),
+        patch_size(c.integer("patch_size")),
+        frequency_stride(c.integer("frequency_stride")),
+        time_stride(c.integer("time_stride")),
+        max_length(c.integer("max_length")),
+        num_mel_bins(c.integer("num_mel_bins")),
+        layer_norm_eps(c.real("layer_norm_eps")),
+        hidden_act(c.string("hidden_act")),
+        qkv_bias(c.flag("qkv_bias")) {
+    if (num_attention_heads <= 0 || hidden_size <= 0 || hidden_size % num_attention_heads != 0) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: hidden_size {} is not a multiple of num_attention_heads {}",
+                                    c.origin(), hidden_size, num_attention_heads));
+    }
+    if (patch_size < 1 || frequency_stride < 1 || time_stride < 1 || max_length < patch_size ||
+        num_mel_bins < patch_size) {
+      throw ExportError(
+          ErrorCode::bad_config,
+          fmt::format("{}: no patch of {} with strides {} and {} fits a spectrogram of {} by {}", c.origin(),
+                      patch_size, frequency_stride, time_stride, num_mel_bins, max_length));
+    }
+  }
+
+  std::int64_t patches() const {
+    const std::int64_t rows = (num_mel_bins - patch_size) / frequency_stride + 1;
+    const std::int64_t columns = (max_length - patch_size) / time_stride + 1;
+    return rows * columns;
+  }
+
+  nn::EncoderLayerParameters layer() const {
+    nn::EncoderLayerParameters p;
+    p.attention.hidden_size = hidden_size;
+    p.attention.heads = num_attention_heads;
+    p.attention.query = "attention.query";
+    p.attention.key = "attention.key";
+    p.attention.value = "attention.value";
+    p.attention.qkv_bias = qkv_bias;
+    p.intermediate_size = intermediate_size;
+    p.activation = hidden_act;
+    p.eps = layer_norm_eps;
+    p.attention_norm = "layernorm_before";
+    p.output_norm = "layernorm_after";
+    return p;
+  }
+};
+
+struct Embeddings {
+  std::string path;
+  Weight cls_token, distillation_token, position_embeddings;
+  nn::Conv2d projection;
+
+  Embeddings(const Scope& s, const Config& c)
+      : path(s.path()),
+        cls_token(s.weight("cls_token", {1, 1, c.hidden_size})),
+        distillation_token(s.weight("distillation_token", {1, 1, c.hidden_size})),
+        position_embeddings(s.weight("position_embeddings", {1, c.patches() + 2, c.hidden_size})),
+        projection(s / "patch_embeddings" / "projection", 1, c.hidden_size, {c.patch_size, c.patch_size},
+                   true, {.stride = {c.frequency_stride, c.time_stride}}) {}
+
+  // [B, time, frequency] -> [B, 2 + patches, H]
+  Value operator()(Value input_values) const {
+    const ModulePath at(input_values, path);
+    Graph& graph = input_values.graph();
+    const Value image = op::transpose(op::unsqueeze(input_values, 1), 2, 3);
+    const Value patches = op::transpose(op::flatten(projection(image), 2, 3), 1, 2);
+    const Shape one = {patches.dim(0), 1, patches.dim(2)};
+    const Value cls = op::expand(graph.weight(cls_token), one);
+    const Value distillation = op::expand(graph.weight(distillation_token), one);
+    const Value all = op::concat({cls, distillation, patches}, 1);
+    return op::add(all, graph.weight(position_embeddings));
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const Config c(model.config());
+  const Scope root = model.scope();
+  const Scope base = root.base_model("audio_spectrogram_transformer");
+  const Embeddings embeddings(base / "embeddings", c);
+  const nn::PreNormEncoder encoder(base / "encoder" / "layer", c.num_hidden_layers, c.layer());
+  const nn::LayerNorm norm(base / "layernorm", c.hidden_size, c.layer_norm_eps);
+  const Value hidden = norm(encoder(embeddings(inputs["input_values"])));
+  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+
+  // The mean of the first two tokens, behind a norm of its own.
+  const Value pooled = op::mean(op::slice(hidden, 1, 0, 2), 1);
+  const Scope head = root / "classifier";
+  const Value normed = nn::LayerNorm(head / "layernorm", c.hidden_size, c.layer_norm_eps)(pooled);
+  return {{"logits", nn::Linear(head / "dense", c.hidden_size, c.num_labels)(normed)}};
+}
+
+}  // namespace
+
+void register_audio_spectrogram_transformer(TasksManager& tasks) {
+  tasks.register_model<AudioSpectrogramTransformerOnnxConfig>(
+      {.model_type = "audio-spectrogram-transformer",
+       .tasks = {"feature-extraction", "audio-classification"},
+       .forward = forward});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,62 @@
+#include "onnxport/nn/conv.h"
+
+namespace onnxport::nn {
+
+Conv1d::Conv1d(const Scope& s, std::int64_t in, std::int64_t out, std::int64_t kernel, bool bias,
+               op::ConvOptions options)
+    : path_(s.path()),
+      weight_(s.weight("weight", {out, in / options.groups, kernel})),
+      bias_(bias ? s.weight("bias", {out}) : Weight()),
+      options_(std::move(options)) {}
+
+Conv1d::Conv1d(std::string path, Weight weight, Weight bias, op::ConvOptions options)
+    : path_(std::move(path)),
+      weight_(std::move(weight)),
+      bias_(std::move(bias)),
+      options_(std::move(options)) {}
+
+Value Conv1d::operator()(Value x) const {
+  const ModulePath at(x, path_);
+  const Value weight = x.graph().weight(weight_);
+  const Value bias = bias_ ? x.graph().weight(bias_) : Value();
+  return op::conv1d(x, weight, bias, options_);
+}
+
+Conv2d::Conv2d(const Scope& s, std::int64_t in, std::int64_t out, KernelSize kernel, bool bias,
+               op::ConvOptions options)
+    : path_(s.path()),
+      weight_(s.weight("weight", {out, in / options.groups, kernel.height, kernel.width})),
+      bias_(bias ? s.weight("bias", {out}) : Weight()),
+      options_(std::move(options)) {}
+
+Value Conv2d::operator()(Value x) const {
+  const ModulePath at(x, path_);
+  const Value weight = x.graph().weight(weight_);
+  const Value bias = bias_ ? x.graph().weight(bias_) : Value();
+  return op::conv2d(x, weight, bias, options_);
+}
+
+GroupNorm::GroupNorm(const Scope& s, std::int64_t groups, std::int64_t channels, double eps)
+    : path_(s.path()),
+      groups_(groups),
+      weight_(s.weight("weight", {channels})),
+      bias_(s.weight("bias", {channels})),
+      eps_(eps) {}
+
+Value GroupNorm::operator()(Value x) const {
+  const ModulePath at(x, path_);
+  const Value weight = x.graph().weight(weight_);
+  const Value bias = x.graph().weight(bias_);
+  return op::group_norm(x, groups_, weight, bias, eps_);
+}
+
+Weight weight_norm(const Scope& s, const std::vector<std::int64_t>& shape, std::int64_t axis) {
+  std::vector<std::int64_t> lengths(shape.size(), 1);
+  lengths.at(static_cast<std::size_t>(axis)) = shape.at(static_cast<std::size_t>(axis));
+  // In float32: half precision would lose what the checkpoint stores.
+  const Weight g = s.weight("parametrizations.weight.original0", lengths).cast(DType::f32);
+  const Weight v = s.weight("parametrizations.weight.original1", shape).cast(DType::f32);
+  return v.mul(g.div(v.norm_except(axis))).named((s / "weight").path());
+}
+
+}  // namespace onnxport::nn
