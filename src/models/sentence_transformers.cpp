@@ -156,7 +156,9 @@ void apply_module(Features& features, const std::string& kind, const std::string
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const OnnxConfig& onnx) {
   const auto encoder = tasks.get_definition(model.config().model_type());
-  const auto encoder_config = encoder->onnx_config(model.config(), "feature-extraction", onnx.options());
+  OnnxConfigOptions options = onnx.options();
+  options.behavior = ConfigBehavior::encoder;  // of T5 and its like, only that half is here
+  const auto encoder_config = encoder->onnx_config(model.config(), "feature-extraction", options);
   Features features;
   features.token_embeddings = encoder->forward(inputs, model, *encoder_config).front().second;
   features.attention_mask = inputs["attention_mask"];
