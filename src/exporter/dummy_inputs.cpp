@@ -153,7 +153,7 @@ Tensor DummySeq2SeqInputGenerator::generate(std::string_view name, const OnnxCon
   if (name == "input_features") {
     std::vector<std::int64_t> shape = dynamic_cast<const AudioToTextOnnxConfig&>(config).feature_shape();
     shape.insert(shape.begin(), shapes.batch_size);
-    return random_floats(seed, name, config.float_dtype(), std::move(shape));
+    return random_floats(seed, name, config.float_dtype(), shape);
   }
   const NormalizedConfig normalized = config.normalized_config();
   const std::int64_t encoder_length = shapes.sequence_length;

@@ -106,7 +106,8 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
     TensorType type{output.type.dtype, {}};
     for (const std::int64_t extent : empty.shape()) type.shape.push_back(extent);
     past->nodes.push_back({"Identity", {}, name, {merger.share({"no_keys", empty})}, {name}, {}});
-    outputs.push_back(OnnxValueInfo{name, std::move(type)});
+    OnnxValueInfo value{name, std::move(type)};
+    outputs.push_back(std::move(value));
   }
   past->outputs = std::move(outputs);
 

@@ -174,7 +174,7 @@ Weight sinusoidal_table(std::int64_t positions, std::int64_t width) {
   for (std::int64_t position = 0; position < positions; ++position) {
     for (std::int64_t j = 0; j < width; ++j) {
       const double angle = static_cast<double>(position) /
-                           std::pow(10000.0, 2.0 * static_cast<double>(j / 2) / static_cast<double>(width));
+                           std::pow(10000.0, static_cast<double>(j - j % 2) / static_cast<double>(width));
       const std::int64_t column = j / 2 + (j % 2 == 0 ? 0 : sines);
       values[static_cast<std::size_t>(position * width + column)] =
           j % 2 == 0 ? std::sin(angle) : std::cos(angle);
