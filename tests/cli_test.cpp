@@ -79,8 +79,7 @@ class Cli : public testing::Test {
 
 constexpr int kUsage = 2, kConfig = 3, kCheckpoint = 4, kUnsupported = 5, kIo = 7, kValidation = 8;
 
-// ---- what works
-// --------------------------------------------------------------------------------------------------
+// ---- what works ----
 
 TEST_F(Cli, ExportsAndValidates) {
   make("bert/text-classification");
@@ -232,8 +231,7 @@ TEST_F(Cli, FlagsOfTheFieldsExporter) {
   EXPECT_EQ(json::parse(parse.out)["exit_status"], kUsage) << parse.out;
 }
 
-// ---- what is wrong
-// -------------------------------------------------------------------------------------------------
+// ---- what is wrong ----
 
 TEST_F(Cli, NoConfig) {
   make("bert/feature-extraction");

@@ -41,8 +41,7 @@ std::string complaint(Action action, ErrorCode code = ErrorCode::bad_config) {
 
 void write(const fs::path& file, std::string_view text) { std::ofstream(file) << text; }
 
-// ---- reading
-// -----------------------------------------------------------------------------------------------------
+// ---- reading ----
 
 TEST(ConfigReading, ReadsAFolder) {
   const TempFolder folder;
@@ -105,8 +104,7 @@ TEST(ConfigReading, TakesWhatPythonWrites) {
   EXPECT_EQ(config.string("text"), "NaN -Infinity");
 }
 
-// ---- lookups
-// -----------------------------------------------------------------------------------------------------
+// ---- lookups ----
 
 TEST(ConfigLookup, FileThenClassThenBaseThenFallback) {
   const auto config = parse(R"({"hidden_size": 32})");
@@ -187,8 +185,7 @@ TEST(ConfigLookup, NumLabels) {
                        "is -1, expected an integer >= 0"));
 }
 
-// ---- nested objects
-// ----------------------------------------------------------------------------------------------
+// ---- nested objects ----
 
 TEST(ConfigSub, HasTheDefaultsOfItsClass) {
   const auto config =
@@ -219,8 +216,7 @@ TEST(ConfigSub, OutlivesItsOwner) {
   EXPECT_EQ(sub.integer("hidden_size"), 8);
 }
 
-// ---- accounting
-// --------------------------------------------------------------------------------------------------
+// ---- accounting ----
 
 TEST(ConfigAccounting, NamesKnobsThatNobodyRead) {
   const auto config =
@@ -308,8 +304,7 @@ TEST(ConfigAccounting, AnUnaccountedCopyReadsInSilence) {
   EXPECT_EQ(config.unread_knobs().size(), 1U);
 }
 
-// ---- class defaults
-// ----------------------------------------------------------------------------------------------
+// ---- class defaults ----
 
 TEST(ConfigDefaults, OfAPlugin) {
   PretrainedConfig::register_class_defaults("config_test_type", R"({"width": 7, "depth": 1})");
@@ -328,8 +323,7 @@ TEST(ConfigDefaults, AreLookedUpInMicroseconds) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
 }
 
-// ---- normalized
-// --------------------------------------------------------------------------------------------------
+// ---- normalized ----
 
 TEST(Normalized, FindsQuantitiesUnderTheirNames) {
   const auto text = NormalizedTextConfig(parse(R"({"num_hidden_layers": 3})"));

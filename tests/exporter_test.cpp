@@ -59,8 +59,7 @@ void write_weights(const fs::path& file, const std::vector<std::pair<std::string
   write(file, bytes + header + std::string(end, '\0'));
 }
 
-// ---- an architecture of one embedding
-// ----------------------------------------------------------------------------
+// ---- an architecture of one embedding ----
 
 constexpr const char* toy_config =
     R"({"model_type": "toy", "architectures": ["ToyModel"], "vocab_size": 5, "hidden_size": 4})";
@@ -135,8 +134,7 @@ PretrainedConfig bert(std::string_view text = "{}") {
   return PretrainedConfig::from_json(text, "config.json", "bert");
 }
 
-// ---- OnnxConfig
-// --------------------------------------------------------------------------------------------------
+// ---- OnnxConfig ----
 
 class PlainConfig : public TextEncoderOnnxConfig {
  public:
@@ -194,8 +192,7 @@ TEST(OnnxConfig, InputTypesOverlaySymbolsOnSizes) {
                        "names axis 2 'x', the dummy tensor has 2"));
 }
 
-// ---- dummy inputs
-// ------------------------------------------------------------------------------------------------
+// ---- dummy inputs ----
 
 const AxesByName text_inputs = {
     {"input_ids", {}}, {"attention_mask", {}}, {"token_type_ids", {}}, {"position_ids", {}}};
@@ -280,8 +277,7 @@ TEST(DummyInputs, NameAnInputWithoutGenerator) {
                        "makes input 'pixel_values'"));
 }
 
-// ---- Inputs
-// ------------------------------------------------------------------------------------------------------
+// ---- Inputs ----
 
 TEST(Inputs, AreFoundByName) {
   Graph graph;
@@ -296,8 +292,7 @@ TEST(Inputs, AreFoundByName) {
   EXPECT_EQ(inputs["a"], a);
 }
 
-// ---- Model
-// -------------------------------------------------------------------------------------------------------
+// ---- Model ----
 
 TEST_F(Exporter, BuildsAGraph) {
   const Model model = open();
@@ -459,8 +454,7 @@ TEST_F(Exporter, WantsWeights) {
   complaint(ErrorCode::bad_checkpoint, [&] { open(); });
 }
 
-// ---- TasksManager
-// ------------------------------------------------------------------------------------------------
+// ---- TasksManager ----
 
 TEST_F(Exporter, RegistryKnowsItsTypes) {
   EXPECT_EQ(manager.get_supported_model_types(), Strings{"toy"});

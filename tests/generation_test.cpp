@@ -172,8 +172,7 @@ INSTANTIATE_TEST_SUITE_P(Decoders, Generation,
                                          GenerationCase{"qwen2/text-generation-with-past+sliding"}),
                          test_name);
 
-// ---- encoder-decoders
-// ------------------------------------------------------------------------------------------
+// ---- encoder-decoders ----
 
 class Seq2SeqGeneration : public testing::TestWithParam<std::string> {};
 

@@ -101,8 +101,7 @@ class Reference : public testing::Test {
   Case inputs;
 };
 
-// ---- elementwise
-// -----------------------------------------------------------------------------------------------
+// ---- elementwise ----
 
 struct RealSample {
   Reals operands;
@@ -346,8 +345,7 @@ TEST_F(Reference, Activations) {
   expect_close(reals(op::mish(x)), {-0.3034014613741089, 0, 1.9439589595339946, -0.00045398899185674697});
 }
 
-// ---- shape
-// -----------------------------------------------------------------------------------------------------
+// ---- shape ----
 
 TEST_F(Reference, Reshape) {
   const Dim batch = Dim::symbol("batch");
@@ -421,8 +419,7 @@ TEST_F(Reference, Sizes) {
   expect_error(ErrorCode::shape, {"arange"}, [&] { run(op::arange(graph, now - past)); });
 }
 
-// ---- along an axis
-// ---------------------------------------------------------------------------------------------
+// ---- along an axis ----
 
 TEST_F(Reference, Reductions) {
   const Value x = in(counting({2, 3}));
@@ -500,8 +497,7 @@ TEST_F(Reference, Normalize) {
   expect_close(reals(op::normalize(in(f64({1}, {1e-3})), 0, 0.5)), {2e-3});
 }
 
-// ---- indexing
-// --------------------------------------------------------------------------------------------------
+// ---- indexing ----
 
 TEST_F(Reference, Embedding) {
   const Value table = in(counting({3, 2}));
@@ -542,8 +538,7 @@ TEST_F(Reference, Gather) {
   expect_error(ErrorCode::shape, {"gather", "3"}, [&] { run(op::gather(x, 1, in(i64({1, 1}, {3})))); });
 }
 
-// ---- matrices
-// --------------------------------------------------------------------------------------------------
+// ---- matrices ----
 
 // A pseudo-random tensor in [-2, 2), the same on every platform.
 Tensor noise(DType dtype, Extents shape, std::uint32_t seed) {
@@ -689,8 +684,7 @@ TEST_F(Reference, ConvRefusesWhatDoesNotFit) {
   expect_error(ErrorCode::shape, {"conv", "spatial axes"}, [&] { op::conv2d(x, weight({2, 4, 2, 2})); });
 }
 
-// ---- attention
-// -------------------------------------------------------------------------------------------------
+// ---- attention ----
 
 class Attention : public Reference {
  protected:
@@ -758,8 +752,7 @@ TEST_F(Attention, OfNothing) {
   EXPECT_EQ(run(op::scaled_dot_product_attention(key, query, query)).shape, (Extents{1, 1, 0, 4}));
 }
 
-// ---- composites equal their decompositions
-// ---------------------------------------------------------------------
+// ---- composites equal their decompositions ----
 
 // Declares inputs and applies the op to them.
 using Sample = std::function<Value(Graph&)>;
@@ -917,8 +910,7 @@ TEST(Composites, EqualTheirDecompositions) {
   }
 }
 
-// ---- inputs and symbols
-// ----------------------------------------------------------------------------------------
+// ---- inputs and symbols ----
 
 class InterpreterInputs : public testing::Test {
  protected:
@@ -1009,8 +1001,7 @@ TEST(Symbols, Undetermined) {
                [&] { interpret(graph, {{{"x", Tensor(DType::f32, {3})}}}); });
 }
 
-// ---- the walk
-// --------------------------------------------------------------------------------------------------
+// ---- the walk ----
 
 TEST(Walk, ChecksInference) {
   Graph graph;

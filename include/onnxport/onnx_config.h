@@ -149,6 +149,8 @@ class ONNXPORT_API OnnxConfig : public std::enable_shared_from_this<OnnxConfig> 
   /// Outputs with their dynamic axes, in order; by task, unless overridden. A length that strides divide may
   /// go by the name of the length that it comes from.
   virtual AxesByName outputs() const;
+  /// Does the file take a cache?
+  virtual bool use_past_in_inputs() const { return false; }
   virtual NormalizedConfig normalized_config() const = 0;
   virtual DummyInputGenerators dummy_input_generators() const = 0;
   /// Largest |difference| relative to max(1, max|reference|) that validation accepts at fp32.
@@ -194,7 +196,7 @@ class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
  public:
   using OnnxConfig::OnnxConfig;
   virtual bool use_past() const;
-  virtual bool use_past_in_inputs() const;
+  bool use_past_in_inputs() const override;
   /// From num_layers, num_key_value_heads (absent: num_attention_heads), head_dim (absent: hidden_size by
   /// num_attention_heads) of the normalized config.
   virtual CacheSizes cache_sizes() const;
@@ -202,6 +204,8 @@ class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
 
  protected:
   enum class Direction { inputs, outputs };
+  /// The sizes by these two keys, with head_dim (absent: hidden_size by heads) of the normalized config.
+  CacheSizes cache_sizes_by(const char* layers_key, const char* heads_key) const;
   /// Appends the names and axes of the cache.
   void add_past_key_values(AxesByName& names, Direction direction) const;
 };
@@ -232,8 +236,7 @@ class ONNXPORT_API OnnxSeq2SeqConfigWithPast : public OnnxConfigWithPast {
   AxesByName decoder_inputs() const;
 };
 
-// ---- middle-end classes
-// ------------------------------------------------------------------------------------------
+// ---- middle-end classes ----
 
 /// Encoder-based text architectures. Inputs default to input_ids and attention_mask.
 class ONNXPORT_API TextEncoderOnnxConfig : public OnnxConfig {

@@ -19,8 +19,7 @@
 
 namespace onnxport::op {
 
-// ---- constants and sizes
-// ---------------------------------------------------------------------------------------
+// ---- constants and sizes ----
 
 /// A scalar constant, shape [].
 ONNXPORT_API Value scalar(Graph& graph, double value, DType dtype);
@@ -29,8 +28,7 @@ ONNXPORT_API Value size(Graph& graph, const Dim& dim);
 /// int64 [n] = start, start + 1, …, start + n - 1. (torch.arange)
 ONNXPORT_API Value arange(Graph& graph, const Dim& n, const Dim& start = 0);
 
-// ---- elementwise
-// -----------------------------------------------------------------------------------------------
+// ---- elementwise ----
 
 ONNXPORT_API Value neg(Value x);
 ONNXPORT_API Value abs(Value x);
@@ -88,16 +86,14 @@ ONNXPORT_API Value where(Value condition, Value a, Value b);
 /// x where the mask is false, `value` where it is true. (Tensor.masked_fill)
 ONNXPORT_API Value masked_fill(Value x, Value mask, double value);
 
-// ---- activations
-// -----------------------------------------------------------------------------------------------
+// ---- activations ----
 
 /// `approximate`: "none" (erf) or "tanh". (torch.nn.functional.gelu)
 ONNXPORT_API Value gelu(Value x, std::string_view approximate = "none");
 ONNXPORT_API Value silu(Value x);
 ONNXPORT_API Value mish(Value x);
 
-// ---- shape
-// -----------------------------------------------------------------------------------------------------
+// ---- shape ----
 
 /// One entry may be -1. The number of elements must agree as polynomials.
 ONNXPORT_API Value reshape(Value x, Shape shape);
@@ -120,8 +116,7 @@ ONNXPORT_API std::vector<Value> chunk(Value x, std::int64_t axis, std::int64_t p
 /// x[..., index, ...] with the axis removed. (Tensor.select)
 ONNXPORT_API Value select(Value x, std::int64_t axis, std::int64_t index);
 
-// ---- reductions
-// ------------------------------------------------------------------------------------------------
+// ---- reductions ----
 
 ONNXPORT_API Value sum(Value x, std::int64_t axis, bool keepdim = false);
 ONNXPORT_API Value mean(Value x, std::int64_t axis, bool keepdim = false);
@@ -137,16 +132,14 @@ struct TopK {
 /// The k largest elements of an axis, the largest first; among equals the one that comes first. (torch.topk)
 ONNXPORT_API TopK topk(Value x, std::int64_t k, std::int64_t axis);
 
-// ---- indexing
-// --------------------------------------------------------------------------------------------------
+// ---- indexing ----
 
 /// table [n, ...rest], indices int [...] -> [...indices, ...rest]. (torch.nn.functional.embedding)
 ONNXPORT_API Value embedding(Value table, Value indices);
 /// torch.gather: indices int, same rank as x; result has the shape of indices.
 ONNXPORT_API Value gather(Value x, std::int64_t axis, Value indices);
 
-// ---- matrices
-// --------------------------------------------------------------------------------------------------
+// ---- matrices ----
 
 /// Batched matrix product with broadcasting of the leading axes. (torch.matmul; both operands of rank >= 2)
 ONNXPORT_API Value matmul(Value a, Value b);
@@ -154,8 +147,7 @@ ONNXPORT_API Value matmul(Value a, Value b);
 /// result as well: what is added to it. (torch.addmm)
 ONNXPORT_API Value linear(Value x, Value weight, Value bias = {});
 
-// ---- convolutions
-// ----------------------------------------------------------------------------------------------
+// ---- convolutions ----
 
 struct ConvOptions {
   std::vector<std::int64_t> stride = {};  ///< one per spatial axis; empty: 1
@@ -172,8 +164,7 @@ ONNXPORT_API Value conv1d(Value x, Value weight, Value bias = {}, const ConvOpti
 /// (torch.nn.functional.conv2d)
 ONNXPORT_API Value conv2d(Value x, Value weight, Value bias = {}, const ConvOptions& options = {});
 
-// ---- normalization
-// ---------------------------------------------------------------------------------------------
+// ---- normalization ----
 
 /// Softmax over an axis; sums to one. Rows of only -inf give NaN as in PyTorch.
 ONNXPORT_API Value softmax(Value x, std::int64_t axis);
@@ -188,8 +179,7 @@ ONNXPORT_API Value rms_norm(Value x, Value weight, double eps);
 /// x / max(||x||_2, eps) along an axis. (torch.nn.functional.normalize)
 ONNXPORT_API Value normalize(Value x, std::int64_t axis, double eps = 1e-12);
 
-// ---- attention
-// -------------------------------------------------------------------------------------------------
+// ---- attention ----
 
 struct AttentionOptions {
   /// Multiplies the scores; absent: 1/sqrt(head_dim).
@@ -223,8 +213,7 @@ struct AttentionResults {
 ONNXPORT_API AttentionResults attention(const AttentionOperands& operands, std::int64_t heads,
                                         std::int64_t kv_heads, const AttentionOptions& options = {});
 
-// ---- mixture of experts
-// ----------------------------------------------------------------------------------------
+// ---- mixture of experts ----
 
 /// The weights of one expert: down(activation(gate(x)) * up(x)), without biases.
 struct Expert {

@@ -187,8 +187,7 @@ struct PretrainedConfig::Impl {
   }
 };
 
-// ---- reading
-// -----------------------------------------------------------------------------------------------------
+// ---- reading ----
 
 PretrainedConfig PretrainedConfig::from_pretrained(const fs::path& folder) {
   std::error_code error;
@@ -286,8 +285,7 @@ PretrainedConfig PretrainedConfig::unaccounted() const {
   return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, std::move(accounting), impl_->part}));
 }
 
-// ---- lookups
-// -----------------------------------------------------------------------------------------------------
+// ---- lookups ----
 
 const std::string& PretrainedConfig::model_type() const { return impl_->part.model_type; }
 const std::string& PretrainedConfig::origin() const { return impl_->source->origin; }
@@ -351,8 +349,7 @@ std::optional<std::string> PretrainedConfig::maybe_string(std::string_view key) 
   return impl_->maybe<std::string>(key);
 }
 
-// ---- accounting
-// --------------------------------------------------------------------------------------------------
+// ---- accounting ----
 
 void PretrainedConfig::harmless(std::initializer_list<std::string_view> keys) const {
   for (const std::string_view key : keys) impl_->accounting->harmless.insert(impl_->part.qualified(key));

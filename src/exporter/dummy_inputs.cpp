@@ -50,17 +50,25 @@ std::int64_t checked_count(std::string_view name, const std::vector<std::int64_t
                   name, count, most));
 }
 
-bool takes_past(const OnnxConfig& config) {
-  const auto* with_past = dynamic_cast<const OnnxConfigWithPast*>(&config);
-  return with_past != nullptr && with_past->use_past_in_inputs();
-}
-
 bool is_decoder_part(const OnnxConfig& config) {
   return config.options().behavior == ConfigBehavior::decoder;
 }
 
 std::int64_t decoder_length(const DummyShapes& shapes) {
   return shapes.decoder_sequence_length > 0 ? shapes.decoder_sequence_length : shapes.sequence_length;
+}
+
+// past_key_values.….key|value -> [batch_size, heads, length, head size]
+std::vector<std::int64_t> past_shape(std::string_view name, const OnnxConfig& config, std::int64_t batch_size,
+                                     std::int64_t length) {
+  const auto* with_past = dynamic_cast<const OnnxConfigWithPast*>(&config);
+  if (with_past == nullptr) {
+    throw ExportError(ErrorCode::internal, fmt::format("'{}' has a cache, but its configuration class is no "
+                                                       "OnnxConfigWithPast",
+                                                       config.config().model_type()));
+  }
+  const CacheSizes sizes = with_past->cache_sizes();
+  return {batch_size, sizes.heads, length, name.ends_with(".key") ? sizes.key_dim : sizes.value_dim};
 }
 
 constexpr std::array<std::string_view, 4> text_inputs = {"input_ids", "attention_mask", "token_type_ids",
@@ -88,7 +96,7 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig
   std::vector<std::int64_t> shape = {shapes.batch_size,
                                      of_decoder ? decoder_length(shapes) : shapes.sequence_length};
   if (config.task() == "multiple-choice") shape.insert(shape.begin() + 1, shapes.num_choices);
-  const std::int64_t past = takes_past(config) ? shapes.past_sequence_length : 0;
+  const std::int64_t past = config.use_past_in_inputs() ? shapes.past_sequence_length : 0;
   if (name == "attention_mask") shape.back() += past;
   const NormalizedConfig normalized = config.normalized_config();
   Random random(seed, name);
@@ -131,16 +139,8 @@ bool DummyPastKeyValuesGenerator::supports_input(std::string_view name) const {
 
 Tensor DummyPastKeyValuesGenerator::generate(std::string_view name, const OnnxConfig& config,
                                              const DummyShapes& shapes, std::uint64_t seed) const {
-  const auto* with_past = dynamic_cast<const OnnxConfigWithPast*>(&config);
-  if (with_past == nullptr) {
-    throw ExportError(ErrorCode::internal, fmt::format("'{}' has a cache, but its configuration class is no "
-                                                       "OnnxConfigWithPast",
-                                                       config.config().model_type()));
-  }
-  const CacheSizes sizes = with_past->cache_sizes();
-  const std::vector<std::int64_t> shape = {shapes.batch_size, sizes.heads, shapes.past_sequence_length,
-                                           name.ends_with(".key") ? sizes.key_dim : sizes.value_dim};
-  return random_floats(seed, name, config.float_dtype(), shape);
+  return random_floats(seed, name, config.float_dtype(),
+                       past_shape(name, config, shapes.batch_size, shapes.past_sequence_length));
 }
 
 bool DummySeq2SeqInputGenerator::supports_input(std::string_view name) const {
@@ -173,12 +173,10 @@ Tensor DummySeq2SeqInputGenerator::generate(std::string_view name, const OnnxCon
     return random_floats(seed, name, config.float_dtype(),
                          {shapes.batch_size, encoder_length, normalized["hidden_size"]});
   }
-  const auto& decoder = dynamic_cast<const OnnxConfigWithPast&>(config);
-  const CacheSizes sizes = decoder.cache_sizes();
   const bool cross = name.find(".encoder.") != name.npos;
-  return random_floats(seed, name, config.float_dtype(),
-                       {shapes.batch_size, sizes.heads, cross ? encoder_length : shapes.past_sequence_length,
-                        name.ends_with(".key") ? sizes.key_dim : sizes.value_dim});
+  return random_floats(
+      seed, name, config.float_dtype(),
+      past_shape(name, config, shapes.batch_size, cross ? encoder_length : shapes.past_sequence_length));
 }
 
 bool DummyAudioInputGenerator::supports_input(std::string_view name) const { return name == "input_values"; }

@@ -1,16 +1,13 @@
 #include <fmt/format.h>
 
+#include "exporter/task_name.h"
 #include "onnxport/error.h"
 #include "onnxport/onnx_config.h"
 
 namespace onnxport {
 namespace {
 
-constexpr std::string_view kWithPast = "-with-past";
-
-std::string base_task(const std::string& task) {
-  return task.ends_with(kWithPast) ? task.substr(0, task.size() - kWithPast.size()) : task;
-}
+using exporter::base_task;
 
 // Has the task an encoder and a decoder that a client calls one after the other?
 bool generates(const std::string& task) {
@@ -36,7 +33,7 @@ std::shared_ptr<const OnnxSeq2SeqConfigWithPast> OnnxSeq2SeqConfigWithPast::with
 }
 
 std::vector<OnnxFile> OnnxSeq2SeqConfigWithPast::files(bool monolith) const {
-  const bool past = task().ends_with(kWithPast);
+  const bool past = exporter::has_past(task());
   if (monolith && past) {
     throw ExportError(
         ErrorCode::unsupported,
@@ -51,15 +48,7 @@ std::vector<OnnxFile> OnnxSeq2SeqConfigWithPast::files(bool monolith) const {
 }
 
 CacheSizes OnnxSeq2SeqConfigWithPast::cache_sizes() const {
-  const NormalizedConfig normalized = normalized_config();
-  const std::int64_t heads = normalized["decoder_num_attention_heads"];
-  if (heads < 1) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: {} attention heads, expected at least 1", config().origin(), heads));
-  }
-  const std::int64_t head_dim = normalized.maybe("head_dim").value_or(normalized["hidden_size"] / heads);
-  return {
-      .layers = normalized["decoder_num_layers"], .heads = heads, .key_dim = head_dim, .value_dim = head_dim};
+  return cache_sizes_by("decoder_num_layers", "decoder_num_attention_heads");
 }
 
 void OnnxSeq2SeqConfigWithPast::add_seq2seq_past(AxesByName& names, Direction direction) const {

@@ -7,6 +7,7 @@
 
 #include "config/json.h"
 #include "exporter/architectures.h"
+#include "exporter/task_name.h"
 #include "onnxport/error.h"
 #include "support/text.h"
 
@@ -15,7 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view with_past = "-with-past";
 constexpr std::string_view sentence_transformers = "sentence_transformers";
 
 bool supports(const ModelDefinition& definition, std::string_view task) {
@@ -61,7 +61,8 @@ std::string infer_task(const ModelDefinition& definition, const PretrainedConfig
     for (const std::string_view task : exporter::tasks_of_architecture(architectures.front())) {
       if (suggested.empty()) suggested = task;
       // With past is the default wherever the type has it.
-      for (const std::string& candidate : {fmt::format("{}{}", task, with_past), std::string(task)}) {
+      for (const std::string& candidate :
+           {fmt::format("{}{}", task, exporter::kWithPast), std::string(task)}) {
         if (supports(definition, candidate)) return candidate;
       }
     }
@@ -222,11 +223,9 @@ std::string TasksManager::map_from_synonym(std::string_view task) {
       {"vision2seq-lm", "image-to-text"},
       {"zero-shot-classification", "text-classification"},
   };
-  const bool past = task.ends_with(with_past);
-  const std::string_view base = past ? task.substr(0, task.size() - with_past.size()) : task;
-  const auto it = synonyms.find(base);
+  const auto it = synonyms.find(exporter::base_task(task));
   if (it == synonyms.end()) return std::string(task);
-  return fmt::format("{}{}", it->second, past ? with_past : "");
+  return fmt::format("{}{}", it->second, exporter::has_past(task) ? exporter::kWithPast : "");
 }
 
 }  // namespace onnxport

@@ -1,38 +1,34 @@
 #include <fmt/format.h>
 
+#include "exporter/task_name.h"
 #include "onnxport/error.h"
 #include "onnxport/onnx_config.h"
 
 namespace onnxport {
-namespace {
 
-constexpr std::string_view kWithPast = "-with-past";
+using exporter::base_task;
 
-// The task without its past.
-std::string base_task(const std::string& task) {
-  return task.ends_with(kWithPast) ? task.substr(0, task.size() - kWithPast.size()) : task;
-}
-
-}  // namespace
-
-bool OnnxConfigWithPast::use_past() const { return task().ends_with(kWithPast); }
+bool OnnxConfigWithPast::use_past() const { return exporter::has_past(task()); }
 
 bool OnnxConfigWithPast::use_past_in_inputs() const {
   return use_past() && base_task(task()) != "feature-extraction";
 }
 
 CacheSizes OnnxConfigWithPast::cache_sizes() const {
+  CacheSizes sizes = cache_sizes_by("num_layers", "num_attention_heads");
+  sizes.heads = normalized_config().maybe("num_key_value_heads").value_or(sizes.heads);
+  return sizes;
+}
+
+CacheSizes OnnxConfigWithPast::cache_sizes_by(const char* layers_key, const char* heads_key) const {
   const NormalizedConfig normalized = normalized_config();
-  const std::int64_t heads = normalized["num_attention_heads"];
+  const std::int64_t heads = normalized[heads_key];
   if (heads < 1) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: {} attention heads, expected at least 1", config().origin(), heads));
   }
   const std::int64_t head_dim = normalized.maybe("head_dim").value_or(normalized["hidden_size"] / heads);
-  return {.layers = normalized["num_layers"],
-          .heads = normalized.maybe("num_key_value_heads").value_or(heads),
-          .key_dim = head_dim,
-          .value_dim = head_dim};
+  return {.layers = normalized[layers_key], .heads = heads, .key_dim = head_dim, .value_dim = head_dim};
 }
 
 void OnnxConfigWithPast::add_past_key_values(AxesByName& names, Direction direction) const {

@@ -98,8 +98,7 @@ std::string Emitter::emit_with_axes(std::string op_type, std::string input, std:
 }
 
 // A symbol is read from the shape of the first input that has it as an axis. Where it only occurs inside a
-// sum
-// (`past_sequence_length + sequence_length`), the rest is subtracted.
+// sum (`past_sequence_length + sequence_length`), the rest is subtracted.
 std::string Emitter::symbol(const std::string& name) {
   const Dim wanted = Dim::symbol(name);
   const auto read = [&](const std::string& input, std::size_t axis) {

@@ -93,17 +93,6 @@ Value decode_shifted(const Scope& base, const BartConfig& c, const Inputs& input
   return decode(base, c, pass, &pass);
 }
 
-// The vector of the last end-of-sequence token of each row.
-Value last_eos(Value hidden, Value ids, std::int64_t eos) {
-  Graph& graph = hidden.graph();
-  const Dim& batch = hidden.dim(0);
-  const Dim& length = hidden.dim(1);
-  const Value is_eos = op::cast(op::eq(ids, static_cast<double>(eos)), DType::i64);
-  const Value last = op::amax(op::mul(op::arange(graph, length), is_eos), 1);
-  const Value first_of_row = op::mul(op::arange(graph, batch), op::size(graph, length));
-  return op::embedding(op::flatten(hidden, 0, 1), op::add(first_of_row, last));
-}
-
 }  // namespace
 
 BartConfig::BartConfig(const PretrainedConfig& c)
@@ -147,17 +136,14 @@ NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxCon
   }
   if (task == "text-classification") {
     const Value hidden = decode_shifted(base, c, inputs);
-    const Value sentence = last_eos(hidden, inputs["input_ids"], c.eos_token_id.value_or(2));
+    const Value is_eos = op::eq(inputs["input_ids"], static_cast<double>(c.eos_token_id.value_or(2)));
+    const Value sentence = nn::last_marked(hidden, is_eos);
     const Scope s = root / "classification_head";
     const Value dense = op::tanh(nn::Linear(s / "dense", c.d_model, c.d_model)(sentence));
     return {{"logits", nn::Linear(s / "out_proj", c.d_model, c.num_labels)(dense)}};
   }
-  if (task == "question-answering") {
-    const Value logits = nn::Linear(root / "qa_outputs", c.d_model, 2)(decode_shifted(base, c, inputs));
-    const Value start = op::select(logits, 2, 0);
-    const Value end = op::select(logits, 2, 1);
-    return {{"start_logits", start}, {"end_logits", end}};
-  }
+  if (task == "question-answering")
+    return nn::question_answering(root, decode_shifted(base, c, inputs), c.d_model);
   return nn::build_seq2seq_task(
       onnx, inputs,
       {.encode = [&](const Inputs& in) { return encode(base, c, in["input_ids"], in["attention_mask"]); },

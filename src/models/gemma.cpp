@@ -33,6 +33,35 @@ nn::DecoderParameters gemma_decoder(const TextDecoderConfig& c) {
   return decoder;
 }
 
+TextDecoderConfig gemma2_config(const PretrainedConfig& config) {
+  TextDecoderConfig c(config);
+  c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
+  c.hidden_act = config.string("hidden_activation");
+  return c;
+}
+
+nn::DecoderParameters gemma2_decoder(const PretrainedConfig& config, const TextDecoderConfig& c) {
+  nn::DecoderParameters decoder = gemma_decoder(c);
+  decoder.sandwich = true;
+  decoder.attention.options.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"));
+  return decoder;
+}
+
+std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std::int64_t layers,
+                                            std::int64_t pattern) {
+  if (config.has("layer_types")) return config.strings("layer_types");
+  std::vector<std::string> types;
+  for (std::int64_t i = 0; i < layers; ++i)
+    types.emplace_back((i + 1) % pattern != 0 ? "sliding_attention" : "full_attention");
+  return types;
+}
+
+NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+                           const TextDecoderConfig& c, const nn::DecoderParameters& decoder) {
+  const double final_cap = model.config().maybe_real("final_logit_softcapping").value_or(0);
+  return forward_text_decoder(inputs, model, onnx, c, decoder, final_cap);
+}
+
 void register_gemma(TasksManager& tasks) {
   tasks.register_model<GemmaOnnxConfig>(
       {.model_type = "gemma", .tasks = nn::text_decoder_tasks(), .forward = forward});

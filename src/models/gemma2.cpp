@@ -1,7 +1,5 @@
 // Gemma 2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma2/modeling_gemma2.py
-#include <cmath>
-
 #include "models/definition.h"
 #include "models/gemma.h"
 
@@ -14,30 +12,16 @@ class Gemma2OnnxConfig : public TextDecoderOnnxConfig {
   std::string min_transformers_version() const override { return "4.53.0"; }
 };
 
-// Files older than layer_types: the even layers slide.
-std::vector<std::string> layer_types(const PretrainedConfig& config, std::int64_t layers) {
-  if (config.has("layer_types")) return config.strings("layer_types");
-  std::vector<std::string> types;
-  for (std::int64_t i = 0; i < layers; ++i)
-    types.emplace_back(i % 2 == 0 ? "sliding_attention" : "full_attention");
-  return types;
-}
-
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
   const PretrainedConfig& config = model.config();
-  TextDecoderConfig c(config);
-  c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
-  c.hidden_act = config.string("hidden_activation");
-  nn::DecoderParameters decoder = gemma_decoder(c);
-  decoder.sandwich = true;
-  decoder.attention.options.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"));
+  const TextDecoderConfig c = gemma2_config(config);
+  nn::DecoderParameters decoder = gemma2_decoder(config, c);
   // The default attention of the original knows no cap.
   const auto cap = config.maybe_real("attn_logit_softcapping");
   if (c.eager && cap) decoder.attention.options.softcap = *cap;
   TextDecoderConfig::slide(decoder, config.integer("sliding_window"),
-                           layer_types(config, c.num_hidden_layers));
-  const double final_cap = config.maybe_real("final_logit_softcapping").value_or(0);
-  return forward_text_decoder(inputs, model, onnx, c, decoder, final_cap);
+                           gemma2_layer_types(config, c.num_hidden_layers, 2));
+  return forward_gemma2(inputs, model, onnx, c, decoder);
 }
 
 }  // namespace

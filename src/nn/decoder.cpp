@@ -8,8 +8,7 @@
 
 namespace onnxport::nn {
 
-// ---- queries, keys and values
-// ----------------------------------------------------------------------------------
+// ---- queries, keys and values ----
 
 QkvProjection QkvProjection::separate(const Scope& s, const HeadSizes& z, bool bias, const std::string& query,
                                       const std::string& key, const std::string& value, bool key_bias) {
@@ -71,8 +70,7 @@ QueryKeyValue QkvProjection::operator()(Value x) const {
   return {parts[0], parts[1], parts[2]};
 }
 
-// ---- attention
-// -------------------------------------------------------------------------------------------------
+// ---- attention ----
 
 CausalAttention::CausalAttention(const Scope& s, CausalAttentionParameters p, QkvProjection qkv,
                                  Linear output)
@@ -107,8 +105,7 @@ Value CausalAttention::operator()(Value x, DecoderPass& pass, std::int64_t layer
   return output_(results.output);
 }
 
-// ---- feed-forward
-// ----------------------------------------------------------------------------------------------
+// ---- feed-forward ----
 
 Value Mlp::operator()(Value x) const {
   const ModulePath at(x, path_);
@@ -182,8 +179,7 @@ Value SparseMixture::operator()(Value x) const {
   return op::reshape(made, x.shape());
 }
 
-// ---- the stack of pre-norm blocks
-// ------------------------------------------------------------------------------
+// ---- the stack of pre-norm blocks ----
 
 PreNormDecoder::PreNormDecoder(const Scope& s, DecoderParameters p)
     : path_(s.path()),

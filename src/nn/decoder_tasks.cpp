@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "onnxport/error.h"
+#include "onnxport/nn/text_tasks.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
@@ -22,11 +23,16 @@ Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_s
 }
 
 Value last_token(Value x, Value input_ids, std::optional<std::int64_t> pad_token_id) {
+  const Dim length = x.dim(1);
+  if (!pad_token_id) return op::squeeze(op::slice(x, 1, length - 1, length), 1);
+  return last_marked(x, op::ne(input_ids, static_cast<double>(*pad_token_id)));
+}
+
+Value last_marked(Value x, Value mark) {
   Graph& graph = x.graph();
   const Dim batch = x.dim(0), length = x.dim(1);
-  if (!pad_token_id) return op::squeeze(op::slice(x, 1, length - 1, length), 1);
-  const Value real = op::cast(op::ne(input_ids, static_cast<double>(*pad_token_id)), DType::i64);
-  const Value last = op::amax(op::mul(op::arange(graph, length), real), 1);  // [B]
+  const Value marks = op::cast(mark, DType::i64);
+  const Value last = op::amax(op::mul(op::arange(graph, length), marks), 1);  // [B]
   const Value first_of_row = op::mul(op::arange(graph, batch), op::size(graph, length));
   return op::embedding(op::flatten(x, 0, 1), op::add(first_of_row, last));
 }
@@ -42,19 +48,12 @@ NamedValues build_text_decoder_task(const std::string& task, const Inputs& input
   if (task == "token-classification") {
     return {{"logits", Linear(s / heads.token_classifier, heads.hidden_size, heads.num_labels)(hidden)}};
   }
-  if (task == "question-answering") {
-    const Value logits = Linear(s / "qa_outputs", heads.hidden_size, 2)(hidden);
-    const Value start = op::select(logits, 2, 0);
-    const Value end = op::select(logits, 2, 1);
-    return {{"start_logits", start}, {"end_logits", end}};
-  }
-  constexpr std::string_view with_past = "-with-past";
-  const bool past = task.ends_with(with_past);
-  const std::string base = past ? task.substr(0, task.size() - with_past.size()) : task;
+  if (task == "question-answering") return question_answering(s, hidden, heads.hidden_size);
+  const bool past = task.ends_with("-with-past");
   NamedValues outputs;
-  if (base == "text-generation") {
+  if (task.starts_with("text-generation")) {
     outputs.emplace_back("logits", heads.lm_head(hidden));
-  } else if (base == "feature-extraction") {
+  } else if (task.starts_with("feature-extraction")) {
     outputs.emplace_back("last_hidden_state", hidden);
   } else {
     throw ExportError(ErrorCode::internal, "text decoders have no task '" + task + "'");

@@ -39,13 +39,15 @@ NamedValues build_text_encoder_task(const std::string& task, const Inputs& input
   if (task == "token-classification") {
     return {{"logits", Linear(s / "classifier", heads.hidden_size, heads.num_labels)(hidden)}};
   }
-  if (task == "question-answering") {
-    const Value logits = Linear(s / "qa_outputs", heads.hidden_size, 2)(hidden);
-    const Value start = op::select(logits, 2, 0);
-    const Value end = op::select(logits, 2, 1);
-    return {{"start_logits", start}, {"end_logits", end}};
-  }
+  if (task == "question-answering") return question_answering(s, hidden, heads.hidden_size);
   throw ExportError(ErrorCode::internal, "text encoders have no task '" + task + "'");
+}
+
+NamedValues question_answering(const Scope& s, Value hidden, std::int64_t hidden_size) {
+  const Value logits = Linear(s / "qa_outputs", hidden_size, 2)(hidden);
+  const Value start = op::select(logits, 2, 0);
+  const Value end = op::select(logits, 2, 1);
+  return {{"start_logits", start}, {"end_logits", end}};
 }
 
 }  // namespace onnxport::nn

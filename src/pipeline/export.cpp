@@ -160,12 +160,12 @@ ExportReport main_export(const MainExportOptions& options) {
   report.dtype = options.dtype;
   report.opset = options.opset == 0 ? config->default_onnx_opset() : options.opset;
   report.parameters = model.num_parameters();
-  if (config->files(options.monolith).size() == 1) {
+  const std::vector<OnnxFile> files = config->files(options.monolith);
+  if (files.size() == 1) {
     report.inputs = keys(config->inputs());
     report.outputs = keys(config->outputs());
   }
   std::vector<std::pair<fs::path, Prepared>> prepared;
-  const std::vector<OnnxFile> files = config->files(options.monolith);
   for (const OnnxFile& file : files) {
     prepared.emplace_back(options.output / (file.stem + ".onnx"),
                           prepare(model, *file.config, report.opset, options.export_options));

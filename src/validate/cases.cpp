@@ -63,11 +63,6 @@ void pad(NamedTensors& inputs, const OnnxConfig& config, Padding padding) {
   });
 }
 
-bool takes_past(const OnnxConfig& config) {
-  const auto* with_past = dynamic_cast<const OnnxConfigWithPast*>(&config);
-  return with_past != nullptr && with_past->use_past_in_inputs();
-}
-
 bool is_audio(const OnnxConfig& config) { return dynamic_cast<const AudioOnnxConfig*>(&config) != nullptr; }
 
 std::string describe(const OnnxConfig& config, const DummyShapes& shapes, Padding padding) {
@@ -79,7 +74,8 @@ std::string describe(const OnnxConfig& config, const DummyShapes& shapes, Paddin
   }
   if (config.task() == "multiple-choice") text += fmt::format(", num_choices {}", shapes.num_choices);
   text += fmt::format(", sequence_length {}", shapes.sequence_length);
-  if (takes_past(config)) text += fmt::format(", past_sequence_length {}", shapes.past_sequence_length);
+  if (config.use_past_in_inputs())
+    text += fmt::format(", past_sequence_length {}", shapes.past_sequence_length);
   if (padding == Padding::right) text += ", padded on the right";
   if (padding == Padding::left) text += ", padded on the left";
   return text;
@@ -115,7 +111,7 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
     if (most && *most > 1 && options.dynamic_axes) {
       shapes.sequence_length = std::min(shapes.sequence_length, *most);
       const std::int64_t new_tokens = std::min(shapes.sequence_length, *most - 1);
-      if (takes_past(config) && shapes.past_sequence_length + new_tokens > *most) {
+      if (config.use_past_in_inputs() && shapes.past_sequence_length + new_tokens > *most) {
         shapes.sequence_length = std::min(new_tokens, std::max<std::int64_t>(*most / 2, 1));
         shapes.past_sequence_length = *most - shapes.sequence_length;
       }
@@ -142,7 +138,7 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
   add(resized(1, 2, 1), Padding::none);
   add(resized(3, 3, 7), Padding::right);
   add(resized(2, 2, 9), Padding::left);
-  if (takes_past(config)) {
+  if (config.use_past_in_inputs()) {
     add(resized(3, 1, 1, 11), Padding::left);  // one more token, as in generation
     add(resized(2, 1, 4, 5), Padding::right);  // several, as in speculative decoding
   }

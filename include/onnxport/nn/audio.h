@@ -17,8 +17,7 @@
 
 namespace onnxport::nn {
 
-// ---- from samples to features
-// ----------------------------------------------------------------------------------
+// ---- from samples to features ----
 
 struct FeatureEncoderParameters {
   /// Of each convolution.
@@ -61,8 +60,7 @@ class ONNXPORT_API FeatureProjection {
   Linear projection_;
 };
 
-// ---- encoder
-// ---------------------------------------------------------------------------------------------------
+// ---- encoder ----
 
 struct PositionalConvParameters {
   std::int64_t width = 0;
@@ -118,8 +116,7 @@ class ONNXPORT_API SpeechEncoder {
   bool pre_norm_;
 };
 
-// ---- behind the encoder
-// ----------------------------------------------------------------------------------------
+// ---- behind the encoder ----
 
 struct ConvAdapterParameters {
   std::int64_t in = 0, out = 0;

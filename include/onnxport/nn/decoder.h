@@ -18,8 +18,7 @@
 
 namespace onnxport::nn {
 
-// ---- queries, keys and values
-// ----------------------------------------------------------------------------------
+// ---- queries, keys and values ----
 
 struct HeadSizes {
   std::int64_t hidden_size = 0;
@@ -64,8 +63,7 @@ class ONNXPORT_API QkvProjection {
   std::optional<HeadSizes> repeated_;
 };
 
-// ---- attention
-// -------------------------------------------------------------------------------------------------
+// ---- attention ----
 
 struct CausalAttentionParameters {
   HeadSizes sizes;
@@ -90,8 +88,7 @@ class ONNXPORT_API CausalAttention {
   std::optional<RmsNorm> query_norm_, key_norm_;
 };
 
-// ---- feed-forward
-// ----------------------------------------------------------------------------------------------
+// ---- feed-forward ----
 
 /// [B, S, H] -> [B, S, H]
 using FeedForward = std::function<Value(Value)>;
@@ -158,8 +155,7 @@ class ONNXPORT_API SparseMixture {
   std::vector<ExpertWeights> experts_;
 };
 
-// ---- the stack of pre-norm blocks
-// ------------------------------------------------------------------------------
+// ---- the stack of pre-norm blocks ----
 
 struct DecoderParameters {
   std::int64_t vocab_size = 0;

@@ -31,10 +31,12 @@ struct TextEncoderHeads {
 };
 
 /// Outputs of `task`: last_hidden_state; logits; or start_logits and end_logits. The heads of token
-/// classification
-/// (`classifier`), question answering (`qa_outputs`) and multiple choice (`classifier`, one column) are the
-/// same everywhere and lie at the root scope `s`.
+/// classification (`classifier`), question answering (`qa_outputs`) and multiple choice (`classifier`, one
+/// column) are the same everywhere and lie at the root scope `s`.
 ONNXPORT_API NamedValues build_text_encoder_task(const std::string& task, const Inputs& inputs,
                                                  const Scope& s, const TextEncoderHeads& heads);
+
+/// start_logits and end_logits [B, S] of hidden states [B, S, H]. Key: qa_outputs, below the root scope `s`.
+ONNXPORT_API NamedValues question_answering(const Scope& s, Value hidden, std::int64_t hidden_size);
 
 }  // namespace onnxport::nn
