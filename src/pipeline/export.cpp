@@ -36,19 +36,14 @@ serialize::ExternalData external_data(const std::string& text) {
   if (text == "auto") return serialize::ExternalData::automatic;
   if (text == "always") return serialize::ExternalData::always;
   if (text == "never") return serialize::ExternalData::never;
+  if (text == "shared") return serialize::ExternalData::shared;
   throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("--external-data '{}': expected auto, always or never", text));
+                    fmt::format("--external-data '{}': expected auto, always, never or shared", text));
 }
 
 void say(const std::function<void(const std::string&)>& listener, const std::string& text) {
   if (listener) listener(text);
 }
-
-// What is written, and where its weights go.
-struct Prepared {
-  lower::OnnxGraph graph;
-  serialize::ExternalData external;
-};
 
 // Equal sums print alike, but clients know an axis by the words of the configuration class, also where it is
 // what strides make of another.
@@ -63,9 +58,10 @@ void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& decl
 }
 
 // All that can be wrong with the model or the options is found here, before anything is written.
-Prepared prepare(const Model& model, const OnnxConfig& config, int opset, const ExportOptions& options) {
+lower::OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset,
+                         const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
-  const serialize::ExternalData external = external_data(options.external_data);
+  external_data(options.external_data);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
   for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
     say(options.on_notice, ignored);
@@ -79,13 +75,24 @@ Prepared prepare(const Model& model, const OnnxConfig& config, int opset, const 
   name_axes(lowered.outputs, config.outputs());
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
                                      lowered.nodes.size(), lowered.initializers.size(), opset));
-  return {std::move(lowered), external};
+  return lowered;
 }
 
-std::vector<serialize::WrittenFile> write(const Prepared& prepared, const fs::path& output,
+// A file with its graph.
+struct Prepared {
+  fs::path path;
+  lower::OnnxGraph graph;
+};
+
+std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                           const ExportOptions& options) {
-  return serialize::write_model(prepared.graph, output,
-                                {.external_data = prepared.external, .on_progress = options.on_progress});
+  std::vector<serialize::ModelFile> models;
+  for (const Prepared& one : prepared) models.push_back({&one.graph, one.path});
+  const std::string first = models.front().path.filename().string();
+  return serialize::write_models(models,
+                                 {.external_data = external_data(options.external_data),
+                                  .shared_name = models.size() == 1 ? first + "_data" : "model.onnx_data",
+                                  .on_progress = options.on_progress});
 }
 
 // Releases as numbers: "4.57.6.dev0" -> {4, 57, 6}.
@@ -129,7 +136,10 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
                                                                           const OnnxConfig& config,
                                                                           const fs::path& output, int opset,
                                                                           const ExportOptions& options) {
-  write(prepare(model, config, opset == 0 ? config.default_onnx_opset() : opset, options), output, options);
+  std::vector<Prepared> prepared;
+  prepared.push_back(
+      {output, prepare(model, config, opset == 0 ? config.default_onnx_opset() : opset, options)});
+  write(prepared, options);
   return {keys(config.inputs()), keys(config.outputs())};
 }
 
@@ -168,10 +178,10 @@ ExportReport main_export(const MainExportOptions& options) {
     report.inputs = keys(config->inputs());
     report.outputs = keys(config->outputs());
   }
-  std::vector<std::pair<fs::path, Prepared>> prepared;
+  std::vector<Prepared> prepared;
   for (const OnnxFile& file : files) {
-    prepared.emplace_back(options.output / (file.stem + ".onnx"),
-                          prepare(model, *file.config, report.opset, options.export_options));
+    prepared.push_back({options.output / (file.stem + ".onnx"),
+                        prepare(model, *file.config, report.opset, options.export_options)});
   }
   // A decoder with and without past also as one file, of which a client switches the branch.
   std::vector<const OnnxConfig*> branches;
@@ -179,22 +189,19 @@ ExportReport main_export(const MainExportOptions& options) {
     if (file.stem.starts_with("decoder_")) branches.push_back(file.config.get());
   }
   if (branches.size() == 2 && options.post_process) {
-    Prepared merged = {lower::merge_decoders(prepared[1].second.graph, prepared[2].second.graph),
-                       prepared[1].second.external};
-    prepared.emplace_back(options.output / "decoder_model_merged.onnx", std::move(merged));
+    lower::OnnxGraph merged = lower::merge_decoders(prepared[1].graph, prepared[2].graph);
+    prepared.push_back({options.output / "decoder_model_merged.onnx", std::move(merged)});
   }
   // Companions first: whoever sees a model may rely on the rest being there.
   for (const fs::path& path : pipeline::copy_companions(options.model, options.output)) {
     report.files.push_back({path, fs::file_size(path)});
   }
-  for (const auto& [path, one] : prepared) {
-    for (const serialize::WrittenFile& written : write(one, path, options.export_options))
-      report.files.push_back({written.path, written.bytes});
-  }
+  for (const serialize::WrittenFile& written : write(prepared, options.export_options))
+    report.files.push_back({written.path, written.bytes});
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!options.validate) return report;
   for (std::size_t i = 0; i < files.size(); ++i) {
-    report.validation.push_back(compare_model_outputs(*files[i].config, model, prepared[i].first,
+    report.validation.push_back(compare_model_outputs(*files[i].config, model, prepared[i].path,
                                                       keys(files[i].config->outputs()), options.atol,
                                                       {.shapes = options.export_options.shapes,
                                                        .dynamic_axes = options.export_options.dynamic_axes,
@@ -202,7 +209,7 @@ ExportReport main_export(const MainExportOptions& options) {
   }
   if (prepared.size() > files.size()) {
     for (std::size_t i = 0; i < 2; ++i) {
-      report.validation.push_back(compare_model_outputs(*branches[i], model, prepared.back().first,
+      report.validation.push_back(compare_model_outputs(*branches[i], model, prepared.back().path,
                                                         keys(branches[i]->outputs()), options.atol,
                                                         {.shapes = options.export_options.shapes,
                                                          .dynamic_axes = options.export_options.dynamic_axes,
