@@ -81,6 +81,11 @@ class ONNXPORT_API Weight {
   /// For each index of an axis, the square root of the sum of all squares there; the other extents become 1.
   /// Computed in double when it is first read. (torch.norm_except_dim)
   Weight norm_except(std::int64_t axis) const;
+  /// This weight [..., in] times the transpose of `weight` [out, in], plus `bias` [out] or an empty one.
+  /// Summed in double and rounded to the dtype, which all share. (torch.nn.functional.linear)
+  Weight linear(const Weight& weight, const Weight& bias) const;
+  /// Over the last axis; `weight` and `bias` of its extent, or empty. (torch.nn.functional.layer_norm)
+  Weight layer_norm(const Weight& weight, const Weight& bias, double eps) const;
   /// Same bytes, other wish for the initializer's name.
   Weight named(std::string name) const;
   static Weight concat(std::span<const Weight> parts, std::int64_t axis);

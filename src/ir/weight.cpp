@@ -291,6 +291,49 @@ Weight Weight::norm_except(std::int64_t axis_in) const {
                         {&expr});
 }
 
+namespace {
+
+/// The source of an operand of a float weight, checked; null for an empty one.
+detail::SourcePtr checked_operand(const WeightExpr& expr, const Weight& operand, const Dims& shape) {
+  if (!operand) return nullptr;
+  const WeightExpr& other = WeightExpr::of(operand);
+  if (other.shape != shape || other.source->dtype() != expr.source->dtype() ||
+      !is_float(expr.source->dtype())) {
+    fail(ErrorCode::shape, "{} does not go with {}", describe(other), describe(expr));
+  }
+  return other.source;
+}
+
+}  // namespace
+
+Weight Weight::linear(const Weight& weight, const Weight& bias) const {
+  const WeightExpr& expr = WeightExpr::of(*this);
+  const WeightExpr& matrix = WeightExpr::of(weight);
+  if (expr.shape.empty() || matrix.shape.size() != 2)
+    fail(ErrorCode::shape, "{} times {}: expected a matrix", describe(expr), describe(matrix));
+  const std::int64_t in = expr.shape.back(), out = matrix.shape[0];
+  Dims shape = expr.shape;
+  shape.back() = out;
+  return make_transform({.source = detail::make_linear(expr.source, checked_operand(expr, weight, {out, in}),
+                                                       checked_operand(expr, bias, {out}), in, out),
+                         .shape = std::move(shape),
+                         .name = with_suffix(matrix.name, "linear")},
+                        {&expr, &matrix});
+}
+
+Weight Weight::layer_norm(const Weight& weight, const Weight& bias, double eps) const {
+  const WeightExpr& expr = WeightExpr::of(*this);
+  if (expr.shape.empty() || !is_float(expr.source->dtype()))
+    fail(ErrorCode::shape, "{} has no rows to normalize", describe(expr));
+  const std::int64_t width = expr.shape.back();
+  return make_transform(
+      {.source = detail::make_layer_norm(expr.source, checked_operand(expr, weight, {width}),
+                                         checked_operand(expr, bias, {width}), width, eps),
+       .shape = expr.shape,
+       .name = with_suffix(expr.name, "layer_norm")},
+      {&expr});
+}
+
 Weight Weight::concat(std::span<const Weight> parts, std::int64_t axis_in) {
   if (parts.empty()) fail(ErrorCode::shape, "nothing to concatenate");
   if (parts.size() == 1) return parts.front();

@@ -90,6 +90,14 @@ SourcePtr make_concat(std::vector<ConcatPart> parts, std::int64_t rows);
 /// inner].
 SourcePtr make_norm(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner);
 
+/// Rows of `x` [.., in] times those of `weight` [out, in], plus `bias` [out], which may be null. Summed in
+/// double. (torch.nn.functional.linear)
+SourcePtr make_linear(SourcePtr x, SourcePtr weight, SourcePtr bias, std::int64_t in, std::int64_t out);
+
+/// Each row of `x` [.., width] without its mean, by its deviation, times `weight`, plus `bias`; both [width]
+/// or null. Computed in double. (torch.nn.functional.layer_norm)
+SourcePtr make_layer_norm(SourcePtr x, SourcePtr weight, SourcePtr bias, std::int64_t width, double eps);
+
 enum class Arithmetic { add, sub, mul, div };
 /// "add", "sub", …
 std::string_view to_string(Arithmetic op);

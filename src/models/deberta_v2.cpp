@@ -158,39 +158,46 @@ Value align(Value x) {
 // ---- layers ----
 
 // Scores are content to content, content to position (c2p) and position to content (p2c). (He et al. 2020)
+// All have the same scale, and each has a query: the scale lies in the weights of what makes queries.
 struct DisentangledSelfAttention {
   std::string path;
   std::int64_t heads;
-  double scale;
   nn::Linear query_proj, key_proj, value_proj;
   std::optional<nn::Linear> pos_key_proj, pos_query_proj;
+
+  static nn::Linear scaled(const Scope& s, const Config& c) {
+    const std::int64_t terms = 1 + (c.c2p ? 1 : 0) + (c.p2c ? 1 : 0);
+    const double scale = 1.0 / std::sqrt(static_cast<double>(c.hidden_size / c.num_attention_heads * terms));
+    const Weight factor = Weight::from_doubles(DType::f32, {}, {&scale, 1});
+    const nn::Linear stored(s, c.hidden_size, c.hidden_size);
+    // In float32: half precision would lose what the checkpoint stores.
+    return {s.path(), stored.weight().cast(DType::f32).mul(factor),
+            stored.bias().cast(DType::f32).mul(factor)};
+  }
 
   DisentangledSelfAttention(const Scope& s, const Config& c)
       : path(s.path()),
         heads(c.num_attention_heads),
-        query_proj(s / "query_proj", c.hidden_size, c.hidden_size),
+        query_proj(scaled(s / "query_proj", c)),
         key_proj(s / "key_proj", c.hidden_size, c.hidden_size),
         value_proj(s / "value_proj", c.hidden_size, c.hidden_size) {
-    const std::int64_t terms = 1 + (c.c2p ? 1 : 0) + (c.p2c ? 1 : 0);
-    scale = 1.0 / std::sqrt(static_cast<double>(c.hidden_size / heads * terms));
     if (!c.relative_attention) return;
-    const auto projection = [&](const nn::Linear& shared, const char* own) {
-      return c.share_att_key ? shared : nn::Linear(s / own, c.hidden_size, c.hidden_size);
-    };
-    if (c.c2p) pos_key_proj = projection(key_proj, "pos_key_proj");
-    if (c.p2c) pos_query_proj = projection(query_proj, "pos_query_proj");
+    if (c.c2p)
+      pos_key_proj =
+          c.share_att_key ? key_proj : nn::Linear(s / "pos_key_proj", c.hidden_size, c.hidden_size);
+    if (c.p2c) pos_query_proj = c.share_att_key ? query_proj : scaled(s / "pos_query_proj", c);
   }
 
-  // x [B, heads, S, d] with the positions at the distances of `rows`: [B, heads, S, S].
+  // x [B, heads, S, d] with the positions [2 span, heads * d] at the distances of `rows`: [B, heads, S, S].
   Value term(Value x, Value positions, Value rows) const {
-    const Value near = op::embedding(positions, rows);
-    const Value by_head = op::reshape(near, {near.dim(0), heads, x.dim(3)});
-    return align(op::matmul(x, op::permute(by_head, {1, 2, 0})));
+    const Value by_head = op::reshape(positions, {positions.dim(0), heads, x.dim(3)});
+    const Value near = op::permute(op::embedding(by_head, rows), {1, 2, 0});
+    return align(op::matmul(x, near));
   }
 
   Value operator()(Value x, const Sight& sight) const {
     const ModulePath at(x, path);
-    const Value query = op::mul(nn::split_heads(query_proj(x), heads), scale);
+    const Value query = nn::split_heads(query_proj(x), heads);
     const Value key = nn::split_heads(key_proj(x), heads);
     const Value value = nn::split_heads(value_proj(x), heads);
     Value added = sight.mask;
@@ -199,7 +206,7 @@ struct DisentangledSelfAttention {
       added = op::add(term(query, keys, sight.distances->behind), added);
     }
     if (pos_query_proj) {  // key j is looked at from distance i - j
-      const Value queries = op::mul((*pos_query_proj)(sight.positions), scale);
+      const Value queries = (*pos_query_proj)(sight.positions);
       const Value by_key = term(key, queries, sight.distances->ahead);
       added = op::add(op::transpose(by_key, 2, 3), added);
     }

@@ -125,6 +125,11 @@ Weight fold(const Node& node, std::span<const Weight> operands) {
       return operands[0].mul(operands[1]);
     case Op::div:
       return is_float(operands[0].dtype()) ? operands[0].div(operands[1]) : Weight();
+    case Op::linear:
+      if (operands[2] && operands[2].shape().size() != 1) return {};
+      return operands[0].linear(operands[1], operands[2]);
+    case Op::layer_norm:
+      return operands[0].layer_norm(operands[1], operands[2], node.attrs.real("eps"));
     default:
       return {};
   }

@@ -10,8 +10,8 @@ Graph fold_weights(const Graph& graph) {
   return rebuild(graph, [](Graph& result, const Node& node) -> std::vector<Value> {
     std::vector<Weight> operands;
     for (const Value& input : node.inputs) {
-      if (!input || input.node()->op != Op::weight) return {};
-      operands.push_back(input.node()->weight);
+      if (input && input.node()->op != Op::weight) return {};
+      operands.push_back(input ? input.node()->weight : Weight());  // an optional operand may be absent
     }
     if (operands.empty()) return {};
     const Weight folded = op::detail::fold(node, operands);
