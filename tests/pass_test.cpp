@@ -43,12 +43,41 @@ TEST(FoldWeights, ArithmeticOnWeightsAloneBecomesAWeight) {
   EXPECT_EQ(operand.node()->weight.to_doubles(), (std::vector<double>{2, 3}));
 }
 
+TEST(FoldWeights, SoDoProductsAndNorms) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B, 2}});
+  const Value table = op::layer_norm(graph.weight(ramp({3, 4}, 0, "table")), {}, {}, 1e-5);
+  const Value rows = op::linear(table, graph.weight(ramp({2, 4}, 1, "w")));
+  graph.output("y", op::matmul(x, op::permute(rows, {1, 0})));
+  const Graph folded = pass::remove_dead(pass::fold_weights(graph));
+  EXPECT_EQ(count(folded, Op::linear) + count(folded, Op::layer_norm) + count(folded, Op::permute), 0U);
+}
+
 TEST(FoldWeights, WhatDependsOnInputsStays) {
   Graph graph;
   const Value x = graph.input("x", {DType::f32, {B, 2}});
   const Value table = graph.weight(ramp({9, 2}, 0, "table"));
   graph.output("y", op::add(x, op::slice(table, 0, 0, B)));
   EXPECT_EQ(count(pass::fold_weights(graph), Op::slice), 1U);
+}
+
+TEST(Legalize, QueriesAndKeysOfOneProjectionTurnTogether) {
+  for (const bool swapped : {false, true}) {
+    Graph graph;
+    const Value x = graph.input("x", {DType::f32, {B, 5, 16}});
+    const Value angles = graph.input("angles", {DType::f32, {1, 5, 2}});
+    const std::vector<Value> parts = op::chunk(x, 2, 2);
+    const op::AttentionOperands operands = {.query = parts[swapped ? 1 : 0],
+                                            .key = parts[swapped ? 0 : 1],
+                                            .value = parts[0],
+                                            .cos = angles,
+                                            .sin = angles};
+    Node& node = *op::attention(operands, 2, 2).output.node();
+    const std::size_t before = count(graph, Op::concat);
+    op::detail::decompose(node);
+    // Cosines, sines, and the halves of each head; queries and keys only where they have to be joined.
+    EXPECT_EQ(count(graph, Op::concat) - before, swapped ? 4U : 3U);
+  }
 }
 
 TEST(MergeCommon, EqualNodesAreMadeOnce) {

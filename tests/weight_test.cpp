@@ -388,6 +388,52 @@ TEST_F(WeightTest, NormExceptAnAxis) {
   EXPECT_EQ(error_of([&] { ids.norm_except(0); }), "unnamed weight int64[2] has no norm");
 }
 
+TEST_F(WeightTest, LinearAndLayerNorm) {
+  // Odd widths, more rows than a tile holds, and a last column that stands alone.
+  const auto [x, nx] = stored("x", DType::f32, {2, 60, 705});
+  const auto [w, nw] = stored("w", DType::f32, {53, 705});
+  const auto [b, nb] = stored("b", DType::f32, {53});
+  const Naive expected =
+      Naive::make(DType::f32, {2, 60, 53}, [&, &nx = nx, &nw = nw, &nb = nb](const Dims& i) {
+        double sum = nb.values[static_cast<std::size_t>(i[2])];
+        for (std::int64_t k = 0; k < 705; ++k)
+          sum += nx.values[nx.offset({i[0], i[1], k})] * nw.values[nw.offset({i[2], k})];
+        return sum;
+      });
+  const Weight product = x.linear(w, b);
+  EXPECT_EQ(product.name(), "w.linear");
+  EXPECT_EQ(product.shape(), expected.shape);
+  const std::vector<double> all = product.to_doubles();
+  for (std::size_t i = 0; i < all.size(); ++i)
+    ASSERT_NEAR(all[i], expected.values[i], 1e-6 * (1 + std::abs(expected.values[i]))) << i;
+  for (const std::int64_t begin : {0, 52, 53, 1000, 6300}) {  // a part has the bits of the whole
+    std::vector<float> part(60);
+    product.read(begin, 60, reinterpret_cast<std::byte*>(part.data()));
+    for (std::size_t i = 0; i < part.size(); ++i)
+      EXPECT_EQ(part[i], all[static_cast<std::size_t>(begin) + i]) << begin << '+' << i;
+  }
+  EXPECT_NE(product.fingerprint(), x.linear(w, {}).fingerprint());
+
+  const auto [scale, ns] = stored("scale", DType::f32, {705});
+  const std::vector<double> normed = x.layer_norm(scale, scale, 1e-3).to_doubles();
+  for (const std::int64_t row : {0, 77, 119}) {
+    double mean = 0, variance = 0;
+    const double* const values = nx.values.data() + row * 705;
+    for (int k = 0; k < 705; ++k) mean += values[k] / 705;
+    for (int k = 0; k < 705; ++k) variance += (values[k] - mean) * (values[k] - mean) / 705;
+    for (int k = 0; k < 705; ++k) {
+      const double s = ns.values[static_cast<std::size_t>(k)];
+      const double want = (values[k] - mean) / std::sqrt(variance + 1e-3) * s + s;
+      ASSERT_NEAR(normed[static_cast<std::size_t>(row * 705 + k)], want, 1e-6 * (1 + std::abs(want)));
+    }
+  }
+  const Weight bad = b;
+  EXPECT_EQ(error_of([&, &x = x] { x.linear(bad, {}); }),
+            "weight 'x' float32[2, 60, 705] times weight 'b' float32[53]: expected a matrix");
+  EXPECT_EQ(error_of([&, &x = x] { x.layer_norm(bad, {}, 1e-5); }),
+            "weight 'b' float32[53] does not go with weight 'x' float32[2, 60, 705]");
+}
+
 TEST_F(WeightTest, LargeBroadcastOperands) {
   // Both operands are larger than one window of the reader.
   const auto [a, na] = stored("a", DType::f32, {2, 1, 40000});

@@ -99,7 +99,8 @@ class LinearSource final : public Source {
  private:
   /// Rows of either matrix that are held at a time.
   std::int64_t tile_rows() const {
-    return std::max<std::int64_t>(kTileBytes / (in_ * static_cast<std::int64_t>(sizeof(double))), 4);
+    return std::max<std::int64_t>(
+        kTileBytes / (std::max<std::int64_t>(in_, 1) * static_cast<std::int64_t>(sizeof(double))), 4);
   }
 
   Doubles compute(std::int64_t first, std::int64_t rows) const {

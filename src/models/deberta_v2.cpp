@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "models/definition.h"
@@ -15,7 +16,7 @@ class DebertaV2OnnxConfig : public TextEncoderOnnxConfig {
  public:
   using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
   AxesByName inputs() const override {
-    if (config().integer("type_vocab_size") == 0) return text_inputs({"input_ids", "attention_mask"});
+    if (config().integer("type_vocab_size") < 1) return text_inputs({"input_ids", "attention_mask"});
     return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
   }
 };
@@ -85,12 +86,14 @@ struct Config : TextEncoderConfig {
       refuse(fmt::format("conv_kernel_size is {}, expected an odd number", conv_kernel_size));
     if (conv_groups < 1 || hidden_size % conv_groups != 0)
       refuse(fmt::format("conv_groups is {}, expected a divisor of {}", conv_groups, hidden_size));
+    if (!relative_attention) return;
     constexpr std::int64_t kMost = 1 << 20;  // the table of distances is made here
     if (max_relative_positions > kMost || max_relative_positions < 1)
       refuse(fmt::format("max_relative_positions is {}, expected 1 to {}", max_relative_positions, kMost));
-    if (buckets > 0 && (buckets < 2 || max_relative_positions - 1 <= buckets / 2))
-      refuse(fmt::format("position_buckets is {}, expected 2 or more, and less than twice {}", buckets,
-                         max_relative_positions - 1));
+    // With an odd number the buckets of far distances would never come to an end.
+    if (buckets > 0 && (buckets % 2 != 0 || max_relative_positions - 1 <= buckets / 2))
+      refuse(fmt::format("position_buckets is {}, expected an even number below {}", buckets,
+                         2 * (max_relative_positions - 1)));
   }
   // Half the rows of the table of positions.
   std::int64_t span() const { return buckets > 0 ? buckets : max_relative_positions; }
@@ -104,10 +107,10 @@ struct Config : TextEncoderConfig {
 std::int64_t bucket(std::int64_t m, const Config& c) {
   const std::int64_t middle = c.buckets / 2;
   if (c.buckets < 1 || m <= middle) return m;
-  const auto logarithm = [&](double x) { return std::log(static_cast<float>(x)); };
-  const auto half = static_cast<double>(middle);
-  const float ratio = std::log(static_cast<float>(m) / static_cast<float>(middle)) /
-                      logarithm(static_cast<double>(c.max_relative_positions - 1) / half);
+  const auto logarithm = [&](std::int64_t distance) {
+    return std::log(static_cast<float>(distance) / static_cast<float>(middle));
+  };
+  const float ratio = logarithm(m) / logarithm(c.max_relative_positions - 1);
   return middle + static_cast<std::int64_t>(std::ceil(ratio * static_cast<float>(middle - 1)));
 }
 
@@ -119,9 +122,9 @@ struct Distances {
 
   Distances(Graph& graph, const Dim& length, const Config& c) {
     const std::int64_t span = c.span();
-    std::vector<std::int64_t> rows;  // of distances 0, -1, … and, in front of them, 1, 2, …
-    std::int64_t farthest = 0;       // beyond, all have the same row
+    std::int64_t farthest = 0;  // beyond, all have the same row
     while (farthest < 2 * c.max_relative_positions && bucket(farthest, c) < span) ++farthest;
+    std::vector<std::int64_t> rows;
     for (std::int64_t d = -farthest; d <= farthest; ++d) {
       const std::int64_t place = span + (d < 0 ? -bucket(-d, c) : bucket(d, c));
       rows.push_back(std::clamp<std::int64_t>(place, 0, 2 * span - 1));
@@ -371,7 +374,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
       return nn::MaskedLmHead(root / "cls" / "predictions", head,
                               c.tie_word_embeddings ? words : Weight())(hidden);
     }
-    head.norm = "LayerNorm";
+    head.norm = "LayerNorm";  // here the words are an argument, tied or not
     head.bias = {"bias"};
     return nn::MaskedLmHead(root / "lm_predictions" / "lm_head", head, words)(hidden);
   };
