@@ -51,6 +51,25 @@ TEST(FoldWeights, WhatDependsOnInputsStays) {
   EXPECT_EQ(count(pass::fold_weights(graph), Op::slice), 1U);
 }
 
+TEST(Legalize, QueriesAndKeysOfOneProjectionTurnTogether) {
+  for (const bool swapped : {false, true}) {
+    Graph graph;
+    const Value x = graph.input("x", {DType::f32, {B, 5, 16}});
+    const Value angles = graph.input("angles", {DType::f32, {1, 5, 2}});
+    const std::vector<Value> parts = op::chunk(x, 2, 2);
+    const op::AttentionOperands operands = {.query = parts[swapped ? 1 : 0],
+                                            .key = parts[swapped ? 0 : 1],
+                                            .value = parts[0],
+                                            .cos = angles,
+                                            .sin = angles};
+    Node& node = *op::attention(operands, 2, 2).output.node();
+    const std::size_t before = count(graph, Op::concat);
+    op::detail::decompose(node);
+    // Cosines, sines, and the halves of each head; queries and keys only where they have to be joined.
+    EXPECT_EQ(count(graph, Op::concat) - before, swapped ? 4U : 3U);
+  }
+}
+
 TEST(MergeCommon, EqualNodesAreMadeOnce) {
   Graph graph;
   const Value x = graph.input("x", {DType::f32, {B, 2}});

@@ -41,6 +41,11 @@ TYPES = {
     "electra": ("ElectraOnnxConfig", True, dict(SMALL, embedding_size=16)),
     "mpnet": ("MPNetOnnxConfig", False, dict(SMALL, layer_norm_eps=1e-5)),
     "albert": ("AlbertOnnxConfig", True, dict(SMALL, embedding_size=16)),
+    "deberta-v2": ("DebertaV2OnnxConfig", False, dict(
+        SMALL, type_vocab_size=0, relative_attention=True, position_buckets=4, norm_rel_ebd="layer_norm", share_att_key=True,
+        pos_att_type=["p2c", "c2p"], position_biased_input=False)),
+    "modernbert": ("ModernBertOnnxConfig", False, dict(
+        SMALL, num_hidden_layers=4, local_attention=6, pad_token_id=3, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)),
 }
 # Decoders with a cache: (ONNX configuration class, takes position_ids, configuration).
 GROUPED = dict(SMALL, num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2)

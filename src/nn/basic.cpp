@@ -37,10 +37,10 @@ Value Embedding::first(Graph& graph, const Dim& count) const {
   return op::slice(graph.weight(weight_), 0, 0, count);
 }
 
-LayerNorm::LayerNorm(const Scope& s, std::int64_t width, double eps, bool affine)
+LayerNorm::LayerNorm(const Scope& s, std::int64_t width, double eps, bool affine, bool bias)
     : path_(s.path()),
       weight_(affine ? s.weight("weight", {width}) : Weight()),
-      bias_(affine ? s.weight("bias", {width}) : Weight()),
+      bias_(affine && bias ? s.weight("bias", {width}) : Weight()),
       eps_(eps) {}
 
 Value LayerNorm::operator()(Value x) const {

@@ -43,8 +43,9 @@ NamedValues build_text_encoder_task(const std::string& task, const Inputs& input
   throw ExportError(ErrorCode::internal, "text encoders have no task '" + task + "'");
 }
 
-NamedValues question_answering(const Scope& s, Value hidden, std::int64_t hidden_size) {
-  const Value logits = Linear(s / "qa_outputs", hidden_size, 2)(hidden);
+NamedValues question_answering(const Scope& s, Value hidden, std::int64_t hidden_size,
+                               const std::string& key) {
+  const Value logits = Linear(s / key, hidden_size, 2)(hidden);
   const Value start = op::select(logits, 2, 0);
   const Value end = op::select(logits, 2, 1);
   return {{"start_logits", start}, {"end_logits", end}};

@@ -61,6 +61,13 @@ Value split_heads(Value x, std::int64_t heads) {
   return permute(reshape(x, {x.dim(0), x.dim(1), heads, head_dim}), {0, 2, 1, 3});
 }
 
+// Are these all parts of one value, cut along its last axis?
+bool is_split_of_two(const Value& a, const Value& b) {
+  const Node& node = *a.node();
+  return b.node() == &node && node.op == Op::split && node.outputs.size() == 2 && a.index() == 0 &&
+         b.index() == 1 && node.attrs.integer("axis") == a.rank() - 1;
+}
+
 // Rotates the heads of x [B, heads, L, D]. The elements behind the rotated ones meet a cosine of 1 and a sine
 // of 0: cheaper than to cut them off and to put them back in every layer.
 Value rotate(Value x, Value cos, Value sin) {
@@ -210,7 +217,8 @@ std::vector<Value> decompose_attention(const Node& node) {
   const AttentionOptions options{.scale = node.attrs.real("scale"), .softcap = node.attrs.real("softcap")};
   Value query, key;
   if (in[6]) {  // queries and keys turn together: half the nodes
-    const Value both = split_heads(concat({in[0], in[1]}, 2), heads + kv_heads);
+    const Value joined = is_split_of_two(in[0], in[1]) ? in[0].node()->inputs[0] : concat({in[0], in[1]}, 2);
+    const Value both = split_heads(joined, heads + kv_heads);
     const std::vector<Value> parts = split(rotate(both, in[6], in[7]), 1, {heads, kv_heads});
     query = parts[0];
     key = parts[1];

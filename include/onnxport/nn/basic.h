@@ -47,8 +47,8 @@ class ONNXPORT_API Embedding {
 /// Over the last axis. Keys: weight [width], bias [width]. (torch.nn.LayerNorm)
 class ONNXPORT_API LayerNorm {
  public:
-  /// `affine` false: without weight and bias.
-  LayerNorm(const Scope& s, std::int64_t width, double eps, bool affine = true);
+  /// `affine` false: without weight and bias; `bias` false: without bias.
+  LayerNorm(const Scope& s, std::int64_t width, double eps, bool affine = true, bool bias = true);
   Value operator()(Value x) const;
 
  private:

@@ -36,7 +36,9 @@ struct TextEncoderHeads {
 ONNXPORT_API NamedValues build_text_encoder_task(const std::string& task, const Inputs& inputs,
                                                  const Scope& s, const TextEncoderHeads& heads);
 
-/// start_logits and end_logits [B, S] of hidden states [B, S, H]. Key: qa_outputs, below the root scope `s`.
-ONNXPORT_API NamedValues question_answering(const Scope& s, Value hidden, std::int64_t hidden_size);
+/// start_logits and end_logits [B, S] of hidden states [B, S, H], by the linear layer `key` below the root
+/// scope `s`.
+ONNXPORT_API NamedValues question_answering(const Scope& s, Value hidden, std::int64_t hidden_size,
+                                            const std::string& key = "qa_outputs");
 
 }  // namespace onnxport::nn
