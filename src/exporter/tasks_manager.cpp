@@ -99,6 +99,11 @@ struct TasksManager::Impl {
     const std::string type =
         from == sentence_transformers ? sentence_transformers_type(folder) : config.model_type();
     auto definition = manager.get_definition(type, from);
+    if (definition->tasks_of) {
+      ModelDefinition narrowed = *definition;
+      narrowed.tasks = definition->tasks_of(config.unaccounted());
+      definition = std::make_shared<const ModelDefinition>(std::move(narrowed));
+    }
     return {std::move(config), std::move(definition)};
   }
   static std::string infer(const Folder& folder) {
@@ -120,8 +125,10 @@ void TasksManager::register_definition(ModelDefinition definition) {
   };
   if (definition.model_type.empty()) refuse("model type");
   if (definition.library.empty()) refuse("library");
-  if (definition.tasks.empty()) refuse("tasks");
-  if (!definition.forward) refuse("forward function");
+  if (!definition.cross_decoder) {  // else it may have no tasks of its own
+    if (definition.tasks.empty()) refuse("tasks");
+    if (!definition.forward) refuse("forward function");
+  }
   if (!definition.onnx_config) refuse("configuration class");
   Impl::Key key{definition.library, definition.model_type};
   impl_->definitions[std::move(key)] = std::make_shared<const ModelDefinition>(std::move(definition));
@@ -150,6 +157,23 @@ std::shared_ptr<const ModelDefinition> TasksManager::get_definition(std::string_
                   model_type, library,
                   near.empty() ? fmt::format("{} types are, `onnxport list` names them", types.size())
                                : "similar types are: " + text::join(near)));
+}
+
+std::shared_ptr<const ModelDefinition> TasksManager::get_part(const PretrainedConfig& config,
+                                                              std::string_view key) const {
+  const std::string type = config.unaccounted().sub(key).model_type();
+  auto definition = get_definition(type);
+  const auto can = [&](const ModelDefinition& one) {
+    return key == "decoder" ? one.cross_decoder.has_value() : supports(one, "feature-extraction");
+  };
+  if (can(*definition)) return definition;
+  std::vector<std::string> known;
+  for (const auto& [name, other] : impl_->definitions) {
+    if (can(*other)) known.push_back(other->model_type);
+  }
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("{}: '{}' is not supported as the {} of a '{}'; those that are: {}",
+                                config.origin(), type, key, config.model_type(), text::join(known)));
 }
 
 OnnxConfigConstructor TasksManager::get_exporter_config_constructor(std::string_view model_type,
