@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import make_checkpoint
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 BERT = dict(model_type="bert", architectures=["BertModel"], vocab_size=30522, max_position_embeddings=512,
@@ -25,6 +27,12 @@ CONFIGS = {
                        intermediate_size=5632, num_hidden_layers=22, num_attention_heads=32, num_key_value_heads=4,
                        max_position_embeddings=2048, rms_norm_eps=1e-5, rope_theta=10000.0, hidden_act="silu",
                        tie_word_embeddings=False, dtype="bfloat16"),
+    "t5-base": dict(model_type="t5", architectures=["T5ForConditionalGeneration"], d_ff=3072, d_kv=64, d_model=768,
+                    num_layers=12, num_decoder_layers=12, num_heads=12, vocab_size=32128, decoder_start_token_id=0),
+    "whisper-tiny": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=384,
+                         encoder_layers=4, decoder_layers=4, encoder_attention_heads=6, decoder_attention_heads=6,
+                         encoder_ffn_dim=1536, decoder_ffn_dim=1536, num_mel_bins=80, vocab_size=51865),
+    "wav2vec2-base": dict(model_type="wav2vec2", architectures=["Wav2Vec2Model"]),
 }
 
 
@@ -35,14 +43,24 @@ class Failed(Exception):
 Usage = collections.namedtuple("Usage", "seconds cpu_seconds peak_mb")
 
 
-def checkpoint(name, work, layers=None):
-    """Folder of the synthetic checkpoint, made unless it is there."""
+# Makes a model of the class that `architectures` names, with random weights.
+FROM_TRANSFORMERS = """
+import json, sys, torch, transformers
+config = json.load(open(sys.argv[1]))
+torch.manual_seed(0)
+kind = getattr(transformers, config["architectures"][0])
+kind(kind.config_class.from_dict(config)).eval().save_pretrained(sys.argv[2])
+"""
+
+
+def checkpoint(name, work, layers=None, transformers=None):
+    """Folder of the synthetic checkpoint, made unless it is there. `transformers`: an interpreter that has it."""
     config = dict(CONFIGS[name])
     folder = work / name
     if layers:
         config["num_hidden_layers"] = layers
         folder = work / f"{name}-{layers}-layers"
-    written = folder / "config.json"
+    written = folder / "made-from.json"
     if written.exists() and json.loads(written.read_text()) == config:
         return folder
     partial = work / (folder.name + ".partial")
@@ -50,8 +68,13 @@ def checkpoint(name, work, layers=None):
         shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / "wanted.json").write_text(json.dumps(config))
-    subprocess.run([sys.executable, HERE / "make_checkpoint.py", partial / "wanted.json", partial], check=True)
-    (partial / "wanted.json").unlink()
+    if config["model_type"] in make_checkpoint.TYPES:
+        subprocess.run([sys.executable, HERE / "make_checkpoint.py", partial / "wanted.json", partial], check=True)
+    elif transformers:
+        subprocess.run([transformers, "-c", FROM_TRANSFORMERS, partial / "wanted.json", partial], check=True)
+    else:
+        raise Failed(f"{name}: its checkpoint is made by transformers, which comes with --peer")
+    (partial / "wanted.json").rename(partial / "made-from.json")
     partial.rename(folder)
     return folder
 

@@ -14,12 +14,33 @@ import sys
 
 import common
 
+
+
+def text(batch, tokens, past=0):
+    return {"batch_size": batch, "sequence_length": tokens, "past_sequence_length": past}
+
+
+def seq2seq(source, past=0):
+    """Extents of an encoder, and of a decoder that makes one token."""
+    return {"batch_size": 1, "encoder_sequence_length": source, "decoder_sequence_length": 1,
+            "past_decoder_sequence_length": past}
+
+
 FEATURES, GENERATION = "feature-extraction", "text-generation-with-past"
-JOBS = {  # checkpoint: task, and (name, batch, tokens, past) of the runs
-    "bert-base": (FEATURES, [("batch 1, 128 tokens", 1, 128, 0), ("batch 8, 128 tokens", 8, 128, 0)]),
-    "qwen2-0.5b": (GENERATION, [("decode: 1 token after 512", 1, 1, 512)]),
-    "llama-1.1b": (GENERATION, [("decode: 1 token after 512", 1, 1, 512), ("prefill: 128 tokens", 1, 128, 0)]),
+ENCODER, DECODER = "encoder_model", "decoder_with_past_model"
+JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
+    "bert-base": (FEATURES, [("batch 1, 128 tokens", "model", text(1, 128)),
+                             ("batch 8, 128 tokens", "model", text(8, 128))]),
+    "qwen2-0.5b": (GENERATION, [("decode: 1 token after 512", "model", text(1, 1, 512))]),
+    "llama-1.1b": (GENERATION, [("decode: 1 token after 512", "model", text(1, 1, 512)),
+                                ("prefill: 128 tokens", "model", text(1, 128))]),
+    "t5-base": ("text2text-generation-with-past",
+                [("encode 128 tokens", ENCODER, seq2seq(128)), ("decode: 1 token after 32", DECODER, seq2seq(128, 32))]),
+    "whisper-tiny": ("automatic-speech-recognition-with-past",
+                     [("encode 30 s", ENCODER, seq2seq(1500)), ("decode: 1 token after 32", DECODER, seq2seq(1500, 32))]),
+    "wav2vec2-base": (FEATURES, [("1 s of audio", "model", text(1, 16000))]),
 }
+FIXED = {"num_channels": 3, "feature_size": 80, "nb_max_frames": 3000}  # axes that one of the exporters leaves open
 TOLERANCE = 1e-3  # beyond it the files do not compute the same, and their times say nothing
 PACKAGES = "optimum-onnx", "transformers", "torch", "onnxruntime"
 
@@ -64,18 +85,21 @@ class Export:
     """One exported file, and what it took to make it."""
 
     def __init__(self, program, label, folder):
-        self.label, self.folder, self.file = label, folder, folder / "model.onnx"
+        self.label, self.folder = label, folder
         self.plain = self.validated = None  # Usage without and with validation
         self.program = program
 
     def read(self):
-        command = [self.program, "inspect", self.file, "--json"]
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if result.returncode:
-            raise common.Failed(result.stderr.strip())
-        report = json.loads(result.stdout)
-        self.nodes = report["nodes"]
-        self.opset = report["opsets"]["ai.onnx"]
+        self.files = {file.stem: file for file in sorted(self.folder.glob("*.onnx"))}
+        self.nodes = 0
+        for file in self.files.values():
+            command = [self.program, "inspect", file, "--json"]
+            result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            if result.returncode:
+                raise common.Failed(result.stderr.strip())
+            report = json.loads(result.stdout)
+            self.nodes += report["nodes"]
+            self.opset = report["opsets"]["ai.onnx"]
         self.bytes = sum(file.stat().st_size for file in self.folder.glob("*.onnx*"))
         return self
 
@@ -101,6 +125,8 @@ def export(args, name, checkpoint, work, python):
         made = Export(args.program, label, work / f"ours-{opset or 'default'}")
         command = [args.program, "export", "onnx", "--model", checkpoint, made.folder, "--task", task]
         command += ["--opset", str(opset)] if opset else []
+        if ENCODER in [file for _, file, _ in JOBS[name][1]]:
+            command += ["--external-data", "shared"]  # several files of the same weights
         os.sync()
         made.plain = common.measured(command + ["--no-validate"], log)
         if not args.no_validate:
@@ -137,11 +163,11 @@ def time_files(args, name, exports, python):
     alone = len(exports) == 1
     print(f"  {'run':26} {'opset':>5} {'ours':>11}" +
           ("" if alone else f" {last.label:>11} {'ratio':>7}   {'quartiles':13} difference"), flush=True)
-    jobs = [dict(name=job, batch=batch, tokens=tokens, past=past) for job, batch, tokens, past in JOBS[name][1]]
     worst = 0.0
     for group in groups(exports):
-        plan = dict(files={made.label: str(made.file) for made in group}, threads=args.threads, rounds=args.rounds,
-                    jobs=jobs)
+        jobs = [dict(name=job, files={made.label: str(made.files[file]) for made in group}, extents={**FIXED, **extents})
+                for job, file, extents in JOBS[name][1]]
+        plan = dict(labels=[made.label for made in group], threads=args.threads, rounds=args.rounds, jobs=jobs)
         process = subprocess.Popen([python, common.HERE / "time_files.py"], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         with process:
@@ -180,7 +206,7 @@ def run(args, work):
         files = work / "files"
         checkpoint = None
         try:
-            checkpoint = common.checkpoint(name, work, args.layers)
+            checkpoint = common.checkpoint(name, work, args.layers, python if args.peer else None)
             shutil.rmtree(files, ignore_errors=True)
             files.mkdir()
             exports = export(args, name, checkpoint, files, python)

@@ -1,8 +1,8 @@
 """Times ONNX files against each other in one process. Needs numpy and onnxruntime.
 
 Reads a plan from standard input, as JSON:
-  {"files": {LABEL: PATH}, "threads": 1, "rounds": 16,
-   "jobs": [{"name": "decode", "batch": 1, "tokens": 1, "past": 512}]}
+  {"labels": [LABEL], "threads": 1, "rounds": 16,
+   "jobs": [{"name": "decode", "files": {LABEL: PATH}, "extents": {AXIS: EXTENT}}]}
 Prints one JSON object per job: seconds of every round for each label, and the largest difference of an output to that
 of the last file, relative to the output's largest value."""
 import json
@@ -15,25 +15,31 @@ import onnxruntime
 TYPES = {"tensor(float)": numpy.float32, "tensor(float16)": numpy.float16}
 
 
-def inputs_of(session, job):
+def inputs_of(session, extents):
     """Values for the inputs; the same for every file, as long as the inputs have the same names and shapes."""
-    batch, tokens, past = job["batch"], job["tokens"], job["past"]
+    def extent(axis):
+        if isinstance(axis, int):
+            return axis
+        try:
+            return int(eval(axis.replace("/", "//"), {}, extents))  # a name, or a sum of names
+        except NameError as error:
+            sys.exit(f"input '{node.name}': {error}")
+
     values = {}
     for node in session.get_inputs():
         random = numpy.random.default_rng(list(node.name.encode()))
-        if node.name == "input_ids":
-            value = random.integers(0, 1000, (batch, tokens))
-        elif node.name == "attention_mask":
-            value = numpy.ones((batch, past + tokens), numpy.int64)
-        elif node.name == "token_type_ids":
-            value = numpy.zeros((batch, tokens), numpy.int64)
-        elif node.name == "position_ids":
-            value = numpy.tile(numpy.arange(past, past + tokens), (batch, 1))
-        elif node.name.startswith("past_key_values."):
-            shape = (batch, node.shape[1], past, node.shape[3])
+        shape = [extent(axis) for axis in node.shape]
+        if node.type in TYPES:
             value = random.standard_normal(shape).astype(TYPES[node.type])
+        elif node.name.endswith("mask"):
+            value = numpy.ones(shape, numpy.int64)
+        elif node.name == "token_type_ids":
+            value = numpy.zeros(shape, numpy.int64)
+        elif node.name == "position_ids":
+            past = extents["past_sequence_length"]
+            value = numpy.tile(numpy.arange(past, past + shape[1]), (shape[0], 1))
         else:
-            sys.exit(f"no values known for input '{node.name}'")
+            value = random.integers(0, 1000, shape)
         values[node.name] = value
     return values
 
@@ -56,11 +62,14 @@ def main():
     options.intra_op_num_threads = plan["threads"]
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    sessions = {label: onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-                for label, path in plan["files"].items()}
-    labels = list(sessions)
+    labels = plan["labels"]
+    loaded = None
     for job in plan["jobs"]:
-        inputs = {label: inputs_of(session, job) for label, session in sessions.items()}
+        if loaded != job["files"]:
+            loaded, sessions = job["files"], None  # the last ones go first
+            sessions = {label: onnxruntime.InferenceSession(loaded[label], options, providers=["CPUExecutionProvider"])
+                        for label in labels}
+        inputs = {label: inputs_of(session, job["extents"]) for label, session in sessions.items()}
         expected, differences = None, {}
         for label in reversed(labels):  # warms up, too
             session = sessions[label]

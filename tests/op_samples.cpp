@@ -205,6 +205,43 @@ void convolutions(Samples& s) {
     return op::conv2d(x, weight, input(g, "bias", d, {4}),
                       {.stride = {2, 3}, .padding = {1, 0, 2, 1}, .dilation = {1, 2}, .groups = 2});
   });
+  s.floats(Op::conv_transpose, "conv_transpose2d", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, 4, M + 1, 3});
+    const Value weight = input(g, "weight", d, {4, 3, 3, 2});
+    return op::conv_transpose2d(x, weight, input(g, "bias", d, {6}),
+                                {.stride = {2, 3}, .padding = {1, 0, 0, 1}, .groups = 2});
+  });
+  s.floats(Op::conv_transpose, "conv_transpose2d_dilated", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, 2, M + 1, 2});
+    return op::conv_transpose2d(x, input(g, "weight", d, {2, 3, 2, 2}), {}, {.dilation = {2, 1}});
+  });
+  s.floats(Op::max_pool, "max_pool2d", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, 3, M + 4, 9});
+    return op::max_pool2d(x, {3, 2}, {.stride = {2, 1}, .padding = {1, 0, 2, 1}, .dilation = {1, 2}});
+  });
+  s.floats(Op::max_pool, "max_pool2d_bare",
+           [](Graph& g, DType d) { return op::max_pool2d(input(g, "x", d, {N, 2, M + 2, 5}), {2, 2}); });
+  for (const DType dtype : {DType::f32, DType::f16, DType::i64}) {
+    s.add(Op::pad, "pad", dtype,
+          [](Graph& g, DType d) { return op::pad(input(g, "x", d, {N, M, 3}), {0, M, 1}, {2, 1, 0}, 7); });
+  }
+  s.floats(Op::pad, "pad_to_a_multiple", [](Graph& g, DType d) {
+    const Value x = input(g, "x", d, {N, M});
+    const Dim rest = 4 * (M + 3).floor_div(4) - M;
+    return op::reshape(op::pad(x, {0, 0}, {0, rest}), {N, (M + 3).floor_div(4), 4});
+  });
+  for (const char* mode : {"nearest", "linear", "cubic"}) {
+    s.floats(Op::interpolate, std::string(mode) + "_to_larger", [=](Graph& g, DType d) {
+      return op::interpolate(input(g, "x", d, {N, 2, M, 3}), {2 * M, 7}, mode);
+    });
+    s.floats(Op::interpolate, std::string(mode) + "_to_smaller", [=](Graph& g, DType d) {
+      return op::interpolate(input(g, "x", d, {N, 2, M + 6, 8}), {M.floor_div(2) + 2, 4}, mode);
+    });
+    if (std::string_view(mode) == "nearest") continue;
+    s.floats(Op::interpolate, std::string(mode) + "_aligned", [=](Graph& g, DType d) {
+      return op::interpolate(input(g, "x", d, {N, 1, M + 1, 3}), {3 * M, 1}, mode, true);
+    });
+  }
   for (const std::int64_t groups : {6, 3, 1}) {
     s.floats(Op::group_norm, "group_norm_" + std::to_string(groups), [=](Graph& g, DType d) {
       const Value x = input(g, "x", d, {N, 6, M + 4});

@@ -684,6 +684,51 @@ TEST_F(Reference, ConvRefusesWhatDoesNotFit) {
   expect_error(ErrorCode::shape, {"conv", "spatial axes"}, [&] { op::conv2d(x, weight({2, 4, 2, 2})); });
 }
 
+TEST_F(Reference, ConvTranspose2d) {
+  const Value x = in(f64({1, 1, 2, 2}, {1, 2, 3, 4}));
+  const Value weight = in(f64({1, 1, 2, 2}, {1, 10, 100, 1000}));
+  EXPECT_EQ(reals(op::conv_transpose2d(x, weight)), (Reals{1, 12, 20, 103, 1234, 2040, 300, 3400, 4000}));
+  EXPECT_EQ(
+      reals(op::conv_transpose2d(x, weight, in(f64({1}, {0.5})), {.stride = {2, 1}, .padding = {0, 1}})),
+      (Reals{12.5, 1200.5, 34.5, 3400.5}));
+  const Value groups = in(f64({2, 1, 1, 1}, {1, 10}));
+  const Value two = in(f64({1, 2, 1, 2}, {1, 2, 3, 4}));
+  EXPECT_EQ(reals(op::conv_transpose2d(two, groups, {}, {.groups = 2})), (Reals{1, 2, 30, 40}));
+  expect_error(ErrorCode::shape, {"conv_transpose", "[1, 2, 1, 2]", "do not fit"},
+               [&] { op::conv_transpose2d(two, weight); });
+}
+
+TEST_F(Reference, MaxPool2d) {
+  const Value x = in(f64({1, 1, 3, 3}, {-1, -2, -3, -4, -5, -6, -7, -8, -9}));
+  EXPECT_EQ(reals(op::max_pool2d(x, {2, 2})), (Reals{-1}));
+  EXPECT_EQ(reals(op::max_pool2d(x, {2, 2}, {.stride = {1, 1}})), (Reals{-1, -2, -4, -5}));
+  EXPECT_EQ(reals(op::max_pool2d(x, {2, 2}, {.padding = {1, 0}})), (Reals{-1, -4}));
+  EXPECT_EQ(reals(op::max_pool2d(x, {2, 1}, {.stride = {1, 1}, .dilation = {2, 1}})), (Reals{-1, -2, -3}));
+  expect_error(ErrorCode::shape, {"max_pool", "padding 2"},
+               [&] { op::max_pool2d(x, {2, 2}, {.padding = {2, 2}}); });
+  expect_error(ErrorCode::shape, {"max_pool", "larger than axis 2"}, [&] { op::max_pool2d(x, {4, 4}); });
+}
+
+TEST_F(Reference, Pad) {
+  const Value x = in(f64({2, 2}, {1, 2, 3, 4}));
+  EXPECT_EQ(reals(op::pad(x, {1, 0}, {0, 1}, 9)), (Reals{9, 9, 9, 1, 2, 9, 3, 4, 9}));
+  expect_error(ErrorCode::shape, {"pad", "[1]", "[2, 2]"}, [&] { op::pad(x, {1}, {1}); });
+  expect_error(ErrorCode::shape, {"pad", "negative"}, [&] { op::pad(x, {-1, 0}, {0, 0}); });
+}
+
+TEST_F(Reference, Interpolate) {
+  const Value x = in(f64({1, 1, 1, 3}, {0, 4, 8}));
+  EXPECT_EQ(reals(op::interpolate(x, {1, 6}, "nearest")), (Reals{0, 0, 4, 4, 8, 8}));
+  EXPECT_EQ(reals(op::interpolate(x, {2, 6}, "linear")), (Reals{0, 1, 3, 5, 7, 8, 0, 1, 3, 5, 7, 8}));
+  EXPECT_EQ(reals(op::interpolate(x, {1, 5}, "linear", true)), (Reals{0, 2, 4, 6, 8}));
+  EXPECT_EQ(reals(op::interpolate(x, {1, 3}, "cubic")), (Reals{0, 4, 8}));
+  // Halfway between 4 and 8: -3/32 of the outer two, 19/32 of the inner ones; the last element repeats.
+  EXPECT_EQ(reals(op::interpolate(x, {1, 5}, "cubic", true))[3], (0 + 8) * -3 / 32.0 + (4 + 8) * 19 / 32.0);
+  expect_error(ErrorCode::shape, {"interpolate", "'area'"}, [&] { op::interpolate(x, {1, 1}, "area"); });
+  expect_error(ErrorCode::shape, {"interpolate", "[3]"}, [&] { op::interpolate(x, {3}, "linear"); });
+  expect_error(ErrorCode::shape, {"align_corners"}, [&] { op::interpolate(x, {1, 3}, "nearest", true); });
+}
+
 // ---- attention ----
 
 class Attention : public Reference {

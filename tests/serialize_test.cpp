@@ -243,6 +243,39 @@ TEST_F(WriterTest, SameInputGivesSameBytes) {
   }
 }
 
+TEST_F(WriterTest, SeveralModelsShareTheirData) {
+  OnnxGraph other = graph();
+  other.initializers[0].name = "renamed";
+  for (lower::OnnxNode& node : other.nodes) std::ranges::replace(node.inputs, "first.weight", "renamed");
+  const OnnxGraph first = graph();
+  const fs::path second = model.parent_path() / "second.onnx";
+  WriteOptions options;
+  options.external_data = ExternalData::shared;
+  const auto written = write_models({{&first, model}, {&other, second}}, options);
+  ASSERT_EQ(written.size(), 3U);
+  EXPECT_EQ(files(), (Strings{"model.onnx", "model.onnx_data", "second.onnx"}));
+  expect_right_numbers(model);
+  expect_right_numbers(second);
+  const std::uint64_t both = written[2].bytes;
+  EXPECT_EQ(written[2].path, data);
+  EXPECT_EQ(both, fs::file_size(data));
+  write_models({{&first, model}}, options);
+  EXPECT_EQ(both, fs::file_size(data));  // as much as one alone
+}
+
+TEST_F(WriterTest, SeveralModelsOrNone) {
+  const OnnxGraph good = graph();
+  OnnxGraph wrong = graph();
+  wrong.nodes.back().op_type = "NoSuchOp";
+  const fs::path second = model.parent_path() / "second.onnx";
+  for (const ExternalData kind : {ExternalData::shared, ExternalData::always, ExternalData::never}) {
+    WriteOptions options;
+    options.external_data = kind;
+    failure(ErrorCode::internal, [&] { write_models({{&good, model}, {&wrong, second}}, options); });
+    EXPECT_FALSE(fs::exists(model.parent_path()));
+  }
+}
+
 TEST_F(WriterTest, LargeIntegersDoNotDisturbShapeInference) {
   OnnxGraph graph;
   graph.opsets[""] = 17;

@@ -388,6 +388,37 @@ TEST_F(WeightTest, NormExceptAnAxis) {
   EXPECT_EQ(error_of([&] { ids.norm_except(0); }), "unnamed weight int64[2] has no norm");
 }
 
+TEST_F(WeightTest, Sqrt) {
+  const auto [a, na] = stored("a", DType::f16, {3, 50000});  // several tiles
+  const Weight root = a.sqrt();
+  EXPECT_EQ(root.name(), "a.sqrt");
+  EXPECT_NE(root.fingerprint(), a.fingerprint());
+  const Naive expected =
+      Naive::make(DType::f16, a.shape(), [&](const Dims& i) { return std::sqrt(na.broadcast(i)); });
+  EXPECT_EQ(root.to_doubles(), expected.values);
+  const Weight ids = Weight::from_ints({2}, std::vector<std::int64_t>{1, 2});
+  EXPECT_EQ(error_of([&] { ids.sqrt(); }), "unnamed weight int64[2] has no square root");
+}
+
+TEST_F(WeightTest, TakesRows) {
+  const auto [a, na] = stored("a", DType::f32, {6, 2, 3});
+  const std::vector<std::int64_t> rows = {3, 4, 5, 0, 2, 2};
+  const Weight taken = a.take(Weight::from_ints({2, 3}, rows));
+  EXPECT_EQ(taken.shape(), (Dims{2, 3, 2, 3}));
+  EXPECT_EQ(taken.name(), "a.rows");
+  const Naive expected = Naive::make(DType::f32, taken.shape(), [&](const Dims& i) {
+    return na.broadcast({rows[static_cast<std::size_t>(3 * i[0] + i[1])], i[2], i[3]});
+  });
+  EXPECT_EQ(taken.to_doubles(), expected.values);
+  float part[8];  // from the middle of a row on, over rows that follow each other and rows that do not
+  taken.read(8, 8, reinterpret_cast<std::byte*>(part));
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(part[i], static_cast<float>(expected.values[8 + i])) << i;
+  EXPECT_NE(taken.fingerprint(),
+            a.take(Weight::from_ints({2, 3}, std::vector<std::int64_t>(6, 1))).fingerprint());
+  EXPECT_EQ(error_of([&] { a.take(Weight::from_ints({1}, std::vector<std::int64_t>{6})); }),
+            "row 6 asked of weight 'a' float32[6, 2, 3]");
+}
+
 TEST_F(WeightTest, LargeBroadcastOperands) {
   // Both operands are larger than one window of the reader.
   const auto [a, na] = stored("a", DType::f32, {2, 1, 40000});

@@ -101,6 +101,8 @@ class ONNXPORT_API NormalizedConfig {
   /// `num_attention_heads`, …).
   std::int64_t operator[](std::string_view quantity) const;
   std::optional<std::int64_t> maybe(std::string_view quantity) const;
+  /// A quantity that may be a list; empty when absent or null.
+  std::vector<std::int64_t> list(std::string_view quantity) const;
   const PretrainedConfig& config() const { return config_; }
 
  private:

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,9 +33,11 @@ struct DummyShapes {
   std::int64_t sequence_length = 16;
   std::int64_t past_sequence_length = 16;    ///< of a cache, where the file takes one
   std::int64_t decoder_sequence_length = 0;  ///< tokens of a decoder behind an encoder; 0: sequence_length
+  std::int64_t text_batch_size = 0;          ///< of text beside images; 0: batch_size
   std::int64_t num_choices = 4;
-  std::int64_t width = 64;
-  std::int64_t height = 64;
+  std::int64_t width = 64;      ///< where neither the model nor its preprocessor has an image size, or
+  std::int64_t height = 64;     ///< `any_image_size` says to take these
+  bool any_image_size = false;  ///< images of width and height, where the model takes any
   std::int64_t num_channels = 3;
   std::int64_t feature_size = 80;
   std::int64_t nb_max_frames = 3000;
@@ -106,6 +109,24 @@ class ONNXPORT_API DummyAudioFeaturesInputGenerator : public DummyInputGenerator
                   std::uint64_t seed) const override;
 };
 
+/// Extents of an image, in pixels.
+struct ImageSize {
+  std::int64_t height = 0, width = 0;
+  friend bool operator==(const ImageSize&, const ImageSize&) = default;
+};
+/// What preprocessor_config.json in this folder makes of images: its crop_size or size; nothing where there
+/// is no such file, or none of them.
+ONNXPORT_API std::optional<ImageSize> preprocessor_image_size(const std::filesystem::path& folder);
+
+/// pixel_values: images [batch_size, num_channels, height, width], between -1 and 1. Their size is that of
+/// image_size of the normalized config, else that of the preprocessor, else the one of the shapes.
+class ONNXPORT_API DummyVisionInputGenerator : public DummyInputGenerator {
+ public:
+  bool supports_input(std::string_view name) const override;
+  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+                  std::uint64_t seed) const override;
+};
+
 using DummyInputGenerators = std::vector<std::shared_ptr<const DummyInputGenerator>>;
 
 /// Which part of an encoder-decoder a file holds.
@@ -132,6 +153,7 @@ struct OnnxConfigOptions {
   std::string float_dtype = "fp32";  ///< fp32, fp16, bf16
   bool legacy = false;
   std::string variant = "default";
+  std::optional<ImageSize> preprocessor_size = {};  ///< preprocessor_image_size() of the folder
   // Of encoder-decoders.
   ConfigBehavior behavior = ConfigBehavior::monolith;
   bool use_past = false;            ///< of a decoder: gives its cache
@@ -299,6 +321,28 @@ class ONNXPORT_API TextSeq2SeqOnnxConfig : public OnnxSeq2SeqConfigWithPast {
   using OnnxSeq2SeqConfigWithPast::OnnxSeq2SeqConfigWithPast;
   AxesByName inputs() const override;
   NormalizedConfig normalized_config() const override;
+  DummyInputGenerators dummy_input_generators() const override;
+};
+
+/// Vision architectures: pixel_values [batch_size, num_channels, height, width].
+class ONNXPORT_API VisionOnnxConfig : public OnnxConfig {
+ public:
+  using OnnxConfig::OnnxConfig;
+  AxesByName inputs() const override;
+  AxesByName outputs() const override;
+  NormalizedConfig normalized_config() const override;
+  DummyInputGenerators dummy_input_generators() const override;
+  /// Does the model take images of any size? If not, height and width are numbers.
+  virtual bool takes_any_image_size() const { return true; }
+  /// Height and width of an image must be multiples of this.
+  virtual std::int64_t image_step() const { return 1; }
+};
+
+/// Text and images side by side, with batches of their own: input_ids and attention_mask [text_batch_size,
+/// sequence_length], pixel_values [image_batch_size, num_channels, height, width].
+class ONNXPORT_API TextAndVisionOnnxConfig : public OnnxConfig {
+ public:
+  using OnnxConfig::OnnxConfig;
   DummyInputGenerators dummy_input_generators() const override;
 };
 

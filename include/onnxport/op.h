@@ -163,6 +163,24 @@ ONNXPORT_API Value conv1d(Value x, Value weight, Value bias = {}, const ConvOpti
 /// x [N, C, H, W], weight [O, C / groups, KH, KW], bias [O] or absent -> [N, O, H', W'].
 /// (torch.nn.functional.conv2d)
 ONNXPORT_API Value conv2d(Value x, Value weight, Value bias = {}, const ConvOptions& options = {});
+/// x [N, I, H, W], weight [I, O / groups, KH, KW], bias [O] or absent -> [N, O, H', W'] with
+/// H' = (H - 1) * stride + dilation * (KH - 1) + 1 - padding. (torch.nn.functional.conv_transpose2d)
+ONNXPORT_API Value conv_transpose2d(Value x, Value weight, Value bias = {}, const ConvOptions& options = {});
+/// x [N, C, H, W]: the largest element under each place of the kernel [KH, KW]; padding never is. Without a
+/// stride, the kernel's. (torch.nn.functional.max_pool2d; no groups)
+ONNXPORT_API Value max_pool2d(Value x, const std::vector<std::int64_t>& kernel,
+                              const ConvOptions& options = {});
+
+// ---- images ----
+
+/// `before` and `after` elements with this value around x: one of each per axis, not negative.
+/// (torch.nn.functional.pad)
+ONNXPORT_API Value pad(Value x, Shape before, Shape after, double value = 0);
+/// Resamples the last axes of x, as many as `size` has, to these extents. `mode`: "nearest", "linear" (on two
+/// axes: bilinear) or "cubic" (bicubic, coefficient -0.75, no antialiasing). `align_corners`: the centres of
+/// the outermost elements stay, not their outer edges; not with "nearest".
+/// (torch.nn.functional.interpolate)
+ONNXPORT_API Value interpolate(Value x, Shape size, std::string_view mode, bool align_corners = false);
 
 // ---- normalization ----
 

@@ -81,6 +81,11 @@ class ONNXPORT_API Weight {
   /// For each index of an axis, the square root of the sum of all squares there; the other extents become 1.
   /// Computed in double when it is first read. (torch.norm_except_dim)
   Weight norm_except(std::int64_t axis) const;
+  /// Elementwise, computed in double and rounded to the dtype.
+  Weight sqrt() const;
+  /// The rows at these indices of the first axis: [n, ...] -> [...indices.shape, ...]. (torch.embedding)
+  /// `indices`: a constant of integers; throws ExportError(shape) when one is out of range.
+  Weight take(const Weight& indices) const;
   /// Same bytes, other wish for the initializer's name.
   Weight named(std::string name) const;
   static Weight concat(std::span<const Weight> parts, std::int64_t axis);

@@ -70,7 +70,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->type_name("FILE");
   app.add_option("--external-data", o.export_options.external_data,
                  "Weights in a file beside the model: auto (beyond 2 GB), always, never")
-      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->check(CLI::IsMember({"auto", "always", "never", "shared"}))
       ->capture_default_str();
   app.add_option("--subfolder", flags.subfolder, "Folder below the model's");
   app.add_option("--model-kwargs", flags.model_kwargs, "JSON: {\"attn_implementation\": \"eager\"}")

@@ -35,6 +35,11 @@ std::optional<std::int64_t> NormalizedConfig::maybe(std::string_view quantity) c
   return config.maybe_integer(key);
 }
 
+std::vector<std::int64_t> NormalizedConfig::list(std::string_view quantity) const {
+  const auto [config, key] = resolve(config_, quantity, names_);
+  return config.has(key) ? config.integers(key) : std::vector<std::int64_t>();
+}
+
 NormalizedConfig NormalizedTextConfig(const PretrainedConfig& config) {
   return {config, {{"num_layers", "num_hidden_layers"}}};
 }

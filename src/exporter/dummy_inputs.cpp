@@ -71,6 +71,13 @@ std::vector<std::int64_t> past_shape(std::string_view name, const OnnxConfig& co
   return {batch_size, sizes.heads, length, name.ends_with(".key") ? sizes.key_dim : sizes.value_dim};
 }
 
+bool has_dynamic_axis(const OnnxConfig& config, std::string_view input, int axis) {
+  for (const auto& [name, axes] : config.inputs()) {
+    if (name == input) return axes.contains(axis);
+  }
+  return false;
+}
+
 constexpr std::array<std::string_view, 4> text_inputs = {"input_ids", "attention_mask", "token_type_ids",
                                                          "position_ids"};
 
@@ -93,7 +100,9 @@ bool DummyTextInputGenerator::supports_input(std::string_view name) const {
 Tensor DummyTextInputGenerator::generate(std::string_view name, const OnnxConfig& config,
                                          const DummyShapes& shapes, std::uint64_t seed) const {
   const bool of_decoder = is_decoder_part(config) && name == "input_ids";
-  std::vector<std::int64_t> shape = {shapes.batch_size,
+  const bool beside_images =
+      shapes.text_batch_size > 0 && dynamic_cast<const TextAndVisionOnnxConfig*>(&config) != nullptr;
+  std::vector<std::int64_t> shape = {beside_images ? shapes.text_batch_size : shapes.batch_size,
                                      of_decoder ? decoder_length(shapes) : shapes.sequence_length};
   if (config.task() == "multiple-choice") shape.insert(shape.begin() + 1, shapes.num_choices);
   const std::int64_t past = config.use_past_in_inputs() ? shapes.past_sequence_length : 0;
@@ -189,6 +198,24 @@ Tensor DummyAudioFeaturesInputGenerator::generate(std::string_view name, const O
   shape.resize(2);
   const std::vector<std::int64_t> ones(static_cast<std::size_t>(checked_count(name, shape)), 1);
   return Tensor::from_ints(config.int_dtype(), shape, ones);
+}
+
+bool DummyVisionInputGenerator::supports_input(std::string_view name) const { return name == "pixel_values"; }
+
+Tensor DummyVisionInputGenerator::generate(std::string_view name, const OnnxConfig& config,
+                                           const DummyShapes& shapes, std::uint64_t seed) const {
+  const NormalizedConfig normalized = config.normalized_config();
+  ImageSize size = {shapes.height, shapes.width};
+  if (!shapes.any_image_size || !has_dynamic_axis(config, name, 2)) {
+    if (const std::vector<std::int64_t> own = normalized.list("image_size"); !own.empty()) {
+      size = {own.front(), own.back()};
+    } else if (config.options().preprocessor_size) {
+      size = *config.options().preprocessor_size;
+    }
+  }
+  const std::int64_t channels = normalized.maybe("num_channels").value_or(shapes.num_channels);
+  return random_floats(seed, name, config.float_dtype(),
+                       {shapes.batch_size, channels, size.height, size.width});
 }
 
 bool DummyAudioInputGenerator::supports_input(std::string_view name) const { return name == "input_values"; }

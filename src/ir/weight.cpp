@@ -291,6 +291,31 @@ Weight Weight::norm_except(std::int64_t axis_in) const {
                         {&expr});
 }
 
+Weight Weight::sqrt() const {
+  const WeightExpr& expr = WeightExpr::of(*this);
+  if (!is_float(expr.source->dtype())) fail(ErrorCode::shape, "{} has no square root", describe(expr));
+  return make_transform(
+      {.source = detail::make_sqrt(expr.source), .shape = expr.shape, .name = with_suffix(expr.name, "sqrt")},
+      {&expr});
+}
+
+Weight Weight::take(const Weight& indices) const {
+  const WeightExpr& expr = WeightExpr::of(*this);
+  if (expr.shape.empty()) fail(ErrorCode::shape, "{} has no rows", describe(expr));
+  Dims rows = indices.to_ints();
+  const std::int64_t extent = expr.shape[0];
+  for (const std::int64_t row : rows) {
+    if (row < 0 || row >= extent) fail(ErrorCode::shape, "row {} asked of {}", row, describe(expr));
+  }
+  Dims shape = indices.shape();
+  shape.insert(shape.end(), expr.shape.begin() + 1, expr.shape.end());
+  const std::int64_t width = extent == 0 ? 0 : expr.numel / extent;
+  return make_transform({.source = detail::make_take(expr.source, width, std::move(rows)),
+                         .shape = std::move(shape),
+                         .name = with_suffix(expr.name, "rows")},
+                        {&expr});
+}
+
 Weight Weight::concat(std::span<const Weight> parts, std::int64_t axis_in) {
   if (parts.empty()) fail(ErrorCode::shape, "nothing to concatenate");
   if (parts.size() == 1) return parts.front();

@@ -774,6 +774,67 @@ class NormSource final : public Source {
   mutable std::vector<double> norms_;
 };
 
+class SqrtSource final : public Source {
+ public:
+  explicit SqrtSource(SourcePtr input)
+      : Source(input->dtype(), fmt::format("sqrt({})", input->text()), input->depth() + 1),
+        input_(std::move(input)) {}
+
+  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
+    const std::int64_t step = tile_elements(sizeof(double), count);
+    std::vector<double> values(static_cast<std::size_t>(step));
+    auto* bytes = reinterpret_cast<std::byte*>(values.data());
+    for (std::int64_t done = 0; done < count; done += step) {
+      const std::int64_t n = std::min(step, count - done);
+      std::byte* place = out + done * element_size();
+      input_->read(begin + done, n, place);
+      convert(dtype(), place, DType::f64, bytes, static_cast<std::size_t>(n));
+      for (double& value : std::span(values).first(static_cast<std::size_t>(n))) value = std::sqrt(value);
+      convert(DType::f64, bytes, dtype(), place, static_cast<std::size_t>(n));
+    }
+  }
+
+ private:
+  SourcePtr input_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Take
+
+class TakeSource final : public Source {
+ public:
+  TakeSource(SourcePtr input, std::int64_t width, Dims indices)
+      : Source(
+            input->dtype(),
+            fmt::format("take({},#{},{})", width, hash128(std::as_bytes(std::span(indices))), input->text()),
+            input->depth() + 1),
+        input_(std::move(input)),
+        width_(width),
+        indices_(std::move(indices)) {}
+
+  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
+    while (count > 0) {
+      const std::int64_t row = begin / width_, column = begin % width_;
+      std::int64_t n = std::min(width_ - column, count);
+      const std::int64_t from = indices_[static_cast<std::size_t>(row)] * width_ + column;
+      // Rows that follow each other are one read.
+      for (auto next = static_cast<std::size_t>(row) + 1;
+           n < count && indices_[next] == indices_[next - 1] + 1; ++next) {
+        n = std::min(n + width_, count);
+      }
+      input_->read(from, n, out);
+      out += n * element_size();
+      begin += n;
+      count -= n;
+    }
+  }
+
+ private:
+  SourcePtr input_;
+  std::int64_t width_;
+  Dims indices_;
+};
+
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -831,6 +892,12 @@ SourcePtr make_concat(std::vector<ConcatPart> parts, std::int64_t rows) {
 
 SourcePtr make_norm(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner) {
   return std::make_shared<NormSource>(std::move(input), outer, extent, inner);
+}
+
+SourcePtr make_sqrt(SourcePtr input) { return std::make_shared<SqrtSource>(std::move(input)); }
+
+SourcePtr make_take(SourcePtr input, std::int64_t width, Dims indices) {
+  return std::make_shared<TakeSource>(std::move(input), width, std::move(indices));
 }
 
 std::string_view to_string(Arithmetic op) {

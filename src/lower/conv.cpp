@@ -1,28 +1,49 @@
-// Convolutions.
+// Convolutions and pooling.
 #include "lower/emitter.h"
 
 namespace onnxport::lower {
+namespace {
 
-Lowered lower_conv(Emitter& e, const Node& node) {
-  const Shape& weight = node.inputs[1].shape();
-  std::vector<std::int64_t> kernel;
-  for (std::size_t i = 2; i < weight.size(); ++i) kernel.push_back(*weight[i].constant());
-  const auto numbers = [&](const char* name) { return node.attrs.get<std::vector<std::int64_t>>(name); };
+const std::vector<std::int64_t>& numbers(const Node& node, const char* name) {
+  return node.attrs.get<std::vector<std::int64_t>>(name);
+}
+
+// Conv, ConvTranspose and MaxPool take bfloat16 from opset 22 on.
+std::string emit_widened(Emitter& e, const Node& node, const char* op_type, OnnxAttrs attrs) {
   Names inputs = e.names_of(node.inputs);
   if (inputs.back().empty()) inputs.pop_back();
-  // Conv takes bfloat16 from opset 22 on.
   const DType dtype = node.outputs[0].dtype;
   const bool widen = dtype == DType::bf16 && e.opset() < 22;
   if (widen) {
     for (std::string& input : inputs) input = e.emit("Cast", {input}, {{"to", onnx_type(DType::f32)}});
   }
-  const std::string result = e.emit("Conv", std::move(inputs),
-                                    {{"dilations", numbers("dilation")},
-                                     {"group", node.attrs.integer("groups")},
-                                     {"kernel_shape", std::move(kernel)},
-                                     {"pads", numbers("padding")},
-                                     {"strides", numbers("stride")}});
+  const std::string result = e.emit(op_type, std::move(inputs), std::move(attrs));
   return widen ? e.emit("Cast", {result}, {{"to", onnx_type(dtype)}}) : result;
+}
+
+std::string convolution(Emitter& e, const Node& node, const char* op_type) {
+  const Shape& weight = node.inputs[1].shape();
+  std::vector<std::int64_t> kernel;
+  for (std::size_t i = 2; i < weight.size(); ++i) kernel.push_back(*weight[i].constant());
+  return emit_widened(e, node, op_type,
+                      {{"dilations", numbers(node, "dilation")},
+                       {"group", node.attrs.integer("groups")},
+                       {"kernel_shape", std::move(kernel)},
+                       {"pads", numbers(node, "padding")},
+                       {"strides", numbers(node, "stride")}});
+}
+
+}  // namespace
+
+Lowered lower_conv(Emitter& e, const Node& node) { return convolution(e, node, "Conv"); }
+Lowered lower_conv_transpose(Emitter& e, const Node& node) { return convolution(e, node, "ConvTranspose"); }
+
+Lowered lower_max_pool(Emitter& e, const Node& node) {
+  return emit_widened(e, node, "MaxPool",
+                      {{"dilations", numbers(node, "dilation")},
+                       {"kernel_shape", numbers(node, "kernel")},
+                       {"pads", numbers(node, "padding")},
+                       {"strides", numbers(node, "stride")}});
 }
 
 }  // namespace onnxport::lower

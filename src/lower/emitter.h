@@ -56,6 +56,8 @@ class Emitter {
   std::string zeros(const TensorType& type);
   /// The shape operand of Reshape: constant with 0 and -1 where at most one extent is unknown.
   std::string reshape_target(const Shape& from, const Shape& to);
+  /// The extents as one int64 vector.
+  std::string dims(const std::vector<Dim>& extents);
   /// The shape operand of Expand: 1 where an extent stays.
   std::string expand_target(const Shape& from, const Shape& to);
 
@@ -73,7 +75,6 @@ class Emitter {
   /// Extent of an axis of an input, as a vector of one; empty when no input has this axis.
   std::string axis_of_input(const Dim& wanted);
   std::string extent(const std::string& input, std::size_t axis);
-  std::string dims(const std::vector<Dim>& extents);
   void name_outputs();
 
   const Graph& graph_;

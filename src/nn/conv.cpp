@@ -36,6 +36,48 @@ Value Conv2d::operator()(Value x) const {
   return op::conv2d(x, weight, bias, options_);
 }
 
+Conv2d Conv2d::followed_by(const BatchNorm2d& norm) const {
+  Conv2d folded = *this;
+  const std::vector<std::int64_t> per_output = {weight_.shape()[0], 1, 1, 1};
+  // In float32: half precision would lose what the checkpoint stores.
+  const Weight scaled = weight_.cast(DType::f32).mul(norm.scale().reshape(per_output));
+  const Weight shift = norm.shift();
+  folded.weight_ = scaled.named(weight_.name() + ".normed");
+  folded.bias_ =
+      (bias_ ? shift.add(bias_.cast(DType::f32).mul(norm.scale())) : shift).named(path_ + ".bias.normed");
+  return folded;
+}
+
+BatchNorm2d::BatchNorm2d(const Scope& s, std::int64_t channels, double eps) : path_(s.path()) {
+  const auto read = [&](const char* name) { return s.weight(name, {channels}).cast(DType::f32); };
+  const std::vector<double> added = {eps};
+  const Weight deviation = read("running_var").add(Weight::from_doubles(DType::f32, {1}, added)).sqrt();
+  scale_ = read("weight").div(deviation).named(path_ + ".scale");
+  shift_ = read("bias").sub(read("running_mean").mul(scale_)).named(path_ + ".shift");
+  s.ignore("num_batches_tracked");
+}
+
+Value BatchNorm2d::operator()(Value x) const {
+  const ModulePath at(x, path_);
+  const std::vector<std::int64_t> per_channel = {scale_.shape()[0], 1, 1};
+  const Value scaled = op::mul(x, x.graph().weight(scale_.reshape(per_channel)));
+  return op::add(scaled, x.graph().weight(shift_.reshape(per_channel)));
+}
+
+ConvTranspose2d::ConvTranspose2d(const Scope& s, std::int64_t in, std::int64_t out, KernelSize kernel,
+                                 bool bias, op::ConvOptions options)
+    : path_(s.path()),
+      weight_(s.weight("weight", {in, out, kernel.height, kernel.width})),
+      bias_(bias ? s.weight("bias", {out}) : Weight()),
+      options_(std::move(options)) {}
+
+Value ConvTranspose2d::operator()(Value x) const {
+  const ModulePath at(x, path_);
+  const Value weight = x.graph().weight(weight_);
+  const Value bias = bias_ ? x.graph().weight(bias_) : Value();
+  return op::conv_transpose2d(x, weight, bias, options_);
+}
+
 GroupNorm::GroupNorm(const Scope& s, std::int64_t groups, std::int64_t channels, double eps)
     : path_(s.path()),
       groups_(groups),

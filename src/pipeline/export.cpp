@@ -36,19 +36,14 @@ serialize::ExternalData external_data(const std::string& text) {
   if (text == "auto") return serialize::ExternalData::automatic;
   if (text == "always") return serialize::ExternalData::always;
   if (text == "never") return serialize::ExternalData::never;
+  if (text == "shared") return serialize::ExternalData::shared;
   throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("--external-data '{}': expected auto, always or never", text));
+                    fmt::format("--external-data '{}': expected auto, always, never or shared", text));
 }
 
 void say(const std::function<void(const std::string&)>& listener, const std::string& text) {
   if (listener) listener(text);
 }
-
-// What is written, and where its weights go.
-struct Prepared {
-  lower::OnnxGraph graph;
-  serialize::ExternalData external;
-};
 
 // Equal sums print alike, but clients know an axis by the words of the configuration class, also where it is
 // what strides make of another.
@@ -64,9 +59,10 @@ void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& decl
 }
 
 // All that can be wrong with the model or the options is found here, before anything is written.
-Prepared prepare(const Model& model, const OnnxConfig& config, int opset, const ExportOptions& options) {
+lower::OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset,
+                         const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
-  const serialize::ExternalData external = external_data(options.external_data);
+  external_data(options.external_data);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
   for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
     say(options.on_notice, ignored);
@@ -80,13 +76,24 @@ Prepared prepare(const Model& model, const OnnxConfig& config, int opset, const 
   name_axes(lowered.outputs, config.outputs(), config);
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
                                      lowered.nodes.size(), lowered.initializers.size(), opset));
-  return {std::move(lowered), external};
+  return lowered;
 }
 
-std::vector<serialize::WrittenFile> write(const Prepared& prepared, const fs::path& output,
+// A file with its graph.
+struct Prepared {
+  fs::path path;
+  lower::OnnxGraph graph;
+};
+
+std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                           const ExportOptions& options) {
-  return serialize::write_model(prepared.graph, output,
-                                {.external_data = prepared.external, .on_progress = options.on_progress});
+  std::vector<serialize::ModelFile> models;
+  for (const Prepared& one : prepared) models.push_back({&one.graph, one.path});
+  const std::string first = models.front().path.filename().string();
+  return serialize::write_models(models,
+                                 {.external_data = external_data(options.external_data),
+                                  .shared_name = models.size() == 1 ? first + "_data" : "model.onnx_data",
+                                  .on_progress = options.on_progress});
 }
 
 // Releases as numbers: "4.57.6.dev0" -> {4, 57, 6}.
@@ -144,7 +151,10 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
                                                                           const OnnxConfig& config,
                                                                           const fs::path& output, int opset,
                                                                           const ExportOptions& options) {
-  write(prepare(model, config, opset == 0 ? config.default_onnx_opset() : opset, options), output, options);
+  std::vector<Prepared> prepared;
+  prepared.push_back(
+      {output, prepare(model, config, opset == 0 ? config.default_onnx_opset() : opset, options)});
+  write(prepared, options);
   return {keys(config.inputs()), keys(config.outputs())};
 }
 
@@ -158,7 +168,10 @@ ExportReport main_export(const MainExportOptions& options) {
   const OnnxConfigConstructor constructor = tasks.get_exporter_config_constructor(model);
   const std::shared_ptr<const OnnxConfig> config =
       constructor(model.config(), model.task(),
-                  {.float_dtype = options.dtype, .legacy = options.legacy, .variant = options.variant});
+                  {.float_dtype = options.dtype,
+                   .legacy = options.legacy,
+                   .variant = options.variant,
+                   .preprocessor_size = preprocessor_image_size(options.model)});
   const std::vector<std::string> variants = config->variants();
   if (std::find(variants.begin(), variants.end(), options.variant) == variants.end()) {
     throw ExportError(ErrorCode::invalid_argument,
@@ -180,27 +193,24 @@ ExportReport main_export(const MainExportOptions& options) {
     report.inputs = keys(config->inputs());
     report.outputs = keys(config->outputs());
   }
-  std::vector<std::pair<fs::path, Prepared>> prepared;
+  std::vector<Prepared> prepared;
   for (const OnnxFile& file : files) {
-    prepared.emplace_back(options.output / (file.stem + ".onnx"),
-                          prepare(model, *file.config, report.opset, options.export_options));
+    prepared.push_back({options.output / (file.stem + ".onnx"),
+                        prepare(model, *file.config, report.opset, options.export_options)});
   }
   // A decoder with and without past also as one file, of which a client switches the branch.
   std::vector<std::size_t> branches;
   if (options.post_process) branches = branches_of(files);
   if (!branches.empty()) {
-    const Prepared &without = prepared[branches[0]].second, &with = prepared[branches[1]].second;
-    Prepared merged = {lower::merge_decoders(without.graph, with.graph), without.external};
-    prepared.emplace_back(options.output / "decoder_model_merged.onnx", std::move(merged));
+    lower::OnnxGraph merged = lower::merge_decoders(prepared[branches[0]].graph, prepared[branches[1]].graph);
+    prepared.push_back({options.output / "decoder_model_merged.onnx", std::move(merged)});
   }
   // Companions first: whoever sees a model may rely on the rest being there.
   for (const fs::path& path : pipeline::copy_companions(options.model, options.output)) {
     report.files.push_back({path, fs::file_size(path)});
   }
-  for (const auto& [path, one] : prepared) {
-    for (const serialize::WrittenFile& written : write(one, path, options.export_options))
-      report.files.push_back({written.path, written.bytes});
-  }
+  for (const serialize::WrittenFile& written : write(prepared, options.export_options))
+    report.files.push_back({written.path, written.bytes});
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!options.validate) return report;
   const auto validate = [&](const OnnxFile& file, const fs::path& path, const ValidationOptions& how) {
@@ -210,11 +220,11 @@ ExportReport main_export(const MainExportOptions& options) {
   ValidationOptions how = {.shapes = options.export_options.shapes,
                            .dynamic_axes = options.export_options.dynamic_axes,
                            .reference = options.reference};
-  for (std::size_t i = 0; i < files.size(); ++i) validate(files[i], prepared[i].first, how);
+  for (std::size_t i = 0; i < files.size(); ++i) validate(files[i], prepared[i].path, how);
   how.reference.reset();
   for (const std::size_t branch : branches) {
     how.merged_with_past = branch == branches[1];
-    validate(files[branch], prepared.back().first, how);
+    validate(files[branch], prepared.back().path, how);
   }
   return report;
 }

@@ -4,9 +4,9 @@
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
+#include <deque>
 #include <iterator>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -56,11 +56,23 @@ void check_names(const lower::OnnxGraph& graph, const std::string& file) {
 
 // --- layout of the files -----------------------------------------------------------------------------------
 
-/// The file of external data, as it is filled.
+/// A file of external data, as it is filled.
 struct DataFile {
-  std::string name;
-  std::uint64_t threshold;  ///< smaller tensors stay in the message, bytes
+  fs::path path;
+  std::uint64_t threshold = 0;  ///< smaller tensors stay in the message, bytes
   Layout layout;
+  std::unordered_map<std::string, std::uint64_t> places;  ///< offsets by fingerprint
+
+  /// Where the weight lies; it is added unless it is there.
+  std::uint64_t place(const Weight& weight) {
+    const auto [it, is_new] = places.emplace(weight.fingerprint(), 0);
+    if (is_new) {
+      layout.align(byte_size(weight) < (1 << 20) ? 64 : 4096);  // cache lines for arithmetic, pages for mmap
+      it->second = layout.size();
+      layout.add(weight);
+    }
+    return it->second;
+  }
 };
 
 /// A stored tensor as TensorProto. raw_data is its last field, as protobuf itself would order them.
@@ -69,9 +81,7 @@ Layout tensor_layout(const lower::OnnxInitializer& initializer, DataFile* data) 
   const std::uint64_t bytes = byte_size(initializer.weight);
   Layout layout;
   if (data != nullptr && bytes > 0 && bytes >= data->threshold) {
-    data->layout.align(bytes < (1 << 20) ? 64 : 4096);  // cache lines for arithmetic in place, pages for mmap
-    set_external(header, data->name, data->layout.size(), bytes);
-    data->layout.add(initializer.weight);
+    set_external(header, data->path.filename().string(), data->place(initializer.weight), bytes);
     layout.add(serialize(header));
   } else {
     layout.add(serialize(header));
@@ -171,6 +181,61 @@ class NewFolder {
   std::vector<fs::path> made_;  // innermost first
 };
 
+/// One model, laid out.
+struct Plan {
+  fs::path path;
+  Layout model;
+  DataFile data;  ///< of its own; empty where it has none
+};
+
+/// `shared`: the data file of all models, or null.
+Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared) {
+  check_names(*file.graph, file.path.string());
+  Plan plan{.path = file.path,
+            .model = {},
+            .data = {.path = file.path.string() + "_data",
+                     .threshold = static_cast<std::uint64_t>(options.external_threshold)}};
+  const bool automatic = options.external_data == ExternalData::automatic;
+  if (automatic || options.external_data == ExternalData::never)
+    plan.model = model_layout(*file.graph, nullptr);
+  if (shared != nullptr) {
+    plan.model = model_layout(*file.graph, shared);
+  } else if (options.external_data == ExternalData::always ||
+             (automatic && plan.model.size() > options.message_limit)) {
+    plan.model = model_layout(*file.graph, &plan.data);
+  }
+  if (plan.model.size() > options.message_limit) {
+    throw ExportError(ErrorCode::io,
+                      fmt::format("{}: the model has {}, more than the {} that an onnx file can hold; allow "
+                                  "external data",
+                                  file.path.string(), text::human_bytes(plan.model.size()),
+                                  text::human_bytes(options.message_limit)));
+  }
+  return plan;
+}
+
+/// All files take their names, the models last. A kill in between must not leave an old model with new data,
+/// nor some models of an export without the others where that can be helped.
+void commit(std::deque<AtomicFile>& data_files, std::deque<AtomicFile>& model_files) {
+  std::error_code ignored;
+  const bool several = data_files.size() + model_files.size() > 1;
+  if (several) {
+    for (const AtomicFile& model : model_files) fs::remove(model.target(), ignored);
+  }
+  std::vector<fs::path> named;
+  try {
+    for (std::deque<AtomicFile>* files : {&data_files, &model_files}) {
+      for (AtomicFile& file : *files) {
+        file.commit();
+        named.push_back(file.target());
+      }
+    }
+  } catch (...) {
+    for (const fs::path& path : named) fs::remove(path, ignored);
+    throw;
+  }
+}
+
 }  // namespace
 
 int ir_version_for(int opset) {
@@ -179,35 +244,38 @@ int ir_version_for(int opset) {
   return 3 + static_cast<int>(std::ranges::upper_bound(first_opsets, opset) - std::begin(first_opsets));
 }
 
-std::vector<WrittenFile> write_model(const lower::OnnxGraph& graph, const std::filesystem::path& path,
-                                     const WriteOptions& options) {
-  check_names(graph, path.string());
-  const fs::path data_path = path.string() + "_data";
-  DataFile data{data_path.filename().string(), static_cast<std::uint64_t>(options.external_threshold), {}};
-  Layout model;
-  if (options.external_data != ExternalData::always) model = model_layout(graph, nullptr);
-  if (options.external_data == ExternalData::always ||
-      (options.external_data == ExternalData::automatic && model.size() > options.message_limit)) {
-    model = model_layout(graph, &data);
-  }
-  if (model.size() > options.message_limit) {
-    throw ExportError(ErrorCode::io,
-                      fmt::format("{}: the model has {}, more than the {} that an onnx file can hold; allow "
-                                  "external data",
-                                  path.string(), text::human_bytes(model.size()),
-                                  text::human_bytes(options.message_limit)));
-  }
+std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, const WriteOptions& options) {
+  if (models.empty()) return {};
+  const fs::path folder = models.front().path.has_parent_path() ? models.front().path.parent_path() : ".";
+  const bool sharing = options.external_data == ExternalData::shared;
+  const auto threshold = static_cast<std::uint64_t>(options.external_threshold);
+  DataFile shared{.path = folder / options.shared_name, .threshold = threshold};
+  std::vector<Plan> plans;
+  plans.reserve(models.size());
+  for (const ModelFile& model : models) plans.push_back(plan(model, options, sharing ? &shared : nullptr));
 
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  std::uint64_t bytes = shared.layout.size(), total = shared.layout.payload_bytes();
+  for (const Plan& one : plans) {
+    bytes += one.model.size() + one.data.layout.size();
+    total += one.model.payload_bytes() + one.data.layout.payload_bytes();
+  }
   NewFolder new_folder(folder);
-  check_free_space(folder, model.size() + data.layout.size());
+  check_free_space(folder, bytes);
   std::vector<Tile> tiles;
-  AtomicFile model_file(path);
-  start(model_file, model, tiles);
-  std::optional<AtomicFile> data_file;
-  if (data.layout.size() > 0) start(data_file.emplace(data_path), data.layout, tiles);
+  std::deque<AtomicFile> data_files, model_files;  // tiles point to them
+  std::map<std::string, std::string> renamed;
+  const auto start_data = [&](const DataFile& data) {
+    if (data.layout.size() == 0) return;
+    AtomicFile& file = data_files.emplace_back(data.path);
+    start(file, data.layout, tiles);
+    renamed[data.path.filename().string()] = file.temporary().filename().string();
+  };
+  for (const Plan& one : plans) {
+    start(model_files.emplace_back(one.path), one.model, tiles);
+    start_data(one.data);
+  }
+  start_data(shared);
 
-  const std::uint64_t total = model.payload_bytes() + data.layout.payload_bytes();
   std::uint64_t done = total;  // the small ones were in the text
   for (const Tile& tile : tiles) done -= tile.count * size_of(tile.weight->dtype());
   std::mutex progress;
@@ -223,28 +291,24 @@ std::vector<WrittenFile> write_model(const lower::OnnxGraph& graph, const std::f
   parallel_for(tiles.size(), write_tile, static_cast<unsigned>(threads));
 
   if (options.check) {
-    std::map<std::string, std::string> renamed;
-    if (data_file) renamed[data.name] = data_file->temporary().filename().string();
-    check_written(model_file.temporary(), path.string(), renamed);
+    for (std::size_t i = 0; i < plans.size(); ++i)
+      check_written(model_files[i].temporary(), plans[i].path.string(), renamed);
   }
-  std::vector<WrittenFile> written{{path, model.size()}};
-  if (!data_file) {
-    model_file.commit();
-  } else {
-    // A kill between the two renames must not leave an old model with new data.
-    std::error_code ignored;
-    fs::remove(path, ignored);
-    data_file->commit();
-    try {
-      model_file.commit();
-    } catch (...) {
-      fs::remove(data_path, ignored);
-      throw;
-    }
-    written.push_back({data_path, data.layout.size()});
-  }
+  commit(data_files, model_files);
   new_folder.keep();
+
+  std::vector<WrittenFile> written;
+  for (const Plan& one : plans) {
+    written.push_back({one.path, one.model.size()});
+    if (one.data.layout.size() > 0) written.push_back({one.data.path, one.data.layout.size()});
+  }
+  if (shared.layout.size() > 0) written.push_back({shared.path, shared.layout.size()});
   return written;
+}
+
+std::vector<WrittenFile> write_model(const lower::OnnxGraph& graph, const fs::path& path,
+                                     const WriteOptions& options) {
+  return write_models({{&graph, path}}, options);
 }
 
 }  // namespace onnxport::serialize

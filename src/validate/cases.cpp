@@ -100,10 +100,37 @@ std::vector<InputCase> audio_cases(const OnnxConfig& config, const ValidationOpt
   return cases;
 }
 
+// Images are not padded. Of sizes, small ones are tried: they show as much as large ones.
+std::vector<InputCase> vision_cases(const VisionOnnxConfig& config, const ValidationOptions& options) {
+  std::vector<InputCase> cases;
+  const bool any_size = options.dynamic_axes && config.takes_any_image_size();
+  const std::int64_t step = config.image_step();
+  const auto add = [&](std::int64_t batch, std::int64_t height, std::int64_t width) {
+    DummyShapes shapes = options.shapes;
+    shapes.batch_size = batch;
+    std::string what = fmt::format("batch_size {}", batch);
+    if (any_size) {
+      shapes.any_image_size = true;
+      shapes.height = (height + step - 1) / step * step;
+      shapes.width = (width + step - 1) / step * step;
+      what += fmt::format(", height {}, width {}", shapes.height, shapes.width);
+    }
+    cases.push_back({std::move(what), config.generate_dummy_inputs(shapes, cases.size())});
+  };
+  const std::int64_t height = options.shapes.height, width = options.shapes.width;
+  add(options.shapes.batch_size, height, width);
+  if (!options.dynamic_axes) return cases;
+  add(1, height + 17, width);
+  add(3, height, width + 34);
+  return cases;
+}
+
 }  // namespace
 
 std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOptions& options) {
   if (is_audio(config)) return audio_cases(config, options);
+  if (const auto* vision = dynamic_cast<const VisionOnnxConfig*>(&config))
+    return vision_cases(*vision, options);
   std::vector<InputCase> cases;
   // Tables of positions end: what is tried has to fit, unless the user asked for just that shape.
   const std::optional<std::int64_t> most = config.longest_sequence();
@@ -124,6 +151,7 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
                            std::int64_t past = 0) {
     DummyShapes shapes = options.shapes;
     shapes.batch_size = batch;
+    shapes.text_batch_size = batch + 1;  // where images have a batch of their own
     shapes.num_choices = choices;
     shapes.sequence_length = length;
     shapes.past_sequence_length = past;

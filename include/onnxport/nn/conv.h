@@ -31,11 +31,44 @@ struct KernelSize {
   std::int64_t height = 1, width = 1;
 };
 
+/// Normalization by recorded statistics of each channel. Keys: weight, bias, running_mean, running_var
+/// [channels]. (Ioffe and Szegedy 2015; torch.nn.BatchNorm2d in evaluation)
+class ONNXPORT_API BatchNorm2d {
+ public:
+  BatchNorm2d(const Scope& s, std::int64_t channels, double eps = 1e-5);
+  /// [B, channels, H, W]. Behind a convolution, Conv2d::followed_by() needs no nodes for it.
+  Value operator()(Value x) const;
+
+  // x * scale + shift, float32 [channels].
+  const Weight& scale() const { return scale_; }
+  const Weight& shift() const { return shift_; }
+
+ private:
+  std::string path_;
+  Weight scale_, shift_;
+};
+
 /// Keys: weight [out, in / groups, height, width], bias [out]. (torch.nn.Conv2d)
 class ONNXPORT_API Conv2d {
  public:
   Conv2d(const Scope& s, std::int64_t in, std::int64_t out, KernelSize kernel, bool bias = true,
          op::ConvOptions options = {});
+  /// This convolution and a norm behind it, as one convolution.
+  Conv2d followed_by(const BatchNorm2d& norm) const;
+  /// [B, in, H, W] -> [B, out, H', W']
+  Value operator()(Value x) const;
+
+ private:
+  std::string path_;
+  Weight weight_, bias_;
+  op::ConvOptions options_;
+};
+
+/// Keys: weight [in, out, height, width], bias [out]. (torch.nn.ConvTranspose2d of one group)
+class ONNXPORT_API ConvTranspose2d {
+ public:
+  ConvTranspose2d(const Scope& s, std::int64_t in, std::int64_t out, KernelSize kernel, bool bias = true,
+                  op::ConvOptions options = {});
   /// [B, in, H, W] -> [B, out, H', W']
   Value operator()(Value x) const;
 
