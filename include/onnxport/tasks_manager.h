@@ -116,8 +116,9 @@ class ONNXPORT_API TasksManager {
   OnnxConfigConstructor get_exporter_config_constructor(const Model& model) const;
   std::vector<std::string> get_supported_tasks_for_model_type(
       std::string_view model_type, std::string_view library = "transformers") const;
+  /// Those that have tasks.
   std::vector<std::string> get_supported_model_types(std::string_view library = "transformers") const;
-  /// All definitions, sorted by library and type.
+  /// All definitions, sorted by library and type. One without tasks is only a decoder behind an encoder.
   std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
 
   /// Opens a checkpoint folder for a task ("auto": inferred). `library` empty: inferred.

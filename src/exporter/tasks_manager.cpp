@@ -99,6 +99,11 @@ struct TasksManager::Impl {
     const std::string type =
         from == sentence_transformers ? sentence_transformers_type(folder) : config.model_type();
     auto definition = manager.get_definition(type, from);
+    if (definition->tasks.empty()) {
+      throw ExportError(ErrorCode::unsupported,
+                        fmt::format("{}: model type '{}' is only supported as the decoder behind an encoder",
+                                    config.origin(), type));
+    }
     if (definition->tasks_of) {
       ModelDefinition narrowed = *definition;
       narrowed.tasks = definition->tasks_of(config.unaccounted());
@@ -172,8 +177,8 @@ std::shared_ptr<const ModelDefinition> TasksManager::get_part(const PretrainedCo
     if (can(*other)) known.push_back(other->model_type);
   }
   throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: '{}' is not supported as the {} of a '{}'; those that are: {}",
-                                config.origin(), type, key, config.model_type(), text::join(known)));
+                    fmt::format("{}: {} of type '{}' is not supported; those that are: {}", config.origin(),
+                                key, type, text::join(known)));
 }
 
 OnnxConfigConstructor TasksManager::get_exporter_config_constructor(std::string_view model_type,
@@ -197,7 +202,7 @@ std::vector<std::string> TasksManager::get_supported_tasks_for_model_type(std::s
 std::vector<std::string> TasksManager::get_supported_model_types(std::string_view library) const {
   std::vector<std::string> types;
   for (const auto& [key, definition] : impl_->definitions) {
-    if (key.library == library) types.push_back(key.model_type);
+    if (key.library == library && !definition->tasks.empty()) types.push_back(key.model_type);
   }
   return types;
 }

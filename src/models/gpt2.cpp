@@ -1,8 +1,11 @@
 // GPT-2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gpt2/modeling_gpt2.py
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "models/definition.h"
+#include "onnxport/error.h"
 
 namespace onnxport::models {
 namespace {
@@ -30,6 +33,10 @@ struct Config {
     // The order of operations in half precision, and the head of a task that is not exported.
     c.harmless({"reorder_and_upcast_attn", "summary_type", "summary_use_proj", "summary_activation",
                 "summary_proj_to_labels"});
+    if (n_head < 1 || n_embd < 1 || n_embd % n_head != 0) {
+      throw ExportError(ErrorCode::bad_config, fmt::format("{}: n_embd {} is not a multiple of n_head {}",
+                                                           c.origin(), n_embd, n_head));
+    }
   }
 
   double attention_scale(std::int64_t layer) const {

@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/speech_to_text/modeling_speech_to_text.py
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "models/definition.h"
@@ -24,6 +25,14 @@ struct Config {
   double embedding_scale;
   bool tied;
 
+  static std::int64_t product(const PretrainedConfig& c, const char* one, const char* other) {
+    const std::int64_t a = c.integer(one), b = c.integer(other);
+    constexpr std::int64_t kMost = 1 << 20;
+    if (a > 0 && b > 0 && a <= kMost && b <= kMost) return a * b;
+    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} is {} and {} is {}, expected 1 to {}",
+                                                         c.origin(), one, a, other, b, kMost));
+  }
+
   static nn::Seq2SeqLayerParameters layer(const PretrainedConfig& c, const std::string& side) {
     return {.hidden_size = c.integer("d_model"),
             .heads = c.integer(side + "_attention_heads"),
@@ -40,7 +49,7 @@ struct Config {
         encoder_layers(c.integer("encoder_layers")),
         decoder_layers(c.integer("decoder_layers")),
         pad(c.integer("pad_token_id")),
-        channels(c.integer("input_feat_per_channel") * c.integer("input_channels")),
+        channels(product(c, "input_feat_per_channel", "input_channels")),
         conv_channels(c.integer("conv_channels")),
         kernels(c.integers("conv_kernel_sizes")),
         encoder(layer(c, "encoder")),
@@ -67,9 +76,11 @@ struct Config {
 class Speech2TextOnnxConfig : public AudioToTextOnnxConfig {
  public:
   using AudioToTextOnnxConfig::AudioToTextOnnxConfig;
+  // As many frames as there are positions for.
   std::vector<std::int64_t> feature_shape(const DummyShapes& shapes) const override {
     const Config c(config().unaccounted());
-    return {std::min(shapes.nb_max_frames, c.source_positions * c.stride), c.channels};
+    const std::int64_t most = std::clamp<std::int64_t>(c.source_positions, 1, shapes.nb_max_frames);
+    return {std::min(shapes.nb_max_frames, most * c.stride), c.channels};
   }
   std::string states_length() const override {
     const Config c(config().unaccounted());
@@ -98,6 +109,7 @@ Value subsample(const Scope& s, const Config& c, Value features) {
 // Which of `length` states are made of real frames: mask of the frames [B, frames] -> bool [B, length]. A row
 // without any frame attends to all of them, as an index of -1 does in the original.
 Value shorten(Value mask, const Config& c, const Dim& length) {
+  const ModulePath at(mask, "attention_mask");
   const Value frames = op::sum(mask, 1, true);
   const Value count =
       op::div(op::add(frames, static_cast<double>(c.stride - 1)), static_cast<double>(c.stride));

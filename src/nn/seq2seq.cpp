@@ -248,11 +248,12 @@ SinusoidalPositions::SinusoidalPositions(const Scope& s, std::int64_t rows, std:
                                          std::int64_t pad)
     : path_(s.path()), pad_(pad) {
   s.ignore("");
+  constexpr std::int64_t kMost = std::int64_t{1} << 28;  // numbers of a table
   const std::int64_t half = width / 2;
-  if (half < 2 || rows < 1) {
+  if (half < 2 || rows < 1 || rows > kMost / width) {
     throw ExportError(ErrorCode::bad_config, fmt::format("sinusoidal positions of width {} and {} rows, "
-                                                         "expected at least width 4 and a row",
-                                                         width, rows));
+                                                         "expected at least 4 and 1, and at most {} numbers",
+                                                         width, rows, kMost));
   }
   std::vector<double> values(static_cast<std::size_t>(rows * width));
   // In float, as the originals compute them.

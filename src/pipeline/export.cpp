@@ -58,18 +58,13 @@ void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& decl
   }
 }
 
-// All that can be wrong with the model or the options is found here, before anything is written.
+// What is wrong with the model or the options is found here and in check_accounting, before anything is
+// written.
 lower::OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset,
                          const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
   external_data(options.external_data);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
-  for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
-    say(options.on_notice, ignored);
-  if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
-    say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}",
-                                       model.config().origin(), fmt::join(unknown, ", ")));
-  }
   say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
   lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
   name_axes(lowered.inputs, config.inputs(), config);
@@ -77,6 +72,16 @@ lower::OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
                                      lowered.nodes.size(), lowered.initializers.size(), opset));
   return lowered;
+}
+
+// When all files are built: what one of them can not build is said first, rather than that it was not read.
+void check_accounting(const Model& model, const ExportOptions& options) {
+  for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
+    say(options.on_notice, ignored);
+  if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
+    say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}",
+                                       model.config().origin(), fmt::join(unknown, ", ")));
+  }
 }
 
 // A file with its graph.
@@ -154,6 +159,7 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
   std::vector<Prepared> prepared;
   prepared.push_back(
       {output, prepare(model, config, opset == 0 ? config.default_onnx_opset() : opset, options)});
+  check_accounting(model, options);
   write(prepared, options);
   return {keys(config.inputs()), keys(config.outputs())};
 }
@@ -198,6 +204,7 @@ ExportReport main_export(const MainExportOptions& options) {
     prepared.push_back({options.output / (file.stem + ".onnx"),
                         prepare(model, *file.config, report.opset, options.export_options)});
   }
+  check_accounting(model, options.export_options);
   // A decoder with and without past also as one file, of which a client switches the branch.
   std::vector<std::size_t> branches;
   if (options.post_process) branches = branches_of(files);
