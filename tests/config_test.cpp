@@ -347,5 +347,19 @@ TEST(Normalized, ReachesIntoNestedObjects) {
   EXPECT_EQ(normalized.maybe("hidden_size"), 9);
 }
 
+TEST(PretrainedConfig, CountsAndSizesAreOfThisWorld) {
+  const auto config = [](const char* text) {
+    return PretrainedConfig::from_json(text, "config.json", "bert");
+  };
+  EXPECT_EQ(complaint([&] { config(R"({"num_attention_heads": 0})").integer("num_attention_heads"); }),
+            "config.json: key 'num_attention_heads' is 0, expected 1 to 65536");
+  EXPECT_EQ(complaint([&] { config(R"({"encoder_layers": 1000000})").integer("encoder_layers"); }),
+            "config.json: key 'encoder_layers' is 1000000, expected 0 to 10000");
+  EXPECT_EQ(complaint([&] { config(R"({"image_size": [32, -1]})").integers("image_size"); }),
+            "config.json: key 'image_size' is -1, expected 1 to 2147483647");
+  EXPECT_EQ(config(R"({"type_vocab_size": 0})").integer("type_vocab_size"), 0);
+  EXPECT_EQ(config(R"({"pad_token_id": -1})").integer("pad_token_id"), -1);
+}
+
 }  // namespace
 }  // namespace onnxport

@@ -6,11 +6,13 @@
 #include <functional>
 #include <limits>
 #include <set>
+#include <type_traits>
 #include <utility>
 
 #include "config/class_defaults.h"
 #include "config/harmless.h"
 #include "config/json.h"
+#include "config/plausible.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -152,6 +154,13 @@ struct PretrainedConfig::Impl {
                       fmt::format("{}: key '{}' is {}, expected {}{}", source->origin, part.qualified(key),
                                   config::brief(value), expected, too_large ? " of 64 bits" : ""));
   }
+  void check_range(std::string_view key, std::int64_t value) const {
+    const config::Range range = config::plausible(key);
+    if (range.contains(value)) return;
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: key '{}' is {}, expected {} to {}", source->origin,
+                                  part.qualified(key), value, range.least, range.most));
+  }
   [[noreturn]] void fail_absent(std::string_view key, const json* value, std::string_view expected) const {
     if (value != nullptr && part.values->contains(key)) fail_type(key, *value, expected);
     throw ExportError(
@@ -164,8 +173,10 @@ struct PretrainedConfig::Impl {
   std::optional<T> maybe(std::string_view key) const {
     const json* const value = look_up(key);
     if (value == nullptr || value->is_null()) return {};
-    if (std::optional<T> taken = Expected<T>::take(*value)) return taken;
-    fail_type(key, *value, Expected<T>::one);
+    std::optional<T> taken = Expected<T>::take(*value);
+    if (!taken) fail_type(key, *value, Expected<T>::one);
+    if constexpr (std::is_same_v<T, std::int64_t>) check_range(key, *taken);
+    return taken;
   }
   template <class T>
   T one(std::string_view key, std::optional<T> fallback) const {
@@ -181,6 +192,7 @@ struct PretrainedConfig::Impl {
     for (const json& item : value->is_array() ? *value : json::array({*value})) {
       std::optional<T> taken = Expected<T>::take(item);
       if (!taken) fail_type(key, *value, Expected<T>::many);
+      if constexpr (std::is_same_v<T, std::int64_t>) check_range(key, *taken);
       list.push_back(*std::move(taken));
     }
     return list;

@@ -23,7 +23,9 @@ for (const folder of [packages, checkpoint]) {
   if (!fs.existsSync(folder)) throw new Error(`${folder} is missing: run tools/setup.sh demo clients`);
 }
 const require = createRequire(path.join(packages, 'node_modules/'));
-const { AutoModelForCausalLM, AutoTokenizer, env, pipeline } = require('@huggingface/transformers');
+const {
+  AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq, AutoTokenizer, Tensor, env, pipeline,
+} = require('@huggingface/transformers');
 const ort = require('onnxruntime-node');
 
 env.allowRemoteModels = false;
@@ -151,15 +153,10 @@ async function decode_without_cache(file, rows, masks, count) {
     });
     const feeds = { input_ids: tensor(rows), attention_mask: tensor(masks), position_ids: tensor(positions) };
     if (!session.inputNames.includes('position_ids')) delete feeds.position_ids;
-    const { logits } = await session.run(feeds);
-    const vocab = logits.dims[2];
-    for (let r = 0; r < rows.length; ++r) {
-      const last = logits.data.subarray(((r + 1) * dims[1] - 1) * vocab, (r + 1) * dims[1] * vocab);
-      const [best, second] = Float32Array.from(last).sort().reverse();
-      margin = Math.min(margin, best - second);
-      rows[r].push(BigInt(last.indexOf(best)));
-      masks[r].push(1n);
-    }
+    const best = best_tokens((await session.run(feeds)).logits);
+    margin = Math.min(margin, best.margin);
+    rows.forEach((row, r) => row.push(best.tokens[r]));
+    masks.forEach((mask) => mask.push(1n));
   }
   await session.release();
   return { rows, margin };
@@ -167,6 +164,30 @@ async function decode_without_cache(file, rows, masks, count) {
 
 const prompts = ['A man is eating food.', 'The sky', '?'];
 const new_tokens = 20;
+
+// The checkpoint of a fixture, as a folder of its own.
+function write_checkpoint(type, fixture) {
+  const folder = path.join(work, type, 'checkpoint');
+  fs.mkdirSync(folder, { recursive: true });
+  for (const file of ['config.json', 'generation_config.json', 'preprocessor_config.json']) {
+    const from = path.join(golden, type, fixture, file);
+    if (fs.existsSync(from)) fs.copyFileSync(from, path.join(folder, file));
+  }
+  write_weights(folder, JSON.parse(fs.readFileSync(path.join(golden, type, fixture, 'weights.json'))));
+  return folder;
+}
+
+// Of the scores of the last position: the best tokens, and the smallest distance to a second best.
+function best_tokens({ data, dims: [batch, length, vocab] }) {
+  let margin = Infinity;
+  const tokens = Array.from({ length: batch }, (_, row) => {
+    const last = data.subarray(((row + 1) * length - 1) * vocab, (row + 1) * length * vocab);
+    const [best, second] = Float32Array.from(last).sort().reverse();
+    margin = Math.min(margin, best - second);
+    return BigInt(last.indexOf(best));
+  });
+  return { tokens, margin };
+}
 
 // The decoders that transformers.js knows; mixtral it does not. Where a config says `multi_query` it expects keys and
 // values in one tensor, as only gpt_bigcode has them, so falcon is one without.
@@ -177,11 +198,7 @@ const decoders = [
 for (const decoder of decoders) {
   test(`${decoder}: generate`, async () => {
     const [type, variant] = decoder.split('+');
-    const fixture = path.join(golden, type, ['text-generation-with-past', variant].filter(Boolean).join('+'));
-    const model = path.join(work, type, 'checkpoint');
-    fs.mkdirSync(model, { recursive: true });
-    fs.copyFileSync(path.join(fixture, 'config.json'), path.join(model, 'config.json'));
-    write_weights(model, JSON.parse(fs.readFileSync(path.join(fixture, 'weights.json'))));
+    const model = write_checkpoint(type, ['text-generation-with-past', variant].filter(Boolean).join('+'));
     write_tokenizer(model);
     run_export(model, 'text-generation-with-past', path.join(work, type, 'with-past'));
     run_export(model, 'text-generation', path.join(work, type, 'without-past'));
@@ -208,3 +225,74 @@ for (const decoder of decoders) {
     texts.forEach((text, r) => assert.ok(text.startsWith(prompts[r]), text));
   });
 }
+
+// Greedy decoding with the files of a task without a past.
+async function decode_seq2seq_without_cache(folder, inputs, start, count) {
+  const encoder = await ort.InferenceSession.create(path.join(folder, 'encoder_model.onnx'), session_options);
+  const decoder = await ort.InferenceSession.create(path.join(folder, 'decoder_model.onnx'), session_options);
+  const { last_hidden_state } = await encoder.run(inputs);
+  const batch = last_hidden_state.dims[0];
+  const rows = Array.from({ length: batch }, () => [start]);
+  let margin = Infinity;
+  for (let step = 0; step < count; ++step) {
+    const feeds = {
+      input_ids: new ort.Tensor('int64', BigInt64Array.from(rows.flat()), [batch, step + 1]),
+      encoder_hidden_states: last_hidden_state,
+    };
+    if (inputs.attention_mask) feeds.encoder_attention_mask = inputs.attention_mask;
+    const best = best_tokens((await decoder.run(feeds)).logits);
+    margin = Math.min(margin, best.margin);
+    rows.forEach((row, r) => row.push(best.tokens[r]));
+  }
+  await encoder.release();
+  await decoder.release();
+  return { rows, margin };
+}
+
+async function expect_same_tokens(output, folder, inputs, start, count) {
+  const expected = await decode_seq2seq_without_cache(folder, inputs, start, count);
+  assert.ok(expected.margin > 1e-4, `${expected.margin} between two tokens: too close to call`);
+  assert.deepEqual(output.tolist(), expected.rows);
+  const varied = new Set(expected.rows.flat()).size;
+  assert.ok(varied > 5, `only ${varied} different tokens: they would not show a wrong cache`);
+}
+
+for (const external_data of ['auto', 'shared']) {
+  test(`t5: generate, external data ${external_data}`, async () => {
+    const model = write_checkpoint('t5', 'text2text-generation-with-past');
+    write_tokenizer(model);
+    const name = `t5/with-past-${external_data}`;
+    run_export(model, 'text2text-generation-with-past', path.join(work, name), '--external-data', external_data);
+    run_export(model, 'text2text-generation', path.join(work, 't5/without-past'));
+    const options = { ...load_options, subfolder: '' };
+    // All sessions read the one file that the export names.
+    const client = await AutoModelForSeq2SeqLM.from_pretrained(name, options);
+    const tokenizer = await AutoTokenizer.from_pretrained(name);
+    const inputs = tokenizer(prompts, { padding: true });
+    const output = await client.generate({
+      ...inputs, do_sample: false, max_new_tokens: new_tokens, eos_token_id: null,
+    });
+    await client.dispose();
+    const feeds = Object.fromEntries(['input_ids', 'attention_mask'].map((input) => [
+      input, new ort.Tensor('int64', inputs[input].data, inputs[input].dims)]));
+    await expect_same_tokens(output, path.join(work, 't5/without-past'), feeds, 0n, new_tokens);
+  });
+}
+
+test('whisper: generate', async () => {
+  const model = write_checkpoint('whisper', 'automatic-speech-recognition-with-past');
+  run_export(model, 'automatic-speech-recognition-with-past', path.join(work, 'whisper/with-past'));
+  run_export(model, 'automatic-speech-recognition', path.join(work, 'whisper/without-past'));
+  const client = await AutoModelForSpeechSeq2Seq.from_pretrained('whisper/with-past', { ...load_options, subfolder: '' });
+  // The client takes one spectrogram at a time: mel bins by frames, as config.json says.
+  for (const frequency of [0.3, 1.1, 2.9]) {
+    const features = Float32Array.from({ length: 10 * 50 }, (_, i) => Math.sin(i * frequency) + i / 500);
+    const dims = [1, 10, 50];
+    const output = await client.generate({
+      inputs: new Tensor('float32', features, dims), do_sample: false, max_new_tokens: new_tokens, eos_token_id: null,
+    });
+    const feeds = { input_features: new ort.Tensor('float32', features, dims) };
+    await expect_same_tokens(output, path.join(work, 'whisper/without-past'), feeds, 3n, new_tokens);
+  }
+  await client.dispose();
+});
