@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "golden_fixture.h"
 #include "onnxport/export.h"
@@ -188,27 +189,43 @@ std::vector<double> last_of(const Tensor& logits) {
   return last;
 }
 
+// What an encoder reads: tokens or features, in the later rows masked at their ends.
+NamedTensors encoder_inputs(const runtime::Session& encoder) {
+  constexpr std::int64_t kTokens = 7, kFrames = 25;
+  NamedTensors inputs;
+  std::int64_t length = kTokens;
+  for (const runtime::Session::Info& info : encoder.inputs()) {
+    if (info.name != "input_features") continue;
+    const auto extent = [](std::int64_t given) { return given < 0 ? kFrames : given; };
+    length = extent(info.shape.at(1));
+    const std::vector<std::int64_t> shape = {kRows, length, extent(info.shape.at(2))};
+    std::vector<double> values(static_cast<std::size_t>(shape[0] * shape[1] * shape[2]));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::sin(0.37 * static_cast<double>(i * i));
+    inputs.emplace_back(info.name, Tensor::from_doubles(DType::f32, shape, values));
+  }
+  Rows ids(kRows, Row(length)), mask(kRows, Row(length, 1));
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    for (std::int64_t i = 0; i < length; ++i) ids[row][i] = 5 + (7 * i + 31 * row) % 60;
+    for (std::int64_t i = 0; i < row * length * 2 / 7; ++i) mask[row][length - 1 - i] = 0;
+  }
+  inputs.emplace_back("input_ids", integers(ids));
+  inputs.emplace_back("attention_mask", integers(mask));
+  return inputs;
+}
+
 TEST_P(Seq2SeqGeneration, MergedDecoderGivesTheTokensOfRunningWithoutCache) {
   const TempFolder folder;
   const std::filesystem::path checkpoint = folder.path() / "checkpoint", out = folder.path() / "out";
-  synthesize(read_fixture(GetParam()), checkpoint);
-  main_export(
-      {.model = checkpoint, .output = out, .task = "text2text-generation-with-past", .validate = false});
+  const GoldenFixture fixture = read_fixture(GetParam());
+  synthesize(fixture, checkpoint);
+  main_export({.model = checkpoint, .output = out, .task = fixture.task, .validate = false});
   const auto open = [&](const char* file) {
     return runtime::Session(out / file, runtime::SessionOptions{.intra_op_threads = 1});
   };
   const runtime::Session encoder = open("encoder_model.onnx"), plain = open("decoder_model.onnx"),
                          merged = open("decoder_model_merged.onnx");
-
-  constexpr std::int64_t kLength = 7;
-  Rows ids(kRows, Row(kLength)), mask(kRows, Row(kLength, 1));
-  for (std::int64_t row = 0; row < kRows; ++row) {
-    for (std::int64_t i = 0; i < kLength; ++i) ids[row][i] = 5 + (7 * i + 31 * row) % 60;
-    for (std::int64_t i = 0; i < 2 * row; ++i) mask[row][kLength - 1 - i] = 0;
-  }
-  const NamedTensors encoded =
-      encoder.run({{"input_ids", integers(ids)}, {"attention_mask", integers(mask)}});
-  const Tensor& states = *find(encoded, "last_hidden_state");
+  const NamedTensors given = encoder_inputs(encoder);
+  const NamedTensors encoded = encoder.run(given);
 
   // As clients do: an empty past and the branch without at first; the encoder's part is kept from then on.
   NamedTensors cache;
@@ -220,7 +237,8 @@ TEST_P(Seq2SeqGeneration, MergedDecoderGivesTheTokensOfRunningWithoutCache) {
   for (std::int64_t step = 0; step < kNewTokens; ++step) {
     SCOPED_TRACE("token " + std::to_string(step));
     const std::int64_t with_past = step > 0 ? 1 : 0;
-    NamedTensors common = {{"encoder_attention_mask", integers(mask)}, {"encoder_hidden_states", states}};
+    NamedTensors common = {{"encoder_attention_mask", *find(given, "attention_mask")},
+                           {"encoder_hidden_states", *find(encoded, "last_hidden_state")}};
     NamedTensors inputs = common;
     inputs.emplace_back("input_ids", integers(last_columns(tokens, 1)));
     inputs.emplace_back("use_cache_branch", Tensor::from_ints(DType::boolean, {1}, {&with_past, 1}));
@@ -248,7 +266,9 @@ TEST_P(Seq2SeqGeneration, MergedDecoderGivesTheTokensOfRunningWithoutCache) {
 }
 
 std::string seq2seq_name(const testing::TestParamInfo<std::string>& info) {
-  return info.param.substr(0, info.param.find('/'));
+  std::string name = info.param.substr(0, info.param.find('/'));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
 }
 
 INSTANTIATE_TEST_SUITE_P(EncoderDecoders, Seq2SeqGeneration,
@@ -256,7 +276,10 @@ INSTANTIATE_TEST_SUITE_P(EncoderDecoders, Seq2SeqGeneration,
                                          "bart/text2text-generation-with-past",
                                          "marian/text2text-generation-with-past",
                                          "mbart/text2text-generation-with-past",
-                                         "m2m_100/text2text-generation-with-past"),
+                                         "m2m_100/text2text-generation-with-past",
+                                         "whisper/automatic-speech-recognition-with-past",
+                                         "speech_to_text/automatic-speech-recognition-with-past",
+                                         "encoder-decoder/text2text-generation-with-past+bert2gpt2"),
                          seq2seq_name);
 
 }  // namespace

@@ -34,7 +34,12 @@ class ONNXPORT_API Model {
   /// The same checkpoint under another configuration, with an accounting of its own.
   Model with_config(PretrainedConfig config) const;
 
-  /// The root of the checkpoint's keys.
+  /// An architecture inside of this model, for one of its tasks: config.json and keys of the checkpoint below
+  /// `key`. Shares the accounting.
+  Model part(const std::string& key, std::shared_ptr<const ModelDefinition> definition,
+             std::string task) const;
+
+  /// The root of the model's keys.
   Scope scope() const;
   /// The root of the keys of a folder below (`2_Dense`), with its own weights file.
   Scope scope_of(const std::string& subfolder) const;
@@ -59,6 +64,7 @@ class ONNXPORT_API Model {
   PretrainedConfig config_;
   std::filesystem::path folder_;
   std::string task_;
+  std::string prefix_;  // of the keys of a part
   std::shared_ptr<Weights> weights_;
 };
 

@@ -83,7 +83,7 @@ class ONNXPORT_API DummyPastKeyValuesGenerator : public DummyInputGenerator {
 };
 
 /// What a decoder takes besides its own tokens: decoder_input_ids [batch_size, decoder_sequence_length],
-/// encoder_hidden_states [batch_size, encoder_sequence_length, hidden_size], encoder_attention_mask
+/// encoder_hidden_states [batch_size, length of the states, their width], encoder_attention_mask
 /// [batch_size, encoder_sequence_length], and past_key_values.{i}.decoder|encoder.key|value.
 class ONNXPORT_API DummySeq2SeqInputGenerator : public DummyInputGenerator {
  public:
@@ -94,6 +94,15 @@ class ONNXPORT_API DummySeq2SeqInputGenerator : public DummyInputGenerator {
 
 /// input_values: samples [batch_size, audio_sequence_length], between -1 and 1.
 class ONNXPORT_API DummyAudioInputGenerator : public DummyInputGenerator {
+ public:
+  bool supports_input(std::string_view name) const override;
+  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+                  std::uint64_t seed) const override;
+};
+
+/// Of an AudioToTextOnnxConfig: input_features [batch_size, its feature_shape()], between -1 and 1, and the
+/// attention_mask of their frames.
+class ONNXPORT_API DummyAudioFeaturesInputGenerator : public DummyInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
   Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
@@ -171,6 +180,9 @@ class ONNXPORT_API OnnxConfig : public std::enable_shared_from_this<OnnxConfig> 
   /// Outputs with their dynamic axes, in order; by task, unless overridden. A length that strides divide may
   /// go by the name of the length that it comes from.
   virtual AxesByName outputs() const;
+  /// The length that the list of a tensor's axes calls `symbol`: the symbol itself, unless the list calls two
+  /// lengths alike.
+  virtual Dim axis_length(std::string_view tensor, const std::string& symbol) const;
   /// Does the file take a cache?
   virtual bool use_past_in_inputs() const { return false; }
   virtual NormalizedConfig normalized_config() const = 0;
@@ -180,6 +192,9 @@ class ONNXPORT_API OnnxConfig : public std::enable_shared_from_this<OnnxConfig> 
   virtual int default_onnx_opset() const { return 18; }
   /// What clients give as position of a masked token.
   virtual std::int64_t padded_position_id() const { return 1; }
+  /// The longest sequence that tables of positions hold, for validation: max_position_embeddings of the
+  /// normalized config, where it has one.
+  virtual std::optional<std::int64_t> longest_sequence() const;
   /// Compared with `transformers_version` of config.json; empty: any.
   virtual std::string min_transformers_version() const { return {}; }
   virtual std::vector<std::string> variants() const { return {"default"}; }
@@ -251,6 +266,15 @@ class ONNXPORT_API OnnxSeq2SeqConfigWithPast : public OnnxConfigWithPast {
   AxesByName outputs() const override;
   /// Does the decoder take a mask of the encoder's positions?
   virtual bool has_encoder_mask() const { return true; }
+  /// Does the cache also hold keys and values of the encoder's states? Else they are made anew for each
+  /// token, and the cache has the names of a decoder that stands alone: past_key_values.{i}.key|value.
+  virtual bool caches_encoder() const { return true; }
+  /// What `encoder_sequence_length` is in the dummy inputs.
+  virtual std::int64_t dummy_encoder_length(const DummyShapes& shapes) const {
+    return shapes.sequence_length;
+  }
+  /// Width of the encoder's states: hidden_size of the normalized config.
+  virtual std::int64_t encoder_width() const;
 
  protected:
   void add_seq2seq_past(AxesByName& names, Direction direction) const;
@@ -331,18 +355,56 @@ class ONNXPORT_API AudioOnnxConfig : public OnnxConfig {
   DummyInputGenerators dummy_input_generators() const override;
 };
 
-/// Audio features to text: input_features of the encoder, whose shape the architecture fixes, and
-/// decoder_input_ids of the whole. audio-classification has the encoder alone.
+/// Audio features to text: input_features of the encoder and decoder_input_ids of the whole.
+/// audio-classification has the encoder alone. The architecture fixes the number of frames, or it takes any,
+/// with an attention_mask [batch_size, frames].
 class ONNXPORT_API AudioToTextOnnxConfig : public OnnxSeq2SeqConfigWithPast {
  public:
   using OnnxSeq2SeqConfigWithPast::OnnxSeq2SeqConfigWithPast;
   AxesByName inputs() const override;
   AxesByName outputs() const override;
+  Dim axis_length(std::string_view tensor, const std::string& symbol) const override;
   NormalizedConfig normalized_config() const override;
   DummyInputGenerators dummy_input_generators() const override;
-  bool has_encoder_mask() const override { return false; }
-  /// Of input_features, without the batch: channels and frames.
-  virtual std::vector<std::int64_t> feature_shape() const = 0;
+  bool has_encoder_mask() const override { return any_frames(); }
+  std::int64_t dummy_encoder_length(const DummyShapes& shapes) const override;
+  /// Of input_features, without the batch. Where any number of frames will do, they come first.
+  virtual std::vector<std::int64_t> feature_shape(const DummyShapes& shapes) const = 0;
+  /// Where any number of frames will do: how many states the encoder makes of `encoder_sequence_length`
+  /// frames. The list calls the length of the states by that name too.
+  virtual std::string states_length() const { return {}; }
+
+ private:
+  bool any_frames() const { return !states_length().empty(); }
+};
+
+/// An encoder and a decoder that are two other architectures: `encoder` and `decoder` of config.json, each
+/// with its own model_type. Sizes and dummy inputs come from their classes.
+class ONNXPORT_API EncoderDecoderBaseOnnxConfig : public OnnxSeq2SeqConfigWithPast {
+ public:
+  /// Throws ExportError(unsupported) when one of the types is not registered, when the second is no decoder
+  /// behind an encoder, or when it keeps no cache and the task asks for one.
+  EncoderDecoderBaseOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options);
+  AxesByName inputs() const override;
+  Dim axis_length(std::string_view tensor, const std::string& symbol) const override;
+  /// Of the decoder; in the encoder's file, of the encoder.
+  NormalizedConfig normalized_config() const override;
+  DummyInputGenerators dummy_input_generators() const override;
+  std::optional<std::int64_t> longest_sequence() const override;
+  CacheSizes cache_sizes() const override;
+  bool caches_encoder() const override { return caches_encoder_; }
+  std::int64_t encoder_width() const override;
+  /// The classes of the two.
+  const OnnxConfig& encoder() const { return *encoder_; }
+  const OnnxConfig& decoder() const { return *decoder_; }
+
+ protected:
+  /// Inputs of the encoder.
+  virtual AxesByName encoder_inputs() const = 0;
+
+ private:
+  std::shared_ptr<const OnnxConfig> encoder_, decoder_;
+  bool caches_encoder_ = false;
 };
 
 }  // namespace onnxport

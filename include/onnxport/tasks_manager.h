@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,10 @@
 
 namespace onnxport {
 
+namespace nn {
+class Seq2SeqPass;
+}
+
 /// Makes the configuration class of an architecture.
 using OnnxConfigConstructor = std::function<std::shared_ptr<const OnnxConfig>(
     PretrainedConfig config, std::string task, OnnxConfigOptions options)>;
@@ -23,6 +28,28 @@ using OnnxConfigConstructor = std::function<std::shared_ptr<const OnnxConfig>(
 /// and the like from `config`.
 using Forward =
     std::function<NamedValues(const Inputs& inputs, const Model& model, const OnnxConfig& config)>;
+
+/// What an architecture is as the decoder behind an encoder of another type.
+struct CrossDecoder {
+  /// What is kept between tokens.
+  enum class Cache {
+    none,
+    own,             ///< keys and values of its own tokens
+    own_and_encoder  ///< those of the encoder's states too
+  };
+  /// Logits [B, S, V]. `model` is the decoder: its own config, and a scope that starts at its keys.
+  std::function<Value(nn::Seq2SeqPass& pass, const Model& model)> logits;
+  Cache cache = Cache::none;
+};
+
+struct ModelDefinition;
+
+/// Another architecture inside of a model.
+struct ModelPart {
+  /// Where it lies in config.json, and below which its keys are; empty: it is the whole checkpoint.
+  std::string key;
+  std::shared_ptr<const ModelDefinition> definition;
+};
 
 /// What the registry knows of one architecture.
 struct ModelDefinition {
@@ -34,9 +61,14 @@ struct ModelDefinition {
   /// "transformers", "sentence_transformers", …
   std::string library = "transformers";
   OnnxConfigConstructor onnx_config = {};
-  /// For a type that wraps another (Sentence Transformers around an encoder): the definition of the inner
-  /// one, whose heads are then known keys as well.
-  std::function<std::shared_ptr<const ModelDefinition>(const PretrainedConfig& config)> encoder = {};
+  /// For a type that is made of others (Sentence Transformers around an encoder, an encoder with a decoder):
+  /// those, whose heads are then known keys as well.
+  std::function<std::vector<ModelPart>(const PretrainedConfig& config)> parts = {};
+  /// Those of `tasks` that a model of this configuration has, where that differs; empty: all.
+  std::function<std::vector<std::string>(const PretrainedConfig& config)> tasks_of = {};
+  /// Absent: this is no decoder behind another encoder. Every type with the task feature-extraction can be
+  /// the encoder: its states are the first output of that.
+  std::optional<CrossDecoder> cross_decoder = {};
 };
 
 /// Makes a configuration that can make its like (with_behavior).
@@ -73,6 +105,9 @@ class ONNXPORT_API TasksManager {
   /// Throws ExportError(unsupported) that names the nearest known types and how to add one.
   std::shared_ptr<const ModelDefinition> get_definition(std::string_view model_type,
                                                         std::string_view library = "transformers") const;
+  /// The architecture of `encoder` or `decoder` in a configuration of two. Throws ExportError(unsupported)
+  /// for a decoder that is none behind an encoder of another type.
+  std::shared_ptr<const ModelDefinition> get_part(const PretrainedConfig& config, std::string_view key) const;
   /// The configuration class of (type, task). Throws ExportError(unsupported) listing the supported tasks.
   OnnxConfigConstructor get_exporter_config_constructor(std::string_view model_type,
                                                         std::string_view task = "feature-extraction",
@@ -81,8 +116,9 @@ class ONNXPORT_API TasksManager {
   OnnxConfigConstructor get_exporter_config_constructor(const Model& model) const;
   std::vector<std::string> get_supported_tasks_for_model_type(
       std::string_view model_type, std::string_view library = "transformers") const;
+  /// Those that have tasks.
   std::vector<std::string> get_supported_model_types(std::string_view library = "transformers") const;
-  /// All definitions, sorted by library and type.
+  /// All definitions, sorted by library and type. One without tasks is only a decoder behind an encoder.
   std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
 
   /// Opens a checkpoint folder for a task ("auto": inferred). `library` empty: inferred.

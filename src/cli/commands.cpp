@@ -245,7 +245,8 @@ int run_validate(const ValidateFlags& flags) {
 int run_list(const Voice& voice) {
   json report = json::array();
   std::size_t width = 0;
-  const auto definitions = TasksManager::instance().definitions();
+  auto definitions = TasksManager::instance().definitions();
+  std::erase_if(definitions, [](const auto& one) { return one->tasks.empty(); });  // parts of other models
   for (const auto& definition : definitions) width = std::max(width, definition->model_type.size());
   for (const auto& definition : definitions) {
     report.push_back({{"library", definition->library},

@@ -154,18 +154,16 @@ Tensor DummyPastKeyValuesGenerator::generate(std::string_view name, const OnnxCo
 
 bool DummySeq2SeqInputGenerator::supports_input(std::string_view name) const {
   return name == "decoder_input_ids" || name == "encoder_hidden_states" || name == "encoder_attention_mask" ||
-         name == "input_features" || name.starts_with("past_key_values.");
+         name.starts_with("past_key_values.");
 }
 
 Tensor DummySeq2SeqInputGenerator::generate(std::string_view name, const OnnxConfig& config,
                                             const DummyShapes& shapes, std::uint64_t seed) const {
-  if (name == "input_features") {
-    std::vector<std::int64_t> shape = dynamic_cast<const AudioToTextOnnxConfig&>(config).feature_shape();
-    shape.insert(shape.begin(), shapes.batch_size);
-    return random_floats(seed, name, config.float_dtype(), shape);
-  }
+  const auto& seq2seq = dynamic_cast<const OnnxSeq2SeqConfigWithPast&>(config);
   const NormalizedConfig normalized = config.normalized_config();
-  const std::int64_t encoder_length = shapes.sequence_length;
+  const std::int64_t encoder_length = seq2seq.dummy_encoder_length(shapes);
+  const std::int64_t states = config.axis_length("encoder_hidden_states", "encoder_sequence_length")
+                                  .evaluate({{"encoder_sequence_length", encoder_length}});
   if (name == "decoder_input_ids") {
     const std::int64_t vocab_size = normalized.maybe("decoder_vocab_size").value_or(normalized["vocab_size"]);
     Random random(seed, name);
@@ -180,12 +178,26 @@ Tensor DummySeq2SeqInputGenerator::generate(std::string_view name, const OnnxCon
   }
   if (name == "encoder_hidden_states") {
     return random_floats(seed, name, config.float_dtype(),
-                         {shapes.batch_size, encoder_length, normalized["hidden_size"]});
+                         {shapes.batch_size, states, seq2seq.encoder_width()});
   }
   const bool cross = name.find(".encoder.") != name.npos;
   return random_floats(
       seed, name, config.float_dtype(),
-      past_shape(name, config, shapes.batch_size, cross ? encoder_length : shapes.past_sequence_length));
+      past_shape(name, config, shapes.batch_size, cross ? states : shapes.past_sequence_length));
+}
+
+bool DummyAudioFeaturesInputGenerator::supports_input(std::string_view name) const {
+  return name == "input_features" || name == "attention_mask";
+}
+
+Tensor DummyAudioFeaturesInputGenerator::generate(std::string_view name, const OnnxConfig& config,
+                                                  const DummyShapes& shapes, std::uint64_t seed) const {
+  std::vector<std::int64_t> shape = dynamic_cast<const AudioToTextOnnxConfig&>(config).feature_shape(shapes);
+  shape.insert(shape.begin(), shapes.batch_size);
+  if (name == "input_features") return random_floats(seed, name, config.float_dtype(), shape);
+  shape.resize(2);
+  const std::vector<std::int64_t> ones(static_cast<std::size_t>(checked_count(name, shape)), 1);
+  return Tensor::from_ints(config.int_dtype(), shape, ones);
 }
 
 bool DummyVisionInputGenerator::supports_input(std::string_view name) const { return name == "pixel_values"; }

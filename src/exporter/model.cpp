@@ -75,7 +75,7 @@ void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dy
   std::map<std::string, Dim, std::less<>> absent;
   for (const auto& [name, axes] : declared) {
     for (const auto& [axis, symbol] : axes) {
-      for (const std::string& part : Dim::parse(symbol).symbols()) {
+      for (const std::string& part : config.axis_length(name, symbol).symbols()) {
         if (symbol.find('+') != symbol.npos && !known.contains(part)) absent[part] = 0;
       }
     }
@@ -87,7 +87,7 @@ void check_outputs(const NamedValues& outputs, const OnnxConfig& config, bool dy
     if (!dynamic_axes) continue;
     for (const auto& [axis, symbol] : declared[i].second) {
       const Dim& dim = value.dim(axis);
-      const Dim called = Dim::parse(symbol).substitute(absent);
+      const Dim called = config.axis_length(name, symbol).substitute(absent);
       const std::optional<Dim::Atom> atom = dim.is_constant() ? std::nullopt : Dim::open_atom(dim.str());
       const bool bounded = atom && atom->minimum && atom->expression == called;
       if (dim.constant() || dim == called || bounded || comes_from(dim, called, known)) continue;
@@ -146,9 +146,20 @@ Model Model::with_config(PretrainedConfig config) const {
   return other;
 }
 
+Model Model::part(const std::string& key, std::shared_ptr<const ModelDefinition> definition,
+                  std::string task) const {
+  Model inner = *this;
+  inner.definition_ = std::move(definition);
+  inner.task_ = std::move(task);
+  if (key.empty()) return inner;
+  inner.config_ = config_.sub(key);
+  inner.prefix_ = prefix_.empty() ? key : prefix_ + "." + key;
+  return inner;
+}
+
 Scope Model::scope() const {
   const Weights::Part& root = weights_->parts.at("");
-  return {root.checkpoint, root.accounting};
+  return {root.checkpoint, root.accounting, prefix_};
 }
 
 Scope Model::scope_of(const std::string& subfolder) const {
@@ -183,29 +194,30 @@ Graph Model::build(const OnnxConfig& config, const DummyShapes& shapes, bool dyn
 
 std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
   std::map<std::string, std::vector<std::string>> unread;  // by subfolder
-  std::vector<std::shared_ptr<const ModelDefinition>> definitions = {definition_};
-  if (definition_->encoder) definitions.push_back(definition_->encoder(config_));
-  std::vector<std::string> ignorable;
-  std::vector<std::pair<std::shared_ptr<const ModelDefinition>, std::string>> others;
-  for (const auto& definition : definitions) {
-    ignorable.insert(ignorable.end(), definition->ignorable_keys.begin(), definition->ignorable_keys.end());
-    for (const std::string& task : definition->tasks) {
-      others.emplace_back(definition, task);
-    }
+  std::vector<std::string> ignorable = definition_->ignorable_keys;
+  // Heads of the type's other tasks are no surprise, nor are the other files of this one, nor those of the
+  // architectures that it is made of: all of them may ask for their weights too.
+  Model unaccounted = *this;
+  unaccounted.config_ = config_.unaccounted();
+  std::vector<Model> others;
+  const auto add = [&](const std::string& key, const std::shared_ptr<const ModelDefinition>& definition) {
+    for (const std::string& task : definition->tasks)
+      others.push_back(unaccounted.part(key, definition, task));
+  };
+  add("", definition_);
+  for (const ModelPart& part :
+       definition_->parts ? definition_->parts(unaccounted.config_) : std::vector<ModelPart>()) {
+    add(part.key, part.definition);
+    for (const std::string& pattern : part.definition->ignorable_keys)
+      ignorable.push_back(part.key.empty() ? pattern : part.key + "." + pattern);
   }
   for (const auto& [subfolder, part] : weights_->parts) {
     auto keys = part.accounting->unread(*part.checkpoint, ignorable);
     if (!keys.empty()) unread.emplace(subfolder, std::move(keys));
   }
 
-  // Heads of the type's other tasks are no surprise, nor are the other files of this one: let all of them ask
-  // for their weights too.
-  for (const auto& [definition, task] : others) {
+  for (Model& other : others) {
     if (unread.empty()) break;
-    Model other = *this;
-    other.definition_ = definition;
-    other.config_ = config_.unaccounted();
-    other.task_ = task;
     other.weights_ = weights_->unread();
     ask_for_weights(other);
     for (auto& [subfolder, keys] : unread) {

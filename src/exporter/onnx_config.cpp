@@ -107,6 +107,14 @@ OnnxConfig::OnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOpti
   task_ = TasksManager::map_from_synonym(task_);
 }
 
+Dim OnnxConfig::axis_length(std::string_view /*tensor*/, const std::string& symbol) const {
+  return Dim::parse(symbol);
+}
+
+std::optional<std::int64_t> OnnxConfig::longest_sequence() const {
+  return normalized_config().maybe("max_position_embeddings");
+}
+
 AxesByName OnnxConfig::outputs() const { return common_outputs(task_); }
 
 const AxesByName& OnnxConfig::common_outputs(std::string_view task) const {
@@ -152,7 +160,7 @@ std::vector<std::pair<std::string, TensorType>> OnnxConfig::input_types(const Du
                           fmt::format("input '{}' of '{}' names axis {} '{}', the dummy tensor has {} axes",
                                       name, config_.model_type(), axis, symbol, type.shape.size()));
       }
-      if (dynamic_axes) type.shape[axis] = Dim::parse(symbol);
+      if (dynamic_axes) type.shape[axis] = axis_length(name, symbol);
     }
     types.emplace_back(name, std::move(type));
   }

@@ -51,7 +51,10 @@ CacheSizes OnnxSeq2SeqConfigWithPast::cache_sizes() const {
   return cache_sizes_by("decoder_num_layers", "decoder_num_attention_heads");
 }
 
+std::int64_t OnnxSeq2SeqConfigWithPast::encoder_width() const { return normalized_config()["hidden_size"]; }
+
 void OnnxSeq2SeqConfigWithPast::add_seq2seq_past(AxesByName& names, Direction direction) const {
+  if (!caches_encoder()) return add_past_key_values(names, direction);
   const bool inputs = direction == Direction::inputs;
   const char* prefix = inputs ? "past_key_values" : "present";
   const std::string length =
@@ -112,19 +115,33 @@ DummyInputGenerators TextSeq2SeqOnnxConfig::dummy_input_generators() const {
 
 AxesByName AudioToTextOnnxConfig::inputs() const {
   if (behavior() == ConfigBehavior::decoder) return decoder_inputs();
-  AxesByName inputs = {{"input_features", {{0, "batch_size"}}}};
+  Axes frames = {{0, "batch_size"}};
+  if (any_frames()) frames[1] = "encoder_sequence_length";
+  AxesByName inputs = {{"input_features", frames}};
+  if (any_frames()) inputs.emplace_back("attention_mask", frames);
   if (behavior() == ConfigBehavior::monolith && task() != "audio-classification")
     inputs.emplace_back("decoder_input_ids", Axes{{0, "batch_size"}, {1, "decoder_sequence_length"}});
   return inputs;
 }
 
-// Features have a fixed number of frames, and so has what the encoder makes of them.
 AxesByName AudioToTextOnnxConfig::outputs() const {
-  if (behavior() == ConfigBehavior::encoder) return {{"last_hidden_state", {{0, "batch_size"}}}};
+  Axes states = {{0, "batch_size"}};
+  if (any_frames()) states[1] = states_length();
+  if (behavior() == ConfigBehavior::encoder) return {{"last_hidden_state", states}};
   AxesByName outputs = OnnxSeq2SeqConfigWithPast::outputs();
   if (behavior() == ConfigBehavior::monolith && task() != "audio-classification")
-    outputs.emplace_back("encoder_last_hidden_state", Axes{{0, "batch_size"}});
+    outputs.emplace_back("encoder_last_hidden_state", states);
   return outputs;
+}
+
+Dim AudioToTextOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
+  const bool of_states = tensor == "encoder_hidden_states" || tensor.find(".encoder.") != tensor.npos;
+  const bool divided = any_frames() && of_states && symbol == "encoder_sequence_length";
+  return Dim::parse(divided ? states_length() : symbol);
+}
+
+std::int64_t AudioToTextOnnxConfig::dummy_encoder_length(const DummyShapes& shapes) const {
+  return any_frames() ? feature_shape(shapes).front() : shapes.sequence_length;
 }
 
 NormalizedConfig AudioToTextOnnxConfig::normalized_config() const {
@@ -132,7 +149,8 @@ NormalizedConfig AudioToTextOnnxConfig::normalized_config() const {
 }
 
 DummyInputGenerators AudioToTextOnnxConfig::dummy_input_generators() const {
-  return {std::make_shared<const DummySeq2SeqInputGenerator>(),
+  return {std::make_shared<const DummyAudioFeaturesInputGenerator>(),
+          std::make_shared<const DummySeq2SeqInputGenerator>(),
           std::make_shared<const DummyTextInputGenerator>()};
 }
 

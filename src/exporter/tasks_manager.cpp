@@ -99,6 +99,16 @@ struct TasksManager::Impl {
     const std::string type =
         from == sentence_transformers ? sentence_transformers_type(folder) : config.model_type();
     auto definition = manager.get_definition(type, from);
+    if (definition->tasks.empty()) {
+      throw ExportError(ErrorCode::unsupported,
+                        fmt::format("{}: model type '{}' is only supported as the decoder behind an encoder",
+                                    config.origin(), type));
+    }
+    if (definition->tasks_of) {
+      ModelDefinition narrowed = *definition;
+      narrowed.tasks = definition->tasks_of(config.unaccounted());
+      definition = std::make_shared<const ModelDefinition>(std::move(narrowed));
+    }
     return {std::move(config), std::move(definition)};
   }
   static std::string infer(const Folder& folder) {
@@ -120,8 +130,10 @@ void TasksManager::register_definition(ModelDefinition definition) {
   };
   if (definition.model_type.empty()) refuse("model type");
   if (definition.library.empty()) refuse("library");
-  if (definition.tasks.empty()) refuse("tasks");
-  if (!definition.forward) refuse("forward function");
+  if (!definition.cross_decoder) {  // else it may have no tasks of its own
+    if (definition.tasks.empty()) refuse("tasks");
+    if (!definition.forward) refuse("forward function");
+  }
   if (!definition.onnx_config) refuse("configuration class");
   Impl::Key key{definition.library, definition.model_type};
   impl_->definitions[std::move(key)] = std::make_shared<const ModelDefinition>(std::move(definition));
@@ -152,6 +164,23 @@ std::shared_ptr<const ModelDefinition> TasksManager::get_definition(std::string_
                                : "similar types are: " + text::join(near)));
 }
 
+std::shared_ptr<const ModelDefinition> TasksManager::get_part(const PretrainedConfig& config,
+                                                              std::string_view key) const {
+  const std::string type = config.unaccounted().sub(key).model_type();
+  auto definition = get_definition(type);
+  const auto can = [&](const ModelDefinition& one) {
+    return key == "decoder" ? one.cross_decoder.has_value() : supports(one, "feature-extraction");
+  };
+  if (can(*definition)) return definition;
+  std::vector<std::string> known;
+  for (const auto& [name, other] : impl_->definitions) {
+    if (can(*other)) known.push_back(other->model_type);
+  }
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("{}: {} of type '{}' is not supported; those that are: {}", config.origin(),
+                                key, type, text::join(known)));
+}
+
 OnnxConfigConstructor TasksManager::get_exporter_config_constructor(std::string_view model_type,
                                                                     std::string_view task,
                                                                     std::string_view library) const {
@@ -173,7 +202,7 @@ std::vector<std::string> TasksManager::get_supported_tasks_for_model_type(std::s
 std::vector<std::string> TasksManager::get_supported_model_types(std::string_view library) const {
   std::vector<std::string> types;
   for (const auto& [key, definition] : impl_->definitions) {
-    if (key.library == library) types.push_back(key.model_type);
+    if (key.library == library && !definition->tasks.empty()) types.push_back(key.model_type);
   }
   return types;
 }

@@ -97,28 +97,34 @@ std::string Emitter::emit_with_axes(std::string op_type, std::string input, std:
   return emit(std::move(op_type), {std::move(input)}, std::move(attrs));
 }
 
+std::string Emitter::extent(const std::string& input, std::size_t axis) {
+  const auto at = static_cast<std::int64_t>(axis);
+  constexpr int kShapeWithRange = 15;
+  if (opset() >= kShapeWithRange) return emit("Shape", {input}, {{"start", at}, {"end", at + 1}});
+  const std::string shape = emit("Shape", {input});
+  return emit("Gather", {shape, ints({at})}, {{"axis", std::int64_t{0}}});
+}
+
+std::string Emitter::axis_of_input(const Dim& wanted) {
+  for (const auto& [input, value] : graph_.inputs()) {
+    const auto axis = std::find(value.shape().begin(), value.shape().end(), wanted);
+    if (axis != value.shape().end())
+      return extent(input, static_cast<std::size_t>(axis - value.shape().begin()));
+  }
+  return {};
+}
+
 // A symbol is read from the shape of the first input that has it as an axis. Where it only occurs inside a
 // sum (`past_sequence_length + sequence_length`), the rest is subtracted.
 std::string Emitter::symbol(const std::string& name) {
   const Dim wanted = Dim::symbol(name);
-  const auto read = [&](const std::string& input, std::size_t axis) {
-    const auto at = static_cast<std::int64_t>(axis);
-    constexpr int kShapeWithRange = 15;
-    if (opset() >= kShapeWithRange) return emit("Shape", {input}, {{"start", at}, {"end", at + 1}});
-    const std::string shape = emit("Shape", {input});
-    return emit("Gather", {shape, ints({at})}, {{"axis", std::int64_t{0}}});
-  };
-  for (const auto& [input, value] : graph_.inputs()) {
-    const auto axis = std::find(value.shape().begin(), value.shape().end(), wanted);
-    if (axis != value.shape().end())
-      return read(input, static_cast<std::size_t>(axis - value.shape().begin()));
-  }
+  if (std::string found = axis_of_input(wanted); !found.empty()) return found;
   for (const auto& [input, value] : graph_.inputs()) {
     for (std::size_t axis = 0; axis < value.shape().size(); ++axis) {
       const Dim rest = value.shape()[axis] - wanted;
       const std::vector<std::string> left = rest.symbols();
       if (left.size() >= value.shape()[axis].symbols().size()) continue;
-      const std::string total = read(input, axis);
+      const std::string total = extent(input, axis);
       return emit("Sub", {total, dim(rest)});
     }
   }
@@ -131,6 +137,12 @@ std::string Emitter::dim(const Dim& dim) {
   if (const auto it = dims_.find(dim.str()); it != dims_.end()) return it->second;
   const std::string saved = std::exchange(path_, "shape");  // shared by the whole graph: no module's own
   std::string total;
+  if (dim.has_floor())
+    total = axis_of_input(dim);  // rather than computed: some inputs are what strides divided
+  if (!total.empty()) {
+    path_ = saved;
+    return dims_[dim.str()] = total;
+  }
   for (const Dim::Term& term : dim.terms()) {
     std::string product;
     for (const std::string& factor : term.factors) {

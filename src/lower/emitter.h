@@ -72,6 +72,9 @@ class Emitter {
  private:
   std::string unique(std::string_view base);
   std::string symbol(const std::string& name);
+  /// Extent of an axis of an input, as a vector of one; empty when no input has this axis.
+  std::string axis_of_input(const Dim& wanted);
+  std::string extent(const std::string& input, std::size_t axis);
   void name_outputs();
 
   const Graph& graph_;

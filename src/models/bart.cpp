@@ -151,6 +151,16 @@ NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxCon
        .lm_head = [&](Value hidden) { return lm_head(root, base, c, hidden, true); }});
 }
 
+CrossDecoder bart_decoder(std::function<BartConfig(const PretrainedConfig&)> config) {
+  const auto logits = [config = std::move(config)](nn::Seq2SeqPass& pass, const Model& model) {
+    const BartConfig c = config(model.config());
+    const Scope root = model.scope();
+    const Scope base = root.base_model("model");
+    return lm_head(root, base, c, decode(base, c, pass, &pass), false);
+  };
+  return {.logits = logits, .cache = CrossDecoder::Cache::own_and_encoder};
+}
+
 void register_bart_like(TasksManager& tasks, ModelDefinition definition) {
   definition.onnx_config = [](PretrainedConfig config, std::string task, OnnxConfigOptions options) {
     const bool alone = TasksManager::map_from_synonym(task).starts_with("text-generation");
@@ -162,15 +172,19 @@ void register_bart_like(TasksManager& tasks, ModelDefinition definition) {
 
 namespace {
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  BartConfig c(model.config());
+BartConfig read(const PretrainedConfig& config) {
+  BartConfig c(config);
   c.positions = learned_positions(c);
   c.shift_right = [start = c.decoder_start_token_id.value_or(2)](Value ids) {
     const Value column = op::slice(op::mul(ids, 0.0), 1, 0, 1);
     const Value first = op::add(column, static_cast<double>(start));
     return op::concat({first, op::slice(ids, 1, 0, ids.dim(1) - 1)}, 1);
   };
-  return forward_bart(inputs, model, onnx, c);
+  return c;
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  return forward_bart(inputs, model, onnx, read(model.config()));
 }
 
 }  // namespace
@@ -179,7 +193,8 @@ void register_bart(TasksManager& tasks) {
   std::vector<std::string> all = nn::text2text_tasks();
   all.insert(all.end(),
              {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
-  register_bart_like(tasks, {.model_type = "bart", .tasks = all, .forward = forward});
+  register_bart_like(
+      tasks, {.model_type = "bart", .tasks = all, .forward = forward, .cross_decoder = bart_decoder(read)});
 }
 
 }  // namespace onnxport::models

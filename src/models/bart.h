@@ -53,4 +53,7 @@ std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartC
 NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
                          const BartConfig& config);
 
+/// The decoder of such a model behind another encoder: keys below model.decoder.
+CrossDecoder bart_decoder(std::function<BartConfig(const PretrainedConfig&)> config);
+
 }  // namespace onnxport::models

@@ -28,6 +28,16 @@ struct Bert {
   }
 };
 
+nn::MaskedLmHead lm_head(const Scope& root, const TextEncoderConfig& c,
+                         const nn::TextEmbeddings& embeddings) {
+  nn::MaskedLmHeadParameters head = c.masked_lm_head();
+  head.activation = c.hidden_act;
+  head.dense = "transform.dense";
+  head.norm = "transform.LayerNorm";
+  const Weight tied = c.tie_word_embeddings ? embeddings.words() : Weight();
+  return {root / "cls" / "predictions", head, tied};
+}
+
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
   const TextEncoderConfig c(model.config());
   const Scope root = model.scope();
@@ -36,14 +46,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const auto pool = [&](Value hidden) {
     return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
   };
-  const auto fill_mask = [&](Value hidden) {
-    nn::MaskedLmHeadParameters head = c.masked_lm_head();
-    head.activation = c.hidden_act;
-    head.dense = "transform.dense";
-    head.norm = "transform.LayerNorm";
-    const Weight tied = c.tie_word_embeddings ? bert.embeddings.words() : Weight();
-    return nn::MaskedLmHead(root / "cls" / "predictions", head, tied)(hidden);
-  };
+  const auto fill_mask = [&](Value hidden) { return lm_head(root, c, bert.embeddings)(hidden); };
   const auto classify = [&](Value hidden) {
     const Value pooled = pool(hidden);
     return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
@@ -57,13 +60,24 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
                                       .num_labels = c.num_labels});
 }
 
+Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
+  const TextEncoderConfig c(model.config());
+  const Scope root = model.scope();
+  const Scope base = root.base_model("bert");
+  const nn::TextEmbeddings embeddings(base / "embeddings", c.embeddings());
+  const nn::PostNormDecoder decoder(base / "encoder" / "layer", c.num_hidden_layers, c.layer());
+  const Value hidden = decoder(embeddings(pass.input_ids()), pass);
+  return lm_head(root, c, embeddings)(hidden);
+}
+
 }  // namespace
 
 void register_bert(TasksManager& tasks) {
   tasks.register_model<BertOnnxConfig>({.model_type = "bert",
                                         .tasks = nn::text_encoder_tasks(),
                                         .forward = forward,
-                                        .ignorable_keys = {"cls.seq_relationship.*"}});
+                                        .ignorable_keys = {"cls.seq_relationship.*"},
+                                        .cross_decoder = CrossDecoder{.logits = logits_behind_encoder}});
 }
 
 }  // namespace onnxport::models

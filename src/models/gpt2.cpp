@@ -1,8 +1,11 @@
 // GPT-2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gpt2/modeling_gpt2.py
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "models/definition.h"
+#include "onnxport/error.h"
 
 namespace onnxport::models {
 namespace {
@@ -30,6 +33,10 @@ struct Config {
     // The order of operations in half precision, and the head of a task that is not exported.
     c.harmless({"reorder_and_upcast_attn", "summary_type", "summary_use_proj", "summary_activation",
                 "summary_proj_to_labels"});
+    if (n_head < 1 || n_embd < 1 || n_embd % n_head != 0) {
+      throw ExportError(ErrorCode::bad_config, fmt::format("{}: n_embd {} is not a multiple of n_head {}",
+                                                           c.origin(), n_embd, n_head));
+    }
   }
 
   double attention_scale(std::int64_t layer) const {
@@ -44,8 +51,10 @@ class Gpt2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
   NormalizedConfig normalized_config() const override {
     const bool usual = config().unaccounted().has("max_position_embeddings");
+    const bool width = config().unaccounted().has("hidden_size");
     return NormalizedTextConfig(config()).with_args(
-        {{"max_position_embeddings", usual ? "max_position_embeddings" : "n_positions"}});
+        {{"max_position_embeddings", usual ? "max_position_embeddings" : "n_positions"},
+         {"hidden_size", width ? "hidden_size" : "n_embd"}});
   }
   CacheSizes cache_sizes() const override {
     const Config c(config().unaccounted());
@@ -59,6 +68,8 @@ struct Block {
   nn::CausalAttention attn;
   nn::LayerNorm ln_2;
   nn::Mlp mlp;
+  std::optional<nn::LayerNorm> ln_cross_attn;  // behind an encoder
+  std::optional<nn::CrossAttention> crossattention;
 
   static nn::CausalAttention attention(const Scope& s, const Config& c, std::int64_t layer) {
     const nn::HeadSizes sizes{c.n_embd, c.n_head, c.n_head, c.n_embd / c.n_head};
@@ -69,15 +80,30 @@ struct Block {
             nn::Linear::transposed(s / "c_proj", c.n_embd, c.n_embd)};
   }
 
-  Block(const Scope& s, const Config& c, std::int64_t layer)
+  static nn::CrossAttention cross_attention(const Scope& s, const Config& c, std::int64_t layer) {
+    return {s.path(),
+            c.n_head,
+            {.scale = c.attention_scale(layer)},
+            nn::Linear::transposed(s / "q_attn", c.n_embd, c.n_embd),
+            {nn::Linear::transposed(s / "c_attn", c.n_embd, 2 * c.n_embd)},
+            nn::Linear::transposed(s / "c_proj", c.n_embd, c.n_embd)};
+  }
+
+  Block(const Scope& s, const Config& c, std::int64_t layer, bool behind_encoder)
       : ln_1(s / "ln_1", c.n_embd, c.eps),
         attn(attention(s / "attn", c, layer)),
         ln_2(s / "ln_2", c.n_embd, c.eps),
         mlp((s / "mlp").path(), nn::Linear::transposed(s / "mlp" / "c_fc", c.n_embd, c.n_inner),
-            nn::Linear::transposed(s / "mlp" / "c_proj", c.n_inner, c.n_embd), c.activation) {}
+            nn::Linear::transposed(s / "mlp" / "c_proj", c.n_inner, c.n_embd), c.activation) {
+    if (!behind_encoder) return;
+    ln_cross_attn.emplace(s / "ln_cross_attn", c.n_embd, c.eps);
+    crossattention.emplace(cross_attention(s / "crossattention", c, layer));
+  }
 
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, Value mask) const {
+  Value operator()(Value x, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder, std::int64_t layer,
+                   Value mask) const {
     x = op::add(x, attn(ln_1(x), pass, layer, mask));
+    if (encoder != nullptr) x = op::add(x, (*crossattention)((*ln_cross_attn)(x), *encoder, layer));
     return op::add(x, mlp(ln_2(x)));
   }
 };
@@ -88,12 +114,12 @@ struct Gpt2 {
   std::vector<Block> h;
   nn::LayerNorm ln_f;
 
-  Gpt2(const Scope& s, const Config& c)
+  Gpt2(const Scope& s, const Config& c, bool behind_encoder)
       : config(c),
         wte(s / "wte", c.vocab_size, c.n_embd),
         wpe(s / "wpe", c.n_positions, c.n_embd),
         ln_f(s / "ln_f", c.n_embd, c.eps) {
-    for (std::int64_t i = 0; i < c.n_layer; ++i) h.emplace_back(s / "h" / i, c, i);
+    for (std::int64_t i = 0; i < c.n_layer; ++i) h.emplace_back(s / "h" / i, c, i, behind_encoder);
   }
 
   // The eager attention masks twice: keys that come later get -inf, padding only the lowest finite value.
@@ -106,30 +132,41 @@ struct Gpt2 {
     return op::add(pass.additive_mask(), later);
   }
 
-  Value operator()(nn::DecoderPass& pass) const {
+  /// `encoder`: the same pass, or null where there is none.
+  Value operator()(nn::DecoderPass& pass, nn::Seq2SeqPass* encoder) const {
     const Value words = wte(pass.input_ids());
-    Value x = op::add(words, wpe(pass.position_ids()));
+    const Value positions = pass.has_position_ids() ? pass.position_ids() : nn::decoder_positions(pass);
+    Value x = op::add(words, wpe(positions));
     const Value visible = mask(pass);
-    for (std::size_t i = 0; i < h.size(); ++i) x = h[i](x, pass, static_cast<std::int64_t>(i), visible);
+    for (std::size_t i = 0; i < h.size(); ++i)
+      x = h[i](x, pass, encoder, static_cast<std::int64_t>(i), visible);
     return ln_f(x);
+  }
+
+  nn::Linear lm_head(const Scope& root) const {
+    const Weight tied = config.tied ? wte.weight() : Weight();
+    return nn::output_embedding(root / "lm_head", tied, config.vocab_size, config.n_embd);
   }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
   const Config c(model.config());
   const Scope root = model.scope();
-  const Gpt2 gpt2(root.base_model("transformer"), c);
-  const auto lm_head = [&](Value hidden) {
-    const Weight tied = c.tied ? gpt2.wte.weight() : Weight();
-    return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.n_embd)(hidden);
-  };
+  const Gpt2 gpt2(root.base_model("transformer"), c, false);
   return nn::build_text_decoder_task(onnx.task(), inputs, root,
-                                     {.decode = gpt2,
-                                      .lm_head = lm_head,
+                                     {.decode = [&](nn::DecoderPass& pass) { return gpt2(pass, nullptr); },
+                                      .lm_head = [&](Value hidden) { return gpt2.lm_head(root)(hidden); },
                                       .hidden_size = c.n_embd,
                                       .num_labels = model.config().num_labels(),
                                       .pad_token_id = model.config().maybe_integer("pad_token_id"),
                                       .token_classifier = "classifier"});
+}
+
+Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
+  const Scope root = model.scope();
+  const Gpt2 gpt2(root.base_model("transformer"), Config(model.config()), true);
+  const Value hidden = gpt2(pass, &pass);
+  return gpt2.lm_head(root)(hidden);
 }
 
 }  // namespace
@@ -139,7 +176,9 @@ void register_gpt2(TasksManager& tasks) {
       {.model_type = "gpt2",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
        .forward = forward,
-       .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias"}});
+       .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias", "*.crossattention.bias",
+                          "*.crossattention.masked_bias"},
+       .cross_decoder = CrossDecoder{.logits = logits_behind_encoder, .cache = CrossDecoder::Cache::own}});
 }
 
 }  // namespace onnxport::models

@@ -5,8 +5,8 @@
 namespace onnxport::models {
 namespace {
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  BartConfig c(model.config());
+BartConfig read(const PretrainedConfig& config) {
+  BartConfig c(config);
   c.encoder.norm_before = c.decoder.norm_before = true;
   c.final_norm = true;
   c.positions = learned_positions(c);
@@ -17,7 +17,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Value first = op::gather(ids, 1, last);
     return op::concat({first, op::slice(ids, 1, 0, ids.dim(1) - 1)}, 1);
   };
-  return forward_bart(inputs, model, onnx, c);
+  return c;
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  return forward_bart(inputs, model, onnx, read(model.config()));
 }
 
 }  // namespace
@@ -26,7 +30,8 @@ void register_mbart(TasksManager& tasks) {
   std::vector<std::string> all = nn::text2text_tasks();
   all.insert(all.end(),
              {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
-  register_bart_like(tasks, {.model_type = "mbart", .tasks = all, .forward = forward});
+  register_bart_like(
+      tasks, {.model_type = "mbart", .tasks = all, .forward = forward, .cross_decoder = bart_decoder(read)});
 }
 
 }  // namespace onnxport::models

@@ -28,6 +28,14 @@ struct Roberta {
   }
 };
 
+nn::MaskedLmHead lm_head(const Scope& root, const TextEncoderConfig& c,
+                         const nn::TextEmbeddings& embeddings) {
+  nn::MaskedLmHeadParameters head = c.masked_lm_head();
+  head.bias = {"decoder.bias", "bias"};
+  const Weight tied = c.tie_word_embeddings ? embeddings.words() : Weight();
+  return {root / "lm_head", head, tied};
+}
+
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
   const TextEncoderConfig c(model.config());
   const Scope root = model.scope();
@@ -36,12 +44,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const auto pool = [&](Value hidden) {
     return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
   };
-  const auto fill_mask = [&](Value hidden) {
-    nn::MaskedLmHeadParameters head = c.masked_lm_head();
-    head.bias = {"decoder.bias", "bias"};
-    const Weight tied = c.tie_word_embeddings ? roberta.embeddings.words() : Weight();
-    return nn::MaskedLmHead(root / "lm_head", head, tied)(hidden);
-  };
+  const auto fill_mask = [&](Value hidden) { return lm_head(root, c, roberta.embeddings)(hidden); };
   const auto classify = [&](Value hidden) {
     return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "tanh")(hidden);
   };
@@ -54,11 +57,25 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
                                       .num_labels = c.num_labels});
 }
 
+Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
+  const TextEncoderConfig c(model.config());
+  const Scope root = model.scope();
+  const Scope base = root.base_model("roberta");
+  const nn::TextEmbeddings embeddings(base / "embeddings", c.embeddings());
+  const nn::PostNormDecoder decoder(base / "encoder" / "layer", c.num_hidden_layers, c.layer());
+  const Value ids = pass.input_ids();
+  const Value positions = nn::position_ids_from_input_ids(ids, model.config().integer("pad_token_id"));
+  const Value hidden = decoder(embeddings(ids, {}, positions), pass);
+  return lm_head(root, c, embeddings)(hidden);
+}
+
 }  // namespace
 
 void register_roberta(TasksManager& tasks) {
-  tasks.register_model<RobertaOnnxConfig>(
-      {.model_type = "roberta", .tasks = nn::text_encoder_tasks(), .forward = forward});
+  tasks.register_model<RobertaOnnxConfig>({.model_type = "roberta",
+                                           .tasks = nn::text_encoder_tasks(),
+                                           .forward = forward,
+                                           .cross_decoder = CrossDecoder{.logits = logits_behind_encoder}});
 }
 
 }  // namespace onnxport::models

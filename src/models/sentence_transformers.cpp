@@ -197,8 +197,9 @@ void register_sentence_transformers(TasksManager& tasks) {
        .forward = [&tasks](const Inputs& inputs, const Model& model,
                            const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
        .library = "sentence_transformers",
-       .encoder =
-           [&tasks](const PretrainedConfig& config) { return tasks.get_definition(config.model_type()); }});
+       .parts = [&tasks](const PretrainedConfig& config) -> std::vector<ModelPart> {
+         return {{"", tasks.get_definition(config.model_type())}};
+       }});
 }
 
 }  // namespace onnxport::models

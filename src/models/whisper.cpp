@@ -48,7 +48,7 @@ struct Config {
 class WhisperOnnxConfig : public AudioToTextOnnxConfig {
  public:
   using AudioToTextOnnxConfig::AudioToTextOnnxConfig;
-  std::vector<std::int64_t> feature_shape() const override {
+  std::vector<std::int64_t> feature_shape(const DummyShapes& /*shapes*/) const override {
     const Config c(config().unaccounted());
     return {c.mel_bins, kStride * c.source_positions};
   }

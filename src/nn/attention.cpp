@@ -20,7 +20,7 @@ Value merge_heads(Value x) {
 Value additive_mask(Value attention_mask, DType dtype) {
   if (!attention_mask) return {};
   Graph& graph = attention_mask.graph();
-  const Value keep = op::eq(attention_mask, 1.0);
+  const Value keep = attention_mask.dtype() == DType::boolean ? attention_mask : op::eq(attention_mask, 1.0);
   const Value zero = op::scalar(graph, 0.0, dtype);
   const Value lowest_value = op::scalar(graph, lowest(dtype), dtype);
   const Value mask = op::where(keep, zero, lowest_value);

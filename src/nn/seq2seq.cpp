@@ -5,19 +5,24 @@
 #include <algorithm>
 #include <cmath>
 
+#include "onnxport/error.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
 namespace {
 
 HeadSizes head_sizes(const Seq2SeqLayerParameters& p) {
+  if (p.heads < 1 || p.hidden_size % p.heads != 0) {
+    throw ExportError(ErrorCode::bad_config, fmt::format("a width of {} is no multiple of {} attention heads",
+                                                         p.hidden_size, p.heads));
+  }
   return {p.hidden_size, p.heads, p.heads, p.hidden_size / p.heads};
 }
 
 SelfAttentionParameters encoder_attention(const Seq2SeqLayerParameters& p) {
   SelfAttentionParameters attention;
   attention.hidden_size = p.hidden_size;
-  attention.heads = p.heads;
+  attention.heads = head_sizes(p).heads;
   attention.query = "q_proj";
   attention.key = "k_proj";
   attention.value = "v_proj";
@@ -43,8 +48,9 @@ constexpr double kEps = 1e-5;  // torch's default: no knob of these models
 
 }  // namespace
 
-Seq2SeqPass::Seq2SeqPass(const Inputs& inputs)
-    : DecoderPass(inputs, {.attention_mask = "", .past = "past_key_values.{}.decoder."}),
+Seq2SeqPass::Seq2SeqPass(const Inputs& inputs, bool caches_encoder)
+    : DecoderPass(inputs, {.attention_mask = "",
+                           .past = caches_encoder ? "past_key_values.{}.decoder." : "past_key_values.{}."}),
       cross_inputs_(inputs),
       encoder_states_(inputs["encoder_hidden_states"]),
       encoder_mask_(inputs.get("encoder_attention_mask")) {}
@@ -62,26 +68,52 @@ KeyValue Seq2SeqPass::cross_past(std::int64_t layer) const {
   return {cross_inputs_.get(name + "key"), cross_inputs_.get(name + "value")};
 }
 
+namespace {
+
+std::vector<Linear> keys_and_values(const Scope& s, const CrossAttentionParameters& p) {
+  const std::int64_t in = p.encoder_width.value_or(p.sizes.hidden_size);
+  const std::int64_t out = p.sizes.heads * p.sizes.head_dim;
+  return {Linear(s / p.key, in, out, p.bias && p.key_bias), Linear(s / p.value, in, out, p.bias)};
+}
+
+}  // namespace
+
 CrossAttention::CrossAttention(const Scope& s, const CrossAttentionParameters& p)
-    : path_(s.path()),
-      parameters_(p),
-      query_(s / p.query, p.sizes.hidden_size, p.sizes.heads * p.sizes.head_dim, p.bias),
-      key_(s / p.key, p.sizes.hidden_size, p.sizes.heads * p.sizes.head_dim, p.bias && p.key_bias),
-      value_(s / p.value, p.sizes.hidden_size, p.sizes.heads * p.sizes.head_dim, p.bias),
-      output_(s / p.output, p.sizes.heads * p.sizes.head_dim, p.sizes.hidden_size, p.bias) {}
+    : CrossAttention(s.path(), p.sizes.heads, p.options,
+                     Linear(s / p.query, p.sizes.hidden_size, p.sizes.heads * p.sizes.head_dim, p.bias),
+                     keys_and_values(s, p),
+                     Linear(s / p.output, p.sizes.heads * p.sizes.head_dim, p.sizes.hidden_size, p.bias)) {}
+
+CrossAttention::CrossAttention(std::string path, std::int64_t heads, op::AttentionOptions options,
+                               Linear query, std::vector<Linear> key_value, Linear output)
+    : path_(std::move(path)),
+      heads_(heads),
+      options_(options),
+      query_(std::move(query)),
+      key_value_(std::move(key_value)),
+      output_(std::move(output)) {}
+
+KeyValue CrossAttention::project(Value states) const {
+  std::vector<Value> parts;
+  if (key_value_.size() == 1) {
+    parts = op::chunk(key_value_[0](states), -1, 2);
+  } else {
+    for (const Linear& linear : key_value_) parts.push_back(linear(states));
+  }
+  const Value key = split_heads(parts[0], heads_);
+  return {key, split_heads(parts[1], heads_)};
+}
 
 Value CrossAttention::operator()(Value x, Seq2SeqPass& pass, std::int64_t layer) const {
   const ModulePath at(x, path_);
-  const std::int64_t heads = parameters_.sizes.heads;
-  const Value query = split_heads(query_(x), heads);
+  const Value query = split_heads(query_(x), heads_);
   KeyValue states = pass.cross_past(layer);
   if (!states.key) {
-    states.key = split_heads(key_(pass.encoder_states()), heads);
-    states.value = split_heads(value_(pass.encoder_states()), heads);
+    states = project(pass.encoder_states());
     pass.keep_cross(states);
   }
-  const Value context = op::scaled_dot_product_attention(query, states.key, states.value, pass.encoder_mask(),
-                                                         parameters_.options);
+  const Value context =
+      op::scaled_dot_product_attention(query, states.key, states.value, pass.encoder_mask(), options_);
   return output_(merge_heads(context));
 }
 
@@ -112,8 +144,9 @@ Seq2SeqDecoderLayer::Seq2SeqDecoderLayer(const Scope& s, const Seq2SeqLayerParam
     s.ignore("encoder_attn_layer_norm");
     return;
   }
-  encoder_attn_.emplace(s / "encoder_attn",
-                        CrossAttentionParameters{.sizes = head_sizes(p), .key_bias = p.key_bias});
+  encoder_attn_.emplace(s / "encoder_attn", CrossAttentionParameters{.sizes = head_sizes(p),
+                                                                     .encoder_width = p.encoder_width,
+                                                                     .key_bias = p.key_bias});
   encoder_attn_layer_norm_.emplace(s / "encoder_attn_layer_norm", p.hidden_size, kEps);
 }
 
@@ -129,6 +162,44 @@ Value Seq2SeqDecoderLayer::operator()(Value x, DecoderPass& pass, Seq2SeqPass* e
   return final_layer_norm_(op::add(x, mlp_(x)));
 }
 
+PostNormDecoder::PostNormDecoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p) {
+  const SelfAttentionParameters& a = p.attention;
+  if (a.relative_positions) {
+    throw ExportError(ErrorCode::unsupported,
+                      "relative positions in a decoder behind an encoder are not "
+                      "supported, expected position_embedding_type absolute");
+  }
+  const std::int64_t width = a.hidden_size;
+  const CrossAttentionParameters cross{.sizes = {width, a.heads, a.heads, width / a.heads},
+                                       .query = a.query,
+                                       .key = a.key,
+                                       .value = a.value,
+                                       .output = a.output};
+  for (std::int64_t i = 0; i < layers; ++i) {
+    const Scope layer = s / i, attention = layer / "crossattention";
+    layers_.push_back({.path = layer.path(),
+                       .attention = SelfAttention(layer / p.attention_key, a),
+                       .attention_norm = LayerNorm(layer / p.attention_norm, width, p.eps),
+                       .cross = CrossAttention(attention, cross),
+                       .cross_norm = LayerNorm(attention / "output.LayerNorm", width, p.eps),
+                       .mlp = Mlp(layer.path(), Linear(layer / p.up, width, p.intermediate_size),
+                                  Linear(layer / p.down, p.intermediate_size, width), p.activation),
+                       .output_norm = LayerNorm(layer / p.output_norm, width, p.eps)});
+  }
+}
+
+Value PostNormDecoder::operator()(Value x, Seq2SeqPass& pass) const {
+  const Value mask = pass.mask();
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const ModulePath at(x, layer.path);
+    x = layer.attention_norm(op::add(x, layer.attention(x, mask)));
+    x = layer.cross_norm(op::add(x, layer.cross(x, pass, static_cast<std::int64_t>(i))));
+    x = layer.output_norm(op::add(x, layer.mlp(x)));
+  }
+  return x;
+}
+
 std::vector<std::string> text2text_tasks() {
   return {"feature-extraction", "feature-extraction-with-past", "text2text-generation",
           "text2text-generation-with-past"};
@@ -142,7 +213,7 @@ NamedValues build_seq2seq_task(const OnnxConfig& config, const Inputs& inputs, c
   if (whole) states = parts.encode(inputs);
   Seq2SeqPass pass =
       whole ? Seq2SeqPass(inputs, states, parts.encoder_mask ? inputs["attention_mask"] : Value())
-            : Seq2SeqPass(inputs);
+            : Seq2SeqPass(inputs, seq2seq.caches_encoder());
   const Value hidden = parts.decode(pass);
   const bool features = config.task().starts_with("feature-extraction");
   NamedValues outputs;
@@ -153,19 +224,56 @@ NamedValues build_seq2seq_task(const OnnxConfig& config, const Inputs& inputs, c
   });
   if (wants_states) outputs.emplace_back("encoder_last_hidden_state", states);
   if (!seq2seq.use_past()) return outputs;
+  const auto add = [&](const std::string& name, const KeyValue& pair) {
+    outputs.emplace_back(name + "key", pair.key);
+    outputs.emplace_back(name + "value", pair.value);
+  };
   for (std::size_t i = 0; i < pass.presents().size(); ++i) {
-    const auto add = [&](const char* part, const KeyValue& pair) {
-      outputs.emplace_back(fmt::format("present.{}.{}.key", i, part), pair.key);
-      outputs.emplace_back(fmt::format("present.{}.{}.value", i, part), pair.value);
-    };
-    add("decoder", pass.presents()[i]);
-    if (i < pass.cross_presents().size()) add("encoder", pass.cross_presents()[i]);
+    const std::string name = fmt::format("present.{}.", i);
+    if (!seq2seq.caches_encoder()) {
+      add(name, pass.presents()[i]);
+      continue;
+    }
+    add(name + "decoder.", pass.presents()[i]);
+    if (i < pass.cross_presents().size()) add(name + "encoder.", pass.cross_presents()[i]);
   }
   return outputs;
 }
 
 Value decoder_positions(const DecoderPass& pass) {
   return op::arange(pass.graph(), pass.length(), pass.past_length());
+}
+
+SinusoidalPositions::SinusoidalPositions(const Scope& s, std::int64_t rows, std::int64_t width,
+                                         std::int64_t pad)
+    : path_(s.path()), pad_(pad) {
+  s.ignore("");
+  constexpr std::int64_t kMost = std::int64_t{1} << 28;  // numbers of a table
+  const std::int64_t half = width / 2;
+  if (half < 2 || rows < 1 || rows > kMost / width) {
+    throw ExportError(ErrorCode::bad_config, fmt::format("sinusoidal positions of width {} and {} rows, "
+                                                         "expected at least 4 and 1, and at most {} numbers",
+                                                         width, rows, kMost));
+  }
+  std::vector<double> values(static_cast<std::size_t>(rows * width));
+  // In float, as the originals compute them.
+  const auto step = static_cast<float>(-std::log(10000.0) / static_cast<double>(half - 1));
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t i = 0; i < half && row != pad; ++i) {
+      const float angle = static_cast<float>(row) * std::exp(static_cast<float>(i) * step);
+      values[static_cast<std::size_t>(row * width + i)] = std::sin(static_cast<double>(angle));
+      values[static_cast<std::size_t>(row * width + half + i)] = std::cos(static_cast<double>(angle));
+    }
+  }
+  table_ = Weight::from_doubles(DType::f32, {rows, width}, values, "embed_positions.weights");
+}
+
+Value SinusoidalPositions::operator()(Value ids, const Dim& past) const {
+  const ModulePath at(ids, path_);
+  const Value real = op::cast(op::ne(ids, static_cast<double>(pad_)), DType::i64);
+  const Value counted = op::add(op::cumsum(real, 1), op::size(ids.graph(), past));
+  const Value positions = op::add(op::mul(counted, real), static_cast<double>(pad_));
+  return op::embedding(ids.graph().weight(table_), positions);
 }
 
 Weight sinusoidal_table(std::int64_t positions, std::int64_t width) {

@@ -47,35 +47,41 @@ void say(const std::function<void(const std::string&)>& listener, const std::str
 
 // Equal sums print alike, but clients know an axis by the words of the configuration class, also where it is
 // what strides make of another.
-void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& declared) {
+void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& declared,
+               const OnnxConfig& config) {
   for (std::size_t i = 0; i < values.size() && i < declared.size(); ++i) {
     for (const auto& [axis, symbol] : declared[i].second) {
       const Dim& dim = values[i].type.shape.at(static_cast<std::size_t>(axis));
-      if (dim.has_floor() || (!dim.is_constant() && dim == Dim::parse(symbol)))
+      if (dim.has_floor() || (!dim.is_constant() && dim == config.axis_length(declared[i].first, symbol)))
         values[i].axis_names[axis] = symbol;
     }
   }
 }
 
-// All that can be wrong with the model or the options is found here, before anything is written.
+// What is wrong with the model or the options is found here and in check_accounting, before anything is
+// written.
 lower::OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset,
                          const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
   external_data(options.external_data);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
+  say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
+  lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
+  name_axes(lowered.inputs, config.inputs(), config);
+  name_axes(lowered.outputs, config.outputs(), config);
+  say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
+                                     lowered.nodes.size(), lowered.initializers.size(), opset));
+  return lowered;
+}
+
+// When all files are built: what one of them can not build is said first, rather than that it was not read.
+void check_accounting(const Model& model, const ExportOptions& options) {
   for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
     say(options.on_notice, ignored);
   if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
     say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}",
                                        model.config().origin(), fmt::join(unknown, ", ")));
   }
-  say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
-  lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
-  name_axes(lowered.inputs, config.inputs());
-  name_axes(lowered.outputs, config.outputs());
-  say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
-                                     lowered.nodes.size(), lowered.initializers.size(), opset));
-  return lowered;
 }
 
 // A file with its graph.
@@ -119,6 +125,20 @@ void check_library_version(const OnnxConfig& config) {
                   config.config().origin(), given, config.config().model_type(), needed));
 }
 
+// Where the decoder's files without and with a past are, in this order; nowhere when an export has not both.
+std::vector<std::size_t> branches_of(const std::vector<OnnxFile>& files) {
+  std::vector<std::size_t> branches;
+  for (const bool takes_past : {false, true}) {
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      const OnnxConfigOptions& part = files[i].config->options();
+      if (part.behavior == ConfigBehavior::decoder && part.use_past && part.use_past_in_inputs == takes_past)
+        branches.push_back(i);
+    }
+  }
+  if (branches.size() != 2) branches.clear();
+  return branches;
+}
+
 std::vector<std::string> keys(const AxesByName& axes) {
   std::vector<std::string> names;
   for (const auto& [name, symbols] : axes) names.push_back(name);
@@ -139,6 +159,7 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
   std::vector<Prepared> prepared;
   prepared.push_back(
       {output, prepare(model, config, opset == 0 ? config.default_onnx_opset() : opset, options)});
+  check_accounting(model, options);
   write(prepared, options);
   return {keys(config.inputs()), keys(config.outputs())};
 }
@@ -183,13 +204,12 @@ ExportReport main_export(const MainExportOptions& options) {
     prepared.push_back({options.output / (file.stem + ".onnx"),
                         prepare(model, *file.config, report.opset, options.export_options)});
   }
+  check_accounting(model, options.export_options);
   // A decoder with and without past also as one file, of which a client switches the branch.
-  std::vector<const OnnxConfig*> branches;
-  for (const OnnxFile& file : files) {
-    if (file.stem.starts_with("decoder_")) branches.push_back(file.config.get());
-  }
-  if (branches.size() == 2 && options.post_process) {
-    lower::OnnxGraph merged = lower::merge_decoders(prepared[1].graph, prepared[2].graph);
+  std::vector<std::size_t> branches;
+  if (options.post_process) branches = branches_of(files);
+  if (!branches.empty()) {
+    lower::OnnxGraph merged = lower::merge_decoders(prepared[branches[0]].graph, prepared[branches[1]].graph);
     prepared.push_back({options.output / "decoder_model_merged.onnx", std::move(merged)});
   }
   // Companions first: whoever sees a model may rely on the rest being there.
@@ -200,21 +220,18 @@ ExportReport main_export(const MainExportOptions& options) {
     report.files.push_back({written.path, written.bytes});
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!options.validate) return report;
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    report.validation.push_back(compare_model_outputs(*files[i].config, model, prepared[i].path,
-                                                      keys(files[i].config->outputs()), options.atol,
-                                                      {.shapes = options.export_options.shapes,
-                                                       .dynamic_axes = options.export_options.dynamic_axes,
-                                                       .reference = options.reference}));
-  }
-  if (prepared.size() > files.size()) {
-    for (std::size_t i = 0; i < 2; ++i) {
-      report.validation.push_back(compare_model_outputs(*branches[i], model, prepared.back().path,
-                                                        keys(branches[i]->outputs()), options.atol,
-                                                        {.shapes = options.export_options.shapes,
-                                                         .dynamic_axes = options.export_options.dynamic_axes,
-                                                         .merged_with_past = i == 1}));
-    }
+  const auto validate = [&](const OnnxFile& file, const fs::path& path, const ValidationOptions& how) {
+    report.validation.push_back(
+        compare_model_outputs(*file.config, model, path, keys(file.config->outputs()), options.atol, how));
+  };
+  ValidationOptions how = {.shapes = options.export_options.shapes,
+                           .dynamic_axes = options.export_options.dynamic_axes,
+                           .reference = options.reference};
+  for (std::size_t i = 0; i < files.size(); ++i) validate(files[i], prepared[i].path, how);
+  how.reference.reset();
+  for (const std::size_t branch : branches) {
+    how.merged_with_past = branch == branches[1];
+    validate(files[branch], prepared.back().path, how);
   }
   return report;
 }

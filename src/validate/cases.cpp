@@ -133,7 +133,7 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
     return vision_cases(*vision, options);
   std::vector<InputCase> cases;
   // Tables of positions end: what is tried has to fit, unless the user asked for just that shape.
-  const std::optional<std::int64_t> most = config.normalized_config().maybe("max_position_embeddings");
+  const std::optional<std::int64_t> most = config.longest_sequence();
   const auto add = [&](DummyShapes shapes, Padding padding) {
     if (most && *most > 1 && options.dynamic_axes) {
       shapes.sequence_length = std::min(shapes.sequence_length, *most);
@@ -156,6 +156,7 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
     shapes.sequence_length = length;
     shapes.past_sequence_length = past;
     shapes.decoder_sequence_length = std::max<std::int64_t>(length - 2, 1);
+    shapes.nb_max_frames = 3 * length + 1;  // strides divide some of these, and others not
     return shapes;
   };
   add(options.shapes, Padding::none);

@@ -16,9 +16,9 @@ ONNXPORT_API Value split_heads(Value x, std::int64_t heads);
 /// [B, heads, S, d] -> [B, S, heads * d]
 ONNXPORT_API Value merge_heads(Value x);
 
-/// Attention mask [B, S] of 0 and 1 -> float [B, 1, 1, S] that is added to scores: 0 where the mask is 1, the
-/// lowest finite value elsewhere. A row whose keys are all masked then attends to all of them alike, as the
-/// originals do. An absent mask stays absent.
+/// Attention mask [B, S] of 0 and 1, or bool -> float [B, 1, 1, S] that is added to scores: 0 where the mask
+/// is 1, the lowest finite value elsewhere. A row whose keys are all masked then attends to all of them
+/// alike, as the originals do. An absent mask stays absent.
 ONNXPORT_API Value additive_mask(Value attention_mask, DType dtype);
 
 /// How many positions `mpnet`-like bucket tables tell apart, as integer thresholds: bucket b of a distance m

@@ -13,6 +13,7 @@
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_pass.h"
+#include "onnxport/nn/text_encoder.h"
 #include "onnxport/onnx_config.h"
 #include "onnxport/scope.h"
 
@@ -22,15 +23,20 @@ namespace onnxport::nn {
 /// [B, E, H], encoder_attention_mask [B, E], past_key_values.{i}.encoder.key|value [B, heads, E, head_dim].
 class ONNXPORT_API Seq2SeqPass : public DecoderPass {
  public:
-  /// A decoder file.
-  explicit Seq2SeqPass(const Inputs& inputs);
+  /// A decoder file. `caches_encoder` false: its cache is past_key_values.{i}.key|value, of its own tokens.
+  explicit Seq2SeqPass(const Inputs& inputs, bool caches_encoder = true);
   /// The decoder of a whole model: its ids are decoder_input_ids, the encoder's states are computed.
   Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encoder_mask);
 
   /// [B, E, H]; a decoder with a past may not need it.
   Value encoder_states() const { return encoder_states_; }
+  /// As it was given: [B, E] unless the architecture says otherwise, or absent.
+  Value encoder_attention_mask() const { return encoder_mask_; }
   /// Added to the scores of the attention to the encoder: [B, 1, 1, E], or absent.
   Value encoder_mask() const;
+  /// What lies between encoder and decoder: other states, another mask [B, E].
+  void set_encoder_states(Value states) { encoder_states_ = states; }
+  void set_encoder_attention_mask(Value mask) { encoder_mask_ = mask; }
 
   /// Keys and values of the encoder's states as they were given; empty without a past.
   KeyValue cross_past(std::int64_t layer) const;
@@ -46,6 +52,8 @@ class ONNXPORT_API Seq2SeqPass : public DecoderPass {
 struct CrossAttentionParameters {
   HeadSizes sizes;
   op::AttentionOptions options = {};
+  /// Of the encoder's states; absent: that of the decoder.
+  std::optional<std::int64_t> encoder_width = {};
   bool bias = true;
   bool key_bias = true;
   std::string query = "q_proj", key = "k_proj", value = "v_proj", output = "out_proj";
@@ -55,13 +63,22 @@ struct CrossAttentionParameters {
 class ONNXPORT_API CrossAttention {
  public:
   CrossAttention(const Scope& s, const CrossAttentionParameters& p);
+  /// Around projections that its owner makes: `key_value` are two, or one whose rows are all keys, all
+  /// values.
+  CrossAttention(std::string path, std::int64_t heads, op::AttentionOptions options, Linear query,
+                 std::vector<Linear> key_value, Linear output);
   /// x [B, S, H] -> [B, S, H]
   Value operator()(Value x, Seq2SeqPass& pass, std::int64_t layer) const;
 
  private:
+  KeyValue project(Value states) const;
+
   std::string path_;
-  CrossAttentionParameters parameters_;
-  Linear query_, key_, value_, output_;
+  std::int64_t heads_;
+  op::AttentionOptions options_;
+  Linear query_;
+  std::vector<Linear> key_value_;
+  Linear output_;
 };
 
 struct Seq2SeqLayerParameters {
@@ -71,6 +88,8 @@ struct Seq2SeqLayerParameters {
   std::string activation = "gelu";
   bool norm_before = false;  ///< norms in front of attention and feed-forward, else behind their sums
   bool key_bias = true;
+  /// Of a decoder: width of the encoder's states; absent: hidden_size.
+  std::optional<std::int64_t> encoder_width = {};
 };
 
 /// Keys: self_attn.{q,k,v,out}_proj, self_attn_layer_norm, fc1, fc2, final_layer_norm.
@@ -105,6 +124,29 @@ class ONNXPORT_API Seq2SeqDecoderLayer {
   LayerNorm final_layer_norm_;
 };
 
+/// A PostNormEncoder whose layers see only earlier tokens and, between attention and feed-forward, attend to
+/// an encoder's states. It keeps no cache. Layers `s / 0`, `s / 1`, …; keys: those of the layer, and the same
+/// of its attention below `crossattention`.
+class ONNXPORT_API PostNormDecoder {
+ public:
+  /// Throws ExportError(unsupported) for positions inside the scores.
+  PostNormDecoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p);
+  /// x [B, S, H] -> [B, S, H]
+  Value operator()(Value x, Seq2SeqPass& pass) const;
+
+ private:
+  struct Layer {
+    std::string path;
+    SelfAttention attention;
+    LayerNorm attention_norm;
+    CrossAttention cross;
+    LayerNorm cross_norm;
+    Mlp mlp;
+    LayerNorm output_norm;
+  };
+  std::vector<Layer> layers_;
+};
+
 /// feature-extraction and text2text-generation, each with and without past.
 ONNXPORT_API std::vector<std::string> text2text_tasks();
 
@@ -126,6 +168,23 @@ ONNXPORT_API NamedValues build_seq2seq_task(const OnnxConfig& config, const Inpu
 
 /// Positions 0, 1, … behind the past, [S].
 ONNXPORT_API Value decoder_positions(const DecoderPass& pass);
+
+/// Sines at positions that count only real tokens: those that are no `pad` stand at pad + 1, pad + 2, …; the
+/// others get a row of zeros. Sines are in the first half of a row, cosines in the second, with the
+/// frequencies of tensor2tensor. What checkpoints store below the scope (`weights`, a marker of the dtype) is
+/// computed.
+class ONNXPORT_API SinusoidalPositions {
+ public:
+  /// Throws ExportError(bad_config) for a width below 4, which has no frequencies.
+  SinusoidalPositions(const Scope& s, std::int64_t rows, std::int64_t width, std::int64_t pad);
+  /// ids int [B, S], behind a past of so many positions, all of them real -> [B, S, width]
+  Value operator()(Value ids, const Dim& past = 0) const;
+
+ private:
+  std::string path_;
+  Weight table_;
+  std::int64_t pad_;
+};
 
 /// Sines in the first half of each row and cosines in the second, float32 [positions, width]. (Vaswani et al.
 /// 2017, as Marian lays them out)

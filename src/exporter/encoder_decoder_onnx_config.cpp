@@ -1,0 +1,106 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "exporter/task_name.h"
+#include "onnxport/error.h"
+#include "onnxport/onnx_config.h"
+#include "onnxport/tasks_manager.h"
+
+namespace onnxport {
+namespace {
+
+// Inputs of an encoder, as its own class makes them.
+class DummyEncoderInputGenerator : public DummyInputGenerator {
+ public:
+  explicit DummyEncoderInputGenerator(const OnnxConfig& encoder)
+      : encoder_(encoder.shared_from_this()), generators_(encoder.dummy_input_generators()) {}
+  bool supports_input(std::string_view name) const override { return find(name) != generators_.end(); }
+  Tensor generate(std::string_view name, const OnnxConfig& /*config*/, const DummyShapes& shapes,
+                  std::uint64_t seed) const override {
+    return (*find(name))->generate(name, *encoder_, shapes, seed);
+  }
+
+ private:
+  DummyInputGenerators::const_iterator find(std::string_view name) const {
+    return std::find_if(generators_.begin(), generators_.end(),
+                        [&](const auto& generator) { return generator->supports_input(name); });
+  }
+  std::shared_ptr<const OnnxConfig> encoder_;
+  DummyInputGenerators generators_;
+};
+
+}  // namespace
+
+EncoderDecoderBaseOnnxConfig::EncoderDecoderBaseOnnxConfig(PretrainedConfig config, std::string task,
+                                                           OnnxConfigOptions options)
+    : OnnxSeq2SeqConfigWithPast(std::move(config), std::move(task), std::move(options)) {
+  const TasksManager& tasks = TasksManager::instance();
+  const PretrainedConfig both = this->config().unaccounted();
+  const auto encoder_type = tasks.get_part(both, "encoder"), decoder_type = tasks.get_part(both, "decoder");
+  OnnxConfigOptions part = this->options();
+  part.behavior = ConfigBehavior::encoder;
+  encoder_ = encoder_type->onnx_config(both.sub("encoder"), "feature-extraction", part);
+  part.behavior = ConfigBehavior::decoder;
+  decoder_ = decoder_type->onnx_config(both.sub("decoder"), "text-generation", part);
+  const CrossDecoder::Cache cache = decoder_type->cross_decoder->cache;
+  caches_encoder_ = cache == CrossDecoder::Cache::own_and_encoder;
+  if (cache == CrossDecoder::Cache::none && exporter::has_past(this->task())) {
+    throw ExportError(
+        ErrorCode::unsupported,
+        fmt::format("{}: a decoder of type '{}' keeps no cache; ask for the task '{}'", both.origin(),
+                    decoder_type->model_type, exporter::base_task(this->task())));
+  }
+}
+
+AxesByName EncoderDecoderBaseOnnxConfig::inputs() const {
+  if (behavior() == ConfigBehavior::decoder) return decoder_inputs();
+  AxesByName inputs = encoder_inputs();
+  if (behavior() == ConfigBehavior::monolith)
+    inputs.emplace_back("decoder_input_ids", Axes{{0, "batch_size"}, {1, "decoder_sequence_length"}});
+  return inputs;
+}
+
+// The cache of a decoder that could stand alone is listed as it would be there, where tokens are
+// `sequence_length`, and with a past also where there is none.
+Dim EncoderDecoderBaseOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
+  const Dim length = Dim::parse(symbol);
+  if (caches_encoder_ || !tensor.starts_with("present.")) return length;
+  const Dim tokens = length.substitute({{"sequence_length", Dim::symbol("decoder_sequence_length")}});
+  return use_past_in_inputs() ? tokens : tokens.substitute({{"past_sequence_length", 0}});
+}
+
+NormalizedConfig EncoderDecoderBaseOnnxConfig::normalized_config() const {
+  return (behavior() == ConfigBehavior::encoder ? encoder_ : decoder_)->normalized_config();
+}
+
+DummyInputGenerators EncoderDecoderBaseOnnxConfig::dummy_input_generators() const {
+  DummyInputGenerators generators = {std::make_shared<const DummySeq2SeqInputGenerator>()};
+  if (behavior() == ConfigBehavior::decoder) {
+    generators.push_back(std::make_shared<const DummyTextInputGenerator>());
+  } else {
+    generators.push_back(std::make_shared<const DummyEncoderInputGenerator>(*encoder_));
+  }
+  return generators;
+}
+
+std::optional<std::int64_t> EncoderDecoderBaseOnnxConfig::longest_sequence() const {
+  const auto encoder = encoder_->longest_sequence(), decoder = decoder_->longest_sequence();
+  if (behavior() == ConfigBehavior::encoder || !decoder) return encoder;
+  if (behavior() == ConfigBehavior::decoder || !encoder) return decoder;
+  return std::min(*encoder, *decoder);
+}
+
+CacheSizes EncoderDecoderBaseOnnxConfig::cache_sizes() const {
+  if (const auto* decoder = dynamic_cast<const OnnxConfigWithPast*>(decoder_.get()))
+    return decoder->cache_sizes();
+  throw ExportError(ErrorCode::internal, fmt::format("'{}' keeps a cache behind an encoder, but its "
+                                                     "configuration class is no OnnxConfigWithPast",
+                                                     decoder_->config().model_type()));
+}
+
+std::int64_t EncoderDecoderBaseOnnxConfig::encoder_width() const {
+  return encoder_->normalized_config()["hidden_size"];
+}
+
+}  // namespace onnxport

@@ -1,0 +1,105 @@
+// Encoder and decoder of types of their own. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/encoder_decoder/modeling_encoder_decoder.py
+#include "models/encoder_decoder.h"
+
+#include <fmt/format.h>
+
+#include "onnxport/error.h"
+
+namespace onnxport::models {
+namespace {
+
+class EncoderDecoderOnnxConfig : public EncoderDecoderBaseOnnxConfig {
+ public:
+  using EncoderDecoderBaseOnnxConfig::EncoderDecoderBaseOnnxConfig;
+
+ protected:
+  AxesByName encoder_inputs() const override {
+    const Axes tokens = {{0, "batch_size"}, {1, "encoder_sequence_length"}};
+    return {{"input_ids", tokens}, {"attention_mask", tokens}};
+  }
+};
+
+// A part that asks for its attention itself has it; what the whole asks for would have to reach the parts.
+void check_attention(const PretrainedConfig& whole, const PretrainedConfig& part, const std::string& key) {
+  if (!eager_attention(whole) || eager_attention(part)) return;
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("{}: eager attention is asked for the whole model; ask for it inside of "
+                                "'{}', with \"_attn_implementation\": \"eager\"",
+                                whole.origin(), key));
+}
+
+Value encode(const TasksManager& tasks, const Model& model, const EncoderDecoderBaseOnnxConfig& onnx,
+             const Inputs& inputs) {
+  const auto definition = tasks.get_part(model.config(), "encoder");
+  const Model encoder = model.part("encoder", definition, "feature-extraction");
+  check_attention(model.config(), encoder.config(), "encoder");
+  return definition->forward(inputs, encoder, onnx.encoder()).front().second;
+}
+
+Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoderBaseOnnxConfig& onnx,
+             nn::Seq2SeqPass& pass) {
+  const auto definition = tasks.get_part(model.config(), "decoder");
+  const Model decoder = model.part("decoder", definition, "text-generation");
+  const PretrainedConfig& c = decoder.config();
+  check_attention(model.config(), c, "decoder");
+  for (const char* key : {"is_decoder", "add_cross_attention"}) {
+    if (c.flag(key)) continue;
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: decoder.{} is false, expected true: the decoder of a '{}' attends to "
+                                  "its encoder",
+                                  c.origin(), key, model.config().model_type()));
+  }
+  const std::int64_t from = onnx.encoder_width(), to = onnx.decoder().normalized_config()["hidden_size"];
+  // A decoder that knows the width of the states attends to them as they are.
+  if (const auto known = c.maybe_integer("cross_attention_hidden_size")) {
+    if (*known != from) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: decoder.cross_attention_hidden_size is {}, expected the encoder's "
+                                    "hidden_size {}",
+                                    c.origin(), *known, from));
+    }
+  } else if (from != to) {
+    const nn::Linear projection(model.scope() / "enc_to_dec_proj", from, to);
+    pass.set_encoder_states(projection(pass.encoder_states()));
+  }
+  return definition->cross_decoder->logits(pass, decoder);
+}
+
+}  // namespace
+
+ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, const std::string& task) {
+  const auto forward = [&tasks](const Inputs& inputs, const Model& model, const OnnxConfig& config) {
+    const auto& onnx = dynamic_cast<const EncoderDecoderBaseOnnxConfig&>(config);
+    // Each file reads the keys of its own part. Ties and padding are the parts' own.
+    model.config().harmless(
+        {"encoder", "decoder", "is_encoder_decoder", "tie_word_embeddings", "pad_token_id"});
+    return nn::build_seq2seq_task(
+        onnx, inputs,
+        {.encode = [&](const Inputs& in) { return encode(tasks, model, onnx, in); },
+         .decode = [&](nn::Seq2SeqPass& pass) { return decode(tasks, model, onnx, pass); },
+         .lm_head = [](Value logits) { return logits; },
+         .encoder_mask = onnx.has_encoder_mask()});
+  };
+  const auto parts = [&tasks](const PretrainedConfig& config) -> std::vector<ModelPart> {
+    return {{"encoder", tasks.get_part(config, "encoder")}, {"decoder", tasks.get_part(config, "decoder")}};
+  };
+  const std::vector<std::string> all = {task, task + "-with-past"};
+  const auto tasks_of = [&tasks, all](const PretrainedConfig& config) -> std::vector<std::string> {
+    const auto decoder = tasks.get_part(config, "decoder");
+    if (decoder->cross_decoder->cache == CrossDecoder::Cache::none) return {all.front()};
+    return all;
+  };
+  return {.model_type = std::move(model_type),
+          .tasks = all,
+          .forward = forward,
+          .parts = parts,
+          .tasks_of = tasks_of};
+}
+
+void register_encoder_decoder(TasksManager& tasks) {
+  tasks.register_model<EncoderDecoderOnnxConfig>(
+      encoder_decoder(tasks, "encoder-decoder", "text2text-generation"));
+}
+
+}  // namespace onnxport::models
