@@ -1,5 +1,10 @@
 #include "onnxport/nn/vision.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "onnxport/error.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
@@ -19,14 +24,74 @@ Value pixel_shuffle(Value image, std::int64_t factor) {
   return op::reshape(together, {batch, channels, rows * factor, columns * factor});
 }
 
+namespace {
+
+// The cubic convolution of Keys 1981 with a = -0.75, at distances >= 0.
+Value cubic_kernel(Value distance) {
+  constexpr double a = -0.75;
+  // Up to 1: ((a + 2) d - (a + 3)) d² + 1.
+  const Value square = op::mul(distance, distance);
+  const Value slope = op::sub(op::mul(distance, a + 2), a + 3);
+  const Value near = op::add(op::mul(slope, square), 1.0);
+  // Up to 2: (((d - 5) d + 8) d - 4) a.
+  const Value quadratic = op::add(op::mul(op::sub(distance, 5.0), distance), 8.0);
+  const Value far = op::mul(op::sub(op::mul(quadratic, distance), 4.0), a);
+  const Value in_reach = op::lt(distance, 2.0);
+  const Value zero = op::scalar(distance.graph(), 0.0, distance.dtype());
+  const Value outer = op::where(in_reach, far, zero);
+  return op::where(op::lt(distance, 1.0), near, outer);
+}
+
+// [from + 2 * margin, from]: elements beyond the ends count as the outermost ones.
+Weight clamped_ends(std::int64_t from, std::int64_t margin) {
+  const std::int64_t rows = from + 2 * margin;
+  std::vector<double> values(static_cast<std::size_t>(rows * from), 0.0);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t at = std::clamp<std::int64_t>(row - margin, 0, from - 1);
+    values[static_cast<std::size_t>(row * from + at)] = 1.0;
+  }
+  return Weight::from_doubles(DType::f32, {rows, from}, values);
+}
+
+}  // namespace
+
+Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::string_view mode) {
+  // Element i of the result has its centre at (i + 1/2) / to of the axis, element m of the table at
+  // (m + 1/2) / from. Their distance in elements of the table is |(2i + 1) from - (2m + 1) to| / (2 to):
+  // exact but for the division.
+  const std::int64_t margin = mode == "cubic" ? 2 : 1;
+  std::vector<std::int64_t> odd;
+  for (std::int64_t m = -margin; m < from + margin; ++m) odd.push_back(2 * m + 1);
+  const Value theirs = graph.weight(Weight::from_ints({static_cast<std::int64_t>(odd.size())}, odd));
+  const Value reach = op::mul(theirs, op::size(graph, to));
+  const Value places = op::mul(op::arange(graph, to), static_cast<double>(2 * from));
+  const Value centres = op::unsqueeze(op::add(places, static_cast<double>(from)), 1);
+  const Value apart = op::abs(op::cast(op::sub(centres, reach), DType::f32));
+  const Value distance = op::div(apart, op::cast(op::size(graph, to * 2), DType::f32));
+  Value coefficients;
+  if (mode == "cubic") {
+    coefficients = cubic_kernel(distance);
+  } else if (mode == "linear") {
+    coefficients = op::maximum(op::sub(1.0, distance), 0.0);
+  } else {
+    throw ExportError(ErrorCode::internal, fmt::format("resampling: unknown mode '{}'", mode));
+  }
+  return op::matmul(coefficients, graph.weight_as_is(clamped_ends(from, margin)));
+}
+
 GridTable::GridTable(const Weight& table, KernelSize grid, std::string mode)
-    : image_(table.permute({0, 2, 1}).reshape({table.shape()[0], table.shape()[2], grid.height, grid.width})),
-      mode_(std::move(mode)) {}
+    : table_(table), grid_(grid), mode_(std::move(mode)) {}
 
 Value GridTable::operator()(Graph& graph, const Dim& rows, const Dim& columns) const {
-  const Value stored = graph.weight(image_);
-  if (stored.dim(2) == rows && stored.dim(3) == columns) return stored;
-  return op::interpolate(stored, {rows, columns}, mode_);
+  if (rows == Dim(grid_.height) && columns == Dim(grid_.width)) return graph.weight(table_);
+  const std::int64_t count = table_.shape()[0], width = table_.shape()[2];
+  // In float32, as the originals do or as they are precise.
+  const Weight grid = table_.cast(DType::f32);
+  const Value by_row = graph.weight_as_is(grid.reshape({count, grid_.height, grid_.width * width}));
+  const Value vertical = op::matmul(resampling_matrix(graph, rows, grid_.height, mode_), by_row);
+  const Value by_column = op::reshape(vertical, {rows * count, grid_.width, width});
+  const Value both = op::matmul(resampling_matrix(graph, columns, grid_.width, mode_), by_column);
+  return op::cast(op::reshape(both, {count, rows * columns, width}), graph.float_dtype());
 }
 
 namespace {
@@ -76,15 +141,16 @@ ImageTokens::ImageTokens(const Scope& s, const ImageTokensParameters& p)
 Value ImageTokens::operator()(Value pixel_values) const {
   const ModulePath at(pixel_values, path_);
   Graph& graph = pixel_values.graph();
-  Value image = projection_(pixel_values);
+  const Value image = projection_(pixel_values);
+  Value patches = image_to_tokens(image);
   if (positions_) {
     const Value positions = (*positions_)(graph, image.dim(2), image.dim(3));
-    image = op::add(image, positions);
+    patches = op::add(patches, positions);
   }
   const Dim& batch = image.dim(0);
   std::vector<Value> parts;
   if (before_) parts.push_back(for_all_images(graph, before_, batch));
-  parts.push_back(image_to_tokens(image));
+  parts.push_back(patches);
   if (behind_) parts.push_back(for_all_images(graph, behind_, batch));
   return parts.size() == 1 ? parts.front() : op::concat(std::move(parts), 1);
 }

@@ -21,16 +21,23 @@ ONNXPORT_API Value tokens_to_image(Value tokens, const Dim& rows, const Dim& col
 /// (torch.nn.functional.pixel_shuffle)
 ONNXPORT_API Value pixel_shuffle(Value image, std::int64_t factor);
 
-/// A table with one row for each place of a grid, for grids of any size: [N, places of the grid, C] as [N, C,
-/// rows, columns]. Of its own size it comes out as it is.
+/// How an axis of `from` elements is resampled to `to`, as a matrix [to, from], float32: what
+/// op::interpolate() computes for `mode` "linear" or "cubic". Of its own length, the identity.
+ONNXPORT_API Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::string_view mode);
+
+/// A table with one row for each place of a grid, resampled for grids of any size. Of its own size it comes
+/// out as it is. Two products of matrices: cubic resampling is slow in runtimes, and works on images [C, H,
+/// W].
 class ONNXPORT_API GridTable {
  public:
-  /// `mode`: that of op::interpolate().
+  /// `table`: [N, places of the grid, C]; `mode`: that of resampling_matrix().
   GridTable(const Weight& table, KernelSize grid, std::string mode);
+  /// -> [N, rows * columns, C]
   Value operator()(Graph& graph, const Dim& rows, const Dim& columns) const;
 
  private:
-  Weight image_;
+  Weight table_;
+  KernelSize grid_;
   std::string mode_;
 };
 
