@@ -17,11 +17,9 @@ struct Config : ViTConfig {
         layer_scale(c.real("layer_scale_init_value") > 0) {
     // Of the heads for segmentation, of the one that predicts visual tokens, and of a backbone.
     c.harmless({"pool_scales", "use_auxiliary_head", "auxiliary_channels", "auxiliary_num_convs",
-                "auxiliary_concat_input", "add_fpn", "segmentation_indices", "vocab_size", "use_mask_token",
+                "auxiliary_concat_input", "segmentation_indices", "vocab_size", "use_mask_token",
                 "out_features", "out_indices", "reshape_hidden_states"});
   }
-
-  std::int64_t tokens_before() const { return 1; }
 };
 
 /// Which row of the table a pair of tokens has: int64 [1 + patches, 1 + patches]. A pair of patches has one
@@ -55,19 +53,18 @@ struct RelativePositionBias {
   nn::GridTable by_distance;
   Weight with_first;
 
-  static Weight table(const Scope& s, const Config& c) {
-    const std::int64_t distances = (2 * c.grid.height - 1) * (2 * c.grid.width - 1);
-    return s.weight("relative_position_bias_table", {distances + 3, c.num_attention_heads});
-  }
-
-  // The original takes the table's height for its width, which matters where they differ.
   RelativePositionBias(const Scope& s, const Config& c)
-      : path(s.path()),
-        by_distance(table(s, c)
-                        .slice(0, 0, table(s, c).shape()[0] - 3)
-                        .reshape({1, table(s, c).shape()[0] - 3, c.num_attention_heads}),
-                    {2 * c.grid.width - 1, 2 * c.grid.height - 1}, "linear"),
-        with_first(table(s, c).slice(0, table(s, c).shape()[0] - 3, table(s, c).shape()[0])) {}
+      : RelativePositionBias(s, c, (2 * c.grid.height - 1) * (2 * c.grid.width - 1)) {}
+  RelativePositionBias(const Scope& s, const Config& c, std::int64_t distances)
+      : RelativePositionBias(
+            s.path(), s.weight("relative_position_bias_table", {distances + 3, c.num_attention_heads}), c) {}
+  // The original takes the table's height for its width, which matters where they differ.
+  RelativePositionBias(std::string where, const Weight& table, const Config& c)
+      : path(std::move(where)),
+        by_distance(
+            table.slice(0, 0, table.shape()[0] - 3).reshape({1, table.shape()[0] - 3, table.shape()[1]}),
+            {2 * c.grid.width - 1, 2 * c.grid.height - 1}, "linear"),
+        with_first(table.slice(0, table.shape()[0] - 3, table.shape()[0])) {}
 
   // -> [1, heads, 1 + patches, 1 + patches]
   Value operator()(Graph& graph, const Dim& rows, const Dim& columns) const {
@@ -82,7 +79,7 @@ struct RelativePositionBias {
 
 }  // namespace
 
-Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const Config c(config);
   nn::ImageTokensParameters tokens = c.tokens();
   tokens.positions = c.absolute_positions;
@@ -99,7 +96,7 @@ Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_va
   Value shared;
   if (c.shared_relative_positions)
     shared = RelativePositionBias(s / "encoder" / "relative_position_bias", c)(graph, rows, columns);
-  Value hidden = embeddings(pixel_values);
+  std::vector<Value> states = {embeddings(pixel_values)};
   for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) {
     Value bias = shared;
     if (c.relative_positions) {
@@ -107,8 +104,14 @@ Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_va
       bias = RelativePositionBias(at, c)(graph, rows, columns);
       if (shared) bias = op::add(bias, shared);
     }
-    hidden = encoder.layers()[static_cast<std::size_t>(i)](hidden, bias);
+    states.push_back(encoder.layers()[static_cast<std::size_t>(i)](states.back(), bias));
   }
+  return states;
+}
+
+Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const Config c(config);
+  const Value hidden = beit_states(s, config, pixel_values).back();
   if (c.mean_pooling) return hidden;  // the norm is behind the mean
   return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
 }
@@ -117,6 +120,7 @@ namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
   const Config c(model.config());
+  model.config().harmless({"add_fpn"});  // of the type as a backbone of another model
   const Scope root = model.scope();
   const Scope base = root.base_model("beit");
   const Value hidden = encode_beit(base, model.config(), inputs["pixel_values"]);

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cmath>
 
+#include "models/backbone.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -179,33 +180,6 @@ std::vector<Value> bit_feature_maps(const Scope& s, const BitConfig& c, Value pi
   std::vector<Value> maps;
   for (const std::int64_t stage : c.out_stages) maps.push_back(states[static_cast<std::size_t>(stage)]);
   return maps;
-}
-
-std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_t stages) {
-  const auto bad = [&](const std::string& which) {
-    return ExportError(ErrorCode::bad_config, fmt::format("{}: the backbone gives {}, but it has {} stages",
-                                                          c.origin(), which, stages));
-  };
-  std::vector<std::int64_t> chosen;
-  if (c.has("out_features")) {
-    c.harmless({"out_indices"});  // the same as numbers
-    for (const std::string& name : c.strings("out_features")) {
-      std::int64_t stage = 0;
-      while (stage <= stages && name != (stage == 0 ? "stem" : fmt::format("stage{}", stage))) ++stage;
-      if (stage > stages) throw bad(name);
-      chosen.push_back(stage);
-    }
-  } else if (c.has("out_indices")) {
-    for (std::int64_t index : c.integers("out_indices")) {
-      if (index < 0) index += stages + 1;
-      if (index < 0 || index > stages) throw bad(fmt::format("stage {}", index));
-      chosen.push_back(index);
-    }
-  } else {
-    chosen.push_back(stages);
-  }
-  std::sort(chosen.begin(), chosen.end());  // they come in the order of the layers
-  return chosen;
 }
 
 }  // namespace onnxport::models

@@ -26,8 +26,4 @@ struct BitConfig {
 /// pixel_values [B, C, H, W] of one size -> the feature maps [B, channels, H', W'] of the stages. Keys: bit.
 std::vector<Value> bit_feature_maps(const Scope& s, const BitConfig& c, Value pixel_values);
 
-/// Of the configuration of a backbone: the stages that it gives, 0 to `stages`, from out_features or
-/// out_indices.
-std::vector<std::int64_t> backbone_stages(const PretrainedConfig& config, std::int64_t stages);
-
 }  // namespace onnxport::models

@@ -4,8 +4,9 @@
 
 #include <algorithm>
 
+#include "models/backbone.h"
 #include "models/bit.h"
-#include "models/dinov2.h"
+#include "models/vit.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -140,29 +141,13 @@ Encoded neck_inputs(const Scope& root, const PretrainedConfig& config, const Con
 }
 
 /// The same with an encoder of another type, a backbone.
-Encoded backbone_inputs(const Scope& root, const PretrainedConfig& config, const Config& c,
-                        Value pixel_values) {
-  const PretrainedConfig backbone = config.sub("backbone_config");
-  if (backbone.model_type() != "dinov2") c.refuse("backbone_config", backbone.model_type(), "dinov2");
-  if (backbone.flag("reshape_hidden_states"))
-    c.refuse("reshape_hidden_states of the backbone", "true", "false");
+Encoded backbone_inputs(const Scope& root, const PretrainedConfig& config, Value pixel_values) {
   // Of an encoder that is not there.
   config.harmless({"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                    "layer_norm_eps", "image_size", "patch_size", "num_channels", "qkv_bias",
                    "backbone_out_indices", "pooler_output_size", "pooler_act"});
-  const Dinov2Config d(backbone);
-  const Dinov2 dinov2(root / "backbone", d);
-  const std::vector<Value> states = dinov2.states(pixel_values);
-  const bool norm = backbone.flag("apply_layernorm");
-  if (!norm) (root / "backbone").ignore("layernorm");
-  Encoded encoded{.hidden_size = d.hidden_size,
-                  .rows = pixel_values.dim(2).floor_div(d.patch.height),
-                  .columns = pixel_values.dim(3).floor_div(d.patch.width)};
-  for (const std::int64_t stage : backbone_stages(backbone, d.num_hidden_layers)) {
-    const Value state = states[static_cast<std::size_t>(stage)];
-    encoded.states.push_back(norm ? dinov2.norm(state) : state);
-  }
-  return encoded;
+  TokenFeatures features = token_backbone(root / "backbone", config.sub("backbone_config"), pixel_values);
+  return {std::move(features.states), {}, features.hidden_size, features.rows, features.columns};
 }
 
 /// Hidden states as an image, at a resolution of its own.
@@ -317,7 +302,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return {{"last_hidden_state", norm(encoded.states.back())}};
   }
   const Encoded encoded = c.own_encoder ? neck_inputs(root, config, c, pixel_values)
-                                        : backbone_inputs(root, config, c, pixel_values);
+                                        : backbone_inputs(root, config, pixel_values);
   const std::vector<Value> fused = neck(root / "neck", c, encoded);
   const std::int64_t index = c.head_in_index < 0 ? c.head_in_index + std::ssize(fused) : c.head_in_index;
   const Value features = fused[static_cast<std::size_t>(index)];
