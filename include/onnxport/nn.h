@@ -17,3 +17,4 @@
 #include "onnxport/nn/seq2seq.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/nn/text_tasks.h"
+#include "onnxport/nn/vision.h"

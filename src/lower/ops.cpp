@@ -1,7 +1,9 @@
 // One function per op: semantic op -> ONNX nodes.
 #include <fmt/format.h>
 
+#include <limits>
 #include <numeric>
+#include <optional>
 
 #include "lower/emitter.h"
 #include "onnxport/error.h"
@@ -173,8 +175,15 @@ Lowered lower_concat(Emitter& e, const Node& node) {
 
 Lowered lower_slice(Emitter& e, const Node& node) {
   const Shape& range = node.attrs.get<Shape>("range");
-  const std::string begin = e.dim(range[0]);
-  const std::string end = e.dim(range[1]);
+  const Dim& extent = node.inputs[0].dim(node.attrs.integer("axis"));
+  // Counted from the end where that is a number: no arithmetic on shapes. Minus zero is "to the end".
+  const auto bound = [&](const Dim& at) {
+    const std::optional<std::int64_t> back = (at - extent).constant();
+    if (at.is_constant() || !back) return e.dim(at);
+    return e.ints({*back == 0 ? std::numeric_limits<std::int64_t>::max() : *back});
+  };
+  const std::string begin = bound(range[0]);
+  const std::string end = bound(range[1]);
   return e.emit("Slice", {e.name_of(node.inputs[0]), begin, end, e.ints({node.attrs.integer("axis")})});
 }
 

@@ -4,24 +4,37 @@
 
 namespace onnxport::nn {
 
-PreNormEncoderLayer::PreNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p)
+PreNormEncoderLayer::PreNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p,
+                                         const PreNormOptions& options)
     : path_(s.path()),
       attention_norm_(s / p.attention_norm, p.attention.hidden_size, p.eps),
       attention_(s / p.attention_key, p.attention),
       output_norm_(s / p.output_norm, p.attention.hidden_size, p.eps),
-      up_(s / p.up, p.attention.hidden_size, p.intermediate_size),
+      up_(s / p.up, p.attention.hidden_size, p.intermediate_size * (options.gated ? 2 : 1)),
       down_(s / p.down, p.intermediate_size, p.attention.hidden_size),
-      activation_(p.activation) {}
+      activation_(p.activation),
+      gated_(options.gated) {
+  const auto scale = [&](const std::string& key) { return s.weight(key, {p.attention.hidden_size}); };
+  if (!options.attention_scale.empty()) attention_ = attention_.scaled(scale(options.attention_scale));
+  if (!options.output_scale.empty()) down_ = down_.scaled(scale(options.output_scale));
+}
 
 Value PreNormEncoderLayer::operator()(Value x, Value mask) const {
   const ModulePath at(x, path_);
   x = op::add(attention_(attention_norm_(x), mask), x);
-  const Value wide = activation_(up_(output_norm_(x)));
+  Value wide = up_(output_norm_(x));
+  if (gated_) {
+    const std::vector<Value> parts = op::chunk(wide, -1, 2);
+    wide = op::mul(activation_(parts[0]), parts[1]);
+  } else {
+    wide = activation_(wide);
+  }
   return op::add(down_(wide), x);
 }
 
-PreNormEncoder::PreNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p) {
-  for (std::int64_t i = 0; i < layers; ++i) layers_.emplace_back(s / i, p);
+PreNormEncoder::PreNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p,
+                               const PreNormOptions& options) {
+  for (std::int64_t i = 0; i < layers; ++i) layers_.emplace_back(s / i, p, options);
 }
 
 Value PreNormEncoder::operator()(Value x, Value mask) const {

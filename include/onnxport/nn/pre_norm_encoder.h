@@ -14,11 +14,19 @@
 
 namespace onnxport::nn {
 
+/// What some have on top; the scales are learned weights [H] behind attention and feed-forward, by the key of
+/// the tensor below the layer. (Touvron et al. 2021)
+struct PreNormOptions {
+  std::string attention_scale = {}, output_scale = {};  ///< empty: none
+  /// Feed-forward with a gate: down(activation(a) * b), where `up` gives a and b side by side. (Shazeer 2020)
+  bool gated = false;
+};
+
 /// x + attention(norm(x)), then x + feed-forward(norm(x)). (Xiong et al. 2020) The keys are those of
 /// EncoderLayerParameters: `attention_norm` and `output_norm` stand in front of what they are named after.
 class ONNXPORT_API PreNormEncoderLayer {
  public:
-  PreNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p);
+  PreNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p, const PreNormOptions& options = {});
   /// x [B, S, H], additive mask or absent -> [B, S, H]
   Value operator()(Value x, Value mask = {}) const;
 
@@ -29,13 +37,17 @@ class ONNXPORT_API PreNormEncoderLayer {
   LayerNorm output_norm_;
   Linear up_, down_;
   Activation activation_;
+  bool gated_;
 };
 
 /// Layers `s / 0`, `s / 1`, …
 class ONNXPORT_API PreNormEncoder {
  public:
-  PreNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p);
+  PreNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p,
+                 const PreNormOptions& options = {});
   Value operator()(Value x, Value mask = {}) const;
+  /// For what happens between layers.
+  const std::vector<PreNormEncoderLayer>& layers() const { return layers_; }
 
  private:
   std::vector<PreNormEncoderLayer> layers_;

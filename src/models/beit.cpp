@@ -1,0 +1,149 @@
+// BEiT. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/beit/modeling_beit.py
+#include "models/vit.h"
+
+namespace onnxport::models {
+namespace {
+
+struct Config : ViTConfig {
+  bool relative_positions, shared_relative_positions, absolute_positions, mean_pooling, layer_scale;
+
+  explicit Config(const PretrainedConfig& c)
+      : ViTConfig(c),
+        relative_positions(c.flag("use_relative_position_bias")),
+        shared_relative_positions(c.flag("use_shared_relative_position_bias")),
+        absolute_positions(c.flag("use_absolute_position_embeddings")),
+        mean_pooling(c.flag("use_mean_pooling")),
+        layer_scale(c.real("layer_scale_init_value") > 0) {
+    // Of the heads for segmentation, of the one that predicts visual tokens, and of a backbone.
+    c.harmless({"pool_scales", "use_auxiliary_head", "auxiliary_channels", "auxiliary_num_convs",
+                "auxiliary_concat_input", "segmentation_indices", "vocab_size", "use_mask_token",
+                "out_features", "out_indices", "reshape_hidden_states"});
+  }
+};
+
+/// Which row of the table a pair of tokens has: int64 [1 + patches, 1 + patches]. A pair of patches has one
+/// by its distance in both directions; the last three rows are those of pairs with the first token.
+Value relative_positions(Graph& graph, const Dim& rows, const Dim& columns) {
+  const auto distances = [&](const Dim& n) {  // [n, n], from 0 on
+    const Value from = op::unsqueeze(op::arange(graph, n, n - 1), 1);
+    const Value to = op::arange(graph, n);
+    return op::sub(from, to);
+  };
+  const Value width = op::size(graph, columns * 2 - 1);
+  const Value vertical = op::mul(distances(rows), width);
+  const Value horizontal = distances(columns);
+  const Value by_row = op::reshape(vertical, {rows, 1, rows, 1});
+  const Value by_column = op::reshape(horizontal, {1, columns, 1, columns});
+  const Dim patches = rows * columns;
+  const Value among_patches = op::reshape(op::add(by_row, by_column), {patches, patches});
+
+  const Dim behind = (rows * 2 - 1) * (columns * 2 - 1);
+  const Value from_first = op::expand(op::reshape(op::size(graph, behind), {1, 1}), {1, patches});
+  const Value to_first = op::expand(op::reshape(op::size(graph, behind + 1), {1, 1}), {patches, 1});
+  const Value first = op::reshape(op::size(graph, behind + 2), {1, 1});
+  const Value top = op::concat({first, from_first}, 1);
+  const Value rest = op::concat({to_first, among_patches}, 1);
+  return op::concat({top, rest}, 0);
+}
+
+/// A learned bias of the scores for each distance between patches, resampled for other grids.
+struct RelativePositionBias {
+  std::string path;
+  nn::GridTable by_distance;
+  Weight with_first;
+
+  RelativePositionBias(const Scope& s, const Config& c)
+      : RelativePositionBias(s, c, (2 * c.grid.height - 1) * (2 * c.grid.width - 1)) {}
+  RelativePositionBias(const Scope& s, const Config& c, std::int64_t distances)
+      : RelativePositionBias(
+            s.path(), s.weight("relative_position_bias_table", {distances + 3, c.num_attention_heads}), c) {}
+  // The original takes the table's height for its width, which matters where they differ.
+  RelativePositionBias(std::string where, const Weight& table, const Config& c)
+      : path(std::move(where)),
+        by_distance(
+            table.slice(0, 0, table.shape()[0] - 3).reshape({1, table.shape()[0] - 3, table.shape()[1]}),
+            {2 * c.grid.width - 1, 2 * c.grid.height - 1}, "linear"),
+        with_first(table.slice(0, table.shape()[0] - 3, table.shape()[0])) {}
+
+  // -> [1, heads, 1 + patches, 1 + patches]
+  Value operator()(Graph& graph, const Dim& rows, const Dim& columns) const {
+    const ModulePath at(graph, path);
+    const Value distances = op::squeeze(by_distance(graph, rows * 2 - 1, columns * 2 - 1), 0);
+    const Value table = op::concat({distances, graph.weight(with_first)}, 0);
+    const Value index = relative_positions(graph, rows, columns);
+    const Value bias = op::embedding(table, index);
+    return op::unsqueeze(op::permute(bias, {2, 0, 1}), 0);
+  }
+};
+
+}  // namespace
+
+std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const Config c(config);
+  nn::ImageTokensParameters tokens = c.tokens();
+  tokens.positions = c.absolute_positions;
+  nn::EncoderLayerParameters layer = c.layer();
+  layer.attention.key_bias = false;
+  nn::PreNormOptions options;
+  if (c.layer_scale) options = {.attention_scale = "lambda_1", .output_scale = "lambda_2"};
+
+  const nn::ImageTokens embeddings(s / "embeddings", tokens);
+  const nn::PreNormEncoder encoder(s / "encoder" / "layer", c.num_hidden_layers, layer, options);
+  Graph& graph = pixel_values.graph();
+  const Dim rows = pixel_values.dim(2).floor_div(c.patch.height);
+  const Dim columns = pixel_values.dim(3).floor_div(c.patch.width);
+  Value shared;
+  if (c.shared_relative_positions)
+    shared = RelativePositionBias(s / "encoder" / "relative_position_bias", c)(graph, rows, columns);
+  std::vector<Value> states = {embeddings(pixel_values)};
+  for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) {
+    Value bias = shared;
+    if (c.relative_positions) {
+      const Scope at = s / "encoder" / "layer" / i / "attention" / "attention" / "relative_position_bias";
+      bias = RelativePositionBias(at, c)(graph, rows, columns);
+      if (shared) bias = op::add(bias, shared);
+    }
+    states.push_back(encoder.layers()[static_cast<std::size_t>(i)](states.back(), bias));
+  }
+  return states;
+}
+
+Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const Config c(config);
+  const Value hidden = beit_states(s, config, pixel_values).back();
+  if (c.mean_pooling) return hidden;  // the norm is behind the mean
+  return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
+}
+
+namespace {
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const Config c(model.config());
+  model.config().harmless({"add_fpn"});  // of the type as a backbone of another model
+  const Scope root = model.scope();
+  const Scope base = root.base_model("beit");
+  const Value hidden = encode_beit(base, model.config(), inputs["pixel_values"]);
+  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  Value pooled;
+  if (c.mean_pooling) {
+    const nn::LayerNorm norm(base / "pooler" / "layernorm", c.hidden_size, c.layer_norm_eps);
+    pooled = norm(op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1));
+  } else {
+    pooled = nn::first_token(hidden);
+  }
+  return {{"logits", nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled)}};
+}
+
+}  // namespace
+
+void register_beit(TasksManager& tasks) {
+  // The head that predicts visual tokens, and tables that are computed here, are in many checkpoints.
+  tasks.register_model<VisionOnnxConfig>({.model_type = "beit",
+                                          .tasks = {"feature-extraction", "image-classification"},
+                                          .forward = forward,
+                                          .ignorable_keys = {"*embeddings.mask_token", "lm_head.*",
+                                                             "layernorm.*", "*.relative_position_index"}});
+}
+
+}  // namespace onnxport::models

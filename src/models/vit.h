@@ -1,0 +1,51 @@
+/// What the Vision Transformer and its relatives have in common.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/definition.h"
+
+namespace onnxport::models {
+
+/// Reads image_size, patch_size, num_channels, hidden_size, num_hidden_layers, num_attention_heads,
+/// intermediate_size, hidden_act, layer_norm_eps and qkv_bias, where a class has them.
+struct ViTConfig {
+  explicit ViTConfig(const PretrainedConfig& config);
+
+  std::int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size;
+  std::int64_t num_channels, num_labels;
+  nn::KernelSize image, patch, grid;  ///< in pixels, in pixels, in patches
+  double layer_norm_eps;
+  std::string hidden_act;
+  bool qkv_bias;
+
+  nn::ImageTokensParameters tokens() const;
+  nn::EncoderLayerParameters layer() const;
+};
+
+/// Images of one size, that of image_size: there are no positions for others.
+class ViTOnnxConfig : public VisionOnnxConfig {
+ public:
+  using VisionOnnxConfig::VisionOnnxConfig;
+  bool takes_any_image_size() const override { return false; }
+};
+
+/// The encoder of a Vision Transformer: pixel_values [B, C, H, W] -> last_hidden_state [B, 1 + patches,
+/// hidden_size]. `learned`: the tokens in front of the patches.
+Value encode_vit(const Scope& s, const PretrainedConfig& config, Value pixel_values,
+                 std::vector<nn::LearnedTokens> learned = {{"cls_token"}});
+
+/// The same of a DeiT -> [B, 2 + patches, hidden_size].
+Value encode_deit(const Scope& s, const PretrainedConfig& config, Value pixel_values);
+
+/// The embeddings and what each layer of a BEiT gives, without the last norm: [B, 1 + patches, hidden_size].
+std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, Value pixel_values);
+/// Its last_hidden_state.
+Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values);
+
+/// The head of masked-im: hidden states of the patches -> reconstruction [B, C, H, W]. Keys: decoder.0.
+Value reconstruct_image(const Scope& root, const PretrainedConfig& config, Value patches);
+
+}  // namespace onnxport::models

@@ -1,0 +1,158 @@
+#include "onnxport/nn/vision.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "onnxport/error.h"
+#include "onnxport/op.h"
+
+namespace onnxport::nn {
+
+Value image_to_tokens(Value image) { return op::transpose(op::flatten(image, 2, 3), 1, 2); }
+
+Value tokens_to_image(Value tokens, const Dim& rows, const Dim& columns) {
+  return op::reshape(op::transpose(tokens, 1, 2), {tokens.dim(0), tokens.dim(2), rows, columns});
+}
+
+Value pixel_shuffle(Value image, std::int64_t factor) {
+  const Dim& batch = image.dim(0);
+  const Dim channels = image.dim(1).floor_div(factor * factor);
+  const Dim &rows = image.dim(2), &columns = image.dim(3);
+  const Value apart = op::reshape(image, {batch, channels, factor, factor, rows, columns});
+  const Value together = op::permute(apart, {0, 1, 4, 2, 5, 3});
+  return op::reshape(together, {batch, channels, rows * factor, columns * factor});
+}
+
+namespace {
+
+// The cubic convolution of Keys 1981 with a = -0.75, at distances >= 0.
+Value cubic_kernel(Value distance) {
+  constexpr double a = -0.75;
+  // Up to 1: ((a + 2) d - (a + 3)) d² + 1.
+  const Value square = op::mul(distance, distance);
+  const Value slope = op::sub(op::mul(distance, a + 2), a + 3);
+  const Value near = op::add(op::mul(slope, square), 1.0);
+  // Up to 2: (((d - 5) d + 8) d - 4) a.
+  const Value quadratic = op::add(op::mul(op::sub(distance, 5.0), distance), 8.0);
+  const Value far = op::mul(op::sub(op::mul(quadratic, distance), 4.0), a);
+  const Value in_reach = op::lt(distance, 2.0);
+  const Value zero = op::scalar(distance.graph(), 0.0, distance.dtype());
+  const Value outer = op::where(in_reach, far, zero);
+  return op::where(op::lt(distance, 1.0), near, outer);
+}
+
+// [from + 2 * margin, from]: elements beyond the ends count as the outermost ones.
+Weight clamped_ends(std::int64_t from, std::int64_t margin) {
+  const std::int64_t rows = from + 2 * margin;
+  std::vector<double> values(static_cast<std::size_t>(rows * from), 0.0);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t at = std::clamp<std::int64_t>(row - margin, 0, from - 1);
+    values[static_cast<std::size_t>(row * from + at)] = 1.0;
+  }
+  return Weight::from_doubles(DType::f32, {rows, from}, values);
+}
+
+}  // namespace
+
+Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::string_view mode) {
+  // Element i of the result has its centre at (i + 1/2) / to of the axis, element m of the table at
+  // (m + 1/2) / from. Their distance in elements of the table is |(2i + 1) from - (2m + 1) to| / (2 to):
+  // exact but for the division.
+  const std::int64_t margin = mode == "cubic" ? 2 : 1;
+  std::vector<std::int64_t> odd;
+  for (std::int64_t m = -margin; m < from + margin; ++m) odd.push_back(2 * m + 1);
+  const Value theirs = graph.weight(Weight::from_ints({static_cast<std::int64_t>(odd.size())}, odd));
+  const Value reach = op::mul(theirs, op::size(graph, to));
+  const Value places = op::mul(op::arange(graph, to), static_cast<double>(2 * from));
+  const Value centres = op::unsqueeze(op::add(places, static_cast<double>(from)), 1);
+  const Value apart = op::abs(op::cast(op::sub(centres, reach), DType::f32));
+  const Value distance = op::div(apart, op::cast(op::size(graph, to * 2), DType::f32));
+  Value coefficients;
+  if (mode == "cubic") {
+    coefficients = cubic_kernel(distance);
+  } else if (mode == "linear") {
+    coefficients = op::maximum(op::sub(1.0, distance), 0.0);
+  } else {
+    throw ExportError(ErrorCode::internal, fmt::format("resampling: unknown mode '{}'", mode));
+  }
+  return op::matmul(coefficients, graph.weight_as_is(clamped_ends(from, margin)));
+}
+
+GridTable::GridTable(const Weight& table, KernelSize grid, std::string mode)
+    : table_(table), grid_(grid), mode_(std::move(mode)) {}
+
+Value GridTable::operator()(Graph& graph, const Dim& rows, const Dim& columns) const {
+  if (rows == Dim(grid_.height) && columns == Dim(grid_.width)) return graph.weight(table_);
+  const std::int64_t count = table_.shape()[0], width = table_.shape()[2];
+  // In float32, as the originals do or as they are precise.
+  const Weight grid = table_.cast(DType::f32);
+  const Value by_row = graph.weight_as_is(grid.reshape({count, grid_.height, grid_.width * width}));
+  const Value vertical = op::matmul(resampling_matrix(graph, rows, grid_.height, mode_), by_row);
+  const Value by_column = op::reshape(vertical, {rows * count, grid_.width, width});
+  const Value both = op::matmul(resampling_matrix(graph, columns, grid_.width, mode_), by_column);
+  return op::cast(op::reshape(both, {count, rows * columns, width}), graph.float_dtype());
+}
+
+namespace {
+
+std::int64_t count_of(const std::vector<LearnedTokens>& tokens) {
+  std::int64_t count = 0;
+  for (const LearnedTokens& each : tokens) count += each.count;
+  return count;
+}
+
+// The learned tokens and their positions, which lie in the table from `begin`. They are the same for all
+// images, so their sum is taken at export.
+Weight read(const Scope& s, const std::vector<LearnedTokens>& tokens, std::int64_t width,
+            const Weight& positions, std::int64_t begin) {
+  if (tokens.empty()) return {};
+  std::vector<Weight> parts;
+  for (const LearnedTokens& each : tokens) parts.push_back(s.weight(each.name, {1, each.count, width}));
+  const Weight together = Weight::concat(parts, 1);
+  if (!positions) return together;
+  const Weight theirs = positions.slice(1, begin, begin + count_of(tokens));
+  return together.cast(DType::f32)
+      .add(theirs.cast(DType::f32))
+      .named((s / tokens.front().name).path() + ".placed");
+}
+
+Value for_all_images(Graph& graph, const Weight& tokens, const Dim& batch) {
+  const Value one = graph.weight(tokens);
+  return op::expand(one, {batch, one.dim(1), one.dim(2)});
+}
+
+}  // namespace
+
+ImageTokens::ImageTokens(const Scope& s, const ImageTokensParameters& p)
+    : path_(s.path()),
+      projection_(s / p.projection, p.channels, p.hidden_size, p.patch, true,
+                  {.stride = {p.patch.height, p.patch.width}}) {
+  const std::int64_t first = count_of(p.before), last = first + p.grid.height * p.grid.width;
+  Weight table;
+  if (p.positions) {
+    table = s.weight("position_embeddings", {1, last + count_of(p.behind), p.hidden_size});
+    positions_.emplace(table.slice(1, first, last), p.grid, p.resampling);
+  }
+  before_ = read(s, p.before, p.hidden_size, table, 0);
+  behind_ = read(s, p.behind, p.hidden_size, table, last);
+}
+
+Value ImageTokens::operator()(Value pixel_values) const {
+  const ModulePath at(pixel_values, path_);
+  Graph& graph = pixel_values.graph();
+  const Value image = projection_(pixel_values);
+  Value patches = image_to_tokens(image);
+  if (positions_) {
+    const Value positions = (*positions_)(graph, image.dim(2), image.dim(3));
+    patches = op::add(patches, positions);
+  }
+  const Dim& batch = image.dim(0);
+  std::vector<Value> parts;
+  if (before_) parts.push_back(for_all_images(graph, before_, batch));
+  parts.push_back(patches);
+  if (behind_) parts.push_back(for_all_images(graph, behind_, batch));
+  return parts.size() == 1 ? parts.front() : op::concat(std::move(parts), 1);
+}
+
+}  // namespace onnxport::nn
