@@ -221,6 +221,8 @@ void convolutions(Samples& s) {
   });
   s.floats(Op::max_pool, "max_pool2d_bare",
            [](Graph& g, DType d) { return op::max_pool2d(input(g, "x", d, {N, 2, M + 2, 5}), {2, 2}); });
+  s.floats(Op::clamp, "clamp",
+           [](Graph& g, DType d) { return op::clamp(input(g, "x", d, {N, M, 3}), -0.25, 0.5); });
   for (const DType dtype : {DType::f32, DType::f16, DType::i64}) {
     s.add(Op::pad, "pad", dtype,
           [](Graph& g, DType d) { return op::pad(input(g, "x", d, {N, M, 3}), {0, M, 1}, {2, 1, 0}, 7); });

@@ -709,6 +709,12 @@ TEST_F(Reference, MaxPool2d) {
   expect_error(ErrorCode::shape, {"max_pool", "larger than axis 2"}, [&] { op::max_pool2d(x, {4, 4}); });
 }
 
+TEST_F(Reference, Clamp) {
+  const Value x = in(f64({4}, {-2, -1, 0.5, 7}));
+  EXPECT_EQ(reals(op::clamp(x, -1, 6)), (Reals{-1, -1, 0.5, 6}));
+  expect_error(ErrorCode::shape, {"clamp", "not below"}, [&] { op::clamp(x, 1, 0); });
+}
+
 TEST_F(Reference, Pad) {
   const Value x = in(f64({2, 2}, {1, 2, 3, 4}));
   EXPECT_EQ(reals(op::pad(x, {1, 0}, {0, 1}, 9)), (Reals{9, 9, 9, 1, 2, 9, 3, 4, 9}));

@@ -13,6 +13,7 @@
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/pre_norm_encoder.h"
+#include "onnxport/nn/resnet.h"
 #include "onnxport/nn/rotary.h"
 #include "onnxport/nn/seq2seq.h"
 #include "onnxport/nn/text_encoder.h"

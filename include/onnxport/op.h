@@ -83,6 +83,8 @@ ONNXPORT_API Value gt(Value a, double b);
 ONNXPORT_API Value cast(Value x, DType dtype);
 /// condition ? a : b, broadcasting. (torch.where)
 ONNXPORT_API Value where(Value condition, Value a, Value b);
+/// Floats, at least `low` and at most `high`. (torch.clamp)
+ONNXPORT_API Value clamp(Value x, double low, double high);
 /// x where the mask is false, `value` where it is true. (Tensor.masked_fill)
 ONNXPORT_API Value masked_fill(Value x, Value mask, double value);
 

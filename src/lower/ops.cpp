@@ -152,6 +152,11 @@ Lowered lower_ge(Emitter& e, const Node& node) { return or_equal(e, node, "Great
 Lowered lower_cast(Emitter& e, const Node& node) {
   return e.emit("Cast", e.names_of(node.inputs), {{"to", onnx_type(node.outputs[0].dtype)}});
 }
+Lowered lower_clamp(Emitter& e, const Node& node) {
+  const DType dtype = node.outputs[0].dtype;
+  const std::string low = e.scalar(node.attrs.real("low"), dtype);
+  return e.emit("Clip", {e.name_of(node.inputs[0]), low, e.scalar(node.attrs.real("high"), dtype)});
+}
 Lowered lower_where(Emitter& e, const Node& node) { return direct(e, node, "Where"); }
 
 Lowered lower_reshape(Emitter& e, const Node& node) {

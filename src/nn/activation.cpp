@@ -19,14 +19,14 @@ Value quick_gelu(Value x) {
   return op::mul(x, gate);
 }
 
-Value gelu_10(Value x) { return op::minimum(op::maximum(op::gelu(x), -10.0), 10.0); }
+Value gelu_10(Value x) { return op::clamp(op::gelu(x), -10, 10); }
 
 Value relu2(Value x) {
   const Value positive = op::relu(x);
   return op::mul(positive, positive);
 }
 
-Value relu6(Value x) { return op::minimum(op::relu(x), 6.0); }
+Value relu6(Value x) { return op::clamp(x, 0, 6); }
 
 Value leaky_relu(Value x) {
   const Value small = op::mul(x, 0.01);

@@ -36,6 +36,36 @@ Value Conv2d::operator()(Value x) const {
   return op::conv2d(x, weight, bias, options_);
 }
 
+Conv2d::Conv2d(std::string path, Weight weight, Weight bias, op::ConvOptions options)
+    : path_(std::move(path)),
+      weight_(std::move(weight)),
+      bias_(std::move(bias)),
+      options_(std::move(options)) {}
+
+Value Conv2d::with_same_padding(Value x) const {
+  Shape before(4, 0), after(4, 0);
+  Conv2d padded = *this;
+  padded.options_.padding.assign(4, 0);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::int64_t kernel = weight_.shape()[i + 2];
+    const std::int64_t stride = options_.stride.empty() ? 1 : options_.stride[i];
+    const std::int64_t dilation = options_.dilation.empty() ? 1 : options_.dilation[i];
+    const Dim extent = x.dim(static_cast<std::int64_t>(i) + 2);
+    // The last place of a stride of 2 needs one more behind an odd extent. A kernel of 1 needs none.
+    const Dim odd = extent - stride * extent.floor_div(stride);
+    const Dim all = kernel < stride ? Dim(0) : kernel - stride + odd;
+    before[i + 2] = all.floor_div(2) * dilation;
+    after[i + 2] = all * dilation - before[i + 2];
+    // What is the same for all sizes costs nothing inside of the convolution.
+    if (!before[i + 2].is_constant() || !after[i + 2].is_constant()) continue;
+    padded.options_.padding[i] = *before[i + 2].constant();
+    padded.options_.padding[i + 2] = *after[i + 2].constant();
+    before[i + 2] = after[i + 2] = 0;
+  }
+  const bool outside = before != Shape(4, 0) || after != Shape(4, 0);
+  return padded(outside ? op::pad(x, before, after) : x);
+}
+
 Conv2d Conv2d::followed_by(const BatchNorm2d& norm) const {
   Conv2d folded = *this;
   const std::vector<std::int64_t> per_output = {weight_.shape()[0], 1, 1, 1};

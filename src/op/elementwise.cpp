@@ -44,6 +44,10 @@ Value where(Value condition, Value a, Value b) {
 
 Value masked_fill(Value x, Value mask, double value) { return where(mask, like(x, value), x); }
 
+Value clamp(Value x, double low, double high) {
+  return make(x.graph(), Op::clamp, {x}, {{"low", low}, {"high", high}}).out();
+}
+
 Value gelu(Value x, std::string_view approximate) {
   return make(x.graph(), Op::gelu, {x}, {{"approximate", std::string(approximate)}}).out();
 }
@@ -53,6 +57,13 @@ Value mish(Value x) { return make(x.graph(), Op::mish, {x}, {}).out(); }
 namespace detail {
 
 Types infer_cast(const Node& node) { return {{node.attrs.get<DType>("dtype"), operand(node, 0).shape}}; }
+
+Types infer_clamp(const Node& node) {
+  require_float(node, operand(node, 0));
+  const double low = node.attrs.real("low"), high = node.attrs.real("high");
+  if (!(low <= high)) reject(node, "{} is not below {}", low, high);
+  return {operand(node, 0)};
+}
 
 Types infer_where(const Node& node) {
   const TensorType& condition = operand(node, 0);

@@ -26,6 +26,7 @@ bool is_rowwise(const Node& node) {
 #define ONNXPORT_UNARY(name) case Op::name:
 #define ONNXPORT_BINARY(name) case Op::name:
 #include "onnxport/ops.def"
+    case Op::clamp:
     case Op::gelu:
     case Op::silu:
     case Op::mish:

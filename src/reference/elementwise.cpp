@@ -207,6 +207,12 @@ Results interpret_where(const Call& call) {
   return out;
 }
 
+Results interpret_clamp(const Call& call) {
+  const double low = call.node.attrs.real("low"), high = call.node.attrs.real("high");
+  // Written so that a NaN stays one.
+  return map(call, [=](double x) { return x < low ? low : x > high ? high : x; });
+}
+
 Results interpret_gelu(const Call& call) {
   if (call.node.attrs.get<std::string>("approximate") == "tanh") {
     return map(call, [](double x) {

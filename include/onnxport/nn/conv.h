@@ -53,10 +53,15 @@ class ONNXPORT_API Conv2d {
  public:
   Conv2d(const Scope& s, std::int64_t in, std::int64_t out, KernelSize kernel, bool bias = true,
          op::ConvOptions options = {});
+  /// From weights that are made of others. `bias` may be empty.
+  Conv2d(std::string path, Weight weight, Weight bias, op::ConvOptions options = {});
   /// This convolution and a norm behind it, as one convolution.
   Conv2d followed_by(const BatchNorm2d& norm) const;
   /// [B, in, H, W] -> [B, out, H', W']
   Value operator()(Value x) const;
+  /// The same with the padding that TensorFlow calls "same" in place of its own: as much as the kernel needs
+  /// to start at every stride-th place, the odd one behind. It depends on the size of x. Strides of 1 or 2.
+  Value with_same_padding(Value x) const;
 
  private:
   std::string path_;

@@ -1,0 +1,70 @@
+/// Residual networks of convolutions (He et al. 2015), with the batch norms folded into the convolutions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/nn/activation.h"
+#include "onnxport/nn/conv.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+/// How the keys of a residual network are called.
+enum class ResNetKeys {
+  /// embedder.embedder.convolution|normalization,
+  /// encoder.stages.{i}.layers.{j}.layer.{k}.convolution|normalization,
+  /// encoder.stages.{i}.layers.{j}.shortcut.convolution|normalization (transformers.ResNetModel)
+  transformers,
+  /// conv1, bn1, layer{i + 1}.{j}.conv{k + 1}|bn{k + 1}, layer{i + 1}.{j}.downsample.0|1 (timm's and
+  /// torchvision's ResNet)
+  timm,
+};
+
+struct ResNetParameters {
+  ResNetKeys keys = ResNetKeys::transformers;
+  std::int64_t num_channels = 3;
+  std::int64_t embedding_size = 64;                ///< channels behind the stem
+  std::vector<std::int64_t> hidden_sizes, depths;  ///< channels and blocks of each stage
+  bool bottleneck = true;  ///< blocks of 1x1, 3x3, 1x1 with a quarter of the channels inside; else of two 3x3
+  std::string activation = "relu";
+  bool downsample_in_first_stage = false;
+  bool downsample_in_bottleneck = false;  ///< the first convolution of a bottleneck has the stride
+  /// Stages that would shrink the image by more than this dilate instead.
+  std::optional<std::int64_t> output_stride = {};
+};
+
+/// A block: convolutions, and around them what makes the input fit their output.
+class ONNXPORT_API ResNetBlock {
+ public:
+  ResNetBlock(std::vector<Conv2d> layers, std::optional<Conv2d> shortcut, Activation activation)
+      : layers_(std::move(layers)), shortcut_(std::move(shortcut)), activation_(std::move(activation)) {}
+  Value operator()(Value x) const;
+
+ private:
+  std::vector<Conv2d> layers_;
+  std::optional<Conv2d> shortcut_;
+  Activation activation_;
+};
+
+/// Stem and stages.
+class ONNXPORT_API ResNet {
+ public:
+  /// Throws ExportError(bad_config) where the sizes of the stages do not make a network.
+  ResNet(const Scope& s, const ResNetParameters& p);
+  /// Images [B, num_channels, H, W] -> what the stem and each stage give, [B, channels, H', W'].
+  std::vector<Value> operator()(Value pixel_values) const;
+
+ private:
+  Conv2d stem_;
+  Activation activation_;
+  std::vector<std::vector<ResNetBlock>> stages_;
+};
+
+/// The mean over all places: [B, C, H, W] -> [B, C].
+ONNXPORT_API Value global_average_pool(Value x);
+
+}  // namespace onnxport::nn
