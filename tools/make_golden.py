@@ -8,6 +8,7 @@
   tools/make_golden.py sentence-transformers feature-extraction --variant-name cls --base roberta --pooling cls --dense 24:Tanh --normalize
   tools/make_golden.py llama text-generation-with-past --variant-name eager --config '{"_attn_implementation": "eager"}' --edge
   tools/make_golden.py phi3 text-generation-with-past --variant-name border --cases "15+1:0,3 12+4:0,14 0+5:0,-2,all"
+  tools/make_golden.py swin feature-extraction --variant-name odd --sizes "2x14x30 1x31x17"
   tools/make_golden.py --from-fixture tests/golden/bert/*          exit status 1 when a stored output differs
 
 The packages that are needed (about 6 GB) are installed at the first run into a virtual environment of their own:
@@ -70,6 +71,12 @@ DECODERS = {
     "falcon": ("FalconOnnxConfig", True, dict(SPECIAL, num_hidden_layers=2, num_attention_heads=4, num_kv_heads=2, ffn_hidden_size=41, max_position_embeddings=64)),
     "gpt_neox": ("GPTNeoXOnnxConfig", True, dict(SMALL, pad_token_id=0, bos_token_id=1, eos_token_id=2)),
 }
+# Encoders of images: the same three, of which the second says nothing.
+SWIN = dict(image_size=32, patch_size=2, embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4, mlp_ratio=2.0)
+IMAGES = {
+    "swin": ("SwinOnnxConfig", False, dict(SWIN, encoder_stride=4)),
+    "donut-swin": ("DonutSwinOnnxConfig", False, dict(SWIN, image_size=[32, 48])),
+}
 # task: (auto class, axes of each input, {output: axes}, number of labels in the tiny configuration)
 TEXT, CHOICES = ("batch_size", "sequence_length"), ("batch_size", "num_choices", "sequence_length")
 TASKS = {
@@ -84,6 +91,9 @@ PAST, TOTAL = "past_sequence_length", "past_sequence_length + sequence_length"
 TASKS["text-generation"] = ("AutoModelForCausalLM", TEXT, {"logits": TEXT}, 3)
 for _task in ("feature-extraction", "text-generation"):  # here the presents come on top
     TASKS[_task + "-with-past"] = TASKS[_task]
+PIXELS = ("batch_size", "num_channels", "height", "width")
+IMAGE_OUTPUTS = {"feature-extraction": {"last_hidden_state": PIXELS[:1]}, "image-classification": {"logits": PIXELS[:1]}}
+TASKS["image-classification"] = ("AutoModelForImageClassification", PIXELS, IMAGE_OUTPUTS["image-classification"], 3)
 SENTENCE_TASKS = ("feature-extraction", "sentence-similarity")
 SENTENCE_OUTPUTS = {"token_embeddings": TEXT, "sentence_embedding": TEXT[:1]}
 SENTENCE_CONFIG = "SentenceTransformersTransformerOnnxConfig"
@@ -175,9 +185,9 @@ def tiny_config(model_type, task, overrides, path):
         values = json.loads(Path(path).read_text())
         model_type = values.pop("model_type", model_type)
     else:
-        if model_type not in TYPES and model_type not in DECODERS:
-            sys.exit(f"{model_type} has no tiny configuration in {Path(__file__).name}: add it to TYPES or DECODERS, or give --config-file")
-        values = dict((TYPES | DECODERS)[model_type][2], num_labels=TASKS[task][3])
+        if model_type not in TYPES | DECODERS | IMAGES:
+            sys.exit(f"{model_type} has no tiny configuration in {Path(__file__).name}: add it to TYPES, DECODERS or IMAGES, or give --config-file")
+        values = dict((TYPES | DECODERS | IMAGES)[model_type][2], num_labels=TASKS[task][3])
     return CONFIG_MAPPING[model_type].from_dict(dict(values, **overrides))
 
 
@@ -232,6 +242,7 @@ def load_task_model(folder, task):
 def run_task_model(model, feed, names):
     import torch
 
+    model = copy.deepcopy(model)  # swin remembers that an image was no larger than a window
     with torch.no_grad():
         out = model(**{k: torch.from_numpy(v) for k, v in feed.items()}, return_dict=True)
     return {n: out[n].numpy() for n in names}
@@ -406,6 +417,17 @@ def make_inputs(names, axes, config, mask, seed, case, longest):
     return feed
 
 
+def make_images(config, sizes, seed):
+    """pixel_values between -1 and 1, one case for each BATCHxHEIGHTxWIDTH"""
+    cases = []
+    for n, size in enumerate(sizes.split()):
+        batch, height, width = map(int, size.split("x"))
+        shape = (batch, config.num_channels, height, width)
+        recipe = dict(dtype="F32", shape=list(shape), mean=0.0, halfwidth=1.0)
+        cases.append({"pixel_values": synthesize(f"pixel_values.{n}", recipe, seed)})
+    return cases
+
+
 def axes_of(names, axes):
     return {n: {str(i): a for i, a in enumerate(axes)} for n in names}
 
@@ -479,12 +501,15 @@ def make_task_fixture(o, folder):
     if missing:
         sys.exit(f"the checkpoint lacks {missing}")
     _, input_axes, outputs, _ = TASKS[o.task]
-    config_class, token_types, _ = TYPES.get(config.model_type, ("", False, None))
-    names = o.inputs.split(",") if o.inputs else ["input_ids", "attention_mask"] + ["token_type_ids"] * token_types
-    longest, cases = longest_input(config), []
-    for n, mask in enumerate(masks(o.edge, longest)):
-        feed = make_inputs(names, input_axes, config, mask, o.seed, n, longest)
-        cases.append((feed, run_task_model(model, feed, outputs)))
+    config_class, token_types, _ = (TYPES | IMAGES).get(config.model_type, ("", False, None))
+    if config.model_type in IMAGES:
+        names, input_axes, outputs = ["pixel_values"], PIXELS, IMAGE_OUTPUTS[o.task]
+        feeds = make_images(config, o.sizes, o.seed)
+    else:
+        names = o.inputs.split(",") if o.inputs else ["input_ids", "attention_mask"] + ["token_type_ids"] * token_types
+        longest = longest_input(config)
+        feeds = [make_inputs(names, input_axes, config, mask, o.seed, n, longest) for n, mask in enumerate(masks(o.edge, longest))]
+    cases = [(feed, run_task_model(model, feed, outputs)) for feed in feeds]
     head = expected_head(config.model_type, o.task, "transformers", o.config_class or config_class, o.atol)
     write_expected(folder, head, axes_of(names, input_axes), {k: axes_of([k], a)[k] for k, a in outputs.items()}, cases)
 
@@ -631,6 +656,7 @@ def arguments():
     a.add_argument("--storage", choices=("F32", "F16", "BF16"), default="F32", help="dtype of the stored weights; the original runs in float32")
     a.add_argument("--edge", action="store_true", help="one token, padding on the left, a fully masked row, holes, the longest input (decoders: padding inside of the past, on the right)")
     a.add_argument("--cases", default="", metavar="'PAST+NEW:ROW,ROW …'", help="decoders: inputs of one's own; a row is the padding on the left (3), on the right (-2) or both (3-2), all, or holes; p behind it: a padding id that the mask shows")
+    a.add_argument("--sizes", default="2x32x32 3x32x32", metavar="'BATCHxHEIGHTxWIDTH …'", help="images: inputs of one's own")
     a.add_argument("--inputs", help="comma-separated, instead of the type's own")
     a.add_argument("--config-class", default="", help="for expected.json, instead of the type's own")
     a.add_argument("--atol", type=float, default=ATOL)

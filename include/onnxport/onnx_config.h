@@ -336,6 +336,8 @@ class ONNXPORT_API VisionOnnxConfig : public OnnxConfig {
   virtual bool takes_any_image_size() const { return true; }
   /// Height and width of an image must be multiples of this.
   virtual std::int64_t image_step() const { return 1; }
+  /// The smallest image that the model takes.
+  virtual ImageSize smallest_image() const { return {1, 1}; }
 };
 
 /// Text and images side by side, with batches of their own: input_ids and attention_mask [text_batch_size,

@@ -105,6 +105,7 @@ std::vector<InputCase> vision_cases(const VisionOnnxConfig& config, const Valida
   std::vector<InputCase> cases;
   const bool any_size = options.dynamic_axes && config.takes_any_image_size();
   const std::int64_t step = config.image_step();
+  const ImageSize smallest = config.smallest_image();
   const auto add = [&](std::int64_t batch, std::int64_t height, std::int64_t width) {
     DummyShapes shapes = options.shapes;
     shapes.batch_size = batch;
@@ -117,7 +118,8 @@ std::vector<InputCase> vision_cases(const VisionOnnxConfig& config, const Valida
     }
     cases.push_back({std::move(what), config.generate_dummy_inputs(shapes, cases.size())});
   };
-  const std::int64_t height = options.shapes.height, width = options.shapes.width;
+  const std::int64_t height = std::max(options.shapes.height, smallest.height);
+  const std::int64_t width = std::max(options.shapes.width, smallest.width);
   add(options.shapes.batch_size, height, width);
   if (!options.dynamic_axes) return cases;
   add(1, height + 17, width);

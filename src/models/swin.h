@@ -1,0 +1,39 @@
+/// What Swin Transformers have in common: the encoder, which other models use as theirs.
+#pragma once
+
+#include <cstdint>
+
+#include "onnxport/config.h"
+#include "onnxport/graph.h"
+#include "onnxport/nn/token_grid.h"
+#include "onnxport/onnx_config.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::models {
+
+/// Tokens of the last stage.
+struct SwinTokens {
+  Value rows;  ///< [rows of the grid, channels]
+  nn::TokenGrid grid;
+  std::int64_t channels = 0;
+
+  Value last_hidden_state() const { return nn::rows_to_tokens(rows, grid); }  ///< [B, L, channels]
+};
+
+enum class SwinNorm : std::uint8_t { none, last };  ///< behind the last stage
+
+/// pixel_values [B, num_channels, height, width] -> tokens. `s`: the scope of the base model; `config`: of
+/// swin or donut-swin. Throws ExportError(bad_config | unsupported).
+SwinTokens swin_encoder(Value pixel_values, const Scope& s, const PretrainedConfig& config, SwinNorm norm);
+
+/// Of a smaller image, the last stage has fewer tokens than a window: the original fails, and so does the
+/// graph.
+ImageSize swin_smallest_image(const PretrainedConfig& config);
+
+class SwinOnnxConfig : public VisionOnnxConfig {
+ public:
+  using VisionOnnxConfig::VisionOnnxConfig;
+  ImageSize smallest_image() const override { return swin_smallest_image(config().unaccounted()); }
+};
+
+}  // namespace onnxport::models

@@ -1,0 +1,172 @@
+#include "onnxport/nn/window_attention.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <vector>
+
+#include "onnxport/error.h"
+#include "onnxport/op.h"
+
+namespace onnxport::nn {
+namespace {
+
+// Of a score of tokens that only the shift brings together: what the original adds, which is not all but
+// enough.
+constexpr double kFar = -100.0;
+
+// Beyond every matrix.
+constexpr std::int64_t kNoRow = std::int64_t{1} << 40;
+
+// first, first + 1, …, n - 1, 0, 1, …, first - 1, or its first `count`.
+Value rolled(Graph& graph, const Dim& n, const Dim& first, const Dim& count) {
+  if (first == Dim(0) || first == n) return op::arange(graph, count);
+  const Value ahead = op::arange(graph, n - first, first);
+  const Value behind = op::arange(graph, count - (n - first));
+  return op::concat({ahead, behind}, 0);
+}
+
+// Where the tokens of a line stand among windows, each of which has `inside` numbers for one step in the line
+// and `windows` for one from window to window: i % window * inside + i / window * windows.
+Value places(Value i, std::int64_t window, const Dim& inside, const Dim& windows) {
+  Graph& graph = i.graph();
+  const Value number = op::div(i, static_cast<double>(window));
+  const Value steps = inside == Dim(1) ? i : op::mul(i, op::size(graph, inside));
+  const Value jumps = op::mul(number, op::size(graph, windows - window * inside));
+  return op::add(steps, jumps);
+}
+
+// [(2 * window - 1)², heads] -> [heads, window², window²]: the bias of the way from each token to each other.
+Weight relative_position_bias(const Weight& table, std::int64_t window) {
+  std::vector<std::int64_t> indices;
+  for (std::int64_t from = 0; from < window * window; ++from) {
+    for (std::int64_t to = 0; to < window * window; ++to) {
+      const std::int64_t down = from / window - to / window + window - 1;
+      const std::int64_t right = from % window - to % window + window - 1;
+      indices.push_back(down * (2 * window - 1) + right);
+    }
+  }
+  const std::int64_t tokens = window * window;
+  return table.take(Weight::from_ints({tokens, tokens}, indices))
+      .permute({2, 0, 1})
+      .named(table.name() + ".by_token");
+}
+
+}  // namespace
+
+WindowPartition::WindowPartition(Graph& graph, const TokenGrid& grid, const WindowParameters& p)
+    : grid_(grid),
+      window_(p.window),
+      down_((grid.height + (p.window - 1)).floor_div(p.window)),
+      across_((grid.width + (p.window - 1)).floor_div(p.window)) {
+  const Dim height = down_ * window_, width = across_ * window_;
+  const bool padded = height != grid.height || width != grid.width;
+  // 0 windows fit into a grid that is too small. It has padding, which then stands for a row that is not
+  // there.
+  const Dim fits = grid.height.floor_div(window_).min(1) * grid.width.floor_div(window_).min(1);
+  if (!p.smaller_grid && fits == Dim(0)) {
+    throw ExportError(ErrorCode::shape,
+                      fmt::format("a grid of {} by {} tokens is smaller than a window of {} by {}",
+                                  grid.height.str(), grid.width.str(), window_, window_));
+  }
+  const Dim filler = p.smaller_grid ? Dim(0) : Dim(kNoRow) - Dim(kNoRow) * fits;
+
+  const Value y = rolled(graph, height, p.shift, height);
+  const Value x = rolled(graph, width, p.shift, width);
+  split_ = detail::select_rows(y, x, grid, window_, padded, filler);
+
+  const Value from_top = rolled(graph, height, height - p.shift, grid.height);
+  const Value from_left = rolled(graph, width, width - p.shift, grid.width);
+  const Value lines = op::unsqueeze(places(from_top, window_, window_, width * window_), 1);
+  const Value columns = places(from_left, window_, 1, window_ * window_);
+  const Value inverse = op::reshape(op::add(lines, columns), {grid.tokens()});
+  join_ = {detail::for_all_images(inverse, grid.batch, height * width)};
+
+  if (p.shift == Dim(0)) return;
+  // Of the windows at an edge, the tokens behind the edge come from the opposite one: their coordinates are
+  // below the shift. The four combinations are as many regions.
+  const Value shift = op::size(graph, p.shift);
+  const Value wrapped_y = op::cast(op::lt(y, shift), graph.float_dtype());
+  const Value wrapped_x = op::cast(op::lt(x, shift), graph.float_dtype());
+  const Value vertical = op::reshape(op::mul(wrapped_y, 2.0), {down_, 1, window_, 1});
+  const Value horizontal = op::reshape(wrapped_x, {1, across_, 1, window_});
+  const Dim tokens = window_ * window_;
+  const Value regions = op::add(vertical, horizontal);
+  const Value of_queries = op::reshape(regions, {windows(), 1, tokens, 1});
+  const Value of_keys = op::reshape(regions, {windows(), 1, 1, tokens});
+  const Value together = op::eq(of_queries, of_keys);
+  const Value near = op::scalar(graph, 0.0, graph.float_dtype());
+  const Value far = op::scalar(graph, kFar, graph.float_dtype());
+  mask_ = op::where(together, near, far);
+}
+
+WindowAttention::WindowAttention(const Scope& s, const WindowAttentionParameters& p)
+    : path_(s.path()),
+      heads_(p.heads),
+      head_dim_(p.hidden_size / p.heads),
+      query_(s / "self" / "query", p.hidden_size, p.hidden_size, p.qkv_bias),
+      key_(s / "self" / "key", p.hidden_size, p.hidden_size, p.qkv_bias),
+      value_(s / "self" / "value", p.hidden_size, p.hidden_size, p.qkv_bias),
+      output_(s / "output" / "dense", p.hidden_size, p.hidden_size) {
+  const std::int64_t ways = 2 * p.window - 1;
+  const Weight table = (s / "self").weight("relative_position_bias_table", {ways * ways, p.heads});
+  (s / "self").ignore("relative_position_index");  // a stored buffer
+  bias_ = relative_position_bias(table, p.window);
+}
+
+Value WindowAttention::operator()(Value x, const WindowPartition& windows) const {
+  const ModulePath at(x, path_);
+  const Value tokens = windows.split(x);
+  const Dim per_window = windows.window() * windows.window();
+  const auto heads_of = [&](const Linear& projection) {
+    const Value projected = projection(tokens);
+    const Value spread =
+        op::reshape(projected, {windows.batch(), windows.windows(), per_window, heads_, head_dim_});
+    return op::permute(spread, {0, 1, 3, 2, 4});
+  };
+  const Value query = heads_of(query_);
+  const Value key = heads_of(key_);
+  const Value value = heads_of(value_);
+
+  // By hand: a mask for each window and a bias for each head, added up, would be as large as the scores.
+  const Value scaled = op::mul(query, 1.0 / std::sqrt(static_cast<double>(head_dim_)));
+  const Value key_transposed = op::transpose(key, -2, -1);
+  const Value products = op::matmul(scaled, key_transposed);
+  Value scores = op::add(products, x.graph().weight(bias_));
+  if (windows.mask()) scores = op::add(scores, windows.mask());
+  const Value context = op::matmul(op::softmax(scores, -1), value);
+  const Value merged = op::reshape(op::permute(context, {0, 1, 3, 2, 4}), tokens.shape());
+  return output_(windows.join(merged));
+}
+
+PatchMerging::PatchMerging(const Scope& s, std::int64_t width) : path_(s.path()), width_(width) {
+  // The original goes through a patch by columns.
+  const auto by_rows = [&](const Weight& weight, std::int64_t rows, const std::vector<std::int64_t>& shape) {
+    return weight.reshape({rows, 2, 2, width})
+        .permute({0, 2, 1, 3})
+        .reshape(shape)
+        .named(weight.name() + ".by_rows");
+  };
+  const std::int64_t joined = 4 * width;
+  norm_weight_ = by_rows((s / "norm").weight("weight", {joined}), 1, {joined});
+  norm_bias_ = by_rows((s / "norm").weight("bias", {joined}), 1, {joined});
+  reduction_ =
+      by_rows((s / "reduction").weight("weight", {2 * width, joined}), 2 * width, {2 * width, joined});
+}
+
+TokenGrid PatchMerging::merged(const TokenGrid& grid) {
+  return {grid.batch, (grid.height + 1).floor_div(2), (grid.width + 1).floor_div(2)};
+}
+
+Value PatchMerging::operator()(Value x, const TokenGrid& grid) const {
+  const ModulePath at(x, path_);
+  Graph& graph = x.graph();
+  const Value tokens = patches_of(graph, grid, 2, PatchEdge::fill)(x);
+  const Value joined = op::reshape(tokens, {merged(grid).rows(), 4 * width_});
+  const Value weight = graph.weight(norm_weight_);
+  const Value bias = graph.weight(norm_bias_);
+  const Value normed = op::layer_norm(joined, weight, bias, 1e-5);
+  return op::linear(normed, graph.weight(reduction_));
+}
+
+}  // namespace onnxport::nn
