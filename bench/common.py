@@ -33,6 +33,14 @@ CONFIGS = {
                          encoder_layers=4, decoder_layers=4, encoder_attention_heads=6, decoder_attention_heads=6,
                          encoder_ffn_dim=1536, decoder_ffn_dim=1536, num_mel_bins=80, vocab_size=51865),
     "wav2vec2-base": dict(model_type="wav2vec2", architectures=["Wav2Vec2Model"]),
+    "vit-base": dict(model_type="vit", architectures=["ViTForImageClassification"]),
+    "resnet-50": dict(model_type="resnet", architectures=["ResNetForImageClassification"]),
+    "convnext-tiny": dict(model_type="convnext", architectures=["ConvNextForImageClassification"]),
+    "clip-vit-b32": dict(model_type="clip", architectures=["CLIPModel"]),
+    "segformer-b0": dict(model_type="segformer", architectures=["SegformerForSemanticSegmentation"]),
+    "detr-resnet-50": dict(model_type="detr", architectures=["DetrForObjectDetection"], use_timm_backbone=False,
+                           use_pretrained_backbone=False, backbone=None,
+                           backbone_config=dict(model_type="resnet", out_features=["stage4"])),
 }
 
 

@@ -26,6 +26,15 @@ def seq2seq(source, past=0):
             "past_decoder_sequence_length": past}
 
 
+def images(batch, height, width, **others):
+    return {"batch_size": batch, "image_batch_size": batch, "height": height, "width": width, **others}
+
+
+def batches(height, width, **others):
+    """Runs with 1 and 8 images."""
+    return [(f"batch {n}, {height} x {width}", "model", images(n, height, width, **others)) for n in (1, 8)]
+
+
 FEATURES, GENERATION = "feature-extraction", "text-generation-with-past"
 ENCODER, DECODER = "encoder_model", "decoder_with_past_model"
 JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
@@ -39,6 +48,12 @@ JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
     "whisper-tiny": ("automatic-speech-recognition-with-past",
                      [("encode 30 s", ENCODER, seq2seq(1500)), ("decode: 1 token after 32", DECODER, seq2seq(1500, 32))]),
     "wav2vec2-base": (FEATURES, [("1 s of audio", "model", text(1, 16000))]),
+    "vit-base": ("image-classification", batches(224, 224)),
+    "resnet-50": ("image-classification", batches(224, 224)),
+    "convnext-tiny": ("image-classification", batches(224, 224)),
+    "clip-vit-b32": ("zero-shot-image-classification", batches(224, 224, text_batch_size=2, sequence_length=16)),
+    "segformer-b0": ("semantic-segmentation", batches(512, 512)),
+    "detr-resnet-50": ("object-detection", batches(800, 800)),
 }
 FIXED = {"num_channels": 3, "feature_size": 80, "nb_max_frames": 3000}  # axes that one of the exporters leaves open
 TOLERANCE = 1e-3  # beyond it the files do not compute the same, and their times say nothing

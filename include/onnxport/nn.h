@@ -18,6 +18,6 @@
 #include "onnxport/nn/seq2seq.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/nn/text_tasks.h"
-#include "onnxport/nn/vision.h"
 #include "onnxport/nn/token_grid.h"
+#include "onnxport/nn/vision.h"
 #include "onnxport/nn/window_attention.h"

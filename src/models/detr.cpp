@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "models/backbone.h"
+#include "models/resnet_backbone.h"
 #include "models/definition.h"
 #include "onnxport/error.h"
 

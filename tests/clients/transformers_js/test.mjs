@@ -24,7 +24,7 @@ for (const folder of [packages, checkpoint]) {
 }
 const require = createRequire(path.join(packages, 'node_modules/'));
 const {
-  AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq, AutoTokenizer, Tensor, env, pipeline,
+  AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq, AutoTokenizer, RawImage, Tensor, env, pipeline,
 } = require('@huggingface/transformers');
 const ort = require('onnxruntime-node');
 
@@ -108,7 +108,8 @@ function write_weights(folder, recipe) {
 }
 
 // A token is a character: three special ones, 95 that can be printed and the line feed make 99.
-function write_tokenizer(folder) {
+// `end`: what stands behind every text.
+function write_tokenizer(folder, { end, padding_side = 'left' } = {}) {
   const special = ['<pad>', '<s>', '</s>'];
   const printable = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
   const vocab = Object.fromEntries([...special, ...printable, '\n'].map((token, id) => [token, id]));
@@ -119,7 +120,10 @@ function write_tokenizer(folder) {
     })),
     post_processor: {
       type: 'TemplateProcessing',
-      single: [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+      single: [
+        { SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } },
+        ...(end ? [{ SpecialToken: { id: end, type_id: 0 } }] : []),
+      ],
       pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
       special_tokens: { '<s>': { id: '<s>', ids: [1], tokens: ['<s>'] } },
     },
@@ -130,7 +134,7 @@ function write_tokenizer(folder) {
     },
   };
   const config = {
-    tokenizer_class: 'PreTrainedTokenizer', padding_side: 'left', clean_up_tokenization_spaces: false,
+    tokenizer_class: 'PreTrainedTokenizer', padding_side, clean_up_tokenization_spaces: false,
     pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>',
   };
   fs.writeFileSync(path.join(folder, 'tokenizer.json'), JSON.stringify(json));
@@ -295,4 +299,84 @@ test('whisper: generate', async () => {
     await expect_same_tokens(output, path.join(work, 'whisper/without-past'), feeds, 3n, new_tokens);
   }
   await client.dispose();
+});
+
+const side = 32;  // of the images that the fixtures of vit and clip take
+const preprocessor = {
+  do_resize: true, size: { height: side, width: side }, resample: 2, do_rescale: true, rescale_factor: 1 / 255,
+  do_normalize: true, image_mean: [0.5, 0.5, 0.5], image_std: [0.25, 0.25, 0.25],
+};
+
+// An image, and what the preprocessor makes of it.
+function make_image() {
+  const image = new Uint8ClampedArray(side * side * 3);
+  const pixels = new Float32Array(3 * side * side);
+  for (let i = 0; i < side * side; ++i) {
+    for (let channel = 0; channel < 3; ++channel) {
+      const value = (i * (5 + 3 * channel) + Math.floor(i / side) * 11) % 256;
+      image[3 * i + channel] = value;
+      pixels[channel * side * side + i] = (value / 255 - 0.5) / 0.25;
+    }
+  }
+  return { image: new RawImage(image, side, side, 3), pixels: new ort.Tensor('float32', pixels, [1, 3, side, side]) };
+}
+
+function write_preprocessor(folder, image_processor_type) {
+  fs.writeFileSync(path.join(folder, 'preprocessor_config.json'), JSON.stringify({ ...preprocessor, image_processor_type }));
+}
+
+// Labels with their shares, as a pipeline gives them.
+function softmax(logits, labels) {
+  const powers = Array.from(logits, Math.exp);
+  const total = powers.reduce((a, b) => a + b);
+  return Object.fromEntries(labels.map((label, i) => [label, powers[i] / total]));
+}
+
+function expect_scores(results, expected) {
+  assert.deepEqual(results.map(({ label }) => label).sort(), Object.keys(expected).sort());
+  for (const { label, score } of results) {
+    assert.ok(Math.abs(score - expected[label]) < 1e-4, `${label}: ${score}, expected ${expected[label]}`);
+  }
+  const scores = Object.values(expected);
+  assert.ok(Math.max(...scores) - Math.min(...scores) > 1e-3, `${scores} would not show a difference`);
+}
+
+test('vit: image-classification', async () => {
+  const model = write_checkpoint('vit', 'image-classification');
+  write_preprocessor(model, 'ViTImageProcessor');
+  run_export(model, 'image-classification', path.join(work, 'vit/exported'));
+  const { image, pixels } = make_image();
+  const classify = await pipeline('image-classification', 'vit/exported', { ...load_options, subfolder: '' });
+  const results = await classify(image, { top_k: null });
+  await classify.dispose();
+  const session = await ort.InferenceSession.create(path.join(work, 'vit/exported/model.onnx'), session_options);
+  const { logits } = await session.run({ pixel_values: pixels });
+  await session.release();
+  expect_scores(results, softmax(logits.data, ['LABEL_0', 'LABEL_1', 'LABEL_2']));
+});
+
+test('clip: zero-shot-image-classification', async () => {
+  const model = write_checkpoint('clip', 'zero-shot-image-classification');
+  write_preprocessor(model, 'CLIPImageProcessor');
+  write_tokenizer(model, { end: '\n', padding_side: 'right' });  // its end of sequence is the last token
+  run_export(model, 'zero-shot-image-classification', path.join(work, 'clip/exported'));
+  const { image, pixels } = make_image();
+  const labels = ['a cat', 'two dogs', 'sky'];
+  const classify = await pipeline('zero-shot-image-classification', 'clip/exported', { ...load_options, subfolder: '' });
+  const results = await classify(image, labels, { hypothesis_template: '{}' });
+  await classify.dispose();
+
+  // The labels by hand: a token is a character, the shorter ones are padded on the right.
+  const rows = labels.map((label) => [1, ...Array.from(label, (c) => c.charCodeAt(0) - 32 + 3), 98]);
+  const length = Math.max(...rows.map((row) => row.length));
+  const tensor = (of) => new ort.Tensor(
+    'int64', BigInt64Array.from(rows.flatMap((row) => Array.from({ length }, (_, i) => BigInt(of(row, i))))), [3, length]);
+  const session = await ort.InferenceSession.create(path.join(work, 'clip/exported/model.onnx'), session_options);
+  const { logits_per_image } = await session.run({
+    pixel_values: pixels,
+    input_ids: tensor((row, i) => row[i] ?? 0),
+    attention_mask: tensor((row, i) => (i < row.length ? 1 : 0)),
+  });
+  await session.release();
+  expect_scores(results, softmax(logits_per_image.data, labels));
 });
