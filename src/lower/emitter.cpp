@@ -135,7 +135,9 @@ std::string Emitter::dim(const Dim& dim) {
     std::string product;
     for (const std::string& factor : term.factors) {
       std::string value;
-      if (const std::optional<Dim::Atom> atom = Dim::open_atom(factor)) {
+      if (const Dim alone = Dim::symbol(factor); alone != dim) {
+        value = this->dim(alone);  // once per graph
+      } else if (const std::optional<Dim::Atom> atom = Dim::open_atom(factor)) {
         const std::string inner = this->dim(atom->expression);
         const std::string bound = ints({atom->n});
         if (!atom->minimum) {
@@ -145,10 +147,8 @@ std::string Emitter::dim(const Dim& dim) {
         } else {  // Min took only floats
           value = emit("Where", {emit("Less", {inner, bound}), inner, bound});
         }
-      } else if (dim.is_symbol()) {
-        value = symbol(factor);
       } else {
-        value = this->dim(Dim::symbol(factor));
+        value = symbol(factor);
       }
       product = product.empty() ? value : emit("Mul", {product, value});
     }
