@@ -7,10 +7,15 @@
 #include <cmath>
 #include <numeric>
 
+#include "golden_fixture.h"
 #include "onnxport/error.h"
+#include "onnxport/model.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/onnx_config.h"
 #include "onnxport/op.h"
+#include "onnxport/tasks_manager.h"
 #include "reference/interpreter.h"
+#include "support/temp_folder.h"
 
 namespace onnxport {
 namespace {
@@ -106,6 +111,53 @@ TEST(Linear, ScaledIsOneLayer) {
   const auto outputs = reference::interpret(graph, {{}})[0];
   EXPECT_EQ(outputs[0].reals, outputs[1].reals);
   EXPECT_FALSE(nn::Linear("layer", weight, Weight()).scaled(scale).bias());
+}
+
+// A configuration that cannot be built gives one error with a code, whatever numbers are in it.
+TEST(VisionConfig, BadValuesAreErrors) {
+  struct Bad {
+    const char *fixture, *key, *value;
+    ErrorCode code;
+    const char* message;
+  };
+  const Bad cases[] = {
+      {"vit/masked-im", "patch_size", "0", ErrorCode::bad_config, "patch_size is [0], expected"},
+      {"vit/masked-im", "patch_size", "[8, 8, 8]", ErrorCode::bad_config, "expected one or two numbers"},
+      {"vit/masked-im", "patch_size", "64", ErrorCode::bad_config, "no patch of 64 by 64 fits"},
+      {"vit/masked-im", "num_attention_heads", "0", ErrorCode::bad_config, "not a multiple"},
+      {"vit/masked-im", "encoder_stride", "0", ErrorCode::bad_config, "encoder_stride 0"},
+      {"dinov2/feature-extraction", "mlp_ratio", "1e30", ErrorCode::bad_config, "mlp_ratio is 1e+30"},
+      {"yolos/object-detection", "num_detection_tokens", "-1", ErrorCode::bad_config, "is -1"},
+      {"dpt/depth-estimation", "head_in_index", "4", ErrorCode::bad_config, "head_in_index 4"},
+      {"dpt/depth-estimation", "reassemble_factors", "[0, 2, 1, 0.5]", ErrorCode::unsupported, "[0, 2"},
+      {"dpt/depth-estimation", "reassemble_factors", "[2.5, 2, 1, 1]", ErrorCode::unsupported, "[2.5"},
+      {"dpt/depth-estimation", "backbone_out_indices", "[0, 1]", ErrorCode::bad_config, "2 hidden states"},
+      {"dpt/depth-estimation", "backbone", "\"resnet50\"", ErrorCode::unsupported, "backbone"},
+      {"dpt/depth-estimation", "backbone_config", R"({"model_type": "swinv2"})", ErrorCode::unsupported,
+       "a backbone of type swinv2"},
+      {"dpt/depth-estimation+dinov2", "backbone_config",
+       R"({"model_type": "dinov2", "out_features": ["stage99"], "reshape_hidden_states": false})",
+       ErrorCode::bad_config, "the backbone gives stage99, but it has 12 stages"},
+      {"dpt/depth-estimation+hybrid", "neck_ignore_stages", "[]", ErrorCode::unsupported, "0 and 1"},
+      {"dpt/depth-estimation+hybrid", "backbone_config", R"({"layer_type": "preactivation"})",
+       ErrorCode::unsupported, "layer_type of the backbone is preactivation"},
+  };
+  const TasksManager& tasks = TasksManager::instance();
+  for (const Bad& bad : cases) {
+    SCOPED_TRACE(fmt::format("{}: {} = {}", bad.fixture, bad.key, bad.value));
+    const TempFolder folder;
+    const test::GoldenFixture fixture = test::read_fixture(bad.fixture);
+    test::synthesize(fixture, folder.path());
+    const Model opened = tasks.get_model_from_task(fixture.task, folder.path());
+    const Model model = opened.with_config(opened.config().with(bad.key, bad.value));
+    try {
+      model.build(*tasks.get_exporter_config_constructor(model)(model.config(), model.task(), {}));
+      ADD_FAILURE() << "expected an error";
+    } catch (const ExportError& error) {
+      EXPECT_EQ(static_cast<int>(error.code()), static_cast<int>(bad.code));
+      EXPECT_NE(std::string_view(error.what()).find(bad.message), std::string_view::npos) << error.what();
+    }
+  }
 }
 
 }  // namespace

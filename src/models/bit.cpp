@@ -154,10 +154,13 @@ BitConfig::BitConfig(const PretrainedConfig& c)
     refuse(c, "output_stride", std::to_string(stride), "32");
   const std::vector<std::int64_t> sizes = c.integers("hidden_sizes");
   const std::int64_t factor = c.integer("width_factor");
-  if (num_groups < 1 || depths.size() > 4 || sizes.size() < depths.size()) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: a backbone of {} groups, {} depths and {} hidden_sizes", c.origin(),
-                                  num_groups, depths.size(), sizes.size()));
+  const auto bad = [](std::int64_t size) { return size < 1 || size > 1 << 20; };
+  if (num_groups < 1 || depths.size() > 4 || sizes.size() < depths.size() || bad(factor) ||
+      std::any_of(sizes.begin(), sizes.end(), bad)) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: a backbone of {} groups, {} depths, hidden_sizes [{}] and width_factor {}",
+                    c.origin(), num_groups, depths.size(), fmt::join(sizes, ", "), factor));
   }
   for (std::size_t i = 0; i < depths.size(); ++i)
     channels.push_back(round_channels(static_cast<double>(sizes[i] * factor)));

@@ -2,10 +2,20 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/dinov2/modeling_dinov2.py
 #include "models/dinov2.h"
 
+#include <fmt/format.h>
+
+#include "onnxport/error.h"
+
 namespace onnxport::models {
 
 Dinov2Config::Dinov2Config(const PretrainedConfig& c) : ViTConfig(c), gated(c.flag("use_swiglu_ffn")) {
-  intermediate_size = static_cast<std::int64_t>(static_cast<double>(hidden_size) * c.real("mlp_ratio"));
+  const double ratio = c.real("mlp_ratio");
+  if (!(ratio > 0 && ratio <= 1024)) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: mlp_ratio is {}, expected a positive number up to 1024", c.origin(), ratio));
+  }
+  intermediate_size = static_cast<std::int64_t>(static_cast<double>(hidden_size) * ratio);
   if (gated) {
     const auto two_thirds = static_cast<std::int64_t>(static_cast<double>(intermediate_size * 2) / 3);
     intermediate_size = (two_thirds + 7) / 8 * 8;

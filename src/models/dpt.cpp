@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "models/backbone.h"
 #include "models/bit.h"
@@ -55,9 +56,9 @@ struct Config {
       refuse("neck_ignore_stages", "others", "0 and 1");
     if (!hybrid) c.harmless({"neck_ignore_stages"});
     for (const double factor : reassemble_factors) {
-      if (factor <= 0 || (factor > 1 && factor != std::floor(factor)))
+      if (!(factor >= 1.0 / 64 && factor <= 64) || (factor > 1 && factor != std::floor(factor)))
         refuse("reassemble_factors", fmt::format("[{}]", fmt::join(reassemble_factors, ", ")),
-               "whole numbers and fractions");
+               "whole numbers and fractions, 1/64 to 64");
     }
     const auto stages = static_cast<std::int64_t>(neck_hidden_sizes.size());
     if (stages == 0 || reassemble_factors.size() != neck_hidden_sizes.size() || fusion_hidden_size < 1 ||

@@ -22,10 +22,10 @@ Value encode_vit(const Scope& s, const PretrainedConfig& config, Value pixel_val
 Value reconstruct_image(const Scope& root, const PretrainedConfig& config, Value patches) {
   const ViTConfig c(config);
   const std::int64_t stride = config.integer("encoder_stride");
-  if (c.grid.height != c.grid.width || stride < 1) {
+  if (c.grid.height != c.grid.width || stride < 1 || stride > 1024) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: masked image modeling with {} by {} patches and encoder_stride {}, "
-                                  "expected a square of patches and a positive number",
+                                  "expected a square of patches and a stride from 1 to 1024",
                                   config.origin(), c.grid.height, c.grid.width, stride));
   }
   const nn::Conv2d decoder(root / "decoder" / 0, c.hidden_size, stride * stride * c.num_channels, {1, 1});

@@ -6,13 +6,17 @@
 namespace onnxport::models {
 namespace {
 
+// Of any extent: products of a few stay far from overflow.
+constexpr std::int64_t kLargest = std::int64_t{1} << 20;
+
 // One number for both directions, or height and width.
 nn::KernelSize extents(const PretrainedConfig& c, const char* key) {
   const std::vector<std::int64_t> values = c.integers(key);
-  if (values.empty() || values.size() > 2 || values.front() < 1 || values.back() < 1) {
+  const auto bad = [](std::int64_t value) { return value < 1 || value > kLargest; };
+  if (values.empty() || values.size() > 2 || bad(values.front()) || bad(values.back())) {
     throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: {} is [{}], expected one or two positive numbers", c.origin(), key,
-                                  fmt::join(values, ", ")));
+                      fmt::format("{}: {} is [{}], expected one or two numbers from 1 to {}", c.origin(), key,
+                                  fmt::join(values, ", "), kLargest));
   }
   return {values.front(), values.back()};
 }
@@ -34,7 +38,8 @@ ViTConfig::ViTConfig(const PretrainedConfig& c)
       qkv_bias(c.flag("qkv_bias", true)) {
   // Of the pooler, which is no output.
   c.harmless({"pooler_output_size", "pooler_act"});
-  if (num_attention_heads < 1 || hidden_size < 1 || hidden_size % num_attention_heads != 0) {
+  if (num_attention_heads < 1 || hidden_size < 1 || hidden_size > kLargest ||
+      hidden_size % num_attention_heads != 0) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: hidden_size {} is not a multiple of num_attention_heads {}",
                                   c.origin(), hidden_size, num_attention_heads));

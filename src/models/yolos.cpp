@@ -16,10 +16,10 @@ struct Config : ViTConfig {
       : ViTConfig(c),
         num_detection_tokens(c.integer("num_detection_tokens")),
         mid_positions(c.flag("use_mid_position_embeddings") && num_hidden_layers > 1) {
-    if (num_detection_tokens < 1) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: num_detection_tokens is {}, expected at least 1", c.origin(),
-                                    num_detection_tokens));
+    constexpr std::int64_t most = std::int64_t{1} << 20;
+    if (num_detection_tokens < 1 || num_detection_tokens > most) {
+      throw ExportError(ErrorCode::bad_config, fmt::format("{}: num_detection_tokens is {}, expected 1 to {}",
+                                                           c.origin(), num_detection_tokens, most));
     }
   }
 

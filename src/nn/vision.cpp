@@ -85,7 +85,7 @@ GridTable::GridTable(const Weight& table, KernelSize grid, std::string mode)
 Value GridTable::operator()(Graph& graph, const Dim& rows, const Dim& columns) const {
   if (rows == Dim(grid_.height) && columns == Dim(grid_.width)) return graph.weight(table_);
   const std::int64_t count = table_.shape()[0], width = table_.shape()[2];
-  // In float32, as the originals do or as they are precise.
+  // In float32: half precision would lose what the checkpoint stores.
   const Weight grid = table_.cast(DType::f32);
   const Value by_row = graph.weight_as_is(grid.reshape({count, grid_.height, grid_.width * width}));
   const Value vertical = op::matmul(resampling_matrix(graph, rows, grid_.height, mode_), by_row);
