@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -130,6 +131,20 @@ TEST(Lower, AnOutputThatIsAnInputOrAnotherOutputIsCopied) {
   std::vector<std::string> ops;
   for (const auto& node : lowered.nodes) ops.push_back(node.op_type);
   EXPECT_EQ(ops, (std::vector<std::string>{"Relu", "Identity", "Identity"}));
+}
+
+TEST(Lower, PartsOfShapesAreComputedOnce) {
+  Graph graph;
+  const Dim length = Dim::symbol("length");
+  const Value x = graph.input("x", {DType::f32, {length}});
+  const Dim half = length.floor_div(2);
+  graph.output("half", op::slice(x, 0, 0, half));
+  graph.output("half_and_more", op::slice(x, 0, 0, half + 1));
+  graph.output("ids", op::arange(graph, 3 * half));
+  const lower::OnnxGraph lowered = lower::lower(graph, {});
+  const auto divisions = std::count_if(lowered.nodes.begin(), lowered.nodes.end(),
+                                       [](const auto& n) { return n.op_type == "Div"; });
+  EXPECT_EQ(divisions, 1);
 }
 
 TEST(Lower, ASymbolInsideASumIsSolvedFor) {

@@ -2,16 +2,14 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/segformer/modeling_segformer.py
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <ranges>
+
 #include "models/definition.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
 namespace {
-
-class SegformerOnnxConfig : public VisionOnnxConfig {
- public:
-  using VisionOnnxConfig::VisionOnnxConfig;
-};
 
 // No norm of the original listens to layer_norm_eps.
 constexpr double kEps = 1e-5;
@@ -61,6 +59,21 @@ struct Config {
                       fmt::format("{}: {} is [{}], expected a positive number for each of the {} blocks of "
                                   "num_encoder_blocks, and heads that divide hidden_sizes",
                                   c.origin(), key, fmt::join(values, ", "), c.integer("num_encoder_blocks")));
+  }
+};
+
+class SegformerOnnxConfig : public VisionOnnxConfig {
+ public:
+  using VisionOnnxConfig::VisionOnnxConfig;
+  // Of a smaller one, some stage has fewer tokens than become one key.
+  ImageSize smallest_image() const override {
+    const Config c(config().unaccounted());
+    std::int64_t size = 1;
+    for (const Stage& stage : std::views::reverse(c.stages)) {
+      size = std::max(size, stage.sr_ratio);
+      size = std::max<std::int64_t>((size - 1) * stage.stride + stage.patch_size % 2, 1);
+    }
+    return {size, size};
   }
 };
 
@@ -178,6 +191,7 @@ StageTokens run_stage(Value image, const Scope& s, const Config& c, std::size_t 
   const nn::Conv2d projection(
       embeddings / "proj", channels, stage.width, {stage.patch_size, stage.patch_size}, true,
       {.stride = {stage.stride, stage.stride}, .padding = {stage.patch_size / 2, stage.patch_size / 2}});
+  const ModulePath at(image, embeddings.path());
   const Value patches = projection(image);
   const nn::TokenGrid grid = nn::grid_of(patches);
   Value x = nn::LayerNorm(embeddings / "layer_norm", stage.width, kEps)(nn::image_to_rows(patches));
@@ -185,7 +199,7 @@ StageTokens run_stage(Value image, const Scope& s, const Config& c, std::size_t 
   const Scope layers = s / "block" / number;
   nn::RowSelection reduced;
   if (stage.sr_ratio > 1) {
-    const ModulePath at(x, layers.path());
+    const ModulePath inside(x, layers.path());
     reduced = nn::patches_of(x.graph(), grid, stage.sr_ratio, nn::PatchEdge::drop);
   }
   for (std::int64_t j = 0; j < stage.depth; ++j) x = Layer(layers / j, c, stage)(x, grid, reduced);

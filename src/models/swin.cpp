@@ -161,6 +161,7 @@ SwinTokens swin_encoder(Value pixel_values, const Scope& s, const PretrainedConf
   const nn::Conv2d projection(embeddings / "patch_embeddings" / "projection", c.num_channels, c.embed_dim,
                               {height, width}, true,
                               {.stride = {height, width}, .padding = {0, 0, height - 1, width - 1}});
+  const ModulePath at_embeddings(pixel_values, embeddings.path());
   const Value patches = projection(pixel_values);
   nn::TokenGrid grid = nn::grid_of(patches);
   // This norm and those between stages do not listen to layer_norm_eps.
