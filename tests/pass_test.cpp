@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 
 #include "golden_fixture.h"
 #include "lower/lower.h"
@@ -41,6 +43,24 @@ TEST(FoldWeights, ArithmeticOnWeightsAloneBecomesAWeight) {
   const Value operand = folded.outputs()[0].second.node()->inputs[1];
   ASSERT_EQ(operand.node()->op, Op::weight);
   EXPECT_EQ(operand.node()->weight.to_doubles(), (std::vector<double>{2, 3}));
+}
+
+TEST(FoldWeights, FunctionsOfWeightsAloneBecomeWeights) {
+  Graph graph;
+  const Value w = graph.weight(ramp({2}, 1, "scale"));
+  const std::pair<Value, double (*)(double)> results[] = {
+      {op::sqrt(w), [](double x) { return std::sqrt(x); }},
+      {op::exp(w), [](double x) { return std::exp(x); }},
+      {op::sin(w), [](double x) { return std::sin(x); }},
+      {op::cos(w), [](double x) { return std::cos(x); }}};
+  for (const auto& [value, function] : results)
+    graph.output("y" + std::to_string(graph.outputs().size()), value);
+  const Graph folded = pass::fold_weights(graph);
+  for (std::size_t i = 0; i < std::size(results); ++i) {
+    const Node& node = *folded.outputs()[i].second.node();
+    ASSERT_EQ(node.op, Op::weight) << i;
+    EXPECT_EQ(node.weight.to_doubles()[1], static_cast<float>(results[i].second(2))) << i;
+  }
 }
 
 TEST(FoldWeights, WhatDependsOnInputsStays) {

@@ -14,6 +14,7 @@
 #include <numeric>
 #include <random>
 #include <set>
+#include <tuple>
 
 #include "onnxport/error.h"
 #include "onnxport/tensor.h"
@@ -388,16 +389,23 @@ TEST_F(WeightTest, NormExceptAnAxis) {
   EXPECT_EQ(error_of([&] { ids.norm_except(0); }), "unnamed weight int64[2] has no norm");
 }
 
-TEST_F(WeightTest, Sqrt) {
+TEST_F(WeightTest, Functions) {
   const auto [a, na] = stored("a", DType::f16, {3, 50000});  // several tiles
-  const Weight root = a.sqrt();
-  EXPECT_EQ(root.name(), "a.sqrt");
-  EXPECT_NE(root.fingerprint(), a.fingerprint());
-  const Naive expected =
-      Naive::make(DType::f16, a.shape(), [&](const Dims& i) { return std::sqrt(na.broadcast(i)); });
-  EXPECT_EQ(root.to_doubles(), expected.values);
+  const std::tuple<std::string, Weight, double (*)(double)> functions[] = {
+      {"sqrt", a.sqrt(), [](double x) { return std::sqrt(x); }},
+      {"exp", a.exp(), [](double x) { return std::exp(x); }},
+      {"sin", a.sin(), [](double x) { return std::sin(x); }},
+      {"cos", a.cos(), [](double x) { return std::cos(x); }}};
+  std::set<std::string> fingerprints = {a.fingerprint()};
+  for (const auto& [name, weight, function] : functions) {
+    EXPECT_EQ(weight.name(), "a." + name);
+    EXPECT_TRUE(fingerprints.insert(weight.fingerprint()).second) << name;
+    const Naive expected =
+        Naive::make(DType::f16, a.shape(), [&, f = function](const Dims& i) { return f(na.broadcast(i)); });
+    EXPECT_EQ(weight.to_doubles(), expected.values) << name;
+  }
   const Weight ids = Weight::from_ints({2}, std::vector<std::int64_t>{1, 2});
-  EXPECT_EQ(error_of([&] { ids.sqrt(); }), "unnamed weight int64[2] has no square root");
+  EXPECT_EQ(error_of([&] { ids.sqrt(); }), "unnamed weight int64[2] has no sqrt");
 }
 
 TEST_F(WeightTest, TakesRows) {

@@ -83,6 +83,9 @@ class ONNXPORT_API Weight {
   Weight norm_except(std::int64_t axis) const;
   /// Elementwise, computed in double and rounded to the dtype.
   Weight sqrt() const;
+  Weight exp() const;
+  Weight sin() const;
+  Weight cos() const;
   /// The rows at these indices of the first axis: [n, ...] -> [...indices.shape, ...]. (torch.embedding)
   /// `indices`: a constant of integers; throws ExportError(shape) when one is out of range.
   Weight take(const Weight& indices) const;

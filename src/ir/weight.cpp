@@ -291,13 +291,24 @@ Weight Weight::norm_except(std::int64_t axis_in) const {
                         {&expr});
 }
 
-Weight Weight::sqrt() const {
-  const WeightExpr& expr = WeightExpr::of(*this);
-  if (!is_float(expr.source->dtype())) fail(ErrorCode::shape, "{} has no square root", describe(expr));
-  return make_transform(
-      {.source = detail::make_sqrt(expr.source), .shape = expr.shape, .name = with_suffix(expr.name, "sqrt")},
-      {&expr});
+namespace {
+
+Weight apply(detail::Function function, const Weight& weight) {
+  const WeightExpr& expr = WeightExpr::of(weight);
+  const std::string_view name = to_string(function);
+  if (!is_float(expr.source->dtype())) fail(ErrorCode::shape, "{} has no {}", describe(expr), name);
+  return make_transform({.source = detail::make_function(function, expr.source),
+                         .shape = expr.shape,
+                         .name = with_suffix(expr.name, name)},
+                        {&expr});
 }
+
+}  // namespace
+
+Weight Weight::sqrt() const { return apply(detail::Function::sqrt, *this); }
+Weight Weight::exp() const { return apply(detail::Function::exp, *this); }
+Weight Weight::sin() const { return apply(detail::Function::sin, *this); }
+Weight Weight::cos() const { return apply(detail::Function::cos, *this); }
 
 Weight Weight::take(const Weight& indices) const {
   const WeightExpr& expr = WeightExpr::of(*this);

@@ -774,10 +774,25 @@ class NormSource final : public Source {
   mutable std::vector<double> norms_;
 };
 
-class SqrtSource final : public Source {
+double apply(Function function, double x) {
+  switch (function) {
+    case Function::sqrt:
+      return std::sqrt(x);
+    case Function::exp:
+      return std::exp(x);
+    case Function::sin:
+      return std::sin(x);
+    case Function::cos:
+      return std::cos(x);
+  }
+  return x;
+}
+
+class FunctionSource final : public Source {
  public:
-  explicit SqrtSource(SourcePtr input)
-      : Source(input->dtype(), fmt::format("sqrt({})", input->text()), input->depth() + 1),
+  FunctionSource(Function function, SourcePtr input)
+      : Source(input->dtype(), fmt::format("{}({})", to_string(function), input->text()), input->depth() + 1),
+        function_(function),
         input_(std::move(input)) {}
 
   void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
@@ -789,12 +804,14 @@ class SqrtSource final : public Source {
       std::byte* place = out + done * element_size();
       input_->read(begin + done, n, place);
       convert(dtype(), place, DType::f64, bytes, static_cast<std::size_t>(n));
-      for (double& value : std::span(values).first(static_cast<std::size_t>(n))) value = std::sqrt(value);
+      for (double& value : std::span(values).first(static_cast<std::size_t>(n)))
+        value = apply(function_, value);
       convert(DType::f64, bytes, dtype(), place, static_cast<std::size_t>(n));
     }
   }
 
  private:
+  Function function_;
   SourcePtr input_;
 };
 
@@ -894,7 +911,23 @@ SourcePtr make_norm(SourcePtr input, std::int64_t outer, std::int64_t extent, st
   return std::make_shared<NormSource>(std::move(input), outer, extent, inner);
 }
 
-SourcePtr make_sqrt(SourcePtr input) { return std::make_shared<SqrtSource>(std::move(input)); }
+std::string_view to_string(Function function) {
+  switch (function) {
+    case Function::sqrt:
+      return "sqrt";
+    case Function::exp:
+      return "exp";
+    case Function::sin:
+      return "sin";
+    case Function::cos:
+      return "cos";
+  }
+  return {};
+}
+
+SourcePtr make_function(Function function, SourcePtr input) {
+  return std::make_shared<FunctionSource>(function, std::move(input));
+}
 
 SourcePtr make_take(SourcePtr input, std::int64_t width, Dims indices) {
   return std::make_shared<TakeSource>(std::move(input), width, std::move(indices));

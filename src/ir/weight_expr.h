@@ -90,8 +90,11 @@ SourcePtr make_concat(std::vector<ConcatPart> parts, std::int64_t rows);
 /// inner].
 SourcePtr make_norm(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner);
 
-/// Square roots of the elements.
-SourcePtr make_sqrt(SourcePtr input);
+enum class Function { sqrt, exp, sin, cos };
+/// "sqrt", "exp", …
+std::string_view to_string(Function function);
+/// The function of each element, computed in double.
+SourcePtr make_function(Function function, SourcePtr input);
 
 /// The rows of `width` elements at these indices, one behind the other.
 SourcePtr make_take(SourcePtr input, std::int64_t width, Dims indices);

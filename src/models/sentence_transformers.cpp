@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "config/json.h"
+#include "models/clip.h"
 #include "models/definition.h"
 #include "onnxport/error.h"
 
@@ -21,6 +22,15 @@ class SentenceTransformersTransformerOnnxConfig : public TextEncoderOnnxConfig {
   AxesByName outputs() const override {
     return {{"token_embeddings", {{0, "batch_size"}, {1, "sequence_length"}}},
             {"sentence_embedding", {{0, "batch_size"}}}};
+  }
+};
+
+/// CLIP: the embeddings of both towers, as they are projected.
+class SentenceTransformersClipOnnxConfig : public ClipOnnxConfig {
+ public:
+  using ClipOnnxConfig::ClipOnnxConfig;
+  AxesByName outputs() const override {
+    return {{"text_embeds", {{0, "text_batch_size"}}}, {"image_embeds", {{0, "image_batch_size"}}}};
   }
 };
 
@@ -188,18 +198,36 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
           {"sentence_embedding", features.sentence_embedding}};
 }
 
+NamedValues forward_clip(const Inputs& inputs, const Model& model, const OnnxConfig& /*onnx*/) {
+  const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
+  if (modules.size() != 1) {
+    throw ExportError(
+        ErrorCode::unsupported,
+        fmt::format("modules.json: {} modules, expected a CLIPModel and nothing behind it", modules.size()));
+  }
+  const ClipEmbeds embeds = clip_embeds(inputs, model);
+  return {{"text_embeds", embeds.text}, {"image_embeds", embeds.image}};
+}
+
 }  // namespace
 
 void register_sentence_transformers(TasksManager& tasks) {
+  const auto encoder = [&tasks](const PretrainedConfig& config) -> std::vector<ModelPart> {
+    return {{"", tasks.get_definition(config.model_type())}};
+  };
+  tasks.register_model<SentenceTransformersClipOnnxConfig>(
+      {.model_type = "clip",
+       .tasks = {"feature-extraction", "sentence-similarity"},
+       .forward = forward_clip,
+       .library = "sentence_transformers",
+       .parts = encoder});
   tasks.register_model<SentenceTransformersTransformerOnnxConfig>(
       {.model_type = "transformer",
        .tasks = {"feature-extraction", "sentence-similarity"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
                            const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
        .library = "sentence_transformers",
-       .parts = [&tasks](const PretrainedConfig& config) -> std::vector<ModelPart> {
-         return {{"", tasks.get_definition(config.model_type())}};
-       }});
+       .parts = encoder});
 }
 
 }  // namespace onnxport::models

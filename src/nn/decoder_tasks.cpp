@@ -30,11 +30,15 @@ Value last_token(Value x, Value input_ids, std::optional<std::int64_t> pad_token
 
 Value last_marked(Value x, Value mark) {
   Graph& graph = x.graph();
-  const Dim batch = x.dim(0), length = x.dim(1);
   const Value marks = op::cast(mark, DType::i64);
-  const Value last = op::amax(op::mul(op::arange(graph, length), marks), 1);  // [B]
-  const Value first_of_row = op::mul(op::arange(graph, batch), op::size(graph, length));
-  return op::embedding(op::flatten(x, 0, 1), op::add(first_of_row, last));
+  return token_at(x, op::amax(op::mul(op::arange(graph, x.dim(1)), marks), 1));
+}
+
+Value token_at(Value x, Value index) {
+  Graph& graph = x.graph();
+  const Value first_of_row = op::mul(op::arange(graph, x.dim(0)), op::size(graph, x.dim(1)));
+  const Value rows = op::flatten(x, 0, 1);
+  return op::embedding(rows, op::add(first_of_row, index));
 }
 
 NamedValues build_text_decoder_task(const std::string& task, const Inputs& inputs, const Scope& s,

@@ -117,6 +117,14 @@ Weight fold(const Node& node, std::span<const Weight> operands) {
       if (!range[0].is_constant() || !range[1].is_constant()) return {};
       return operands[0].slice(axis(), *range[0].constant(), *range[1].constant());
     }
+    case Op::sqrt:
+      return operands[0].sqrt();
+    case Op::exp:
+      return operands[0].exp();
+    case Op::sin:
+      return operands[0].sin();
+    case Op::cos:
+      return operands[0].cos();
     case Op::add:
       return operands[0].add(operands[1]);
     case Op::sub:

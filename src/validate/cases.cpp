@@ -63,6 +63,19 @@ void pad(NamedTensors& inputs, const OnnxConfig& config, Padding padding) {
   });
 }
 
+bool has_axis(const OnnxConfig& config, std::string_view symbol) {
+  const AxesByName inputs = config.inputs();
+  return std::any_of(inputs.begin(), inputs.end(), [&](const auto& input) {
+    return std::any_of(input.second.begin(), input.second.end(),
+                       [&](const auto& axis) { return axis.second == symbol; });
+  });
+}
+
+bool takes_images_alone(const OnnxConfig& config) {
+  const AxesByName inputs = config.inputs();
+  return inputs.size() == 1 && inputs[0].first == "pixel_values";
+}
+
 bool is_audio(const OnnxConfig& config) { return dynamic_cast<const AudioOnnxConfig*>(&config) != nullptr; }
 
 std::string describe(const OnnxConfig& config, const DummyShapes& shapes, Padding padding) {
@@ -71,6 +84,14 @@ std::string describe(const OnnxConfig& config, const DummyShapes& shapes, Paddin
     const bool any_length = config.inputs().at(0).second.contains(1);
     return any_length ? fmt::format("{}, audio_sequence_length {}", text, shapes.audio_sequence_length)
                       : text;
+  }
+  if (has_axis(config, "point_batch_size")) {
+    return fmt::format("{}, point_batch_size {}, nb_points_per_image {}", text, shapes.point_batch_size,
+                       shapes.nb_points_per_image);
+  }
+  if (has_axis(config, "text_batch_size")) {
+    text += fmt::format(", text_batch_size {}",
+                        shapes.text_batch_size > 0 ? shapes.text_batch_size : shapes.batch_size);
   }
   if (config.task() == "multiple-choice") text += fmt::format(", num_choices {}", shapes.num_choices);
   text += fmt::format(", sequence_length {}", shapes.sequence_length);
@@ -101,11 +122,12 @@ std::vector<InputCase> audio_cases(const OnnxConfig& config, const ValidationOpt
 }
 
 // Images are not padded. Of sizes, small ones are tried: they show as much as large ones.
-std::vector<InputCase> vision_cases(const VisionOnnxConfig& config, const ValidationOptions& options) {
+std::vector<InputCase> vision_cases(const OnnxConfig& config, const ValidationOptions& options) {
   std::vector<InputCase> cases;
-  const bool any_size = options.dynamic_axes && config.takes_any_image_size();
-  const std::int64_t step = config.image_step();
-  const ImageSize smallest = config.smallest_image();
+  const auto* vision = dynamic_cast<const VisionOnnxConfig*>(&config);
+  const bool any_size = options.dynamic_axes && vision != nullptr && vision->takes_any_image_size();
+  const std::int64_t step = vision != nullptr ? vision->image_step() : 1;
+  const ImageSize smallest = vision != nullptr ? vision->smallest_image() : ImageSize{1, 1};
   const auto add = [&](std::int64_t batch, std::int64_t height, std::int64_t width) {
     DummyShapes shapes = options.shapes;
     shapes.batch_size = batch;
@@ -131,12 +153,17 @@ std::vector<InputCase> vision_cases(const VisionOnnxConfig& config, const Valida
 
 std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOptions& options) {
   if (is_audio(config)) return audio_cases(config, options);
-  if (const auto* vision = dynamic_cast<const VisionOnnxConfig*>(&config))
-    return vision_cases(*vision, options);
+  if (dynamic_cast<const VisionOnnxConfig*>(&config) != nullptr || takes_images_alone(config))
+    return vision_cases(config, options);
   std::vector<InputCase> cases;
   // Tables of positions end: what is tried has to fit, unless the user asked for just that shape.
   const std::optional<std::int64_t> most = config.longest_sequence();
+  const AxesByName inputs = config.inputs();
+  const bool has_mask = std::any_of(inputs.begin(), inputs.end(), [](const auto& input) {
+    return input.first.ends_with("attention_mask");
+  });
   const auto add = [&](DummyShapes shapes, Padding padding) {
+    if (!has_mask) padding = Padding::none;
     if (most && *most > 1 && options.dynamic_axes) {
       shapes.sequence_length = std::min(shapes.sequence_length, *most);
       const std::int64_t new_tokens = std::min(shapes.sequence_length, *most - 1);
@@ -155,6 +182,8 @@ std::vector<InputCase> input_cases(const OnnxConfig& config, const ValidationOpt
     shapes.batch_size = batch;
     shapes.text_batch_size = batch + 1;  // where images have a batch of their own
     shapes.num_choices = choices;
+    shapes.point_batch_size = std::max<std::int64_t>(choices - 1, 1);
+    shapes.nb_points_per_image = length;
     shapes.sequence_length = length;
     shapes.past_sequence_length = past;
     shapes.decoder_sequence_length = std::max<std::int64_t>(length - 2, 1);

@@ -47,6 +47,9 @@ ONNXPORT_API Linear output_embedding(const Scope& s, const Weight& tied, std::in
 /// one of all where the model has no such id.
 ONNXPORT_API Value last_token(Value x, Value input_ids, std::optional<std::int64_t> pad_token_id);
 
+/// x [B, S, H], index int [B] -> the vector [B, H] at this position of each row.
+ONNXPORT_API Value token_at(Value x, Value index);
+
 /// x [B, S, H], mark [B, S] bool -> the vector [B, H] of the last marked token of each row; of the first
 /// token where a row has none.
 ONNXPORT_API Value last_marked(Value x, Value mark);

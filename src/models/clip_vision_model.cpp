@@ -1,0 +1,38 @@
+// The image tower of CLIP, with a projection where `architectures` asks for one. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clip/modeling_clip.py
+#include "models/clip.h"
+
+namespace onnxport::models {
+namespace {
+
+class ClipVisionModelOnnxConfig : public VisionOnnxConfig {
+ public:
+  using VisionOnnxConfig::VisionOnnxConfig;
+  bool takes_any_image_size() const override { return false; }
+  AxesByName outputs() const override {
+    const Axes rows = {{0, "batch_size"}};
+    if (is_projected(config())) return {{"image_embeds", rows}, {"last_hidden_state", rows}};
+    return {{"last_hidden_state", rows}, {"pooler_output", rows}};
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+  const PretrainedConfig& c = model.config();
+  const Scope root = model.scope();
+  const TowerOutput image = clip_vision(root / "vision_model", c, inputs["pixel_values"]);
+  if (!is_projected(c)) return {{"last_hidden_state", image.hidden}, {"pooler_output", image.pooled}};
+  const nn::Linear project(root / "visual_projection", c.integer("hidden_size"), c.integer("projection_dim"),
+                           false);
+  return {{"image_embeds", project(image.pooled)}, {"last_hidden_state", image.hidden}};
+}
+
+}  // namespace
+
+void register_clip_vision_model(TasksManager& tasks) {
+  tasks.register_model<ClipVisionModelOnnxConfig>({.model_type = "clip_vision_model",
+                                                   .tasks = {"feature-extraction"},
+                                                   .forward = forward,
+                                                   .ignorable_keys = {"*.embeddings.position_ids"}});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,32 @@
+// The text tower of SigLIP. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip/modeling_siglip.py
+#include "models/clip.h"
+
+namespace onnxport::models {
+namespace {
+
+class SiglipTextModelOnnxConfig : public TextEncoderOnnxConfig {
+ public:
+  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
+  AxesByName inputs() const override { return text_inputs({"input_ids"}); }
+  AxesByName outputs() const override {
+    return {{"last_hidden_state", {{0, "batch_size"}, {1, "sequence_length"}}},
+            {"pooler_output", {{0, "batch_size"}}}};
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+  const TowerOutput text = siglip_text(model.scope() / "text_model", model.config(), inputs["input_ids"]);
+  return {{"last_hidden_state", text.hidden}, {"pooler_output", text.pooled}};
+}
+
+}  // namespace
+
+void register_siglip_text_model(TasksManager& tasks) {
+  tasks.register_model<SiglipTextModelOnnxConfig>({.model_type = "siglip_text_model",
+                                                   .tasks = {"feature-extraction"},
+                                                   .forward = forward,
+                                                   .ignorable_keys = {"*.embeddings.position_ids"}});
+}
+
+}  // namespace onnxport::models

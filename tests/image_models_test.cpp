@@ -1,0 +1,132 @@
+// What the fixtures of models of images do not show: old spellings, broken configurations, variants.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "golden_fixture.h"
+#include "onnxport/error.h"
+#include "onnxport/export.h"
+#include "onnxport/tasks_manager.h"
+#include "support/temp_folder.h"
+
+namespace onnxport::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+std::string read(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// A fixture's checkpoint, whose config.json changes.
+class Checkpoint {
+ public:
+  explicit Checkpoint(const std::string& name) : fixture_(read_fixture(name)) {
+    synthesize(fixture_, folder_.path());
+    config = json::parse(read(folder_.path() / "config.json"));
+  }
+  Model open() const {
+    std::ofstream(folder_.path() / "config.json") << config;
+    return TasksManager::instance().get_model_from_task(fixture_.task, folder_.path());
+  }
+  static std::shared_ptr<const OnnxConfig> config_of(const Model& model,
+                                                     const std::string& variant = "default") {
+    return TasksManager::instance().get_exporter_config_constructor(model)(model.config(), model.task(),
+                                                                           {.variant = variant});
+  }
+  /// The bytes of the exported file.
+  std::string exported() const {
+    const Model model = open();
+    const fs::path file = folder_.path() / "model.onnx";
+    export_onnx(model, *config_of(model), file);
+    return read(file);
+  }
+  /// What building says of the configuration.
+  std::string complaint() const {
+    try {
+      const Model model = open();
+      for (const OnnxFile& file : config_of(model)->files(true)) model.build(*file.config);
+    } catch (const ExportError& error) {
+      EXPECT_EQ(error.code(), ErrorCode::bad_config);
+      return error.what();
+    }
+    return {};
+  }
+
+  json config;
+
+ private:
+  GoldenFixture fixture_;
+  TempFolder folder_;
+};
+
+TEST(Clip, OldPartsOfTheConfigurationWin) {
+  Checkpoint clip("clip/feature-extraction");
+  const std::string expected = clip.exported();
+  for (const char* part : {"text_config", "vision_config"}) {
+    clip.config[std::string(part) + "_dict"] = clip.config[part];
+    clip.config[part]["hidden_size"] = 999;
+  }
+  EXPECT_TRUE(clip.exported() == expected);
+}
+
+TEST(Clip, RefusesSizesThatDoNotFit) {
+  for (const char* name : {"clip/feature-extraction", "siglip/feature-extraction"}) {
+    const auto message = [&](const char* part, const char* key, int value) {
+      Checkpoint checkpoint(name);
+      checkpoint.config[part][key] = value;
+      return checkpoint.complaint();
+    };
+    EXPECT_NE(message("text_config", "num_attention_heads", 0).find("num_attention_heads 0"),
+              std::string::npos);
+    EXPECT_NE(message("vision_config", "num_attention_heads", 5).find("num_attention_heads 5"),
+              std::string::npos);
+    EXPECT_NE(message("vision_config", "patch_size", 0).find("patch_size 0"), std::string::npos);
+    EXPECT_NE(message("vision_config", "image_size", 7).find("image_size is 7"), std::string::npos);
+  }
+}
+
+TEST(Siglip, WantsTwoVectorsToCompare) {
+  Checkpoint siglip("siglip/feature-extraction");
+  siglip.config["vision_config"]["vision_use_head"] = false;
+  EXPECT_NE(siglip.complaint().find("vision_use_head"), std::string::npos);
+}
+
+TEST(Sam, VariantsHaveTheirFiles) {
+  const Checkpoint sam("sam/feature-extraction");
+  const Model model = sam.open();
+  const auto stems = [&](const std::string& variant, bool monolith) {
+    std::vector<std::string> names;
+    for (const OnnxFile& file : Checkpoint::config_of(model, variant)->files(monolith))
+      names.push_back(file.stem);
+    return names;
+  };
+  const std::vector<std::string> split = {"vision_encoder", "prompt_encoder_mask_decoder"};
+  EXPECT_EQ(stems("default", false), split);
+  EXPECT_EQ(stems("split", false), split);
+  EXPECT_EQ(stems("split", true), std::vector<std::string>{"model"});
+  EXPECT_EQ(stems("monolith", false), std::vector<std::string>{"model"});
+}
+
+TEST(Sam, RefusesSizesThatDoNotFit) {
+  const auto message = [](const char* part, const char* key, int value) {
+    Checkpoint sam("sam/feature-extraction");
+    sam.config[part][key] = value;
+    return sam.complaint();
+  };
+  EXPECT_NE(message("vision_config", "num_attention_heads", 0).find("num_attention_heads 0"),
+            std::string::npos);
+  EXPECT_NE(message("vision_config", "patch_size", 0).find("patch_size 0"), std::string::npos);
+  EXPECT_NE(message("vision_config", "window_size", -1).find("window_size -1"), std::string::npos);
+  EXPECT_NE(message("vision_config", "output_channels", 8).find("output_channels (8)"), std::string::npos);
+  EXPECT_NE(message("prompt_encoder_config", "image_size", 128).find("images of 128"), std::string::npos);
+  EXPECT_NE(message("mask_decoder_config", "attention_downsample_rate", 0).find("rate 0"), std::string::npos);
+  EXPECT_NE(message("mask_decoder_config", "num_multimask_outputs", 0).find("outputs 0"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace onnxport::test
