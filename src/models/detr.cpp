@@ -7,8 +7,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "models/resnet_backbone.h"
 #include "models/definition.h"
+#include "models/resnet_backbone.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
