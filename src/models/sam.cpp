@@ -301,10 +301,10 @@ Value embed_points(const Scope& root, const Config& c, Value points, Value label
   Graph& graph = points.graph();
   const std::int64_t width = c.decoder.hidden_size;
   const auto embedding = [&](const Scope& of) { return graph.weight(of.weight("weight", {1, width})); };
-  const Value centres = op::add(points, 0.5);
+  const Value centres = op::add(op::cast(points, DType::f32), 0.5);  // angles are float32 in every dtype
   const Value scaled = op::sub(op::mul(centres, 2 / static_cast<double>(c.vision.image_size)), 1.0);
-  const Value angles = op::matmul(scaled, graph.weight(frequencies(root, c.vision)));
-  const Value placed = op::concat({op::sin(angles), op::cos(angles)}, 3);
+  const Value angles = op::matmul(scaled, graph.weight_as_is(frequencies(root, c.vision)));
+  const Value placed = op::cast(op::concat({op::sin(angles), op::cos(angles)}, 3), points.dtype());
 
   const Value label = op::unsqueeze(labels, 3);
   const Value background = embedding(s / "point_embed" / 0);
