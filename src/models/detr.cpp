@@ -286,6 +286,7 @@ struct Detr {
 // ---- heads ----
 
 Value predict_boxes(const Scope& s, const Config& c, Value x) {
+  const ModulePath at(x, s.path());
   for (std::int64_t i = 0; i < 3; ++i) {
     if (i > 0) x = op::relu(x);
     x = nn::Linear(s / "layers" / i, c.d_model, i < 2 ? c.d_model : 4)(x);
