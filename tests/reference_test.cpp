@@ -14,6 +14,7 @@
 #include <set>
 
 #include "onnxport/error.h"
+#include "onnxport/nn/conv.h"
 #include "onnxport/op.h"
 #include "reference/interpreter.h"
 #include "reference/rounding.h"
@@ -696,6 +697,23 @@ TEST_F(Reference, ConvTranspose2d) {
   EXPECT_EQ(reals(op::conv_transpose2d(two, groups, {}, {.groups = 2})), (Reals{1, 2, 30, 40}));
   expect_error(ErrorCode::shape, {"conv_transpose", "[1, 2, 1, 2]", "do not fit"},
                [&] { op::conv_transpose2d(two, weight); });
+}
+
+// The padding of TensorFlow: 3 places in 6 as in 5 elements, of which only 5 needs a zero in front.
+TEST_F(Reference, SamePadding) {
+  const std::vector<double> ones(3, 1.0);
+  const Weight weight = Weight::from_doubles(DType::f32, {1, 1, 1, 3}, ones);
+  const auto conv = [&](Value x, std::int64_t stride, std::int64_t dilation = 1) {
+    const nn::Conv2d layer("conv", weight, {}, {.stride = {1, stride}, .dilation = {1, dilation}});
+    return reals(layer.with_same_padding(x));
+  };
+  const Tensor even = f32({1, 1, 1, 6}, {1, 2, 4, 8, 16, 32}), odd = f32({1, 1, 1, 5}, {1, 2, 4, 8, 16});
+  const Shape any = {1, 1, 1, Dim::symbol("width")};
+  EXPECT_EQ(conv(in(even), 2), (Reals{7, 28, 48}));
+  EXPECT_EQ(conv(in(odd), 2), (Reals{3, 14, 24}));
+  EXPECT_EQ(conv(in(odd), 1), (Reals{3, 7, 14, 28, 24}));
+  EXPECT_EQ(conv(in(odd), 1, 2), (Reals{5, 10, 21, 10, 20}));
+  EXPECT_EQ(conv(in(odd, any), 2), (Reals{3, 14, 24}));
 }
 
 TEST_F(Reference, MaxPool2d) {

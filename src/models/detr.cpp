@@ -86,7 +86,7 @@ Value sine_positions(Graph& graph, const Dim& count, std::int64_t width, bool is
   std::vector<double> frequencies(static_cast<std::size_t>(width)), phases(frequencies.size());
   for (std::int64_t i = 0; i < half; ++i) {
     const auto at = static_cast<std::size_t>(is_row ? i : half + i);
-    const double exponent = static_cast<double>(i / 2 * 2) / static_cast<double>(half);
+    const double exponent = static_cast<double>(i - i % 2) / static_cast<double>(half);
     frequencies[at] = turn / std::pow(10000.0, exponent);
     phases[at] = i % 2 == 1 ? turn / 4 : 0;
   }
@@ -286,6 +286,7 @@ struct Detr {
 // ---- heads ----
 
 Value predict_boxes(const Scope& s, const Config& c, Value x) {
+  const ModulePath at(x, s.path());
   for (std::int64_t i = 0; i < 3; ++i) {
     if (i > 0) x = op::relu(x);
     x = nn::Linear(s / "layers" / i, c.d_model, i < 2 ? c.d_model : 4)(x);
@@ -300,7 +301,8 @@ Value attention_maps(const Scope& s, const Config& c, const Detr::Results& r) {
   const std::int64_t heads = c.encoder_heads;
   const Value query = nn::split_heads(nn::Linear(s / "q_linear", c.d_model, c.d_model)(r.hidden), heads);
   const Value key = nn::split_heads(nn::Linear(s / "k_linear", c.d_model, c.d_model)(r.memory), heads);
-  const Value scaled = op::mul(query, 1.0 / std::sqrt(static_cast<double>(c.d_model / heads)));
+  const std::int64_t head_dim = c.d_model / heads;
+  const Value scaled = op::mul(query, 1.0 / std::sqrt(static_cast<double>(head_dim)));
   const Value scores = op::transpose(op::matmul(scaled, op::transpose(key, 2, 3)), 1, 2);
   const Value maps = op::softmax(op::flatten(scores, 2, 3), -1);
   return op::reshape(maps, {maps.dim(0) * maps.dim(1), heads, r.projected.dim(2), r.projected.dim(3)});

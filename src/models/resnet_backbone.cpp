@@ -50,6 +50,10 @@ ResNetBackbone timm_backbone(const PretrainedConfig& c) {
   if (kwargs.has("out_indices")) backbone.stages = kwargs.integers("out_indices");
   const bool dilation = c.flag("dilation");
   p.output_stride = kwargs.integer("output_stride", dilation ? 16 : 32);
+  if (*p.output_stride != 8 && *p.output_stride != 16 && *p.output_stride != 32) {
+    refuse(ErrorCode::bad_config, c,
+           fmt::format("output_stride {} of the backbone, expected 8, 16 or 32", *p.output_stride));
+  }
   // Stages behind the last one that is looked at do not exist.
   if (!backbone.stages.empty()) {
     const auto last = *std::max_element(backbone.stages.begin(), backbone.stages.end());

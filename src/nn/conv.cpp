@@ -50,7 +50,7 @@ Value Conv2d::with_same_padding(Value x) const {
     const std::int64_t kernel = weight_.shape()[i + 2];
     const std::int64_t stride = options_.stride.empty() ? 1 : options_.stride[i];
     const std::int64_t dilation = options_.dilation.empty() ? 1 : options_.dilation[i];
-    const Dim extent = x.dim(static_cast<std::int64_t>(i) + 2);
+    const Dim& extent = x.dim(static_cast<std::int64_t>(i) + 2);
     // The last place of a stride of 2 needs one more behind an odd extent. A kernel of 1 needs none.
     const Dim odd = extent - stride * extent.floor_div(stride);
     const Dim all = kernel < stride ? Dim(0) : kernel - stride + odd;
@@ -71,7 +71,7 @@ Conv2d Conv2d::followed_by(const BatchNorm2d& norm) const {
   const std::vector<std::int64_t> per_output = {weight_.shape()[0], 1, 1, 1};
   // In float32: half precision would lose what the checkpoint stores.
   const Weight scaled = weight_.cast(DType::f32).mul(norm.scale().reshape(per_output));
-  const Weight shift = norm.shift();
+  const Weight& shift = norm.shift();
   folded.weight_ = scaled.named(weight_.name() + ".normed");
   folded.bias_ =
       (bias_ ? shift.add(bias_.cast(DType::f32).mul(norm.scale())) : shift).named(path_ + ".bias.normed");
