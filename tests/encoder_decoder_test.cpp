@@ -97,7 +97,7 @@ TEST_F(EncoderDecoder, AccountsForTheKeysOfItsParts) {
           ErrorCode::unsupported);
   refuses("encoder", "is_decoder", true, "encoder.is_decoder = true", ErrorCode::bad_config);
   refuses("decoder", "pruned_heads", json{{"0", {1}}}, "decoder.pruned_heads", ErrorCode::bad_config);
-  refuses("decoder", "num_attention_heads", 0, "num_attention_heads 0", ErrorCode::bad_config);
+  refuses("decoder", "num_attention_heads", 0, "num_attention_heads' is 0", ErrorCode::bad_config);
   take(kBertBert);
   config["_attn_implementation"] = "eager";
   EXPECT_NE(complaint().find("ask for it inside of 'encoder'"), std::string::npos);

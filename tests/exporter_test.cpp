@@ -225,7 +225,7 @@ TEST(DummyInputs, KeepWithinSmallTables) {
   EXPECT_EQ(dummy(one, "token_type_ids"), Integers(32, 0));
   const PlainConfig none(bert(R"({"vocab_size": 0})"));
   EXPECT_TRUE(
-      contains(complaint(ErrorCode::bad_config, [&] { none.generate_dummy_inputs(); }), "vocab_size is 0"));
+      contains(complaint(ErrorCode::bad_config, [&] { none.generate_dummy_inputs(); }), "'vocab_size' is 0"));
 }
 
 TEST(DummyInputs, DependOnTheSeedAlone) {

@@ -81,11 +81,11 @@ TEST(Clip, RefusesSizesThatDoNotFit) {
       checkpoint.config[part][key] = value;
       return checkpoint.complaint();
     };
-    EXPECT_NE(message("text_config", "num_attention_heads", 0).find("num_attention_heads 0"),
+    EXPECT_NE(message("text_config", "num_attention_heads", 0).find("num_attention_heads' is 0"),
               std::string::npos);
     EXPECT_NE(message("vision_config", "num_attention_heads", 5).find("num_attention_heads 5"),
               std::string::npos);
-    EXPECT_NE(message("vision_config", "patch_size", 0).find("patch_size 0"), std::string::npos);
+    EXPECT_NE(message("vision_config", "patch_size", 0).find("patch_size' is 0"), std::string::npos);
     EXPECT_NE(message("vision_config", "image_size", 7).find("image_size is 7"), std::string::npos);
   }
 }
@@ -118,9 +118,9 @@ TEST(Sam, RefusesSizesThatDoNotFit) {
     sam.config[part][key] = value;
     return sam.complaint();
   };
-  EXPECT_NE(message("vision_config", "num_attention_heads", 0).find("num_attention_heads 0"),
+  EXPECT_NE(message("vision_config", "num_attention_heads", 0).find("num_attention_heads' is 0"),
             std::string::npos);
-  EXPECT_NE(message("vision_config", "patch_size", 0).find("patch_size 0"), std::string::npos);
+  EXPECT_NE(message("vision_config", "patch_size", 0).find("patch_size' is 0"), std::string::npos);
   EXPECT_NE(message("vision_config", "window_size", -1).find("window_size -1"), std::string::npos);
   EXPECT_NE(message("vision_config", "output_channels", 8).find("output_channels (8)"), std::string::npos);
   EXPECT_NE(message("prompt_encoder_config", "image_size", 128).find("images of 128"), std::string::npos);

@@ -121,11 +121,11 @@ TEST(VisionConfig, BadValuesAreErrors) {
     const char* message;
   };
   const Bad cases[] = {
-      {"vit/masked-im", "patch_size", "0", ErrorCode::bad_config, "patch_size is [0], expected"},
+      {"vit/masked-im", "patch_size", "0", ErrorCode::bad_config, "'patch_size' is 0"},
       {"vit/masked-im", "patch_size", "[8, 8, 8]", ErrorCode::bad_config, "expected one or two numbers"},
       {"vit/masked-im", "patch_size", "64", ErrorCode::bad_config, "no patch of 64 by 64 fits"},
-      {"vit/masked-im", "num_attention_heads", "0", ErrorCode::bad_config, "not a multiple"},
-      {"vit/masked-im", "encoder_stride", "0", ErrorCode::bad_config, "encoder_stride 0"},
+      {"vit/masked-im", "num_attention_heads", "0", ErrorCode::bad_config, "'num_attention_heads' is 0"},
+      {"vit/masked-im", "encoder_stride", "0", ErrorCode::bad_config, "'encoder_stride' is 0"},
       {"dinov2/feature-extraction", "mlp_ratio", "1e30", ErrorCode::bad_config, "mlp_ratio is 1e+30"},
       {"yolos/object-detection", "num_detection_tokens", "-1", ErrorCode::bad_config, "is -1"},
       {"dpt/depth-estimation", "head_in_index", "4", ErrorCode::bad_config, "head_in_index 4"},

@@ -162,10 +162,10 @@ TEST(Swin, KnowsItsSmallestImage) {
 TEST(Swin, RefusesConfigurationsThatMakeNoSense) {
   const std::vector<std::pair<std::string, std::string>> bad = {
       {R"(, "window_size": 0)", "window_size 0 must be positive"},
-      {R"(, "patch_size": -4)", "patch_size [-4, -4]"},
+      {R"(, "patch_size": -4)", "'patch_size' is -4"},
       {R"(, "depths": [])", "depths has 0 stages"},
       {R"(, "num_heads": [3, 6])", "num_heads 2"},
-      {R"(, "num_heads": [3, 6, 0, 24])", "no multiple of num_heads 0"},
+      {R"(, "num_heads": [3, 6, 0, 24])", "'num_heads' is 0"},
       {R"(, "embed_dim": 100)", "the 100 channels of stage 0 (embed_dim 100) are no multiple of num_heads 3"},
   };
   for (const auto& [json, part] : bad) {

@@ -15,7 +15,7 @@ Range plausible(std::string_view key) {
   constexpr std::array<std::string_view, 4> heads = {"heads", "n_head", "num_groups", "hidden_groups"};
   constexpr std::array sizes = std::to_array<std::string_view>(
       {"hidden_size", "d_model", "n_embd", "head_dim", "d_kv", "patch_size", "image_size", "vocab_size",
-       "num_channels", "window_size", "stride", "embed_dim", "num_queries", "max_position_embeddings",
+       "num_channels", "stride", "embed_dim", "num_queries", "max_position_embeddings",
        "max_source_positions", "max_target_positions", "window_pattern"});
   if (key == "type_vocab_size") return {0, kMostElements};
   if (ends_with_any(heads)) return {1, kMostHeads};
