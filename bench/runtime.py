@@ -53,7 +53,7 @@ JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
     "convnext-tiny": ("image-classification", batches(224, 224)),
     "clip-vit-b32": ("zero-shot-image-classification", batches(224, 224, text_batch_size=2, sequence_length=16)),
     "segformer-b0": ("semantic-segmentation", batches(512, 512)),
-    "detr-resnet-50": ("object-detection", batches(800, 800)),
+    "detr-resnet-50": ("object-detection", batches(480, 640)),
 }
 FIXED = {"num_channels": 3, "feature_size": 80, "nb_max_frames": 3000}  # axes that one of the exporters leaves open
 TOLERANCE = 1e-3  # beyond it the files do not compute the same, and their times say nothing

@@ -117,6 +117,22 @@ Types infer_scaled_dot_product_attention(const Node& node) {
   return {{q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]}}};
 }
 
+namespace {
+
+// Scales queries in front of what splits them into heads. ONNX Runtime draws a factor that stands right in
+// front of a MatMul into it, and then multiplies a single row, as in decoding, half as fast.
+Value scaled(Value query, double scale) {
+  const Node& split = *query.node();
+  if (split.op != Op::permute) return mul(query, scale);
+  const Value heads = split.inputs[0];
+  const Node& cut = *heads.node();
+  const Value whole = cut.op == Op::reshape ? cut.inputs[0] : heads;
+  const Value result = mul(whole, scale);
+  return permute(reshape(result, heads.shape()), split.attrs.get<std::vector<std::int64_t>>("axes"));
+}
+
+}  // namespace
+
 std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
   const Value value = node.inputs[2];
   const Value mask = node.inputs[3];
@@ -131,7 +147,7 @@ std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
 
   // The query is scaled, not the scores: they could overflow in half precision, and there are more of them.
   const double scale = node.attrs.real("scale");
-  const Value query = together(scale == 1.0 ? node.inputs[0] : mul(node.inputs[0], scale));
+  const Value query = together(scale == 1.0 ? node.inputs[0] : scaled(node.inputs[0], scale));
   const Value key_transposed = transpose(node.inputs[1], -2, -1);
   Value scores = matmul(query, key_transposed);
   if (const double cap = node.attrs.real("softcap"); cap != 0) scores = mul(tanh(div(scores, cap)), cap);
