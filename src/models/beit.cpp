@@ -22,61 +22,6 @@ struct Config : ViTConfig {
   }
 };
 
-/// Which row of the table a pair of tokens has: int64 [1 + patches, 1 + patches]. A pair of patches has one
-/// by its distance in both directions; the last three rows are those of pairs with the first token.
-Value relative_positions(Graph& graph, const Dim& rows, const Dim& columns) {
-  const auto distances = [&](const Dim& n) {  // [n, n], from 0 on
-    const Value from = op::unsqueeze(op::arange(graph, n, n - 1), 1);
-    const Value to = op::arange(graph, n);
-    return op::sub(from, to);
-  };
-  const Value width = op::size(graph, columns * 2 - 1);
-  const Value vertical = op::mul(distances(rows), width);
-  const Value horizontal = distances(columns);
-  const Value by_row = op::reshape(vertical, {rows, 1, rows, 1});
-  const Value by_column = op::reshape(horizontal, {1, columns, 1, columns});
-  const Dim patches = rows * columns;
-  const Value among_patches = op::reshape(op::add(by_row, by_column), {patches, patches});
-
-  const Dim behind = (rows * 2 - 1) * (columns * 2 - 1);
-  const Value from_first = op::expand(op::reshape(op::size(graph, behind), {1, 1}), {1, patches});
-  const Value to_first = op::expand(op::reshape(op::size(graph, behind + 1), {1, 1}), {patches, 1});
-  const Value first = op::reshape(op::size(graph, behind + 2), {1, 1});
-  const Value top = op::concat({first, from_first}, 1);
-  const Value rest = op::concat({to_first, among_patches}, 1);
-  return op::concat({top, rest}, 0);
-}
-
-/// A learned bias of the scores for each distance between patches, resampled for other grids.
-struct RelativePositionBias {
-  std::string path;
-  nn::GridTable by_distance;
-  Weight with_first;
-
-  RelativePositionBias(const Scope& s, const Config& c)
-      : RelativePositionBias(s, c, (2 * c.grid.height - 1) * (2 * c.grid.width - 1)) {}
-  RelativePositionBias(const Scope& s, const Config& c, std::int64_t distances)
-      : RelativePositionBias(
-            s.path(), s.weight("relative_position_bias_table", {distances + 3, c.num_attention_heads}), c) {}
-  // The original takes the table's height for its width, which matters where they differ.
-  RelativePositionBias(std::string where, const Weight& table, const Config& c)
-      : path(std::move(where)),
-        by_distance(
-            table.slice(0, 0, table.shape()[0] - 3).reshape({1, table.shape()[0] - 3, table.shape()[1]}),
-            {2 * c.grid.width - 1, 2 * c.grid.height - 1}, "linear"),
-        with_first(table.slice(0, table.shape()[0] - 3, table.shape()[0])) {}
-
-  // -> [1, heads, 1 + patches, 1 + patches]
-  Value operator()(Graph& graph, const Dim& rows, const Dim& columns) const {
-    const ModulePath at(graph, path);
-    const Value distances = op::squeeze(by_distance(graph, rows * 2 - 1, columns * 2 - 1), 0);
-    const Value table = op::concat({distances, graph.weight(with_first)}, 0);
-    const Value index = relative_positions(graph, rows, columns);
-    const Value bias = op::embedding(table, index);
-    return op::unsqueeze(op::permute(bias, {2, 0, 1}), 0);
-  }
-};
-
 }  // namespace
 
 std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
@@ -95,13 +40,14 @@ std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, V
   const Dim columns = pixel_values.dim(3).floor_div(c.patch.width);
   Value shared;
   if (c.shared_relative_positions)
-    shared = RelativePositionBias(s / "encoder" / "relative_position_bias", c)(graph, rows, columns);
+    shared = nn::GridBias(s / "encoder" / "relative_position_bias", c.grid, c.num_attention_heads)(
+        graph, rows, columns);
   std::vector<Value> states = {embeddings(pixel_values)};
   for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) {
     Value bias = shared;
     if (c.relative_positions) {
       const Scope at = s / "encoder" / "layer" / i / "attention" / "attention" / "relative_position_bias";
-      bias = RelativePositionBias(at, c)(graph, rows, columns);
+      bias = nn::GridBias(at, c.grid, c.num_attention_heads)(graph, rows, columns);
       if (shared) bias = op::add(bias, shared);
     }
     states.push_back(encoder.layers()[static_cast<std::size_t>(i)](states.back(), bias));

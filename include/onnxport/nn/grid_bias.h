@@ -1,0 +1,32 @@
+/// Biases of attention between the patches of an image.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "onnxport/graph.h"
+#include "onnxport/nn/conv.h"
+#include "onnxport/nn/vision.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+/// A learned bias of the scores for each distance between two patches of a grid, in both directions, and for
+/// pairs with a token in front of them. For other grids it is resampled (bilinear). Keys:
+/// relative_position_bias_table [(2 * height - 1) * (2 * width - 1) + 3, heads], the last three rows being
+/// those of pairs with the first token. (Bao et al. 2022; transformers' BeitRelativePositionBias, which takes
+/// the table's height for its width)
+class ONNXPORT_API GridBias {
+ public:
+  GridBias(const Scope& s, KernelSize grid, std::int64_t heads);
+  /// For a grid of this size -> [1, heads, 1 + patches, 1 + patches]
+  Value operator()(Graph& graph, const Dim& rows, const Dim& columns) const;
+
+ private:
+  GridBias(std::string path, const Weight& table, KernelSize grid);
+  std::string path_;
+  GridTable by_distance_;
+  Weight with_first_;
+};
+
+}  // namespace onnxport::nn
