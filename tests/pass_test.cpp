@@ -71,6 +71,75 @@ TEST(FoldWeights, WhatDependsOnInputsStays) {
   EXPECT_EQ(count(pass::fold_weights(graph), Op::slice), 1U);
 }
 
+// One layer of an encoder, of which a classifier looks at some tokens.
+class Narrow : public testing::Test {
+ protected:
+  Graph graph;
+  const Dim L = Dim::symbol("length");
+  const Value x = graph.input("x", {DType::f32, {B, L, 8}});
+
+  Value linear(Value value, double start) {
+    return op::linear(value, graph.weight(ramp({8, 8}, start, "w")));
+  }
+  Value heads(Value value) { return op::permute(op::reshape(value, {B, L, 2, 4}), {0, 2, 1, 3}); }
+  Value layer(Value hidden) {
+    const Value query = heads(linear(hidden, 0)), key = heads(linear(hidden, 1)),
+                value = heads(linear(hidden, 2));
+    const Value context = op::scaled_dot_product_attention(query, key, value);
+    const Value merged = op::reshape(op::permute(context, {0, 2, 1, 3}), {B, L, 8});
+    const Value attended = op::add(hidden, linear(merged, 3));
+    const Value normed = op::layer_norm(attended, {}, {}, 1e-5);
+    return op::add(attended, op::gelu(linear(normed, 4)));
+  }
+  // Extents of the second axis of every linear of three axes, in order.
+  static std::vector<std::string> lengths(const Graph& graph) {
+    std::vector<std::string> found;
+    for (const Node& node : graph.nodes()) {
+      if (node.op == Op::linear && node.outputs[0].shape.size() == 3)
+        found.push_back(node.outputs[0].shape[1].str());
+    }
+    return found;
+  }
+  Graph narrowed() const { return pass::remove_dead(pass::narrow(graph)); }
+};
+
+using Lengths = std::vector<std::string>;
+
+TEST_F(Narrow, OnlyTheFirstTokenIsComputed) {
+  graph.output("y", op::select(layer(layer(x)), 1, 0));
+  const Graph result = narrowed();
+  verify(result);
+  const std::string all = "length";
+  EXPECT_EQ(lengths(result), (Lengths{all, all, all, all, all, "1", all, all, "1", "1"}));
+  EXPECT_EQ(count(result, Op::slice), 2U);  // of the hidden states, for the query and for the sum
+}
+
+TEST_F(Narrow, TwoTokensAreComputedTogether) {
+  const Value hidden = layer(x);
+  graph.output("first", op::select(hidden, 1, 0));
+  graph.output("third", op::select(hidden, 1, 2));
+  const Graph result = narrowed();
+  verify(result);
+  EXPECT_EQ(lengths(result), (Lengths{"3", "length", "length", "3", "3"}));
+}
+
+TEST_F(Narrow, WhatIsLookedAtWholeStays) {
+  const Value hidden = layer(x);
+  graph.output("first", op::select(hidden, 1, 0));
+  graph.output("all", op::relu(hidden));
+  EXPECT_EQ(lengths(narrowed()), (Lengths{"length", "length", "length", "length", "length"}));
+}
+
+TEST_F(Narrow, NothingForARangeThatIsNotKnown) {
+  graph.output("last", op::slice(layer(x), 1, L - 1, L));
+  EXPECT_EQ(lengths(narrowed()).back(), "length");
+}
+
+TEST_F(Narrow, NothingForElementsOfTheLastAxis) {
+  graph.output("y", op::slice(layer(x), 2, 0, 4));
+  EXPECT_EQ(print(pass::narrow(graph)), print(graph));
+}
+
 TEST(Legalize, QueriesAndKeysOfOneProjectionTurnTogether) {
   for (const bool swapped : {false, true}) {
     Graph graph;
