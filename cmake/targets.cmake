@@ -9,7 +9,7 @@ list(FILTER onnxport_runtime_sources INCLUDE REGEX "/src/runtime/")
 add_library(onnxport_objects OBJECT ${onnxport_sources})
 set_target_properties(onnxport_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_include_directories(onnxport_objects PUBLIC "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
-target_include_directories(onnxport_objects SYSTEM PUBLIC "${ONNXPORT_ORT_INCLUDE_DIR}")
+target_include_directories(onnxport_objects SYSTEM PUBLIC "${ONNXPORT_ORT_INCLUDE_DIR}" PRIVATE ${ZLIB_INCLUDE_DIRS})
 target_compile_definitions(onnxport_objects PUBLIC ORT_API_MANUAL_INIT
   PRIVATE "ONNXPORT_VERSION=\"${PROJECT_VERSION}\"")
 set_property(SOURCE ${onnxport_runtime_sources} APPEND PROPERTY COMPILE_DEFINITIONS

@@ -332,13 +332,9 @@ TEST_F(CheckpointTest, FoldersWithoutWeights) {
   EXPECT_EQ(open(),
             "no weights in '" + folder +
                 "': looked for model.safetensors, model.safetensors.index.json, "
-                "diffusion_pytorch_model.safetensors, diffusion_pytorch_model.safetensors.index.json");
-  write("pytorch_model.bin", "x");
-  EXPECT_EQ(open(),
-            "'" + folder +
-                "' has its weights in pytorch_model.bin, which onnxport does not read yet; convert it to "
-                "safetensors: load "
-                "it with transformers and call model.save_pretrained(folder, safe_serialization=True)");
+                "diffusion_pytorch_model.safetensors, diffusion_pytorch_model.safetensors.index.json, "
+                "pytorch_model.bin, pytorch_model.bin.index.json, diffusion_pytorch_model.bin, "
+                "diffusion_pytorch_model.bin.index.json");
   write("diffusion_pytorch_model.safetensors", float_file({{"a", {2}}}));
   EXPECT_EQ(Checkpoint::open(folder_.path())->name(), "diffusion_pytorch_model.safetensors");
   write("model.safetensors", float_file({{"b", {2}}}));

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "checkpoint/safetensors.h"
+#include "checkpoint/torch_file.h"
 #include "support/fail.h"
 #include "support/file.h"
 #include "support/text.h"
@@ -19,9 +20,14 @@ namespace fs = std::filesystem;
 
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 
-constexpr std::array<std::string_view, 4> kCandidates = {"model.safetensors", "model.safetensors.index.json",
+constexpr std::array<std::string_view, 8> kCandidates = {"model.safetensors",
+                                                         "model.safetensors.index.json",
                                                          "diffusion_pytorch_model.safetensors",
-                                                         "diffusion_pytorch_model.safetensors.index.json"};
+                                                         "diffusion_pytorch_model.safetensors.index.json",
+                                                         "pytorch_model.bin",
+                                                         "pytorch_model.bin.index.json",
+                                                         "diffusion_pytorch_model.bin",
+                                                         "diffusion_pytorch_model.bin.index.json"};
 
 /// Is there anything of this name? A link to nowhere is an unfinished download, and worth its own words.
 bool is_present(const fs::path& path) {
@@ -32,11 +38,20 @@ bool is_present(const fs::path& path) {
        fs::read_symlink(path, ignored).string());
 }
 
-std::vector<TensorView> read_shards(const fs::path& index) {
+/// The tensors of one file with weights, of either format.
+std::vector<StoredTensor> read_file(const fs::path& path) {
+  const auto file = File::open(path);
+  if (path.extension() == ".bin") return torch_file::read(file);
+  std::vector<StoredTensor> tensors;
+  for (TensorView& view : safetensors::read(file)) tensors.push_back({std::move(view)});
+  return tensors;
+}
+
+std::vector<StoredTensor> read_shards(const fs::path& index) {
   const std::string name = index.filename().string();
   const auto weight_map = safetensors::parse_index(read_text_file(index, safetensors::kMaxHeader), name);
 
-  std::map<std::string, std::map<std::string, TensorView>> shards;  // by file name, then by key
+  std::map<std::string, std::map<std::string, StoredTensor>> shards;  // by file name, then by key
   for (const auto& [key, shard] : weight_map) shards[shard];
   for (auto& [shard, tensors] : shards) {
     const fs::path path = index.parent_path() / shard;
@@ -44,44 +59,35 @@ std::vector<TensorView> read_shards(const fs::path& index) {
       fail(kBad, "shard '{}' that {} names is missing in '{}'; download it", shard, name,
            index.parent_path().string());
     }
-    for (TensorView& view : safetensors::read(File::open(path))) {
-      std::string key = view.key;
-      tensors.emplace(std::move(key), std::move(view));
+    for (StoredTensor& tensor : read_file(path)) {
+      std::string key = tensor.view.key;
+      tensors.emplace(std::move(key), std::move(tensor));
     }
   }
 
-  std::vector<TensorView> views;
+  std::vector<StoredTensor> found;
   for (const auto& [key, shard] : weight_map) {
     auto tensor = shards[shard].extract(key);
     if (!tensor) fail(kBad, "{} puts tensor '{}' into shard '{}', which does not have it", name, key, shard);
-    views.push_back(std::move(tensor.mapped()));
+    found.push_back(std::move(tensor.mapped()));
   }
   // What the index does not name is there all the same, unless it names the key of another shard.
   for (auto& [shard, tensors] : shards) {
-    for (auto& [key, view] : tensors) {
+    for (auto& [key, tensor] : tensors) {
       const auto listed =
           std::lower_bound(weight_map.begin(), weight_map.end(), std::pair(key, std::string()));
-      if (listed == weight_map.end() || listed->first != key) views.push_back(std::move(view));
+      if (listed == weight_map.end() || listed->first != key) found.push_back(std::move(tensor));
     }
   }
-  return views;
+  return found;
 }
 
 std::shared_ptr<const Checkpoint> open_file(const fs::path& path) {
-  auto tensors = path.extension() == ".json" ? read_shards(path) : safetensors::read(File::open(path));
+  auto tensors = path.extension() == ".json" ? read_shards(path) : read_file(path);
   return std::make_shared<const Checkpoint>(std::move(tensors), path.filename().string());
 }
 
 [[noreturn]] void fail_nothing_found(const fs::path& folder) {
-  for (std::string_view name :
-       {"pytorch_model.bin", "pytorch_model.bin.index.json", "diffusion_pytorch_model.bin"}) {
-    if (!is_present(folder / name)) continue;
-    fail(kBad,
-         "'{}' has its weights in {}, which onnxport does not read yet; convert it to safetensors: load it "
-         "with transformers and "
-         "call model.save_pretrained(folder, safe_serialization=True)",
-         folder.string(), name);
-  }
   fail(kBad, "no weights in '{}': looked for {}", folder.string(), fmt::join(kCandidates, ", "));
 }
 
@@ -97,8 +103,20 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
   fail_nothing_found(path);
 }
 
-Checkpoint::Checkpoint(std::vector<TensorView> tensors, std::string name)
-    : tensors_(std::move(tensors)), name_(std::move(name)) {
+Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name) : name_(std::move(name)) {
+  tensors_.reserve(tensors.size());
+  for (StoredTensor& tensor : tensors) {
+    if (tensor.axes.empty()) {
+      tensors_.push_back(std::move(tensor.view));
+      continue;
+    }
+    TensorView view{.key = tensor.view.key, .dtype = tensor.view.dtype};
+    for (const std::int64_t axis : tensor.axes) {
+      view.shape.push_back(tensor.view.shape.at(static_cast<std::size_t>(axis)));
+    }
+    permuted_.emplace(view.key, std::move(tensor));
+    tensors_.push_back(std::move(view));
+  }
   std::sort(tensors_.begin(), tensors_.end(),
             [](const TensorView& a, const TensorView& b) { return a.key < b.key; });
   const auto same_key = [](const TensorView& a, const TensorView& b) { return a.key == b.key; };
@@ -111,6 +129,13 @@ const TensorView* Checkpoint::find(std::string_view key) const {
       std::lower_bound(tensors_.begin(), tensors_.end(), key,
                        [](const TensorView& view, std::string_view wanted) { return view.key < wanted; });
   return found != tensors_.end() && found->key == key ? &*found : nullptr;
+}
+
+Weight Checkpoint::weight(const TensorView& view) const {
+  const auto permuted = permuted_.find(view.key);
+  if (permuted == permuted_.end()) return {view};
+  const auto& [stored, axes] = permuted->second;
+  return Weight(stored).permute(axes).named(view.key);
 }
 
 bool Checkpoint::has_prefix(std::string_view prefix) const {

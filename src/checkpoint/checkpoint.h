@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,21 +14,32 @@
 
 namespace onnxport {
 
+/// A tensor as a file holds it.
+struct StoredTensor {
+  TensorView view;
+  /// Empty, or the tensor is `view` with its axes permuted by this: its bytes are in another order.
+  std::vector<std::int64_t> axes = {};
+};
+
 /// All tensors of a folder (or single file), by key. Headers are read and checked when it is opened; weights
 /// are not.
 class Checkpoint {
  public:
   /// Opens the weights in a folder: model.safetensors, else the shards of model.safetensors.index.json, else
-  /// the same with diffusion_pytorch_model. Also takes the path of a .safetensors or .index.json file. Throws
-  /// ExportError(bad_checkpoint | unsupported | io); see safetensors.h.
+  /// the same with diffusion_pytorch_model, else pytorch_model.bin or the shards of its index. Also takes the
+  /// path of such a file. Throws ExportError(bad_checkpoint | unsupported | io); see safetensors.h and
+  /// torch_file.h.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path);
 
   /// From tensors; `name` stands for the file in messages. Throws ExportError(bad_checkpoint) for a key that
   /// occurs twice.
-  Checkpoint(std::vector<TensorView> tensors, std::string name);
+  Checkpoint(std::vector<StoredTensor> tensors, std::string name);
 
   /// The tensor, or null. The pointer lives as long as the checkpoint.
   const TensorView* find(std::string_view key) const;
+  /// A tensor of this checkpoint, as a weight. (A view alone is no address where the bytes are in another
+  /// order: it has no file then.)
+  Weight weight(const TensorView& view) const;
   /// Does any key start with `prefix`?
   bool has_prefix(std::string_view prefix) const;
   /// Sorted by key.
@@ -43,6 +56,7 @@ class Checkpoint {
 
  private:
   std::vector<TensorView> tensors_;
+  std::map<std::string, StoredTensor, std::less<>> permuted_;  ///< those whose bytes are in another order
   std::string name_;
 };
 

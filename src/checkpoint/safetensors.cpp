@@ -8,6 +8,7 @@
 #include <tuple>
 #include <variant>
 
+#include "checkpoint/printable.h"
 #include "support/dtype_names.h"
 #include "support/fail.h"
 #include "support/file.h"
@@ -19,16 +20,6 @@ namespace {
 
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 constexpr std::size_t kLengthBytes = 8;
-
-/// Names come from the file: long ones are cut, and control characters do not reach the terminal.
-std::string printable(std::string_view name) {
-  constexpr std::size_t kLongest = 200;
-  std::string result(name.substr(0, kLongest));
-  for (char& c : result) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return name.size() > kLongest ? result + "…" : result;
-}
 
 using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string_view>;
 

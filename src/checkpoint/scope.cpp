@@ -85,7 +85,7 @@ Weight Scope::try_weight(std::string_view name, const std::vector<std::int64_t>&
          text::shape_text(shape));
   }
   accounting_->mark_read(view->key);
-  return Weight(*view);
+  return checkpoint_->weight(*view);
 }
 
 bool Scope::has(std::string_view name) const {

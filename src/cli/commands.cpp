@@ -336,11 +336,14 @@ void inspect_file(const InspectFlags& flags) {
 }
 
 std::uint64_t checkpoint_bytes(const fs::path& folder) {
-  std::uint64_t bytes = 0;
+  std::uint64_t safetensors = 0, torch = 0;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (entry.is_regular_file() && entry.path().extension() == ".safetensors") bytes += entry.file_size();
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_regular_file()) continue;
+    if (name.ends_with(".safetensors")) safetensors += entry.file_size();
+    if (name.starts_with("pytorch_model") && name.ends_with(".bin")) torch += entry.file_size();
   }
-  return bytes;
+  return safetensors != 0 ? safetensors : torch;
 }
 
 void inspect_folder(const InspectFlags& flags) {

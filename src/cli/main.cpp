@@ -47,7 +47,7 @@ void add_shapes(CLI::App& app, DummyShapes& shapes) {
 
 void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plugins) {
   MainExportOptions& o = flags.options;
-  app.add_option("-m,--model", o.model, "Checkpoint folder: config.json and safetensors")
+  app.add_option("-m,--model", o.model, "Checkpoint folder: config.json and weights")
       ->required()
       ->type_name("DIR");
   app.add_option("output", o.output, "Folder to write to")->required()->type_name("OUT");

@@ -74,7 +74,7 @@ std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to) 
     const std::string name = entry.path().filename().string();
     if (entry.is_directory() && is_module_folder(name)) {
       copy_all(entry.path(), to / name, [](const std::string& file) {
-        return file.ends_with(".json") || file.ends_with(".safetensors");
+        return file.ends_with(".json") || file.ends_with(".safetensors") || file == "pytorch_model.bin";
       });
     }
   }

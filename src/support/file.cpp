@@ -48,6 +48,10 @@ std::shared_ptr<const File> File::open(const std::filesystem::path& path) {
   return std::shared_ptr<const File>(new File(path, descriptor));
 }
 
+std::shared_ptr<const File> File::adopt(std::filesystem::path name, int descriptor) {
+  return std::shared_ptr<const File>(new File(std::move(name), descriptor));
+}
+
 File::File(std::filesystem::path path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {
   struct stat info{};
   const int error = ::fstat(descriptor_, &info) != 0 ? errno : 0;

@@ -19,6 +19,8 @@ class File {
  public:
   /// Throws ExportError(io) that names the path and says why it cannot be opened.
   static std::shared_ptr<const File> open(const std::filesystem::path& path);
+  /// Takes over an open descriptor; `name` stands for the file in messages. Throws as open() does.
+  static std::shared_ptr<const File> adopt(std::filesystem::path name, int descriptor);
   ~File();
   File(const File&) = delete;
   File& operator=(const File&) = delete;
