@@ -312,7 +312,8 @@ class CheckpointDataTest : public WriterTest {
 
 TEST_F(CheckpointDataTest, WeightsStayWhereTheyAre) {
   const OnnxGraph made = referring();
-  EXPECT_EQ(ops(made), (Strings{"Cast", "Cast", "Cast", "Transpose", "Gemm", "MatMul", "Cast", "Add", "Reshape"}));
+  EXPECT_EQ(ops(made),
+            (Strings{"Cast", "Cast", "Cast", "Transpose", "Gemm", "MatMul", "Cast", "Add", "Reshape"}));
   const auto written = write_model(made, beside, options);
   ASSERT_EQ(written.size(), 1U);
   EXPECT_LT(written[0].bytes, 5000U);

@@ -104,8 +104,8 @@ struct Prepared {
   lower::OnnxGraph graph;
 };
 
-// With external data in the checkpoint: weights become what it stores, and its files must lie where the models
-// will.
+// With external data in the checkpoint: weights become what it stores, and its files must lie where the
+// models will.
 void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options) {
   if (external_data(options.external_data) != serialize::ExternalData::checkpoint) return;
   serialize::CheckpointFiles files(prepared.front().path.parent_path());

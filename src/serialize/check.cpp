@@ -38,8 +38,8 @@ bool agree(const onnx::TypeProto_Tensor& declared, const onnx::TypeProto_Tensor&
   });
 }
 
-/// Takes casts of vectors away that are weights (of which `weights` are the names), and leaves their types. Shape
-/// inference would follow each element as if it were an extent.
+/// Takes casts of vectors away that are weights (of which `weights` are the names), and leaves their types.
+/// Shape inference would follow each element as if it were an extent.
 void forget_casts(onnx::GraphProto& graph, const std::unordered_map<std::string, onnx::TypeProto>& weights) {
   google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
   nodes.Swap(graph.mutable_node());

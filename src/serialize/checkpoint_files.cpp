@@ -34,8 +34,9 @@ std::string CheckpointFiles::find(const TensorView& view) const {
   std::error_code error;
   const fs::file_status status = fs::symlink_status(path, error);
   if (!fs::exists(status))
-    refuse(fmt::format("the output folder {} does not hold {}", folder_.string(), relative.string()), way_out);
-  // The official checker and ONNX Runtime take links for a way out of the folder.
+    refuse(fmt::format("the output folder {} does not hold {}", folder_.string(), relative.string()),
+           way_out);
+  // The official checker takes links for a way out of the folder.
   const std::string copy = "expected a file of its own: copy it there, or use --external-data auto";
   if (fs::is_symlink(status)) refuse(fmt::format("{} is a symbolic link", path.string()), copy);
   if (File::open(path)->identity() != view.file->identity())
