@@ -27,6 +27,10 @@ CONFIGS = {
                        intermediate_size=5632, num_hidden_layers=22, num_attention_heads=32, num_key_value_heads=4,
                        max_position_embeddings=2048, rms_norm_eps=1e-5, rope_theta=10000.0, hidden_act="silu",
                        tie_word_embeddings=False, dtype="bfloat16"),
+    "llama-7b": dict(model_type="llama", architectures=["LlamaForCausalLM"], vocab_size=32000, hidden_size=4096,
+                     intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=32,
+                     max_position_embeddings=4096, rms_norm_eps=1e-5, rope_theta=10000.0, hidden_act="silu",
+                     tie_word_embeddings=False, dtype="bfloat16"),
     "t5-base": dict(model_type="t5", architectures=["T5ForConditionalGeneration"], d_ff=3072, d_kv=64, d_model=768,
                     num_layers=12, num_decoder_layers=12, num_heads=12, vocab_size=32128, decoder_start_token_id=0),
     "whisper-tiny": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=384,
@@ -42,6 +46,9 @@ CONFIGS = {
                            use_pretrained_backbone=False, backbone=None,
                            backbone_config=dict(model_type="resnet", out_features=["stage4"])),
 }
+
+
+SHARDS = {"llama-7b": 4}
 
 
 class Failed(Exception):
@@ -77,7 +84,8 @@ def checkpoint(name, work, layers=None, transformers=None):
     partial.mkdir(parents=True)
     (partial / "wanted.json").write_text(json.dumps(config))
     if config["model_type"] in make_checkpoint.TYPES:
-        subprocess.run([sys.executable, HERE / "make_checkpoint.py", partial / "wanted.json", partial], check=True)
+        subprocess.run([sys.executable, HERE / "make_checkpoint.py", partial / "wanted.json", partial, "--shards",
+                        str(SHARDS.get(name, 1))], check=True)
     elif transformers:
         subprocess.run([transformers, "-c", FROM_TRANSFORMERS, partial / "wanted.json", partial], check=True)
     else:

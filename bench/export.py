@@ -1,40 +1,126 @@
-"""Time and peak memory of exporting, against `cp` of the bytes written.
+"""Time and peak memory of exporting, against copies of the bytes written.
 
-Baseline and export run interleaved, from a warm cache, the target removed and `sync` before each run. Medians."""
+Baselines and exports run interleaved, from a warm cache, the target removed and `sync` before each run. Medians."""
+import collections
 import os
 import shutil
 import statistics
 
 import common
+import fixtures
+
+# `copy`: dd, a plain copy in pieces of 1 MiB, or cp. `limit`: what the export may take, as a multiple of the copy's time
+# or in seconds. `gigabytes`: of the checkpoint and of what is written.
+Row = collections.namedtuple("Row", "checkpoint task flags copy ratio seconds peak_mb gigabytes")
+TASK = "text-generation-with-past"
+ROWS = [
+    Row("bert-base", "feature-extraction", [], "cp", None, 0.4, None, (0.5, 0.5)),
+    Row("bert-large", "feature-extraction", [], "cp", None, None, None, (1.4, 1.4)),
+    Row("llama-1.1b", TASK, ["--dtype", "fp32"], "dd", 1.5, None, 200, (2.3, 4.5)),
+    Row("llama-1.1b", TASK, ["--dtype", "bf16"], "cp", 1.2, None, None, (2.3, 2.3)),
+    Row("llama-1.1b", TASK, ["--dtype", "fp16"], "dd", 2.0, None, None, (2.3, 2.3)),
+    Row("llama-1.1b", TASK, ["--external-data", "checkpoint"], None, None, 0.06, None, (2.3, 0)),
+    Row("llama-7b", TASK, ["--dtype", "bf16"], "cp", 1.2, None, None, (13.6, 13.6)),
+    Row("llama-7b", TASK, ["--external-data", "checkpoint"], None, None, None, None, (13.6, 0)),
+]
+
+
+def written_by_export(folder):
+    return [path for path in folder.iterdir() if path.name.startswith("model.onnx")]
+
+
+def remove(paths):
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def measure(args, row, checkpoint, out, copy):
+    """Seconds of the copies and of the exports, peak memory of the exports, bytes written."""
+    in_place = row.copy is None
+    target = checkpoint if in_place else out
+    export = [args.program, "export", "onnx", "--model", checkpoint, target, "--task", row.task, "-q",
+              "--no-validate", *row.flags]
+    copies, exports, peaks = [], [], []
+    for turn in range(args.runs + 1):  # the first one warms the cache
+        if in_place:
+            remove(written_by_export(checkpoint))
+        else:
+            shutil.rmtree(out, ignore_errors=True)
+        os.sync()
+        usage = common.measured(export)
+        largest = max(written_by_export(target), key=lambda path: path.stat().st_size)
+        if turn:
+            exports.append(usage.seconds)
+            peaks.append(usage.peak_mb)
+        if in_place:
+            continue
+        copy.unlink(missing_ok=True)
+        os.sync()
+        command = ["cp", largest, copy] if row.copy == "cp" else \
+            ["dd", f"if={largest}", f"of={copy}", "bs=1M", "status=none"]
+        baseline = common.measured(command)
+        if turn:
+            copies.append(baseline.seconds)
+    return copies, exports, max(peaks), sum(path.stat().st_size for path in written_by_export(target))
+
+
+def run_row(args, row, checkpoint, work):
+    out, copy = work / "out", work / "copy"
+    try:
+        copies, exports, peak, size = measure(args, row, checkpoint, out, copy)
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+        remove([copy, *written_by_export(checkpoint)])
+    ours = statistics.median(exports)
+    baseline = statistics.median(copies) if copies else None
+    good = not (row.ratio and ours > row.ratio * baseline or row.seconds and ours > row.seconds or
+                row.peak_mb and peak > row.peak_mb)
+    limits = [f"{row.ratio} x {row.copy}" if row.ratio else "", f"{row.seconds} s" if row.seconds else "",
+              f"{row.peak_mb} MB" if row.peak_mb else ""]
+    compared = f"{row.copy} {baseline:7.3f} s {ours / baseline:6.2f}" if baseline else f"{'':19}"
+    print(f"{row.checkpoint:11} {' '.join(row.flags):27} {size / 1e6:7.1f} MB {ours:7.3f} s {compared} {peak:6.0f} MB   "
+          f"{', '.join(filter(None, limits))}{'' if good else '  MISSED'}", flush=True)
+    return good
+
+
+def run_fixtures(args, work, model_type="bert", limit=0.03):
+    out = work / "out"
+    try:
+        seconds = []
+        for checkpoint, task in fixtures.checkpoints(model_type, work):
+            command = [args.program, "export", "onnx", "--model", checkpoint, out, "--task", task, "-q", "--no-validate"]
+            times = []
+            for turn in range(args.runs + 1):
+                shutil.rmtree(out, ignore_errors=True)
+                times.append(common.measured(command, log=work / "log").seconds)
+            seconds.append(statistics.median(times[1:]))
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.rmtree(work / "fixtures", ignore_errors=True)
+    median = statistics.median(seconds)
+    print(f"{len(seconds)} fixtures of {model_type}, one process each: median {median * 1e3:.0f} ms, slowest "
+          f"{max(seconds) * 1e3:.0f} ms   {limit * 1e3:.0f} ms{'' if median <= limit else '  MISSED'}", flush=True)
+    return median <= limit
 
 
 def run(args, work):
-    print(f"{'checkpoint':12} {'written':>9} {'cp':>8} {'export':>8} {'ratio':>6} {'peak':>9}   with validation")
-    out, copy = work / "out", work / "copy"
-    for name in ("bert-base", "bert-large"):
-        checkpoint = common.checkpoint(name, work)
-        export = [args.program, "export", "onnx", "--model", checkpoint, out, "--task", "feature-extraction", "-q"]
-        copies, exports, peaks = [], [], []
+    work.mkdir(parents=True, exist_ok=True)
+    print(f"{'checkpoint':11} {'flags':27} {'written':>10} {'export':>9} {'copy':>12} {'ratio':>6} {'peak':>9}   limits")
+    good = True
+    for number, row in enumerate(ROWS):
+        stored, written = row.gigabytes
+        room = shutil.disk_usage(work).free / 1e9
+        if args.disk:
+            room = min(room, args.disk)
+        needed = stored + 2 * written  # the export, and the copy of it
+        if needed > room:
+            print(f"{row.checkpoint:11} {' '.join(row.flags):27} left out: it needs {needed:.0f} GB of disk, there are "
+                  f"{room:.0f}", flush=True)
+            continue
+        checkpoint = common.checkpoint(row.checkpoint, work)
         try:
-            for turn in range(args.runs + 1):  # the first one warms the cache
-                shutil.rmtree(out, ignore_errors=True)
-                os.sync()
-                usage = common.measured(export + ["--no-validate"])
-                copy.unlink(missing_ok=True)
-                os.sync()
-                baseline = common.measured(["cp", out / "model.onnx", copy])
-                if turn:
-                    exports.append(usage.seconds)
-                    peaks.append(usage.peak_mb)
-                    copies.append(baseline.seconds)
-            size = (out / "model.onnx").stat().st_size
-            validated = common.measured(export)
+            good = run_row(args, row, checkpoint, work) and good
         finally:
-            shutil.rmtree(out, ignore_errors=True)
-            copy.unlink(missing_ok=True)
-            if not args.keep:
+            if not args.keep and row.checkpoint not in [other.checkpoint for other in ROWS[number + 1:]]:
                 shutil.rmtree(checkpoint)
-        cp, ours = statistics.median(copies), statistics.median(exports)
-        print(f"{name:12} {size / 1e6:6.0f} MB {cp:6.3f} s {ours:6.3f} s {ours / cp:6.2f} {max(peaks):6.0f} MB   "
-              f"{validated.seconds:.1f} s, {validated.peak_mb:.0f} MB", flush=True)
-    return True
+    return run_fixtures(args, work) and good

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes a synthetic checkpoint: config.json and model.safetensors, for benchmarks.
+"""Writes a synthetic checkpoint: config.json and safetensors, for benchmarks.
 
-  make_checkpoint.py CONFIG.json OUT_DIR [--seed N]
+  make_checkpoint.py CONFIG.json OUT_DIR [--seed N] [--shards N]
 
 CONFIG.json holds what config.json will hold; its model_type says which tensors there are, its dtype (float32, bfloat16)
 how they are stored. Values repeat a block of uniform floats around 0 (norms: around 1) from a place of its own in every
@@ -9,6 +9,7 @@ tensor, so that no two are equal. Same config and seed, same bytes."""
 import argparse
 import array
 import json
+import math
 import pathlib
 import random
 import struct
@@ -72,18 +73,42 @@ TYPES = {"bert": bert, "llama": llama, "qwen2": llama}
 DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}
 
 
+def header(tensors):
+    """The start of a safetensors file: length and JSON. `tensors`: dtype, shape and bytes by name."""
+    entries, offset = {}, 0
+    for name, (dtype, shape, size) in tensors.items():
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def shards(tensors, count):
+    """The tensors in `count` parts of about the same size, by file name."""
+    if count == 1:
+        return {"model.safetensors": tensors}
+    total, done = sum(size for _, _, size in tensors.values()), 0
+    parts = {f"model-{n + 1:05}-of-{count:05}.safetensors": {} for n in range(count)}
+    for name, tensor in tensors.items():
+        list(parts.values())[done * count // total][name] = tensor
+        done += tensor[2]
+    return parts
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--shards", type=int, default=1, help="files that the tensors are spread over (1)")
     args = parser.parse_args()
     config = json.loads(args.config.read_text())
     if config["model_type"] not in TYPES:
         parser.error(f"no tensors known for model_type '{config['model_type']}'; known: {', '.join(TYPES)}")
-    tensors = TYPES[config["model_type"]](config)
-
     dtype, width = DTYPES[config.get("dtype", "float32")]
+    tensors = {name: (dtype, shape, width * math.prod(shape))
+               for name, shape in TYPES[config["model_type"]](config).items()}
 
     rng = random.Random(args.seed)
 
@@ -96,26 +121,24 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
-    header, offset = {}, 0
-    for name, shape in tensors.items():
-        size = width
-        for extent in shape:
-            size *= extent
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + size]}
-        offset += size
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(args.out / "model.safetensors", "wb") as out:
-        out.write(struct.pack("<Q", len(text)) + text)
-        for number, (name, entry) in enumerate(header.items()):
-            left = entry["data_offsets"][1] - entry["data_offsets"][0]
-            source = around_one if name.lower().endswith("norm.weight") else around_zero
-            start = width * (number * 31 + rng.randrange(31))  # places of their own
-            while left:
-                piece = source[start:start + left]
-                out.write(piece)
-                left -= len(piece)
-                start = 0
+    parts = shards(tensors, args.shards)
+    if args.shards > 1:
+        index = {"metadata": {"total_size": sum(size for _, _, size in tensors.values())},
+                 "weight_map": {name: file for file, part in parts.items() for name in part}}
+        (args.out / "model.safetensors.index.json").write_text(json.dumps(index))
+    number = 0
+    for file, part in parts.items():
+        with open(args.out / file, "wb") as out:
+            out.write(header(part))
+            for name, (_, _, left) in part.items():
+                source = around_one if name.lower().endswith("norm.weight") else around_zero
+                start = width * (number * 31 + rng.randrange(31))  # places of their own
+                number += 1
+                while left:
+                    piece = source[start:start + left]
+                    out.write(piece)
+                    left -= len(piece)
+                    start = 0
 
 
 if __name__ == "__main__":

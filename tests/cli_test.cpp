@@ -152,6 +152,37 @@ TEST_F(Cli, ExternalDataLiesBesideTheModel) {
   EXPECT_TRUE(fs::exists(output() + "/model.onnx_data"));
 }
 
+TEST_F(Cli, WeightsStayInTheCheckpoint) {
+  for (const char* fixture : {"llama/text-generation-with-past+bf16", "t5/text2text-generation-with-past",
+                              "bert/feature-extraction", "wav2vec2/automatic-speech-recognition"}) {
+    for (const char* dtype : {"fp32", "fp16", "bf16"}) {
+      fs::remove_all(checkpoint_);
+      make(fixture);
+      const std::string config = read_text_file(file("config.json"));
+      const std::string weights = read_text_file(file("model.safetensors"));
+      const ProgramResult result =
+          run_program({"export", "onnx", "--model", checkpoint(), checkpoint(), "--external-data",
+                       "checkpoint", "--dtype", dtype, "--opset", "22"});
+      EXPECT_EQ(result.status, 0) << fixture << " " << dtype << "\n" << result.out << result.err;
+      if (std::string(fixture).starts_with("llama")) {
+        EXPECT_FALSE(fs::exists(file("model.onnx_data")));
+      }
+      EXPECT_EQ(read_text_file(file("config.json")), config);
+      EXPECT_EQ(read_text_file(file("model.safetensors")), weights);
+    }
+  }
+}
+
+TEST_F(Cli, WeightsInTheCheckpointOfAnotherFolder) {
+  make("bert/feature-extraction");
+  expect_failure(export_onnx({"--external-data", "checkpoint"}), kUsage,
+                 {"model.safetensors", "export into the checkpoint's own folder, " + checkpoint()});
+  EXPECT_FALSE(fs::exists(output()));
+  EXPECT_EQ(export_onnx({"--external-data-threshold", "5"}).status, kUsage);
+  EXPECT_EQ(export_onnx({"--external-data", "always", "--external-data-threshold", "1000000"}).status, 0);
+  EXPECT_FALSE(fs::exists(output() + "/model.onnx_data"));
+}
+
 TEST_F(Cli, EveryOpset) {
   make("mpnet/feature-extraction");
   for (int opset = 11; opset <= runtime::newest_opset; ++opset) {

@@ -151,7 +151,8 @@ void write_safetensors(const fs::path& file, const NamedTensors& tensors) {
                     {"data_offsets", {offset, offset + tensor.data.size()}}};
     offset += tensor.data.size();
   }
-  const std::string text = header.dump();
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t length = text.size();
   std::ofstream out(file, std::ios::binary);
   out.write(reinterpret_cast<const char*>(&length), sizeof length);

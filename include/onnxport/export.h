@@ -21,8 +21,10 @@ namespace onnxport {
 struct ExportOptions {
   DummyShapes shapes;  ///< extents of axes that are not dynamic
   bool dynamic_axes = true;
-  bool ignore_unexpected = false;      ///< go on when tensors or config keys were not read
-  std::string external_data = "auto";  ///< auto (beyond 2 GB), always, never, shared
+  bool ignore_unexpected = false;  ///< go on when tensors or config keys were not read
+  /// Where weights lie: auto (in a file beside the model beyond 2 GB), always, never, shared, checkpoint.
+  std::string external_data = "auto";
+  std::int64_t external_data_threshold = 1024;  ///< smaller tensors stay in the .onnx file, bytes
   /// Called with bytes of weights written and in all.
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress = {};
   /// Called with a line for the user: what was ignored, what had no effect.

@@ -68,9 +68,15 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   app.add_option("--reference", o.reference,
                  "Outputs of the original to compare with: safetensors with in/<input> and out/<output>")
       ->type_name("FILE");
-  app.add_option("--external-data", o.export_options.external_data,
-                 "Weights in a file beside the model: auto (beyond 2 GB), always, never")
-      ->check(CLI::IsMember({"auto", "always", "never", "shared"}))
+  app.add_option(
+         "--external-data", o.export_options.external_data,
+         "Weights in a file beside the model: auto (beyond 2 GB), always, never, shared (one file for "
+         "all models), checkpoint (none is written: the models lie in the checkpoint's folder)")
+      ->check(CLI::IsMember({"auto", "always", "never", "shared", "checkpoint"}))
+      ->capture_default_str();
+  app.add_option("--external-data-threshold", o.export_options.external_data_threshold,
+                 "Tensors of fewer bytes stay in the model's file")
+      ->type_name("BYTES")
       ->capture_default_str();
   app.add_option("--subfolder", flags.subfolder, "Folder below the model's");
   app.add_option("--model-kwargs", flags.model_kwargs, "JSON: {\"attn_implementation\": \"eager\"}")

@@ -1,5 +1,7 @@
 #include "pass/rebuild.h"
 
+#include <utility>
+
 namespace onnxport::pass {
 
 Value copy_node(Graph& graph, const Node& node) {
@@ -23,7 +25,10 @@ Graph rebuild(const Graph& graph, const Rewrite& rewrite) {
     const ModulePath path(result, node.path);
     std::vector<Value> replacement = rewrite(result, candidate);
     if (replacement.empty()) {
-      Node* copy = copy_node(result, candidate).node();
+      Node* copy = candidate.op == Op::weight
+                       ? result.weight_as_is(candidate.weight).node()
+                       : &result.add(candidate.op, std::move(candidate.inputs), std::move(candidate.attrs),
+                                     std::move(candidate.outputs));
       for (std::uint32_t i = 0; i < node.outputs.size(); ++i) replacement.push_back(copy->out(i));
     }
     results[node.id] = std::move(replacement);

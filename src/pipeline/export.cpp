@@ -7,11 +7,13 @@
 
 #include "lower/lower.h"
 #include "lower/merge_decoders.h"
+#include "lower/refer_to_checkpoint.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/companions.h"
 #include "pipeline/lower_model.h"
 #include "runtime/session.h"
+#include "serialize/checkpoint_files.h"
 #include "serialize/writer.h"
 
 namespace onnxport {
@@ -37,8 +39,19 @@ serialize::ExternalData external_data(const std::string& text) {
   if (text == "always") return serialize::ExternalData::always;
   if (text == "never") return serialize::ExternalData::never;
   if (text == "shared") return serialize::ExternalData::shared;
-  throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("--external-data '{}': expected auto, always, never or shared", text));
+  if (text == "checkpoint") return serialize::ExternalData::checkpoint;
+  throw ExportError(
+      ErrorCode::invalid_argument,
+      fmt::format("--external-data '{}': expected auto, always, never, shared or checkpoint", text));
+}
+
+// Smaller tensors may be shapes, which clients and checkers want to see in the file.
+void check_threshold(std::int64_t threshold) {
+  constexpr std::int64_t kSmallest = 1024;
+  if (threshold >= kSmallest) return;
+  throw ExportError(
+      ErrorCode::invalid_argument,
+      fmt::format("--external-data-threshold {}: expected {} bytes or more", threshold, kSmallest));
 }
 
 void say(const std::function<void(const std::string&)>& listener, const std::string& text) {
@@ -64,6 +77,7 @@ lower::OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset
                          const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
   external_data(options.external_data);
+  check_threshold(options.external_data_threshold);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
   say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
   lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
@@ -90,6 +104,21 @@ struct Prepared {
   lower::OnnxGraph graph;
 };
 
+// With external data in the checkpoint: weights become what it stores, and its files must lie where the
+// models will.
+void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options) {
+  if (external_data(options.external_data) != serialize::ExternalData::checkpoint) return;
+  serialize::CheckpointFiles files(prepared.front().path.parent_path());
+  for (Prepared& one : prepared) {
+    lower::refer_to_checkpoint(one.graph, options.external_data_threshold);
+    for (const lower::OnnxInitializer& initializer : one.graph.initializers) {
+      const Weight& weight = initializer.weight;
+      const auto bytes = weight.numel() * static_cast<std::int64_t>(size_of(weight.dtype()));
+      if (bytes >= options.external_data_threshold) files.location(weight);
+    }
+  }
+}
+
 std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                           const ExportOptions& options) {
   std::vector<serialize::ModelFile> models;
@@ -98,6 +127,7 @@ std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
   return serialize::write_models(models,
                                  {.external_data = external_data(options.external_data),
                                   .shared_name = models.size() == 1 ? first + "_data" : "model.onnx_data",
+                                  .external_threshold = options.external_data_threshold,
                                   .on_progress = options.on_progress});
 }
 
@@ -160,6 +190,7 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
   prepared.push_back(
       {output, prepare(model, config, opset == 0 ? config.default_onnx_opset() : opset, options)});
   check_accounting(model, options);
+  place_weights(prepared, options);
   write(prepared, options);
   return {keys(config.inputs()), keys(config.outputs())};
 }
@@ -212,6 +243,7 @@ ExportReport main_export(const MainExportOptions& options) {
     lower::OnnxGraph merged = lower::merge_decoders(prepared[branches[0]].graph, prepared[branches[1]].graph);
     prepared.push_back({options.output / "decoder_model_merged.onnx", std::move(merged)});
   }
+  place_weights(prepared, options.export_options);
   // Companions first: whoever sees a model may rely on the rest being there.
   for (const fs::path& path : pipeline::copy_companions(options.model, options.output)) {
     report.files.push_back({path, fs::file_size(path)});

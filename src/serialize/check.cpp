@@ -38,10 +38,33 @@ bool agree(const onnx::TypeProto_Tensor& declared, const onnx::TypeProto_Tensor&
   });
 }
 
+/// Takes casts of vectors away that are weights (of which `weights` are the names), and leaves their types.
+/// Shape inference would follow each element as if it were an extent.
+void forget_casts(onnx::GraphProto& graph, const std::unordered_map<std::string, onnx::TypeProto>& weights) {
+  google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
+  nodes.Swap(graph.mutable_node());
+  for (onnx::NodeProto& node : nodes) {
+    const auto weight =
+        node.op_type() == "Cast" && node.input_size() == 1 ? weights.find(node.input(0)) : weights.end();
+    if (weight == weights.end() || weight->second.tensor_type().shape().dim_size() != 1) {
+      graph.add_node()->Swap(&node);
+      continue;
+    }
+    onnx::ValueInfoProto& value = *graph.add_value_info();
+    value.set_name(node.output(0));
+    *value.mutable_type() = weight->second;
+    for (const onnx::AttributeProto& attr : node.attribute()) {
+      if (attr.name() == "to")
+        value.mutable_type()->mutable_tensor_type()->set_elem_type(static_cast<std::int32_t>(attr.i()));
+    }
+  }
+}
+
 /// Takes external initializers away and leaves their types. Shape inference would try to read them, and fail,
 /// where one-dimensional integers go into shape arithmetic.
 void forget_external_data(onnx::GraphProto& graph) {
   auto& initializers = *graph.mutable_initializer();
+  std::unordered_map<std::string, onnx::TypeProto> forgotten;
   for (const onnx::TensorProto& tensor : initializers) {
     if (!external_reference(tensor)) continue;
     onnx::ValueInfoProto& value = *graph.add_value_info();
@@ -50,7 +73,9 @@ void forget_external_data(onnx::GraphProto& graph) {
     type.set_elem_type(tensor.data_type());
     type.mutable_shape();
     for (const std::int64_t dim : tensor.dims()) type.mutable_shape()->add_dim()->set_dim_value(dim);
+    forgotten[tensor.name()] = value.type();
   }
+  if (!forgotten.empty()) forget_casts(graph, forgotten);
   initializers.erase(std::remove_if(initializers.begin(), initializers.end(), external_reference),
                      initializers.end());
   for (onnx::NodeProto& node : *graph.mutable_node()) {

@@ -3,6 +3,8 @@
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "onnxport/weight.h"
@@ -38,6 +40,37 @@ void widen_inline(onnx::TensorProto& tensor) {
   tensor.set_raw_data(wide.data(), wide.size());
 }
 
+// Casts of weights of other dtypes to bfloat16, by their results.
+std::set<std::string> rounded_weights(const onnx::GraphProto& graph) {
+  std::set<std::string> others, rounded;
+  for (const auto& tensor : graph.initializer()) {
+    if (tensor.data_type() != kBfloat16) others.insert(tensor.name());
+  }
+  for (const auto& node : graph.node()) {
+    if (node.op_type() == "Cast" && node.attribute(0).i() == kBfloat16 && others.contains(node.input(0)))
+      rounded.insert(node.output(0));
+  }
+  return rounded;
+}
+
+// What the file rounds is widened behind the rounding, and not instead of it.
+void round_again(onnx::GraphProto& graph, const std::set<std::string>& rounded) {
+  if (rounded.empty()) return;
+  google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
+  nodes.Swap(graph.mutable_node());
+  for (onnx::NodeProto& node : nodes) {
+    if (node.output_size() == 1 && rounded.contains(node.output(0))) {
+      onnx::NodeProto& round = *graph.add_node();
+      round = node;
+      round.set_name(node.name() + "/rounded");
+      round.set_output(0, node.output(0) + "/rounded");
+      round.mutable_attribute(0)->set_i(kBfloat16);
+      node.set_input(0, round.output(0));
+    }
+    graph.add_node()->Swap(&node);
+  }
+}
+
 void widen_nodes(onnx::GraphProto& graph) {
   for (auto& node : *graph.mutable_node()) {
     for (auto& attr : *node.mutable_attribute()) {
@@ -71,7 +104,9 @@ void append(AtomicFile& file, const Weight& weight) {
 
 void widen_bfloat16(const fs::path& model, const fs::path& copy) {
   onnx::ModelProto proto = read_skeleton(model);
+  const std::set<std::string> rounded = rounded_weights(proto.graph());
   widen_nodes(*proto.mutable_graph());
+  round_again(*proto.mutable_graph(), rounded);
   const std::string data_name = copy.filename().string() + "_data";
   AtomicFile data(copy.parent_path() / data_name);
   for (auto& tensor : *proto.mutable_graph()->mutable_initializer()) {

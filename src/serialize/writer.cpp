@@ -13,6 +13,7 @@
 
 #include "onnxport/error.h"
 #include "serialize/check.h"
+#include "serialize/checkpoint_files.h"
 #include "serialize/layout.h"
 #include "serialize/model_proto.h"
 #include "serialize/wire.h"
@@ -61,6 +62,7 @@ struct DataFile {
   fs::path path;
   std::uint64_t threshold = 0;  ///< smaller tensors stay in the message, bytes
   Layout layout;
+  CheckpointFiles* checkpoint = nullptr;                  ///< asked first; null: all goes here
   std::unordered_map<std::string, std::uint64_t> places;  ///< offsets by fingerprint
 
   /// Where the weight lies; it is added unless it is there.
@@ -81,7 +83,13 @@ Layout tensor_layout(const lower::OnnxInitializer& initializer, DataFile* data) 
   const std::uint64_t bytes = byte_size(initializer.weight);
   Layout layout;
   if (data != nullptr && bytes > 0 && bytes >= data->threshold) {
-    set_external(header, data->path.filename().string(), data->place(initializer.weight), bytes);
+    const auto stored =
+        data->checkpoint == nullptr ? std::nullopt : data->checkpoint->location(initializer.weight);
+    if (stored) {
+      set_external(header, *stored, initializer.weight.view()->offset, bytes);
+    } else {
+      set_external(header, data->path.filename().string(), data->place(initializer.weight), bytes);
+    }
     layout.add(serialize(header));
   } else {
     layout.add(serialize(header));
@@ -188,8 +196,8 @@ struct Plan {
   DataFile data;  ///< of its own; empty where it has none
 };
 
-/// `shared`: the data file of all models, or null.
-Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared) {
+/// `shared`: the data file of all models, or null. `checkpoint`: asked when data goes there.
+Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared, CheckpointFiles& checkpoint) {
   check_names(*file.graph, file.path.string());
   Plan plan{.path = file.path,
             .model = {},
@@ -198,9 +206,11 @@ Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared) 
   const bool automatic = options.external_data == ExternalData::automatic;
   if (automatic || options.external_data == ExternalData::never)
     plan.model = model_layout(*file.graph, nullptr);
+  const bool stored = options.external_data == ExternalData::checkpoint;
+  if (stored) plan.data.checkpoint = &checkpoint;
   if (shared != nullptr) {
     plan.model = model_layout(*file.graph, shared);
-  } else if (options.external_data == ExternalData::always ||
+  } else if (stored || options.external_data == ExternalData::always ||
              (automatic && plan.model.size() > options.message_limit)) {
     plan.model = model_layout(*file.graph, &plan.data);
   }
@@ -252,7 +262,9 @@ std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, cons
   DataFile shared{.path = folder / options.shared_name, .threshold = threshold};
   std::vector<Plan> plans;
   plans.reserve(models.size());
-  for (const ModelFile& model : models) plans.push_back(plan(model, options, sharing ? &shared : nullptr));
+  CheckpointFiles checkpoint(folder);
+  for (const ModelFile& model : models)
+    plans.push_back(plan(model, options, sharing ? &shared : nullptr, checkpoint));
 
   std::uint64_t bytes = shared.layout.size(), total = shared.layout.payload_bytes();
   for (const Plan& one : plans) {

@@ -18,7 +18,8 @@ enum class ExternalData {
   automatic,  ///< in `<path>_data`, when the message would pass 2 GB
   always,     ///< in `<path>_data`
   never,
-  shared,  ///< one file for all models that are written together
+  shared,      ///< one file for all models that are written together
+  checkpoint,  ///< where the checkpoint has them, which lies in the same folder; the rest in `<path>_data`
 };
 
 struct WriteOptions {

@@ -1,0 +1,29 @@
+/// Files of a checkpoint as external data of models.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "onnxport/weight.h"
+
+namespace onnxport::serialize {
+
+/// The files of a checkpoint, as seen from the models of one folder.
+class CheckpointFiles {
+ public:
+  explicit CheckpointFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  /// The file that holds the bytes of the weight, relative to the folder; nothing when they are not the
+  /// checkpoint's, or not at a multiple of their size. Throws ExportError(invalid_argument) when the file
+  /// does not lie in the folder (or below), or is a link, which the official checker refuses.
+  std::optional<std::string> location(const Weight& weight);
+
+ private:
+  std::string find(const TensorView& view) const;
+  std::filesystem::path folder_;
+  std::map<std::string, std::string> locations_;  ///< by identity of the file
+};
+
+}  // namespace onnxport::serialize
