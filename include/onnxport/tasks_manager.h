@@ -112,7 +112,7 @@ class ONNXPORT_API TasksManager {
   OnnxConfigConstructor get_exporter_config_constructor(std::string_view model_type,
                                                         std::string_view task = "feature-extraction",
                                                         std::string_view library = "transformers") const;
-  /// The same for an opened model.
+  /// The same for an opened model; the preprocessor's image size comes from its folder.
   OnnxConfigConstructor get_exporter_config_constructor(const Model& model) const;
   std::vector<std::string> get_supported_tasks_for_model_type(
       std::string_view model_type, std::string_view library = "transformers") const;

@@ -208,9 +208,8 @@ int run_export(ExportFlags flags) {
 int run_validate(const ValidateFlags& flags) {
   const TasksManager& tasks = TasksManager::instance();
   const Model model = tasks.get_model_from_task(flags.task, flags.model, flags.library);
-  const auto config = tasks.get_exporter_config_constructor(model)(
-      model.config(), model.task(),
-      {.float_dtype = flags.dtype, .preprocessor_size = preprocessor_image_size(model.folder())});
+  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(),
+                                                                   {.float_dtype = flags.dtype});
   const bool folder = fs::is_directory(flags.onnx);
   const bool split = folder ? !fs::exists(flags.onnx / "model.onnx") : flags.onnx.stem() != "model";
   const std::vector<OnnxFile> files = config->files(!split);
@@ -349,8 +348,7 @@ std::uint64_t checkpoint_bytes(const fs::path& folder) {
 void inspect_folder(const InspectFlags& flags) {
   const TasksManager& tasks = TasksManager::instance();
   const Model model = tasks.get_model_from_task(flags.task, flags.path);
-  const auto config = tasks.get_exporter_config_constructor(model)(
-      model.config(), model.task(), {.preprocessor_size = preprocessor_image_size(model.folder())});
+  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(), {});
   const Graph graph = model.build(*config);
   const std::vector<std::string> left = model.check_accounting(true);
   const auto described = [](const NamedValues& values) {

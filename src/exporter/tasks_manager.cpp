@@ -191,7 +191,11 @@ OnnxConfigConstructor TasksManager::get_exporter_config_constructor(std::string_
 
 OnnxConfigConstructor TasksManager::get_exporter_config_constructor(const Model& model) const {
   require_task(model.definition(), model.task());
-  return model.definition().onnx_config;
+  return [make = model.definition().onnx_config, folder = model.folder()](
+             PretrainedConfig config, std::string task, OnnxConfigOptions options) {
+    if (!options.preprocessor_size) options.preprocessor_size = preprocessor_image_size(folder);
+    return make(std::move(config), std::move(task), std::move(options));
+  };
 }
 
 std::vector<std::string> TasksManager::get_supported_tasks_for_model_type(std::string_view model_type,

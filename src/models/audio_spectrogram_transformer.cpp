@@ -2,7 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/audio_spectrogram_transformer/modeling_audio_spectrogram_transformer.py
 #include <fmt/format.h>
 
-#include "models/definition.h"
+#include "models/vit.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -30,32 +30,17 @@ class AudioSpectrogramTransformerOnnxConfig : public AudioOnnxConfig {
   }
 };
 
-struct Config {
-  std::int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, num_labels;
+struct Config : ViTEncoderConfig {
   std::int64_t patch_size, frequency_stride, time_stride, max_length, num_mel_bins;
-  double layer_norm_eps;
-  std::string hidden_act;
-  bool qkv_bias;
 
   explicit Config(const PretrainedConfig& c)
-      : hidden_size(c.integer("hidden_size")),
-        num_hidden_layers(c.integer("num_hidden_layers")),
-        num_attention_heads(c.integer("num_attention_heads")),
-        intermediate_size(c.integer("intermediate_size")),
-        num_labels(c.num_labels()),
+      : ViTEncoderConfig(c),
         patch_size(c.integer("patch_size")),
         frequency_stride(c.integer("frequency_stride")),
         time_stride(c.integer("time_stride")),
         max_length(c.integer("max_length")),
-        num_mel_bins(c.integer("num_mel_bins")),
-        layer_norm_eps(c.real("layer_norm_eps")),
-        hidden_act(c.string("hidden_act")),
-        qkv_bias(c.flag("qkv_bias")) {
-    if (num_attention_heads <= 0 || hidden_size <= 0 || hidden_size % num_attention_heads != 0) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: hidden_size {} is not a multiple of num_attention_heads {}",
-                                    c.origin(), hidden_size, num_attention_heads));
-    }
+        num_mel_bins(c.integer("num_mel_bins")) {
+    qkv_bias = c.flag("qkv_bias");
     if (patch_size < 1 || frequency_stride < 1 || time_stride < 1 || max_length < patch_size ||
         num_mel_bins < patch_size) {
       throw ExportError(
@@ -69,22 +54,6 @@ struct Config {
     const std::int64_t rows = (num_mel_bins - patch_size) / frequency_stride + 1;
     const std::int64_t columns = (max_length - patch_size) / time_stride + 1;
     return rows * columns;
-  }
-
-  nn::EncoderLayerParameters layer() const {
-    nn::EncoderLayerParameters p;
-    p.attention.hidden_size = hidden_size;
-    p.attention.heads = num_attention_heads;
-    p.attention.query = "attention.query";
-    p.attention.key = "attention.key";
-    p.attention.value = "attention.value";
-    p.attention.qkv_bias = qkv_bias;
-    p.intermediate_size = intermediate_size;
-    p.activation = hidden_act;
-    p.eps = layer_norm_eps;
-    p.attention_norm = "layernorm_before";
-    p.output_norm = "layernorm_after";
-    return p;
   }
 };
 
@@ -106,7 +75,7 @@ struct Embeddings {
     const ModulePath at(input_values, path);
     Graph& graph = input_values.graph();
     const Value image = op::transpose(op::unsqueeze(input_values, 1), 2, 3);
-    const Value patches = op::transpose(op::flatten(projection(image), 2, 3), 1, 2);
+    const Value patches = nn::image_to_tokens(projection(image));
     const Shape one = {patches.dim(0), 1, patches.dim(2)};
     const Value cls = op::expand(graph.weight(cls_token), one);
     const Value distillation = op::expand(graph.weight(distillation_token), one);

@@ -12,11 +12,7 @@ TowerConfig::TowerConfig(const PretrainedConfig& c)
       intermediate_size(c.integer("intermediate_size")),
       hidden_act(c.string("hidden_act")),
       layer_norm_eps(c.real("layer_norm_eps")) {
-  if (num_attention_heads < 1 || hidden_size < 1 || hidden_size % num_attention_heads != 0) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: hidden_size {} is not a multiple of num_attention_heads {}",
-                                  c.origin(), hidden_size, num_attention_heads));
-  }
+  check_heads(c, hidden_size, num_attention_heads);
 }
 
 nn::EncoderLayerParameters TowerConfig::layer() const {
@@ -88,7 +84,7 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
   const std::int64_t size = c.patch_size;
   const nn::Conv2d conv(s / "patch_embedding", c.num_channels, c.hidden_size, {size, size}, bias,
                         {.stride = {size, size}});
-  return op::transpose(op::flatten(conv(pixel_values), 2, 3), 1, 2);
+  return nn::image_to_tokens(conv(pixel_values));
 }
 
 NamedValues compare_towers(Value text, Value image, const Weight& logit_scale, const Weight& bias) {

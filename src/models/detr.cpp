@@ -270,7 +270,7 @@ struct Detr {
     for (const std::int64_t i : stages) r.features.push_back(all[static_cast<std::size_t>(i)]);
     const Value positions = position_embedding(r.features.back());
     r.projected = input_projection(r.features.back());
-    r.memory = op::transpose(op::flatten(r.projected, 2, 3), 1, 2);
+    r.memory = nn::image_to_tokens(r.projected);
     for (const EncoderLayer& layer : encoder) r.memory = layer(r.memory, positions);
     const Value placed = op::add(r.memory, positions);
     const Value asking = pixel_values.graph().weight(queries);

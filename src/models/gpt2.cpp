@@ -33,10 +33,7 @@ struct Config {
     // The order of operations in half precision, and the head of a task that is not exported.
     c.harmless({"reorder_and_upcast_attn", "summary_type", "summary_use_proj", "summary_activation",
                 "summary_proj_to_labels"});
-    if (n_head < 1 || n_embd < 1 || n_embd % n_head != 0) {
-      throw ExportError(ErrorCode::bad_config, fmt::format("{}: n_embd {} is not a multiple of n_head {}",
-                                                           c.origin(), n_embd, n_head));
-    }
+    check_multiple(c, "n_embd", n_embd, "n_head", n_head);
   }
 
   double attention_scale(std::int64_t layer) const {

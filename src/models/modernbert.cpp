@@ -44,8 +44,7 @@ struct Config {
     const auto refuse = [&](const std::string& what) {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: {}", c.origin(), what));
     };
-    if (heads < 1 || hidden_size < 1 || hidden_size % heads != 0)
-      refuse(fmt::format("hidden_size {} is not a multiple of num_attention_heads {}", hidden_size, heads));
+    check_heads(c, hidden_size, heads);
     if (global_every < 1)
       refuse(fmt::format("global_attn_every_n_layers is {}, expected 1 or more", global_every));
     if (local_attention < 0)

@@ -47,8 +47,7 @@ struct VisionConfig {
         qkv_bias(c.flag("qkv_bias")),
         absolute(c.flag("use_abs_pos")),
         relative(c.flag("use_rel_pos")) {
-    require(heads > 0 && hidden_size > 0 && hidden_size % heads == 0,
-            "{}: hidden_size {} is not a multiple of num_attention_heads {}", c.origin(), hidden_size, heads);
+    check_heads(c, hidden_size, heads);
     require(patch_size > 0 && image_size >= patch_size && window_size >= 0,
             "{}: image_size {}, patch_size {}, window_size {}: expected a patch and no negative window",
             c.origin(), image_size, patch_size, window_size);

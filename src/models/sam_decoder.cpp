@@ -123,7 +123,7 @@ struct Decoder {
                           (s / "mask_tokens").weight("weight", {c.masks + 1, width})};
     const Value tokens =
         op::expand(graph.weight(Weight::concat(own, 0)), {batch, points, c.masks + 2, width});
-    const auto in_rows = [](Value x) { return op::unsqueeze(op::transpose(op::flatten(x, 2, 3), 1, 2), 1); };
+    const auto in_rows = [](Value x) { return op::unsqueeze(nn::image_to_tokens(x), 1); };
     Streams x = {op::concat({tokens, prompts}, 2), in_rows(image)};
     const Streams places = {x.tokens, in_rows(positions)};
     x = transform(s / "transformer", x, places);

@@ -36,9 +36,8 @@ nn::FeatureEncoderParameters feature_encoder(const PretrainedConfig& c) {
 // Into how many parts a key divides the hidden states.
 std::int64_t divisor(const PretrainedConfig& c, const char* key, std::int64_t hidden_size) {
   const std::int64_t parts = c.integer(key);
-  if (parts > 0 && hidden_size > 0 && hidden_size % parts == 0) return parts;
-  throw ExportError(ErrorCode::bad_config, fmt::format("{}: hidden_size {} is not a multiple of {} {}",
-                                                       c.origin(), hidden_size, key, parts));
+  check_multiple(c, "hidden_size", hidden_size, key, parts);
+  return parts;
 }
 
 nn::EncoderLayerParameters encoder_layer(const PretrainedConfig& c, std::int64_t hidden_size) {

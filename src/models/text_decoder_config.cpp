@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "models/definition.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -11,11 +12,7 @@ namespace {
 
 std::int64_t head_dim_of(const PretrainedConfig& c, std::int64_t hidden_size, std::int64_t heads) {
   if (const auto given = c.maybe_integer("head_dim")) return *given;
-  if (heads <= 0 || hidden_size <= 0 || hidden_size % heads != 0) {
-    throw ExportError(ErrorCode::bad_config, fmt::format("{}: hidden_size {} is not a multiple of "
-                                                         "num_attention_heads {}",
-                                                         c.origin(), hidden_size, heads));
-  }
+  models::check_heads(c, hidden_size, heads);
   return hidden_size / heads;
 }
 
@@ -25,11 +22,7 @@ nn::HeadSizes head_sizes(const PretrainedConfig& c) {
   sizes.heads = c.integer("num_attention_heads");
   sizes.kv_heads = c.maybe_integer("num_key_value_heads").value_or(sizes.heads);
   sizes.head_dim = head_dim_of(c, sizes.hidden_size, sizes.heads);
-  if (sizes.heads < 1 || sizes.kv_heads < 1 || sizes.heads % sizes.kv_heads != 0) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: num_attention_heads {} is not a multiple of num_key_value_heads {}",
-                                  c.origin(), sizes.heads, sizes.kv_heads));
-  }
+  models::check_multiple(c, "num_attention_heads", sizes.heads, "num_key_value_heads", sizes.kv_heads);
   return sizes;
 }
 

@@ -1,8 +1,6 @@
 #include "onnxport/text_encoder_config.h"
 
-#include <fmt/format.h>
-
-#include "onnxport/error.h"
+#include "models/definition.h"
 
 namespace onnxport {
 
@@ -21,11 +19,7 @@ TextEncoderConfig::TextEncoderConfig(const PretrainedConfig& c)
       tie_word_embeddings(c.flag("tie_word_embeddings", true)) {
   c.harmless({"pad_token_id"});  // zeroes the gradient of a row; where positions depend on it, the definition
                                  // reads it
-  if (num_attention_heads <= 0 || hidden_size <= 0 || hidden_size % num_attention_heads != 0) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: hidden_size {} is not a multiple of num_attention_heads {}",
-                                  c.origin(), hidden_size, num_attention_heads));
-  }
+  models::check_heads(c, hidden_size, num_attention_heads);
 }
 
 nn::TextEmbeddingsParameters TextEncoderConfig::embeddings() const {

@@ -9,20 +9,27 @@
 
 namespace onnxport::models {
 
-/// Reads image_size, patch_size, num_channels, hidden_size, num_hidden_layers, num_attention_heads,
-/// intermediate_size, hidden_act, layer_norm_eps and qkv_bias, where a class has them.
-struct ViTConfig {
-  explicit ViTConfig(const PretrainedConfig& config);
+/// Reads hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, layer_norm_eps
+/// and qkv_bias, where a class has them.
+struct ViTEncoderConfig {
+  explicit ViTEncoderConfig(const PretrainedConfig& config);
 
-  std::int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size;
-  std::int64_t num_channels, num_labels;
-  nn::KernelSize image, patch, grid;  ///< in pixels, in pixels, in patches
+  std::int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, num_labels;
   double layer_norm_eps;
   std::string hidden_act;
   bool qkv_bias;
 
-  nn::ImageTokensParameters tokens() const;
   nn::EncoderLayerParameters layer() const;
+};
+
+/// Also image_size, patch_size and num_channels.
+struct ViTConfig : ViTEncoderConfig {
+  explicit ViTConfig(const PretrainedConfig& config);
+
+  std::int64_t num_channels;
+  nn::KernelSize image, patch, grid;  ///< in pixels, in pixels, in patches
+
+  nn::ImageTokensParameters tokens() const;
 };
 
 /// Images of one size, that of image_size: there are no positions for others.

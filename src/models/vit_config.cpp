@@ -23,27 +23,30 @@ nn::KernelSize extents(const PretrainedConfig& c, const char* key) {
 
 }  // namespace
 
-ViTConfig::ViTConfig(const PretrainedConfig& c)
+ViTEncoderConfig::ViTEncoderConfig(const PretrainedConfig& c)
     : hidden_size(c.integer("hidden_size")),
       num_hidden_layers(c.integer("num_hidden_layers")),
       num_attention_heads(c.integer("num_attention_heads")),
       intermediate_size(c.integer("intermediate_size", 0)),
-      num_channels(c.integer("num_channels")),
       num_labels(c.num_labels()),
-      image(extents(c, "image_size")),
-      patch(extents(c, "patch_size")),
-      grid{image.height / patch.height, image.width / patch.width},
       layer_norm_eps(c.real("layer_norm_eps")),
       hidden_act(c.string("hidden_act")),
       qkv_bias(c.flag("qkv_bias", true)) {
+  check_heads(c, hidden_size, num_attention_heads);
+  if (hidden_size > kLargest) {
+    throw ExportError(ErrorCode::bad_config, fmt::format("{}: hidden_size is {}, expected at most {}",
+                                                         c.origin(), hidden_size, kLargest));
+  }
+}
+
+ViTConfig::ViTConfig(const PretrainedConfig& c)
+    : ViTEncoderConfig(c),
+      num_channels(c.integer("num_channels")),
+      image(extents(c, "image_size")),
+      patch(extents(c, "patch_size")),
+      grid{image.height / patch.height, image.width / patch.width} {
   // Of the pooler, which is no output.
   c.harmless({"pooler_output_size", "pooler_act"});
-  if (num_attention_heads < 1 || hidden_size < 1 || hidden_size > kLargest ||
-      hidden_size % num_attention_heads != 0) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: hidden_size {} is not a multiple of num_attention_heads {}",
-                                  c.origin(), hidden_size, num_attention_heads));
-  }
   if (grid.height < 1 || grid.width < 1) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: no patch of {} by {} fits an image of {} by {}", c.origin(),
@@ -60,7 +63,7 @@ nn::ImageTokensParameters ViTConfig::tokens() const {
   return p;
 }
 
-nn::EncoderLayerParameters ViTConfig::layer() const {
+nn::EncoderLayerParameters ViTEncoderConfig::layer() const {
   nn::EncoderLayerParameters p;
   p.attention.hidden_size = hidden_size;
   p.attention.heads = num_attention_heads;

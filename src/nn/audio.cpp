@@ -1,7 +1,6 @@
 #include "onnxport/nn/audio.h"
 
 #include <cmath>
-#include <tuple>
 #include <utility>
 
 #include "onnxport/op.h"
@@ -75,34 +74,19 @@ Conv1d positional_conv(const Scope& s, const PositionalConvParameters& p) {
           {.padding = {before, behind}, .groups = p.groups}};
 }
 
-// What a batch norm does at inference: x * scale + shift for each channel.
-std::pair<Weight, Weight> batch_norm(const Scope& s, std::int64_t width) {
-  const auto read = [&](const char* name) { return s.weight(name, {width}).to_doubles(); };
-  const std::vector<double> weight = read("weight"), bias = read("bias");
-  const std::vector<double> mean = read("running_mean"), variance = read("running_var");
-  s.ignore("num_batches_tracked");
-  std::vector<double> scale, shift;
-  for (std::size_t i = 0; i < weight.size(); ++i) {
-    scale.push_back(weight[i] / std::sqrt(variance[i] + kDefaultEps));
-    shift.push_back(bias[i] - mean[i] * scale[i]);
-  }
-  return {Weight::from_doubles(DType::f32, {width}, scale, (s / "scale").path()),
-          Weight::from_doubles(DType::f32, {width}, shift, (s / "shift").path())};
-}
-
 }  // namespace
 
 PositionalConv::PositionalConv(const Scope& s, const PositionalConvParameters& p)
     : path_(s.path()), conv_(positional_conv(s / "conv", p)), activation_(p.activation) {
-  if (p.batch_norm) std::tie(scale_, shift_) = batch_norm(s / "batch_norm", p.width);
+  if (p.batch_norm) norm_.emplace(s / "batch_norm", p.width);
 }
 
 Value PositionalConv::operator()(Value x) const {
   const ModulePath at(x, path_);
-  if (scale_) {
+  if (norm_) {
     // Not folded into the convolution: the zeros around its input are not scaled.
-    x = op::mul(x, x.graph().weight(scale_));
-    x = op::add(x, x.graph().weight(shift_));
+    x = op::mul(x, x.graph().weight(norm_->scale()));
+    x = op::add(x, x.graph().weight(norm_->shift()));
   }
   return swap_time_and_channels(activation_(conv_(swap_time_and_channels(x))));
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "onnxport/op.h"
+#include "pass/elementwise.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
 
@@ -23,17 +24,8 @@ bool is_rowwise(const Node& node) {
     case Op::mean:
     case Op::amax:
       return node.attrs.flag("keepdim") && along_last();
-#define ONNXPORT_UNARY(name) case Op::name:
-#define ONNXPORT_BINARY(name) case Op::name:
-#include "onnxport/ops.def"
-    case Op::clamp:
-    case Op::gelu:
-    case Op::silu:
-    case Op::mish:
-    case Op::cast:
-      return true;
     default:
-      return false;
+      return is_elementwise(node.op);
   }
 }
 

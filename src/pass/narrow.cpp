@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "onnxport/op.h"
+#include "pass/elementwise.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
 
@@ -77,22 +78,16 @@ std::optional<std::vector<Need>> needs_of_operands(const Node& node, const Part&
       needs[0] = part;
       return needs;
     }
-#define ONNXPORT_UNARY(name) case Op::name:
-#define ONNXPORT_BINARY(name) case Op::name:
+    default:
+      if (!is_elementwise(node.op)) return {};
+      [[fallthrough]];
 #define ONNXPORT_COMPARE(name) case Op::name:
 #include "onnxport/ops.def"
-    case Op::clamp:
-    case Op::gelu:
-    case Op::silu:
-    case Op::mish:
-    case Op::cast:
     case Op::where:
       for (std::size_t i = 0; i < needs.size(); ++i) {
         if (node.inputs[i]) needs[i] = of_operand(part, shape, node.inputs[i]);
       }
       return needs;
-    default:
-      return {};
   }
 }
 
@@ -135,12 +130,12 @@ Value taken(const Value& value, const Need& given, const Need& wanted) {
 
 }  // namespace
 
-Graph narrow(const Graph& graph) {
+Graph narrow(Graph graph) {
   const std::vector<Need> needs = needs_of(graph);
   const bool worth = std::any_of(graph.nodes().begin(), graph.nodes().end(),
                                  [&](const Node& node) { return node.op == Op::linear && needs[node.id]; });
+  if (!worth) return graph;
   return rebuild(graph, [&](Graph& result, const Node& node) -> std::vector<Value> {
-    if (!worth) return {};
     const Node& original = graph.nodes()[node.id];
     const auto given = [&](std::size_t i) { return needs[original.inputs[i].node()->id]; };
     if (node.op == Op::slice) {

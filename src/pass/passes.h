@@ -23,7 +23,7 @@ Graph remove_dead(const Graph& graph);
 
 /// Where only a part of an axis is looked at, such as the first token for a classifier, what makes the rest
 /// is not computed: slices move up through what works on each element, row or query alone.
-Graph narrow(const Graph& graph);
+Graph narrow(Graph graph);
 
 /// Composite ops for which `native` is false are replaced by smaller ops, until none is left.
 Graph legalize(const Graph& graph, const std::function<bool(const Node&)>& native);

@@ -4,9 +4,9 @@
 
 namespace onnxport::pass {
 
-Value copy_node(Graph& graph, const Node& node) {
+Value copy_node(Graph& graph, Node node) {
   if (node.op == Op::weight) return graph.weight_as_is(node.weight);
-  return graph.add(node.op, node.inputs, node.attrs, node.outputs).out();
+  return graph.add(node.op, std::move(node.inputs), std::move(node.attrs), std::move(node.outputs)).out();
 }
 
 Graph rebuild(const Graph& graph, const Rewrite& rewrite) {
@@ -25,10 +25,7 @@ Graph rebuild(const Graph& graph, const Rewrite& rewrite) {
     const ModulePath path(result, node.path);
     std::vector<Value> replacement = rewrite(result, candidate);
     if (replacement.empty()) {
-      Node* copy = candidate.op == Op::weight
-                       ? result.weight_as_is(candidate.weight).node()
-                       : &result.add(candidate.op, std::move(candidate.inputs), std::move(candidate.attrs),
-                                     std::move(candidate.outputs));
+      Node* copy = copy_node(result, std::move(candidate)).node();
       for (std::uint32_t i = 0; i < node.outputs.size(); ++i) replacement.push_back(copy->out(i));
     }
     results[node.id] = std::move(replacement);

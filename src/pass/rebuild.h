@@ -16,6 +16,6 @@ using Rewrite = std::function<std::vector<Value>(Graph& graph, const Node& node)
 Graph rebuild(const Graph& graph, const Rewrite& rewrite);
 
 /// Copies one node (its operands are in `graph` already).
-Value copy_node(Graph& graph, const Node& node);
+Value copy_node(Graph& graph, Node node);
 
 }  // namespace onnxport::pass

@@ -205,10 +205,7 @@ ExportReport main_export(const MainExportOptions& options) {
   const OnnxConfigConstructor constructor = tasks.get_exporter_config_constructor(model);
   const std::shared_ptr<const OnnxConfig> config =
       constructor(model.config(), model.task(),
-                  {.float_dtype = options.dtype,
-                   .legacy = options.legacy,
-                   .variant = options.variant,
-                   .preprocessor_size = preprocessor_image_size(options.model)});
+                  {.float_dtype = options.dtype, .legacy = options.legacy, .variant = options.variant});
   const std::vector<std::string> variants = config->variants();
   if (std::find(variants.begin(), variants.end(), options.variant) == variants.end()) {
     throw ExportError(ErrorCode::invalid_argument,

@@ -80,7 +80,7 @@ class ONNXPORT_API PositionalConv {
 
  private:
   std::string path_;
-  Weight scale_, shift_;  // of the batch norm; or empty
+  std::optional<BatchNorm2d> norm_;
   Conv1d conv_;
   Activation activation_;
 };

@@ -1,0 +1,26 @@
+/// Which ops work on each element alone.
+#pragma once
+
+#include "onnxport/graph.h"
+
+namespace onnxport::pass {
+
+/// Numbers (or booleans) to the same kind, element by element. Not where() and the comparisons, whose
+/// operands and results are of different dtypes.
+inline bool is_elementwise(Op op) {
+  switch (op) {
+#define ONNXPORT_UNARY(name) case Op::name:
+#define ONNXPORT_BINARY(name) case Op::name:
+#include "onnxport/ops.def"
+    case Op::clamp:
+    case Op::gelu:
+    case Op::silu:
+    case Op::mish:
+    case Op::cast:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace onnxport::pass
