@@ -40,9 +40,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     for (const StoredTensor& tensor : torch_file::read(file)) {
       const TensorView& view = tensor.view;
-      view.file->check_range(view.offset, view.bytes());
-      Weight weight(view);
-      if (!tensor.axes.empty()) weight = weight.permute(tensor.axes);
+      if (!tensor.weight) view.file->check_range(view.offset, view.bytes());
+      const Weight weight = tensor.weight ? tensor.weight : Weight(view);
+      if (weight.shape() != view.shape || weight.dtype() != view.dtype) std::abort();
       if (weight.numel() > 0 && weight.numel() < 1'000) weight.to_doubles();
     }
   } catch (const ExportError& error) {

@@ -106,16 +106,8 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
 Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name) : name_(std::move(name)) {
   tensors_.reserve(tensors.size());
   for (StoredTensor& tensor : tensors) {
-    if (tensor.axes.empty()) {
-      tensors_.push_back(std::move(tensor.view));
-      continue;
-    }
-    TensorView view{.key = tensor.view.key, .dtype = tensor.view.dtype};
-    for (const std::int64_t axis : tensor.axes) {
-      view.shape.push_back(tensor.view.shape.at(static_cast<std::size_t>(axis)));
-    }
-    permuted_.emplace(view.key, std::move(tensor));
-    tensors_.push_back(std::move(view));
+    if (tensor.weight) computed_.emplace(tensor.view.key, tensor.weight.named(tensor.view.key));
+    tensors_.push_back(std::move(tensor.view));
   }
   std::sort(tensors_.begin(), tensors_.end(),
             [](const TensorView& a, const TensorView& b) { return a.key < b.key; });
@@ -132,10 +124,8 @@ const TensorView* Checkpoint::find(std::string_view key) const {
 }
 
 Weight Checkpoint::weight(const TensorView& view) const {
-  const auto permuted = permuted_.find(view.key);
-  if (permuted == permuted_.end()) return {view};
-  const auto& [stored, axes] = permuted->second;
-  return Weight(stored).permute(axes).named(view.key);
+  const auto computed = computed_.find(view.key);
+  return computed == computed_.end() ? Weight(view) : computed->second;
 }
 
 bool Checkpoint::has_prefix(std::string_view prefix) const {

@@ -14,11 +14,12 @@
 
 namespace onnxport {
 
-/// A tensor as a file holds it.
+/// A tensor of a checkpoint.
 struct StoredTensor {
   TensorView view;
-  /// Empty, or the tensor is `view` with its axes permuted by this: its bytes are in another order.
-  std::vector<std::int64_t> axes = {};
+  /// Empty where `view` is all. Else its elements come from this (of the same dtype and shape): the bytes are
+  /// in another order, or in another format; `view` has no file then.
+  Weight weight = {};
 };
 
 /// All tensors of a folder (or single file), by key. Headers are read and checked when it is opened; weights
@@ -37,8 +38,8 @@ class Checkpoint {
 
   /// The tensor, or null. The pointer lives as long as the checkpoint.
   const TensorView* find(std::string_view key) const;
-  /// A tensor of this checkpoint, as a weight. (A view alone is no address where the bytes are in another
-  /// order: it has no file then.)
+  /// A tensor of this checkpoint, as a weight. (A view alone is no address where its elements are computed:
+  /// it has no file then.)
   Weight weight(const TensorView& view) const;
   /// Does any key start with `prefix`?
   bool has_prefix(std::string_view prefix) const;
@@ -56,7 +57,7 @@ class Checkpoint {
 
  private:
   std::vector<TensorView> tensors_;
-  std::map<std::string, StoredTensor, std::less<>> permuted_;  ///< those whose bytes are in another order
+  std::map<std::string, Weight, std::less<>> computed_;  ///< those that are no view of a file
   std::string name_;
 };
 

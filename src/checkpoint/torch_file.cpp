@@ -81,9 +81,21 @@ bool is_contiguous(const pickle::Tensor& tensor) {
   return true;
 }
 
-/// The view of a tensor, without its place, and its axes if the bytes are in another order.
-StoredTensor describe(const pickle::Tensor& tensor, const std::string& file) {
-  StoredTensor stored{.view = {.key = tensor.key, .dtype = tensor.dtype, .shape = tensor.shape}};
+/// A tensor as the bytes of its storage lie.
+struct Described {
+  TensorView view;
+  std::vector<std::int64_t> axes = {};  ///< empty, or the tensor is `view` permuted by these
+
+  StoredTensor stored() && {
+    if (axes.empty()) return {std::move(view)};
+    const Weight weight = Weight(view).permute(std::move(axes));
+    return {{.key = std::move(view.key), .dtype = view.dtype, .shape = weight.shape()}, weight};
+  }
+};
+
+/// A tensor, without its place.
+Described describe(const pickle::Tensor& tensor, const std::string& file) {
+  Described stored{.view = {.key = tensor.key, .dtype = tensor.dtype, .shape = tensor.shape}};
   const std::size_t rank = tensor.shape.size();
   const bool empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
   if (empty || is_contiguous(tensor)) return stored;
@@ -132,7 +144,7 @@ std::vector<StoredTensor> read(const std::shared_ptr<const File>& file) {
 
   std::map<std::string_view, std::uint64_t> offsets;  // of storages: in the file, or among the extracted ones
   std::optional<AnonymousFile> extracted;
-  std::vector<StoredTensor> tensors;
+  std::vector<Described> tensors;
   std::vector<std::size_t> waiting;  // for the file of what is extracted
   for (const pickle::Tensor& tensor : pickle::parse_state_dict(bytes, name)) {
     const std::string path = folder + "/data/" + std::string(tensor.storage.substr(0, pickle::kMaxKey));
@@ -145,7 +157,7 @@ std::vector<StoredTensor> read(const std::shared_ptr<const File>& file) {
       fail(kBad, "tensor '{}' in {} is in entry '{}' of {} bytes, expected {}", printable(tensor.key), name,
            printable(path), entry->size, tensor.storage_bytes);
     }
-    StoredTensor stored = describe(tensor, name);
+    Described stored = describe(tensor, name);
     const auto [place, is_new] = offsets.try_emplace(tensor.storage, 0);
     if (is_new && !entry->deflated) place->second = archive.offset_of(*entry);
     if (is_new && entry->deflated) {
@@ -165,7 +177,10 @@ std::vector<StoredTensor> read(const std::shared_ptr<const File>& file) {
     const auto content = extracted->finish(file->path());
     for (const std::size_t i : waiting) tensors[i].view.file = content;
   }
-  return tensors;
+  std::vector<StoredTensor> result;
+  result.reserve(tensors.size());
+  for (Described& tensor : tensors) result.push_back(std::move(tensor).stored());
+  return result;
 }
 
 }  // namespace onnxport::torch_file

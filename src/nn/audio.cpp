@@ -1,6 +1,5 @@
 #include "onnxport/nn/audio.h"
 
-#include <cmath>
 #include <utility>
 
 #include "onnxport/op.h"
