@@ -141,6 +141,25 @@ TEST_F(Narrow, NothingForElementsOfTheLastAxis) {
   EXPECT_EQ(print(pass::narrow(std::move(graph))), before);
 }
 
+TEST(BiasForGelu, OnlyWhereGeluAloneTakesTheResult) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {B, 4}});
+  const auto linear = [&](Value input) {
+    return op::linear(input, graph.weight(ramp({4, 4}, 0, "w")), graph.weight(ramp({4}, 0, "b")));
+  };
+  const Value hidden = op::gelu(linear(x), "tanh");
+  const Value shared = linear(hidden);
+  const Value smooth = op::gelu(shared);
+  graph.output("y", op::add(smooth, op::relu(shared)));
+  const Graph split = pass::bias_for_gelu(graph);
+  std::vector<Op> ops;
+  for (const Node& node : split.nodes()) {
+    if (node.op != Op::weight && node.op != Op::input) ops.push_back(node.op);
+  }
+  EXPECT_EQ(ops, (std::vector{Op::linear, Op::add, Op::gelu, Op::linear, Op::gelu, Op::relu, Op::add}));
+  EXPECT_EQ(split.nodes().back().outputs[0].shape, (Shape{B, 4}));
+}
+
 TEST(Legalize, QueriesAndKeysOfOneProjectionTurnTogether) {
   for (const bool swapped : {false, true}) {
     Graph graph;

@@ -36,6 +36,11 @@ Graph flatten_linear(const Graph& graph);
 /// own. For matrices, after flatten_linear.
 Graph add_into_linear(const Graph& graph);
 
+/// The bias of a `linear` in front of `gelu` becomes an `add` between the two. ONNX Runtime makes one step of
+/// it and gelu, while Gemm first fills its result with the bias: 5 % of all time for 96 input features, little
+/// from 400 on.
+Graph bias_for_gelu(const Graph& graph);
+
 /// The passes that need no target, in their order.
 Graph simplify(Graph graph);
 

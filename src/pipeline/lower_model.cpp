@@ -9,6 +9,7 @@ lower::OnnxGraph lower_graph(Graph graph, int opset) {
   const lower::Target target{.opset = opset};
   graph = pass::simplify(std::move(graph));
   graph = pass::narrow(std::move(graph));
+  graph = pass::bias_for_gelu(graph);
   graph = pass::legalize(graph, [&](const Node& node) { return lower::has_native_form(node, target); });
   graph = pass::flatten_linear(graph);
   graph = pass::simplify(std::move(graph));

@@ -1,0 +1,28 @@
+#include <vector>
+
+#include "onnxport/op.h"
+#include "pass/passes.h"
+#include "pass/rebuild.h"
+
+namespace onnxport::pass {
+
+Graph bias_for_gelu(const Graph& graph) {
+  std::vector<int> uses(graph.nodes().size());
+  std::vector<bool> into_gelu(graph.nodes().size());
+  for (const Node& node : graph.nodes()) {
+    for (const Value& input : node.inputs) {
+      if (!input) continue;
+      ++uses[input.node()->id];
+      if (node.op == Op::gelu) into_gelu[input.node()->id] = true;
+    }
+  }
+  for (const auto& [name, value] : graph.outputs()) ++uses[value.node()->id];
+
+  return rebuild(graph, [&](Graph&, const Node& node) -> std::vector<Value> {
+    const bool fits = node.op == Op::linear && node.inputs[2] && into_gelu[node.id] && uses[node.id] == 1;
+    if (!fits) return {};
+    return {op::add(op::linear(node.inputs[0], node.inputs[1]), node.inputs[2])};
+  });
+}
+
+}  // namespace onnxport::pass
