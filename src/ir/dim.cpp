@@ -380,9 +380,19 @@ std::string to_string(const Shape& shape) {
 }
 
 Dim numel(const Shape& shape) {
+  // Numbers first: products of polynomials take their time.
   Dim product = 1;
-  for (const Dim& dim : shape) product = product * dim;
-  return product;
+  std::int64_t factor = 1;
+  for (const Dim& dim : shape) {
+    std::int64_t next = 0;
+    const std::optional<std::int64_t> extent = dim.constant();
+    if (extent && !__builtin_mul_overflow(factor, *extent, &next)) {
+      factor = next;
+    } else {
+      product = product * dim;
+    }
+  }
+  return factor == 1 ? product : product * Dim(factor);
 }
 
 std::optional<std::vector<std::int64_t>> static_shape(const Shape& shape) {

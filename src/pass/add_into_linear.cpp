@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "onnxport/op.h"
@@ -6,7 +8,20 @@
 
 namespace onnxport::pass {
 
-Graph add_into_linear(const Graph& graph) {
+namespace {
+
+bool is_bare_linear(const Value& value) { return value.node()->op == Op::linear && !value.node()->inputs[2]; }
+
+// Is it a sum of matrices, one of them a product?
+bool may_fit(const Node& node) {
+  return node.op == Op::add && node.outputs[0].shape.size() == 2 &&
+         (is_bare_linear(node.inputs[0]) || is_bare_linear(node.inputs[1]));
+}
+
+}  // namespace
+
+Graph add_into_linear(Graph graph) {
+  if (std::none_of(graph.nodes().begin(), graph.nodes().end(), may_fit)) return graph;
   std::vector<int> uses(graph.nodes().size());
   for (const Node& node : graph.nodes()) {
     for (const Value& input : node.inputs) {
@@ -17,14 +32,13 @@ Graph add_into_linear(const Graph& graph) {
 
   // By the id of a node in the new graph: is it a linear that only one node uses?
   std::vector<bool> free;
-  return rebuild(graph, [&](Graph& result, const Node& node) -> std::vector<Value> {
+  return rebuild(std::move(graph), [&](Graph& result, const Node& node) -> std::vector<Value> {
     const Shape& shape = node.outputs[0].shape;
-    if (node.op == Op::add && shape.size() == 2) {
+    if (may_fit(node)) {
       for (const std::size_t i : {1, 0}) {
         const Value product = node.inputs[i], other = node.inputs[1 - i];
-        const bool fits = product.node()->op == Op::linear && !product.node()->inputs[2] &&
-                          product.node()->id < free.size() && free[product.node()->id] &&
-                          other.shape() == shape && product.shape() == shape;
+        const bool fits = is_bare_linear(product) && product.node()->id < free.size() &&
+                          free[product.node()->id] && other.shape() == shape && product.shape() == shape;
         if (!fits) continue;
         const ModulePath path(result, product.node()->path);
         return {op::linear(product.node()->inputs[0], product.node()->inputs[1], other)};

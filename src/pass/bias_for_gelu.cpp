@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "onnxport/op.h"
@@ -6,7 +8,7 @@
 
 namespace onnxport::pass {
 
-Graph bias_for_gelu(const Graph& graph) {
+Graph bias_for_gelu(Graph graph) {
   std::vector<int> uses(graph.nodes().size());
   std::vector<bool> into_gelu(graph.nodes().size());
   for (const Node& node : graph.nodes()) {
@@ -18,9 +20,12 @@ Graph bias_for_gelu(const Graph& graph) {
   }
   for (const auto& [name, value] : graph.outputs()) ++uses[value.node()->id];
 
-  return rebuild(graph, [&](Graph&, const Node& node) -> std::vector<Value> {
-    const bool fits = node.op == Op::linear && node.inputs[2] && into_gelu[node.id] && uses[node.id] == 1;
-    if (!fits) return {};
+  const auto fits = [&](const Node& node) {
+    return node.op == Op::linear && node.inputs[2] && into_gelu[node.id] && uses[node.id] == 1;
+  };
+  if (std::none_of(graph.nodes().begin(), graph.nodes().end(), fits)) return graph;
+  return rebuild(std::move(graph), [&](Graph&, const Node& node) -> std::vector<Value> {
+    if (!fits(node)) return {};
     return {op::add(op::linear(node.inputs[0], node.inputs[1]), node.inputs[2])};
   });
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "onnxport/op.h"
 #include "pass/elementwise.h"
@@ -72,8 +73,8 @@ bool has_rows_of(const Value& value, const Shape& shape) {
 
 }  // namespace
 
-Graph flatten_linear(const Graph& graph) {
-  return rebuild(graph, [](Graph& result, const Node& node) -> std::vector<Value> {
+Graph flatten_linear(Graph graph) {
+  return rebuild(std::move(graph), [](Graph& result, const Node& node) -> std::vector<Value> {
     const Shape& shape = node.outputs[0].shape;
     if (node.op == Op::reshape) return {reshaped(node.inputs[0], shape)};
     if (shape.size() < 3) return {};

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "pass/passes.h"
@@ -29,20 +31,29 @@ bool equal(const Weight& a, const Weight& b) {
 
 }  // namespace
 
-Graph merge_weights(const Graph& graph) {
+Graph merge_weights(Graph graph) {
   constexpr std::int64_t kSample = 16;
-  std::map<std::string, std::vector<Weight>> seen;  // by dtype, shape and first elements
-  return rebuild(graph, [&](Graph& result, const Node& node) -> std::vector<Value> {
-    if (node.op != Op::weight) return {};
+  std::map<std::string, std::vector<Weight>> seen;     // by dtype, shape and first elements
+  std::unordered_map<std::uint32_t, Weight> replaced;  // by node
+  for (const Node& node : graph.nodes()) {
+    if (node.op != Op::weight) continue;
     const Weight& weight = node.weight;
     std::string key = fmt::format("{} {} ", static_cast<int>(weight.dtype()), fmt::join(weight.shape(), ","));
     key += bytes_of(weight, 0, std::min(kSample, weight.numel()));
     std::vector<Weight>& candidates = seen[key];
     const auto twin = std::find_if(candidates.begin(), candidates.end(),
                                    [&](const Weight& other) { return equal(weight, other); });
-    if (twin != candidates.end()) return {result.weight_as_is(*twin)};
-    candidates.push_back(weight);
-    return {};
+    if (twin == candidates.end()) {
+      candidates.push_back(weight);
+    } else {
+      replaced.emplace(node.id, *twin);
+    }
+  }
+  if (replaced.empty()) return graph;
+  return rebuild(std::move(graph), [&](Graph& result, const Node& node) -> std::vector<Value> {
+    const auto found = replaced.find(node.id);
+    if (found == replaced.end()) return {};
+    return {result.weight_as_is(found->second)};
   });
 }
 

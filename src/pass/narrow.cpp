@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "onnxport/op.h"
@@ -135,7 +136,7 @@ Graph narrow(Graph graph) {
   const bool worth = std::any_of(graph.nodes().begin(), graph.nodes().end(),
                                  [&](const Node& node) { return node.op == Op::linear && needs[node.id]; });
   if (!worth) return graph;
-  return rebuild(graph, [&](Graph& result, const Node& node) -> std::vector<Value> {
+  return rebuild(std::as_const(graph), [&](Graph& result, const Node& node) -> std::vector<Value> {
     const Node& original = graph.nodes()[node.id];
     const auto given = [&](std::size_t i) { return needs[original.inputs[i].node()->id]; };
     if (node.op == Op::slice) {

@@ -9,37 +9,37 @@
 namespace onnxport::pass {
 
 /// Arithmetic on weights alone becomes one lazy weight expression, evaluated when the file is written.
-Graph fold_weights(const Graph& graph);
+Graph fold_weights(Graph graph);
 
 /// Nodes that compute the same from the same operands are made once.
-Graph merge_common(const Graph& graph);
+Graph merge_common(Graph graph);
 
 /// Weights with equal bytes are stored once: tied weights that the checkpoint carries twice. Reads candidates
 /// of equal dtype, shape and first bytes.
-Graph merge_weights(const Graph& graph);
+Graph merge_weights(Graph graph);
 
 /// Nodes that no output needs are dropped. Inputs stay.
-Graph remove_dead(const Graph& graph);
+Graph remove_dead(Graph graph);
 
 /// Where only a part of an axis is looked at, such as the first token for a classifier, what makes the rest
 /// is not computed: slices move up through what works on each element, row or query alone.
 Graph narrow(Graph graph);
 
 /// Composite ops for which `native` is false are replaced by smaller ops, until none is left.
-Graph legalize(const Graph& graph, const std::function<bool(const Node&)>& native);
+Graph legalize(Graph graph, const std::function<bool(const Node&)>& native);
 
 /// Rows of a batch are rows of a matrix: `linear` on [batch, …, in] becomes `linear` on [rows, in] between
 /// two reshapes, and the reshapes move through what works row by row until they meet and cancel.
-Graph flatten_linear(const Graph& graph);
+Graph flatten_linear(Graph graph);
 
 /// What is added to the result of a `linear` without bias becomes its bias: a residual costs no node of its
 /// own. For matrices, after flatten_linear.
-Graph add_into_linear(const Graph& graph);
+Graph add_into_linear(Graph graph);
 
 /// The bias of a `linear` in front of `gelu` becomes an `add` between the two. ONNX Runtime makes one step of
-/// it and gelu, while Gemm first fills its result with the bias: 5 % of all time for 96 input features, little
-/// from 400 on.
-Graph bias_for_gelu(const Graph& graph);
+/// it and gelu, while Gemm first fills its result with the bias: 5 % of all time for 96 input features,
+/// little from 400 on.
+Graph bias_for_gelu(Graph graph);
 
 /// The passes that need no target, in their order.
 Graph simplify(Graph graph);

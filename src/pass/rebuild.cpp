@@ -3,13 +3,11 @@
 #include <utility>
 
 namespace onnxport::pass {
+namespace {
 
-Value copy_node(Graph& graph, Node node) {
-  if (node.op == Op::weight) return graph.weight_as_is(node.weight);
-  return graph.add(node.op, std::move(node.inputs), std::move(node.attrs), std::move(node.outputs)).out();
-}
-
-Graph rebuild(const Graph& graph, const Rewrite& rewrite) {
+// `take`: gives a node of `graph` away, or a copy of it.
+template <class AnyGraph, class Take>
+Graph rebuild_from(AnyGraph& graph, const Rewrite& rewrite, Take&& take) {
   Graph result(graph.float_dtype());
   std::vector<std::vector<Value>> results(graph.nodes().size());
   const auto moved = [&](const Value& value) {
@@ -17,21 +15,38 @@ Graph rebuild(const Graph& graph, const Rewrite& rewrite) {
   };
   for (const auto& [name, value] : graph.inputs())
     results[value.node()->id] = {result.input(name, value.type())};
-  for (const Node& node : graph.nodes()) {
+  for (auto& node : graph.nodes()) {
     if (node.op == Op::input) continue;
-    Node candidate = node;
+    const std::size_t count = node.outputs.size();
+    Node candidate = take(node);
     candidate.graph = &result;
     for (Value& input : candidate.inputs) input = moved(input);
-    const ModulePath path(result, node.path);
+    result.set_path(candidate.path);
     std::vector<Value> replacement = rewrite(result, candidate);
     if (replacement.empty()) {
-      Node* copy = copy_node(result, std::move(candidate)).node();
-      for (std::uint32_t i = 0; i < node.outputs.size(); ++i) replacement.push_back(copy->out(i));
+      Node* made = copy_node(result, std::move(candidate)).node();
+      for (std::uint32_t i = 0; i < count; ++i) replacement.push_back(made->out(i));
     }
     results[node.id] = std::move(replacement);
   }
+  result.set_path({});
   for (const auto& [name, value] : graph.outputs()) result.output(name, moved(value));
   return result;
+}
+
+}  // namespace
+
+Value copy_node(Graph& graph, Node node) {
+  if (node.op == Op::weight) return graph.weight_as_is(node.weight);
+  return graph.add(node.op, std::move(node.inputs), std::move(node.attrs), std::move(node.outputs)).out();
+}
+
+Graph rebuild(Graph&& graph, const Rewrite& rewrite) {
+  return rebuild_from(graph, rewrite, [](Node& node) { return std::move(node); });
+}
+
+Graph rebuild(const Graph& graph, const Rewrite& rewrite) {
+  return rebuild_from(graph, rewrite, [](const Node& node) { return node; });
 }
 
 }  // namespace onnxport::pass

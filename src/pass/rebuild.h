@@ -8,14 +8,18 @@
 
 namespace onnxport::pass {
 
-/// Replaces one node: is given the new graph and the node with its operands already in it, and returns the
-/// values that take the place of its results, or nothing to keep the node as it is.
+/// Replaces one node: is given the new graph and the node with its operands already in it (its id is still
+/// the old one), and returns the values that take the place of its results, or nothing to keep the node as it
+/// is.
 using Rewrite = std::function<std::vector<Value>(Graph& graph, const Node& node)>;
 
-/// Copies `graph`, asking `rewrite` at every node but the inputs. Paths and weights are kept.
+/// Makes a graph of the nodes of `graph`, asking `rewrite` at every one but the inputs. Paths and weights are
+/// kept. The nodes are moved: of the old graph, `rewrite` may look at nothing but ids.
+Graph rebuild(Graph&& graph, const Rewrite& rewrite);
+/// The same with copies, for those who look at the old graph meanwhile.
 Graph rebuild(const Graph& graph, const Rewrite& rewrite);
 
-/// Copies one node (its operands are in `graph` already).
+/// Adds one node (its operands are in `graph` already).
 Value copy_node(Graph& graph, Node node);
 
 }  // namespace onnxport::pass

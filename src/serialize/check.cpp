@@ -38,49 +38,56 @@ bool agree(const onnx::TypeProto_Tensor& declared, const onnx::TypeProto_Tensor&
   });
 }
 
-/// Takes casts of vectors away that are weights (of which `weights` are the names), and leaves their types.
-/// Shape inference would follow each element as if it were an extent.
-void forget_casts(onnx::GraphProto& graph, const std::unordered_map<std::string, onnx::TypeProto>& weights) {
-  google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
-  nodes.Swap(graph.mutable_node());
-  for (onnx::NodeProto& node : nodes) {
-    const auto weight =
-        node.op_type() == "Cast" && node.input_size() == 1 ? weights.find(node.input(0)) : weights.end();
-    if (weight == weights.end() || weight->second.tensor_type().shape().dim_size() != 1) {
-      graph.add_node()->Swap(&node);
-      continue;
-    }
-    onnx::ValueInfoProto& value = *graph.add_value_info();
-    value.set_name(node.output(0));
-    *value.mutable_type() = weight->second;
-    for (const onnx::AttributeProto& attr : node.attribute()) {
-      if (attr.name() == "to")
-        value.mutable_type()->mutable_tensor_type()->set_elem_type(static_cast<std::int32_t>(attr.i()));
-    }
-  }
+/// As shape inference sees it.
+bool may_be_shape(std::int32_t type) {
+  return type == onnx::TensorProto::INT64 || type == onnx::TensorProto::INT32;
 }
 
-/// Takes external initializers away and leaves their types. Shape inference would try to read them, and fail,
-/// where one-dimensional integers go into shape arithmetic.
-void forget_external_data(onnx::GraphProto& graph) {
-  auto& initializers = *graph.mutable_initializer();
-  std::unordered_map<std::string, onnx::TypeProto> forgotten;
-  for (const onnx::TensorProto& tensor : initializers) {
+/// Vectors of unknown integers may be shapes, of which inference follows each element: with external data it
+/// would try to read them, and fail. Vectors of floats it leaves alone only if they are initializers.
+/// So: takes initializers of integers with external data away and leaves their types; makes initializers,
+/// without data, of vectors of floats that are casts of initializers.
+void forget_data(onnx::GraphProto& graph) {
+  std::unordered_map<std::string, const onnx::TensorProto*> vectors;  // of floats, with external data
+  for (const onnx::TensorProto& tensor : graph.initializer()) {
     if (!external_reference(tensor)) continue;
+    if (tensor.dims_size() == 1 && !may_be_shape(tensor.data_type())) vectors[tensor.name()] = &tensor;
+    if (!may_be_shape(tensor.data_type())) continue;
     onnx::ValueInfoProto& value = *graph.add_value_info();
     value.set_name(tensor.name());
     auto& type = *value.mutable_type()->mutable_tensor_type();
     type.set_elem_type(tensor.data_type());
     type.mutable_shape();
     for (const std::int64_t dim : tensor.dims()) type.mutable_shape()->add_dim()->set_dim_value(dim);
-    forgotten[tensor.name()] = value.type();
   }
-  if (!forgotten.empty()) forget_casts(graph, forgotten);
-  initializers.erase(std::remove_if(initializers.begin(), initializers.end(), external_reference),
+  std::vector<onnx::TensorProto> casts;
+  auto& nodes = *graph.mutable_node();
+  const auto becomes_initializer = [&](const onnx::NodeProto& node) {
+    if (node.op_type() != "Cast" || node.input_size() != 1) return false;
+    const auto vector = vectors.find(node.input(0));
+    if (vector == vectors.end()) return false;
+    onnx::TensorProto& cast = casts.emplace_back();
+    cast.set_name(node.output(0));
+    *cast.mutable_dims() = vector->second->dims();
+    for (const onnx::AttributeProto& attr : node.attribute()) {
+      if (attr.name() == "to") cast.set_data_type(static_cast<std::int32_t>(attr.i()));
+    }
+    if (!may_be_shape(cast.data_type())) return true;
+    casts.pop_back();
+    return false;
+  };
+  if (!vectors.empty())
+    nodes.erase(std::remove_if(nodes.begin(), nodes.end(), becomes_initializer), nodes.end());
+  auto& initializers = *graph.mutable_initializer();
+  initializers.erase(std::remove_if(initializers.begin(), initializers.end(),
+                                    [](const onnx::TensorProto& tensor) {
+                                      return may_be_shape(tensor.data_type()) && external_reference(tensor);
+                                    }),
                      initializers.end());
-  for (onnx::NodeProto& node : *graph.mutable_node()) {
+  for (onnx::TensorProto& cast : casts) *graph.add_initializer() = std::move(cast);
+  for (onnx::NodeProto& node : nodes) {
     for (onnx::AttributeProto& attr : *node.mutable_attribute()) {
-      if (attr.has_g()) forget_external_data(*attr.mutable_g());
+      if (attr.has_g()) forget_data(*attr.mutable_g());
     }
   }
 }
@@ -170,7 +177,7 @@ class Check {
     // node's.
     const google::protobuf::RepeatedPtrField<onnx::ValueInfoProto> declared = graph.output();
     for (onnx::ValueInfoProto& output : *graph.mutable_output()) output.clear_type();
-    forget_external_data(graph);
+    forget_data(graph);
     onnx::shape_inference::DataValueMap values;
     const onnx::ShapeInferenceOptions options(/*check_type_val=*/true, /*strict_mode_val=*/1,
                                               /*data_prop_val=*/true);
