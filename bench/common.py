@@ -120,3 +120,11 @@ def measured(command, log=None, environment=None):
         command = " ".join(map(str, command))
         raise Failed("\n".join([f"{command}\nended with {os.waitstatus_to_exitcode(status)}", *text]))
     return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def output(command):
+    """Standard output of a command that must succeed."""
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if result.returncode:
+        raise Failed(result.stderr.strip())
+    return result.stdout

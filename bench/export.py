@@ -8,6 +8,7 @@ import statistics
 
 import common
 import fixtures
+import peers
 
 # `copy`: dd, a plain copy in pieces of 1 MiB, or cp. `limit`: what the export may take, as a multiple of the copy's time
 # or in seconds. `gigabytes`: of the checkpoint and of what is written.
@@ -123,4 +124,5 @@ def run(args, work):
         finally:
             if not args.keep and row.checkpoint not in [other.checkpoint for other in ROWS[number + 1:]]:
                 shutil.rmtree(checkpoint)
-    return run_fixtures(args, work) and good
+    good = run_fixtures(args, work) and good
+    return (peers.run(args, work) if args.peer else True) and good

@@ -2,17 +2,15 @@
 
 All files of a checkpoint are loaded in one process and take turns, in an order that changes from round to round.
 `ratio` is the median over the rounds of ours divided by the peer's; `quartiles` are those of the same."""
-import fcntl
-import hashlib
 import json
 import os
-import pathlib
 import shutil
 import statistics
 import subprocess
 import sys
 
 import common
+import environments
 
 
 
@@ -60,32 +58,6 @@ TOLERANCE = 1e-3  # beyond it the files do not compute the same, and their times
 PACKAGES = "optimum-onnx", "transformers", "torch", "onnxruntime"
 
 
-def environment(name):
-    """The interpreter of a virtual environment with <name>-requirements.txt; made once, kept in the cache folder."""
-    requirements = common.HERE / f"{name}-requirements.txt"
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "onnxport"
-    folder = cache / f"{name}-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
-    python, stamp = folder / "bin" / "python", folder / "complete"
-    if stamp.exists():
-        return python
-    cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists():
-            print(f"[bench] pip: {requirements.name}, into {folder}", file=sys.stderr, flush=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            for command in (
-                [sys.executable, "-m", "venv", folder],
-                [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir",
-                 "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", requirements],
-            ):
-                result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-                if result.returncode:
-                    raise common.Failed("\n".join(["cannot make the environment:", *result.stdout.splitlines()[-10:]]))
-            stamp.touch()
-    return python
-
-
 def versions(python):
     """Those of PACKAGES that the interpreter has."""
     script = ("import importlib.metadata as m, sys\n"
@@ -108,11 +80,7 @@ class Export:
         self.files = {file.stem: file for file in sorted(self.folder.glob("*.onnx"))}
         self.nodes = 0
         for file in self.files.values():
-            command = [self.program, "inspect", file, "--json"]
-            result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            if result.returncode:
-                raise common.Failed(result.stderr.strip())
-            report = json.loads(result.stdout)
+            report = json.loads(common.output([self.program, "inspect", file, "--json"]))
             self.nodes += report["nodes"]
             self.opset = report["opsets"]["ai.onnx"]
         self.bytes = sum(file.stat().st_size for file in self.folder.glob("*.onnx*"))
@@ -213,7 +181,7 @@ def time_files(args, name, exports, python):
 
 
 def run(args, work):
-    python = args.peer_python or environment("peer" if args.peer else "runtime")
+    python = args.peer_python or environments.environment("peer" if args.peer else "runtime")
     print(f"{versions(python)}; threads: {args.threads}, rounds: {args.rounds}")
     good = True
     for name in args.models or JOBS:
