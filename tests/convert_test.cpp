@@ -1,6 +1,6 @@
-// Conversion between all dtypes, against arithmetic in long double that shares nothing with it: every half and
-// every bfloat16, every exponent of float and double with the mantissas at which rounding turns, the edges of
-// every integer.
+// Conversion between all dtypes, against arithmetic in long double that shares nothing with it: every half
+// and every bfloat16, every exponent of float and double with the mantissas at which rounding turns, the
+// edges of every integer.
 #include "support/convert.h"
 
 #include <gtest/gtest.h>
@@ -102,7 +102,8 @@ Real expected(From value) {
   } else if constexpr (kIsFloat<From>) {
     using Limits = std::numeric_limits<To>;
     if (std::isnan(exact)) return 0;
-    return std::clamp(std::trunc(exact), static_cast<Real>(Limits::lowest()), static_cast<Real>(Limits::max()));
+    return std::clamp(std::trunc(exact), static_cast<Real>(Limits::lowest()),
+                      static_cast<Real>(Limits::max()));
   } else {
     // Integers wrap.
     const Real modulus = std::ldexp(Real{1}, 8 * static_cast<int>(sizeof(To)));
@@ -122,8 +123,8 @@ std::string shown(T value) {
 template <class To, class From>
 void check_to(DType from, DType to, const std::vector<From>& values) {
   std::vector<To> results(values.size());
-  convert(from, reinterpret_cast<const std::byte*>(values.data()), to, reinterpret_cast<std::byte*>(results.data()),
-          values.size());
+  convert(from, reinterpret_cast<const std::byte*>(values.data()), to,
+          reinterpret_cast<std::byte*>(results.data()), values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Real want = expected<To>(values[i]), got = meaning(results[i]);
     const bool same = std::isnan(want) ? std::isnan(got)
@@ -133,7 +134,8 @@ void check_to(DType from, DType to, const std::vector<From>& values) {
                       << shown(results[i]) << ", expected " << static_cast<double>(want);
     if constexpr (kIsFloat<To> && kIsFloat<From>) {
       if (!std::isnan(want)) continue;
-      // The sign of a NaN stays, and so do the upper bits of its payload, of which the first says that it is quiet.
+      // The sign of a NaN stays, and so do the upper bits of its payload, of which the first says that it is
+      // quiet.
       constexpr int kFrom = layout_of<From>().mantissa_bits, kTo = layout_of<To>().mantissa_bits;
       constexpr int kCommon = std::min(kFrom, kTo) - 1;
       const std::uint64_t before = bits_of(values[i]) >> (kFrom - 1 - kCommon),
@@ -155,7 +157,8 @@ void check_to_all(DType from, const std::vector<From>& values) {
 
 /// Mantissas around those at which rounding to `kept` bits turns, for each dtype that is narrower.
 std::vector<std::uint64_t> edge_mantissas(int bits) {
-  std::vector<std::uint64_t> edges = {0, 1, 2, 3, (std::uint64_t{1} << bits) - 1, (std::uint64_t{1} << bits) - 2};
+  std::vector<std::uint64_t> edges = {
+      0, 1, 2, 3, (std::uint64_t{1} << bits) - 1, (std::uint64_t{1} << bits) - 2};
   for (int cut = 1; cut < bits; ++cut) {
     // Even and odd above the cut; at the middle, just beside it, and as far beside it as one bit can say.
     const std::uint64_t unit = std::uint64_t{1} << cut, half = unit / 2;
@@ -202,7 +205,8 @@ std::vector<T> edges_of_integer() {
   for (int high = 0; high < kBits; ++high) {
     for (int low = -1; low < high; ++low) {
       const Unsigned power = static_cast<Unsigned>(Unsigned{1} << high);
-      const Unsigned base = static_cast<Unsigned>(low < 0 ? power : power | static_cast<Unsigned>(Unsigned{1} << low));
+      const Unsigned base =
+          static_cast<Unsigned>(low < 0 ? power : power | static_cast<Unsigned>(Unsigned{1} << low));
       for (const int beside : {-2, -1, 0, 1, 2}) {
         const auto value = static_cast<Unsigned>(base + static_cast<Unsigned>(beside));
         values.push_back(static_cast<T>(value));

@@ -56,7 +56,8 @@ TEST_F(WeightRanges, OfEveryTransform) {
     const auto [w, n] = stored("w", dtype, shape);
     const auto [v, m] = stored("v", dtype, shape);
     expect_ranges("view", w, n);
-    for (const DType to : {DType::f64, DType::f32, DType::bf16}) expect_ranges("cast", w.cast(to), n.cast(to));
+    for (const DType to : {DType::f64, DType::f32, DType::bf16})
+      expect_ranges("cast", w.cast(to), n.cast(to));
     for (const Dims& axes : {Dims{2, 1, 0}, Dims{1, 0, 2}, Dims{0, 2, 1}, Dims{1, 2, 0}}) {
       expect_ranges("permute", w.permute(axes), n.permute(axes));
     }
@@ -72,7 +73,8 @@ TEST_F(WeightRanges, OfEveryTransform) {
     expect_ranges("sqrt", w.sqrt(), mapped(n, [](double x) { return std::sqrt(x); }));
     expect_ranges("cos", w.cos(), mapped(n, [](double x) { return std::cos(x); }));
     Dims rows;
-    for (int i = 0; i < 40; ++i) rows.push_back(i % 3 == 0 ? below(37) : (rows.empty() ? 0 : (rows.back() + 1) % 37));
+    for (int i = 0; i < 40; ++i)
+      rows.push_back(i % 3 == 0 ? below(37) : (rows.empty() ? 0 : (rows.back() + 1) % 37));
     const Naive taken = Naive::make(dtype, {40, 53, 61}, [&, &source = n](const Dims& i) {
       return source.values[source.offset({rows[static_cast<std::size_t>(i[0])], i[1], i[2]})];
     });
