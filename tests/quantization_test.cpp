@@ -495,6 +495,12 @@ TEST(QuantizedModel, ExportsAsItsDequantizedCopy) {
       written[from] = read_text_file(to / "model.onnx");
     }
     EXPECT_TRUE(written[quantized] == written[dequantized]) << "the same weights give other files";
+    // Weights that are computed can not stay in the checkpoint; what is stored plainly can.
+    MainExportOptions beside{
+        .model = quantized, .output = quantized, .task = "text-generation-with-past", .dtype = dtype};
+    beside.export_options.external_data = "checkpoint";
+    EXPECT_TRUE(main_export(beside).passed());
+    EXPECT_TRUE(fs::exists(quantized / "model.onnx_data"));
     // The weights count: the original, which is not quantized, gives another file.
     main_export({.model = original,
                  .output = folder.path() / "o",
