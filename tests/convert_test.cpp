@@ -3,8 +3,10 @@
 // edges of every integer.
 #include "support/convert.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <concepts>

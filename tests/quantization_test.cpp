@@ -368,6 +368,10 @@ TEST_F(QuantizedErrors, Mxfp4) {
       mxfp4({zeros("e.up_blocks", "U8", {3, 4, 16}, 1), zeros("e.up_scales", "U8", {3, 4}, 1)}),
       "tensor 'e.up_blocks' in model.safetensors is uint8[3, 4, 16], expected uint8[experts, rows, groups, "
       "16]: it has 4-bit floats");
+  EXPECT_EQ(
+      mxfp4({zeros("e.up_blocks", "U8", {0, 1, std::int64_t{1} << 58, 16}, 1),
+             zeros("e.up_scales", "U8", {0, 1, std::int64_t{1} << 58}, 1)}),
+      "tensor 'e.up_blocks' in model.safetensors has the impossible shape [0, 1, 288230376151711744, 16]");
   EXPECT_EQ(mxfp4({blocks, scales, zeros("e.up", "BF16", {1}, 2)}),
             "tensor 'e.up' in model.safetensors is there twice: also as 'e.up_blocks'");
 }

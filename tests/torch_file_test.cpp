@@ -236,7 +236,8 @@ std::string zip(const std::vector<ZipItem>& items, bool zip64 = false) {
     const std::string method = le(item.deflate ? 8 : 0, 2);
     const std::uint64_t header = file.size();
     file += "PK\x03\x04" + le(0, 2) + le(0x808, 2) + method + le(0, 4) + le(0, 12) + le(item.name.size(), 2) +
-            le(item.padding, 2) + item.name + std::string(item.padding, 'Z') + bytes;
+            le(item.padding, 2) + item.name;
+    file.append(item.padding, 'Z').append(bytes);
     file += "PK\x07\x08" + le(crc, 4) + le(bytes.size(), 4) + le(item.content.size(), 4);
     const std::string extra =
         le(1, 2) + le(24, 2) + le(item.content.size(), 8) + le(bytes.size(), 8) + le(header, 8);

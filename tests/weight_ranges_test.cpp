@@ -2,6 +2,8 @@
 // addresses that are aligned to nothing.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <tuple>

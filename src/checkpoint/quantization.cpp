@@ -10,6 +10,7 @@
 #include "checkpoint/printable.h"
 #include "ir/weight_scaled.h"
 #include "support/fail.h"
+#include "support/shape.h"
 #include "support/text.h"
 
 namespace onnxport {
@@ -181,6 +182,10 @@ void dequantize_mxfp4(Tensors& tensors) {
       fail(kBad, "tensor '{}' in {} is {}, expected uint8{}: it has the scales of '{}' {}",
            printable(scales->view.key), tensors.file(), describe(scales->view), text::shape_text(expected),
            printable(view.key), text::shape_text(view.shape));
+    }
+    if (!element_count(std::array{view.shape[0], view.shape[1], view.shape[2], std::int64_t{32}})) {
+      fail(kBad, "tensor '{}' in {} has the impossible shape {}", printable(view.key), tensors.file(),
+           text::shape_text(view.shape));
     }
     const Weight weight = from_mxfp4(tensors[i].as_weight(), scales->as_weight()).permute({0, 2, 1});
     tensors.add(std::string(key), weight);

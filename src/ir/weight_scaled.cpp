@@ -15,6 +15,7 @@
 #include "ir/weight_boxes.h"
 #include "ir/weight_expr.h"
 #include "support/fail.h"
+#include "support/shape.h"
 #include "support/text.h"
 
 namespace onnxport {
@@ -225,6 +226,9 @@ Weight from_mxfp4(const Weight& blocks, const Weight& scales) {
   if (scales.dtype() != DType::u8 || scales.shape() != shape) {
     detail::fail_operand("scales of 4-bit floats", scales, "uint8" + text::shape_text(shape));
   }
+  shape.push_back(32);
+  if (!element_count(shape)) detail::fail_operand("blocks of 4-bit floats", blocks, "fewer");
+  shape.pop_back();
   shape.back() *= 32;
   return WeightExpr::wrap({.source = std::make_shared<detail::Mxfp4Source>(WeightExpr::of(blocks).source,
                                                                            WeightExpr::of(scales).source),

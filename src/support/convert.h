@@ -96,7 +96,8 @@ To convert_element(From value) {
     using Limits = std::numeric_limits<To>;
     if (!(value > static_cast<From>(Limits::lowest()))) return std::isnan(value) ? To{0} : Limits::lowest();
     // The largest integer may be no float: compare with the power of two above it, which always is.
-    constexpr From kEnd = static_cast<From>(Limits::max() / 2 + 1) * 2;
+    constexpr To kHalfOfEnd = Limits::max() / 2 + 1;
+    constexpr From kEnd = static_cast<From>(kHalfOfEnd) * 2;
     return value >= kEnd ? Limits::max() : static_cast<To>(value);
   } else {
     return static_cast<To>(value);
