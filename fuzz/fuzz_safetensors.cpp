@@ -14,8 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::uint64_t length =
         safetensors::parse_header_length(bytes.substr(0, 64), size, "fuzz.safetensors");
     std::uint64_t covered = 8 + length;
-    for (const TensorView& view :
+    for (const auto& [view, float8] :
          safetensors::parse_header(bytes.substr(8, length), size, "fuzz.safetensors")) {
+      if (float8 && view.dtype != DType::u8) std::abort();
       if (view.offset != covered) std::abort();
       covered += view.bytes();
       const Weight weight(view);  // shapes that were accepted never overflow

@@ -183,6 +183,20 @@ TEST_F(Cli, WeightsInTheCheckpointOfAnotherFolder) {
   EXPECT_FALSE(fs::exists(output() + "/model.onnx_data"));
 }
 
+TEST_F(Cli, AlignmentOfExternalData) {
+  make("bert/feature-extraction");
+  const auto size_with = [&](const char* alignment) {
+    EXPECT_EQ(export_onnx({"--external-data", "always", "--external-data-alignment", alignment}).status, 0);
+    return fs::file_size(output() + "/model.onnx_data");
+  };
+  EXPECT_GT(size_with("65536"), 2 * size_with("64"));
+  for (const char* wrong : {"3", "-64", "134217728", "x"}) {
+    const ProgramResult result = export_onnx({"--external-data-alignment", wrong});
+    EXPECT_EQ(result.status, kUsage) << result.err;
+    EXPECT_NE(result.err.find("--external-data-alignment"), std::string::npos) << result.err;
+  }
+}
+
 TEST_F(Cli, EveryOpset) {
   make("mpnet/feature-extraction");
   for (int opset = 11; opset <= runtime::newest_opset; ++opset) {

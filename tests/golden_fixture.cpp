@@ -134,9 +134,10 @@ void synthesize(const GoldenFixture& fixture, const fs::path& checkpoint) {
 
 NamedTensors read_safetensors(const fs::path& file) {
   NamedTensors tensors;
-  for (const TensorView& view : safetensors::read(File::open(file))) {
+  for (const StoredTensor& stored : safetensors::read(File::open(file))) {
+    const TensorView& view = stored.view;
     Tensor tensor(view.dtype, view.shape);
-    view.file->read(view.offset, tensor.data.size(), tensor.data.data());
+    stored.as_weight().read(0, view.numel(), tensor.data.data());
     tensors.emplace_back(view.key, std::move(tensor));
   }
   return tensors;

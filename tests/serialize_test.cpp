@@ -214,6 +214,28 @@ TEST_F(WriterTest, OutsideOfTheMessage) {
   EXPECT_EQ(outside, (Strings{"first.weight", "first.bias", "second.weight.T"}));
 }
 
+TEST_F(WriterTest, AlignsTensorsInDataFiles) {
+  for (const std::uint64_t alignment : {1, 32, 4096, 65536}) {
+    for (const ExternalData where : {ExternalData::always, ExternalData::shared}) {
+      WriteOptions options;
+      options.external_data = where;
+      options.alignment = alignment;
+      write_model(graph(), model, options);
+      expect_right_numbers(model);
+      onnx::ModelProto proto;
+      ASSERT_TRUE(proto.ParseFromString(read_all(model)));
+      std::uint64_t end = 0;
+      for (const auto& tensor : proto.graph().initializer()) {
+        if (tensor.data_location() != onnx::TensorProto::EXTERNAL) continue;
+        const auto offset = std::stoull(tensor.external_data(1).value());
+        EXPECT_EQ(offset, (end + alignment - 1) / alignment * alignment) << tensor.name();
+        end = offset + std::stoull(tensor.external_data(2).value());
+      }
+      EXPECT_EQ(end, fs::file_size(data));
+    }
+  }
+}
+
 TEST_F(WriterTest, GoesOutsideWhenTheMessageIsTooLarge) {
   WriteOptions options;
   options.message_limit = 1'000'000;

@@ -20,12 +20,13 @@
 #include "onnxport/error.h"
 #include "onnxport/scope.h"
 #include "support/temp_folder.h"
+#include "torch_bytes.h"
 
 namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
-using Dims = std::vector<std::int64_t>;
+using namespace torch_bytes;
 
 std::string error_of(const std::function<void()>& fn, ErrorCode expected = ErrorCode::bad_checkpoint) {
   try {
@@ -37,54 +38,12 @@ std::string error_of(const std::function<void()>& fn, ErrorCode expected = Error
   return "no error";
 }
 
-/// Bytes of a little-endian number.
-std::string le(std::uint64_t value, std::size_t size) {
-  std::string bytes(size, '\0');
-  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(value >> (8 * i) & 0xff);
-  return bytes;
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Pickles
 
-std::string text(std::string_view value) { return "X" + le(value.size(), 4) + std::string(value); }
-std::string integer(std::int64_t value) {
-  if (value >= 0 && value < 256) return "K" + le(static_cast<std::uint64_t>(value), 1);
-  return "\x8a\x08" + le(static_cast<std::uint64_t>(value), 8);
-}
-std::string global(std::string_view module, std::string_view name) {
-  return fmt::format("c{}\n{}\n", module, name);
-}
-std::string tuple(const std::vector<std::string>& items) {
-  std::string bytes = "(";
-  for (const std::string& item : items) bytes += item;
-  return bytes + "t";
-}
-std::string integers(const Dims& values) {
-  std::vector<std::string> items;
-  for (const std::int64_t value : values) items.push_back(integer(value));
-  return tuple(items);
-}
-const std::string kOrderedDict = global("collections", "OrderedDict") + ")R";
-
-std::string storage(std::string_view name, std::int64_t count, std::string_view type = "FloatStorage",
-                    std::string_view module = "torch") {
-  return tuple({text("storage"), global(module, type), text(name), text("cpu"), integer(count)}) + "Q";
-}
-std::string tensor(const std::string& from, std::int64_t offset, const Dims& shape, const Dims& strides) {
-  return global("torch._utils", "_rebuild_tensor_v2") +
-         tuple({from, integer(offset), integers(shape), integers(strides), "\x89", kOrderedDict}) + "R";
-}
 std::string parameter(const std::string& of) {
   return global("torch._utils", "_rebuild_parameter") + tuple({of, "\x88", kOrderedDict}) + "R";
 }
-/// A whole pickle of an OrderedDict.
-std::string pickled(const std::vector<std::pair<std::string, std::string>>& items) {
-  std::string bytes = "\x80\x02" + kOrderedDict + "q" + std::string(1, '\0') + "(";
-  for (const auto& [key, value] : items) bytes += text(key) + value;
-  return bytes + "u" + "}" + text("_metadata") + kOrderedDict + "sb.";
-}
-
 std::string pickle_error(const std::string& bytes) {
   return error_of([&] { pickle::parse_state_dict(bytes, "m.bin"); });
 }
@@ -267,20 +226,6 @@ std::string deflated(const std::string& content) {
   return out;
 }
 
-/// The end of an archive. With zip64 the old record says "see there" everywhere.
-std::string zip_end(std::uint64_t count, std::uint64_t size, std::uint64_t offset, bool zip64) {
-  std::string bytes;
-  if (zip64) {
-    bytes += "PK\x06\x06" + le(44, 8) + le(45, 2) + le(45, 2) + le(0, 4) + le(0, 4) + le(count, 8) +
-             le(count, 8) + le(size, 8) + le(offset, 8);
-    bytes += "PK\x06\x07" + le(0, 4) + le(offset + size, 8) + le(1, 4);
-    count = 0xffff;
-    size = offset = 0xffffffff;
-  }
-  return bytes + "PK\x05\x06" + le(0, 4) + le(count, 2) + le(count, 2) + le(size, 4) + le(offset, 4) +
-         le(0, 2);
-}
-
 /// An archive like those of torch: sizes and checksums stand in the directory only.
 std::string zip(const std::vector<ZipItem>& items, bool zip64 = false) {
   std::string file, directory;
@@ -291,7 +236,8 @@ std::string zip(const std::vector<ZipItem>& items, bool zip64 = false) {
     const std::string method = le(item.deflate ? 8 : 0, 2);
     const std::uint64_t header = file.size();
     file += "PK\x03\x04" + le(0, 2) + le(0x808, 2) + method + le(0, 4) + le(0, 12) + le(item.name.size(), 2) +
-            le(item.padding, 2) + item.name + std::string(item.padding, 'Z') + bytes;
+            le(item.padding, 2) + item.name;
+    file.append(item.padding, 'Z').append(bytes);
     file += "PK\x07\x08" + le(crc, 4) + le(bytes.size(), 4) + le(item.content.size(), 4);
     const std::string extra =
         le(1, 2) + le(24, 2) + le(item.content.size(), 8) + le(bytes.size(), 8) + le(header, 8);

@@ -25,6 +25,9 @@ struct ExportOptions {
   /// Where weights lie: auto (in a file beside the model beyond 2 GB), always, never, shared, checkpoint.
   std::string external_data = "auto";
   std::int64_t external_data_threshold = 1024;  ///< smaller tensors stay in the .onnx file, bytes
+  /// Tensors in a data file begin at multiples of this, a power of two of at most 64 MiB. 0: of 64, and from
+  /// 1 MiB on of 4096.
+  std::int64_t external_data_alignment = 0;
   /// Called with bytes of weights written and in all.
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress = {};
   /// Called with a line for the user: what was ignored, what had no effect.

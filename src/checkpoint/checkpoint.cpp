@@ -7,6 +7,7 @@
 #include <map>
 #include <system_error>
 
+#include "checkpoint/quantization.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/torch_file.h"
 #include "support/fail.h"
@@ -42,9 +43,7 @@ bool is_present(const fs::path& path) {
 std::vector<StoredTensor> read_file(const fs::path& path) {
   const auto file = File::open(path);
   if (path.extension() == ".bin") return torch_file::read(file);
-  std::vector<StoredTensor> tensors;
-  for (TensorView& view : safetensors::read(file)) tensors.push_back({std::move(view)});
-  return tensors;
+  return safetensors::read(file);
 }
 
 std::vector<StoredTensor> read_shards(const fs::path& index) {
@@ -82,9 +81,10 @@ std::vector<StoredTensor> read_shards(const fs::path& index) {
   return found;
 }
 
-std::shared_ptr<const Checkpoint> open_file(const fs::path& path) {
+std::shared_ptr<const Checkpoint> open_file(const fs::path& path, const Quantization& quantization) {
+  const std::string name = path.filename().string();
   auto tensors = path.extension() == ".json" ? read_shards(path) : read_file(path);
-  return std::make_shared<const Checkpoint>(std::move(tensors), path.filename().string());
+  return std::make_shared<const Checkpoint>(dequantize(std::move(tensors), quantization, name), name);
 }
 
 [[noreturn]] void fail_nothing_found(const fs::path& folder) {
@@ -93,15 +93,17 @@ std::shared_ptr<const Checkpoint> open_file(const fs::path& path) {
 
 }  // namespace
 
-std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
+std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path, const Quantization& quantization) {
   std::error_code ignored;
   if (!is_present(path)) fail(kBad, "checkpoint '{}' does not exist", path.string());
-  if (!fs::is_directory(path, ignored)) return open_file(path);
+  if (!fs::is_directory(path, ignored)) return open_file(path, quantization);
   for (std::string_view name : kCandidates) {
-    if (is_present(path / name)) return open_file(path / name);
+    if (is_present(path / name)) return open_file(path / name, quantization);
   }
   fail_nothing_found(path);
 }
+
+std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) { return open(path, {}); }
 
 Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name) : name_(std::move(name)) {
   tensors_.reserve(tensors.size());

@@ -14,12 +14,17 @@
 
 namespace onnxport {
 
+struct Quantization;
+
 /// A tensor of a checkpoint.
 struct StoredTensor {
   TensorView view;
   /// Empty where `view` is all. Else its elements come from this (of the same dtype and shape): the bytes are
   /// in another order, or in another format; `view` has no file then.
   Weight weight = {};
+  bool float8 = false;  ///< stored as 8-bit floats: `weight` has the values, to which a scale may belong
+
+  Weight as_weight() const { return weight ? weight : Weight(view); }
 };
 
 /// All tensors of a folder (or single file), by key. Headers are read and checked when it is opened; weights
@@ -28,8 +33,12 @@ class Checkpoint {
  public:
   /// Opens the weights in a folder: model.safetensors, else the shards of model.safetensors.index.json, else
   /// the same with diffusion_pytorch_model, else pytorch_model.bin or the shards of its index. Also takes the
-  /// path of such a file. Throws ExportError(bad_checkpoint | unsupported | io); see safetensors.h and
-  /// torch_file.h.
+  /// path of such a file. What is quantized as `quantization` says becomes computed tensors, under the keys
+  /// and with the shapes that it has without. Throws ExportError(bad_checkpoint | unsupported | io); see
+  /// safetensors.h, torch_file.h and quantization.h.
+  static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
+                                                const Quantization& quantization);
+  /// The same where nothing is quantized.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path);
 
   /// From tensors; `name` stands for the file in messages. Throws ExportError(bad_checkpoint) for a key that

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "checkpoint/printable.h"
+#include "ir/weight_scaled.h"
 #include "support/dtype_names.h"
 #include "support/fail.h"
 #include "support/file.h"
@@ -107,14 +108,25 @@ void check_unique(std::vector<std::string_view> keys, std::string_view what, con
 // ---------------------------------------------------------------------------------------------------------------------
 // Header
 
-DType parse_tensor_dtype(std::string_view name, const std::string& tensor, const std::string& file) {
+/// Sets the dtype of a tensor by its name in the header.
+void set_dtype(Described& described, std::string_view name, const std::string& file) {
+  const std::string& tensor = described.view.key;
   for (DType dtype : kAllDTypes) {
-    if (safetensors_name(dtype) == name) return dtype;
+    if (safetensors_name(dtype) != name) continue;
+    described.view.dtype = dtype;
+    return;
+  }
+  constexpr std::array<std::pair<std::string_view, Float8>, 3> kFloat8 = {
+      {{"F8_E4M3", Float8::e4m3}, {"F8_E5M2", Float8::e5m2}, {"F8_E8M0", Float8::e8m0}}};
+  for (const auto& [float8_name, format] : kFloat8) {
+    if (float8_name != name) continue;
+    described.view.dtype = DType::u8;
+    described.float8 = format;
+    return;
   }
   // In the format, but not built.
-  constexpr std::array<std::string_view, 10> kOthers = {"F8_E4M3",     "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ",
-                                                        "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2", "F4",
-                                                        "C64",         "C128"};
+  constexpr std::array<std::string_view, 7> kOthers = {"F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2",
+                                                       "F4",          "C64",         "C128"};
   if (std::find(kOthers.begin(), kOthers.end(), name) != kOthers.end()) {
     fail(ErrorCode::unsupported,
          "tensor '{}' in {} has the unsupported dtype {}; save the checkpoint in BF16, F16 or F32",
@@ -129,14 +141,14 @@ class HeaderWalker final : public Walker {
 
   /// The tensors, with offsets [begin, end) into the data.
   struct Entry {
-    TensorView view;
+    Described described;
     std::uint64_t begin = 0, end = 0;
   };
 
   std::vector<Entry> take_entries() {
     std::vector<std::string_view> keys(entries_.size());
     std::transform(entries_.begin(), entries_.end(), keys.begin(),
-                   [](const Entry& e) -> std::string_view { return e.view.key; });
+                   [](const Entry& e) -> std::string_view { return e.described.view.key; });
     check_unique(std::move(keys), "header", file_);
     return std::move(entries_);
   }
@@ -145,7 +157,7 @@ class HeaderWalker final : public Walker {
   enum class Field { none, dtype, shape, offsets };
   static constexpr std::size_t kLongestShape = 32;
 
-  const std::string& tensor() const { return entries_.back().view.key; }
+  const std::string& tensor() const { return entries_.back().described.view.key; }
 
   void on_key(const std::string& key) override {
     if (depth() == 1) {
@@ -156,7 +168,7 @@ class HeaderWalker final : public Walker {
         }
         return;
       }
-      entries_.emplace_back().view.key = key;
+      entries_.emplace_back().described.view.key = key;
       offsets_.clear();
       has_dtype_ = has_shape_ = has_offsets_ = false;
       field_ = Field::none;
@@ -204,7 +216,7 @@ class HeaderWalker final : public Walker {
     if (depth == 2) {
       const auto* name = std::get_if<std::string_view>(&value);
       if (field_ != Field::dtype || name == nullptr) fail_field(describe(value));
-      entries_.back().view.dtype = parse_tensor_dtype(*name, tensor(), file_);
+      set_dtype(entries_.back().described, *name, file_);
       has_dtype_ = true;
       return;
     }
@@ -213,7 +225,7 @@ class HeaderWalker final : public Walker {
       fail_field(number != nullptr ? "a huge number" : describe(value));
     }
     if (field_ == Field::shape) {
-      auto& shape = entries_.back().view.shape;
+      auto& shape = entries_.back().described.view.shape;
       shape.push_back(static_cast<std::int64_t>(*number));
       if (shape.size() > kLongestShape) {
         fail(kBad, "tensor '{}' in {} has more than {} axes", printable(tensor()), file_, kLongestShape);
@@ -270,7 +282,8 @@ void check_layout(std::vector<HeaderWalker::Entry>& entries, std::uint64_t data_
   });
   std::uint64_t covered = 0;
   const std::string* before = nullptr;
-  for (const auto& [view, begin, end] : entries) {
+  for (const auto& [described, begin, end] : entries) {
+    const TensorView& view = described.view;
     const auto count = element_count(view.shape);
     std::uint64_t bytes = 0;
     if (!count || __builtin_mul_overflow(static_cast<std::uint64_t>(*count), size_of(view.dtype), &bytes)) {
@@ -384,30 +397,39 @@ std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file
   return length;
 }
 
-std::vector<TensorView> parse_header(std::string_view header, std::uint64_t file_size,
-                                     const std::string& file_name) {
+std::vector<Described> parse_header(std::string_view header, std::uint64_t file_size,
+                                    const std::string& file_name) {
   HeaderWalker walker(file_name);
   walker.walk(header, "header");
   std::vector<HeaderWalker::Entry> entries = walker.take_entries();
   const std::uint64_t data = kLengthBytes + header.size();
   check_layout(entries, file_size - data, file_name);
-  std::vector<TensorView> views;
-  views.reserve(entries.size());
-  for (auto& entry : entries) {
-    entry.view.offset = data + entry.begin;
-    views.push_back(std::move(entry.view));
+  std::vector<Described> tensors;
+  tensors.reserve(entries.size());
+  for (auto& [described, begin, end] : entries) {
+    described.view.offset = data + begin;
+    tensors.push_back(std::move(described));
   }
-  return views;
+  return tensors;
 }
 
-std::vector<TensorView> read(const std::shared_ptr<const File>& file) {
+std::vector<StoredTensor> read(const std::shared_ptr<const File>& file) {
   std::string beginning(std::min<std::uint64_t>(64, file->size()), '\0');
   file->read(0, beginning.size(), reinterpret_cast<std::byte*>(beginning.data()));
   std::string header(parse_header_length(beginning, file->size(), file->name()), '\0');
   file->read(kLengthBytes, header.size(), reinterpret_cast<std::byte*>(header.data()));
-  std::vector<TensorView> views = parse_header(header, file->size(), file->name());
-  for (TensorView& view : views) view.file = file;
-  return views;
+  std::vector<StoredTensor> tensors;
+  for (auto& [view, float8] : parse_header(header, file->size(), file->name())) {
+    view.file = file;
+    if (float8) {
+      const Weight values = from_float8(view, *float8);
+      tensors.push_back(
+          {{.key = std::move(view.key), .dtype = values.dtype(), .shape = values.shape()}, values, true});
+    } else {
+      tensors.push_back({std::move(view)});
+    }
+  }
+  return tensors;
 }
 
 std::vector<std::pair<std::string, std::string>> parse_index(std::string_view text,

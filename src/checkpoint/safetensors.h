@@ -8,25 +8,36 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "checkpoint/checkpoint.h"
 #include "onnxport/weight.h"
+#include "support/float8.h"
 
 namespace onnxport::safetensors {
 
 /// Longest header that is accepted, in bytes; the same limit as the official implementation has.
 inline constexpr std::uint64_t kMaxHeader = 100'000'000;
 
-/// The tensors of an open file, in the order of their offsets. The header is read, nothing else.
-std::vector<TensorView> read(const std::shared_ptr<const File>& file);
+/// The tensors of an open file, in the order of their offsets. The header is read, nothing else. Those of
+/// 8-bit floats, which no DType stands for, are computed ones of float32.
+std::vector<StoredTensor> read(const std::shared_ptr<const File>& file);
+
+/// A tensor as a header describes it.
+struct Described {
+  TensorView view;  ///< without a file
+  /// Set where the elements are 8-bit floats; `view` is one of their bytes, uint8, then.
+  std::optional<Float8> float8 = {};
+};
 
 /// The same from the text of the header. `file_size` is that of the whole file, which starts with 8 bytes of
-/// length and the header; `file_name` is for messages. The views have no file.
-std::vector<TensorView> parse_header(std::string_view header, std::uint64_t file_size,
-                                     const std::string& file_name);
+/// length and the header; `file_name` is for messages.
+std::vector<Described> parse_header(std::string_view header, std::uint64_t file_size,
+                                    const std::string& file_name);
 
 /// The length in the first 8 bytes of a file, checked against its size. `beginning`: the first bytes of the
 /// file, all of them if it is shorter than 64.

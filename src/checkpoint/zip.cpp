@@ -106,23 +106,24 @@ Directory find_directory(const File& file) {
 
 /// Replaces the numbers that say "see the zip64 field" by those in it.
 void read_zip64(std::string_view extra, ZipArchive::Entry& entry, const std::string& file) {
+  std::vector<std::uint64_t*> elsewhere;
+  for (std::uint64_t* value : {&entry.size, &entry.compressed, &entry.header}) {
+    if (*value == kIn64) elsewhere.push_back(value);
+  }
+  std::size_t found = 0;
   while (extra.size() >= 4) {
     const std::size_t size = u16(extra, 2);
     if (size > extra.size() - 4) break;
     if (u16(extra, 0) == 1) {
       const std::string_view field = extra.substr(4, size);
-      std::size_t at = 0;
-      for (std::uint64_t* value : {&entry.size, &entry.compressed, &entry.header}) {
-        if (*value != kIn64) continue;
-        if (field.size() - at < 8) break;
-        *value = u64(field, at);
-        at += 8;
+      for (; found < elsewhere.size() && field.size() / 8 > found; ++found) {
+        *elsewhere[found] = u64(field, 8 * found);
       }
       break;
     }
     extra.remove_prefix(4 + size);
   }
-  if (entry.size == kIn64 || entry.compressed == kIn64 || entry.header == kIn64) {
+  if (found < elsewhere.size()) {
     fail(kBad, "entry '{}' of {} has no zip64 field, which its size or place needs", printable(entry.name),
          file);
   }

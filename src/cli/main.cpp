@@ -78,6 +78,10 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
                  "Tensors of fewer bytes stay in the model's file")
       ->type_name("BYTES")
       ->capture_default_str();
+  app.add_option(
+         "--external-data-alignment", o.export_options.external_data_alignment,
+         "Where tensors may begin in a data file, a power of two; default: 64, and 4096 for large ones")
+      ->type_name("BYTES");
   app.add_option("--subfolder", flags.subfolder, "Folder below the model's");
   app.add_option("--model-kwargs", flags.model_kwargs, "JSON: {\"attn_implementation\": \"eager\"}")
       ->type_name("JSON");

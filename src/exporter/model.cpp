@@ -10,6 +10,7 @@
 #include "checkpoint/accounting.h"
 #include "checkpoint/checkpoint.h"
 #include "config/json.h"
+#include "exporter/quantization.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "support/text.h"
@@ -136,12 +137,13 @@ Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig
       task_(std::move(task)),
       weights_(std::make_shared<Weights>()) {
   task_ = TasksManager::map_from_synonym(task_);
-  weights_->parts.emplace("", Weights::Part{Checkpoint::open(folder_)});
+  weights_->parts.emplace("", Weights::Part{Checkpoint::open(folder_, read_quantization(config_))});
 }
 
 Model Model::with_config(PretrainedConfig config) const {
   Model other = *this;
   other.config_ = std::move(config);
+  read_quantization(other.config_);  // the weights are open, but the new accounting does not know
   other.weights_ = weights_->unread();
   return other;
 }

@@ -54,6 +54,15 @@ void check_threshold(std::int64_t threshold) {
       fmt::format("--external-data-threshold {}: expected {} bytes or more", threshold, kSmallest));
 }
 
+void check_alignment(std::int64_t alignment) {
+  constexpr std::int64_t kLargest = std::int64_t{64} << 20;
+  const bool power = alignment > 0 && (alignment & (alignment - 1)) == 0;
+  if (alignment == 0 || (power && alignment <= kLargest)) return;
+  throw ExportError(ErrorCode::invalid_argument,
+                    fmt::format("--external-data-alignment {}: expected a power of two, at most {} bytes",
+                                alignment, kLargest));
+}
+
 void say(const std::function<void(const std::string&)>& listener, const std::string& text) {
   if (listener) listener(text);
 }
@@ -78,6 +87,7 @@ lower::OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset
   check_opset(opset, config.float_dtype());
   external_data(options.external_data);
   check_threshold(options.external_data_threshold);
+  check_alignment(options.external_data_alignment);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
   say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
   lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
@@ -128,6 +138,7 @@ std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                  {.external_data = external_data(options.external_data),
                                   .shared_name = models.size() == 1 ? first + "_data" : "model.onnx_data",
                                   .external_threshold = options.external_data_threshold,
+                                  .alignment = static_cast<std::uint64_t>(options.external_data_alignment),
                                   .on_progress = options.on_progress});
 }
 

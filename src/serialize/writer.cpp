@@ -61,6 +61,7 @@ void check_names(const lower::OnnxGraph& graph, const std::string& file) {
 struct DataFile {
   fs::path path;
   std::uint64_t threshold = 0;  ///< smaller tensors stay in the message, bytes
+  std::uint64_t alignment = 0;  ///< of all tensors; 0: by their size
   Layout layout;
   CheckpointFiles* checkpoint = nullptr;                  ///< asked first; null: all goes here
   std::unordered_map<std::string, std::uint64_t> places;  ///< offsets by fingerprint
@@ -69,7 +70,9 @@ struct DataFile {
   std::uint64_t place(const Weight& weight) {
     const auto [it, is_new] = places.emplace(weight.fingerprint(), 0);
     if (is_new) {
-      layout.align(byte_size(weight) < (1 << 20) ? 64 : 4096);  // cache lines for arithmetic, pages for mmap
+      // Cache lines for arithmetic, pages for mmap.
+      const std::uint64_t by_size = byte_size(weight) < (1 << 20) ? 64 : 4096;
+      layout.align(alignment == 0 ? by_size : alignment);
       it->second = layout.size();
       layout.add(weight);
     }
@@ -202,7 +205,8 @@ Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared, 
   Plan plan{.path = file.path,
             .model = {},
             .data = {.path = file.path.string() + "_data",
-                     .threshold = static_cast<std::uint64_t>(options.external_threshold)}};
+                     .threshold = static_cast<std::uint64_t>(options.external_threshold),
+                     .alignment = options.alignment}};
   const bool automatic = options.external_data == ExternalData::automatic;
   if (automatic || options.external_data == ExternalData::never)
     plan.model = model_layout(*file.graph, nullptr);
@@ -259,7 +263,8 @@ std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, cons
   const fs::path folder = models.front().path.has_parent_path() ? models.front().path.parent_path() : ".";
   const bool sharing = options.external_data == ExternalData::shared;
   const auto threshold = static_cast<std::uint64_t>(options.external_threshold);
-  DataFile shared{.path = folder / options.shared_name, .threshold = threshold};
+  DataFile shared{
+      .path = folder / options.shared_name, .threshold = threshold, .alignment = options.alignment};
   std::vector<Plan> plans;
   plans.reserve(models.size());
   CheckpointFiles checkpoint(folder);

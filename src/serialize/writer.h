@@ -26,6 +26,7 @@ struct WriteOptions {
   ExternalData external_data = ExternalData::automatic;
   std::string shared_name = "model.onnx_data";    ///< of the file that models share, beside them
   std::int64_t external_threshold = 1024;         ///< smaller tensors stay in the message, bytes
+  std::uint64_t alignment = 0;                    ///< of tensors in data files, a power of two; 0: see below
   std::uint64_t message_limit = largest_message;  ///< bytes of the .onnx file above which data goes outside
   bool check = true;                              ///< official full check and strict shape inference
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress;  ///< bytes of payload
@@ -46,11 +47,12 @@ struct ModelFile {
 };
 
 /// Writes the models, all in one folder, and external data beside them where needed: tensors at multiples of
-/// 64 bytes, from 1 MiB on of 4096. Equal tensors share their place in a data file. Payloads are streamed by
-/// all processors: memory is bounded by a few tiles. Everything is written under temporary names in the same
-/// folder (made when it is missing), checked (see `check_model_file`) and renamed at the end, the .onnx files
-/// last; on any failure nothing is left. Byte-identical for equal input. Returns each .onnx file with its own
-/// data file behind it, a shared one at the end. Throws ExportError(io | internal).
+/// `alignment`, without one of 64 bytes, from 1 MiB on of 4096. Equal tensors share their place in a data
+/// file. Payloads are streamed by all processors: memory is bounded by a few tiles. Everything is written
+/// under temporary names in the same folder (made when it is missing), checked (see `check_model_file`) and
+/// renamed at the end, the .onnx files last; on any failure nothing is left. Byte-identical for equal input.
+/// Returns each .onnx file with its own data file behind it, a shared one at the end. Throws ExportError(io |
+/// internal).
 std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, const WriteOptions& options = {});
 /// The same for one model.
 std::vector<WrittenFile> write_model(const lower::OnnxGraph& graph, const std::filesystem::path& path,

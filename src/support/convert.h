@@ -58,6 +58,16 @@ decltype(auto) with_element_type(DType dtype, Fn&& fn) {
   return fn(std::type_identity<Bool>{});
 }
 
+/// A 64-bit integer as a double, in whose place rounding to a half or bfloat16 gives the same. The bits that
+/// a double may not hold become one that only says whether there are any.
+template <std::integral Integer>
+double to_double_sticky(Integer value) {
+  constexpr Integer kExact = Integer{1} << 53, kLow = (Integer{1} << 13) - 1, kSticky = Integer{1} << 12;
+  const bool exact = value <= kExact && (std::unsigned_integral<Integer> || value >= Integer{0} - kExact);
+  if (!exact) value = (value & ~kLow) | ((value & kLow) != 0 ? kSticky : Integer{0});
+  return static_cast<double>(value);
+}
+
 /// One element. Floats round to nearest even in one step; floats become integers by truncation, saturated at
 /// the range (NaN: 0); integers wrap; anything but zero is true.
 template <class To, class From>
@@ -74,15 +84,20 @@ To convert_element(From value) {
     return Bool{static_cast<std::uint8_t>(value != 0)};
   } else if constexpr (std::same_as<To, F16>) {
     if constexpr (std::same_as<From, float>) return F16{f16_from_float(value)};
+    if constexpr (std::integral<From> && sizeof(From) == 8)
+      return F16{f16_from_double(to_double_sticky(value))};
     return F16{f16_from_double(static_cast<double>(value))};
   } else if constexpr (std::same_as<To, BF16>) {
     if constexpr (std::same_as<From, float>) return BF16{bf16_from_float(value)};
+    if constexpr (std::integral<From> && sizeof(From) == 8)
+      return BF16{bf16_from_double(to_double_sticky(value))};
     return BF16{bf16_from_double(static_cast<double>(value))};
   } else if constexpr (std::floating_point<From> && std::integral<To>) {
     using Limits = std::numeric_limits<To>;
     if (!(value > static_cast<From>(Limits::lowest()))) return std::isnan(value) ? To{0} : Limits::lowest();
     // The largest integer may be no float: compare with the power of two above it, which always is.
-    constexpr From kEnd = static_cast<From>(Limits::max() / 2 + 1) * 2;
+    constexpr To kHalfOfEnd = Limits::max() / 2 + 1;
+    constexpr From kEnd = static_cast<From>(kHalfOfEnd) * 2;
     return value >= kEnd ? Limits::max() : static_cast<To>(value);
   } else {
     return static_cast<To>(value);

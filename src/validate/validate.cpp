@@ -60,9 +60,10 @@ ValidationCase compare_recorded(const std::filesystem::path& file, const runtime
                                 double atol) {
   NamedTensors inputs;
   NamedTensors outputs;
-  for (const TensorView& view : safetensors::read(File::open(file))) {
+  for (const StoredTensor& stored : safetensors::read(File::open(file))) {
+    const TensorView& view = stored.view;
     Tensor tensor(view.dtype, view.shape);
-    view.file->read(view.offset, tensor.data.size(), tensor.data.data());
+    stored.as_weight().read(0, view.numel(), tensor.data.data());
     if (view.key.starts_with("in/")) inputs.emplace_back(view.key.substr(3), std::move(tensor));
     if (view.key.starts_with("out/")) outputs.emplace_back(view.key.substr(4), std::move(tensor));
   }

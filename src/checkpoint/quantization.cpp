@@ -1,0 +1,211 @@
+#include "checkpoint/quantization.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "checkpoint/printable.h"
+#include "ir/weight_scaled.h"
+#include "support/fail.h"
+#include "support/shape.h"
+#include "support/text.h"
+
+namespace onnxport {
+namespace {
+
+constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
+
+/// The tensors of a checkpoint, of which some go and some are replaced.
+class Tensors {
+ public:
+  Tensors(std::vector<StoredTensor> tensors, const std::string& file)
+      : file_(file), tensors_(std::move(tensors)), taken_(tensors_.size(), false) {
+    for (std::size_t i = 0; i < tensors_.size(); ++i) by_key_.emplace(tensors_[i].view.key, i);
+  }
+
+  const std::string& file() const { return file_; }
+  std::size_t size() const { return tensors_.size(); }
+  const StoredTensor& operator[](std::size_t i) const { return tensors_[i]; }
+  bool is_taken(std::size_t i) const { return taken_[i]; }
+
+  const StoredTensor* find(std::string_view key) const {
+    const auto found = by_key_.find(key);
+    return found == by_key_.end() ? nullptr : &tensors_[found->second];
+  }
+
+  /// It is a part of another tensor, and none of its own.
+  void take(const StoredTensor& tensor) {
+    taken_[static_cast<std::size_t>(&tensor - tensors_.data())] = true;
+  }
+  void add(std::string key, const Weight& weight) {
+    added_.push_back({{.key = std::move(key), .dtype = weight.dtype(), .shape = weight.shape()}, weight});
+  }
+
+  std::vector<StoredTensor> rest() && {
+    std::vector<StoredTensor> result;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      if (!taken_[i]) result.push_back(std::move(tensors_[i]));
+    }
+    std::move(added_.begin(), added_.end(), std::back_inserter(result));
+    return result;
+  }
+
+ private:
+  const std::string& file_;
+  std::vector<StoredTensor> tensors_, added_;
+  std::vector<bool> taken_;
+  std::map<std::string, std::size_t, std::less<>> by_key_;
+};
+
+std::string describe(const TensorView& view) {
+  return fmt::format("{}{}", to_string(view.dtype), text::shape_text(view.shape));
+}
+
+/// `key` without `suffix`, or nothing.
+std::string_view stem(std::string_view key, std::string_view suffix) {
+  return key.ends_with(suffix) ? key.substr(0, key.size() - suffix.size()) : std::string_view();
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// fp8
+
+constexpr std::array<std::string_view, 2> kScales = {"_scale_inv", "_scale"};
+constexpr std::array<std::string_view, 2> kActivationScales = {"input_scale", "activation_scale"};
+constexpr std::array<std::int64_t, 2> kBlock = {128, 128};  ///< where the configuration says nothing
+
+/// A tensor of 8-bit floats and the tensor of its scales.
+Weight scaled(const Tensors& tensors, const StoredTensor& tensor, const StoredTensor& scale,
+              const Quantization& quantization) {
+  const TensorView& view = tensor.view;
+  const Weight factors = scale.as_weight();
+  if (!is_float(factors.dtype())) {
+    fail(kBad, "tensor '{}' in {} is {}, expected floats: it has the scales of '{}'",
+         printable(scale.view.key), tensors.file(), describe(scale.view), printable(view.key));
+  }
+  if (!quantization.block && factors.numel() == 1 && factors.shape().size() <= 1) {
+    const std::int64_t count = view.numel();
+    if (count == 0) return tensor.weight;
+    const Weight flat = tensor.weight.reshape({1, count});
+    return scale_blocks(flat, factors.reshape({1, 1}), 1, count).reshape(view.shape);
+  }
+  const auto [rows, columns] = quantization.block.value_or(kBlock);
+  if (view.shape.size() < 2) {
+    fail(kBad, "tensor '{}' in {} has shape {}, expected a matrix in blocks of {} x {}", printable(view.key),
+         tensors.file(), text::shape_text(view.shape), rows, columns);
+  }
+  std::vector<std::int64_t> expected = view.shape;
+  const auto divide_up = [](std::int64_t& extent, std::int64_t by) {
+    extent = extent / by + (extent % by != 0 ? 1 : 0);
+  };
+  divide_up(expected[expected.size() - 2], rows);
+  divide_up(expected.back(), columns);
+  if (factors.shape() != expected) {
+    fail(kBad, "tensor '{}' in {} has shape {}, expected {}: a scale for each {} x {} of '{}' {}",
+         printable(scale.view.key), tensors.file(), text::shape_text(factors.shape()),
+         text::shape_text(expected), rows, columns, printable(view.key), text::shape_text(view.shape));
+  }
+  return scale_blocks(tensor.weight, factors, rows, columns);
+}
+
+void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
+  // Scales first: they may be 8-bit floats themselves.
+  std::vector<std::pair<const StoredTensor*, const StoredTensor*>> pairs;  // tensor, its scale
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const StoredTensor& scale = tensors[i];
+    for (const std::string_view suffix : kScales) {
+      const std::string_view key = stem(scale.view.key, suffix);
+      if (key.empty()) continue;
+      const StoredTensor* tensor = tensors.find(key);
+      if (tensor != nullptr && tensor->float8 && !tensors.is_taken(i)) {
+        pairs.emplace_back(tensor, &scale);
+        tensors.take(scale);
+      } else if (key.ends_with("weight") ||
+                 suffix == "_scale_inv") {  // `logit_scale` is a tensor like any other
+        const std::string found = tensor == nullptr ? "is missing" : "is " + describe(tensor->view);
+        fail(kBad, "tensor '{}' in {} has the scales of '{}', which {}, expected 8-bit floats",
+             printable(scale.view.key), tensors.file(), printable(key), found);
+      }
+    }
+  }
+  for (const auto& [tensor, scale] : pairs) {
+    if (tensors.is_taken(static_cast<std::size_t>(tensor - &tensors[0]))) {
+      fail(kBad, "tensor '{}' in {} has two tensors of scales, expected one of '{}' and '{}'",
+           printable(tensor->view.key), tensors.file(), kScales[0], kScales[1]);
+    }
+    tensors.add(tensor->view.key, scaled(tensors, *tensor, *scale, quantization));
+    tensors.take(*tensor);
+    const std::string_view module = stem(tensor->view.key, "weight");
+    for (const std::string_view name : kActivationScales) {
+      const StoredTensor* of_input = tensors.find(fmt::format("{}{}", module, name));
+      if (of_input != nullptr && of_input->view.numel() == 1) tensors.take(*of_input);
+    }
+  }
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!tensors[i].float8 || tensors.is_taken(i)) continue;
+    const std::string key = printable(tensors[i].view.key);
+    fail(kBad, "tensor '{}' in {} has 8-bit floats and no scale, expected '{}{}' or '{}{}' beside it", key,
+         tensors.file(), key, kScales[0], key, kScales[1]);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// mxfp4
+
+void dequantize_mxfp4(Tensors& tensors) {
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const TensorView& view = tensors[i].view;
+    const std::string_view of_scales = stem(view.key, "_scales");
+    if (!of_scales.empty() && tensors.find(fmt::format("{}_blocks", of_scales)) == nullptr) {
+      fail(kBad, "tensor '{}' in {} has the scales of '{}_blocks', which is missing", printable(view.key),
+           tensors.file(), printable(of_scales));
+    }
+    const std::string_view key = stem(view.key, "_blocks");
+    if (key.empty()) continue;
+    const StoredTensor* scales = tensors.find(fmt::format("{}_scales", key));
+    if (scales == nullptr) {
+      fail(kBad, "tensor '{}' in {} has 4-bit floats and no scales, expected '{}_scales' beside it",
+           printable(view.key), tensors.file(), printable(key));
+    }
+    if (tensors.find(key) != nullptr) {
+      fail(kBad, "tensor '{}' in {} is there twice: also as '{}'", printable(key), tensors.file(),
+           printable(view.key));
+    }
+    if (view.dtype != DType::u8 || view.shape.size() != 4 || view.shape.back() != 16) {
+      fail(kBad, "tensor '{}' in {} is {}, expected uint8[experts, rows, groups, 16]: it has 4-bit floats",
+           printable(view.key), tensors.file(), describe(view));
+    }
+    const std::vector<std::int64_t> expected(view.shape.begin(), view.shape.end() - 1);
+    if (scales->view.dtype != DType::u8 || scales->view.shape != expected) {
+      fail(kBad, "tensor '{}' in {} is {}, expected uint8{}: it has the scales of '{}' {}",
+           printable(scales->view.key), tensors.file(), describe(scales->view), text::shape_text(expected),
+           printable(view.key), text::shape_text(view.shape));
+    }
+    if (!element_count(std::array{view.shape[0], view.shape[1], view.shape[2], std::int64_t{32}})) {
+      fail(kBad, "tensor '{}' in {} has the impossible shape {}", printable(view.key), tensors.file(),
+           text::shape_text(view.shape));
+    }
+    const Weight weight = from_mxfp4(tensors[i].as_weight(), scales->as_weight()).permute({0, 2, 1});
+    tensors.add(std::string(key), weight);
+    tensors.take(tensors[i]);
+    tensors.take(*scales);
+  }
+}
+
+}  // namespace
+
+std::vector<StoredTensor> dequantize(std::vector<StoredTensor> tensors, const Quantization& quantization,
+                                     const std::string& name) {
+  if (quantization.method == Quantization::Method::none) return tensors;
+  Tensors editable(std::move(tensors), name);
+  if (quantization.method == Quantization::Method::fp8) {
+    dequantize_fp8(editable, quantization);
+  } else {
+    dequantize_mxfp4(editable);
+  }
+  return std::move(editable).rest();
+}
+
+}  // namespace onnxport

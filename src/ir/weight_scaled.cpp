@@ -1,0 +1,239 @@
+#include "ir/weight_scaled.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "ir/weight_boxes.h"
+#include "ir/weight_expr.h"
+#include "support/fail.h"
+#include "support/shape.h"
+#include "support/text.h"
+
+namespace onnxport {
+namespace detail {
+namespace {
+
+std::int64_t divide_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
+
+class Float8Source final : public Source {
+ public:
+  Float8Source(SourcePtr codes, Float8 format)
+      : Source(DType::f32, fmt::format("float8({},{})", static_cast<int>(format), codes->text()),
+               codes->depth() + 1),
+        codes_(std::move(codes)),
+        values_(float8_values(format)) {}
+
+  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
+    const std::int64_t step = tile_elements(sizeof(float), count);
+    const auto tile = make_buffer(step);
+    for (std::int64_t done = 0; done < count; done += step) {
+      const std::int64_t n = std::min(step, count - done);
+      codes_->read(begin + done, n, tile.get());
+      for (std::int64_t i = 0; i < n; ++i, out += sizeof(float)) {
+        std::memcpy(out, &values_[std::to_integer<std::size_t>(tile[static_cast<std::size_t>(i)])],
+                    sizeof(float));
+      }
+    }
+  }
+
+ private:
+  SourcePtr codes_;
+  std::array<float, 256> values_;
+};
+
+/// A matrix, or several of the same shape one behind the other, in blocks.
+struct BlockGrid {
+  std::int64_t rows, columns;              ///< of a matrix
+  std::int64_t block_rows, block_columns;  ///< of a block
+
+  std::int64_t down() const { return divide_up(rows, block_rows); }
+  std::int64_t across() const { return divide_up(columns, block_columns); }
+};
+
+class ScaledSource final : public Source {
+ public:
+  ScaledSource(SourcePtr values, SourcePtr scales, const BlockGrid& grid)
+      : Source(DType::f32,
+               fmt::format("scaled({}x{}/{}x{},{},{})", grid.rows, grid.columns, grid.block_rows,
+                           grid.block_columns, values->text(), scales->text()),
+               std::max(values->depth(), scales->depth()) + 1),
+        values_(std::move(values)),
+        scales_(std::move(scales)),
+        grid_(grid) {}
+
+  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
+    const std::int64_t step = tile_elements(sizeof(float), count);
+    ScaleRow scales;
+    for (std::int64_t done = 0; done < count; done += step, out += step * element_size()) {
+      const std::int64_t n = std::min(step, count - done);
+      values_->read(begin + done, n, out);
+      scale(begin + done, n, out, scales);
+    }
+  }
+
+ private:
+  /// Some scales of one row of blocks.
+  struct ScaleRow {
+    std::int64_t first = 0;  ///< the position of the first one among all scales
+    std::vector<float> values;
+  };
+
+  void scale(std::int64_t begin, std::int64_t count, std::byte* out, ScaleRow& scales) const {
+    while (count > 0) {  // row by row
+      const std::int64_t row = begin / grid_.columns, column = begin % grid_.columns;
+      const std::int64_t n = std::min(count, grid_.columns - column);
+      const std::int64_t matrix = row / grid_.rows;
+      const std::int64_t down = matrix * grid_.down() + row % grid_.rows / grid_.block_rows;
+      const std::int64_t first = column / grid_.block_columns, last = (column + n - 1) / grid_.block_columns;
+      load(down * grid_.across() + first, last - first + 1, scales);
+      const float* factor = scales.values.data() + (down * grid_.across() + first - scales.first);
+      for (std::int64_t at = column; at < column + n; ++factor) {
+        const std::int64_t end = std::min(column + n, (at / grid_.block_columns + 1) * grid_.block_columns);
+        multiply(out, end - at, *factor);
+        out += (end - at) * element_size();
+        at = end;
+      }
+      begin += n;
+      count -= n;
+    }
+  }
+
+  void load(std::int64_t first, std::int64_t count, ScaleRow& scales) const {
+    const auto have = static_cast<std::int64_t>(scales.values.size());
+    if (first >= scales.first && first + count <= scales.first + have) return;
+    scales.first = first;
+    scales.values.resize(static_cast<std::size_t>(count));
+    scales_->read(first, count, reinterpret_cast<std::byte*>(scales.values.data()));
+  }
+
+  static void multiply(std::byte* values, std::int64_t count, float factor) {
+    for (std::int64_t i = 0; i < count; ++i, values += sizeof(float)) {
+      float value = 0;
+      std::memcpy(&value, values, sizeof value);
+      value *= factor;
+      // Which of two NaNs a product is, and the sign of one that it makes, is up to the compiler.
+      value = std::isnan(value) ? std::numeric_limits<float>::quiet_NaN() : value;
+      std::memcpy(values, &value, sizeof value);
+    }
+  }
+
+  SourcePtr values_, scales_;
+  BlockGrid grid_;
+};
+
+/// bfloat16 values of the 4-bit floats under each scale.
+std::array<std::array<std::uint16_t, 16>, 256> mxfp4_values() {
+  constexpr std::array<float, 8> kMagnitudes = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+  std::array<std::array<std::uint16_t, 16>, 256> values{};
+  for (std::uint32_t scale = 0; scale < values.size(); ++scale) {
+    for (std::size_t code = 0; code < 16; ++code) {
+      const double magnitude =
+          std::ldexp(static_cast<double>(kMagnitudes[code % 8]), static_cast<int>(scale) - 127);
+      const std::uint16_t sign = code < 8 ? 0 : 0x8000;
+      values[scale][code] = static_cast<std::uint16_t>(sign | bf16_from_double(magnitude));
+    }
+  }
+  return values;
+}
+
+class Mxfp4Source final : public Source {
+ public:
+  Mxfp4Source(SourcePtr blocks, SourcePtr scales)
+      : Source(DType::bf16, fmt::format("mxfp4({},{})", blocks->text(), scales->text()),
+               std::max(blocks->depth(), scales->depth()) + 1),
+        blocks_(std::move(blocks)),
+        scales_(std::move(scales)) {}
+
+  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
+    static const auto kValues = mxfp4_values();
+    const std::int64_t step = tile_elements(element_size(), count);
+    const auto codes = make_buffer(step / 2 + 1), scales = make_buffer(step / kGroup + 2);
+    for (std::int64_t end = begin + count; begin < end;) {
+      const std::int64_t n = std::min(step, end - begin);
+      const std::int64_t first_code = begin / 2, first_scale = begin / kGroup;
+      blocks_->read(first_code, (begin + n - 1) / 2 - first_code + 1, codes.get());
+      scales_->read(first_scale, (begin + n - 1) / kGroup - first_scale + 1, scales.get());
+      for (std::int64_t i = begin; i < begin + n; ++i, out += sizeof(std::uint16_t)) {
+        const auto pair = std::to_integer<std::size_t>(codes[static_cast<std::size_t>(i / 2 - first_code)]);
+        const auto scale =
+            std::to_integer<std::size_t>(scales[static_cast<std::size_t>(i / kGroup - first_scale)]);
+        std::memcpy(out, &kValues[scale][i % 2 == 0 ? pair & 0xfU : pair >> 4], sizeof(std::uint16_t));
+      }
+      begin += n;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kGroup = 32;
+  SourcePtr blocks_, scales_;
+};
+
+[[noreturn]] void fail_operand(std::string_view what, const Weight& weight, std::string_view expected) {
+  fail(ErrorCode::shape, "{} are {}{}, expected {}", what, to_string(weight.dtype()),
+       text::shape_text(weight.shape()), expected);
+}
+
+}  // namespace
+}  // namespace detail
+
+using detail::WeightExpr;
+
+Weight from_float8(const Weight& codes, Float8 format) {
+  const WeightExpr& expr = WeightExpr::of(codes);
+  if (codes.dtype() != DType::u8) detail::fail_operand("codes of 8-bit floats", codes, "uint8");
+  return WeightExpr::wrap({.source = std::make_shared<detail::Float8Source>(expr.source, format),
+                           .shape = expr.shape,
+                           .name = expr.name});
+}
+
+Weight scale_blocks(const Weight& values, const Weight& scales, std::int64_t rows, std::int64_t columns) {
+  detail::Dims expected = values.shape();
+  if (values.dtype() != DType::f32 || expected.size() < 2 || rows < 1 || columns < 1) {
+    detail::fail_operand("values to be scaled in blocks", values,
+                         "a matrix of float32, or several of them, and blocks that are not empty");
+  }
+  const std::size_t rank = expected.size();
+  const detail::BlockGrid grid{expected[rank - 2], expected[rank - 1], rows, columns};
+  expected[rank - 2] = grid.down();
+  expected[rank - 1] = grid.across();
+  if (scales.shape() != expected) {
+    detail::fail_operand("scales", scales,
+                         fmt::format("{} for blocks of {} x {} of {}", text::shape_text(expected), rows,
+                                     columns, text::shape_text(values.shape())));
+  }
+  const Weight factors = scales.cast(DType::f32);
+  return WeightExpr::wrap({.source = std::make_shared<detail::ScaledSource>(
+                               WeightExpr::of(values).source, WeightExpr::of(factors).source, grid),
+                           .shape = values.shape(),
+                           .name = values.name()});
+}
+
+Weight from_mxfp4(const Weight& blocks, const Weight& scales) {
+  detail::Dims shape = blocks.shape();
+  if (blocks.dtype() != DType::u8 || shape.size() < 2 || shape.back() != 16) {
+    detail::fail_operand("blocks of 4-bit floats", blocks, "uint8[..., groups, 16]");
+  }
+  shape.pop_back();
+  if (scales.dtype() != DType::u8 || scales.shape() != shape) {
+    detail::fail_operand("scales of 4-bit floats", scales, "uint8" + text::shape_text(shape));
+  }
+  shape.push_back(32);
+  if (!element_count(shape)) detail::fail_operand("blocks of 4-bit floats", blocks, "fewer");
+  shape.pop_back();
+  shape.back() *= 32;
+  return WeightExpr::wrap({.source = std::make_shared<detail::Mxfp4Source>(WeightExpr::of(blocks).source,
+                                                                           WeightExpr::of(scales).source),
+                           .shape = std::move(shape),
+                           .name = blocks.name()});
+}
+
+}  // namespace onnxport

@@ -1,0 +1,28 @@
+/// Weights that are stored in 8 bits and less, with scales beside them: their values, tile by tile.
+#pragma once
+
+#include <cstdint>
+
+#include "onnxport/weight.h"
+#include "support/float8.h"
+
+namespace onnxport {
+
+/// The values of 8-bit floats. `codes`: uint8. The result is float32 of the same shape, and exact.
+Weight from_float8(const Weight& codes, Float8 format);
+
+/// `values` times the scale of the block that they lie in. The last two axes of `values`, [..., R, C], are
+/// cut into blocks of `rows` x `columns`, those at the ends smaller: `scales` is [..., ceil(R / rows), ceil(C
+/// / columns)]. Computed in float32, to which the scales are cast; any NaN comes out as the same one. Throws
+/// ExportError(shape) for shapes that do not fit, and for values that are not float32.
+Weight scale_blocks(const Weight& values, const Weight& scales, std::int64_t rows, std::int64_t columns);
+
+/// The values of MXFP4 blocks as the `transformers` library computes them (convert_moe_packed_tensors, but
+/// for its transposition). `blocks`: uint8 [..., groups, 16], two 4-bit floats in each byte, the lower half
+/// first; `scales`: uint8 [..., groups], the exponents of two, biased by 127, of 32 values each. The result
+/// is bfloat16 [..., 32 * groups], and exact up to overflow to infinity. A scale of 255, which the
+/// specification calls NaN, is 2^128 there, and here. Throws ExportError(shape) for shapes that do not fit.
+/// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/integrations/mxfp4.py
+Weight from_mxfp4(const Weight& blocks, const Weight& scales);
+
+}  // namespace onnxport
