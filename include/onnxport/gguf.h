@@ -26,12 +26,12 @@ struct GgufArray {
 };
 using GgufValue = std::variant<bool, std::int64_t, double, std::string, GgufArray>;
 
-/// What a file says of itself, without its weights.
+/// What is in a file. Weights are read when they are asked for.
 struct ONNXPORT_API GgufInfo {
   std::string file;  ///< its path, for messages
   std::map<std::string, GgufValue, std::less<>> metadata;
-  /// Shapes by name, as in a checkpoint: the last axis is the one of neighbouring elements.
-  std::map<std::string, std::vector<std::int64_t>, std::less<>> tensors;
+  /// By name; shaped as in a checkpoint: the last axis is the one of neighbouring elements.
+  std::map<std::string, Weight, std::less<>> tensors;
 
   bool has_tensor(std::string_view name) const { return tensors.find(name) != tensors.end(); }
   /// Null when there is none.

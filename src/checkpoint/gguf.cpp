@@ -381,13 +381,16 @@ Contents read_part(const std::shared_ptr<const File>& file) {
   std::vector<Placed> placed;
   for (std::uint64_t i = 0; i < tensors; ++i) {
     placed.push_back(read_tensor(reader, i, *file));
-    const Placed& tensor = placed.back();
-    if (!contents.info.tensors.emplace(tensor.name, tensor.shape).second) reader.bad("occurs twice");
+    if (!contents.info.tensors.emplace(placed.back().name, Weight()).second) reader.bad("occurs twice");
   }
   const std::uint64_t alignment = read_alignment(contents.info, *file);
   const std::uint64_t data = (reader.position() + alignment - 1) / alignment * alignment;
   check_places(placed, alignment, data, *file);
-  for (Placed& tensor : placed) contents.tensors.push_back(stored(std::move(tensor), data, file));
+  for (Placed& tensor : placed) {
+    contents.tensors.push_back(stored(std::move(tensor), data, file));
+    const StoredTensor& one = contents.tensors.back();
+    contents.info.tensors[one.view.key] = one.weight ? one.weight : Weight(one.view);
+  }
   return contents;
 }
 

@@ -10,40 +10,7 @@
 #include "support/fail.h"
 #include "support/text.h"
 
-namespace onnxport {
-
-const GgufValue* GgufInfo::find(std::string_view key) const {
-  const auto found = metadata.find(key);
-  return found == metadata.end() ? nullptr : &found->second;
-}
-
-namespace {
-
-template <class T>
-std::optional<T> scalar(const GgufInfo& info, std::string_view key) {
-  const GgufValue* value = info.find(key);
-  if (value == nullptr) return std::nullopt;
-  if (const T* own = std::get_if<T>(value)) return *own;
-  const auto* array = std::get_if<GgufArray>(value);
-  if (array == nullptr || array->values.size() != 1) return std::nullopt;
-  const T* only = std::get_if<T>(&array->values.front());
-  return only == nullptr ? std::nullopt : std::optional<T>(*only);
-}
-
-}  // namespace
-
-std::optional<std::int64_t> GgufInfo::integer(std::string_view key) const {
-  return scalar<std::int64_t>(*this, key);
-}
-std::optional<double> GgufInfo::real(std::string_view key) const {
-  if (const auto whole = integer(key)) return static_cast<double>(*whole);
-  return scalar<double>(*this, key);
-}
-std::optional<std::string> GgufInfo::text(std::string_view key) const {
-  return scalar<std::string>(*this, key);
-}
-
-namespace gguf {
+namespace onnxport::gguf {
 namespace {
 
 namespace fs = std::filesystem;
@@ -135,8 +102,8 @@ Contents read(const fs::path& path) {
       continue;
     }
     for (StoredTensor& tensor : part.tensors) {
-      const auto& [place, is_new] = all.info.tensors.emplace(tensor.view.key, tensor.view.shape);
-      if (!is_new) fail(kBad, "tensor '{}' of {} is in an earlier part too", tensor.view.key, part_name);
+      if (!all.info.tensors.insert(part.info.tensors.extract(tensor.view.key)).inserted)
+        fail(kBad, "tensor '{}' of {} is in an earlier part too", tensor.view.key, part_name);
       all.tensors.push_back(std::move(tensor));
     }
   }
@@ -148,5 +115,4 @@ Contents read(const fs::path& path) {
   return all;
 }
 
-}  // namespace gguf
-}  // namespace onnxport
+}  // namespace onnxport::gguf

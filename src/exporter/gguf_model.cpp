@@ -133,6 +133,13 @@ StoredTensor named(const Weight& weight, std::string key) {
   return {{.key = std::move(key), .dtype = weight.dtype(), .shape = weight.shape()}, weight};
 }
 
+void check_parts(std::int64_t count, const std::string& name, const std::string& file) {
+  constexpr std::int64_t kMost = 65'536;  // no model has so many experts
+  if (count <= kMost) return;
+  fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} has {} parts, expected at most {}", printable(name),
+       file, count, kMost);
+}
+
 }  // namespace
 
 // As transformers 4.57.6 does it, and what it leaves to the defaults of the class although the file says it.
@@ -158,8 +165,8 @@ PretrainedConfig config_from(const TasksManager& tasks, const GgufInfo& info) {
     const auto table = info.tensors.find("token_embd.weight");
     if (list != nullptr) {
       config["vocab_size"] = list->size;
-    } else if (table != info.tensors.end() && !table->second.empty()) {
-      config["vocab_size"] = table->second.front();
+    } else if (table != info.tensors.end() && !table->second.shape().empty()) {
+      config["vocab_size"] = table->second.shape().front();
     }
   }
   if (layout.more_config) {
@@ -218,9 +225,11 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
     if (weight.shape().empty()) {
       fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} has no axes", view.key, stored.name());
     }
+    const bool one = count_places(tensor.key) == name.numbers.size();
+    if (!one) check_parts(weight.shape().front(), view.key, stored.name());
     try {
       if (tensor.restore) weight = tensor.restore(weight);
-      if (count_places(tensor.key) == name.numbers.size()) {
+      if (one) {
         tensors.push_back(named(weight, fill(tensor.key, name)));
         continue;
       }

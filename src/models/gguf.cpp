@@ -5,70 +5,17 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "models/gguf_changes.h"
 
 namespace onnxport::models {
 namespace {
 
 using Tensors = std::vector<GgufTensor>;
-using Dims = std::vector<std::int64_t>;
-using ConfigTexts = std::map<std::string, std::string>;  // JSON by key
 using nlohmann::json;
-
-// ---------------------------------------------------------------------------------------------------------------------
-// What the converter does to elements, undone
-
-/// Elements of a row.
-std::int64_t columns(const Weight& w) {
-  return std::accumulate(w.shape().begin() + 1, w.shape().end(), std::int64_t{1}, std::multiplies<>());
-}
-
-/// [outer, a, b, inner] to [outer, b, a, inner], in the shape of the weight.
-Weight swap(const Weight& w, const Dims& split) {
-  return w.reshape(split).permute({0, 2, 1, 3}).reshape(w.shape());
-}
-
-/// The rows of a head in the order of rotary positions, of which each half turns with the other: the
-/// converter brings those together that turn with each other.
-auto rotary_halves(std::int64_t heads) {
-  return [heads](const Weight& w) { return swap(w, {heads, w.shape().at(0) / heads / 2, 2, columns(w)}); };
-}
-
-/// Queries, keys and values of all heads, one after the other, to those of each head.
-auto per_head(std::int64_t heads) {
-  return
-      [heads](const Weight& w) { return swap(w, {1, 3, heads, w.shape().at(0) / heads / 3 * columns(w)}); };
-}
-
-/// Queries, keys and values, one after the other, to groups of a key head with its queries.
-auto per_key_head(std::int64_t heads, std::int64_t kv_heads) {
-  return [=](const Weight& w) {
-    const Dims& shape = w.shape();
-    const std::int64_t head = shape.at(0) / (heads + 2 * kv_heads);
-    std::vector<Weight> parts;
-    std::int64_t begin = 0;
-    for (const std::int64_t n : {heads, kv_heads, kv_heads}) {
-      Dims grouped = shape;
-      grouped[0] = n / kv_heads * head;
-      grouped.insert(grouped.begin(), kv_heads);
-      parts.push_back(w.slice(0, begin, begin + n * head).reshape(grouped));
-      begin += n * head;
-    }
-    return Weight::concat(parts, 1).reshape(shape);
-  };
-}
-
-/// [in, out], as GPT-2 has it. (Biases stay.)
-Weight transposed(const Weight& w) { return w.shape().size() == 2 ? w.permute({1, 0}) : w; }
-
-/// Gemma's norms multiply by 1 + weight; the converter adds the 1.
-Weight minus_one(const Weight& w) {
-  const std::array one = {1.0};
-  return w.sub(Weight::from_doubles(w.dtype(), {1}, one));
-}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What most decoders share
@@ -78,7 +25,8 @@ Tensors names_of_llama(const PretrainedConfig& config) {
                    {"output_norm", "model.norm"},
                    {"output", "lm_head"},
                    {"blk.{}.attn_rot_embd", ""}};  // in old files: the frequencies of each layer
-  // Factors for the frequencies. The configuration tells them too, unless it was made from metadata.
+  // Factors for the frequencies. The configuration tells them too, unless it was made from a file whose
+  // factors follow no formula that is known.
   if (config.has("rope_scaling") || config.has("rope_parameters")) {
     for (const char* derived : {"rope_freqs", "rope_factors_long", "rope_factors_short"}) {
       names.push_back({derived, ""});
@@ -102,19 +50,6 @@ Tensors names_of_llama(const PretrainedConfig& config) {
     names.push_back({fmt::format("blk.{{}}.{}", stored), fmt::format("model.layers.{{}}.{}", key)});
   }
   return names;
-}
-
-/// Scaled positions, where the metadata tell all about them.
-ConfigTexts rope_scaling(const GgufInfo& file) {
-  const std::string prefix = file.architecture() + ".rope.scaling.";
-  const std::string type = file.text(prefix + "type").value_or("none");
-  const auto factor = file.real(prefix + "factor");
-  if ((type != "linear" && type != "yarn") || !factor) return {};
-  json scaling = {{"rope_type", type}, {"factor", *factor}};
-  if (const auto original = file.integer(prefix + "original_context_length"); original && type == "yarn") {
-    scaling["original_max_position_embeddings"] = *original;
-  }
-  return {{"rope_scaling", scaling.dump()}};
 }
 
 /// Names and metadata of Llama, but for the order of its rows.
@@ -180,6 +115,7 @@ Tensors experts(const std::string& mlp, const char* gate, const char* up, const 
 GgufLayout turning(std::string original_class) {
   GgufLayout layout = llama_like("llama", std::move(original_class));
   add_keys(layout, {{"rope.dimension_count", "head_dim"}, {"attention.key_length", "head_dim"}});
+  add_config(layout, llama3_scaling);
   change_names(layout, [](const PretrainedConfig& config) -> Tensors {
     const std::int64_t heads = config.integer("num_attention_heads");
     const std::int64_t kv_heads = config.maybe_integer("num_key_value_heads").value_or(heads);
@@ -240,6 +176,7 @@ GgufLayout gguf_phi3() {
   change_names(layout, [](const PretrainedConfig&) -> Tensors {
     return {{"blk.{}.ffn_up", "model.layers.{}.mlp.gate_up_proj"}};
   });
+  add_config(layout, longrope);
   add_config(layout, [](const GgufInfo& file) {
     ConfigTexts texts;
     // 0 stands for none.

@@ -26,7 +26,9 @@ def load(fixture):
     """config.json and the tensors of a fixture, as float32."""
     folder = GOLDEN / fixture
     recipe = json.loads((folder / "weights.json").read_text())
-    tensors = {name: synthesize(name, one, recipe["seed"]) for name, one in recipe["tensors"].items()}
+    rounded = {"F32": np.float32, "F16": np.float16}
+    tensors = {name: synthesize(name, one, recipe["seed"]).astype(rounded[one["dtype"]]).astype(np.float32)
+               for name, one in recipe["tensors"].items()}
     return json.loads((folder / "config.json").read_text()), tensors
 
 
@@ -160,7 +162,27 @@ def add_metadata(writer, kind, config):
     add("add_eos_token_id", get("eos_token_id"))
     add("add_pad_token_id", get("pad_token_id"))
     add("add_tokenizer_model", "bert" if kind == "bert" else "gpt2")
+    if scaling and (scaling.get("rope_type") or scaling.get("type")) == "longrope":
+        add("add_rope_scaling_type", gguf.RopeScalingType.LONGROPE)
+        add("add_rope_scaling_orig_ctx_len", config["original_max_position_embeddings"])
     writer.add_token_list([f"token{i}" for i in range(config["vocab_size"])])
+
+
+def rope_factors(config):
+    """What the frequencies of rotary positions are divided by."""
+    scaling = config.get("rope_scaling") or {}
+    kind = scaling.get("rope_type") or scaling.get("type")
+    if kind == "longrope":
+        for name in ("long", "short"):
+            yield f"rope_factors_{name}.weight", np.array(scaling[f"{name}_factor"], np.float32)
+    if kind == "llama3":
+        original, low, high = (scaling[key] for key in ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor"))
+        size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        length = 2 * np.pi * config["rope_theta"] ** (np.arange(0, size, 2) / size)
+        smooth = (original / length - low) / (high - low)
+        between = 1 / ((1 - smooth) / scaling["factor"] + smooth)
+        yield "rope_freqs.weight", np.select([length < original / high, length > original / low],
+                                             [1, scaling["factor"]], between).astype(np.float32)
 
 
 def write(path, kind, config, tensors, quantization="F32", **options):
@@ -169,6 +191,8 @@ def write(path, kind, config, tensors, quantization="F32", **options):
     add_metadata(writer, kind, config)
     kept = gguf.GGMLQuantizationType[quantization]
     size = gguf.GGML_QUANT_SIZES[kept][0]
+    for name, factors in rope_factors(config):
+        writer.add_tensor(name, factors)
     for name, w in stored_tensors(kind, config, tensors):
         if w.ndim > 1 and w.shape[-1] % size == 0 and quantization != "F32":
             writer.add_tensor(name, gguf.quants.quantize(w, kept), raw_dtype=kept)

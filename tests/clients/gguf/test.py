@@ -41,33 +41,35 @@ def export(model, out, *flags):
 
 
 class Architectures(unittest.TestCase):
-    # With the configuration of the fixture, and whether metadata can say all that this one says.
+    # With the configuration of the fixture, and what comes out with metadata in its place: the same bytes, the same
+    # numbers (a window that is wider than the inputs), or (None) another model, since metadata cannot say it.
     FIXTURES = {
-        "bert/feature-extraction": True,
-        "bert/feature-extraction+masks": True,
-        "llama/text-generation-with-past": True,
-        "llama/text-generation-with-past+mha_bias_headdim": False,
-        "llama/text-generation-with-past+linear": True,
-        "llama/text-generation-with-past+yarn": False,
-        "llama/text-generation-with-past+llama3rope_tied": False,
-        "mistral/text-generation-with-past": True,
-        "mixtral/text-generation-with-past": True,
-        "qwen2/text-generation-with-past": True,
-        "qwen2/text-generation-with-past+tied": True,
-        "qwen3/text-generation-with-past": True,
-        "qwen3_moe/text-generation-with-past": True,
-        "phi3/text-generation-with-past": True,
-        "phi3/text-generation-with-past+partial_sliding_tied": True,
-        "gemma/text-generation-with-past": True,
-        "gemma2/text-generation-with-past": False,
-        "gemma3_text/text-generation-with-past": False,
-        "gpt2/text-generation-with-past": True,
-        "gpt2/text-generation-with-past+untied_f16": False,
-        "bloom/text-generation-with-past": True,
-        "falcon/text-generation-with-past": True,
-        "falcon/text-generation-with-past+new_arch": True,
-        "t5/text2text-generation-with-past": True,
-        "t5/text2text-generation-with-past+gated": False,
+        "bert/feature-extraction": "bytes",
+        "bert/feature-extraction+masks": "bytes",
+        "llama/text-generation-with-past": "bytes",
+        "llama/text-generation-with-past+mha_bias_headdim": None,
+        "llama/text-generation-with-past+linear": "bytes",
+        "llama/text-generation-with-past+yarn": None,
+        "llama/text-generation-with-past+llama3rope_tied": None,
+        "mistral/text-generation-with-past": "numbers",
+        "mixtral/text-generation-with-past": "bytes",
+        "qwen2/text-generation-with-past": "bytes",
+        "qwen2/text-generation-with-past+tied": "bytes",
+        "qwen3/text-generation-with-past": "bytes",
+        "qwen3_moe/text-generation-with-past": "bytes",
+        "phi3/text-generation-with-past": "bytes",
+        "phi3/text-generation-with-past+partial_sliding_tied": "bytes",
+        "phi3/text-generation-with-past+longrope": "bytes",
+        "gemma/text-generation-with-past": "bytes",
+        "gemma2/text-generation-with-past": None,
+        "gemma3_text/text-generation-with-past": None,
+        "gpt2/text-generation-with-past": "bytes",
+        "gpt2/text-generation-with-past+untied_f16": None,
+        "bloom/text-generation-with-past": "bytes",
+        "falcon/text-generation-with-past": "bytes",
+        "falcon/text-generation-with-past+new_arch": "bytes",
+        "t5/text2text-generation-with-past": None,
+        "t5/text2text-generation-with-past+gated": None,
     }
 
     def check(self, fixture, described):
@@ -100,21 +102,52 @@ class Architectures(unittest.TestCase):
         self.assertIn("configuration: from the metadata of", said)
         self.assertIn("the tokenizer inside", said)
         for name in files:
-            self.assertEqual((work / "from_metadata" / name).read_bytes(), (work / "from_gguf" / name).read_bytes())
+            got, want = ((work / folder / name).read_bytes() for folder in ("from_metadata", "from_gguf"))
+            self.assertEqual(got == want, described == "bytes")
         made = json.loads((work / "from_metadata" / "config.json").read_text())
         self.assertEqual(made["model_type"], kind)
-        if not references:
-            return
-        export(work / "gguf", work / "inferred", *references[0])
-        # The model is what its file says: that it can be opened again with the config.json that was written.
+        for reference in references:  # the task is inferred
+            export(work / "gguf", work / "inferred", *reference)
+        # What was written as config.json says the same.
         shutil.copy(work / "from_metadata" / "config.json", work / "gguf")
         export(work / "gguf", work / "again", *flags, "--no-validate")
-        self.assertEqual((work / "again" / "model.onnx").read_bytes(), (work / "from_gguf" / "model.onnx").read_bytes())
+        for name in files:
+            self.assertEqual((work / "again" / name).read_bytes(), (work / "from_metadata" / name).read_bytes())
 
     def test_fixtures(self):
         for fixture, described in self.FIXTURES.items():
             with self.subTest(fixture):
                 self.check(fixture, described)
+
+    def test_llama3(self):
+        """Its scaling is known by the factors in the file; other factors are not passed over in silence."""
+        config, tensors = convert.load("llama/text-generation-with-past")
+        config["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                  "original_max_position_embeddings": 8192}
+        work = fresh("llama3")
+        convert.write(work / "tiny.gguf", "llama", config, tensors)
+        export(work, work / "from_metadata")
+        (work / "config.json").write_text(json.dumps(config))
+        export(work, work / "from_config")
+        self.assertEqual((work / "from_metadata" / "model.onnx").read_bytes(), (work / "from_config" / "model.onnx").read_bytes())
+        config["rope_scaling"]["high_freq_factor"] = 3.0
+        convert.write(work / "tiny.gguf", "llama", config, tensors)
+        (work / "config.json").write_text(json.dumps(config))
+        export(work, work / "from_config")
+        (work / "config.json").unlink()
+        with self.assertRaisesRegex(AssertionError, "unexpected tensors in tiny.gguf: rope_freqs.weight"):
+            export(work, work / "from_metadata")
+
+    def test_sentence_transformers(self):
+        fixture = "sentence-transformers/feature-extraction"
+        config, tensors = convert.load(fixture)
+        self.assertEqual(config["model_type"], "bert")
+        work = fresh("sentence")
+        shutil.copytree(convert.GOLDEN / fixture, work / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+        convert.write(work / "model" / "model.gguf", "bert", config, tensors)
+        for reference in sorted((convert.GOLDEN / fixture).glob("model.*.safetensors")):
+            said = export(work / "model", work / "out", "--reference", reference)
+            self.assertIn("sentence_transformers", said)
 
     def test_quantized(self):
         """Equal to an export of the dequantized weights, for types whose rows stay rows."""
