@@ -2,6 +2,7 @@
 /// llama.cpp's package.)
 #include "checkpoint/gguf.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -89,6 +90,14 @@ TEST_F(GgufTest, PlainTensorsAreViews) {
   EXPECT_EQ(weight_of(contents.tensors[2]).to_doubles(), (std::vector<double>{3}));
   EXPECT_EQ(weight_of(contents.tensors[3]).to_ints(), (Dims{9}));
   EXPECT_EQ(contents.info.tensors.at("e").shape(), (Dims{5, 0}));
+}
+
+TEST_F(GgufTest, EmptyTensorAtTheEnd) {
+  Writer file;
+  file.tensor("a", {0}, 0, "");
+  const gguf::Contents contents = read(file.header());  // without the padding
+  const TensorView& view = contents.tensors.at(0).view;
+  EXPECT_NO_THROW(view.file->check_range(view.offset, view.bytes()));
 }
 
 TEST_F(GgufTest, BlocksByHand) {

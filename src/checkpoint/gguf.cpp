@@ -355,11 +355,13 @@ void check_places(const std::vector<Placed>& tensors, std::uint64_t alignment, s
 }
 
 StoredTensor stored(Placed&& tensor, std::uint64_t data, const std::shared_ptr<const File>& file) {
+  // A file may end before the padding behind which an empty tensor would be.
+  const std::uint64_t offset = tensor.bytes == 0 ? 0 : data + tensor.offset;
   TensorView view{.key = std::move(tensor.name),
                   .dtype = tensor.type->dtype,
                   .shape = std::move(tensor.shape),
                   .file = file,
-                  .offset = data + tensor.offset};
+                  .offset = offset};
   if (tensor.type->blocks == nullptr) return {std::move(view)};
   const TensorView bytes{.dtype = DType::u8,
                          .shape = {static_cast<std::int64_t>(tensor.bytes)},

@@ -183,12 +183,10 @@ GgufLayout gguf_phi3() {
     if (const auto window = file.integer("phi3.attention.sliding_window"); window && *window > 0) {
       texts["sliding_window"] = std::to_string(*window);
     }
-    const auto heads = file.integer("phi3.attention.head_count");
-    const auto width = file.integer("phi3.embedding_length");
-    const auto turning_width = file.integer("phi3.rope.dimension_count");
-    if (heads && width && turning_width && *heads > 0 && *width / *heads > *turning_width) {
-      const double part = static_cast<double>(*turning_width) / static_cast<double>(*width / *heads);
-      texts["partial_rotary_factor"] = json(part).dump();
+    const std::int64_t heads = file.integer("phi3.attention.head_count").value_or(0);
+    const std::int64_t head = heads > 0 ? file.integer("phi3.embedding_length").value_or(0) / heads : 0;
+    if (const auto turning = file.integer("phi3.rope.dimension_count"); turning && *turning < head) {
+      texts["partial_rotary_factor"] = json(static_cast<double>(*turning) / static_cast<double>(head)).dump();
     }
     return texts;
   });

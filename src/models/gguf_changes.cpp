@@ -55,11 +55,13 @@ GgufRestore per_key_head(std::int64_t heads, std::int64_t kv_heads) {
   };
 }
 
-Weight transposed(const Weight& w) { return w.shape().size() == 2 ? w.permute({1, 0}) : w; }
+Weight transposed(const Weight& stored) {
+  return stored.shape().size() == 2 ? stored.permute({1, 0}) : stored;
+}
 
-Weight minus_one(const Weight& w) {
+Weight minus_one(const Weight& stored) {
   const std::array one = {1.0};
-  return w.sub(Weight::from_doubles(w.dtype(), {1}, one));
+  return stored.sub(Weight::from_doubles(stored.dtype(), {1}, one));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ class Architectures(unittest.TestCase):
         (work / "config.json").write_text(json.dumps(config))
         export(work, work / "from_config")
         self.assertEqual((work / "from_metadata" / "model.onnx").read_bytes(), (work / "from_config" / "model.onnx").read_bytes())
-        config["rope_scaling"]["high_freq_factor"] = 3.0
+        config["rope_scaling"]["high_freq_factor"] = 64.0
         convert.write(work / "tiny.gguf", "llama", config, tensors)
         (work / "config.json").write_text(json.dumps(config))
         export(work, work / "from_config")
