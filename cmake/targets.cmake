@@ -15,6 +15,9 @@ target_compile_definitions(onnxport_objects PUBLIC ORT_API_MANUAL_INIT
 set_property(SOURCE ${onnxport_runtime_sources} APPEND PROPERTY COMPILE_DEFINITIONS
   "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
 target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
+# The bits of what is decoded must not depend on what a processor can fuse.
+set_source_files_properties("${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp" PROPERTIES
+  COMPILE_OPTIONS -ffp-contract=off SKIP_PRECOMPILE_HEADERS ON)
 # The archives are given as usage requirements only: each final target adds the protobuf that suits it.
 target_link_libraries(onnxport_objects PUBLIC onnxport_flags onnx_checker nlohmann_json::nlohmann_json Eigen3::Eigen
   Threads::Threads onnxport_fmt ${CMAKE_DL_LIBS})

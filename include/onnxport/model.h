@@ -22,14 +22,19 @@ struct ModelDefinition;
 /// A handle; copies share the checkpoint and its accounting.
 class ONNXPORT_API Model {
  public:
-  /// Throws ExportError(bad_config | bad_checkpoint).
+  /// `path`: the checkpoint folder, or a .gguf file in it. Throws ExportError(bad_config | bad_checkpoint |
+  /// unsupported).
   Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config,
-        std::filesystem::path folder, std::string task);
+        const std::filesystem::path& path, std::string task);
 
   const PretrainedConfig& config() const { return config_; }
   const std::filesystem::path& folder() const { return folder_; }
   const std::string& task() const { return task_; }
   const ModelDefinition& definition() const { return *definition_; }
+  /// Does the configuration come from a file of weights (.gguf), and not from a config.json?
+  bool has_made_config() const;
+  /// What a user should know of how the checkpoint was read.
+  const std::vector<std::string>& notices() const { return notices_; }
 
   /// The same checkpoint under another configuration, with an accounting of its own.
   Model with_config(PretrainedConfig config) const;
@@ -65,6 +70,7 @@ class ONNXPORT_API Model {
   std::filesystem::path folder_;
   std::string task_;
   std::string prefix_;  // of the keys of a part
+  std::vector<std::string> notices_;
   std::shared_ptr<Weights> weights_;
 };
 

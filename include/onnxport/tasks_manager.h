@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "onnxport/export_macro.h"
+#include "onnxport/gguf.h"
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
 
@@ -69,6 +70,8 @@ struct ModelDefinition {
   /// Absent: this is no decoder behind another encoder. Every type with the task feature-extraction can be
   /// the encoder: its states are the first output of that.
   std::optional<CrossDecoder> cross_decoder = {};
+  /// Absent: checkpoints of this type are not read from GGUF files.
+  std::optional<GgufLayout> gguf = {};
 };
 
 /// Makes a configuration that can make its like (with_behavior).
@@ -121,7 +124,7 @@ class ONNXPORT_API TasksManager {
   /// All definitions, sorted by library and type. One without tasks is only a decoder behind an encoder.
   std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
 
-  /// Opens a checkpoint folder for a task ("auto": inferred). `library` empty: inferred.
+  /// Opens a checkpoint folder, or a .gguf file, for a task ("auto": inferred). `library` empty: inferred.
   Model get_model_from_task(std::string_view task, const std::filesystem::path& folder,
                             std::string_view library = {}) const;
   /// The task of a checkpoint folder, from `architectures` of config.json (or modules.json).

@@ -7,6 +7,7 @@
 #include <map>
 #include <system_error>
 
+#include "checkpoint/gguf.h"
 #include "checkpoint/quantization.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/torch_file.h"
@@ -81,14 +82,21 @@ std::vector<StoredTensor> read_shards(const fs::path& index) {
   return found;
 }
 
+std::shared_ptr<const Checkpoint> open_gguf(const fs::path& path) {
+  gguf::Contents contents = gguf::read(path);
+  return std::make_shared<const Checkpoint>(std::move(contents.tensors), path.filename().string(),
+                                            std::make_shared<const GgufInfo>(std::move(contents.info)));
+}
+
 std::shared_ptr<const Checkpoint> open_file(const fs::path& path, const Quantization& quantization) {
+  if (path.extension() == ".gguf") return open_gguf(path);
   const std::string name = path.filename().string();
   auto tensors = path.extension() == ".json" ? read_shards(path) : read_file(path);
   return std::make_shared<const Checkpoint>(dequantize(std::move(tensors), quantization, name), name);
 }
 
 [[noreturn]] void fail_nothing_found(const fs::path& folder) {
-  fail(kBad, "no weights in '{}': looked for {}", folder.string(), fmt::join(kCandidates, ", "));
+  fail(kBad, "no weights in '{}': looked for {}, *.gguf", folder.string(), fmt::join(kCandidates, ", "));
 }
 
 }  // namespace
@@ -100,12 +108,15 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path, const Q
   for (std::string_view name : kCandidates) {
     if (is_present(path / name)) return open_file(path / name, quantization);
   }
+  if (const fs::path file = gguf::find_in(path); !file.empty()) return open_gguf(file);
   fail_nothing_found(path);
 }
 
 std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) { return open(path, {}); }
 
-Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name) : name_(std::move(name)) {
+Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name,
+                       std::shared_ptr<const GgufInfo> gguf)
+    : name_(std::move(name)), gguf_(std::move(gguf)) {
   tensors_.reserve(tensors.size());
   for (StoredTensor& tensor : tensors) {
     if (tensor.weight) computed_.emplace(tensor.view.key, tensor.weight.named(tensor.view.key));

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "onnxport/gguf.h"
 #include "onnxport/weight.h"
 
 namespace onnxport {
@@ -32,10 +33,11 @@ struct StoredTensor {
 class Checkpoint {
  public:
   /// Opens the weights in a folder: model.safetensors, else the shards of model.safetensors.index.json, else
-  /// the same with diffusion_pytorch_model, else pytorch_model.bin or the shards of its index. Also takes the
-  /// path of such a file. What is quantized as `quantization` says becomes computed tensors, under the keys
-  /// and with the shapes that it has without. Throws ExportError(bad_checkpoint | unsupported | io); see
-  /// safetensors.h, torch_file.h and quantization.h.
+  /// the same with diffusion_pytorch_model, else pytorch_model.bin or the shards of its index, else the only
+  /// .gguf file. Also takes the path of such a file. What is quantized as `quantization` says becomes
+  /// computed tensors, under the keys and with the shapes that it has without. Throws
+  /// ExportError(bad_checkpoint | unsupported | io); see safetensors.h, torch_file.h, quantization.h and
+  /// gguf.h.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
                                                 const Quantization& quantization);
   /// The same where nothing is quantized.
@@ -43,7 +45,7 @@ class Checkpoint {
 
   /// From tensors; `name` stands for the file in messages. Throws ExportError(bad_checkpoint) for a key that
   /// occurs twice.
-  Checkpoint(std::vector<StoredTensor> tensors, std::string name);
+  Checkpoint(std::vector<StoredTensor> tensors, std::string name, std::shared_ptr<const GgufInfo> gguf = {});
 
   /// The tensor, or null. The pointer lives as long as the checkpoint.
   const TensorView* find(std::string_view key) const;
@@ -64,10 +66,14 @@ class Checkpoint {
   /// "model.safetensors" or "model.safetensors.index.json": the file that was opened, for messages.
   const std::string& name() const { return name_; }
 
+  /// Of a GGUF file, whose tensors have names and layouts of their own; else null.
+  const std::shared_ptr<const GgufInfo>& gguf() const { return gguf_; }
+
  private:
   std::vector<TensorView> tensors_;
   std::map<std::string, Weight, std::less<>> computed_;  ///< those that are no view of a file
   std::string name_;
+  std::shared_ptr<const GgufInfo> gguf_;
 };
 
 }  // namespace onnxport

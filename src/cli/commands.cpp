@@ -335,14 +335,16 @@ void inspect_file(const InspectFlags& flags) {
 }
 
 std::uint64_t checkpoint_bytes(const fs::path& folder) {
-  std::uint64_t safetensors = 0, torch = 0;
+  if (!fs::is_directory(folder)) return fs::file_size(folder);
+  std::uint64_t safetensors = 0, torch = 0, gguf = 0;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (!entry.is_regular_file()) continue;
     if (name.ends_with(".safetensors")) safetensors += entry.file_size();
     if (name.starts_with("pytorch_model") && name.ends_with(".bin")) torch += entry.file_size();
+    if (name.ends_with(".gguf")) gguf += entry.file_size();
   }
-  return safetensors != 0 ? safetensors : torch;
+  return safetensors != 0 ? safetensors : torch != 0 ? torch : gguf;
 }
 
 void inspect_folder(const InspectFlags& flags) {
@@ -378,7 +380,7 @@ void inspect_folder(const InspectFlags& flags) {
 }  // namespace
 
 int run_inspect(const InspectFlags& flags) {
-  if (fs::is_directory(flags.path)) {
+  if (fs::is_directory(flags.path) || flags.path.extension() == ".gguf") {
     inspect_folder(flags);
   } else {
     inspect_file(flags);

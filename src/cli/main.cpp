@@ -47,7 +47,7 @@ void add_shapes(CLI::App& app, DummyShapes& shapes) {
 
 void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plugins) {
   MainExportOptions& o = flags.options;
-  app.add_option("-m,--model", o.model, "Checkpoint folder: config.json and weights")
+  app.add_option("-m,--model", o.model, "Checkpoint folder: config.json and weights; or a .gguf file")
       ->required()
       ->type_name("DIR");
   app.add_option("output", o.output, "Folder to write to")->required()->type_name("OUT");
@@ -153,7 +153,7 @@ int run(int argc, char** argv) {
 
   ValidateFlags validate_flags;
   CLI::App* validate = app.add_subcommand("validate", "Check an exported model against its checkpoint");
-  validate->add_option("model", validate_flags.model, "Checkpoint folder")
+  validate->add_option("model", validate_flags.model, "Checkpoint folder, or .gguf file")
       ->required()
       ->type_name("MODEL_DIR");
   validate->add_option("onnx", validate_flags.onnx, "Folder with model.onnx, or the file")
@@ -178,7 +178,7 @@ int run(int argc, char** argv) {
 
   InspectFlags inspect_flags;
   CLI::App* inspect = app.add_subcommand("inspect", "Show what is in a checkpoint folder or an .onnx file");
-  inspect->add_option("path", inspect_flags.path, "Checkpoint folder, or .onnx file")
+  inspect->add_option("path", inspect_flags.path, "Checkpoint folder, or .gguf or .onnx file")
       ->required()
       ->type_name("DIR|FILE.onnx");
   inspect->add_option("--task", inspect_flags.task, "Task whose graph is shown, for a folder")

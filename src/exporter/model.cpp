@@ -9,7 +9,9 @@
 
 #include "checkpoint/accounting.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/gguf.h"
 #include "config/json.h"
+#include "exporter/gguf_model.h"
 #include "exporter/quantization.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
@@ -129,16 +131,24 @@ struct Model::Weights {
   }
 };
 
-Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, fs::path folder,
+Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, const fs::path& path,
              std::string task)
     : definition_(std::move(definition)),
       config_(std::move(config)),
-      folder_(std::move(folder)),
+      folder_(gguf::is_file(path) ? path.parent_path() : path),
       task_(std::move(task)),
       weights_(std::make_shared<Weights>()) {
+  if (folder_.empty()) folder_ = ".";
   task_ = TasksManager::map_from_synonym(task_);
-  weights_->parts.emplace("", Weights::Part{Checkpoint::open(folder_, read_quantization(config_))});
+  auto checkpoint = Checkpoint::open(path, read_quantization(config_));
+  if (checkpoint->gguf()) {
+    notices_ = exporter::gguf_notices(*checkpoint->gguf(), config_, folder_);
+    checkpoint = exporter::restore(*checkpoint, *definition_, config_);
+  }
+  weights_->parts.emplace("", Weights::Part{std::move(checkpoint)});
 }
+
+bool Model::has_made_config() const { return exporter::is_made(config_); }
 
 Model Model::with_config(PretrainedConfig config) const {
   Model other = *this;

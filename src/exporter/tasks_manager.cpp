@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <map>
 
+#include "checkpoint/gguf.h"
 #include "config/json.h"
 #include "exporter/architectures.h"
+#include "exporter/gguf_model.h"
 #include "exporter/task_name.h"
 #include "onnxport/error.h"
 #include "support/text.h"
@@ -93,8 +95,9 @@ struct TasksManager::Impl {
     PretrainedConfig config;
     std::shared_ptr<const ModelDefinition> definition;
   };
-  static Folder open(const TasksManager& manager, const fs::path& folder, std::string_view library) {
-    PretrainedConfig config = PretrainedConfig::from_pretrained(folder);
+  static Folder open(const TasksManager& manager, const fs::path& path, std::string_view library) {
+    PretrainedConfig config = exporter::read_config(manager, path);
+    const fs::path folder = gguf::is_file(path) ? path.parent_path() : path;
     const std::string from = library.empty() ? infer_library_from_model(folder) : std::string(library);
     const std::string type =
         from == sentence_transformers ? sentence_transformers_type(folder) : config.model_type();

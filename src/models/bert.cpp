@@ -1,6 +1,7 @@
 // BERT. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bert/modeling_bert.py
 #include "models/definition.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -77,7 +78,8 @@ void register_bert(TasksManager& tasks) {
                                         .tasks = nn::text_encoder_tasks(),
                                         .forward = forward,
                                         .ignorable_keys = {"cls.seq_relationship.*"},
-                                        .cross_decoder = CrossDecoder{.logits = logits_behind_encoder}});
+                                        .cross_decoder = CrossDecoder{.logits = logits_behind_encoder},
+                                        .gguf = gguf_bert()});
 }
 
 }  // namespace onnxport::models

@@ -1,6 +1,7 @@
 // BLOOM. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bloom/modeling_bloom.py
 #include "models/definition.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -118,7 +119,8 @@ void register_bloom(TasksManager& tasks) {
   tasks.register_model<BloomOnnxConfig>(
       {.model_type = "bloom",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
-       .forward = forward});
+       .forward = forward,
+       .gguf = gguf_bloom()});
 }
 
 }  // namespace onnxport::models

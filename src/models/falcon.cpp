@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "models/definition.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -157,7 +158,8 @@ void register_falcon(TasksManager& tasks) {
       {.model_type = "falcon",
        .tasks = nn::text_decoder_tasks({"question-answering", "token-classification"}),
        .forward = forward,
-       .ignorable_keys = {"*.rotary_emb.inv_freq"}});
+       .ignorable_keys = {"*.rotary_emb.inv_freq"},
+       .gguf = gguf_falcon()});
 }
 
 }  // namespace onnxport::models

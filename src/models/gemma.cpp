@@ -1,6 +1,7 @@
 // Gemma. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma/modeling_gemma.py
 #include "models/gemma.h"
+#include "models/gguf.h"
 
 #include <cmath>
 
@@ -64,7 +65,7 @@ NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const OnnxC
 
 void register_gemma(TasksManager& tasks) {
   tasks.register_model<GemmaOnnxConfig>(
-      {.model_type = "gemma", .tasks = nn::text_decoder_tasks(), .forward = forward});
+      {.model_type = "gemma", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf_gemma()});
 }
 
 }  // namespace onnxport::models

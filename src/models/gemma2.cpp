@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma2/modeling_gemma2.py
 #include "models/definition.h"
 #include "models/gemma.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -28,7 +29,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
 
 void register_gemma2(TasksManager& tasks) {
   tasks.register_model<Gemma2OnnxConfig>(
-      {.model_type = "gemma2", .tasks = nn::text_decoder_tasks(), .forward = forward});
+      {.model_type = "gemma2", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf_gemma2()});
 }
 
 }  // namespace onnxport::models

@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma3/modeling_gemma3.py
 #include "models/definition.h"
 #include "models/gemma.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -33,8 +34,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
 }  // namespace
 
 void register_gemma3_text(TasksManager& tasks) {
-  tasks.register_model<Gemma3TextOnnxConfig>(
-      {.model_type = "gemma3_text", .tasks = nn::text_decoder_tasks({}), .forward = forward});
+  tasks.register_model<Gemma3TextOnnxConfig>({.model_type = "gemma3_text",
+                                              .tasks = nn::text_decoder_tasks({}),
+                                              .forward = forward,
+                                              .gguf = gguf_gemma3_text()});
 }
 
 }  // namespace onnxport::models

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "models/definition.h"
+#include "models/gguf.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -175,7 +176,8 @@ void register_gpt2(TasksManager& tasks) {
        .forward = forward,
        .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias", "*.crossattention.bias",
                           "*.crossattention.masked_bias"},
-       .cross_decoder = CrossDecoder{.logits = logits_behind_encoder, .cache = CrossDecoder::Cache::own}});
+       .cross_decoder = CrossDecoder{.logits = logits_behind_encoder, .cache = CrossDecoder::Cache::own},
+       .gguf = gguf_gpt2()});
 }
 
 }  // namespace onnxport::models

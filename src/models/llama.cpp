@@ -1,6 +1,7 @@
 // Llama. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llama/modeling_llama.py
 #include "models/definition.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -27,7 +28,8 @@ void register_llama(TasksManager& tasks) {
   tasks.register_model<LlamaOnnxConfig>({.model_type = "llama",
                                          .tasks = nn::text_decoder_tasks(),
                                          .forward = forward,
-                                         .ignorable_keys = {"*.rotary_emb.inv_freq"}});
+                                         .ignorable_keys = {"*.rotary_emb.inv_freq"},
+                                         .gguf = gguf_llama()});
 }
 
 }  // namespace onnxport::models

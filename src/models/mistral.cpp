@@ -1,6 +1,7 @@
 // Mistral. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mistral/modeling_mistral.py
 #include "models/definition.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -25,7 +26,8 @@ void register_mistral(TasksManager& tasks) {
   tasks.register_model<MistralOnnxConfig>({.model_type = "mistral",
                                            .tasks = nn::text_decoder_tasks(),
                                            .forward = forward,
-                                           .ignorable_keys = {"*.rotary_emb.inv_freq"}});
+                                           .ignorable_keys = {"*.rotary_emb.inv_freq"},
+                                           .gguf = gguf_mistral()});
 }
 
 }  // namespace onnxport::models

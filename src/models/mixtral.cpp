@@ -1,6 +1,7 @@
 // Mixtral. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mixtral/modeling_mixtral.py
 #include "models/definition.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -33,8 +34,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
 }  // namespace
 
 void register_mixtral(TasksManager& tasks) {
-  tasks.register_model<MixtralOnnxConfig>(
-      {.model_type = "mixtral", .tasks = nn::text_decoder_tasks(), .forward = forward});
+  tasks.register_model<MixtralOnnxConfig>({.model_type = "mixtral",
+                                           .tasks = nn::text_decoder_tasks(),
+                                           .forward = forward,
+                                           .gguf = gguf_mixtral()});
 }
 
 }  // namespace onnxport::models

@@ -1,6 +1,7 @@
 // Phi-3. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/phi3/modeling_phi3.py
 #include "models/definition.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -29,7 +30,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
 
 void register_phi3(TasksManager& tasks) {
   tasks.register_model<Phi3OnnxConfig>(
-      {.model_type = "phi3", .tasks = nn::text_decoder_tasks(), .forward = forward});
+      {.model_type = "phi3", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf_phi3()});
 }
 
 }  // namespace onnxport::models

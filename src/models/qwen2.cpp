@@ -1,6 +1,7 @@
 // Qwen2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen2/modeling_qwen2.py
 #include "models/definition.h"
+#include "models/gguf.h"
 #include "models/qwen.h"
 
 namespace onnxport::models {
@@ -41,7 +42,8 @@ void register_qwen2(TasksManager& tasks) {
   tasks.register_model<Qwen2OnnxConfig>(
       {.model_type = "qwen2",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
-       .forward = forward});
+       .forward = forward,
+       .gguf = gguf_qwen2()});
 }
 
 }  // namespace onnxport::models

@@ -1,6 +1,7 @@
 // Qwen3. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen3/modeling_qwen3.py
 #include "models/definition.h"
+#include "models/gguf.h"
 #include "models/qwen.h"
 
 namespace onnxport::models {
@@ -24,7 +25,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
 
 void register_qwen3(TasksManager& tasks) {
   tasks.register_model<Qwen3OnnxConfig>(
-      {.model_type = "qwen3", .tasks = nn::text_decoder_tasks(), .forward = forward});
+      {.model_type = "qwen3", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf_qwen3()});
 }
 
 }  // namespace onnxport::models

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/definition.h"
+#include "models/gguf.h"
 
 namespace onnxport::models {
 namespace {
@@ -48,7 +49,8 @@ void register_qwen3_moe(TasksManager& tasks) {
   tasks.register_model<Qwen3MoeOnnxConfig>(
       {.model_type = "qwen3_moe",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
-       .forward = forward});
+       .forward = forward,
+       .gguf = gguf_qwen3_moe()});
 }
 
 }  // namespace onnxport::models

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "models/definition.h"
+#include "models/gguf.h"
 #include "models/t5.h"
 
 namespace onnxport::models {
@@ -154,7 +155,8 @@ void register_t5(TasksManager& tasks) {
       {.model_type = "t5",
        .tasks = nn::text2text_tasks(),
        .forward = forward_t5,
-       .ignorable_keys = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"}});
+       .ignorable_keys = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"},
+       .gguf = gguf_t5()});
 }
 
 }  // namespace onnxport::models

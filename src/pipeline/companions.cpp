@@ -54,12 +54,21 @@ void copy_atomically(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to) {
+std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to,
+                                      const std::string& made_config) {
   std::error_code error;
   fs::create_directories(to, error);
   if (error) throw io_error("create the folder", to, error.value());
   std::vector<fs::path> written;
-  if (fs::equivalent(from, to, error)) return written;
+  const bool in_place = fs::equivalent(from, to, error);
+  const fs::path config = to / "config.json";
+  if (!made_config.empty() && !(in_place && fs::exists(config, error))) {
+    AtomicFile target(config);
+    target.append(made_config);
+    target.commit();
+    written.push_back(config);
+  }
+  if (in_place) return written;
   const auto copy_all = [&](const fs::path& source, const fs::path& target, auto&& wanted) {
     for (const fs::directory_entry& entry : fs::directory_iterator(source)) {
       const std::string name = entry.path().filename().string();
@@ -69,7 +78,9 @@ std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to) 
       written.push_back(target / name);
     }
   };
-  copy_all(from, to, travels);
+  copy_all(from, to, [&](const std::string& name) {
+    return travels(name) && (made_config.empty() || name != "config.json");
+  });
   for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
     const std::string name = entry.path().filename().string();
     if (entry.is_directory() && is_module_folder(name)) {

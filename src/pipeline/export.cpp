@@ -224,6 +224,7 @@ ExportReport main_export(const MainExportOptions& options) {
                                   fmt::join(variants, ", ")));
   }
   check_library_version(*config);
+  for (const std::string& text : model.notices()) notice(text);
   if (options.task == "auto") notice("task: " + model.task() + " (inferred)");
 
   ExportReport report;
@@ -253,7 +254,8 @@ ExportReport main_export(const MainExportOptions& options) {
   }
   place_weights(prepared, options.export_options);
   // Companions first: whoever sees a model may rely on the rest being there.
-  for (const fs::path& path : pipeline::copy_companions(options.model, options.output)) {
+  const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
+  for (const fs::path& path : pipeline::copy_companions(model.folder(), options.output, made_config)) {
     report.files.push_back({path, fs::file_size(path)});
   }
   for (const serialize::WrittenFile& written : write(prepared, options.export_options))

@@ -1,0 +1,118 @@
+// GGUF files in parts, and where they lie.
+#include <charconv>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "checkpoint/gguf.h"
+#include "support/fail.h"
+#include "support/text.h"
+
+namespace onnxport::gguf {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
+
+/// `<stem>-00002-of-00003.gguf`: how the parts of a split file are called.
+struct PartName {
+  std::string stem;
+  std::int64_t number, count;
+
+  static std::optional<PartName> parse(std::string_view name) {
+    constexpr std::string_view kPattern = "-ddddd-of-ddddd.gguf";
+    if (name.size() <= kPattern.size()) return std::nullopt;
+    const std::string_view end = name.substr(name.size() - kPattern.size());
+    for (std::size_t i = 0; i < end.size(); ++i) {
+      const bool digit = end[i] >= '0' && end[i] <= '9';
+      if (kPattern[i] == 'd' ? !digit : end[i] != kPattern[i]) return std::nullopt;
+    }
+    const auto number = [&](std::size_t at) {
+      std::int64_t value = 0;
+      std::from_chars(end.data() + at, end.data() + at + 5, value);
+      return value;
+    };
+    return PartName{std::string(name.substr(0, name.size() - kPattern.size())), number(1), number(10)};
+  }
+
+  std::string of(std::int64_t part) const { return fmt::format("{}-{:05}-of-{:05}.gguf", stem, part, count); }
+};
+
+void check_entry(const GgufInfo& info, const std::string& file, std::string_view key, std::int64_t expected) {
+  const auto got = info.integer(key);
+  if (got == expected) return;
+  fail(kBad, "'{}' in the metadata of {}: expected {}, got {}", key, file, expected,
+       got ? std::to_string(*got) : "none");
+}
+
+}  // namespace
+
+bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return path.extension() == ".gguf" && fs::is_regular_file(path, ignored);
+}
+
+fs::path find_in(const fs::path& folder) {
+  std::map<std::string, std::string> found;  // by name of the whole: the file to read
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (!is_file(entry.path())) continue;
+    const std::string name = entry.path().filename().string();
+    const auto part = PartName::parse(name);
+    found.emplace(part ? part->of(0) : name, part ? part->of(1) : name);
+  }
+  if (found.empty()) return {};
+  if (found.size() == 1) return folder / found.begin()->second;
+  std::vector<std::string> names;
+  for (const auto& [whole, name] : found) names.push_back(name);
+  fail(kBad, "'{}' holds several .gguf files: {}; name the one to export instead of the folder",
+       folder.string(), text::join(names));
+}
+
+Contents read(const fs::path& path) {
+  const auto name = PartName::parse(path.filename().string());
+  if (!name) {
+    Contents whole = read_part(File::open(path));
+    const auto parts = whole.info.integer("split.count");
+    if (parts && *parts > 1) {
+      fail(kBad, "{} is one of {} parts, but is not called so; give it back its name, like {}",
+           path.filename().string(), *parts, PartName{path.stem().string(), 1, *parts}.of(1));
+    }
+    return whole;
+  }
+  if (name->count < 1 || name->number < 1 || name->number > name->count) {
+    fail(kBad, "'{}' is no part of a split file: expected parts from 1 on", path.string());
+  }
+  Contents all;
+  for (std::int64_t i = 1; i <= name->count; ++i) {
+    const std::string part_name = name->of(i);
+    const fs::path part_path = path.parent_path() / part_name;
+    std::error_code ignored;
+    if (!fs::exists(part_path, ignored)) {
+      fail(kBad, "part '{}' of {} is missing in '{}'; download it", part_name, path.filename().string(),
+           path.parent_path().string());
+    }
+    Contents part = read_part(File::open(part_path));
+    check_entry(part.info, part_name, "split.no", i - 1);
+    check_entry(part.info, part_name, "split.count", name->count);
+    if (i == 1) {
+      all = std::move(part);
+      continue;
+    }
+    for (StoredTensor& tensor : part.tensors) {
+      if (!all.info.tensors.insert(part.info.tensors.extract(tensor.view.key)).inserted)
+        fail(kBad, "tensor '{}' of {} is in an earlier part too", tensor.view.key, part_name);
+      all.tensors.push_back(std::move(tensor));
+    }
+  }
+  if (const auto total = all.info.integer("split.tensors.count");
+      total && *total != static_cast<std::int64_t>(all.tensors.size())) {
+    fail(kBad, "the parts of {} have {} tensors, expected {}", path.filename().string(), all.tensors.size(),
+         *total);
+  }
+  return all;
+}
+
+}  // namespace onnxport::gguf

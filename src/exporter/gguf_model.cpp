@@ -1,0 +1,266 @@
+#include "exporter/gguf_model.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/gguf.h"
+#include "checkpoint/printable.h"
+#include "config/json.h"
+#include "support/fail.h"
+#include "support/text.h"
+
+namespace onnxport::exporter {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+/// "llama, qwen2, …": what GGUF files are read for.
+std::string readable(const TasksManager& tasks) {
+  std::vector<std::string> types;
+  for (const auto& definition : tasks.definitions()) {
+    if (definition->gguf) types.push_back(definition->model_type);
+  }
+  return text::join(types);
+}
+
+/// The layout of the model, or of the transformer that it is all of (in Sentence Transformers).
+const GgufLayout* find_layout(const ModelDefinition& definition, const PretrainedConfig& config) {
+  if (definition.gguf) return &*definition.gguf;
+  if (!definition.parts) return nullptr;
+  for (const ModelPart& part : definition.parts(config.unaccounted())) {
+    if (part.key.empty() && part.definition->gguf) return &*part.definition->gguf;
+  }
+  return nullptr;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Configuration
+
+json to_json(const GgufValue& value) {
+  const auto scalar = [](const auto& one) { return json(one); };
+  if (const auto* array = std::get_if<GgufArray>(&value)) {
+    json list = json::array();
+    for (const GgufScalar& one : array->values) list.push_back(std::visit(scalar, one));
+    return list.size() == 1 ? list[0] : list;
+  }
+  return std::visit(
+      [&](const auto& one) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(one)>, GgufArray>) {
+          return json();
+        } else {
+          return json(one);
+        }
+      },
+      value);
+}
+
+std::shared_ptr<const ModelDefinition> definition_of(const TasksManager& tasks, const GgufInfo& info) {
+  const std::string architecture = info.architecture();
+  for (const auto& definition : tasks.definitions()) {
+    const auto& layout = definition->gguf;
+    if (layout && layout->architecture == architecture && (!layout->matches || layout->matches(info))) {
+      return definition;
+    }
+  }
+  fail(ErrorCode::unsupported, "{} has the architecture '{}'; GGUF files are read for the model types {}",
+       info.file, printable(architecture), readable(tasks));
+}
+
+/// Does it say no more than the type? Such files lie beside published GGUF files.
+bool is_bare(const PretrainedConfig& config) {
+  return config::parse_json(config.text(), config.origin()).size() == 1;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Tensors
+
+/// `blk.12.attn_q.weight`: {"blk.{}.attn_q", ".weight", {"12"}}.
+struct Name {
+  std::string pattern, ending;
+  std::vector<std::string> numbers;
+
+  explicit Name(std::string_view name) {
+    for (const std::string_view known : {".weight", ".bias"}) {
+      if (name.ends_with(known)) ending = known;
+    }
+    name.remove_suffix(ending.size());
+    while (true) {
+      const std::size_t dot = name.find('.');
+      const std::string_view piece = name.substr(0, dot);
+      const bool number = !piece.empty() && piece.find_first_not_of("0123456789") == std::string_view::npos;
+      if (number) numbers.emplace_back(piece);
+      pattern += number ? "{}" : piece;
+      if (dot == std::string_view::npos) return;
+      pattern += '.';
+      name.remove_prefix(dot + 1);
+    }
+  }
+};
+
+/// `pattern` with the numbers in the places of its `{}`, and `last` in one that is left.
+std::string fill(const std::string& pattern, const Name& name, std::int64_t last = 0) {
+  std::string result;
+  std::size_t used = 0;
+  for (std::size_t at = 0; at < pattern.size(); ++at) {
+    if (pattern.compare(at, 2, "{}") != 0) {
+      result += pattern[at];
+      continue;
+    }
+    result += used < name.numbers.size() ? name.numbers[used] : std::to_string(last);
+    ++used, ++at;
+  }
+  return result + name.ending;
+}
+
+std::size_t count_places(const std::string& pattern) {
+  std::size_t count = 0;
+  for (std::size_t at = 0; (at = pattern.find("{}", at)) != std::string::npos; at += 2) ++count;
+  return count;
+}
+
+StoredTensor named(const Weight& weight, std::string key) {
+  if (const TensorView* view = weight.view()) {
+    TensorView own = *view;
+    own.key = std::move(key);
+    return {std::move(own)};
+  }
+  return {{.key = std::move(key), .dtype = weight.dtype(), .shape = weight.shape()}, weight};
+}
+
+void check_parts(std::int64_t count, const std::string& name, const std::string& file) {
+  constexpr std::int64_t kMost = 65'536;  // no model has so many experts
+  if (count <= kMost) return;
+  fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} has {} parts, expected at most {}", printable(name),
+       file, count, kMost);
+}
+
+}  // namespace
+
+// As transformers 4.57.6 does it, and what it leaves to the defaults of the class although the file says it.
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/modeling_gguf_pytorch_utils.py
+PretrainedConfig config_from(const TasksManager& tasks, const GgufInfo& info) {
+  const auto definition = definition_of(tasks, info);
+  const GgufLayout& layout = *definition->gguf;
+  json config = {{"model_type", definition->model_type},
+                 {"architectures", json::array({layout.original_class})},
+                 {"tie_word_embeddings", !info.has_tensor("output.weight")}};
+  for (const auto& [stored, key] : layout.config_keys) {
+    if (const GgufValue* value = info.find(layout.architecture + "." + stored)) config[key] = to_json(*value);
+  }
+  for (const char* token : {"bos", "eos", "padding"}) {
+    const std::string key = token == std::string_view("padding") ? "pad" : token;
+    if (const auto id = info.integer(fmt::format("tokenizer.ggml.{}_token_id", token))) {
+      config[key + "_token_id"] = *id;
+    }
+  }
+  if (!config.contains("vocab_size")) {
+    const GgufValue* tokens = info.find("tokenizer.ggml.tokens");
+    const auto* list = tokens == nullptr ? nullptr : std::get_if<GgufArray>(tokens);
+    const auto table = info.tensors.find("token_embd.weight");
+    if (list != nullptr) {
+      config["vocab_size"] = list->size;
+    } else if (table != info.tensors.end() && !table->second.shape().empty()) {
+      config["vocab_size"] = table->second.shape().front();
+    }
+  }
+  if (layout.more_config) {
+    for (const auto& [key, value] : layout.more_config(info)) config[key] = json::parse(value);
+  }
+  // Texts of a file may be no UTF-8.
+  const std::string written = config.dump(2, ' ', false, json::error_handler_t::replace);
+  return PretrainedConfig::from_json(written + "\n", info.file);
+}
+
+PretrainedConfig read_config(const TasksManager& tasks, const fs::path& path) {
+  std::error_code ignored;
+  const bool is_file = gguf::is_file(path);
+  const fs::path folder = is_file ? path.parent_path() : path;
+  const bool has_config = fs::exists(folder / "config.json", ignored);
+  if (has_config) {
+    PretrainedConfig config = PretrainedConfig::from_pretrained(folder.empty() ? "." : folder);
+    if (!is_bare(config)) return config;
+  }
+  const fs::path file = is_file ? path : gguf::find_in(path);
+  if (file.empty()) return PretrainedConfig::from_pretrained(path);
+  return config_from(tasks, gguf::read(file).info);
+}
+
+bool is_made(const PretrainedConfig& config) { return fs::path(config.origin()).extension() == ".gguf"; }
+
+std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelDefinition& definition,
+                                          const PretrainedConfig& config) {
+  const GgufInfo& info = *stored.gguf();
+  const GgufLayout* layout = find_layout(definition, config);
+  if (layout == nullptr) {
+    fail(ErrorCode::unsupported, "{}: model type '{}' is not read from GGUF files; those that are: {}",
+         info.file, config.model_type(), readable(TasksManager::instance()));
+  }
+  if (info.architecture() != layout->architecture) {
+    fail(ErrorCode::bad_checkpoint,
+         "{} has the architecture '{}', expected '{}' for the model type '{}' of {}", info.file,
+         printable(info.architecture()), layout->architecture, config.model_type(), config.origin());
+  }
+  std::map<std::string, GgufTensor> known;
+  for (GgufTensor& tensor : layout->tensors(config.unaccounted())) {
+    std::string name = tensor.name;
+    known.emplace(std::move(name), std::move(tensor));
+  }
+  std::vector<StoredTensor> tensors;
+  for (const TensorView& view : stored.tensors()) {
+    const Name name(view.key);
+    const auto found = known.find(name.pattern);
+    if (found == known.end()) {
+      tensors.push_back(named(stored.weight(view), view.key));
+      continue;
+    }
+    const GgufTensor& tensor = found->second;
+    if (tensor.key.empty()) continue;
+    Weight weight = stored.weight(view);
+    if (weight.shape().empty()) {
+      fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} has no axes", view.key, stored.name());
+    }
+    const bool one = count_places(tensor.key) == name.numbers.size();
+    if (!one) check_parts(weight.shape().front(), view.key, stored.name());
+    try {
+      if (tensor.restore) weight = tensor.restore(weight);
+      if (one) {
+        tensors.push_back(named(weight, fill(tensor.key, name)));
+        continue;
+      }
+      std::vector<std::int64_t> shape = weight.shape();
+      const std::int64_t count = shape.front();
+      shape.erase(shape.begin());
+      for (std::int64_t i = 0; i < count; ++i) {
+        tensors.push_back(named(weight.slice(0, i, i + 1).reshape(shape), fill(tensor.key, name, i)));
+      }
+    } catch (const ExportError& error) {
+      fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} does not suit the configuration {}: {}", view.key,
+           stored.name(), config.origin(), error.what());
+    }
+  }
+  return std::make_shared<const Checkpoint>(std::move(tensors), stored.name(), stored.gguf());
+}
+
+std::vector<std::string> gguf_notices(const GgufInfo& info, const PretrainedConfig& config,
+                                      const fs::path& folder) {
+  std::vector<std::string> notices;
+  if (is_made(config)) notices.push_back(fmt::format("configuration: from the metadata of {}", info.file));
+  std::error_code ignored;
+  const bool has_tokenizer =
+      fs::exists(folder / "tokenizer.json", ignored) || fs::exists(folder / "tokenizer_config.json", ignored);
+  if (info.find("tokenizer.ggml.tokens") != nullptr && !has_tokenizer) {
+    notices.push_back(
+        fmt::format("the tokenizer inside {} is not converted; take tokenizer.json from the "
+                    "original checkpoint",
+                    info.file));
+  }
+  return notices;
+}
+
+}  // namespace onnxport::exporter

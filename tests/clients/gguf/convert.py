@@ -1,0 +1,217 @@
+"""GGUF files from golden fixtures, by the package `gguf` of llama.cpp: its writer, its names, its quantization.
+
+What llama.cpp's converter does to elements on the way is done here as well, in its own words of numpy; the program
+under test has to undo it.
+"""
+import json
+import re
+import struct
+import sys
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools"))
+from make_golden import synthesize  # noqa: E402
+
+GOLDEN = ROOT / "tests" / "golden"
+
+# model type: architecture in GGUF, if it has another name
+ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3"}
+
+
+def load(fixture):
+    """config.json and the tensors of a fixture, as float32."""
+    folder = GOLDEN / fixture
+    recipe = json.loads((folder / "weights.json").read_text())
+    rounded = {"F32": np.float32, "F16": np.float16}
+    tensors = {name: synthesize(name, one, recipe["seed"]).astype(rounded[one["dtype"]]).astype(np.float32)
+               for name, one in recipe["tensors"].items()}
+    return json.loads((folder / "config.json").read_text()), tensors
+
+
+def write_safetensors(path, tensors):
+    header, offset = {}, 0
+    for name, tensor in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [offset, offset + tensor.nbytes]}
+        offset += tensor.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for tensor in tensors.values():
+            file.write(np.ascontiguousarray(tensor, np.float32).tobytes())
+
+
+# ---------------------------------------------------------------------------------------------------- what is changed
+def interleave_rotary(w, heads):
+    return w.reshape(heads, 2, w.shape[0] // heads // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def stack_bloom(w, heads):
+    return w.reshape(heads, 3, w.shape[0] // heads // 3, *w.shape[1:]).swapaxes(0, 1).reshape(w.shape)
+
+
+def stack_falcon(w, heads, kv_heads):
+    grouped = w.reshape(kv_heads, heads // kv_heads + 2, -1, *w.shape[1:])
+    parts = grouped[:, :-2], grouped[:, -2], grouped[:, -1]
+    return np.concatenate([part.reshape(-1, *w.shape[1:]) for part in parts])
+
+
+def changed(kind, config, name, w):
+    heads = config.get("num_attention_heads", config.get("n_head"))
+    if kind in ("llama", "mistral", "mixtral"):
+        if ".q_proj." in name:
+            return interleave_rotary(w, heads)
+        if ".k_proj." in name:
+            return interleave_rotary(w, config.get("num_key_value_heads") or heads)
+    if kind.startswith("gemma") and name.endswith("norm.weight"):
+        return w + np.float32(1)
+    if kind == "gpt2" and re.search(r"\.(c_attn|c_proj|c_fc)\.weight$", name):
+        return w.T
+    if kind == "bloom" and "query_key_value" in name:
+        return stack_bloom(w, heads)
+    if kind == "falcon" and "query_key_value" in name:
+        newer = config["new_decoder_architecture"]
+        return stack_falcon(w, heads, config["num_kv_heads"] if newer else 1 if config["multi_query"] else heads)
+    return w
+
+
+def merge_experts(tensors):
+    """One tensor for the experts of each layer."""
+    merged, groups = {}, {}
+    for name, w in tensors.items():
+        found = re.fullmatch(r"(.*\.experts)\.(\d+)\.(\w+)\.weight", name)
+        if found:
+            groups.setdefault(f"{found[1]}.{found[3]}.weight", {})[int(found[2])] = w
+        else:
+            merged[name] = w
+    for name, experts in groups.items():
+        merged[name] = np.stack([experts[i] for i in range(len(experts))])
+    return merged
+
+
+def stored_tensors(kind, config, tensors):
+    """Names and elements as the file has them, with the names they come from."""
+    layers = config.get("num_hidden_layers") or config.get("n_layer") or config.get("num_layers")
+    arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[ARCHITECTURES.get(kind, kind)]
+    names = gguf.get_tensor_name_map(arch, layers)
+    for name, w in merge_experts(tensors).items():
+        if kind == "bert" and re.search(r"(^|\.)(pooler|cls)\.", name):
+            continue  # the converter drops them
+        # BERT and BLOOM are converted as their base models.
+        plain = name.removeprefix("bert.") if kind == "bert" else name.removeprefix("transformer.") if kind == "bloom" else name
+        new = names.get_name(plain, try_suffixes=(".weight", ".bias"))
+        if new is None:
+            raise ValueError(f"{name} has no name in GGUF")
+        yield new, np.ascontiguousarray(changed(kind, config, name, w))
+
+
+# ---------------------------------------------------------------------------------------------------------- metadata
+def add_metadata(writer, kind, config):
+    def get(*keys):
+        return next((config[key] for key in keys if config.get(key) is not None), None)
+
+    def add(method, value):
+        if value is not None:
+            getattr(writer, method)(value)
+
+    heads, width = get("num_attention_heads", "n_head", "num_heads"), get("hidden_size", "n_embd", "n_embed", "d_model")
+    inner = get("intermediate_size", "n_inner", "ffn_hidden_size", "d_ff") or 4 * width
+    add("add_name", kind if kind == "mistral" else "tiny")
+    add("add_context_length", get("max_position_embeddings", "n_positions", "seq_length"))
+    add("add_block_count", get("num_hidden_layers", "n_layer", "num_layers"))
+    add("add_embedding_length", width)
+    add("add_feed_forward_length", inner)
+    add("add_head_count", heads)
+    add("add_vocab_size", get("vocab_size"))
+    add("add_rope_freq_base", get("rope_theta"))
+    add("add_layer_norm_rms_eps", get("rms_norm_eps"))
+    add("add_layer_norm_eps", get("layer_norm_eps", "layer_norm_epsilon"))
+    if kind == "falcon":
+        add("add_head_count_kv", config["num_kv_heads"] if config["new_decoder_architecture"] else 1)
+    else:
+        add("add_head_count_kv", get("num_key_value_heads") or heads)
+    head = get("head_dim") or width // heads
+    if kind in ("llama", "mistral", "mixtral"):
+        add("add_rope_dimension_count", head)
+    elif kind in ("phi3", "falcon"):
+        add("add_rope_dimension_count", int(head * config.get("partial_rotary_factor", 1)))
+    elif get("head_dim"):
+        add("add_key_length", head)
+        add("add_value_length", head)
+    if kind.startswith("gemma") or kind == "phi3":
+        add("add_sliding_window", get("sliding_window") or 0)
+    add("add_expert_count", get("num_local_experts", "num_experts"))
+    add("add_expert_used_count", get("num_experts_per_tok"))
+    add("add_expert_feed_forward_length", get("moe_intermediate_size"))
+    add("add_key_length", get("d_kv"))
+    add("add_relative_attn_buckets_count", get("relative_attention_num_buckets"))
+    add("add_decoder_start_token_id", get("decoder_start_token_id"))
+    scaling = get("rope_scaling")
+    if scaling and (scaling.get("rope_type") or scaling.get("type")) in ("linear", "yarn"):
+        add("add_rope_scaling_type", gguf.RopeScalingType(scaling.get("rope_type") or scaling["type"]))
+        add("add_rope_scaling_factor", scaling["factor"])
+        add("add_rope_scaling_orig_ctx_len", scaling.get("original_max_position_embeddings"))
+    if kind == "bert":
+        add("add_token_type_count", get("type_vocab_size"))
+        add("add_causal_attention", False)
+    add("add_bos_token_id", get("bos_token_id"))
+    add("add_eos_token_id", get("eos_token_id"))
+    add("add_pad_token_id", get("pad_token_id"))
+    add("add_tokenizer_model", "bert" if kind == "bert" else "gpt2")
+    if scaling and (scaling.get("rope_type") or scaling.get("type")) == "longrope":
+        add("add_rope_scaling_type", gguf.RopeScalingType.LONGROPE)
+        add("add_rope_scaling_orig_ctx_len", config["original_max_position_embeddings"])
+    writer.add_token_list([f"token{i}" for i in range(config["vocab_size"])])
+
+
+def rope_factors(config):
+    """What the frequencies of rotary positions are divided by."""
+    scaling = config.get("rope_scaling") or {}
+    kind = scaling.get("rope_type") or scaling.get("type")
+    if kind == "longrope":
+        for name in ("long", "short"):
+            yield f"rope_factors_{name}.weight", np.array(scaling[f"{name}_factor"], np.float32)
+    if kind == "llama3":
+        original, low, high = (scaling[key] for key in ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor"))
+        size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        length = 2 * np.pi * config["rope_theta"] ** (np.arange(0, size, 2) / size)
+        smooth = (original / length - low) / (high - low)
+        between = 1 / ((1 - smooth) / scaling["factor"] + smooth)
+        yield "rope_freqs.weight", np.select([length < original / high, length > original / low],
+                                             [1, scaling["factor"]], between).astype(np.float32)
+
+
+def write(path, kind, config, tensors, quantization="F32", **options):
+    """A GGUF file of a checkpoint. Matrices whose rows suit are quantized, as llama.cpp does; the rest stays float32."""
+    writer = gguf.GGUFWriter(path, ARCHITECTURES.get(kind, kind), **options)
+    add_metadata(writer, kind, config)
+    kept = gguf.GGMLQuantizationType[quantization]
+    size = gguf.GGML_QUANT_SIZES[kept][0]
+    for name, factors in rope_factors(config):
+        writer.add_tensor(name, factors)
+    for name, w in stored_tensors(kind, config, tensors):
+        if w.ndim > 1 and w.shape[-1] % size == 0 and quantization != "F32":
+            writer.add_tensor(name, gguf.quants.quantize(w, kept), raw_dtype=kept)
+        else:
+            writer.add_tensor(name, w)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def through(tensors, quantization):
+    """The tensors as they come back from a file."""
+    kept = gguf.GGMLQuantizationType[quantization]
+    size = gguf.GGML_QUANT_SIZES[kept][0]
+
+    def one(w):
+        if w.ndim < 2 or w.shape[-1] % size:
+            return w
+        return gguf.quants.dequantize(gguf.quants.quantize(w, kept), kept).reshape(w.shape).astype(np.float32)
+
+    return {name: one(w) for name, w in tensors.items()}
