@@ -103,6 +103,8 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
   fail_nothing_found(path);
 }
 
+std::span<const std::string_view> Checkpoint::file_names() { return kCandidates; }
+
 Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name) : name_(std::move(name)) {
   tensors_.reserve(tensors.size());
   for (StoredTensor& tensor : tensors) {

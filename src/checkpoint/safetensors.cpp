@@ -8,10 +8,10 @@
 #include <tuple>
 #include <variant>
 
-#include "checkpoint/printable.h"
 #include "support/dtype_names.h"
 #include "support/fail.h"
 #include "support/file.h"
+#include "support/printable.h"
 #include "support/shape.h"
 #include "support/text.h"
 
