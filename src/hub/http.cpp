@@ -233,7 +233,8 @@ Response HttpClient::perform(const Request& request, const std::string& url, std
   if (stop_) throw HttpError(Kind::stopped, "stopped");
   const bool cut = code == CURLE_WRITE_ERROR && transfer.response.status >= 300;  // enough of a refusal
   if (code != CURLE_OK && !cut) {
-    const std::string reason = words[0] != '\0' ? std::string(words.data()) : curl.easy_strerror(code);
+    std::string reason = words[0] != '\0' ? std::string(words.data()) : curl.easy_strerror(code);
+    reason[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(reason[0])));
     throw HttpError(kind_of(code), fmt::format("{}: {}", printable(origin(url)), printable(reason)));
   }
   Response response = std::move(transfer.response);

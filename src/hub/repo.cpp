@@ -109,18 +109,19 @@ void Repo::ask_cache(const std::string& reason) {
     files_ = cache_.files(commit_);
     return;
   }
-  const std::string cache = cache_.cache().string();
+  const std::string what =
+      fmt::format("'{}' is no local folder, and revision '{}' of that repository is not in the cache '{}'",
+                  id_, revision_, cache_.cache().string());
   if (reason.empty()) {
-    fail(ErrorCode::io,
-         "{} is not in the cache '{}', and {} forbids to download it; leave that out, or give the folder of "
-         "another cache with --cache_dir",
-         name(), cache, settings_.offline);
+    fail(
+        ErrorCode::io,
+        "{}; {} forbids to download it: leave that out, or give the folder of another cache with --cache_dir",
+        what, settings_.offline);
   }
   fail(ErrorCode::io,
-       "{} is not in the cache '{}' and cannot be downloaded: {}; check the connection, HF_ENDPOINT and "
-       "proxies, or "
-       "give a local folder",
-       name(), cache, reason);
+       "{}, and cannot be downloaded: {}; check the connection, HF_ENDPOINT and proxies, or give a local "
+       "folder",
+       what, reason);
 }
 
 void Repo::fetch(const std::vector<std::string>& names) {
