@@ -55,6 +55,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/test.mjs" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
     "${PROJECT_BINARY_DIR}/clients/transformers_js")
   set_tests_properties(client.transformers_js PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 600)
+  add_test(NAME client.huggingface_hub COMMAND "${CMAKE_COMMAND}" -E env python3
+    "${PROJECT_SOURCE_DIR}/tests/clients/huggingface_hub/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/huggingface_hub")
+  set_tests_properties(client.huggingface_hub PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
 endif()
 
 # docs/supported.md says what the program and the fixtures say.

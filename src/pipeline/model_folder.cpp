@@ -25,6 +25,10 @@ bool looks_like_path(const std::string& text) {
          std::count(text.begin(), text.end(), '/') > 1;
 }
 
+fs::path below(const fs::path& folder, const std::string& subfolder) {
+  return subfolder.empty() ? folder : folder / subfolder;
+}
+
 /// The model's part of a repository.
 class RemoteModel {
  public:
@@ -102,7 +106,7 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
                                     options.revision.empty() ? "--force_download" : "--revision",
                                     model.string()));
     }
-    return options.subfolder.empty() ? model : model / options.subfolder;
+    return below(model, options.subfolder);
   }
   if (looks_like_path(model.string())) {
     fail(ErrorCode::bad_config,
@@ -120,7 +124,7 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
   hub::Repo repo(model.string(), options);
   RemoteModel(repo, subfolder).fetch();
   repo.publish();
-  return repo.folder() / subfolder;
+  return below(repo.folder(), subfolder);
 }
 
 }  // namespace onnxport
