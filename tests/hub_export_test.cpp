@@ -81,7 +81,7 @@ class HubExport : public testing::Test {
   HubServer server_;
 };
 
-constexpr int kUsage = 2, kConfig = 3, kCheckpoint = 4, kIo = 7;
+constexpr int kUsage = 2, kConfig = 3, kCheckpoint = 4, kUnsupported = 5, kIo = 7;
 
 TEST_F(HubExport, SameBytesAsFromTheFolder) {
   for (const char* fixture : {"bert/text-classification", "sentence-transformers/feature-extraction+all"}) {
@@ -178,9 +178,14 @@ TEST_F(HubExport, Subfolder) {
 TEST_F(HubExport, NothingToExport) {
   server_.add("org/name", "README.md", "words");
   expect_failure(export_onnx(), kConfig, {"org/name", "config.json"});
-  server_.add("org/name", "config.json", "{}");
+  server_.add("org/name", "config.json", R"({"model_type": "bert"})");
   server_.add("org/name", "tf_model.h5", "unreadable");
   expect_failure(export_onnx(), kCheckpoint, {"org/name", "model.safetensors"});
+  // A type that nobody knows is refused before its weights are downloaded.
+  server_.add("org/name", "config.json", R"({"model_type": "zzz"})");
+  server_.add("org/name", "model.safetensors", "many bytes", true);
+  expect_failure(export_onnx({"--force_download"}), kUnsupported, {"'zzz'"});
+  EXPECT_EQ(server_.count("*", "*model.safetensors"), 0U);
   expect_failure(run_program({"export", "onnx", "-m", "org/none", path("out")}), kIo, {"org/none", "404"});
   expect_failure(run_program({"export", "onnx", "-m", "./none", path("out")}), kConfig, {"no such folder"});
   expect_failure(run_program({"export", "onnx", "-m", "a/b/c", path("out")}), kConfig, {"no such folder"});

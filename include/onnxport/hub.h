@@ -31,7 +31,8 @@ struct HubOptions {
 ///
 /// Throws ExportError: invalid_argument (no folder and no id; options that contradict each other), io (the
 /// server, the network or the disk fails, or the model is not in the cache and may not be downloaded),
-/// bad_config and bad_checkpoint (there is no such folder; the repository has no config.json or no weights).
+/// bad_config and bad_checkpoint (there is no such folder; the repository has no config.json or no weights),
+/// unsupported (its model type is not registered: said before the weights are downloaded).
 ONNXPORT_API std::filesystem::path get_model_folder(const std::filesystem::path& model,
                                                     const HubOptions& options = {});
 

@@ -8,7 +8,9 @@
 #include "checkpoint/safetensors.h"
 #include "hub/names.h"
 #include "hub/repo.h"
+#include "onnxport/config.h"
 #include "onnxport/hub.h"
+#include "onnxport/tasks_manager.h"
 #include "pipeline/companions.h"
 #include "support/fail.h"
 #include "support/file.h"
@@ -44,7 +46,6 @@ class RemoteModel {
       fail(ErrorCode::bad_config, "{} has no {}config.json, which tells what the model is; {}", repo_.name(),
            top_, top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
     }
-    // Small files first: where the repository can not be exported, that shows before gigabytes have come.
     std::vector<std::string> companions;
     std::set<std::string> folders = {""};  // that may hold weights
     for (const std::string& file : files_) {
@@ -55,6 +56,7 @@ class RemoteModel {
       if (pipeline::is_companion(file) && (!in_module || file.ends_with(".json"))) companions.push_back(file);
     }
     get(companions);
+    check_type();
 
     std::vector<std::string> weights, shards;
     for (const std::string& folder : folders) {
@@ -78,6 +80,16 @@ class RemoteModel {
   }
 
  private:
+  /// A type that nobody knows is said before gigabytes of weights have come.
+  void check_type() const {
+    const std::string type = PretrainedConfig::from_pretrained(repo_.folder() / top_).model_type();
+    const TasksManager& tasks = TasksManager::instance();
+    const auto known = tasks.definitions();
+    const bool is_known = std::any_of(known.begin(), known.end(),
+                                      [&](const auto& definition) { return definition->model_type == type; });
+    if (!is_known) tasks.get_definition(type);  // throws
+  }
+
   /// What Checkpoint::open() will choose there; empty when there is nothing.
   std::string weights_in(const std::string& folder) const {
     for (const std::string_view name : Checkpoint::file_names()) {
