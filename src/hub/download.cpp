@@ -133,7 +133,7 @@ void Listener::expect(std::uint64_t bytes) {
 void Listener::arrived(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   done_ += bytes;
-  if (options_.on_progress) options_.on_progress(done_, total_);
+  if (on_progress_) on_progress_(done_, total_);
 }
 
 void Listener::lost(std::uint64_t bytes) {
@@ -143,7 +143,7 @@ void Listener::lost(std::uint64_t bytes) {
 
 void Listener::say(const std::string& notice) {
   const std::lock_guard lock(mutex_);
-  if (options_.on_notice) options_.on_notice(notice);
+  if (on_notice_) on_notice_(notice);
 }
 
 RemoteFile look_up(HttpClient& client, const Hub& hub, const std::string& commit, const std::string& name) {

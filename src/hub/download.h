@@ -16,7 +16,8 @@ namespace onnxport::hub {
 /// Bytes of all downloads together, and lines for the user. For several threads.
 class Listener {
  public:
-  explicit Listener(const HubOptions& options) : options_(options) {}
+  explicit Listener(const HubOptions& options)
+      : on_progress_(options.on_progress), on_notice_(options.on_notice) {}
   void expect(std::uint64_t bytes);
   void arrived(std::uint64_t bytes);
   /// Bytes that have to be downloaded again.
@@ -24,7 +25,8 @@ class Listener {
   void say(const std::string& notice);
 
  private:
-  const HubOptions& options_;
+  std::function<void(std::uint64_t, std::uint64_t)> on_progress_;
+  std::function<void(const std::string&)> on_notice_;
   std::mutex mutex_;
   std::uint64_t done_ = 0, total_ = 0;
 };

@@ -1,6 +1,7 @@
 #include "hub/http.h"
 
 #include <fmt/format.h>
+#include <signal.h>  // NOLINT: masks of signals are POSIX
 
 #include <algorithm>
 #include <array>
@@ -76,6 +77,32 @@ Kind kind_of(CURLcode code) {
       return Kind::refused;
   }
 }
+
+/// Some libraries below libcurl write to closed connections with a signal that would end the program. While
+/// this lives, the thread does not get it.
+class NoPipeSignal {
+ public:
+  NoPipeSignal() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoPipeSignal() {
+    const timespec now{};
+    while (!was_pending_ && sigtimedwait(&pipe_, nullptr, &now) > 0) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoPipeSignal(const NoPipeSignal&) = delete;
+  NoPipeSignal& operator=(const NoPipeSignal&) = delete;
+
+ private:
+  sigset_t pipe_{}, before_{};
+  bool was_pending_ = false;
+};
 
 }  // namespace
 
@@ -228,7 +255,10 @@ Response HttpClient::perform(const Request& request, const std::string& url, std
   const std::string range = fmt::format("{}-", request.from);
   if (request.from > 0) set(CURLOPT_RANGE, range.c_str());
 
-  const CURLcode code = curl.easy_perform(handle);
+  const CURLcode code = [&] {
+    const NoPipeSignal guard;
+    return curl.easy_perform(handle);
+  }();
   if (transfer.thrown) std::rethrow_exception(transfer.thrown);
   if (stop_) throw HttpError(Kind::stopped, "stopped");
   const bool cut = code == CURLE_WRITE_ERROR && transfer.response.status >= 300;  // enough of a refusal

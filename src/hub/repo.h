@@ -17,7 +17,7 @@ namespace onnxport::hub {
 /// has; without, the cache does: then the files are those that somebody has downloaded.
 class Repo {
  public:
-  /// Resolves the revision. `options` lives longer. Throws ExportError(invalid_argument) for an id that is
+  /// Resolves the revision. Throws ExportError(invalid_argument) for an id that is
   /// none, ExportError(io) when neither the hub nor the cache has it.
   Repo(std::string id, const HubOptions& options);
   /// With settings that do not come from the environment.
