@@ -147,7 +147,8 @@ void HubServer::serve(int connection) {
       if (mischief_) mischief_(request, reply);
     }
     std::string head = "HTTP/1.1 " + std::to_string(reply.status) + " Words\r\n";
-    for (const auto& [name, value] : reply.headers) head += name + ": " + value + "\r\n";
+    for (const auto& [name, value] : reply.headers)
+      head.append(name).append(": ").append(value).append("\r\n");
     head += "Content-Length: " + reply.length.value_or(std::to_string(reply.body.size())) + "\r\n\r\n";
     open = write_all(connection, head.data(), head.size());
     for (int slept = 0; slept < reply.stall_ms && !stop_; slept += 10)

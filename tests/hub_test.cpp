@@ -447,7 +447,7 @@ TEST_F(Hub, Refusals) {
       expect_words(text, {"org/name", "because?", server_.endpoint()});
       if (!whole_hub) expect_words(text, {"model.safetensors"});
       for (std::size_t i = 0; i < words.size(); ++i)
-        if (!(status == 401 && i == 1)) expect_words(text, {words[i]});
+        if (status != 401 || i != 1) expect_words(text, {words[i]});
       settings.token = "";
       if (status == 401)
         expect_words(complaint([&] { fetch(settings); }), {"private or gated", "--token", "HF_TOKEN"});
@@ -538,7 +538,7 @@ TEST_F(Hub, Offline) {
                {"org/name", cache_.string(), "HF_HUB_OFFLINE=1", "--cache_dir"});
   EXPECT_TRUE(server_.requests().empty());
   EXPECT_FALSE(fs::exists(cache_));
-  const fs::path snapshot = fetch();
+  fetch();
   server_.forget_requests();
   expect_whole(fetch(settings));
   expect_whole(fetch(settings, {.revision = HubServer::commit()}));

@@ -215,10 +215,10 @@ Response HttpClient::perform(const Request& request, const std::string& url, std
   };
   std::unique_ptr<curl_slist, FreeList> headers;
   const auto add_header = [&](const std::string& line) {
-    curl_slist* longer = curl.slist_append(headers.get(), line.c_str());
+    curl_slist* shorter = headers.release();
+    curl_slist* longer = curl.slist_append(shorter, line.c_str());
+    headers.reset(longer != nullptr ? longer : shorter);
     if (longer == nullptr) throw std::bad_alloc();
-    static_cast<void>(headers.release());
-    headers.reset(longer);
   };
   // The size of a compressed answer would not be that of the file.
   add_header("Accept-Encoding: identity");

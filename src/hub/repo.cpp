@@ -63,11 +63,10 @@ std::string Repo::look_up_revision(std::string& failure) {
         fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint, id_, quote(revision_));
     const Response response = send_patiently(client, {.url = url, .limit = kLimit}, retries, true);
     if (response.status == 200) return response.body;
-    const ExportError error = refusal(hub(), "", response, retries.count());
     // Who has lost access, or meets a hub in trouble, still has what is in the cache.
     const bool is_final = response.header("x-error-code") == "RevisionNotFound" || settings_.force;
-    if (is_final || cache_.find(revision_).empty()) throw error;
-    failure = error.what();
+    if (is_final || cache_.find(revision_).empty()) throw refusal(hub(), "", response, retries.count());
+    failure = refusal(hub(), "", response, retries.count()).what();
   } catch (const HttpError& error) {
     if (error.kind() == HttpError::Kind::refused || settings_.force) {
       fail(ErrorCode::io, "'{}' cannot be looked up: {}; check the connection, HF_ENDPOINT and proxies", id_,
