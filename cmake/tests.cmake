@@ -59,6 +59,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
   add_test(NAME client.gguf COMMAND "${CMAKE_COMMAND}" -E env python3 "${PROJECT_SOURCE_DIR}/tests/clients/gguf/test.py"
     $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/gguf")
   set_tests_properties(client.gguf PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 600)
+  add_test(NAME client.huggingface_hub COMMAND "${CMAKE_COMMAND}" -E env python3
+    "${PROJECT_SOURCE_DIR}/tests/clients/huggingface_hub/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/huggingface_hub")
+  set_tests_properties(client.huggingface_hub PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
 endif()
 
 # docs/supported.md says what the program and the fixtures say.

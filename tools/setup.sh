@@ -156,6 +156,23 @@ transformers_js() {
   mv -T "$scratch/out" "$cache/$folder"
 }
 
+# huggingface_hub, with which the tests share a cache. Its requirements have the hashes that pip verifies, and their own
+# hash names the folder.
+huggingface_hub() {
+  local requirements folder
+  requirements="$(dirname "${BASH_SOURCE[0]}")/../tests/clients/huggingface_hub/requirements.txt"
+  folder="huggingface_hub-$(sha256sum "$requirements" | cut -c 1-12)"
+  [ -d "$cache/$folder" ] && return
+  make_scratch
+  [ -d "$cache/$folder" ] && return
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
+  say "pip: the packages of tests/clients/huggingface_hub"
+  python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
+    --require-hashes -r "$requirements" --target "$scratch/out" </dev/null >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; die "pip install -r $requirements failed"; }
+  mv -T "$scratch/out" "$cache/$folder"
+}
+
 [ $# -gt 0 ] || set -- build
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) ;;
@@ -166,7 +183,8 @@ for part in "$@"; do
   case "$part" in
     build)
       apt_install g++ cmake ninja-build ccache mold binutils ca-certificates libprotobuf-dev protobuf-compiler \
-        nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev zlib1g-dev libgtest-dev libbenchmark-dev
+        nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev zlib1g-dev libcurl4-openssl-dev libgtest-dev \
+        libbenchmark-dev
       wheel onnx "$onnx_version" "$onnx_sha256" "onnx-$onnx_version" \
         'onnx/*.h' 'onnx/*.cc' 'onnx/onnx-ml.proto' 'onnx/onnx-data.proto' 'onnx/onnx-operators-ml.proto' \
         '*/licenses/LICENSE'
@@ -183,6 +201,7 @@ for part in "$@"; do
       wheel gguf "$gguf_version" "$gguf_sha256" "gguf-$gguf_version" 'gguf/*.py'
       wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'
       wheel PyYAML "$pyyaml_version" "$pyyaml_sha256" "PyYAML-$pyyaml_version" 'yaml/*' '_yaml/*'
+      huggingface_hub
       ;;
     lint)
       apt_install clang

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "onnxport/export_macro.h"
+#include "onnxport/hub.h"
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
 #include "onnxport/validate.h"
@@ -45,6 +46,7 @@ ONNXPORT_API std::pair<std::vector<std::string>, std::vector<std::string>> expor
 
 /// What `onnxport export onnx` is given; docs/cli.md describes each.
 struct MainExportOptions {
+  /// A checkpoint folder, or the id of a repository of the hub: see get_model_folder().
   std::filesystem::path model;
   std::filesystem::path output;
   std::string task = "auto";
@@ -61,6 +63,8 @@ struct MainExportOptions {
   bool validate = true;
   std::optional<std::filesystem::path> reference;
   ExportOptions export_options;
+  /// Without an on_notice of its own, that of the export.
+  HubOptions hub = {};
 };
 
 struct ExportedFile {
@@ -79,9 +83,9 @@ struct ONNXPORT_API ExportReport {
   bool passed() const;
 };
 
-/// Opens the checkpoint, infers what is `auto`, exports every file of the task, copies config, tokenizer and
-/// processor files, and validates. A failed validation is reported (`ExportReport::passed`), not thrown; the
-/// files stay.
+/// Finds the model (downloading what is missing), opens the checkpoint, infers what is `auto`, exports every
+/// file of the task, copies config, tokenizer and processor files, and validates. A failed validation is
+/// reported (`ExportReport::passed`), not thrown; the files stay.
 ONNXPORT_API ExportReport main_export(const MainExportOptions& options);
 
 }  // namespace onnxport

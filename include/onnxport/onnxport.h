@@ -3,6 +3,7 @@
 
 #include "onnxport/error.h"
 #include "onnxport/export.h"
+#include "onnxport/hub.h"
 #include "onnxport/model.h"
 #include "onnxport/nn.h"
 #include "onnxport/onnx_config.h"

@@ -114,6 +114,8 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path, const Q
 
 std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) { return open(path, {}); }
 
+std::span<const std::string_view> Checkpoint::file_names() { return kCandidates; }
+
 Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name,
                        std::shared_ptr<const GgufInfo> gguf)
     : name_(std::move(name)), gguf_(std::move(gguf)) {

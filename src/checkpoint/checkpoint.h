@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,9 @@ class Checkpoint {
                                                 const Quantization& quantization);
   /// The same where nothing is quantized.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path);
+
+  /// Names of the files that open() looks for in a folder, best first.
+  static std::span<const std::string_view> file_names();
 
   /// From tensors; `name` stands for the file in messages. Throws ExportError(bad_checkpoint) for a key that
   /// occurs twice.

@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "checkpoint/ggml_blocks.h"
-#include "checkpoint/printable.h"
 #include "support/fail.h"
+#include "support/printable.h"
 #include "support/shape.h"
 #include "support/text.h"
 

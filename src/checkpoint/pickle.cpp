@@ -10,8 +10,8 @@
 #include <span>
 #include <utility>
 
-#include "checkpoint/printable.h"
 #include "support/fail.h"
+#include "support/printable.h"
 #include "support/shape.h"
 #include "support/text.h"
 

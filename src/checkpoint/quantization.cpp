@@ -7,9 +7,9 @@
 #include <string_view>
 #include <utility>
 
-#include "checkpoint/printable.h"
 #include "ir/weight_scaled.h"
 #include "support/fail.h"
+#include "support/printable.h"
 #include "support/shape.h"
 #include "support/text.h"
 

@@ -8,11 +8,11 @@
 #include <tuple>
 #include <variant>
 
-#include "checkpoint/printable.h"
 #include "ir/weight_scaled.h"
 #include "support/dtype_names.h"
 #include "support/fail.h"
 #include "support/file.h"
+#include "support/printable.h"
 #include "support/shape.h"
 #include "support/text.h"
 

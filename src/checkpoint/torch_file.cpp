@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "checkpoint/pickle.h"
-#include "checkpoint/printable.h"
 #include "checkpoint/zip.h"
 #include "support/anonymous_file.h"
 #include "support/fail.h"
+#include "support/printable.h"
 #include "support/text.h"
 
 namespace onnxport::torch_file {

@@ -7,8 +7,8 @@
 #include <optional>
 #include <utility>
 
-#include "checkpoint/printable.h"
 #include "support/fail.h"
+#include "support/printable.h"
 
 namespace onnxport {
 namespace {

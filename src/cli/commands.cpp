@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "onnxport/error.h"
 #include "onnxport/inspect.h"
@@ -35,11 +36,6 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   refuse(!flags.optimize.empty(), "--optimize",
          "ONNX Runtime optimizes when it loads the model; leave the flag out");
   refuse(flags.slim, "--slim", "graphs are written without redundant nodes; leave the flag out");
-  const char* hub = "models are read from local folders; download the checkpoint first";
-  refuse(!flags.cache_dir.empty(), "--cache_dir", hub);
-  refuse(!flags.revision.empty(), "--revision", hub);
-  refuse(!flags.token.empty(), "--token", hub);
-  refuse(flags.force_download, "--force_download", hub);
   refuse(flags.options.legacy, "--legacy", "the old file layout concerns decoders; leave the flag out");
 
   if (flags.device != "cpu")
@@ -49,7 +45,14 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
     notice("--no-constant-folding has no effect: only arithmetic on weights is folded");
   if (flags.dynamo) notice("--dynamo has no effect: nothing is traced");
   if (flags.framework_given) notice("--framework has no effect: weights are read, not traced");
-  if (flags.local_files_only) notice("--local_files_only has no effect: only local files are read");
+}
+
+// The folder of a model, with a progress line while it is downloaded.
+fs::path model_folder(const fs::path& model, HubOptions hub, const Voice& voice) {
+  Progress progress("downloading", Progress::Unit::bytes, !voice.quiet);
+  hub.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
+  if (!voice.quiet) hub.on_notice = note;
+  return get_model_folder(model, hub);
 }
 
 // What --model-kwargs and --pad_token_id say, as keys of config.json.
@@ -175,7 +178,7 @@ int run_export(ExportFlags flags) {
   };
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
-  if (!flags.subfolder.empty()) options.model /= flags.subfolder;
+  options.model = model_folder(options.model, std::exchange(options.hub, {}), voice);
   options.config_values = config_values(flags);
   options.post_process = !flags.no_post_process;
   options.export_options.on_notice = notice;
@@ -207,7 +210,8 @@ int run_export(ExportFlags flags) {
 
 int run_validate(const ValidateFlags& flags) {
   const TasksManager& tasks = TasksManager::instance();
-  const Model model = tasks.get_model_from_task(flags.task, flags.model, flags.library);
+  const Model model =
+      tasks.get_model_from_task(flags.task, model_folder(flags.model, flags.hub, flags.voice), flags.library);
   const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(),
                                                                    {.float_dtype = flags.dtype});
   const bool folder = fs::is_directory(flags.onnx);
@@ -379,7 +383,8 @@ void inspect_folder(const InspectFlags& flags) {
 
 }  // namespace
 
-int run_inspect(const InspectFlags& flags) {
+int run_inspect(InspectFlags flags) {
+  if (flags.path.extension() != ".onnx") flags.path = model_folder(flags.path, flags.hub, flags.voice);
   if (fs::is_directory(flags.path) || flags.path.extension() == ".gguf") {
     inspect_folder(flags);
   } else {

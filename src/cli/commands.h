@@ -26,10 +26,6 @@ struct ExportFlags {
   std::string device = "cpu";
   std::string framework = "pt";
   std::string optimize;
-  std::string cache_dir;
-  std::string subfolder;
-  std::string revision;
-  std::string token;
   std::string model_kwargs;
   std::optional<std::int64_t> pad_token_id;
   bool framework_given = false;
@@ -38,8 +34,6 @@ struct ExportFlags {
   bool dynamo = false;
   bool slim = false;
   bool no_post_process = false;
-  bool local_files_only = false;
-  bool force_download = false;
 };
 
 struct ValidateFlags {
@@ -50,6 +44,7 @@ struct ValidateFlags {
   std::string library;
   std::optional<double> atol;
   ValidationOptions options;
+  HubOptions hub;
   Voice voice;
 };
 
@@ -57,12 +52,13 @@ struct InspectFlags {
   std::filesystem::path path;
   std::string task = "auto";
   bool nodes = false;
+  HubOptions hub;
   Voice voice;
 };
 
 int run_export(ExportFlags flags);
 int run_validate(const ValidateFlags& flags);
-int run_inspect(const InspectFlags& flags);
+int run_inspect(InspectFlags flags);
 int run_list(const Voice& voice);
 
 /// Opens a shared library and lets it register its architectures: `extern "C" void

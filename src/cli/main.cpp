@@ -45,11 +45,29 @@ void add_shapes(CLI::App& app, DummyShapes& shapes) {
   add("--visual_seq_length", shapes.visual_seq_length, "Visual tokens");
 }
 
+void add_hub(CLI::App& app, HubOptions& hub) {
+  const char* group = "Models of the hub";
+  app.add_option("--revision", hub.revision, "Branch, tag or commit; default: main")->group(group);
+  app.add_option("--subfolder", hub.subfolder, "Folder of the repository, or below the model's folder")
+      ->group(group);
+  app.add_option("--token", hub.token, "For private and gated models; default: HF_TOKEN, or the stored one")
+      ->group(group);
+  app.add_option("--cache_dir", hub.cache_dir, "Cache of the hub's tools; default: HF_HUB_CACHE, HF_HOME/hub")
+      ->type_name("DIR")
+      ->group(group);
+  app.add_flag("--local_files_only", hub.local_files_only, "Read the cache only, without the network")
+      ->group(group);
+  app.add_flag("--force_download", hub.force_download, "Download again what the cache has")->group(group);
+}
+
 void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plugins) {
   MainExportOptions& o = flags.options;
-  app.add_option("-m,--model", o.model, "Checkpoint folder: config.json and weights; or a .gguf file")
+  app.add_option(
+         "-m,--model", o.model,
+         "Checkpoint folder (config.json and weights), .gguf file, or a repository of the hub, which is "
+         "downloaded")
       ->required()
-      ->type_name("DIR");
+      ->type_name("DIR|ORG/NAME");
   app.add_option("output", o.output, "Folder to write to")->required()->type_name("OUT");
   app.add_option("--task", o.task, "Task to export for, as `onnxport list` shows; auto: from the checkpoint")
       ->capture_default_str();
@@ -82,7 +100,6 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
          "--external-data-alignment", o.export_options.external_data_alignment,
          "Where tensors may begin in a data file, a power of two; default: 64, and 4096 for large ones")
       ->type_name("BYTES");
-  app.add_option("--subfolder", flags.subfolder, "Folder below the model's");
   app.add_option("--model-kwargs", flags.model_kwargs, "JSON: {\"attn_implementation\": \"eager\"}")
       ->type_name("JSON");
   app.add_option("--pad_token_id", flags.pad_token_id, "Another pad_token_id than config.json has")
@@ -108,15 +125,10 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->group(compat);
   app.add_flag("--dynamo", flags.dynamo, "No effect: nothing is traced")->group(compat);
   app.add_flag("--no-post-process", flags.no_post_process, "Do not merge the decoders with and without past");
-  app.add_flag("--local_files_only", flags.local_files_only, "No effect: only local files are read")
-      ->group(compat);
   const char* refused = "Not built yet, refused";
   app.add_option("--optimize", flags.optimize, "O1 to O4")->group(refused);
   app.add_flag("--slim", flags.slim)->group(refused);
-  app.add_option("--cache_dir", flags.cache_dir)->group(refused);
-  app.add_option("--revision", flags.revision)->group(refused);
-  app.add_option("--token", flags.token)->group(refused);
-  app.add_flag("--force_download", flags.force_download)->group(refused);
+  add_hub(app, o.hub);
   add_plugins(app, plugins);
   add_shapes(app, o.export_options.shapes);
   add_voice(app, flags.voice);
@@ -153,9 +165,10 @@ int run(int argc, char** argv) {
 
   ValidateFlags validate_flags;
   CLI::App* validate = app.add_subcommand("validate", "Check an exported model against its checkpoint");
-  validate->add_option("model", validate_flags.model, "Checkpoint folder, or .gguf file")
+  validate
+      ->add_option("model", validate_flags.model, "Checkpoint folder, .gguf file, or repository of the hub")
       ->required()
-      ->type_name("MODEL_DIR");
+      ->type_name("DIR|ORG/NAME");
   validate->add_option("onnx", validate_flags.onnx, "Folder with model.onnx, or the file")
       ->required()
       ->type_name("ONNX_DIR");
@@ -172,18 +185,22 @@ int run(int argc, char** argv) {
       ->type_name("FILE");
   validate->add_flag("!--no-dynamic-axes", validate_flags.options.dynamic_axes,
                      "It was exported without dynamic axes");
+  add_hub(*validate, validate_flags.hub);
   add_plugins(*validate, plugins);
   add_shapes(*validate, validate_flags.options.shapes);
   add_voice(*validate, validate_flags.voice);
 
   InspectFlags inspect_flags;
   CLI::App* inspect = app.add_subcommand("inspect", "Show what is in a checkpoint folder or an .onnx file");
-  inspect->add_option("path", inspect_flags.path, "Checkpoint folder, or .gguf or .onnx file")
+  inspect
+      ->add_option("path", inspect_flags.path,
+                   "Checkpoint folder, .gguf file, repository of the hub, or .onnx file")
       ->required()
-      ->type_name("DIR|FILE.onnx");
+      ->type_name("DIR|ORG/NAME|FILE.onnx");
   inspect->add_option("--task", inspect_flags.task, "Task whose graph is shown, for a folder")
       ->capture_default_str();
   inspect->add_flag("--nodes", inspect_flags.nodes, "List every node");
+  add_hub(*inspect, inspect_flags.hub);
   add_plugins(*inspect, plugins);
   add_voice(*inspect, inspect_flags.voice);
 
@@ -204,7 +221,7 @@ int run(int argc, char** argv) {
   export_flags.framework_given = export_onnx->count("--framework") > 0;
   if (*export_onnx) return run_export(std::move(export_flags));
   if (*validate) return run_validate(validate_flags);
-  if (*inspect) return run_inspect(inspect_flags);
+  if (*inspect) return run_inspect(std::move(inspect_flags));
   return run_list(list_voice);
 }
 

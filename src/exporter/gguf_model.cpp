@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "checkpoint/gguf.h"
-#include "checkpoint/printable.h"
 #include "config/json.h"
 #include "support/fail.h"
+#include "support/printable.h"
 #include "support/text.h"
 
 namespace onnxport::exporter {

@@ -34,17 +34,6 @@ constexpr std::array kPatterns = {
     std::string_view("bpe.codes"),
 };
 
-bool travels(const std::string& name) {
-  return std::any_of(kPatterns.begin(), kPatterns.end(),
-                     [&](std::string_view pattern) { return text::glob_match(pattern, name); });
-}
-
-// A folder of a sentence-transformers module: `1_Pooling`, `2_Dense`.
-bool is_module_folder(const std::string& name) {
-  const std::size_t digits = name.find_first_not_of("0123456789");
-  return digits != 0 && digits != std::string::npos && name[digits] == '_';
-}
-
 void copy_atomically(const fs::path& from, const fs::path& to) {
   const auto source = File::open(from);
   AtomicFile target(to);
@@ -53,6 +42,22 @@ void copy_atomically(const fs::path& from, const fs::path& to) {
 }
 
 }  // namespace
+
+bool is_module_folder(std::string_view name) {
+  const std::size_t digits = name.find_first_not_of("0123456789");
+  return digits != 0 && digits != std::string_view::npos && name[digits] == '_';
+}
+
+bool is_companion(std::string_view path) {
+  const std::size_t slash = path.find('/');
+  if (slash == std::string_view::npos) {
+    return std::any_of(kPatterns.begin(), kPatterns.end(),
+                       [&](std::string_view pattern) { return text::glob_match(pattern, path); });
+  }
+  const std::string_view name = path.substr(slash + 1);
+  return is_module_folder(path.substr(0, slash)) && name.find('/') == std::string_view::npos &&
+         (name.ends_with(".json") || name.ends_with(".safetensors") || name == "pytorch_model.bin");
+}
 
 std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to,
                                       const std::string& made_config) {
@@ -69,25 +74,20 @@ std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to,
     written.push_back(config);
   }
   if (in_place) return written;
-  const auto copy_all = [&](const fs::path& source, const fs::path& target, auto&& wanted) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(source)) {
-      const std::string name = entry.path().filename().string();
-      if (!entry.is_regular_file() || !wanted(name)) continue;
-      fs::create_directories(target);
-      copy_atomically(entry.path(), target / name);
-      written.push_back(target / name);
+  const auto copy_all = [&](const std::string& below) {  // "" or "1_Pooling/"
+    for (const fs::directory_entry& entry : fs::directory_iterator(from / below)) {
+      const std::string name = below + entry.path().filename().string();
+      if (!entry.is_regular_file() || !is_companion(name)) continue;
+      if (!made_config.empty() && name == "config.json") continue;
+      fs::create_directories(to / below);
+      copy_atomically(entry.path(), to / name);
+      written.push_back(to / name);
     }
   };
-  copy_all(from, to, [&](const std::string& name) {
-    return travels(name) && (made_config.empty() || name != "config.json");
-  });
+  copy_all("");
   for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
     const std::string name = entry.path().filename().string();
-    if (entry.is_directory() && is_module_folder(name)) {
-      copy_all(entry.path(), to / name, [](const std::string& file) {
-        return file.ends_with(".json") || file.ends_with(".safetensors") || file == "pytorch_model.bin";
-      });
-    }
+    if (entry.is_directory() && is_module_folder(name)) copy_all(name + "/");
   }
   std::sort(written.begin(), written.end());
   return written;

@@ -3,9 +3,16 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace onnxport::pipeline {
+
+/// Does a file travel with a model? `path` is relative to the model's folder, with `/`.
+bool is_companion(std::string_view path);
+
+/// Is it the folder of a sentence-transformers module: `1_Pooling`, `2_Dense`?
+bool is_module_folder(std::string_view name);
 
 /// Copies config.json, generation_config.json, processor and tokenizer files, and the folders of
 /// sentence-transformers modules with their weights from `from` to `to`, creating it. Each copy is atomic.

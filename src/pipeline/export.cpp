@@ -210,7 +210,10 @@ ExportReport main_export(const MainExportOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const auto notice = [&](const std::string& text) { say(options.export_options.on_notice, text); };
   const TasksManager& tasks = TasksManager::instance();
-  Model model = tasks.get_model_from_task(options.task, options.model, options.library);
+  HubOptions hub = options.hub;
+  if (!hub.on_notice) hub.on_notice = options.export_options.on_notice;
+  const fs::path folder = get_model_folder(options.model, hub);
+  Model model = tasks.get_model_from_task(options.task, folder, options.library);
   for (const auto& [key, value] : options.config_values)
     model = model.with_config(model.config().with(key, value));
   const OnnxConfigConstructor constructor = tasks.get_exporter_config_constructor(model);

@@ -1,0 +1,142 @@
+// From what a user calls a model to its folder: which files of a repository an export needs.
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/safetensors.h"
+#include "hub/names.h"
+#include "hub/repo.h"
+#include "onnxport/config.h"
+#include "onnxport/hub.h"
+#include "onnxport/tasks_manager.h"
+#include "pipeline/companions.h"
+#include "support/fail.h"
+#include "support/file.h"
+#include "support/text.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Ids have one slash at most, and none at an end.
+bool looks_like_path(const std::string& text) {
+  return text.starts_with('.') || text.starts_with('/') || text.starts_with('~') || text.ends_with('/') ||
+         std::count(text.begin(), text.end(), '/') > 1;
+}
+
+fs::path below(const fs::path& folder, const std::string& subfolder) {
+  return subfolder.empty() ? folder : folder / subfolder;
+}
+
+/// The model's part of a repository.
+class RemoteModel {
+ public:
+  RemoteModel(hub::Repo& repo, const std::string& subfolder)
+      : repo_(repo), top_(subfolder.empty() ? "" : subfolder + "/") {
+    for (const std::string& file : repo.files()) {
+      if (file.starts_with(top_)) files_.insert(file.substr(top_.size()));
+    }
+  }
+
+  void fetch() {
+    if (!files_.contains("config.json")) {
+      fail(ErrorCode::bad_config, "{} has no {}config.json, which tells what the model is; {}", repo_.name(),
+           top_, top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
+    }
+    std::vector<std::string> companions;
+    std::set<std::string> folders = {""};  // that may hold weights
+    for (const std::string& file : files_) {
+      const std::size_t slash = file.find('/');
+      const bool in_module = slash != file.npos && pipeline::is_module_folder(file.substr(0, slash));
+      if (in_module) folders.insert(file.substr(0, slash + 1));
+      // Weights of a module are copied along as well, but one format of them is enough.
+      if (pipeline::is_companion(file) && (!in_module || file.ends_with(".json"))) companions.push_back(file);
+    }
+    get(companions);
+    check_type();
+
+    std::vector<std::string> weights, shards;
+    for (const std::string& folder : folders) {
+      if (const std::string file = weights_in(folder); !file.empty()) weights.push_back(file);
+    }
+    if (weights_in("").empty()) {
+      const auto names = Checkpoint::file_names();
+      fail(ErrorCode::bad_checkpoint, "{} has no weights that can be read: looked for {}", repo_.name(),
+           text::join(std::vector<std::string>(names.begin(), names.end())));
+    }
+    get(weights);
+    for (const std::string& file : weights) {
+      if (!file.ends_with(".index.json")) continue;
+      const std::string folder = file.substr(0, file.rfind('/') + 1);
+      const std::string index = read_text_file(repo_.folder() / (top_ + file), safetensors::kMaxHeader);
+      for (const auto& [key, shard] : safetensors::parse_index(index, file)) shards.push_back(folder + shard);
+    }
+    std::sort(shards.begin(), shards.end());
+    shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
+    get(shards);
+  }
+
+ private:
+  /// A type that nobody knows is said before gigabytes of weights have come.
+  void check_type() const {
+    const std::string type = PretrainedConfig::from_pretrained(repo_.folder() / top_).model_type();
+    const TasksManager& tasks = TasksManager::instance();
+    const auto known = tasks.definitions();
+    const bool is_known = std::any_of(known.begin(), known.end(),
+                                      [&](const auto& definition) { return definition->model_type == type; });
+    if (!is_known) tasks.get_definition(type);  // throws
+  }
+
+  /// What Checkpoint::open() will choose there; empty when there is nothing.
+  std::string weights_in(const std::string& folder) const {
+    for (const std::string_view name : Checkpoint::file_names()) {
+      if (std::string file = folder + std::string(name); files_.contains(file)) return file;
+    }
+    return "";
+  }
+
+  void get(std::vector<std::string> files) {
+    for (std::string& file : files) file.insert(0, top_);
+    repo_.fetch(files);
+  }
+
+  hub::Repo& repo_;
+  std::string top_;              // "" or "folder/"
+  std::set<std::string> files_;  // below it
+};
+
+}  // namespace
+
+fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
+  std::error_code ignored;
+  if (fs::exists(model, ignored)) {
+    if (options.on_notice && (!options.revision.empty() || options.force_download)) {
+      options.on_notice(fmt::format("{} has no effect: '{}' is a local folder",
+                                    options.revision.empty() ? "--force_download" : "--revision",
+                                    model.string()));
+    }
+    return below(model, options.subfolder);
+  }
+  if (looks_like_path(model.string())) {
+    fail(ErrorCode::bad_config,
+         "{}: no such folder; give a local checkpoint folder that holds config.json and the weights, or the "
+         "id "
+         "of a repository of the hub (ORG/NAME)",
+         model.string());
+  }
+  std::string subfolder = options.subfolder;
+  while (subfolder.ends_with('/')) subfolder.pop_back();
+  if (!subfolder.empty() && !hub::is_safe_path(subfolder)) {
+    fail(ErrorCode::invalid_argument,
+         "--subfolder '{}': expected the path of a folder inside of the repository", options.subfolder);
+  }
+  hub::Repo repo(model.string(), options);
+  RemoteModel(repo, subfolder).fetch();
+  repo.publish();
+  return below(repo.folder(), subfolder);
+}
+
+}  // namespace onnxport
