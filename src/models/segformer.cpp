@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 
 #include "models/definition.h"
 #include "onnxport/error.h"
@@ -69,9 +68,9 @@ class SegformerOnnxConfig : public VisionOnnxConfig {
   ImageSize smallest_image() const override {
     const Config c(config().unaccounted());
     std::int64_t size = 1;
-    for (const Stage& stage : std::views::reverse(c.stages)) {
-      size = std::max(size, stage.sr_ratio);
-      size = std::max<std::int64_t>((size - 1) * stage.stride + stage.patch_size % 2, 1);
+    for (auto stage = c.stages.rbegin(); stage != c.stages.rend(); ++stage) {  // clang 14 has no views
+      size = std::max(size, stage->sr_ratio);
+      size = std::max<std::int64_t>((size - 1) * stage->stride + stage->patch_size % 2, 1);
     }
     return {size, size};
   }
