@@ -163,6 +163,17 @@ TEST_F(HubExport, Shards) {
   expect_failure(export_onnx(), kIo, {"org/name", "model-9.safetensors", "no such file"});
 }
 
+TEST_F(HubExport, GgufFilesNeedNoConfiguration) {
+  server_.add("org/name", "README.md", "words");
+  server_.add("org/name", "model.gguf", "not what it is called", true);
+  expect_failure(export_onnx(), kCheckpoint, {"model.gguf"});
+  EXPECT_EQ(cached(), (std::set<std::string>{"model.gguf"}));
+  server_.add("org/name", "other-00001-of-00002.gguf", "a part", true);
+  server_.add("org/name", "other-00002-of-00002.gguf", "a part", true);
+  expect_failure(export_onnx({"--force_download"}), kCheckpoint,
+                 {"org/name", "several .gguf files: model.gguf, other-00001-of-00002.gguf", "give its path"});
+}
+
 TEST_F(HubExport, Subfolder) {
   const fs::path folder = make("bert/text-classification", "org/whole");
   fs::create_directories(temp_.path() / "repo" / "deep");

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
@@ -30,6 +31,12 @@ Contents read_part(const std::shared_ptr<const File>& file);
 /// The same for a file and, where it is one of several parts (`-00001-of-00003.gguf`), the others beside it,
 /// which must be there. The metadata is that of the first part.
 Contents read(const std::filesystem::path& path);
+
+/// Of the names of files, those of the only model in .gguf files: the file, or all parts of it, in order;
+/// empty when there is none. Throws ExportError(bad_checkpoint) that lists them when there are several;
+/// `place` and `advice` are for its message.
+std::vector<std::string> choose(const std::vector<std::string>& names, const std::string& place,
+                                const std::string& advice);
 
 /// The file to read in a folder: the only .gguf there, or the first part of the only one that is split; empty
 /// when there is none. Throws ExportError(bad_checkpoint) that lists them when there are several.

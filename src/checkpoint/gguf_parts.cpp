@@ -15,6 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
+constexpr std::string_view kExtension = ".gguf";
 
 /// `<stem>-00002-of-00003.gguf`: how the parts of a split file are called.
 struct PartName {
@@ -51,24 +52,35 @@ void check_entry(const GgufInfo& info, const std::string& file, std::string_view
 
 bool is_file(const fs::path& path) {
   std::error_code ignored;
-  return path.extension() == ".gguf" && fs::is_regular_file(path, ignored);
+  return path.extension() == kExtension && fs::is_regular_file(path, ignored);
+}
+
+std::vector<std::string> choose(const std::vector<std::string>& names, const std::string& place,
+                                const std::string& advice) {
+  std::map<std::string, std::vector<std::string>> found;  // by name of the whole: its files
+  for (const std::string& name : names) {
+    if (!name.ends_with(kExtension)) continue;
+    const auto part = PartName::parse(name);
+    std::vector<std::string>& files = found[part ? part->of(0) : name];
+    if (!files.empty()) continue;
+    files = {part ? part->of(1) : name};
+    for (std::int64_t i = 2; part && i <= part->count; ++i) files.push_back(part->of(i));
+  }
+  if (found.empty()) return {};
+  if (found.size() == 1) return found.begin()->second;
+  std::vector<std::string> firsts;
+  for (const auto& [whole, files] : found) firsts.push_back(files.front());
+  fail(kBad, "'{}' holds several .gguf files: {}; {}", place, text::join(firsts), advice);
 }
 
 fs::path find_in(const fs::path& folder) {
-  std::map<std::string, std::string> found;  // by name of the whole: the file to read
+  std::vector<std::string> names;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (!is_file(entry.path())) continue;
-    const std::string name = entry.path().filename().string();
-    const auto part = PartName::parse(name);
-    found.emplace(part ? part->of(0) : name, part ? part->of(1) : name);
+    if (is_file(entry.path())) names.push_back(entry.path().filename().string());
   }
-  if (found.empty()) return {};
-  if (found.size() == 1) return folder / found.begin()->second;
-  std::vector<std::string> names;
-  for (const auto& [whole, name] : found) names.push_back(name);
-  fail(kBad, "'{}' holds several .gguf files: {}; name the one to export instead of the folder",
-       folder.string(), text::join(names));
+  const auto chosen = choose(names, folder.string(), "name the one to export instead of the folder");
+  return chosen.empty() ? fs::path() : folder / chosen.front();
 }
 
 Contents read(const fs::path& path) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
 #include "hub/names.h"
 #include "hub/repo.h"
@@ -42,7 +43,8 @@ class RemoteModel {
   }
 
   void fetch() {
-    if (!files_.contains("config.json")) {
+    const std::vector<std::string> gguf = gguf_files();
+    if (!files_.contains("config.json") && gguf.empty()) {
       fail(ErrorCode::bad_config, "{} has no {}config.json, which tells what the model is; {}", repo_.name(),
            top_, top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
     }
@@ -56,6 +58,7 @@ class RemoteModel {
       if (pipeline::is_companion(file) && (!in_module || file.ends_with(".json"))) companions.push_back(file);
     }
     get(companions);
+    if (!gguf.empty()) return get(gguf);
     check_type();
 
     std::vector<std::string> weights, shards;
@@ -96,6 +99,16 @@ class RemoteModel {
       if (std::string file = folder + std::string(name); files_.contains(file)) return file;
     }
     return "";
+  }
+
+  /// Those of the model, where there is nothing that Checkpoint::open() would rather choose.
+  std::vector<std::string> gguf_files() const {
+    if (!weights_in("").empty()) return {};
+    std::vector<std::string> names;
+    for (const std::string& file : files_) {
+      if (file.find('/') == file.npos) names.push_back(file);
+    }
+    return gguf::choose(names, repo_.name(), "download one of them and give its path");
   }
 
   void get(std::vector<std::string> files) {
