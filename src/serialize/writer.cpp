@@ -26,8 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What one worker computes at a time, and what it lets the kernel copy.
-constexpr std::uint64_t tile_bytes = std::uint64_t{2} << 20;
+/// What one worker computes at a time, which fits the second-level cache, and what it copies.
+constexpr std::uint64_t tile_bytes = std::uint64_t{1} << 18;
 constexpr std::uint64_t copy_bytes = std::uint64_t{16} << 20;
 
 /// Names are defined once, and something comes out. The checker would find that too, but later and less

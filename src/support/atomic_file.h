@@ -37,7 +37,8 @@ class AtomicFile {
 
   /// Writes at a position; gaps read as zeros. Several threads may write (disjoint ranges) at the same time.
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
-  /// Copies bytes of another file, inside the kernel where it can. As thread-safe as write_at().
+  /// Copies bytes of another file, inside the kernel where blocks of both begin at the same bytes and it can.
+  /// As thread-safe as write_at().
   void copy_from(const File& source, std::uint64_t source_offset, std::uint64_t offset, std::uint64_t size);
 
   /// Writes behind the last append(), buffered. One thread at a time.
