@@ -13,6 +13,7 @@
 
 #include "checkpoint/accounting.h"
 #include "checkpoint/safetensors.h"
+#include "errors.h"
 #include "onnxport/error.h"
 #include "onnxport/scope.h"
 #include "support/dtype_names.h"
@@ -23,18 +24,8 @@ namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
+using test::error_of;
 using Dims = std::vector<std::int64_t>;
-
-/// Message of the ExportError that `fn` throws; `expected` is its code.
-std::string error_of(const std::function<void()>& fn, ErrorCode expected = ErrorCode::bad_checkpoint) {
-  try {
-    fn();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), expected) << error.what();
-    return error.what();
-  }
-  return "no error";
-}
 
 std::string length_prefix(std::uint64_t length) {
   std::string bytes(8, '\0');

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "errors.h"
 #include "onnxport/error.h"
 #include "support/temp_folder.h"
 
@@ -14,6 +15,7 @@ namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
+using test::complaint;
 using Strings = std::vector<std::string>;
 using Integers = std::vector<std::int64_t>;
 
@@ -27,16 +29,8 @@ PretrainedConfig parse(std::string_view text, std::string model_type = "bert") {
 }
 
 /// The message of the ExportError(bad_config) that `action` throws.
-template <class Action>
-std::string complaint(Action action, ErrorCode code = ErrorCode::bad_config) {
-  try {
-    action();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
+std::string complaint(const std::function<void()>& action) {
+  return test::complaint(ErrorCode::bad_config, action);
 }
 
 void write(const fs::path& file, std::string_view text) { std::ofstream(file) << text; }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <numeric>
 
+#include "errors.h"
 #include "onnxport/error.h"
 #include "onnxport/model.h"
 #include "onnxport/op.h"
@@ -17,25 +18,13 @@ namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
+using test::complaint;
 using Strings = std::vector<std::string>;
 using Integers = std::vector<std::int64_t>;
 
 testing::AssertionResult contains(const std::string& text, const std::string& part) {
   if (text.find(part) != text.npos) return testing::AssertionSuccess();
   return testing::AssertionFailure() << "\"" << text << "\" has no \"" << part << '"';
-}
-
-/// The message of the ExportError of this code that `action` throws.
-template <class Action>
-std::string complaint(ErrorCode code, Action action) {
-  try {
-    action();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
 }
 
 void write(const fs::path& file, std::string_view content) {

@@ -12,22 +12,13 @@
 #include <vector>
 
 #include "checkpoint/gguf.h"
+#include "errors.h"
 #include "onnxport/error.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
 
 using Dims = std::vector<std::int64_t>;
-
-inline std::string error_of(const std::function<void()>& fn, ErrorCode expected = ErrorCode::bad_checkpoint) {
-  try {
-    fn();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), expected) << error.what();
-    return error.what();
-  }
-  return "no error";
-}
 
 /// Bytes of a little-endian number.
 inline std::string le(std::uint64_t value, std::size_t size) {

@@ -69,10 +69,7 @@ class HubExport : public testing::Test {
   }
 
   void expect_failure(const ProgramResult& result, int status, const std::vector<std::string>& words) const {
-    EXPECT_EQ(result.status, status) << result.err;
-    for (const std::string& word : words)
-      EXPECT_NE(result.err.find(word), std::string::npos) << word << "\nin: " << result.err;
-    EXPECT_EQ(result.err.find("unexpected:"), std::string::npos) << result.err;
+    test::expect_failure(result, status, words);
     EXPECT_FALSE(fs::exists(path("out") / "model.onnx"));
   }
 

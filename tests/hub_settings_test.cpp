@@ -5,6 +5,7 @@
 #include <fstream>
 #include <functional>
 
+#include "errors.h"
 #include "hub/digest.h"
 #include "hub/http.h"
 #include "hub/names.h"
@@ -18,17 +19,6 @@ namespace onnxport::test {
 namespace {
 
 using hub::Settings;
-
-std::string complaint(const std::function<void()>& action, ErrorCode code) {
-  try {
-    action();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
-}
 
 // ---- names ----
 

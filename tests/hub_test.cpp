@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "errors.h"
 #include "hub/repo.h"
 #include "hub_server.h"
 #include "onnxport/error.h"
@@ -29,16 +30,8 @@ std::string random_bytes(std::size_t size, unsigned seed) {
   return bytes;
 }
 
-std::string complaint(const std::function<void()>& action, ErrorCode code = ErrorCode::io) {
-  try {
-    action();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
-}
+using test::complaint;
+std::string complaint(const std::function<void()>& action) { return test::complaint(ErrorCode::io, action); }
 
 void expect_words(const std::string& text, const std::vector<std::string>& words) {
   for (const std::string& word : words)

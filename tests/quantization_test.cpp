@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "errors.h"
 #include "exporter/quantization.h"
 #include "golden_fixture.h"
 #include "ir/weight_scaled.h"
@@ -39,16 +40,6 @@ namespace fs = std::filesystem;
 using Dims = std::vector<std::int64_t>;
 using Bytes = std::vector<std::byte>;
 using nlohmann::json;
-
-std::string error_of(const std::function<void()>& fn, ErrorCode expected = ErrorCode::bad_checkpoint) {
-  try {
-    fn();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), expected) << error.what();
-    return error.what();
-  }
-  return "no error";
-}
 
 std::int64_t count_of(const Dims& shape) {
   std::int64_t count = 1;

@@ -1,6 +1,7 @@
 #include "run_program.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +36,13 @@ ProgramResult run_program(const std::vector<std::string>& arguments, const std::
   constexpr int kSignalBase = 128;
   return {WIFEXITED(status) ? WEXITSTATUS(status) : kSignalBase + WTERMSIG(status), read_text_file(out),
           read_text_file(err)};
+}
+
+void expect_failure(const ProgramResult& result, int status, const std::vector<std::string>& words) {
+  EXPECT_EQ(result.status, status) << result.err;
+  for (const std::string& word : words)
+    EXPECT_NE(result.err.find(word), std::string::npos) << word << "\nin: " << result.err;
+  EXPECT_EQ(result.err.find("unexpected:"), std::string::npos) << result.err;
 }
 
 }  // namespace onnxport::test

@@ -17,4 +17,7 @@ struct ProgramResult {
 ProgramResult run_program(const std::vector<std::string>& arguments,
                           const std::function<void()>& in_child = {});
 
+/// The program ended with this status and one error that holds all these words.
+void expect_failure(const ProgramResult& result, int status, const std::vector<std::string>& words);
+
 }  // namespace onnxport::test

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <functional>
 
+#include "errors.h"
 #include "lower/onnx_graph.h"
 #include "onnxport/error.h"
 #include "serialize/writer.h"
@@ -14,14 +15,7 @@ namespace onnxport::runtime {
 namespace {
 
 std::string failure(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), ErrorCode::runtime) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
+  return test::complaint(ErrorCode::runtime, action);
 }
 
 ::testing::AssertionResult contains(const std::string& text, const std::string& part) {

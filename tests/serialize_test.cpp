@@ -12,6 +12,7 @@
 #include <iterator>
 #include <numeric>
 
+#include "errors.h"
 #include "ir/weight_steps.h"
 #include "lower/onnx_graph.h"
 #include "lower/refer_to_checkpoint.h"
@@ -27,6 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using lower::OnnxGraph;
+using test::complaint;
 
 std::string read_all(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -35,18 +37,6 @@ std::string read_all(const fs::path& path) {
 
 void write_all(const fs::path& path, std::string_view bytes) {
   std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-/// Runs `action` and returns the message of the ExportError that it must throw.
-std::string failure(ErrorCode code, const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
 }
 
 ::testing::AssertionResult contains(const std::string& text, const std::string& part) {
@@ -250,8 +240,8 @@ TEST_F(WriterTest, RefusesAMessageThatIsTooLarge) {
   WriteOptions options;
   options.external_data = ExternalData::never;
   options.message_limit = 1'000'000;
-  EXPECT_TRUE(
-      contains(failure(ErrorCode::io, [&] { write_model(graph(), model, options); }), "allow external data"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::io, [&] { write_model(graph(), model, options); }),
+                       "allow external data"));
   EXPECT_FALSE(fs::exists(model.parent_path()));
 }
 
@@ -323,8 +313,8 @@ class CheckpointDataTest : public WriterTest {
   }
 
   std::string refusal(const fs::path& folder_of_model) {
-    return failure(ErrorCode::invalid_argument,
-                   [&] { write_model(referring(), folder_of_model / "model.onnx", options); });
+    return complaint(ErrorCode::invalid_argument,
+                     [&] { write_model(referring(), folder_of_model / "model.onnx", options); });
   }
 
   fs::path safetensors = folder.path() / "model.safetensors";
@@ -429,7 +419,7 @@ TEST_F(WriterTest, SeveralModelsOrNone) {
   for (const ExternalData kind : {ExternalData::shared, ExternalData::always, ExternalData::never}) {
     WriteOptions options;
     options.external_data = kind;
-    failure(ErrorCode::internal, [&] { write_models({{&good, model}, {&wrong, second}}, options); });
+    complaint(ErrorCode::internal, [&] { write_models({{&good, model}, {&wrong, second}}, options); });
     EXPECT_FALSE(fs::exists(model.parent_path()));
   }
 }
@@ -495,7 +485,7 @@ TEST_F(WriterTest, AttributesOfAllKinds) {
 TEST_F(WriterTest, FindsWrongAttributes) {
   OnnxGraph wrong = graph();
   wrong.nodes[0].attrs.emplace_back("transQ", std::int64_t{1});
-  const std::string message = failure(ErrorCode::internal, [&] { write_model(wrong, model); });
+  const std::string message = complaint(ErrorCode::internal, [&] { write_model(wrong, model); });
   EXPECT_TRUE(contains(
       message, "model.onnx: the onnx checker says: Unrecognized attribute: transQ for operator Gemm"));
   EXPECT_TRUE(contains(message, "first"));
@@ -503,36 +493,36 @@ TEST_F(WriterTest, FindsWrongAttributes) {
 }
 
 TEST_F(WriterTest, FindsWrongShapes) {
-  const auto complaint = [&](const std::function<void(OnnxGraph&)>& spoil) {
+  const auto check = [&](const std::function<void(OnnxGraph&)>& spoil) {
     OnnxGraph wrong = graph();
     spoil(wrong);
-    return failure(ErrorCode::internal, [&] { write_model(wrong, model); });
+    return complaint(ErrorCode::internal, [&] { write_model(wrong, model); });
   };
   EXPECT_TRUE(contains(
-      complaint([](OnnxGraph& wrong) { wrong.outputs[0].type.shape.back() = 17; }),
+      check([](OnnxGraph& wrong) { wrong.outputs[0].type.shape.back() = 17; }),
       "model.onnx: output y is declared as float32[batch_size, 1, 17], but the graph computes float32["));
-  EXPECT_TRUE(contains(complaint([](OnnxGraph& wrong) { wrong.outputs[0].type.shape.pop_back(); }),
+  EXPECT_TRUE(contains(check([](OnnxGraph& wrong) { wrong.outputs[0].type.shape.pop_back(); }),
                        "output y is declared as float32[batch_size, 1], but"));
-  EXPECT_TRUE(contains(complaint([](OnnxGraph& wrong) { wrong.outputs[0].type.dtype = DType::f16; }),
+  EXPECT_TRUE(contains(check([](OnnxGraph& wrong) { wrong.outputs[0].type.dtype = DType::f16; }),
                        "output y is declared as float16[batch_size, 1, 16], but"));
-  EXPECT_TRUE(contains(
-      complaint([&](OnnxGraph& wrong) { wrong.initializers[2].weight = second_weight.permute({1, 0}); }),
-      "node name: second"));
+  EXPECT_TRUE(
+      contains(check([&](OnnxGraph& wrong) { wrong.initializers[2].weight = second_weight.permute({1, 0}); }),
+               "node name: second"));
   EXPECT_FALSE(fs::exists(model.parent_path()));
 }
 
 TEST_F(WriterTest, FindsNamesGivenTwice) {
   OnnxGraph wrong = graph();
   wrong.initializers.push_back({"first.bias", first_bias});
-  EXPECT_TRUE(contains(failure(ErrorCode::internal, [&] { write_model(wrong, model); }),
+  EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { write_model(wrong, model); }),
                        "'first.bias' is given twice"));
   wrong = graph();
   wrong.nodes[1].outputs[0] = "x";
-  EXPECT_TRUE(contains(failure(ErrorCode::internal, [&] { write_model(wrong, model); }),
+  EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { write_model(wrong, model); }),
                        "an input and to an output of MatMul"));
   wrong = graph();
   wrong.outputs.clear();
-  EXPECT_TRUE(contains(failure(ErrorCode::internal, [&] { write_model(wrong, model); }), "no outputs"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { write_model(wrong, model); }), "no outputs"));
 }
 
 TEST_F(WriterTest, FindsMissingAndShortData) {
@@ -540,9 +530,9 @@ TEST_F(WriterTest, FindsMissingAndShortData) {
   options.external_data = ExternalData::always;
   write_model(graph(), model, options);
   fs::resize_file(data, fs::file_size(data) - 1);
-  EXPECT_TRUE(contains(failure(ErrorCode::internal, [&] { check_model_file(model); }), "second.weight.T"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { check_model_file(model); }), "second.weight.T"));
   fs::remove(data);
-  EXPECT_TRUE(contains(failure(ErrorCode::internal, [&] { check_model_file(model); }), "not regular file"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { check_model_file(model); }), "not regular file"));
 }
 
 TEST_F(WriterTest, ChecksFilesInTheWorkingFolder) {
@@ -558,7 +548,7 @@ TEST_F(WriterTest, ChecksFilesInTheWorkingFolder) {
 
 TEST_F(WriterTest, RefusesAFolderBelowAFile) {
   const std::string message =
-      failure(ErrorCode::io, [&] { write_model(graph(), folder.path() / "weights.bin/x/model.onnx"); });
+      complaint(ErrorCode::io, [&] { write_model(graph(), folder.path() / "weights.bin/x/model.onnx"); });
   EXPECT_TRUE(contains(message, "weights.bin"));
 }
 
@@ -568,7 +558,8 @@ TEST_F(WriterTest, KeepsTheOldModelWhenWritingFails) {
   fs::resize_file(folder.path() / "weights.bin", 100'000);
   WriteOptions options;
   options.external_data = ExternalData::always;
-  EXPECT_TRUE(contains(failure(ErrorCode::io, [&] { write_model(graph(), model, options); }), "weights.bin"));
+  EXPECT_TRUE(
+      contains(complaint(ErrorCode::io, [&] { write_model(graph(), model, options); }), "weights.bin"));
   EXPECT_EQ(files(), Strings{"model.onnx"});
   EXPECT_TRUE(before == read_all(model));
 }
@@ -626,14 +617,15 @@ TEST_F(WriterTest, OtherFilesAreNotModels) {
   const fs::path path = folder.path() / "other.onnx";
   const auto reason = [&](std::string_view bytes) {
     write_all(path, bytes);
-    return failure(ErrorCode::io, [&] { summarize(path); });
+    return complaint(ErrorCode::io, [&] { summarize(path); });
   };
   EXPECT_TRUE(contains(reason(""), "other.onnx is not an onnx model"));
   EXPECT_TRUE(contains(reason("version https://git-lfs.github.com/spec/v1\n"), "is not an onnx model"));
   EXPECT_TRUE(
       contains(reason(std::string("\x90\x2a\0\0\0\0\0\0{\"__metadata__\":{}}", 26)), "is not an onnx model"));
   EXPECT_TRUE(contains(reason("\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), "bytes are announced"));
-  EXPECT_TRUE(contains(failure(ErrorCode::io, [&] { summarize(folder.path() / "none.onnx"); }), "none.onnx"));
+  EXPECT_TRUE(
+      contains(complaint(ErrorCode::io, [&] { summarize(folder.path() / "none.onnx"); }), "none.onnx"));
 }
 
 TEST_F(WriterTest, TruncatedModels) {
@@ -643,7 +635,7 @@ TEST_F(WriterTest, TruncatedModels) {
     if (size > 1000 && size < first_payload && size % 100'003 != 0) continue;
     if (size > first_payload + 5000 && size + 500 < whole && size % 1009 != 0) continue;
     fs::resize_file(model, size);
-    EXPECT_TRUE(contains(failure(ErrorCode::io, [&] { summarize(model); }), "truncated")) << "at " << size;
+    EXPECT_TRUE(contains(complaint(ErrorCode::io, [&] { summarize(model); }), "truncated")) << "at " << size;
   }
 }
 

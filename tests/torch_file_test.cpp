@@ -17,6 +17,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/pickle.h"
 #include "checkpoint/zip.h"
+#include "errors.h"
 #include "onnxport/error.h"
 #include "onnxport/scope.h"
 #include "support/temp_folder.h"
@@ -26,17 +27,8 @@ namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
+using test::error_of;
 using namespace torch_bytes;
-
-std::string error_of(const std::function<void()>& fn, ErrorCode expected = ErrorCode::bad_checkpoint) {
-  try {
-    fn();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), expected) << error.what();
-    return error.what();
-  }
-  return "no error";
-}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Pickles

@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include "errors.h"
 #include "models/swin.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/window_attention.h"
@@ -11,6 +12,8 @@
 
 namespace onnxport {
 namespace {
+
+using test::complaint;
 
 using Reals = std::vector<double>;
 using Size = std::vector<std::int64_t>;  // batch, height, width
@@ -37,17 +40,6 @@ struct Images {
     return outputs;
   }
 };
-
-std::string complaint(ErrorCode code, const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const ExportError& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
-}
 
 std::int64_t padded(std::int64_t n, std::int64_t window) { return (n + window - 1) / window * window; }
 
