@@ -188,7 +188,7 @@ TEST_F(HubExport, NothingToExport) {
   expect_failure(export_onnx(), kConfig, {"org/name", "config.json"});
   server_.add("org/name", "config.json", R"({"model_type": "bert"})");
   server_.add("org/name", "tf_model.h5", "unreadable");
-  expect_failure(export_onnx(), kCheckpoint, {"org/name", "model.safetensors"});
+  expect_failure(export_onnx(), kCheckpoint, {"org/name", "model.safetensors", "*.gguf"});
   // A type that nobody knows is refused before its weights are downloaded.
   server_.add("org/name", "config.json", R"({"model_type": "zzz"})");
   server_.add("org/name", "model.safetensors", "many bytes", true);

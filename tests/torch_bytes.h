@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,10 +14,12 @@ namespace onnxport::torch_bytes {
 
 using Dims = std::vector<std::int64_t>;
 
-/// Bytes of a little-endian number.
+/// Bytes of a little-endian number; those beyond the eighth are zeros.
 inline std::string le(std::uint64_t value, std::size_t size) {
   std::string bytes(size, '\0');
-  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(value >> (8 * i) & 0xff);
+  for (std::size_t i = 0; i < std::min<std::size_t>(size, 8); ++i) {
+    bytes[i] = static_cast<char>(value >> (8 * i) & 0xff);
+  }
   return bytes;
 }
 

@@ -48,7 +48,7 @@ std::string not_readable(std::string_view reason, std::size_t at) {
 
 TEST(PickleTest, TensorsOfAStateDict) {
   const std::string shared = storage("0", 12);
-  const auto tensors = pickle::parse_state_dict(
+  const std::string bytes =  // tensors[i].storage points into it
       pickled({{"a", tensor(shared, 0, {3, 4}, {4, 1})},
                {"epoch", integer(-3)},
                {"loss", "G" + std::string(8, '\0')},
@@ -61,8 +61,8 @@ TEST(PickleTest, TensorsOfAStateDict) {
                          tuple({storage("2", 8, "UntypedStorage", "torch.storage"), integer(1), integers({3}),
                                 integers({1}), "\x89", kOrderedDict, global("torch", "uint16")}) +
                          "R"},
-               {"e", tensor(storage("3", 0, "BFloat16Storage"), 0, {0, 7}, {7, 1})}}),
-      "m.bin");
+               {"e", tensor(storage("3", 0, "BFloat16Storage"), 0, {0, 7}, {7, 1})}});
+  const auto tensors = pickle::parse_state_dict(bytes, "m.bin");
   ASSERT_EQ(tensors.size(), 5U);
   EXPECT_EQ(tensors[0].key, "a");
   EXPECT_EQ(tensors[0].shape, (Dims{3, 4}));

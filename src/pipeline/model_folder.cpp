@@ -67,8 +67,8 @@ class RemoteModel {
     }
     if (weights_in("").empty()) {
       const auto names = Checkpoint::file_names();
-      fail(ErrorCode::bad_checkpoint, "{} has no weights that can be read: looked for {}", repo_.name(),
-           text::join(std::vector<std::string>(names.begin(), names.end())));
+      fail(ErrorCode::bad_checkpoint, "{} has no weights that can be read: looked for {}, *.gguf",
+           repo_.name(), text::join(std::vector<std::string>(names.begin(), names.end())));
     }
     get(weights);
     for (const std::string& file : weights) {
@@ -135,9 +135,8 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
   }
   if (looks_like_path(model.string())) {
     fail(ErrorCode::bad_config,
-         "{}: no such folder; give a local checkpoint folder that holds config.json and the weights, or the "
-         "id "
-         "of a repository of the hub (ORG/NAME)",
+         "{}: no such folder; give a local checkpoint folder that holds config.json and the weights, "
+         "or the id of a repository of the hub (ORG/NAME)",
          model.string());
   }
   std::string subfolder = options.subfolder;
