@@ -15,7 +15,6 @@ namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
-using test::complaint;
 using Strings = std::vector<std::string>;
 using Integers = std::vector<std::int64_t>;
 

@@ -64,7 +64,7 @@ AxesByName EncoderDecoderBaseOnnxConfig::inputs() const {
 // The cache of a decoder that could stand alone is listed as it would be there, where tokens are
 // `sequence_length`, and with a past also where there is none.
 Dim EncoderDecoderBaseOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
-  const Dim length = Dim::parse(symbol);
+  Dim length = Dim::parse(symbol);
   if (caches_encoder_ || !tensor.starts_with("present.")) return length;
   const Dim tokens = length.substitute({{"sequence_length", Dim::symbol("decoder_sequence_length")}});
   return use_past_in_inputs() ? tokens : tokens.substitute({{"past_sequence_length", 0}});

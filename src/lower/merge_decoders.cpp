@@ -104,7 +104,7 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
     const std::string name = "with_past/" + output.name;
     const Weight empty = nothing(output.type);
     TensorType type{output.type.dtype, {}};
-    for (const std::int64_t extent : empty.shape()) type.shape.push_back(extent);
+    for (const std::int64_t extent : empty.shape()) type.shape.emplace_back(extent);
     past->nodes.push_back({"Identity", {}, name, {merger.share({"no_keys", empty})}, {name}, {}});
     OnnxValueInfo value{name, std::move(type)};
     outputs.push_back(std::move(value));

@@ -151,7 +151,7 @@ struct Sight {
 // columns of positions 0, …, S - 1. Read as one row after the other, element (i, j) is the one at
 // i (2 S - 1) + j + S. So the columns come into place without any index.
 Value align(Value x) {
-  const Dim length = x.dim(2);
+  const Dim& length = x.dim(2);
   const Value flat = op::flatten(x, 2, 3);
   const Value cut = op::slice(flat, 2, length, flat.dim(2));
   const Value rows = op::reshape(cut, {x.dim(0), x.dim(1), length, length * 2 - 1});
@@ -169,8 +169,9 @@ struct DisentangledSelfAttention {
   std::optional<nn::Linear> pos_key_proj, pos_query_proj;
 
   static nn::Linear scaled(const Scope& s, const Config& c) {
+    const std::int64_t head_dim = c.hidden_size / c.num_attention_heads;
     const std::int64_t terms = 1 + (c.c2p ? 1 : 0) + (c.p2c ? 1 : 0);
-    const double scale = 1.0 / std::sqrt(static_cast<double>(c.hidden_size / c.num_attention_heads * terms));
+    const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim * terms));
     const Weight factor = Weight::from_doubles(DType::f32, {}, {&scale, 1});
     const nn::Linear stored(s, c.hidden_size, c.hidden_size);
     // In float32: half precision would lose what the checkpoint stores.

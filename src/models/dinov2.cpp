@@ -10,7 +10,8 @@ namespace onnxport::models {
 
 Dinov2Config::Dinov2Config(const PretrainedConfig& c) : ViTConfig(c), gated(c.flag("use_swiglu_ffn")) {
   const double ratio = c.real("mlp_ratio");
-  if (!(ratio > 0 && ratio <= 1024)) {
+  const bool sensible = ratio > 0 && ratio <= 1024;  // not a number is not
+  if (!sensible) {
     throw ExportError(
         ErrorCode::bad_config,
         fmt::format("{}: mlp_ratio is {}, expected a positive number up to 1024", c.origin(), ratio));

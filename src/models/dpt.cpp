@@ -56,7 +56,8 @@ struct Config {
       refuse("neck_ignore_stages", "others", "0 and 1");
     if (!hybrid) c.harmless({"neck_ignore_stages"});
     for (const double factor : reassemble_factors) {
-      if (!(factor >= 1.0 / 64 && factor <= 64) || (factor > 1 && factor != std::floor(factor)))
+      const bool in_range = factor >= 1.0 / 64 && factor <= 64;
+      if (!in_range || (factor > 1 && factor != std::floor(factor)))
         refuse("reassemble_factors", fmt::format("[{}]", fmt::join(reassemble_factors, ", ")),
                "whole numbers and fractions, 1/64 to 64");
     }

@@ -87,8 +87,8 @@ ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, con
   const std::vector<std::string> all = {task, task + "-with-past"};
   const auto tasks_of = [&tasks, all](const PretrainedConfig& config) -> std::vector<std::string> {
     const auto decoder = tasks.get_part(config, "decoder");
-    if (decoder->cross_decoder->cache == CrossDecoder::Cache::none) return {all.front()};
-    return all;
+    const bool cached = decoder->cross_decoder->cache != CrossDecoder::Cache::none;
+    return cached ? all : std::vector<std::string>{all.front()};
   };
   return {.model_type = std::move(model_type),
           .tasks = all,

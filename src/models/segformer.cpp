@@ -68,7 +68,7 @@ class SegformerOnnxConfig : public VisionOnnxConfig {
   ImageSize smallest_image() const override {
     const Config c(config().unaccounted());
     std::int64_t size = 1;
-    for (auto stage = c.stages.rbegin(); stage != c.stages.rend(); ++stage) {  // clang 14 has no views
+    for (auto stage = c.stages.rbegin(); stage != c.stages.rend(); ++stage) {
       size = std::max(size, stage->sr_ratio);
       size = std::max<std::int64_t>((size - 1) * stage->stride + stage->patch_size % 2, 1);
     }

@@ -10,22 +10,23 @@ namespace onnxport::nn {
 
 // ---- queries, keys and values ----
 
-QkvProjection QkvProjection::separate(const Scope& s, const HeadSizes& z, bool bias, const std::string& query,
-                                      const std::string& key, const std::string& value, bool key_bias) {
-  return {{Linear(s / query, z.hidden_size, z.heads * z.head_dim, bias),
-           Linear(s / key, z.hidden_size, z.kv_heads * z.head_dim, bias && key_bias),
-           Linear(s / value, z.hidden_size, z.kv_heads * z.head_dim, bias)},
+QkvProjection QkvProjection::separate(const Scope& s, const HeadSizes& sizes, bool bias,
+                                      const std::string& query, const std::string& key,
+                                      const std::string& value, bool key_bias) {
+  return {{Linear(s / query, sizes.hidden_size, sizes.heads * sizes.head_dim, bias),
+           Linear(s / key, sizes.hidden_size, sizes.kv_heads * sizes.head_dim, bias && key_bias),
+           Linear(s / value, sizes.hidden_size, sizes.kv_heads * sizes.head_dim, bias)},
           {}};
 }
 
-QkvProjection QkvProjection::fused(const Linear& fused, const HeadSizes& z, FusedLayout layout) {
-  const std::vector<std::int64_t> widths = {z.heads * z.head_dim, z.kv_heads * z.head_dim,
-                                            z.kv_heads * z.head_dim};
+QkvProjection QkvProjection::fused(const Linear& fused, const HeadSizes& sizes, FusedLayout layout) {
+  const std::vector<std::int64_t> widths = {sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim,
+                                            sizes.kv_heads * sizes.head_dim};
   if (layout == FusedLayout::stacked) return {{fused}, widths};
   // The rows are sorted at export, so that the graph cuts its activations in three.
-  const std::int64_t group = z.heads / z.kv_heads;
+  const std::int64_t group = sizes.heads / sizes.kv_heads;
   const auto sorted = [&](const Weight& rows) {
-    std::vector<std::int64_t> shape = {z.kv_heads, group + 2, z.head_dim};
+    std::vector<std::int64_t> shape = {sizes.kv_heads, group + 2, sizes.head_dim};
     std::vector<std::int64_t> flat = {0};
     if (rows.shape().size() == 2) {
       shape.push_back(rows.shape()[1]);
@@ -36,7 +37,7 @@ QkvProjection QkvProjection::fused(const Linear& fused, const HeadSizes& z, Fuse
     for (const auto& [begin, end] : std::array<std::array<std::int64_t, 2>, 3>{
              {{0, group}, {group, group + 1}, {group + 1, group + 2}}}) {
       const Weight part = groups.slice(1, begin, end);
-      flat[0] = z.kv_heads * (end - begin) * z.head_dim;
+      flat[0] = sizes.kv_heads * (end - begin) * sizes.head_dim;
       parts.push_back(part.reshape(flat));
     }
     return Weight::concat(parts, 0);
@@ -60,7 +61,7 @@ QueryKeyValue QkvProjection::operator()(Value x) const {
   std::vector<Value> parts = op::split(linears_[0](x), -1, widths_);
   if (repeated_) {
     const HeadSizes& z = *repeated_;
-    const Dim batch = x.dim(0), length = x.dim(1);
+    const Dim &batch = x.dim(0), &length = x.dim(1);
     for (std::size_t i = 1; i < 3; ++i) {
       const Value once = op::reshape(parts[i], {batch, length, z.kv_heads, 1, z.head_dim});
       const Value often = op::expand(once, {batch, length, z.kv_heads, z.heads / z.kv_heads, z.head_dim});
@@ -74,7 +75,7 @@ QueryKeyValue QkvProjection::operator()(Value x) const {
 
 CausalAttention::CausalAttention(const Scope& s, CausalAttentionParameters p, QkvProjection qkv,
                                  Linear output)
-    : path_(s.path()), parameters_(std::move(p)), qkv_(std::move(qkv)), output_(std::move(output)) {
+    : path_(s.path()), parameters_(p), qkv_(std::move(qkv)), output_(std::move(output)) {
   if (!parameters_.head_norm) return;
   query_norm_.emplace(s / "q_norm", parameters_.sizes.head_dim, *parameters_.head_norm);
   key_norm_.emplace(s / "k_norm", parameters_.sizes.head_dim, *parameters_.head_norm);
@@ -186,8 +187,7 @@ PreNormDecoder::PreNormDecoder(const Scope& s, DecoderParameters p)
       parameters_(std::move(p)),
       embed_tokens_(s / "embed_tokens", parameters_.vocab_size, parameters_.attention.sizes.hidden_size),
       norm_(s / "norm", parameters_.attention.sizes.hidden_size, parameters_.norm) {
-  for (std::size_t kind = 0; kind < parameters_.kinds.size(); ++kind)
-    rotaries_.emplace_back((s / "rotary_emb").path(), parameters_.kinds[kind].rope);
+  for (const auto& kind : parameters_.kinds) rotaries_.emplace_back((s / "rotary_emb").path(), kind.rope);
   for (std::int64_t i = 0; i < parameters_.layers; ++i) layers_.push_back(make_layer(s / "layers" / i, i));
 }
 

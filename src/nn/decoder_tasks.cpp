@@ -23,7 +23,7 @@ Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_s
 }
 
 Value last_token(Value x, Value input_ids, std::optional<std::int64_t> pad_token_id) {
-  const Dim length = x.dim(1);
+  const Dim& length = x.dim(1);
   if (!pad_token_id) return op::squeeze(op::slice(x, 1, length - 1, length), 1);
   return last_marked(x, op::ne(input_ids, static_cast<double>(*pad_token_id)));
 }

@@ -109,7 +109,7 @@ Weight read(const Scope& s, const std::vector<LearnedTokens>& tokens, std::int64
   if (tokens.empty()) return {};
   std::vector<Weight> parts;
   for (const LearnedTokens& each : tokens) parts.push_back(s.weight(each.name, {1, each.count, width}));
-  const Weight together = Weight::concat(parts, 1);
+  Weight together = Weight::concat(parts, 1);
   if (!positions) return together;
   const Weight theirs = positions.slice(1, begin, begin + count_of(tokens));
   return together.cast(DType::f32)

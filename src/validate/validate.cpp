@@ -64,8 +64,11 @@ ValidationCase compare_recorded(const std::filesystem::path& file, const runtime
     const TensorView& view = stored.view;
     Tensor tensor(view.dtype, view.shape);
     stored.as_weight().read(0, view.numel(), tensor.data.data());
-    if (view.key.starts_with("in/")) inputs.emplace_back(view.key.substr(3), std::move(tensor));
-    if (view.key.starts_with("out/")) outputs.emplace_back(view.key.substr(4), std::move(tensor));
+    if (view.key.starts_with("in/")) {
+      inputs.emplace_back(view.key.substr(3), std::move(tensor));
+    } else if (view.key.starts_with("out/")) {
+      outputs.emplace_back(view.key.substr(4), std::move(tensor));
+    }
   }
   for (const auto& info : session.inputs()) {
     if (find(inputs, info.name) == nullptr) {
