@@ -292,6 +292,13 @@ TEST(TextTest, EditDistanceAndNearest) {
       text::nearest(std::string(10000, 'a'), std::vector<std::string>{std::string(10000, 'b')}).empty());
 }
 
+TEST(TextTest, TrimmedAndLower) {
+  EXPECT_EQ(text::trimmed(" \t a b\r\n"), "a b");
+  EXPECT_EQ(text::trimmed(" \n "), "");
+  EXPECT_EQ(text::trimmed(""), "");
+  EXPECT_EQ(text::lower("X-Linked-ETag \xc4"), "x-linked-etag \xc4");
+}
+
 TEST(TextTest, Glob) {
   EXPECT_TRUE(text::glob_match("*.position_ids", "bert.embeddings.position_ids"));
   EXPECT_TRUE(text::glob_match("cls.*", "cls."));

@@ -29,7 +29,7 @@ class Tensors {
   const std::string& file() const { return file_; }
   std::size_t size() const { return tensors_.size(); }
   const StoredTensor& operator[](std::size_t i) const { return tensors_[i]; }
-  bool is_taken(std::size_t i) const { return taken_[i]; }
+  bool is_taken(const StoredTensor& tensor) const { return taken_[index_of(tensor)]; }
 
   const StoredTensor* find(std::string_view key) const {
     const auto found = by_key_.find(key);
@@ -37,9 +37,7 @@ class Tensors {
   }
 
   /// It is a part of another tensor, and none of its own.
-  void take(const StoredTensor& tensor) {
-    taken_[static_cast<std::size_t>(&tensor - tensors_.data())] = true;
-  }
+  void take(const StoredTensor& tensor) { taken_[index_of(tensor)] = true; }
   void add(std::string key, const Weight& weight) {
     added_.push_back({{.key = std::move(key), .dtype = weight.dtype(), .shape = weight.shape()}, weight});
   }
@@ -54,6 +52,10 @@ class Tensors {
   }
 
  private:
+  std::size_t index_of(const StoredTensor& tensor) const {
+    return static_cast<std::size_t>(&tensor - tensors_.data());
+  }
+
   const std::string& file_;
   std::vector<StoredTensor> tensors_, added_;
   std::vector<bool> taken_;
@@ -96,12 +98,7 @@ Weight scaled(const Tensors& tensors, const StoredTensor& tensor, const StoredTe
     fail(kBad, "tensor '{}' in {} has shape {}, expected a matrix in blocks of {} x {}", printable(view.key),
          tensors.file(), text::shape_text(view.shape), rows, columns);
   }
-  std::vector<std::int64_t> expected = view.shape;
-  const auto divide_up = [](std::int64_t& extent, std::int64_t by) {
-    extent = extent / by + (extent % by != 0 ? 1 : 0);
-  };
-  divide_up(expected[expected.size() - 2], rows);
-  divide_up(expected.back(), columns);
+  const std::vector<std::int64_t> expected = shape_of_scales(view.shape, rows, columns);
   if (factors.shape() != expected) {
     fail(kBad, "tensor '{}' in {} has shape {}, expected {}: a scale for each {} x {} of '{}' {}",
          printable(scale.view.key), tensors.file(), text::shape_text(factors.shape()),
@@ -119,7 +116,7 @@ void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
       const std::string_view key = stem(scale.view.key, suffix);
       if (key.empty()) continue;
       const StoredTensor* tensor = tensors.find(key);
-      if (tensor != nullptr && tensor->float8 && !tensors.is_taken(i)) {
+      if (tensor != nullptr && tensor->float8 && !tensors.is_taken(scale)) {
         pairs.emplace_back(tensor, &scale);
         tensors.take(scale);
       } else if (key.ends_with("weight") ||
@@ -131,7 +128,7 @@ void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
     }
   }
   for (const auto& [tensor, scale] : pairs) {
-    if (tensors.is_taken(static_cast<std::size_t>(tensor - &tensors[0]))) {
+    if (tensors.is_taken(*tensor)) {
       fail(kBad, "tensor '{}' in {} has two tensors of scales, expected one of '{}' and '{}'",
            printable(tensor->view.key), tensors.file(), kScales[0], kScales[1]);
     }
@@ -144,7 +141,7 @@ void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
     }
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    if (!tensors[i].float8 || tensors.is_taken(i)) continue;
+    if (!tensors[i].float8 || tensors.is_taken(tensors[i])) continue;
     const std::string key = printable(tensors[i].view.key);
     fail(kBad, "tensor '{}' in {} has 8-bit floats and no scale, expected '{}{}' or '{}{}' beside it", key,
          tensors.file(), key, kScales[0], key, kScales[1]);

@@ -44,20 +44,16 @@ const GgufLayout* find_layout(const ModelDefinition& definition, const Pretraine
 
 json to_json(const GgufValue& value) {
   const auto scalar = [](const auto& one) { return json(one); };
-  if (const auto* array = std::get_if<GgufArray>(&value)) {
-    json list = json::array();
-    for (const GgufScalar& one : array->values) list.push_back(std::visit(scalar, one));
-    return list.size() == 1 ? list[0] : list;
-  }
-  return std::visit(
-      [&](const auto& one) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(one)>, GgufArray>) {
-          return json();
-        } else {
-          return json(one);
-        }
-      },
-      value);
+  const auto any = [&](const auto& one) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(one)>, GgufArray>) {
+      json list = json::array();
+      for (const GgufScalar& element : one.values) list.push_back(std::visit(scalar, element));
+      return list.size() == 1 ? list[0] : list;
+    } else {
+      return scalar(one);
+    }
+  };
+  return std::visit(any, value);
 }
 
 std::shared_ptr<const ModelDefinition> definition_of(const TasksManager& tasks, const GgufInfo& info) {

@@ -48,15 +48,9 @@ void BlobWriter::restart() {
 
 bool BlobWriter::append(std::span<const std::byte> bytes) {
   if (bytes.size() > size_ - position_) return false;
-  while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(position_));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw io_error("write", path_, errno);
-    const auto part = bytes.first(static_cast<std::size_t>(written));
-    digest_->update(part);
-    position_ += part.size();
-    bytes = bytes.subspan(part.size());
-  }
+  if (write_at(file_.get(), position_, bytes) < bytes.size()) throw io_error("write", path_, errno);
+  digest_->update(bytes);
+  position_ += bytes.size();
   return true;
 }
 

@@ -8,8 +8,8 @@
 #include <span>
 #include <string>
 
-#include "hub/descriptor.h"
 #include "hub/digest.h"
+#include "support/descriptor.h"
 
 namespace onnxport::hub {
 

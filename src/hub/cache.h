@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "hub/descriptor.h"
+#include "support/descriptor.h"
 
 namespace onnxport::hub {
 

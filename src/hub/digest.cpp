@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "support/fail.h"
+#include "support/text.h"
 
 namespace onnxport::hub {
 namespace {
@@ -69,9 +70,7 @@ void check(int done) {
 Digest::Digest(std::string_view etag, std::uint64_t size) : context_(nullptr, [](void*) {}) {
   if (!is_hash(etag)) return;
   const Crypto& crypto = Crypto::get();
-  expected_ = etag;
-  std::transform(expected_.begin(), expected_.end(), expected_.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  expected_ = text::lower(etag);
   context_ = {crypto.new_context(), crypto.free_context};
   if (context_ == nullptr) throw std::bad_alloc();
   const bool is_git = etag.size() == kSha1Digits;

@@ -10,6 +10,7 @@
 
 #include "hub/curl.h"
 #include "support/printable.h"
+#include "support/text.h"
 
 namespace onnxport::hub {
 namespace {
@@ -21,10 +22,7 @@ using Kind = HttpError::Kind;
 std::string origin(std::string_view url) {
   const std::size_t scheme = url.find("://");
   if (scheme == url.npos) return "";
-  std::string result(url.substr(0, url.find_first_of("/?#", scheme + 3)));
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
+  return text::lower(url.substr(0, url.find_first_of("/?#", scheme + 3)));
 }
 
 }  // namespace
@@ -49,13 +47,6 @@ constexpr std::array<std::string_view, 8> kHeaders = {"etag",          "content-
                                                       "x-error-code",  "x-error-message"};
 constexpr std::size_t kLongestHeader = 4096;
 constexpr std::size_t kLargestBody = 16'000'000;  // of what is kept in memory
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(kBlank);
-  if (first == text.npos) return "";
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
 
 Kind kind_of(CURLcode code) {
   switch (code) {
@@ -138,11 +129,9 @@ struct HttpClient::Transfer {
     }
     const std::size_t colon = line.find(':');
     if (colon == line.npos) return;
-    std::string name(line.substr(0, colon));
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const std::string name = text::lower(line.substr(0, colon));
     if (std::find(kHeaders.begin(), kHeaders.end(), name) == kHeaders.end()) return;
-    response.headers[name] = trimmed(line.substr(colon + 1).substr(0, kLongestHeader));
+    response.headers[name] = text::trimmed(line.substr(colon + 1).substr(0, kLongestHeader));
   }
 
   /// False ends the transfer.

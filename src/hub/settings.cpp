@@ -10,6 +10,7 @@
 
 #include "support/fail.h"
 #include "support/file.h"
+#include "support/text.h"
 
 namespace onnxport::hub {
 namespace {
@@ -25,10 +26,9 @@ std::optional<std::string> environment(const std::string& name) {
 /// Empty when it is not set.
 std::string text_of(const std::string& name) { return environment(name).value_or(""); }
 
-bool is_true(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  return text == "1" || text == "ON" || text == "YES" || text == "TRUE";
+bool is_true(std::string_view text) {
+  const std::string value = text::lower(text);
+  return value == "1" || value == "on" || value == "yes" || value == "true";
 }
 
 /// With a leading `~` as the home folder, and `$NAME` and `${NAME}` as what they stand for, where they do.
@@ -71,24 +71,18 @@ fs::path cache_folder() {
   return home() / "hub";
 }
 
-/// Without blanks and ends of lines around it.
-std::string trimmed(const std::string& text) {
-  constexpr std::string_view kBlank = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(kBlank);
-  if (first == text.npos) return "";
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
-
 std::string stored_token() {
   if (is_true(text_of("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) return "";
   for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
-    if (const std::string token = trimmed(text_of(name)); !token.empty()) return token;
+    const std::string value = text_of(name);
+    if (const std::string_view token = text::trimmed(value); !token.empty()) return std::string(token);
   }
   const auto set = environment("HF_TOKEN_PATH");
   const fs::path file = set ? expand(*set) : home() / "token";
   std::error_code ignored;
   constexpr std::uint64_t kLargest = 4096;
-  return fs::exists(file, ignored) ? trimmed(read_text_file(file, kLargest)) : "";
+  if (!fs::exists(file, ignored)) return "";
+  return std::string(text::trimmed(read_text_file(file, kLargest)));
 }
 
 /// It goes into the header of a request.

@@ -195,25 +195,32 @@ Weight from_float8(const Weight& codes, Float8 format) {
                            .name = expr.name});
 }
 
+std::vector<std::int64_t> shape_of_scales(std::vector<std::int64_t> values, std::int64_t rows,
+                                          std::int64_t columns) {
+  const std::size_t rank = values.size();
+  values[rank - 2] = detail::divide_up(values[rank - 2], rows);
+  values[rank - 1] = detail::divide_up(values[rank - 1], columns);
+  return values;
+}
+
 Weight scale_blocks(const Weight& values, const Weight& scales, std::int64_t rows, std::int64_t columns) {
-  detail::Dims expected = values.shape();
-  if (values.dtype() != DType::f32 || expected.size() < 2 || rows < 1 || columns < 1) {
+  const std::vector<std::int64_t>& shape = values.shape();
+  const std::size_t rank = shape.size();
+  if (values.dtype() != DType::f32 || rank < 2 || rows < 1 || columns < 1) {
     detail::fail_operand("values to be scaled in blocks", values,
                          "a matrix of float32, or several of them, and blocks that are not empty");
   }
-  const std::size_t rank = expected.size();
-  const detail::BlockGrid grid{expected[rank - 2], expected[rank - 1], rows, columns};
-  expected[rank - 2] = grid.down();
-  expected[rank - 1] = grid.across();
+  const std::vector<std::int64_t> expected = shape_of_scales(shape, rows, columns);
   if (scales.shape() != expected) {
     detail::fail_operand("scales", scales,
                          fmt::format("{} for blocks of {} x {} of {}", text::shape_text(expected), rows,
-                                     columns, text::shape_text(values.shape())));
+                                     columns, text::shape_text(shape)));
   }
+  const detail::BlockGrid grid{shape[rank - 2], shape[rank - 1], rows, columns};
   const Weight factors = scales.cast(DType::f32);
   return WeightExpr::wrap({.source = std::make_shared<detail::ScaledSource>(
                                WeightExpr::of(values).source, WeightExpr::of(factors).source, grid),
-                           .shape = values.shape(),
+                           .shape = shape,
                            .name = values.name()});
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "onnxport/weight.h"
 #include "support/float8.h"
@@ -11,10 +12,14 @@ namespace onnxport {
 /// The values of 8-bit floats. `codes`: uint8. The result is float32 of the same shape, and exact.
 Weight from_float8(const Weight& codes, Float8 format);
 
-/// `values` times the scale of the block that they lie in. The last two axes of `values`, [..., R, C], are
-/// cut into blocks of `rows` x `columns`, those at the ends smaller: `scales` is [..., ceil(R / rows), ceil(C
-/// / columns)]. Computed in float32, to which the scales are cast; any NaN comes out as the same one. Throws
-/// ExportError(shape) for shapes that do not fit, and for values that are not float32.
+/// The shape of the scales of a tensor [..., R, C] in blocks of `rows` x `columns`, those at the ends
+/// smaller: [..., ceil(R / rows), ceil(C / columns)].
+std::vector<std::int64_t> shape_of_scales(std::vector<std::int64_t> values, std::int64_t rows,
+                                          std::int64_t columns);
+
+/// `values` times the scale of the block that they lie in; `scales` has shape_of_scales(). Computed in
+/// float32, to which the scales are cast; any NaN comes out as the same one. Throws ExportError(shape) for
+/// shapes that do not fit, and for values that are not float32.
 Weight scale_blocks(const Weight& values, const Weight& scales, std::int64_t rows, std::int64_t columns);
 
 /// The values of MXFP4 blocks as the `transformers` library computes them (convert_moe_packed_tensors, but

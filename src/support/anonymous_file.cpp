@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "support/descriptor.h"
 #include "support/fail.h"
 
 namespace onnxport {
@@ -29,13 +30,9 @@ AnonymousFile::~AnonymousFile() {
 
 void AnonymousFile::append(std::span<const std::byte> bytes) {
   if (descriptor_ < 0) fail(ErrorCode::internal, "a temporary file was appended to after its end");
-  while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(size_));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw io_error("write a temporary file in", folder_, errno);
-    size_ += static_cast<std::uint64_t>(written);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+  const std::size_t written = write_at(descriptor_, size_, bytes);
+  if (written < bytes.size()) throw io_error("write a temporary file in", folder_, errno);
+  size_ += written;
 }
 
 std::shared_ptr<const File> AnonymousFile::finish(std::filesystem::path name) {

@@ -13,6 +13,7 @@
 #include <string>
 #include <system_error>
 
+#include "support/descriptor.h"
 #include "support/fail.h"
 #include "support/text.h"
 
@@ -20,9 +21,6 @@ namespace onnxport {
 namespace {
 
 constexpr std::size_t kBufferSize = 1U << 20U;
-// What one system call writes, and the buffer of a copy: fits the second-level cache. Linux 6 takes five
-// times as long for pieces of 1 MiB (ext4).
-constexpr std::size_t kPieceSize = 1U << 18U;
 // Positions in two files that are as far from the beginning of a block can share it, or are copied block by
 // block.
 constexpr std::uint64_t kBlockSize = 4096;
@@ -106,16 +104,8 @@ void AtomicFile::reserve(std::uint64_t bytes) {
 }
 
 void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const std::size_t piece = std::min(bytes.size(), kPieceSize);
-    const ssize_t written = ::pwrite(descriptor_, bytes.data(), piece, static_cast<off_t>(offset));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      throw io_error(fmt::format("write {} to", text::human_bytes(bytes.size())), target_, errno);
-    }
-    offset += static_cast<std::uint64_t>(written);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+  const std::size_t rest = bytes.size() - onnxport::write_at(descriptor_, offset, bytes);
+  if (rest > 0) throw io_error(fmt::format("write {} to", text::human_bytes(rest)), target_, errno);
 }
 
 void AtomicFile::copy_from(const File& source, std::uint64_t source_offset, std::uint64_t offset,

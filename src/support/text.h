@@ -25,6 +25,12 @@ std::vector<std::string> nearest(std::string_view word, const Range& candidates,
 /// Does `text` match `pattern`, in which `*` stands for any characters (dots too)?
 bool glob_match(std::string_view pattern, std::string_view text);
 
+/// Without blanks and ends of lines around it.
+std::string_view trimmed(std::string_view text);
+
+/// With the letters of ASCII in lower case.
+std::string lower(std::string_view text);
+
 /// "512 B", "1.5 kB", "2.7 GB": decimal units, as disks and `df -H` count.
 std::string human_bytes(std::uint64_t bytes);
 
