@@ -20,7 +20,7 @@
 #include "checkpoint/safetensors.h"
 #include "checkpoint/zip.h"
 #include "ir/weight_scaled.h"
-#include "lower/onnx_graph.h"
+#include "onnx/onnx_graph.h"
 #include "runtime/session.h"
 #include "serialize/layout.h"
 #include "serialize/writer.h"
@@ -149,7 +149,7 @@ TEST_F(LargeSafetensors, MoreElementsThan32BitsCount) {
 }
 
 TEST_F(LargeSafetensors, ModelsPointBeyondFourGiB) {
-  lower::OnnxGraph graph;
+  OnnxGraph graph;
   graph.opsets[""] = 17;
   graph.inputs = {{"x", {DType::f32, {kRows, kColumns}}}};
   graph.outputs = {{"y", {DType::f32, {kRows, kColumns}}}};

@@ -70,7 +70,7 @@ TEST_P(Lowering, MatchesTheInterpreterAtEveryOpset) {
     sample.build(copy);
     const TempFolder folder;
     const std::filesystem::path file = folder.path() / "op.onnx";
-    serialize::write_model(pipeline::lower_graph(std::move(copy), opset), file);
+    serialize::write_model(pipeline::lower_graph(std::move(copy), {.opset = opset}), file);
     const runtime::Session session(file, {.intra_op_threads = 1});
     for (std::size_t i = 0; i < cases.size(); ++i) {
       NamedTensors inputs;
@@ -127,7 +127,7 @@ TEST(Lower, AnOutputThatIsAnInputOrAnotherOutputIsCopied) {
   graph.output("same", x);
   graph.output("first", y);
   graph.output("second", y);
-  const lower::OnnxGraph lowered = lower::lower(graph, {});
+  const OnnxGraph lowered = lower::lower(graph, {});
   std::vector<std::string> ops;
   for (const auto& node : lowered.nodes) ops.push_back(node.op_type);
   EXPECT_EQ(ops, (std::vector<std::string>{"Relu", "Identity", "Identity"}));
@@ -141,7 +141,7 @@ TEST(Lower, PartsOfShapesAreComputedOnce) {
   graph.output("half", op::slice(x, 0, 0, half));
   graph.output("half_and_more", op::slice(x, 0, 0, half + 1));
   graph.output("ids", op::arange(graph, 3 * half));
-  const lower::OnnxGraph lowered = lower::lower(graph, {});
+  const OnnxGraph lowered = lower::lower(graph, {});
   const auto divisions = std::count_if(lowered.nodes.begin(), lowered.nodes.end(),
                                        [](const auto& n) { return n.op_type == "Div"; });
   EXPECT_EQ(divisions, 1);

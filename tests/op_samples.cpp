@@ -305,33 +305,88 @@ void matrices(Samples& s) {
 }
 
 void cached_attention(Samples& s) {
+  // All three results in one output. Values have the width of keys, as the caches of models have.
+  const auto joined = [](const op::AttentionResults& results) {
+    const Value keys = op::sum(op::sum(results.key, 2), 1, true);
+    const Value values = op::sum(op::sum(results.value, 2), 1, true);
+    return op::add(results.output, op::concat({keys, values, keys, values}, -1));
+  };
   struct Form {
     const char* name;
-    bool past, rotary, mask;
-    std::int64_t rotated;
+    std::int64_t kv_heads = 4;
+    bool past = false, padding = false, causal = false, uniform = false;
+    std::int64_t window = 0;
+    const char* bias = "";  // "whole", "keys"
+    std::int64_t pairs = 0; // that turn
+    bool interleaved = false, one_row = false;
+    double softcap = 0;
   };
-  for (const Form& form :
-       {Form{"attention", false, false, false, 0}, Form{"attention_past", true, false, true, 0},
-        Form{"attention_rotary", true, true, true, 2}, Form{"attention_partial", true, true, true, 1}}) {
+  // Booleans of the tests are true half of the time: queries that see no key occur.
+  for (const Form& form : {
+           Form{"attention"},
+           Form{.name = "attention_grouped", .kv_heads = 2},
+           Form{.name = "attention_past", .past = true, .causal = true},
+           Form{.name = "attention_past_grouped", .kv_heads = 2, .past = true, .causal = true},
+           Form{.name = "attention_padding", .padding = true},
+           Form{.name = "attention_padding_uniform", .padding = true, .uniform = true},
+           Form{.name = "attention_causal", .causal = true},
+           Form{.name = "attention_causal_uniform", .causal = true, .uniform = true},
+           Form{.name = "attention_padded_past", .past = true, .padding = true, .causal = true},
+           Form{.name = "attention_padded_past_uniform", .past = true, .padding = true, .causal = true, .uniform = true},
+           Form{.name = "attention_padded_past_grouped", .kv_heads = 2, .past = true, .padding = true, .causal = true},
+           Form{.name = "attention_window", .past = true, .padding = true, .causal = true, .window = 3},
+           Form{.name = "attention_window_grouped", .kv_heads = 1, .past = true, .causal = true, .window = 3},
+           Form{.name = "attention_window_both_ways", .padding = true, .uniform = true, .window = 2},
+           Form{.name = "attention_bias", .bias = "whole"},
+           Form{.name = "attention_bias_padding", .padding = true, .uniform = true, .bias = "whole"},
+           Form{.name = "attention_bias_causal", .past = true, .causal = true, .bias = "keys"},
+           Form{.name = "attention_rotary", .past = true, .padding = true, .causal = true, .pairs = 2},
+           Form{.name = "attention_rotary_grouped", .kv_heads = 2, .past = true, .padding = true, .causal = true, .pairs = 2},
+           Form{.name = "attention_rotary_partial", .past = true, .causal = true, .pairs = 1, .one_row = true},
+           Form{.name = "attention_rotary_interleaved", .causal = true, .pairs = 2, .interleaved = true},
+           Form{.name = "attention_rotary_interleaved_partial", .kv_heads = 1, .past = true, .causal = true, .pairs = 1, .interleaved = true},
+           Form{.name = "attention_softcap", .past = true, .padding = true, .causal = true, .pairs = 2, .softcap = 5},
+       }) {
     s.floats(Op::attention, form.name, [=](Graph& g, DType d) {
+      const std::int64_t width = 4 * form.kv_heads;
       op::AttentionOperands in{.query = input(g, "q", d, {N, M, 16}),
-                               .key = input(g, "k", d, {N, M, 8}),
-                               .value = input(g, "v", d, {N, M, 6})};
+                               .key = input(g, "k", d, {N, M, width}),
+                               .value = input(g, "v", d, {N, M, width})};
       if (form.past) {
-        in.past_key = input(g, "past_key", d, {N, 2, 3, 4});
-        in.past_value = input(g, "past_value", d, {N, 2, 3, 3});
+        in.past_key = input(g, "past_key", d, {N, form.kv_heads, 3, 4});
+        in.past_value = input(g, "past_value", d, {N, form.kv_heads, 3, 4});
       }
       const Dim total = form.past ? M + 3 : M;
-      if (form.mask) in.mask = input(g, "mask", DType::boolean, {N, 1, M, total});
-      if (form.rotary) {
-        in.cos = input(g, "cos", d, {N, M, form.rotated});
-        in.sin = input(g, "sin", d, {N, M, form.rotated});
+      const std::string bias = form.bias;
+      if (form.padding) in.mask.padding = input(g, "padding", DType::boolean, {N, total});
+      if (bias == "whole") in.mask.bias = input(g, "bias", d, {1, 4, M, total});
+      if (bias == "keys") in.mask.bias = input(g, "bias", d, {N, 4, 1, total});
+      in.mask.causal = form.causal;
+      if (form.window > 0) in.mask.window = form.window;
+      if (form.uniform) in.mask.no_keys = op::NoKeys::uniform;
+      if (form.pairs > 0) {
+        in.rope = {.position_ids = input(g, "position_ids", DType::i64, {form.one_row ? Dim(1) : N, M}),
+                   .frequencies = g.weight_as_is(Weight::from_doubles(
+                       DType::f32, {form.pairs}, std::vector<double>(static_cast<std::size_t>(form.pairs), 0.25))),
+                   .interleaved = form.interleaved};
       }
-      const op::AttentionResults results = op::attention(in, 4, 2, {.softcap = form.rotary ? 5.0 : 0.0});
-      // All three results in one output.
-      const Value keys = op::sum(op::sum(results.key, 2), 1, true);
-      const Value values = op::sum(op::sum(results.value, 2), 1, true);
-      return op::add(results.output, op::concat({keys, values, keys, op::slice(keys, -1, 0, 1)}, -1));
+      return joined(op::attention(in, 4, form.kv_heads, {.softcap = form.softcap}));
+    });
+  }
+  for (const bool apart : {false, true}) {  // keys of another sequence
+    s.floats(Op::attention, apart ? "attention_cross_apart" : "attention_cross", [=](Graph& g, DType d) {
+      op::AttentionOperands in{.query = input(g, "q", d, {N, M, 8}),
+                               .key = input(g, "k", d, apart ? Shape{N, 2, 5, 4} : Shape{N, 5, 8}),
+                               .value = input(g, "v", d, apart ? Shape{N, 2, 5, 4} : Shape{N, 5, 8})};
+      if (apart) in.mask = {.padding = input(g, "padding", DType::boolean, {N, 5}), .no_keys = op::NoKeys::uniform};
+      return op::attention(in, 2, 2).output;
+    });
+  }
+  for (const bool apart : {false, true}) {
+    s.floats(Op::rotary_embedding, apart ? "rotary_embedding_apart" : "rotary_embedding", [=](Graph& g, DType d) {
+      const Value x = input(g, "x", d, apart ? Shape{N, 2, M, 6} : Shape{N, M, 12});
+      const Value cos = input(g, "cos", d, {N, M, apart ? 2 : 3});
+      return op::rotary_embedding(x, cos, input(g, "sin", d, cos.shape()), 2, apart);
     });
   }
   s.floats(Op::scaled_dot_product_attention, "sdpa_grouped", [](Graph& g, DType d) {
@@ -376,6 +431,14 @@ void others(Samples& s) {
   s.floats(Op::gelu, "gelu", [](Graph& g, DType d) { return op::gelu(input(g, "x", d, {N, M})); });
   s.floats(Op::gelu, "gelu_tanh",
            [](Graph& g, DType d) { return op::gelu(input(g, "x", d, {N, M}), "tanh"); });
+  s.floats(Op::quick_gelu, "quick_gelu",
+           [](Graph& g, DType d) { return op::quick_gelu(input(g, "x", d, {N, M})); });
+  for (const char* approximate : {"none", "tanh"}) {
+    s.floats(Op::bias_gelu, std::string("bias_gelu_") + approximate, [=](Graph& g, DType d) {
+      const Value x = input(g, "x", d, {N, M, 4});
+      return op::bias_gelu(x, input(g, "bias", d, {4}), approximate);
+    });
+  }
   s.floats(Op::silu, "silu", [](Graph& g, DType d) { return op::silu(input(g, "x", d, {N, M})); });
   s.floats(Op::mish, "mish", [](Graph& g, DType d) { return op::mish(input(g, "x", d, {N, M})); });
 }

@@ -861,27 +861,78 @@ std::multimap<Op, Sample> composite_samples() {
       return op::rms_norm(x, weighted ? input(graph, {6}) : Value(), 1e-5);
     });
   }
-  // The past is as long as `keys`.
-  for (int parts = 0; parts < 8; ++parts) {
-    for (const std::int64_t kv_heads : {1, 2, 4}) {
-      samples.emplace(Op::attention, [=](Graph& graph) {
-        const bool past = (parts & 1) != 0, masked = (parts & 2) != 0, rotary = (parts & 4) != 0;
-        op::AttentionOperands in{.query = input(graph, {batch, length, 4 * 6}),
-                                 .key = input(graph, {batch, length, kv_heads * 6}),
-                                 .value = input(graph, {batch, length, kv_heads * 5})};
-        if (past) {
-          in.past_key = input(graph, {batch, kv_heads, keys, 6});
-          in.past_value = input(graph, {batch, kv_heads, keys, 5});
-        }
-        if (masked)
-          in.mask = graph.input("mask", {DType::boolean, {batch, 1, length, past ? keys + length : length}});
-        if (rotary) {
-          in.cos = input(graph, {batch, length, kv_heads == 1 ? 3 : 2});
-          in.sin = input(graph, in.cos.shape());
-        }
-        return op::attention(in, 4, kv_heads, {.scale = 0.3, .softcap = past ? 0.0 : 1.5}).output;
-      });
+  for (const bool affine : {false, true}) {
+    samples.emplace(Op::add_layer_norm, [=](Graph& graph) {
+      const Value x = input(graph, {batch, length, 6}), skip = input(graph, {batch, length, 6});
+      const Value weight = affine ? input(graph, {6}) : Value();
+      const Value bias = affine ? input(graph, {6}) : Value();
+      const op::AddNorm made = op::add_layer_norm(x, skip, weight, bias, 1e-5, affine ? input(graph, {6}) : Value());
+      return op::concat({made.normed, made.sum}, -1);
+    });
+    samples.emplace(Op::add_rms_norm, [=](Graph& graph) {
+      const Value x = input(graph, {batch, length, 6}), skip = input(graph, {batch, length, 6});
+      const Value weight = affine ? input(graph, {6}) : Value();
+      const op::AddNorm made = op::add_rms_norm(x, skip, weight, 1e-5, affine ? input(graph, {6}) : Value());
+      return op::concat({made.normed, made.sum}, -1);
+    });
+  }
+  samples.emplace(Op::quick_gelu, [=](Graph& graph) { return op::quick_gelu(input(graph, {batch, length})); });
+  for (const char* approximate : {"none", "tanh"}) {
+    samples.emplace(Op::bias_gelu, [=](Graph& graph) {
+      const Value x = input(graph, {batch, length, 6});
+      return op::bias_gelu(x, input(graph, {6}), approximate);
+    });
+  }
+  for (const bool interleaved : {false, true}) {
+    for (const bool apart : {false, true}) {
+      for (const std::int64_t pairs : {2, 3}) {
+        samples.emplace(Op::rotary_embedding, [=](Graph& graph) {
+          const Value x = input(graph, apart ? Shape{batch, 2, length, 6} : Shape{batch, length, 12});
+          const Value cos = input(graph, {pairs == 2 ? batch : Dim(1), length, pairs});
+          return op::rotary_embedding(x, cos, input(graph, cos.shape()), 2, interleaved);
+        });
+      }
     }
+  }
+  // The past is as long as `keys`.
+  for (int parts = 0; parts < 256; ++parts) {
+    const auto has = [parts](int bit) { return (parts >> bit & 1) != 0; };
+    const std::int64_t kv_heads = parts % 3 == 0 ? 1 : parts % 3 == 1 ? 2 : 4;
+    samples.emplace(Op::attention, [=](Graph& graph) {
+      op::AttentionOperands in{.query = input(graph, {batch, length, 4 * 6}),
+                               .key = input(graph, {batch, length, kv_heads * 6}),
+                               .value = input(graph, {batch, length, kv_heads * 5})};
+      const bool past = has(0);
+      if (past) {
+        in.past_key = input(graph, {batch, kv_heads, keys, 6});
+        in.past_value = input(graph, {batch, kv_heads, keys, 5});
+      }
+      const Dim total = past ? keys + length : length;
+      if (has(1)) in.mask.padding = graph.input("padding", {DType::boolean, {batch, total}});
+      if (has(2)) in.mask.visible = graph.input("visible", {DType::boolean, {batch, 1, length, total}});
+      if (has(3)) in.mask.bias = input(graph, {1, 4, length, total});
+      in.mask.causal = has(4);
+      if (has(5)) in.mask.window = 2;
+      if (has(6)) in.mask.no_keys = op::NoKeys::uniform;
+      if (has(7)) {
+        in.rope.position_ids = graph.input("position_ids", {DType::i64, {past ? batch : Dim(1), length}});
+        in.rope.frequencies = graph.input("frequencies", {DType::f32, {kv_heads == 1 ? 3 : 2}});
+        in.rope.interleaved = has(3);
+        in.rope.scale = has(4) ? 1.25 : 1;
+      }
+      return op::attention(in, 4, kv_heads, {.scale = 0.3, .softcap = past ? 0.0 : 1.5}).output;
+    });
+  }
+  for (const bool apart : {false, true}) {  // keys of another sequence
+    samples.emplace(Op::attention, [=](Graph& graph) {
+      op::AttentionOperands in{
+          .query = input(graph, {batch, length, 12}),
+          .key = input(graph, apart ? Shape{batch, 2, keys, 6} : Shape{batch, keys, 12}),
+          .value = input(graph, apart ? Shape{batch, 2, keys, 5} : Shape{batch, keys, 10})};
+      in.mask.padding = graph.input("padding", {DType::boolean, {batch, keys}});
+      in.mask.no_keys = apart ? op::NoKeys::uniform : op::NoKeys::zero;
+      return op::attention(in, 2, 2).output;
+    });
   }
   for (const bool scaled : {false, true}) {
     samples.emplace(Op::scaled_dot_product_attention, [=](Graph& graph) {

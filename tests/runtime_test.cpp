@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "errors.h"
-#include "lower/onnx_graph.h"
+#include "onnx/onnx_graph.h"
 #include "onnxport/error.h"
 #include "serialize/writer.h"
 #include "support/temp_folder.h"
@@ -31,7 +31,7 @@ constexpr DType all_dtypes[] = {DType::f32, DType::f16, DType::bf16,   DType::f6
 class SessionTest : public ::testing::Test {
  protected:
   SessionTest() {
-    lower::OnnxGraph graph;
+    OnnxGraph graph;
     graph.opsets[""] = 17;
     for (const DType dtype : all_dtypes) {
       const std::string in = "in." + std::string(to_string(dtype)),

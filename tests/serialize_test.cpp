@@ -14,8 +14,8 @@
 
 #include "errors.h"
 #include "ir/weight_steps.h"
-#include "lower/onnx_graph.h"
-#include "lower/refer_to_checkpoint.h"
+#include "onnx/onnx_graph.h"
+#include "onnx/refer_to_checkpoint.h"
 #include "onnxport/error.h"
 #include "runtime/session.h"
 #include "serialize/summary.h"
@@ -27,7 +27,7 @@ namespace onnxport::serialize {
 namespace {
 
 namespace fs = std::filesystem;
-using lower::OnnxGraph;
+using OnnxGraph;
 using test::complaint;
 
 std::string read_all(const fs::path& path) {
@@ -260,7 +260,7 @@ TEST_F(WriterTest, SameInputGivesSameBytes) {
 TEST_F(WriterTest, SeveralModelsShareTheirData) {
   OnnxGraph other = graph();
   other.initializers[0].name = "renamed";
-  for (lower::OnnxNode& node : other.nodes) std::ranges::replace(node.inputs, "first.weight", "renamed");
+  for (OnnxNode& node : other.nodes) std::ranges::replace(node.inputs, "first.weight", "renamed");
   const OnnxGraph first = graph();
   const fs::path second = model.parent_path() / "second.onnx";
   WriteOptions options;
@@ -302,13 +302,13 @@ class CheckpointDataTest : public WriterTest {
   OnnxGraph referring(std::int64_t smallest = 1024, int opset = 17) const {
     OnnxGraph made = graph();
     made.opsets[""] = opset;
-    lower::refer_to_checkpoint(made, smallest);
+    refer_to_checkpoint(made, smallest);
     return made;
   }
 
   static Strings ops(const OnnxGraph& graph) {
     Strings types;
-    for (const lower::OnnxNode& node : graph.nodes) types.push_back(node.op_type);
+    for (const OnnxNode& node : graph.nodes) types.push_back(node.op_type);
     return types;
   }
 
@@ -359,7 +359,7 @@ TEST_F(CheckpointDataTest, EqualStepsAreMadeOnce) {
   OnnxGraph made = graph();
   made.initializers[5] = {"unused", first_weight.permute({1, 0})};
   made.initializers.push_back({"stored", cast_of(first_weight)});
-  lower::refer_to_checkpoint(made, 1024);
+  refer_to_checkpoint(made, 1024);
   EXPECT_EQ(std::ranges::count(ops(made), "Cast"), 4);  // one is the graph's own
   EXPECT_EQ(std::ranges::count(ops(made), "Transpose"), 2);
   write_model(made, beside, options);

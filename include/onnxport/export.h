@@ -18,8 +18,18 @@
 
 namespace onnxport {
 
+/// What a graph is lowered for.
+struct TargetOptions {
+  /// "any": operators of ai.onnx alone. "ort": contrib operators of ONNX Runtime as well.
+  std::string runtime = "any";
+  /// Of grouped, causal attention for "ort": "auto" (MultiHeadAttention where heads are not shared, else
+  /// operators of ai.onnx) or "gqa" (GroupQueryAttention).
+  std::string attention = "auto";
+};
+
 /// How one file is written.
 struct ExportOptions {
+  TargetOptions target = {};
   DummyShapes shapes;  ///< extents of axes that are not dynamic
   bool dynamic_axes = true;
   bool ignore_unexpected = false;  ///< go on when tensors or config keys were not read

@@ -93,6 +93,10 @@ ONNXPORT_API Value masked_fill(Value x, Value mask, double value);
 /// `approximate`: "none" (erf) or "tanh". (torch.nn.functional.gelu)
 ONNXPORT_API Value gelu(Value x, std::string_view approximate = "none");
 ONNXPORT_API Value silu(Value x);
+/// x * sigmoid(1.702 x). (Hendrycks and Gimpel 2016)
+ONNXPORT_API Value quick_gelu(Value x);
+/// gelu(x + bias) with bias [D], for x [..., D].
+ONNXPORT_API Value bias_gelu(Value x, Value bias, std::string_view approximate = "none");
 ONNXPORT_API Value mish(Value x);
 
 // ---- shape ----
@@ -196,6 +200,16 @@ ONNXPORT_API Value group_norm(Value x, std::int64_t groups, Value weight, Value 
 /// x / sqrt(mean(x²) + eps) * weight over the last axis; half precision is widened inside. `weight` may be
 /// absent. (torch.nn.functional.rms_norm)
 ONNXPORT_API Value rms_norm(Value x, Value weight, double eps);
+struct AddNorm {
+  Value normed;  ///< the norm of the sum
+  Value sum;
+};
+/// A residual and the norm behind it: layer_norm(x + skip + linear_bias, …). x and skip have one shape;
+/// `linear_bias` [D] is the bias of what gave x, and may be absent.
+ONNXPORT_API AddNorm add_layer_norm(Value x, Value skip, Value weight, Value bias, double eps,
+                                    Value linear_bias = {});
+/// The same with rms_norm.
+ONNXPORT_API AddNorm add_rms_norm(Value x, Value skip, Value weight, double eps, Value linear_bias = {});
 /// x / max(||x||_2, eps) along an axis. (torch.nn.functional.normalize)
 ONNXPORT_API Value normalize(Value x, std::int64_t axis, double eps = 1e-12);
 
@@ -208,30 +222,69 @@ struct AttentionOptions {
   double softcap = 0;
 };
 
-/// query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E]. H is a multiple of G: query head
-/// h attends to key head h / (H / G).
-/// `mask`: absent; boolean (true takes part; a row without any true gives 0); or float, added to the scores.
-/// Must broadcast to [B, H, L, S]. (torch.nn.functional.scaled_dot_product_attention, enable_gqa)
-ONNXPORT_API Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask = {},
-                                                const AttentionOptions& options = {});
+/// The result for a query that sees no key.
+enum class NoKeys {
+  zero,     ///< 0
+  uniform,  ///< the mean over all keys, masked ones too, as where masks are added to the scores
+};
 
-/// Operands of attention(). All but the first three may be absent.
+/// The keys that each query sees, among P past ones and L new ones, or S of another sequence. A key takes part
+/// where all of this allows it. Without any of it, all keys take part.
+struct AttentionMask {
+  /// bool or int [B, P + L]: keys that are not 0 take part.
+  Value padding = {};
+  /// bool, broadcasts to [B, H, L, P + L]: pairs of a query and a key.
+  Value visible = {};
+  /// float, broadcasts to [B, H, L, P + L]: added to the scores.
+  Value bias = {};
+  /// Query i sees the keys up to number P + i, its own.
+  bool causal = false;
+  /// Query i sees only the keys whose number differs from its own, P + i, by less than this.
+  std::optional<std::int64_t> window = {};
+  NoKeys no_keys = NoKeys::zero;
+};
+
+/// Rotary position embeddings (Su et al. 2021): pair i of the first R elements of each head turns by the angle
+/// position * frequencies[i].
+struct Rope {
+  Value position_ids = {};   ///< int [B, L] or [1, L]; absent: nothing turns
+  Value frequencies = {};    ///< float32 [R / 2]
+  double scale = 1;          ///< multiplies cosines and sines
+  bool interleaved = false;  ///< element 2 i pairs with 2 i + 1, and not i with i + R / 2
+
+  explicit operator bool() const { return static_cast<bool>(position_ids); }
+};
+
+/// Operands of attention(). Only the first three must be there.
 struct AttentionOperands {
-  Value query, key, value;   ///< [B, L, H * D], [B, L, G * D], [B, L, G * E]
-  Value past_key = {};       ///< [B, G, P, D]: what earlier calls gave
-  Value past_value = {};     ///< [B, G, P, E]
-  Value mask = {};           ///< as in scaled_dot_product_attention(), for [B, H, L, P + L]
-  Value cos = {}, sin = {};  ///< [B, L, R / 2] or [1, L, R / 2]: rotate the first R elements of each head
+  /// [B, L, H * D], [B, S, G * D], [B, S, G * E]. Without a past, key and value may have their heads apart
+  /// already: [B, G, S, D], [B, G, S, E].
+  Value query, key, value;
+  Value past_key = {};    ///< [B, G, P, D]: what earlier calls gave; S is L
+  Value past_value = {};  ///< [B, G, P, E]
+  AttentionMask mask = {};
+  Rope rope = {};  ///< turns queries and keys; S is L
 };
 struct AttentionResults {
   Value output;  ///< [B, L, H * E]
-  Value key;     ///< [B, G, P + L, D]: the rotated keys, behind the past ones
-  Value value;   ///< [B, G, P + L, E]
+  Value key;     ///< [B, G, P + S, D]: the rotated keys, behind the past ones
+  Value value;   ///< [B, G, P + S, E]
 };
-/// Self-attention over new tokens and a cache: rotates queries and keys (Su et al. 2021; element i pairs with
-/// element i + R / 2), appends keys and values to the cache, attends.
+/// Multi-head attention: rotates queries and keys, appends keys and values to the past ones, attends. H is a
+/// multiple of G: query head h attends to key head h / (H / G). Masks and angles are made once per graph, by
+/// the op's decomposition. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention, enable_gqa)
 ONNXPORT_API AttentionResults attention(const AttentionOperands& operands, std::int64_t heads,
                                         std::int64_t kv_heads, const AttentionOptions& options = {});
+
+/// The same on heads that lie apart: query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E].
+/// `mask`: absent; boolean (true takes part; a row without any true gives 0); or float, added to the scores.
+/// Must broadcast to [B, H, L, S].
+ONNXPORT_API Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask = {},
+                                                const AttentionOptions& options = {});
+
+/// Turns every head of x [B, L, heads * D] or [B, heads, L, D]. cos and sin: [B, L, R / 2] or [1, L, R / 2].
+ONNXPORT_API Value rotary_embedding(Value x, Value cos, Value sin, std::int64_t heads,
+                                    bool interleaved = false);
 
 // ---- mixture of experts ----
 

@@ -73,6 +73,16 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->capture_default_str();
   app.add_option("--opset", o.opset, "ONNX opset, 11 to 26; default: the model type's, 18")
       ->check(CLI::PositiveNumber);
+  app.add_option("--target", o.export_options.target.runtime,
+                 "Runtime to export for: any (operators of ai.onnx alone), or ort (contrib operators of ONNX "
+                 "Runtime as well: MultiHeadAttention, SkipLayerNormalization, ...)")
+      ->check(CLI::IsMember({"any", "ort"}))
+      ->capture_default_str();
+  app.add_option("--attention", o.export_options.target.attention,
+                 "Causal attention of --target ort: auto, or gqa (GroupQueryAttention; on the CPU it takes "
+                 "several new tokens behind a cache only in batches of one)")
+      ->check(CLI::IsMember({"auto", "gqa"}))
+      ->capture_default_str();
   app.add_option("--dtype", o.dtype,
                  "Floating point type of the exported model, whatever the checkpoint stores")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))

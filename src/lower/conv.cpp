@@ -1,5 +1,6 @@
 // Convolutions and pooling.
 #include "lower/emitter.h"
+#include "onnx/element_type.h"
 
 namespace onnxport::lower {
 namespace {
@@ -15,10 +16,10 @@ std::string emit_widened(Emitter& e, const Node& node, const char* op_type, Onnx
   const DType dtype = node.outputs[0].dtype;
   const bool widen = dtype == DType::bf16 && e.opset() < 22;
   if (widen) {
-    for (std::string& input : inputs) input = e.emit("Cast", {input}, {{"to", onnx_type(DType::f32)}});
+    for (std::string& input : inputs) input = e.emit("Cast", {input}, {{"to", element_type(DType::f32)}});
   }
   const std::string result = e.emit(op_type, std::move(inputs), std::move(attrs));
-  return widen ? e.emit("Cast", {result}, {{"to", onnx_type(dtype)}}) : result;
+  return widen ? e.emit("Cast", {result}, {{"to", element_type(dtype)}}) : result;
 }
 
 std::string convolution(Emitter& e, const Node& node, const char* op_type) {

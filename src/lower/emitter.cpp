@@ -5,19 +5,12 @@
 #include <algorithm>
 #include <array>
 
+#include "lower/forms.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
 
 namespace onnxport::lower {
 namespace {
-
-using LowerFunction = Lowered (*)(Emitter&, const Node&);
-
-constexpr auto kLower = std::to_array<LowerFunction>({
-#define ONNXPORT_LEAF(name) nullptr,
-#define ONNXPORT_PRIMITIVE(name) lower_##name,
-#include "onnxport/ops.def"
-});
 
 // The name of a constant that no checkpoint key names: by content, so that it is the same on every run.
 std::string constant_name(const Weight& weight) {
@@ -34,7 +27,26 @@ std::string constant_name(const Weight& weight) {
 
 }  // namespace
 
-Emitter::Emitter(const Graph& graph, const Target& target) : graph_(graph), target_(target) {}
+Emitter::Emitter(const Graph& graph, const Target& target) : graph_(graph), target_(target) {
+  const auto use = [&](const Value& value) {
+    if (value && value.node()->outputs.size() > 1) used_.insert({value.node(), value.index()});
+  };
+  for (const Node& node : graph.nodes()) {
+    for (const Value& input : node.inputs) use(input);
+  }
+  for (const auto& [name, value] : graph.outputs()) use(value);
+}
+
+bool Emitter::is_used(const Node& node, std::uint32_t index) const { return used_.contains({&node, index}); }
+
+std::string Emitter::shared(std::string_view path, const std::string& key,
+                            const std::function<std::string()>& make) {
+  if (const auto it = shared_.find(key); it != shared_.end()) return it->second;
+  const std::string saved = std::exchange(path_, std::string(path));
+  const std::string made = make();
+  path_ = saved;
+  return shared_[key] = made;
+}
 
 std::string Emitter::name_of(const Value& value) {
   if (!value) return {};
@@ -58,17 +70,32 @@ std::string Emitter::unique(std::string_view base) {
   return name;
 }
 
-std::string Emitter::emit(std::string op_type, Names inputs, OnnxAttrs attrs) {
+std::string Emitter::emit(OpType op_type, Names inputs, OnnxAttrs attrs) {
   return emit_all(std::move(op_type), 1, std::move(inputs), std::move(attrs))[0];
 }
 
-Names Emitter::emit_all(std::string op_type, std::size_t outputs, Names inputs, OnnxAttrs attrs) {
+Names Emitter::emit_all(OpType op_type, std::size_t outputs, Names inputs, OnnxAttrs attrs) {
+  return emit_wanted(std::move(op_type), std::vector<bool>(outputs, true), std::move(inputs),
+                     std::move(attrs));
+}
+
+Names Emitter::emit_wanted(OpType op_type, const std::vector<bool>& wanted, Names inputs, OnnxAttrs attrs) {
   while (!inputs.empty() && inputs.back().empty()) inputs.pop_back();  // trailing absent operands
-  const std::string name = unique(path_.empty() ? op_type : path_ + "/" + op_type);
-  Names names = {name};
-  while (names.size() < outputs) names.push_back(unique(fmt::format("{}/{}", name, names.size())));
-  for (const std::string& output : names) producers_[output] = result_.nodes.size();
-  result_.nodes.push_back({std::move(op_type), {}, name, std::move(inputs), names, std::move(attrs)});
+  const std::string name = unique(path_.empty() ? op_type.name : path_ + "/" + op_type.name);
+  Names names;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (!wanted[i]) {
+      names.emplace_back();
+    } else {
+      names.push_back(i == 0 ? name : unique(fmt::format("{}/{}", name, i)));
+      producers_[names.back()] = result_.nodes.size();
+    }
+  }
+  Names outputs = names;
+  while (outputs.size() > 1 && outputs.back().empty()) outputs.pop_back();
+  if (!op_type.domain.empty()) result_.opsets[op_type.domain] = 1;
+  result_.nodes.push_back({std::move(op_type.name), std::move(op_type.domain), name, std::move(inputs),
+                           std::move(outputs), std::move(attrs)});
   return names;
 }
 
@@ -241,6 +268,15 @@ std::string Emitter::expand_target(const Shape& from, const Shape& to) {
   return dims(target);
 }
 
+// The official shape inference knows nothing of other domains: the types of what their nodes give are stored.
+void Emitter::declare(const Node& node, const Lowered& made) {
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    const auto producer = producers_.find(made[i]);
+    if (producer == producers_.end() || result_.nodes[producer->second].domain.empty()) continue;
+    result_.values.push_back({made[i], node.outputs[i]});
+  }
+}
+
 OnnxGraph Emitter::run() {
   result_.opsets[""] = target_.opset;
   for (const auto& [name, value] : graph_.inputs()) {
@@ -252,8 +288,14 @@ OnnxGraph Emitter::run() {
   for (const Node& node : graph_.nodes()) {
     if (node.op == Op::input || node.op == Op::weight) continue;
     path_ = node.path;
-    const Lowered made = kLower[static_cast<std::size_t>(node.op)](*this, node);
+    const Form& form = form_of(node, target_);
+    if (form.lower == nullptr) {
+      throw ExportError(ErrorCode::internal,
+                        fmt::format("{} reached lowering without being decomposed", to_string(node.op)));
+    }
+    const Lowered made = form.lower(*this, node);
     for (std::uint32_t i = 0; i < made.size(); ++i) names_[{&node, i}] = made[i];
+    declare(node, made);
   }
   name_outputs();
   return std::move(result_);
@@ -284,6 +326,7 @@ void Emitter::name_outputs() {
       if (const auto it = renamed.find(input); it != renamed.end()) input = it->second;
     }
   }
+  std::erase_if(result_.values, [&](const OnnxValueInfo& value) { return renamed.contains(value.name); });
 }
 
 OnnxGraph lower(const Graph& graph, const Target& target) {

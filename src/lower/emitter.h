@@ -1,6 +1,8 @@
 /// The state of one lowering, and what the functions of each op build with.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -9,12 +11,23 @@
 #include <vector>
 
 #include "lower/lower.h"
+#include "lower/target.h"
 #include "onnxport/graph.h"
 
 namespace onnxport::lower {
 
 using Names = std::vector<std::string>;
-using OnnxAttrs = std::vector<std::pair<std::string, OnnxAttr>>;
+
+/// An ONNX operator. Its domain is ai.onnx unless it is given.
+struct OpType {
+  OpType(std::string op_type) : name(std::move(op_type)) {}  // NOLINT: most are of ai.onnx
+  OpType(const char* op_type) : name(op_type) {}             // NOLINT
+  OpType(std::string op_type, std::string op_domain)
+      : name(std::move(op_type)), domain(std::move(op_domain)) {}
+  std::string name, domain;
+};
+/// A contrib operator of ONNX Runtime.
+inline OpType contrib(const char* name) { return {name, kMicrosoftDomain}; }
 
 /// The ONNX names of an op's results: one in most cases.
 struct Lowered : Names {
@@ -22,15 +35,13 @@ struct Lowered : Names {
   Lowered(Names names) : Names(std::move(names)) {}          // NOLINT
 };
 
-/// TensorProto.DataType
-std::int64_t onnx_type(DType dtype);
-
 /// Appends ONNX nodes. Constants and runtime dimensions are made once per graph.
 class Emitter {
  public:
   Emitter(const Graph& graph, const Target& target);
 
   int opset() const { return target_.opset; }
+  const Target& target() const { return target_; }
 
   /// The ONNX name of a value that has been lowered; empty for an absent one. A weight becomes an initializer
   /// when it is first asked for.
@@ -38,9 +49,16 @@ class Emitter {
   Names names_of(const std::vector<Value>& values);
 
   /// Appends a node with one output and returns the output's name.
-  std::string emit(std::string op_type, Names inputs, OnnxAttrs attrs = {});
+  std::string emit(OpType op_type, Names inputs, OnnxAttrs attrs = {});
   /// Appends a node with several outputs and returns their names.
-  Names emit_all(std::string op_type, std::size_t outputs, Names inputs, OnnxAttrs attrs = {});
+  Names emit_all(OpType op_type, std::size_t outputs, Names inputs, OnnxAttrs attrs = {});
+  /// The same with some outputs left out: their names are empty.
+  Names emit_wanted(OpType op_type, const std::vector<bool>& wanted, Names inputs, OnnxAttrs attrs = {});
+
+  /// Does the graph use this result of a node?
+  bool is_used(const Node& node, std::uint32_t index) const;
+  /// What `make` emits under `path`, made when it is first asked for by this key.
+  std::string shared(std::string_view path, const std::string& key, const std::function<std::string()>& make);
 
   /// An initializer.
   std::string weight(const Weight& weight);
@@ -71,6 +89,7 @@ class Emitter {
 
  private:
   std::string unique(std::string_view base);
+  void declare(const Node& node, const Lowered& made);
   std::string symbol(const std::string& name);
   /// Extent of an axis of an input, as a vector of one; empty when no input has this axis.
   std::string axis_of_input(const Dim& wanted);
@@ -83,12 +102,15 @@ class Emitter {
   std::map<std::pair<const Node*, std::uint32_t>, std::string> names_;
   std::unordered_map<std::string, std::string> initializers_;  // fingerprint -> name
   std::map<std::string, std::string> dims_;                    // printed dim(s) -> name
+  std::map<std::string, std::string> shared_;                  // key -> name
+  std::set<std::pair<const Node*, std::uint32_t>> used_;
   std::set<std::string, std::less<>> taken_;
   std::unordered_map<std::string, int> next_suffix_;
   std::unordered_map<std::string, std::size_t> producers_;  // output -> index of its node
   std::string path_;
 };
 
+#define ONNXPORT_COMPOSITE(name)
 #define ONNXPORT_PRIMITIVE(name) Lowered lower_##name(Emitter& e, const Node& node);
 #include "onnxport/ops.def"
 

@@ -6,42 +6,11 @@
 #include <optional>
 
 #include "lower/emitter.h"
+#include "onnx/element_type.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
 
 namespace onnxport::lower {
-
-std::int64_t onnx_type(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return 1;
-    case DType::u8:
-      return 2;
-    case DType::i8:
-      return 3;
-    case DType::u16:
-      return 4;
-    case DType::i16:
-      return 5;
-    case DType::i32:
-      return 6;
-    case DType::i64:
-      return 7;
-    case DType::boolean:
-      return 9;
-    case DType::f16:
-      return 10;
-    case DType::f64:
-      return 11;
-    case DType::u32:
-      return 12;
-    case DType::u64:
-      return 13;
-    case DType::bf16:
-      return 16;
-  }
-  throw ExportError(ErrorCode::internal, "unknown dtype");
-}
 
 namespace {
 
@@ -71,51 +40,9 @@ std::string reduction(Emitter& e, const Node& node, const char* op_type, int ope
                           {{"keepdims", std::int64_t{node.attrs.flag("keepdim")}}});
 }
 
-// Attention and RotaryEmbedding came with opset 23. With a boolean mask, a query that sees no key gives 0
-// there as well (ONNX 1.23, errata of Attention). What it gives under a float mask of lowest values is no
-// part of the specification, and ONNX Runtime 1.31 differs from the originals: such masks stay with the
-// decomposition. So does half precision, whose sums are then those of the original.
-bool has_native_attention(const Node& node, const Target& target) {
-  const Value mask = node.inputs[5], cos = node.inputs[6];
-  return target.opset >= 23 && node.outputs[0].dtype == DType::f32 &&
-         (!mask || mask.dtype() == DType::boolean) && (!cos || cos.dim(0) == node.inputs[0].dim(0));
-}
-
-// GroupNormalization has no kernel in ONNX Runtime, InstanceNormalization (a group per channel) has one for
-// float32.
-bool is_instance_norm(const Node& node) {
-  const Shape& shape = node.outputs[0].shape;
-  return node.outputs[0].dtype == DType::f32 && shape.size() > 2 && node.inputs[1] && node.inputs[2] &&
-         shape[1] == Dim(node.attrs.integer("groups"));
-}
-
-[[noreturn]] Lowered only_decomposed(const Node& node) {
-  throw ExportError(ErrorCode::internal,
-                    fmt::format("{} reached lowering without being decomposed", to_string(node.op)));
-}
-
 std::int64_t rank_of(const Node& node) { return static_cast<std::int64_t>(node.inputs[0].shape().size()); }
 
 }  // namespace
-
-bool has_native_form(const Node& node, const Target& target) {
-  switch (node.op) {
-    case Op::gelu:
-      return target.opset >= 20;
-    case Op::mish:
-      return target.opset >= 18;
-    case Op::layer_norm:
-      return target.opset >= 17 && node.inputs[1];
-    case Op::group_norm:
-      return is_instance_norm(node);
-    case Op::rms_norm:
-      return target.opset >= 23 && node.inputs[1];
-    case Op::attention:
-      return has_native_attention(node, target);
-    default:
-      return !op::detail::is_composite(node.op);
-  }
-}
 
 Lowered lower_neg(Emitter& e, const Node& node) { return direct(e, node, "Neg"); }
 Lowered lower_abs(Emitter& e, const Node& node) { return direct(e, node, "Abs"); }
@@ -150,7 +77,7 @@ Lowered lower_le(Emitter& e, const Node& node) { return or_equal(e, node, "LessO
 Lowered lower_ge(Emitter& e, const Node& node) { return or_equal(e, node, "GreaterOrEqual", "Greater"); }
 
 Lowered lower_cast(Emitter& e, const Node& node) {
-  return e.emit("Cast", e.names_of(node.inputs), {{"to", onnx_type(node.outputs[0].dtype)}});
+  return e.emit("Cast", e.names_of(node.inputs), {{"to", element_type(node.outputs[0].dtype)}});
 }
 Lowered lower_clamp(Emitter& e, const Node& node) {
   const DType dtype = node.outputs[0].dtype;
@@ -278,31 +205,5 @@ Lowered lower_normalize(Emitter& e, const Node& node) {
   const std::string clamped = e.emit("Max", {norm, e.scalar(node.attrs.real("eps"), node.outputs[0].dtype)});
   return e.emit("Div", {x, clamped});
 }
-
-Lowered lower_gelu(Emitter& e, const Node& node) {
-  return e.emit("Gelu", e.names_of(node.inputs),
-                {{"approximate", node.attrs.get<std::string>("approximate")}});
-}
-
-Lowered lower_mish(Emitter& e, const Node& node) { return direct(e, node, "Mish"); }
-// Swish came with opset 24, but ONNX Runtime 1.31 has no kernel for it.
-Lowered lower_silu(Emitter& /*e*/, const Node& node) { only_decomposed(node); }
-
-Lowered lower_layer_norm(Emitter& e, const Node& node) {
-  return e.emit("LayerNormalization", e.names_of(node.inputs),
-                {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(node.attrs.real("eps"))}});
-}
-
-Lowered lower_group_norm(Emitter& e, const Node& node) {
-  return e.emit("InstanceNormalization", e.names_of(node.inputs),
-                {{"epsilon", static_cast<float>(node.attrs.real("eps"))}});
-}
-
-Lowered lower_rms_norm(Emitter& e, const Node& node) {
-  return e.emit("RMSNormalization", e.names_of(node.inputs),
-                {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(node.attrs.real("eps"))}});
-}
-
-Lowered lower_scaled_dot_product_attention(Emitter& /*e*/, const Node& node) { only_decomposed(node); }
 
 }  // namespace onnxport::lower

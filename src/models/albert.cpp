@@ -62,7 +62,7 @@ struct Albert {
 
   Value operator()(const Inputs& in) const {
     Value hidden = embedding_hidden_mapping_in(embeddings(in["input_ids"], in.get("token_type_ids")));
-    const Value mask = nn::additive_mask(in.get("attention_mask"), hidden.dtype());
+    const op::AttentionMask mask = nn::padding_mask(in.get("attention_mask"));
     const double layers_per_group = static_cast<double>(layers) / static_cast<double>(groups.size());
     for (std::int64_t i = 0; i < layers; ++i) {
       hidden = groups[static_cast<std::size_t>(static_cast<double>(i) / layers_per_group)](hidden, mask);

@@ -55,7 +55,7 @@ Scope words_of(const Scope& base, const char* side, bool common) {
 Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_mask) {
   const Side side(base / "encoder", words_of(base, "encoder", c.one_vocabulary), c);
   Value x = side.embed(ids, 0);
-  const Value mask = nn::additive_mask(attention_mask, x.dtype());
+  const op::AttentionMask mask = nn::padding_mask(attention_mask);
   for (std::int64_t i = 0; i < c.encoder_layers; ++i)
     x = nn::Seq2SeqEncoderLayer(base / "encoder" / "layers" / i, c.encoder)(x, mask);
   return side.final_norm ? (*side.final_norm)(x) : x;
@@ -65,7 +65,8 @@ Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::
   const Side side(base / "decoder", words_of(base, "decoder", c.one_vocabulary), c);
   Value x = side.embed(pass.input_ids(), pass.past_length());
   // All tokens of a decoder behind an encoder are real.
-  const Value mask = encoder != nullptr ? pass.mask() : pass.additive_mask();
+  const op::AttentionMask mask =
+      pass.mask({}, encoder != nullptr ? op::NoKeys::zero : op::NoKeys::uniform);
   for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
     const nn::Seq2SeqDecoderLayer decoder(base / "decoder" / "layers" / i, c.decoder, encoder == nullptr);
     x = decoder(x, pass, encoder, i, mask);

@@ -50,7 +50,7 @@ std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, V
       bias = nn::GridBias(at, c.grid, c.num_attention_heads)(graph, rows, columns);
       if (shared) bias = op::add(bias, shared);
     }
-    states.push_back(encoder.layers()[static_cast<std::size_t>(i)](states.back(), bias));
+    states.push_back(encoder.layers()[static_cast<std::size_t>(i)](states.back(), {.bias = bias}));
   }
   return states;
 }

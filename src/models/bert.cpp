@@ -24,7 +24,7 @@ struct Bert {
 
   Value operator()(const Inputs& in) const {
     const Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"));
-    const Value mask = nn::additive_mask(in.get("attention_mask"), embedded.dtype());
+    const op::AttentionMask mask = nn::padding_mask(in.get("attention_mask"));
     return encoder(embedded, mask);
   }
 };

@@ -63,7 +63,8 @@ struct Block {
         mlp((s / "mlp").path(), nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, 4 * c.hidden_size),
             last_linear(s / "mlp" / "dense_4h_to_h", 4 * c.hidden_size, c), "gelu_new") {}
 
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, Value mask) const {
+  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer,
+                   const op::AttentionMask& mask) const {
     const Value normed = input_layernorm(x);
     const Value attended = self_attention(normed, pass, layer, mask);
     x = op::add(residual_after_norm ? normed : x, attended);
@@ -89,8 +90,8 @@ struct Bloom {
 
   Value operator()(nn::DecoderPass& pass) const {
     Value x = word_embeddings_layernorm(word_embeddings(pass.input_ids()));
-    const Value bias = nn::alibi(pass, heads);
-    const Value mask = op::add(bias, pass.additive_mask());
+    op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
+    mask.bias = nn::alibi(pass, heads);
     for (std::size_t i = 0; i < h.size(); ++i) x = h[i](x, pass, static_cast<std::int64_t>(i), mask);
     return ln_f(x);
   }

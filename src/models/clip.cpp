@@ -67,12 +67,11 @@ TowerOutput clip_text(const Scope& s, const PretrainedConfig& config, const Inpu
   const Value input_ids = inputs["input_ids"];
   Graph& graph = input_ids.graph();
   const ModulePath at(graph, s.path());
-  const Value earlier = nn::DecoderPass(inputs, {.attention_mask = "", .past = ""}).order();
-  const Value zero = op::scalar(graph, 0, graph.float_dtype());
-  Value mask = op::where(earlier, zero, op::scalar(graph, lowest(graph.float_dtype()), graph.float_dtype()));
-  if (const Value padding = nn::additive_mask(inputs.get("attention_mask"), mask.dtype()))
-    mask = op::add(mask, padding);
-  const Value hidden = tower(input_ids, mask);
+  const DType dtype = graph.float_dtype();
+  Value bias = nn::DecoderPass(inputs, {.attention_mask = "", .past = ""}).causal_bias(lowest(dtype));
+  if (const Value padding = nn::padding_bias(inputs.get("attention_mask"), dtype))
+    bias = op::add(bias, padding);
+  const Value hidden = tower(input_ids, {.bias = bias});
 
   // The vector of the first end token. Files that say 2 are wrong about its id: it is the highest one.
   const std::int64_t end = config.integer("eos_token_id");

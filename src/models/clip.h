@@ -56,8 +56,8 @@ struct TextTower {
   nn::LayerNorm norm;
 
   TextTower(const Scope& s, const TextTowerConfig& c);
-  /// input_ids [B, S], additive mask or absent -> [B, S, H]
-  Value operator()(Value input_ids, Value mask) const;
+  /// input_ids [B, S] -> [B, S, H]
+  Value operator()(Value input_ids, const op::AttentionMask& mask) const;
 };
 
 /// Patches of an image as tokens: [B, channels, size, size] -> [B, patches, H]. Keys: patch_embedding.

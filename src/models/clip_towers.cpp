@@ -70,7 +70,7 @@ TextTower::TextTower(const Scope& s, const TextTowerConfig& c)
       encoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer()),
       norm(s / "final_layer_norm", c.hidden_size, c.layer_norm_eps) {}
 
-Value TextTower::operator()(Value input_ids, Value mask) const {
+Value TextTower::operator()(Value input_ids, const op::AttentionMask& mask) const {
   Value x = tokens(input_ids);
   {
     const ModulePath at(x, path);

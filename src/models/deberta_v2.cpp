@@ -332,7 +332,7 @@ struct DebertaV2 {
 
   // Padding sees nothing, and nothing sees it: a query of padding attends to all keys alike.
   Value mask(Value attention_mask, DType dtype) const {
-    const Value keys = nn::additive_mask(attention_mask, dtype);
+    const Value keys = nn::padding_bias(attention_mask, dtype);
     return op::minimum(keys, op::transpose(keys, 2, 3));
   }
 

@@ -51,7 +51,7 @@ struct Electra {
   Value operator()(const Inputs& in) const {
     Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"));
     if (embeddings_project) embedded = (*embeddings_project)(embedded);
-    const Value mask = nn::additive_mask(in.get("attention_mask"), embedded.dtype());
+    const op::AttentionMask mask = nn::padding_mask(in.get("attention_mask"));
     return encoder(embedded, mask);
   }
 };

@@ -87,10 +87,10 @@ struct Layer {
     if (!c.parallel) before_mlp.emplace(s / "post_attention_layernorm", c.hidden_size, c.eps);
   }
 
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, Value mask,
-                   const nn::Rotation& rotation) const {
+  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, const op::AttentionMask& mask,
+                   const op::Rope& rope) const {
     const Value normed = before_attention(x);
-    const Value attended = self_attention(normed, pass, layer, mask, rotation);
+    const Value attended = self_attention(normed, pass, layer, mask, rope);
     if (!parallel) {
       x = op::add(x, attended);
       return op::add(x, mlp((*before_mlp)(x)));
@@ -115,22 +115,21 @@ struct Falcon {
     if (!c.alibi) rotary.emplace((s / "rotary_emb").path(), rope_parameters(json, c.head_dim()));
   }
 
-  Value mask(const nn::DecoderPass& pass) const {
-    if (!config.alibi) return pass.additive_mask();
-    Graph& graph = pass.graph();
-    const DType dtype = graph.float_dtype();
+  op::AttentionMask mask(const nn::DecoderPass& pass) const {
+    op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
+    if (!config.alibi) return mask;
     const Value slopes = nn::alibi_bfloat16(pass, config.heads);
     const double times = config.eager ? 2 : 1;  // the eager attention adds them to the mask and to the scores
-    const Value scaled = op::mul(slopes, times / std::sqrt(static_cast<double>(config.head_dim())));
-    return op::where(pass.mask(), scaled, op::scalar(graph, lowest(dtype), dtype));
+    mask.bias = op::mul(slopes, times / std::sqrt(static_cast<double>(config.head_dim())));
+    return mask;
   }
 
   Value operator()(nn::DecoderPass& pass) const {
     Value x = word_embeddings(pass.input_ids());
-    const Value visible = mask(pass);
-    const nn::Rotation rotation = rotary ? (*rotary)(pass.position_ids()) : nn::Rotation();
+    const op::AttentionMask visible = mask(pass);
+    const op::Rope rope = rotary ? (*rotary)(pass.position_ids()) : op::Rope();
     for (std::size_t i = 0; i < h.size(); ++i)
-      x = h[i](x, pass, static_cast<std::int64_t>(i), visible, rotation);
+      x = h[i](x, pass, static_cast<std::int64_t>(i), visible, rope);
     return ln_f(x);
   }
 };

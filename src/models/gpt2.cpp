@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 
 #include "models/definition.h"
 #include "models/gguf.h"
@@ -99,7 +100,7 @@ struct Block {
   }
 
   Value operator()(Value x, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder, std::int64_t layer,
-                   Value mask) const {
+                   const op::AttentionMask& mask) const {
     x = op::add(x, attn(ln_1(x), pass, layer, mask));
     if (encoder != nullptr) x = op::add(x, (*crossattention)((*ln_cross_attn)(x), *encoder, layer));
     return op::add(x, mlp(ln_2(x)));
@@ -121,13 +122,11 @@ struct Gpt2 {
   }
 
   // The eager attention masks twice: keys that come later get -inf, padding only the lowest finite value.
-  Value mask(const nn::DecoderPass& pass) const {
+  op::AttentionMask mask(const nn::DecoderPass& pass) const {
     if (!config.eager) return pass.mask();
-    Graph& graph = pass.graph();
-    const DType dtype = graph.float_dtype();
-    const Value zero = op::scalar(graph, 0.0, dtype);
-    const Value later = op::where(pass.order(), zero, op::scalar(graph, lowest(dtype), dtype));
-    return op::add(pass.additive_mask(), later);
+    const Value padding = nn::padding_bias(pass.attention_mask(), pass.graph().float_dtype());
+    const Value later = pass.causal_bias(-std::numeric_limits<double>::infinity());
+    return {.bias = padding ? op::add(padding, later) : later};
   }
 
   /// `encoder`: the same pass, or null where there is none.
@@ -135,7 +134,7 @@ struct Gpt2 {
     const Value words = wte(pass.input_ids());
     const Value positions = pass.has_position_ids() ? pass.position_ids() : nn::decoder_positions(pass);
     Value x = op::add(words, wpe(positions));
-    const Value visible = mask(pass);
+    const op::AttentionMask visible = mask(pass);
     for (std::size_t i = 0; i < h.size(); ++i)
       x = h[i](x, pass, encoder, static_cast<std::int64_t>(i), visible);
     return ln_f(x);

@@ -59,9 +59,9 @@ struct Layer {
         mlp((s / "mlp").path(), nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, c.intermediate_size),
             nn::Linear(s / "mlp" / "dense_4h_to_h", c.intermediate_size, c.hidden_size), c.activation) {}
 
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, Value mask,
-                   const nn::Rotation& rotation) const {
-    const Value attended = attention(input_layernorm(x), pass, layer, mask, rotation);
+  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, const op::AttentionMask& mask,
+                   const op::Rope& rope) const {
+    const Value attended = attention(input_layernorm(x), pass, layer, mask, rope);
     if (!parallel) {
       x = op::add(attended, x);
       return op::add(mlp(post_attention_layernorm(x)), x);
@@ -88,10 +88,10 @@ struct GptNeox {
 
   Value operator()(nn::DecoderPass& pass) const {
     Value x = embed_in(pass.input_ids());
-    const Value mask = eager ? pass.additive_mask() : pass.mask();
-    const nn::Rotation rotation = rotary(pass.position_ids());
+    const op::AttentionMask mask = pass.mask({}, eager ? op::NoKeys::uniform : op::NoKeys::zero);
+    const op::Rope rope = rotary(pass.position_ids());
     for (std::size_t i = 0; i < layers.size(); ++i)
-      x = layers[i](x, pass, static_cast<std::int64_t>(i), mask, rotation);
+      x = layers[i](x, pass, static_cast<std::int64_t>(i), mask, rope);
     return final_layer_norm(x);
   }
 };

@@ -68,8 +68,8 @@ struct Config {
 
 // What the layers of one kind share.
 struct Sight {
-  Value mask;  // added to the scores
-  nn::Rotation rotation;
+  op::AttentionMask mask;
+  op::Rope rope;
 };
 
 // Queries and keys are made by one product, since they turn together.
@@ -99,8 +99,7 @@ struct Attention {
                                             .key = parts[1],
                                             .value = value(x),
                                             .mask = sight.mask,
-                                            .cos = sight.rotation.cos,
-                                            .sin = sight.rotation.sin};
+                                            .rope = sight.rope};
     return output(op::attention(operands, sizes.heads, sizes.kv_heads).output);
   }
 };
@@ -163,25 +162,17 @@ struct ModernBert {
     for (std::int64_t i = 0; i < c.layers; ++i) layers.emplace_back(s / "layers" / i, c, i == 0);
   }
 
-  // Far keys get the value of masked ones, not one more of them: a query without any token in its window then
-  // attends to all keys alike, near and far.
-  Value local_mask(Value mask, Value positions) const {
-    const Value distance = op::abs(op::sub(op::unsqueeze(positions, 1), positions));
-    const Value far = op::gt(distance, static_cast<double>(window));
-    return op::masked_fill(mask, far, lowest(mask.dtype()));
-  }
-
   Value operator()(const Inputs& in) const {
     const Value ids = in["input_ids"];
     Graph& graph = ids.graph();
     Value x = embeddings_norm(tok_embeddings(ids));
-    const Value positions = op::arange(graph, ids.dim(1));
-    const Value row = op::unsqueeze(positions, 0);
-    Sight global, local;
-    global.mask = nn::additive_mask(in["attention_mask"], x.dtype());
-    global.rotation = global_rotary(row);
-    local.mask = local_mask(global.mask, positions);
-    local.rotation = local_rotary(row);
+    const Value positions = op::unsqueeze(op::arange(graph, ids.dim(1)), 0);
+    const op::AttentionMask mask = nn::padding_mask(in["attention_mask"]);
+    const Sight global{mask, global_rotary(positions)};
+    // The original masks far keys like padding: a query without any token in its window then attends to all
+    // keys alike, near and far.
+    Sight local{mask, local_rotary(positions)};
+    local.mask.window = window + 1;
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const bool everywhere = static_cast<std::int64_t>(i) % global_every == 0;
       x = layers[i](x, everywhere ? global : local);

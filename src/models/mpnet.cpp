@@ -46,9 +46,9 @@ struct MPNet {
   Value operator()(const Inputs& in) const {
     const Value input_ids = in["input_ids"];
     const Value embedded = embeddings(input_ids, {}, nn::position_ids_from_input_ids(input_ids, kPad));
-    const Value bias = relative_attention_bias(input_ids.graph(), input_ids.dim(1));
-    const Value mask = nn::additive_mask(in.get("attention_mask"), embedded.dtype());
-    return encoder(embedded, mask ? op::add(bias, mask) : bias);
+    op::AttentionMask mask = nn::padding_mask(in.get("attention_mask"));
+    mask.bias = relative_attention_bias(input_ids.graph(), input_ids.dim(1));
+    return encoder(embedded, mask);
   }
 };
 

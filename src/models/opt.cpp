@@ -58,7 +58,8 @@ struct Layer {
             nn::Linear(s / "fc2", c.ffn_dim, c.hidden_size, c.bias), c.activation),
         final_layer_norm(s / "final_layer_norm", c.hidden_size, kEps, c.affine) {}
 
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, Value mask) const {
+  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer,
+                   const op::AttentionMask& mask) const {
     if (norm_before) {
       x = op::add(x, self_attn(self_attn_layer_norm(x), pass, layer, mask));
       return op::add(x, mlp(final_layer_norm(x)));
@@ -97,7 +98,7 @@ struct Opt {
     Value x = embed_tokens(pass.input_ids());
     if (project_in) x = (*project_in)(x);
     x = op::add(x, embed_positions(op::add(positions(pass), static_cast<double>(kPositionOffset))));
-    const Value mask = pass.additive_mask();
+    const op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
     for (std::size_t i = 0; i < layers.size(); ++i)
       x = layers[i](x, pass, static_cast<std::int64_t>(i), mask);
     if (final_layer_norm) x = (*final_layer_norm)(x);

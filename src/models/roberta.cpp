@@ -23,7 +23,7 @@ struct Roberta {
   Value operator()(const Inputs& in) const {
     const Value positions = nn::position_ids_from_input_ids(in["input_ids"], pad_token_id);
     const Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"), positions);
-    const Value mask = nn::additive_mask(in.get("attention_mask"), embedded.dtype());
+    const op::AttentionMask mask = nn::padding_mask(in.get("attention_mask"));
     return encoder(embedded, mask);
   }
 };

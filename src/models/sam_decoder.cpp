@@ -18,17 +18,17 @@ struct Decoder {
   // the same for all prompts of an image is projected once.
   Value attend(const Scope& s, std::int64_t rate, Value query, Value key, Value value) const {
     const ModulePath at(query, s.path());
-    const std::int64_t width = c.hidden_size / rate, head_dim = width / c.heads;
+    const std::int64_t width = c.hidden_size / rate;
     const auto project = [&](const char* name, Value x) {
       x = nn::Linear(s / name, c.hidden_size, width)(x);
       x = op::expand(x, {x.dim(0), points, x.dim(2), width});
-      x = op::reshape(x, {x.dim(0) * points, x.dim(2), c.heads, head_dim});
-      return op::permute(x, {0, 2, 1, 3});
+      return op::reshape(x, {x.dim(0) * points, x.dim(2), width});
     };
     const Value queries = project("q_proj", query);
     const Value keys = project("k_proj", key);
     const Value values = project("v_proj", value);
-    const Value context = op::permute(op::scaled_dot_product_attention(queries, keys, values), {0, 2, 1, 3});
+    const Value context =
+        op::attention({.query = queries, .key = keys, .value = values}, c.heads, c.heads).output;
     const Value merged = op::reshape(context, {query.dim(0), points, query.dim(2), width});
     return nn::Linear(s / "out_proj", width, c.hidden_size)(merged);
   }

@@ -35,13 +35,14 @@ Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
   const auto project = [&](Value x, std::int64_t part) {
     const std::int64_t begin = part * width, end = begin + width;
     const nn::Linear linear(a.path(), weight.slice(0, begin, end), bias.slice(0, begin, end));
-    return nn::split_heads(linear(x), c.num_attention_heads);
+    return linear(x);
   };
   const Value probe = project(graph.weight(s.weight("probe", {1, 1, width})), 0);  // the same for all images
-  const Value query = op::expand(probe, {hidden.dim(0), probe.dim(1), 1, probe.dim(3)});
+  const Value query = op::expand(probe, {hidden.dim(0), 1, width});
   const Value key = project(hidden, 1);
   const Value value = project(hidden, 2);
-  const Value context = nn::merge_heads(op::scaled_dot_product_attention(query, key, value));
+  const std::int64_t heads = c.num_attention_heads;
+  const Value context = op::attention({.query = query, .key = key, .value = value}, heads, heads).output;
   const Value attended = nn::Linear(a / "out_proj", width, width)(op::squeeze(context, 1));
 
   const Value normed = nn::LayerNorm(s / "layernorm", width, c.layer_norm_eps)(attended);

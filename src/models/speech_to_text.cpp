@@ -126,7 +126,7 @@ Value encode(const Scope& s, const Config& c, Value features, Value attention_ma
                                           c.pad);
   // The original takes the mask for ids here: 1 is padding, and 0 is not.
   x = op::add(x, positions(op::cast(op::logical_not(real), DType::i64)));
-  const Value mask = nn::additive_mask(real, x.dtype());
+  const op::AttentionMask mask = nn::padding_mask(real);
   for (std::int64_t i = 0; i < c.encoder_layers; ++i)
     x = nn::Seq2SeqEncoderLayer(s / "layers" / i, c.encoder)(x, mask);
   return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);
@@ -139,7 +139,7 @@ Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
                                           c.pad);
   const Value embedded = scaled(words(pass.input_ids()), c);
   Value x = op::add(embedded, positions(pass.input_ids(), pass.past_length()));
-  const Value mask = pass.mask();
+  const op::AttentionMask mask = pass.mask();
   for (std::int64_t i = 0; i < c.decoder_layers; ++i)
     x = nn::Seq2SeqDecoderLayer(s / "layers" / i, c.decoder)(x, pass, &pass, i, mask);
   return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);

@@ -110,13 +110,12 @@ struct Stack {
     for (std::int64_t i = 0; i < layers; ++i) blocks.emplace_back(s / "block" / i, c, decoder);
   }
 
-  Value operator()(Value x, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder, Value mask) const {
-    const Value positions = bias(x.graph(), pass.length(), pass.past_length());
-    const Value scores = op::add(positions, mask);
+  Value operator()(Value x, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder, op::AttentionMask mask) const {
+    mask.bias = bias(x.graph(), pass.length(), pass.past_length());
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const Block& block = blocks[i];
       const auto layer = static_cast<std::int64_t>(i);
-      x = op::add(x, block.attention(block.attention_norm(x), pass, layer, scores));
+      x = op::add(x, block.attention(block.attention_norm(x), pass, layer, mask));
       if (block.cross) x = op::add(x, (*block.cross)((*block.cross_norm)(x), *encoder, layer));
       x = block.feed_forward(x);
     }
@@ -135,12 +134,11 @@ NamedValues forward_t5(const Inputs& inputs, const Model& model, const OnnxConfi
   const auto encode = [&](const Inputs& in) {
     const Stack encoder(root / "encoder", c, c.layers, false);
     nn::DecoderPass pass(in, {.past = ""});
-    const Value embedded = shared(pass.input_ids());
-    return encoder(embedded, pass, nullptr, nn::additive_mask(pass.attention_mask(), embedded.dtype()));
+    return encoder(shared(pass.input_ids()), pass, nullptr, nn::padding_mask(pass.attention_mask()));
   };
   const auto decode = [&](nn::Seq2SeqPass& pass) {
     const Stack decoder(root / "decoder", c, c.decoder_layers, true);
-    return decoder(shared(pass.input_ids()), pass, &pass, pass.additive_mask());
+    return decoder(shared(pass.input_ids()), pass, &pass, pass.mask({}, op::NoKeys::uniform));
   };
   const auto lm_head = [&](Value hidden) {
     if (c.tied) hidden = op::mul(hidden, 1 / std::sqrt(static_cast<double>(c.d_model)));

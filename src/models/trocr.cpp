@@ -59,7 +59,7 @@ Value logits(nn::Seq2SeqPass& pass, const Model& model) {
   if (c.embedding_scale != 1) x = op::mul(x, c.embedding_scale);
   x = op::add(x, positions(s / "embed_positions", c, pass));
   if (c.embedding_norm) x = nn::LayerNorm(s / "layernorm_embedding", c.d_model, kEps)(x);
-  const Value mask = pass.mask();
+  const op::AttentionMask mask = pass.mask();
   for (std::int64_t i = 0; i < c.layers; ++i)
     x = nn::Seq2SeqDecoderLayer(s / "layers" / i, c.layer)(x, pass, &pass, i, mask);
   const Weight tied = c.tied ? words.weight() : Weight();

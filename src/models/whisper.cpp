@@ -79,7 +79,7 @@ Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
   const nn::Embedding positions(s / "embed_positions", c.target_positions, c.d_model);
   Value x = words(pass.input_ids());
   x = op::add(x, positions(nn::decoder_positions(pass)));
-  const Value mask = c.eager ? pass.additive_mask() : pass.mask();
+  const op::AttentionMask mask = pass.mask({}, c.eager ? op::NoKeys::uniform : op::NoKeys::zero);
   for (std::int64_t i = 0; i < c.decoder_layers; ++i)
     x = nn::Seq2SeqDecoderLayer(s / "layers" / i, c.decoder)(x, pass, &pass, i, mask);
   return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);

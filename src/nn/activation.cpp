@@ -14,11 +14,6 @@ namespace {
 Value gelu(Value x) { return op::gelu(x); }
 Value gelu_tanh(Value x) { return op::gelu(x, "tanh"); }
 
-Value quick_gelu(Value x) {
-  const Value gate = op::sigmoid(op::mul(x, 1.702));
-  return op::mul(x, gate);
-}
-
 Value gelu_10(Value x) { return op::clamp(op::gelu(x), -10, 10); }
 
 Value relu2(Value x) {
@@ -52,7 +47,7 @@ const std::map<std::string, Function, std::less<>>& table() {
       {"gelu_pytorch_tanh", gelu_tanh},
       {"gelu_python_tanh", gelu_tanh},
       {"gelu_10", gelu_10},
-      {"quick_gelu", quick_gelu},
+      {"quick_gelu", [](Value x) { return op::quick_gelu(x); }},
       {"laplace", laplace},
       {"leaky_relu", leaky_relu},
       {"linear", identity},

@@ -17,10 +17,26 @@ Value merge_heads(Value x) {
   return op::reshape(together, {x.dim(0), x.dim(2), x.dim(1) * x.dim(3)});
 }
 
-Value additive_mask(Value attention_mask, DType dtype) {
+namespace {
+
+// bool: which keys a mask [B, S] keeps.
+Value kept(Value attention_mask) {
+  const ModulePath at(attention_mask, "attention_mask");
+  return attention_mask.dtype() == DType::boolean ? attention_mask : op::eq(attention_mask, 1.0);
+}
+
+}  // namespace
+
+op::AttentionMask padding_mask(Value attention_mask) {
+  if (!attention_mask) return {};
+  return {.padding = kept(attention_mask), .no_keys = op::NoKeys::uniform};
+}
+
+Value padding_bias(Value attention_mask, DType dtype) {
   if (!attention_mask) return {};
   Graph& graph = attention_mask.graph();
-  const Value keep = attention_mask.dtype() == DType::boolean ? attention_mask : op::eq(attention_mask, 1.0);
+  const Value keep = kept(attention_mask);
+  const ModulePath at(graph, "attention_mask");
   const Value zero = op::scalar(graph, 0.0, dtype);
   const Value lowest_value = op::scalar(graph, lowest(dtype), dtype);
   const Value mask = op::where(keep, zero, lowest_value);
@@ -118,18 +134,18 @@ SelfAttention SelfAttention::scaled(const Weight& scale) const {
   return folded;
 }
 
-Value SelfAttention::operator()(Value x, Value mask) const {
+Value SelfAttention::operator()(Value x, op::AttentionMask mask) const {
   const ModulePath at(x, path_);
-  const Value query = split_heads(query_(x), heads_);
-  const Value key = split_heads(key_(x), heads_);
-  const Value value = split_heads(value_(x), heads_);
+  const Value query = query_(x);
+  const Value key = key_(x);
+  const Value value = value_(x);
   if (positions_) {
-    Value terms = (*positions_)(query, key);
+    const Value query_heads = split_heads(query, heads_);
+    Value terms = (*positions_)(query_heads, split_heads(key, heads_));
     if (relative_scaled_) terms = op::mul(terms, 1.0 / std::sqrt(static_cast<double>(head_dim_)));
-    mask = mask ? op::add(terms, mask) : terms;
+    mask.bias = mask.bias ? op::add(terms, mask.bias) : terms;
   }
-  const Value context = op::scaled_dot_product_attention(query, key, value, mask);
-  return output_(merge_heads(context));
+  return output_(op::attention({.query = query, .key = key, .value = value, .mask = mask}, heads_, heads_).output);
 }
 
 }  // namespace onnxport::nn

@@ -81,8 +81,8 @@ CausalAttention::CausalAttention(const Scope& s, CausalAttentionParameters p, Qk
   key_norm_.emplace(s / "k_norm", parameters_.sizes.head_dim, *parameters_.head_norm);
 }
 
-Value CausalAttention::operator()(Value x, DecoderPass& pass, std::int64_t layer, Value mask,
-                                  const Rotation& rotation) const {
+Value CausalAttention::operator()(Value x, DecoderPass& pass, std::int64_t layer,
+                                  const op::AttentionMask& mask, const op::Rope& rope) const {
   const ModulePath at(x, path_);
   QueryKeyValue now = qkv_(x);
   const HeadSizes& sizes = parameters_.sizes;
@@ -99,8 +99,7 @@ Value CausalAttention::operator()(Value x, DecoderPass& pass, std::int64_t layer
                                                       .past_key = past.key,
                                                       .past_value = past.value,
                                                       .mask = mask,
-                                                      .cos = rotation.cos,
-                                                      .sin = rotation.sin},
+                                                      .rope = rope},
                                                      sizes.heads, sizes.kv_heads, parameters_.options);
   pass.keep({results.key, results.value});
   return output_(results.output);
@@ -217,20 +216,17 @@ Value PreNormDecoder::operator()(DecoderPass& pass) const {
   Value x = embed_tokens_(pass.input_ids());
   if (parameters_.embedding_scale) x = op::mul(x, *parameters_.embedding_scale);
   const Value position_ids = pass.position_ids();
-  std::vector<Value> masks;
-  std::vector<Rotation> rotations;
-  for (std::size_t kind = 0; kind < rotaries_.size(); ++kind) {
-    const Visibility& visible = parameters_.kinds[kind].visible;
-    masks.push_back(parameters_.eager ? pass.additive_mask(visible) : pass.mask(visible));
-    rotations.push_back(rotaries_[kind](position_ids));
-  }
+  const op::NoKeys no_keys = parameters_.eager ? op::NoKeys::uniform : op::NoKeys::zero;
+  std::vector<op::Rope> ropes;
+  for (const RotaryEmbedding& rotary : rotaries_) ropes.push_back(rotary(position_ids));
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const std::size_t kind = parameters_.kind_of_layer.empty() ? 0 : parameters_.kind_of_layer.at(i);
+    const Visibility& visible = parameters_.kinds.at(kind).visible;
     Value attended = layer.attention(layer.before_attention(x), pass, static_cast<std::int64_t>(i),
-                                     masks[kind], rotations[kind]);
+                                     pass.mask(visible, no_keys), ropes[kind]);
     // A prefill hands over what a window will still see, as the original's cache does.
-    const auto window = parameters_.kinds.at(kind).visible.window;
+    const auto window = visible.window;
     if (window && *window > 1 && !pass.has_past()) pass.crop_last(*window - 1);
     if (layer.after_attention) attended = (*layer.after_attention)(attended);
     x = op::add(x, attended);

@@ -19,7 +19,7 @@ PreNormEncoderLayer::PreNormEncoderLayer(const Scope& s, const EncoderLayerParam
   if (!options.output_scale.empty()) down_ = down_.scaled(scale(options.output_scale));
 }
 
-Value PreNormEncoderLayer::operator()(Value x, Value mask) const {
+Value PreNormEncoderLayer::operator()(Value x, const op::AttentionMask& mask) const {
   const ModulePath at(x, path_);
   x = op::add(attention_(attention_norm_(x), mask), x);
   Value wide = up_(output_norm_(x));
@@ -37,7 +37,7 @@ PreNormEncoder::PreNormEncoder(const Scope& s, std::int64_t layers, const Encode
   for (std::int64_t i = 0; i < layers; ++i) layers_.emplace_back(s / i, p, options);
 }
 
-Value PreNormEncoder::operator()(Value x, Value mask) const {
+Value PreNormEncoder::operator()(Value x, const op::AttentionMask& mask) const {
   for (const PreNormEncoderLayer& layer : layers_) x = layer(x, mask);
   return x;
 }

@@ -156,21 +156,12 @@ Value RotaryEmbedding::frequencies(Value position_ids) const {
   return op::mul(base, op::pow(growth, exponent));
 }
 
-Rotation RotaryEmbedding::operator()(Value position_ids) const {
-  Graph& graph = position_ids.graph();
-  const ModulePath at(graph, path_);
-  const Value frequency = frequencies(position_ids);
-  const Value position = op::unsqueeze(op::cast(position_ids, DType::f32), 2);
-  const Value angle = op::mul(position, frequency);
-  Value cos = op::cos(angle);
-  Value sin = op::sin(angle);
-  if (parameters_.attention_factor != 1) {
-    cos = op::mul(cos, parameters_.attention_factor);
-    sin = op::mul(sin, parameters_.attention_factor);
-  }
-  cos = op::cast(cos, graph.float_dtype());
-  sin = op::cast(sin, graph.float_dtype());
-  return {cos, sin};
+op::Rope RotaryEmbedding::operator()(Value position_ids) const {
+  const ModulePath at(position_ids, path_);
+  return {.position_ids = position_ids,
+          .frequencies = frequencies(position_ids),
+          .scale = parameters_.attention_factor,
+          .interleaved = parameters_.interleaved};
 }
 
 }  // namespace onnxport::nn

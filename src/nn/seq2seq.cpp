@@ -61,8 +61,6 @@ Seq2SeqPass::Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encod
       encoder_states_(encoder_states),
       encoder_mask_(encoder_mask) {}
 
-Value Seq2SeqPass::encoder_mask() const { return nn::additive_mask(encoder_mask_, graph().float_dtype()); }
-
 KeyValue Seq2SeqPass::cross_past(std::int64_t layer) const {
   const std::string name = fmt::format("past_key_values.{}.encoder.", layer);
   return {cross_inputs_.get(name + "key"), cross_inputs_.get(name + "value")};
@@ -106,15 +104,15 @@ KeyValue CrossAttention::project(Value states) const {
 
 Value CrossAttention::operator()(Value x, Seq2SeqPass& pass, std::int64_t layer) const {
   const ModulePath at(x, path_);
-  const Value query = split_heads(query_(x), heads_);
+  const Value query = query_(x);
   KeyValue states = pass.cross_past(layer);
   if (!states.key) {
     states = project(pass.encoder_states());
     pass.keep_cross(states);
   }
-  const Value context =
-      op::scaled_dot_product_attention(query, states.key, states.value, pass.encoder_mask(), options_);
-  return output_(merge_heads(context));
+  const op::AttentionOperands operands = {
+      .query = query, .key = states.key, .value = states.value, .mask = pass.encoder_mask()};
+  return output_(op::attention(operands, heads_, heads_, options_).output);
 }
 
 Seq2SeqEncoderLayer::Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParameters& p)
@@ -124,7 +122,7 @@ Seq2SeqEncoderLayer::Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParam
       mlp_(feed_forward(s, p)),
       final_layer_norm_(s / "final_layer_norm", p.hidden_size, kEps) {}
 
-Value Seq2SeqEncoderLayer::operator()(Value x, Value mask) const {
+Value Seq2SeqEncoderLayer::operator()(Value x, const op::AttentionMask& mask) const {
   if (norm_before_) {
     x = op::add(x, self_attn_(self_attn_layer_norm_(x), mask));
     return op::add(x, mlp_(final_layer_norm_(x)));
@@ -151,7 +149,7 @@ Seq2SeqDecoderLayer::Seq2SeqDecoderLayer(const Scope& s, const Seq2SeqLayerParam
 }
 
 Value Seq2SeqDecoderLayer::operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder, std::int64_t layer,
-                                      Value mask) const {
+                                      const op::AttentionMask& mask) const {
   if (norm_before_) {
     x = op::add(x, self_attn_(self_attn_layer_norm_(x), pass, layer, mask));
     if (encoder_attn_) x = op::add(x, (*encoder_attn_)((*encoder_attn_layer_norm_)(x), *encoder, layer));
@@ -189,7 +187,7 @@ PostNormDecoder::PostNormDecoder(const Scope& s, std::int64_t layers, const Enco
 }
 
 Value PostNormDecoder::operator()(Value x, Seq2SeqPass& pass) const {
-  const Value mask = pass.mask();
+  const op::AttentionMask mask = pass.mask();
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const ModulePath at(x, layer.path);

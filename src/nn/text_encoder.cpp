@@ -52,7 +52,7 @@ PostNormEncoderLayer::PostNormEncoderLayer(const Scope& s, const EncoderLayerPar
       activation_(p.activation),
       output_norm_(s / p.output_norm, p.attention.hidden_size, p.eps) {}
 
-Value PostNormEncoderLayer::operator()(Value x, Value mask) const {
+Value PostNormEncoderLayer::operator()(Value x, const op::AttentionMask& mask) const {
   const ModulePath at(x, path_);
   const Value attended = attention_norm_(op::add(attention_(x, mask), x));
   const Value wide = activation_(up_(attended));
@@ -63,7 +63,7 @@ PostNormEncoder::PostNormEncoder(const Scope& s, std::int64_t layers, const Enco
   for (std::int64_t i = 0; i < layers; ++i) layers_.emplace_back(s / i, p);
 }
 
-Value PostNormEncoder::operator()(Value x, Value mask) const {
+Value PostNormEncoder::operator()(Value x, const op::AttentionMask& mask) const {
   for (const PostNormEncoderLayer& layer : layers_) x = layer(x, mask);
   return x;
 }

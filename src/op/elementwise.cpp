@@ -48,12 +48,6 @@ Value clamp(Value x, double low, double high) {
   return make(x.graph(), Op::clamp, {x}, {{"low", low}, {"high", high}}).out();
 }
 
-Value gelu(Value x, std::string_view approximate) {
-  return make(x.graph(), Op::gelu, {x}, {{"approximate", std::string(approximate)}}).out();
-}
-Value silu(Value x) { return make(x.graph(), Op::silu, {x}, {}).out(); }
-Value mish(Value x) { return make(x.graph(), Op::mish, {x}, {}).out(); }
-
 namespace detail {
 
 Types infer_cast(const Node& node) { return {{node.attrs.get<DType>("dtype"), operand(node, 0).shape}}; }
@@ -79,47 +73,6 @@ Types infer_where(const Node& node) {
            to_string(b.shape));
   }
   return {{a.dtype, *std::move(shape)}};
-}
-
-Types infer_gelu(const Node& node) {
-  require_float(node, operand(node, 0));
-  const std::string& approximate = node.attrs.get<std::string>("approximate");
-  if (approximate != "none" && approximate != "tanh") {
-    reject(node, "approximate is \"{}\", expected \"none\" or \"tanh\"", approximate);
-  }
-  return {operand(node, 0)};
-}
-
-Types infer_silu(const Node& node) {
-  require_float(node, operand(node, 0));
-  return {operand(node, 0)};
-}
-
-Types infer_mish(const Node& node) { return infer_silu(node); }
-
-// The order of operations in the two gelus is the one that ONNX Runtime's own fusions recognize.
-std::vector<Value> decompose_gelu(const Node& node) {
-  const Value x = node.inputs[0];
-  if (node.attrs.get<std::string>("approximate") == "none") {
-    const Value scaled = div(x, 1.4142135623730951);
-    const Value one_plus = add(erf(scaled), 1.0);
-    return {mul(mul(x, one_plus), 0.5)};
-  }
-  const Value cubic = mul(pow(x, 3.0), 0.044715);
-  const Value inner = mul(add(x, cubic), 0.7978845608028654);
-  const Value one_plus = add(tanh(inner), 1.0);
-  const Value half = mul(x, 0.5);
-  return {mul(half, one_plus)};
-}
-
-std::vector<Value> decompose_silu(const Node& node) {
-  const Value gate = sigmoid(node.inputs[0]);
-  return {mul(node.inputs[0], gate)};
-}
-
-std::vector<Value> decompose_mish(const Node& node) {
-  const Value gate = tanh(softplus(node.inputs[0]));
-  return {mul(node.inputs[0], gate)};
 }
 
 }  // namespace detail

@@ -5,20 +5,18 @@
 #include "onnxport/op.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
+#include "pass/uses.h"
 
 namespace onnxport::pass {
 
 Graph bias_for_gelu(Graph graph) {
-  std::vector<int> uses(graph.nodes().size());
+  const std::vector<int> uses = count_uses(graph);
   std::vector<bool> into_gelu(graph.nodes().size());
   for (const Node& node : graph.nodes()) {
     for (const Value& input : node.inputs) {
-      if (!input) continue;
-      ++uses[input.node()->id];
-      if (node.op == Op::gelu) into_gelu[input.node()->id] = true;
+      if (input && node.op == Op::gelu) into_gelu[input.node()->id] = true;
     }
   }
-  for (const auto& [name, value] : graph.outputs()) ++uses[value.node()->id];
 
   const auto fits = [&](const Node& node) {
     return node.op == Op::linear && node.inputs[2] && into_gelu[node.id] && uses[node.id] == 1;

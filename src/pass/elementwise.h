@@ -14,6 +14,7 @@ inline bool is_elementwise(Op op) {
 #include "onnxport/ops.def"
     case Op::clamp:
     case Op::gelu:
+    case Op::quick_gelu:
     case Op::silu:
     case Op::mish:
     case Op::cast:

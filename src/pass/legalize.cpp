@@ -7,14 +7,12 @@
 
 namespace onnxport::pass {
 
-Graph legalize(Graph graph, const std::function<bool(const Node&)>& native) {
-  const auto is_foreign = [&](const Node& node) {
-    return op::detail::is_composite(node.op) && !native(node);
-  };
+Graph legalize(Graph graph, const std::function<Expansion(const Node&)>& expansion_of) {
+  const auto is_foreign = [&](const Node& node) { return expansion_of(node) != nullptr; };
   while (std::any_of(graph.nodes().begin(), graph.nodes().end(), is_foreign)) {
     graph = rebuild(std::move(graph), [&](Graph& /*result*/, const Node& node) -> std::vector<Value> {
-      if (!is_foreign(node)) return {};
-      return op::detail::decompose(node);
+      const Expansion expand = expansion_of(node);
+      return expand == nullptr ? std::vector<Value>() : expand(node);
     });
   }
   return graph;

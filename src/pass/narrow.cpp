@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "onnxport/op.h"
+#include "op/attention.h"
 #include "pass/elementwise.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
@@ -40,6 +41,21 @@ Need of_operand(const Part& part, const Shape& shape, const Value& operand) {
   return Part{part.axis - added, part.begin, part.end};
 }
 
+// Some queries of an attention [B, L, H * E]. Their order and their positions are those of all.
+std::optional<std::vector<Need>> needs_of_attention(const Node& node, const Part& part) {
+  const op::AttentionOperands in = op::detail::attention_operands(node);
+  if (part.axis != 1 || in.mask.causal || in.mask.window || in.rope || in.past_key) return {};
+  std::vector<Need> needs(node.inputs.size());
+  needs[op::detail::kQuery] = part;
+  const Shape scores = {in.query.dim(0), node.attrs.integer("heads"), in.query.dim(1),
+                        node.outputs[1].shape[2]};
+  const Part of_scores{2, part.begin, part.end};
+  for (const std::size_t i : {op::detail::kVisible, op::detail::kBias}) {
+    if (node.inputs[i]) needs[i] = of_operand(of_scores, scores, node.inputs[i]);
+  }
+  return needs;
+}
+
 // What a part of the result needs of each operand; nothing where the op looks at more than it.
 std::optional<std::vector<Need>> needs_of_operands(const Node& node, const Part& part) {
   const Shape& shape = node.outputs[0].shape;
@@ -66,6 +82,8 @@ std::optional<std::vector<Need>> needs_of_operands(const Node& node, const Part&
       needs[0] = part;
       if (node.inputs[3]) needs[3] = of_operand(part, shape, node.inputs[3]);
       return needs;
+    case Op::attention:
+      return needs_of_attention(node, part);
     case Op::permute: {
       const auto& axes = node.attrs.get<std::vector<std::int64_t>>("axes");
       needs[0] = Part{static_cast<std::size_t>(axes[part.axis]), part.begin, part.end};
@@ -92,13 +110,14 @@ std::optional<std::vector<Need>> needs_of_operands(const Node& node, const Part&
   }
 }
 
-// What is needed of the one result of each node, by the node's id.
+// What is needed of the first result of each node, by the node's id; all where others are used too.
 std::vector<Need> needs_of(const Graph& graph) {
   std::vector<Need> needs(graph.nodes().size());
-  std::vector<bool> used(graph.nodes().size());
+  std::vector<bool> used(graph.nodes().size()), others(graph.nodes().size());
   const auto demand = [&](const Value& value, const Need& need) {
     if (!value) return;
     const std::size_t id = value.node()->id;
+    if (value.index() > 0) others[id] = true;
     needs[id] = used[id] ? both(needs[id], need) : need;
     used[id] = true;
   };
@@ -107,7 +126,7 @@ std::vector<Need> needs_of(const Graph& graph) {
     const Node& node = *it;
     Need& need = needs[node.id];
     const bool leaf = node.op == Op::input || node.op == Op::weight;
-    if (leaf || node.outputs.size() != 1 || node.op == Op::slice) need = {};
+    if (leaf || others[node.id] || node.op == Op::slice) need = {};
     const auto operands = need ? needs_of_operands(node, *need) : std::nullopt;
     if (!operands) need = {};
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
@@ -155,7 +174,10 @@ Graph narrow(Graph graph) {
       shape[need->axis] = need->end - need->begin;
       return {op::reshape(operands[0], shape)};
     }
-    return {op::detail::make(result, node.op, std::move(operands), node.attrs).out()};
+    Node& made = op::detail::make(result, node.op, std::move(operands), node.attrs);
+    std::vector<Value> values;
+    for (std::uint32_t i = 0; i < made.outputs.size(); ++i) values.push_back(made.out(i));
+    return values;
   });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "onnxport/graph.h"
 
@@ -25,8 +26,10 @@ Graph remove_dead(Graph graph);
 /// is not computed: slices move up through what works on each element, row or query alone.
 Graph narrow(Graph graph);
 
-/// Composite ops for which `native` is false are replaced by smaller ops, until none is left.
-Graph legalize(Graph graph, const std::function<bool(const Node&)>& native);
+/// The ops that take the place of a node: its results.
+using Expansion = std::vector<Value> (*)(const Node& node);
+/// Expands nodes until `expansion_of` gives null for all that are left.
+Graph legalize(Graph graph, const std::function<Expansion(const Node&)>& expansion_of);
 
 /// Rows of a batch are rows of a matrix: `linear` on [batch, …, in] becomes `linear` on [rows, in] between
 /// two reshapes, and the reshapes move through what works row by row until they meet and cancel.
@@ -40,6 +43,13 @@ Graph add_into_linear(Graph graph);
 /// it and gelu, while Gemm first fills its result with the bias: 5 % of all time for 96 input features,
 /// little from 400 on.
 Graph bias_for_gelu(Graph graph);
+
+/// A sum and the norm behind it become add_layer_norm or add_rms_norm, with the bias of a `linear` that gave
+/// one of the addends.
+Graph fuse_residual_norm(Graph graph);
+
+/// The bias of a `linear` in front of `gelu` moves into bias_gelu.
+Graph fuse_bias_gelu(Graph graph);
 
 /// The passes that need no target, in their order.
 Graph simplify(Graph graph);

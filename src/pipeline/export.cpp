@@ -6,8 +6,8 @@
 #include <chrono>
 
 #include "lower/lower.h"
-#include "lower/merge_decoders.h"
-#include "lower/refer_to_checkpoint.h"
+#include "onnx/merge_decoders.h"
+#include "onnx/refer_to_checkpoint.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/companions.h"
@@ -32,6 +32,27 @@ void check_opset(int opset, DType float_dtype) {
         ErrorCode::invalid_argument,
         fmt::format("--dtype bf16 needs --opset {} or newer, got {}", kFirstWithBfloat16, opset));
   }
+}
+
+lower::Target target_of(int opset, const TargetOptions& options) {
+  lower::Target target{.opset = opset};
+  const auto refuse = [](const char* flag, const std::string& got, const char* expected) {
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("{} '{}': expected {}", flag, got, expected));
+  };
+  if (options.runtime == "ort") {
+    target.runtime = lower::Runtime::ort;
+  } else if (options.runtime != "any") {
+    refuse("--target", options.runtime, "any or ort");
+  }
+  if (options.attention == "gqa") {
+    if (target.runtime != lower::Runtime::ort)
+      refuse("--attention", options.attention, "auto, unless --target is ort");
+    target.group_query_attention = true;
+  } else if (options.attention != "auto") {
+    refuse("--attention", options.attention, "auto or gqa");
+  }
+  return target;
 }
 
 serialize::ExternalData external_data(const std::string& text) {
@@ -69,7 +90,7 @@ void say(const std::function<void(const std::string&)>& listener, const std::str
 
 // Equal sums print alike, but clients know an axis by the words of the configuration class, also where it is
 // what strides make of another.
-void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& declared,
+void name_axes(std::vector<OnnxValueInfo>& values, const AxesByName& declared,
                const OnnxConfig& config) {
   for (std::size_t i = 0; i < values.size() && i < declared.size(); ++i) {
     for (const auto& [axis, symbol] : declared[i].second) {
@@ -82,15 +103,16 @@ void name_axes(std::vector<lower::OnnxValueInfo>& values, const AxesByName& decl
 
 // What is wrong with the model or the options is found here and in check_accounting, before anything is
 // written.
-lower::OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset,
+OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset,
                          const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
+  const lower::Target target = target_of(opset, options.target);
   external_data(options.external_data);
   check_threshold(options.external_data_threshold);
   check_alignment(options.external_data_alignment);
   Graph graph = model.build(config, options.shapes, options.dynamic_axes);
   say(options.on_detail, fmt::format("the definition built {} ops", graph.nodes().size()));
-  lower::OnnxGraph lowered = pipeline::lower_graph(std::move(graph), opset);
+  OnnxGraph lowered = pipeline::lower_graph(std::move(graph), target);
   name_axes(lowered.inputs, config.inputs(), config);
   name_axes(lowered.outputs, config.outputs(), config);
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
@@ -111,7 +133,7 @@ void check_accounting(const Model& model, const ExportOptions& options) {
 // A file with its graph.
 struct Prepared {
   fs::path path;
-  lower::OnnxGraph graph;
+  OnnxGraph graph;
 };
 
 // With external data in the checkpoint: weights become what it stores, and its files must lie where the
@@ -120,8 +142,8 @@ void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options
   if (external_data(options.external_data) != serialize::ExternalData::checkpoint) return;
   serialize::CheckpointFiles files(prepared.front().path.parent_path());
   for (Prepared& one : prepared) {
-    lower::refer_to_checkpoint(one.graph, options.external_data_threshold);
-    for (const lower::OnnxInitializer& initializer : one.graph.initializers) {
+    refer_to_checkpoint(one.graph, options.external_data_threshold);
+    for (const OnnxInitializer& initializer : one.graph.initializers) {
       const Weight& weight = initializer.weight;
       const auto bytes = weight.numel() * static_cast<std::int64_t>(size_of(weight.dtype()));
       if (bytes >= options.external_data_threshold) files.location(weight);
@@ -252,7 +274,7 @@ ExportReport main_export(const MainExportOptions& options) {
   std::vector<std::size_t> branches;
   if (options.post_process) branches = branches_of(files);
   if (!branches.empty()) {
-    lower::OnnxGraph merged = lower::merge_decoders(prepared[branches[0]].graph, prepared[branches[1]].graph);
+    OnnxGraph merged = merge_decoders(prepared[branches[0]].graph, prepared[branches[1]].graph);
     prepared.push_back({options.output / "decoder_model_merged.onnx", std::move(merged)});
   }
   place_weights(prepared, options.export_options);

@@ -1,24 +1,42 @@
 #include "pipeline/lower_model.h"
 
+#include <functional>
 #include <utility>
+#include <vector>
 
+#include "lower/forms.h"
 #include "lower/lower.h"
 #include "pass/passes.h"
 
 namespace onnxport::pipeline {
+namespace {
 
-lower::OnnxGraph lower_graph(Graph graph, int opset) {
-  const lower::Target target{.opset = opset};
-  graph = pass::simplify(std::move(graph));
-  graph = pass::narrow(std::move(graph));
-  graph = pass::bias_for_gelu(std::move(graph));
-  graph = pass::legalize(std::move(graph),
-                         [&](const Node& node) { return lower::has_native_form(node, target); });
-  graph = pass::flatten_linear(std::move(graph));
-  graph = pass::simplify(std::move(graph));
-  graph = pass::add_into_linear(std::move(graph));
-  graph = pass::merge_weights(std::move(graph));
-  graph = pass::simplify(std::move(graph));
+using Pass = std::function<Graph(Graph)>;
+
+// The passes of a target, in their order.
+std::vector<Pass> passes_for(const lower::Target& target) {
+  const Pass legalize = [target](Graph graph) {
+    return pass::legalize(std::move(graph),
+                          [&](const Node& node) { return lower::form_of(node, target).expand; });
+  };
+  switch (target.runtime) {
+    case lower::Runtime::any:
+      return {pass::simplify,       pass::narrow,   pass::bias_for_gelu,   legalize,
+              pass::flatten_linear, pass::simplify, pass::add_into_linear, pass::merge_weights,
+              pass::simplify};
+    case lower::Runtime::ort:
+      return {pass::simplify,           pass::narrow,    legalize,
+              pass::flatten_linear,     pass::simplify,  pass::fuse_residual_norm,
+              pass::fuse_bias_gelu,     legalize,        pass::add_into_linear,
+              pass::merge_weights,      pass::simplify};
+  }
+  return {};
+}
+
+}  // namespace
+
+OnnxGraph lower_graph(Graph graph, const lower::Target& target) {
+  for (const Pass& pass : passes_for(target)) graph = pass(std::move(graph));
   verify(graph);
   return lower::lower(graph, target);
 }

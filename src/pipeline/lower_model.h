@@ -1,12 +1,13 @@
 /// From a model's graph to the ONNX graph that is written.
 #pragma once
 
-#include "lower/onnx_graph.h"
+#include "lower/target.h"
+#include "onnx/onnx_graph.h"
 #include "onnxport/graph.h"
 
 namespace onnxport::pipeline {
 
-/// Simplifies, legalizes for the opset, and lowers.
-lower::OnnxGraph lower_graph(Graph graph, int opset);
+/// Runs the passes of the target, and lowers.
+OnnxGraph lower_graph(Graph graph, const lower::Target& target);
 
 }  // namespace onnxport::pipeline

@@ -2,52 +2,77 @@
 #include <array>
 #include <limits>
 
+#include "op/attention.h"
 #include "reference/matrix_view.h"
 #include "reference/rounding.h"
 
 namespace onnxport::reference {
 namespace {
 
-// The mask of an attention, if it has one.
+// The keys that each query sees, and what is added to its scores.
+struct Visibility {
+  const HostTensor* padding = nullptr;
+  const HostTensor* visible = nullptr;
+  const HostTensor* bias = nullptr;
+  bool causal = false;
+  std::int64_t window = 0;  // 0: none
+  std::int64_t past = 0;
+  bool uniform = false;  // a query that sees no key attends to all of them alike
+};
+
 class ScoreMask {
  public:
-  ScoreMask(const Call& call, std::size_t operand, const Extents& scores) : heads_(scores[1]) {
-    if (!call.has(operand)) return;
-    mask_ = &call.input(operand);
-    if (broadcast_extents(call, std::array{scores, mask_->shape}) != scores) {
-      reject(call.node, "the mask does not fit the scores");
-    }
-    strides_ = broadcast_strides(mask_->shape, scores);
+  ScoreMask(const Call& call, const Visibility& sight, const Extents& scores)
+      : sight_(sight), heads_(scores[1]), lowest_(lowest(call.dtype())), limit_(overflow_limit(call.dtype())) {
+    const auto strides_of = [&](const HostTensor* tensor) {
+      if (tensor == nullptr) return Extents();
+      if (broadcast_extents(call, std::array{scores, tensor->shape}) != scores)
+        reject(call.node, "the mask does not fit the scores");
+      return broadcast_strides(tensor->shape, scores);
+    };
+    visible_ = strides_of(sight.visible);
+    bias_ = strides_of(sight.bias);
   }
 
-  // Masks the scores of one query. False where a boolean mask leaves none of them.
-  bool apply(Lane<double> scores, std::int64_t head, std::int64_t row, double limit) const {
-    if (mask_ == nullptr) return true;
-    bool any = is_float(mask_->dtype);
-    const std::int64_t first = head / heads_ * strides_[0] + head % heads_ * strides_[1] + row * strides_[2];
-    for (std::int64_t i = 0; i < scores.size; ++i) {
-      const std::size_t at = static_cast<std::size_t>(first + i * strides_[3]);
-      if (is_float(mask_->dtype)) {
-        scores[i] = limited(scores[i] + mask_->reals[at], limit);
-      } else if (mask_->integers[at] != 0) {
-        any = true;
-      } else {
-        scores[i] = -std::numeric_limits<double>::infinity();
+  // Masks the scores of one query. False where it sees no key and is to give 0.
+  bool apply(Lane<double> scores, std::int64_t head, std::int64_t row) const {
+    bool any = false;
+    for (std::int64_t key = 0; key < scores.size; ++key) {
+      if (!sees(head, row, key, scores.size)) {
+        scores[key] = sight_.uniform ? lowest_ : -std::numeric_limits<double>::infinity();
+        continue;
       }
+      any = true;
+      if (sight_.bias != nullptr)
+        scores[key] = limited(scores[key] + sight_.bias->reals[at(bias_, head, row, key)], limit_);
     }
-    return any;
+    return any || sight_.uniform;
   }
 
  private:
+  std::size_t at(const Extents& strides, std::int64_t head, std::int64_t row, std::int64_t key) const {
+    return static_cast<std::size_t>(head / heads_ * strides[0] + head % heads_ * strides[1] +
+                                    row * strides[2] + key * strides[3]);
+  }
+  bool sees(std::int64_t head, std::int64_t row, std::int64_t key, std::int64_t keys) const {
+    const std::int64_t own = sight_.past + row;
+    if (sight_.causal && key > own) return false;
+    if (sight_.window > 0 && std::abs(key - own) >= sight_.window) return false;
+    if (sight_.padding != nullptr &&
+        sight_.padding->integers[static_cast<std::size_t>(head / heads_ * keys + key)] == 0)
+      return false;
+    return sight_.visible == nullptr || sight_.visible->integers[at(visible_, head, row, key)] != 0;
+  }
+
+  Visibility sight_;
   std::int64_t heads_;
-  const HostTensor* mask_ = nullptr;
-  Extents strides_;
+  double lowest_, limit_;
+  Extents visible_, bias_;  // strides
 };
 
-// query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E]; the mask is an operand of the
-// node.
+// query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E]
 HostTensor attend(const Call& call, const HostTensor& q, const HostTensor& k, const HostTensor& v,
-                  std::size_t mask_operand) {
+                  const Visibility& sight) {
   const Stack query(q);
   const Stack key(k);
   const Stack value(v);
@@ -58,7 +83,7 @@ HostTensor attend(const Call& call, const HostTensor& q, const HostTensor& k, co
     reject(call.node, "query, key and value do not fit");
   }
   HostTensor out = make_tensor(call.dtype(), {query.leading[0], heads, query.rows, value.cols});
-  const ScoreMask mask(call, mask_operand, {query.leading[0], heads, query.rows, key.rows});
+  const ScoreMask mask(call, sight, {query.leading[0], heads, query.rows, key.rows});
   const double scale = call.node.attrs.real("scale");
   const double cap = call.node.attrs.real("softcap");
   const double limit = overflow_limit(call.dtype());
@@ -76,7 +101,7 @@ HostTensor attend(const Call& call, const HostTensor& q, const HostTensor& k, co
           lane[i] = limited(lane[i] * scale, limit);
           if (cap != 0) lane[i] = cap * std::tanh(lane[i] / cap);
         }
-        if (mask.apply(lane, head, row, limit)) {
+        if (mask.apply(lane, head, row)) {
           softmax({lane.data, lane.size, 1}, lane);
         } else {
           scores.row(row).setZero();
@@ -109,20 +134,58 @@ HostTensor swap_heads(const HostTensor& x, std::int64_t heads, bool back) {
   return out;
 }
 
-// Turns elements i and i + R / 2 of every head of x [B, heads, L, D] by the angle i of their position.
-void rotate(HostTensor& x, const HostTensor& cos, const HostTensor& sin) {
-  const std::int64_t heads = x.shape[1], length = x.shape[2], width = x.shape[3], half = cos.shape[2];
-  for (std::int64_t b = 0; b < x.shape[0]; ++b) {
+// Cosines and sines [B or 1, L, R / 2] of positions, as the dtype stores them.
+std::pair<HostTensor, HostTensor> angles(const Call& call) {
+  const HostTensor& positions = call.input(op::detail::kPositionIds);
+  const HostTensor& frequencies = call.input(op::detail::kFrequencies);
+  const double scale = call.node.attrs.real("rope_scale");
+  const std::int64_t half = frequencies.shape[0];
+  HostTensor cos = make_tensor(call.dtype(), {positions.shape[0], positions.shape[1], half});
+  HostTensor sin = cos;
+  const auto stored = [&](double value) {
+    return call.dtype() == DType::f32 ? value : round_to(call.dtype(), value);
+  };
+  for (std::size_t i = 0; i < cos.reals.size(); ++i) {
+    const auto place = i / static_cast<std::size_t>(half), pair = i % static_cast<std::size_t>(half);
+    const double angle = static_cast<double>(positions.integers[place]) * frequencies.reals[pair];
+    cos.reals[i] = stored(std::cos(angle) * scale);
+    sin.reals[i] = stored(std::sin(angle) * scale);
+  }
+  return {std::move(cos), std::move(sin)};
+}
+
+// How the heads of x [B, L, heads * D] or [B, heads, L, D] are found.
+struct HeadView {
+  std::int64_t batch, heads, length, width;
+  bool apart;
+  HeadView(const HostTensor& x, std::int64_t heads)
+      : batch(x.shape[0]),
+        heads(heads),
+        length(x.shape[x.shape.size() - 2]),
+        width(x.shape.size() == 4 ? x.shape[3] : x.shape[2] / heads),
+        apart(x.shape.size() == 4) {}
+  std::int64_t at(std::int64_t b, std::int64_t h, std::int64_t l) const {
+    return (apart ? (b * heads + h) * length + l : (b * length + l) * heads + h) * width;
+  }
+};
+
+// Turns every head by the angles of its position: pair i is elements i and i + R / 2, or 2 i and 2 i + 1.
+void rotate(HostTensor& x, std::int64_t heads, const HostTensor& cos, const HostTensor& sin,
+            bool interleaved) {
+  const HeadView view(x, heads);
+  const std::int64_t half = cos.shape[2];
+  const std::int64_t step = interleaved ? 2 : 1, apart = interleaved ? 1 : half;
+  for (std::int64_t b = 0; b < view.batch; ++b) {
     for (std::int64_t h = 0; h < heads; ++h) {
-      for (std::int64_t l = 0; l < length; ++l) {
-        double* at = x.reals.data() + ((b * heads + h) * length + l) * width;
-        const std::int64_t angles = ((cos.shape[0] == 1 ? 0 : b) * length + l) * half;
+      for (std::int64_t l = 0; l < view.length; ++l) {
+        double* at = x.reals.data() + view.at(b, h, l);
+        const std::int64_t place = ((cos.shape[0] == 1 ? 0 : b) * view.length + l) * half;
         for (std::int64_t i = 0; i < half; ++i) {
-          const double c = cos.reals[static_cast<std::size_t>(angles + i)];
-          const double s = sin.reals[static_cast<std::size_t>(angles + i)];
-          const double first = at[i], second = at[i + half];
-          at[i] = first * c - second * s;
-          at[i + half] = second * c + first * s;
+          const double c = cos.reals[static_cast<std::size_t>(place + i)];
+          const double s = sin.reals[static_cast<std::size_t>(place + i)];
+          const double first = at[step * i], second = at[step * i + apart];
+          at[step * i] = first * c - second * s;
+          at[step * i + apart] = second * c + first * s;
         }
       }
     }
@@ -146,24 +209,47 @@ HostTensor append(const HostTensor& past, const HostTensor& now) {
 }  // namespace
 
 Results interpret_scaled_dot_product_attention(const Call& call) {
-  return attend(call, call.input(0), call.input(1), call.input(2), 3);
+  Visibility sight;
+  if (call.has(3)) (is_float(call.input(3).dtype) ? sight.bias : sight.visible) = &call.input(3);
+  return attend(call, call.input(0), call.input(1), call.input(2), sight);
+}
+
+Results interpret_rotary_embedding(const Call& call) {
+  HostTensor x = call.input(0);
+  rotate(x, call.node.attrs.integer("heads"), call.input(1), call.input(2),
+         call.node.attrs.flag("interleaved"));
+  return x;
 }
 
 Results interpret_attention(const Call& call) {
-  const std::int64_t heads = call.node.attrs.integer("heads");
-  const std::int64_t kv_heads = call.node.attrs.integer("kv_heads");
-  HostTensor query = swap_heads(call.input(0), heads, false);
-  HostTensor key = swap_heads(call.input(1), kv_heads, false);
-  HostTensor value = swap_heads(call.input(2), kv_heads, false);
-  if (call.has(6)) {
-    rotate(query, call.input(6), call.input(7));
-    rotate(key, call.input(6), call.input(7));
+  using namespace op::detail;  // the places of the operands
+  const Attrs& attrs = call.node.attrs;
+  const std::int64_t heads = attrs.integer("heads");
+  const std::int64_t kv_heads = attrs.integer("kv_heads");
+  const auto apart = [&](std::size_t operand, std::int64_t count) {
+    const HostTensor& x = call.input(operand);
+    return x.shape.size() == 4 ? x : swap_heads(x, count, false);
+  };
+  HostTensor query = apart(kQuery, heads);
+  HostTensor key = apart(kKey, kv_heads);
+  HostTensor value = apart(kValue, kv_heads);
+  if (call.has(kPositionIds)) {
+    const auto [cos, sin] = angles(call);
+    rotate(query, heads, cos, sin, attrs.flag("interleaved"));
+    rotate(key, kv_heads, cos, sin, attrs.flag("interleaved"));
   }
-  if (call.has(3)) {
-    key = append(call.input(3), key);
-    value = append(call.input(4), value);
+  Visibility sight{.causal = attrs.flag("causal"),
+                   .window = attrs.integer("window"),
+                   .uniform = attrs.get<std::string>("no_keys") == "uniform"};
+  if (call.has(kPastKey)) {
+    sight.past = call.input(kPastKey).shape[2];
+    key = append(call.input(kPastKey), key);
+    value = append(call.input(kPastValue), value);
   }
-  Results results(swap_heads(attend(call, query, key, value, 5), heads, true));
+  if (call.has(kPadding)) sight.padding = &call.input(kPadding);
+  if (call.has(kVisible)) sight.visible = &call.input(kVisible);
+  if (call.has(kBias)) sight.bias = &call.input(kBias);
+  Results results(swap_heads(attend(call, query, key, value, sight), heads, true));
   results.push_back(std::move(key));
   results.push_back(std::move(value));
   return results;

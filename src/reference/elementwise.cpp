@@ -213,14 +213,29 @@ Results interpret_clamp(const Call& call) {
   return map(call, [=](double x) { return x < low ? low : x > high ? high : x; });
 }
 
-Results interpret_gelu(const Call& call) {
-  if (call.node.attrs.get<std::string>("approximate") == "tanh") {
-    return map(call, [](double x) {
-      return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
-    });
-  }
-  // erfc keeps its digits in the left tail, where 1 + erf cancels.
-  return map(call, [](double x) { return 0.5 * x * std::erfc(-x * 0.7071067811865476); });
+namespace {
+
+double gelu_tanh(double x) {
+  return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+}
+// erfc keeps its digits in the left tail, where 1 + erf cancels.
+double gelu_erf(double x) { return 0.5 * x * std::erfc(-x * 0.7071067811865476); }
+
+auto gelu_of(const Call& call) {
+  return call.node.attrs.get<std::string>("approximate") == "tanh" ? gelu_tanh : gelu_erf;
+}
+
+}  // namespace
+
+Results interpret_gelu(const Call& call) { return map(call, gelu_of(call)); }
+
+Results interpret_bias_gelu(const Call& call) {
+  const auto gelu = gelu_of(call);
+  return zip(call, [=](double x, double bias) { return gelu(x + bias); });
+}
+
+Results interpret_quick_gelu(const Call& call) {
+  return map(call, [](double x) { return x * fn::sigmoid(1.702 * x); });
 }
 
 Results interpret_silu(const Call& call) {

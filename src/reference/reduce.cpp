@@ -1,4 +1,4 @@
-// Ops along an axis: reductions, softmax, normalizations.
+// Ops along an axis: reductions, softmax, the largest elements, unit vectors.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -124,70 +124,6 @@ Results interpret_softmax(const Call& call) {
   const HostTensor& x = call.input(0);
   return transform(call, x, call.axis(x.shape),
                    [](Lane<const double> from, Lane<double> to) { softmax(from, to); });
-}
-
-Results interpret_layer_norm(const Call& call) {
-  const HostTensor& x = call.input(0);
-  const double* weight = call.has(1) ? call.input(1).reals.data() : nullptr;
-  const double* bias = call.has(2) ? call.input(2).reals.data() : nullptr;
-  const double eps = call.node.attrs.real("eps");
-  for (std::size_t i = 1; i < 3; ++i) {
-    if (call.has(i) && call.input(i).shape != Extents{x.shape.back()})
-      reject(call.node, "operand {} does not fit", i);
-  }
-  return transform(call, x, x.shape.size() - 1, [=](Lane<const double> from, Lane<double> to) {
-    const double count = static_cast<double>(from.size);
-    double sum = 0;
-    for (std::int64_t i = 0; i < from.size; ++i) sum += from[i];
-    const double mean = sum / count;
-    double squares = 0;
-    for (std::int64_t i = 0; i < from.size; ++i) squares += (from[i] - mean) * (from[i] - mean);
-    const double deviation = std::sqrt(squares / count + eps);
-    for (std::int64_t i = 0; i < from.size; ++i) {
-      to[i] = (from[i] - mean) / deviation;
-      if (weight != nullptr) to[i] *= weight[i];
-      if (bias != nullptr) to[i] += bias[i];
-    }
-  });
-}
-
-Results interpret_group_norm(const Call& call) {
-  const HostTensor& x = call.input(0);
-  const double* weight = call.has(1) ? call.input(1).reals.data() : nullptr;
-  const double* bias = call.has(2) ? call.input(2).reals.data() : nullptr;
-  const double eps = call.node.attrs.real("eps");
-  const std::int64_t groups = call.node.attrs.integer("groups"), channels = x.shape[1];
-  const std::int64_t inner = AxisView(x.shape, 1).inner, width = channels / groups * inner;
-  HostTensor out = make_tensor(call.dtype(), x.shape);
-  for (std::int64_t row = 0; row < x.shape[0] * groups; ++row) {
-    const double* from = x.reals.data() + row * width;
-    double* to = out.reals.data() + row * width;
-    const double mean = std::accumulate(from, from + width, 0.0) / static_cast<double>(width);
-    double squares = 0;
-    for (std::int64_t i = 0; i < width; ++i) squares += (from[i] - mean) * (from[i] - mean);
-    const double deviation = std::sqrt(squares / static_cast<double>(width) + eps);
-    for (std::int64_t i = 0; i < width; ++i) {
-      const std::int64_t channel = row % groups * (channels / groups) + i / inner;
-      to[i] = (from[i] - mean) / deviation * (weight != nullptr ? weight[channel] : 1.0);
-      if (bias != nullptr) to[i] += bias[channel];
-    }
-  }
-  return out;
-}
-
-Results interpret_rms_norm(const Call& call) {
-  const HostTensor& x = call.input(0);
-  const double* weight = call.has(1) ? call.input(1).reals.data() : nullptr;
-  const double eps = call.node.attrs.real("eps");
-  if (call.has(1) && call.input(1).shape != Extents{x.shape.back()})
-    reject(call.node, "the weight does not fit");
-  return transform(call, x, x.shape.size() - 1, [=](Lane<const double> from, Lane<double> to) {
-    double squares = 0;
-    for (std::int64_t i = 0; i < from.size; ++i) squares += from[i] * from[i];
-    const double root = std::sqrt(squares / static_cast<double>(from.size) + eps);
-    for (std::int64_t i = 0; i < from.size; ++i)
-      to[i] = from[i] / root * (weight != nullptr ? weight[i] : 1.0);
-  });
 }
 
 Results interpret_topk(const Call& call) {

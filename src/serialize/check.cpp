@@ -11,7 +11,7 @@
 
 #include "onnx_checker.h"
 #include "onnxport/error.h"
-#include "serialize/element_type.h"
+#include "onnx/element_type.h"
 #include "serialize/skeleton.h"
 #include "serialize/writer.h"
 

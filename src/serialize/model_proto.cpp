@@ -5,7 +5,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "onnxport/error.h"
-#include "serialize/element_type.h"
+#include "onnx/element_type.h"
 
 namespace onnxport::serialize {
 namespace {
@@ -16,7 +16,7 @@ onnx::TensorProto whole_tensor(const Weight& weight, const std::string& name) {
   return tensor;
 }
 
-onnx::GraphProto whole_graph(const lower::OnnxGraph& graph) {
+onnx::GraphProto whole_graph(const OnnxGraph& graph) {
   onnx::GraphProto proto = nodes_proto(graph);
   proto.MergeFrom(interface_proto(graph));
   for (const auto& [name, weight] : graph.initializers) *proto.add_initializer() = whole_tensor(weight, name);
@@ -50,13 +50,13 @@ struct SetAttribute {
     attr.set_type(onnx::AttributeProto::TENSOR);
     *attr.mutable_t() = whole_tensor(value, "");
   }
-  void operator()(const std::shared_ptr<lower::OnnxGraph>& value) const {
+  void operator()(const std::shared_ptr<OnnxGraph>& value) const {
     attr.set_type(onnx::AttributeProto::GRAPH);
     *attr.mutable_g() = whole_graph(*value);
   }
 };
 
-void set_value_info(onnx::ValueInfoProto& proto, const lower::OnnxValueInfo& value) {
+void set_value_info(onnx::ValueInfoProto& proto, const OnnxValueInfo& value) {
   proto.set_name(value.name);
   auto& tensor = *proto.mutable_type()->mutable_tensor_type();
   tensor.set_elem_type(element_type(value.type.dtype));
@@ -74,10 +74,10 @@ void set_value_info(onnx::ValueInfoProto& proto, const lower::OnnxValueInfo& val
 
 }  // namespace
 
-onnx::GraphProto nodes_proto(const lower::OnnxGraph& graph) {
+onnx::GraphProto nodes_proto(const OnnxGraph& graph) {
   onnx::GraphProto proto;
   proto.set_name(graph.name);
-  for (const lower::OnnxNode& node : graph.nodes) {
+  for (const OnnxNode& node : graph.nodes) {
     onnx::NodeProto& out = *proto.add_node();
     out.mutable_input()->Add(node.inputs.begin(), node.inputs.end());
     out.mutable_output()->Add(node.outputs.begin(), node.outputs.end());
@@ -93,10 +93,11 @@ onnx::GraphProto nodes_proto(const lower::OnnxGraph& graph) {
   return proto;
 }
 
-onnx::GraphProto interface_proto(const lower::OnnxGraph& graph) {
+onnx::GraphProto interface_proto(const OnnxGraph& graph) {
   onnx::GraphProto proto;
-  for (const lower::OnnxValueInfo& value : graph.inputs) set_value_info(*proto.add_input(), value);
-  for (const lower::OnnxValueInfo& value : graph.outputs) set_value_info(*proto.add_output(), value);
+  for (const OnnxValueInfo& value : graph.inputs) set_value_info(*proto.add_input(), value);
+  for (const OnnxValueInfo& value : graph.outputs) set_value_info(*proto.add_output(), value);
+  for (const OnnxValueInfo& value : graph.values) set_value_info(*proto.add_value_info(), value);
   return proto;
 }
 

@@ -5,14 +5,14 @@
 
 #include <string>
 
-#include "lower/onnx_graph.h"
+#include "onnx/onnx_graph.h"
 
 namespace onnxport::serialize {
 
 /// Nodes and name. Initializers of subgraphs are inside the message, with their bytes.
-onnx::GraphProto nodes_proto(const lower::OnnxGraph& graph);
+onnx::GraphProto nodes_proto(const OnnxGraph& graph);
 /// Inputs and outputs.
-onnx::GraphProto interface_proto(const lower::OnnxGraph& graph);
+onnx::GraphProto interface_proto(const OnnxGraph& graph);
 /// Dims, type and name of a tensor, without its bytes.
 onnx::TensorProto tensor_header(const Weight& weight, const std::string& name);
 /// The bytes of a weight, all of them: for small ones.

@@ -6,7 +6,7 @@
 #include <system_error>
 
 #include "onnxport/error.h"
-#include "serialize/element_type.h"
+#include "onnx/element_type.h"
 #include "serialize/model_proto.h"
 #include "serialize/wire.h"
 #include "support/file.h"

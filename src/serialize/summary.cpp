@@ -2,7 +2,7 @@
 
 #include <onnx/onnx_pb.h>
 
-#include "serialize/element_type.h"
+#include "onnx/element_type.h"
 #include "serialize/skeleton.h"
 
 namespace onnxport::serialize {

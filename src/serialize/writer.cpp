@@ -32,7 +32,7 @@ constexpr std::uint64_t copy_bytes = std::uint64_t{16} << 20;
 
 /// Names are defined once, and something comes out. The checker would find that too, but later and less
 /// clearly.
-void check_names(const lower::OnnxGraph& graph, const std::string& file) {
+void check_names(const OnnxGraph& graph, const std::string& file) {
   const auto fail = [&](const std::string& message) {
     throw ExportError(ErrorCode::internal, file + ": " + message);
   };
@@ -45,10 +45,10 @@ void check_names(const lower::OnnxGraph& graph, const std::string& file) {
     if (!is_new)
       fail(fmt::format("the name '{}' is given twice: to {} and to {}", name, other->second, giver));
   };
-  for (const lower::OnnxValueInfo& input : graph.inputs) define(input.name, "an input");
-  for (const lower::OnnxInitializer& initializer : graph.initializers)
+  for (const OnnxValueInfo& input : graph.inputs) define(input.name, "an input");
+  for (const OnnxInitializer& initializer : graph.initializers)
     define(initializer.name, "an initializer");
-  for (const lower::OnnxNode& node : graph.nodes) {
+  for (const OnnxNode& node : graph.nodes) {
     for (const std::string& output : node.outputs) {
       if (!output.empty()) define(output, "an output of " + node.op_type);
     }
@@ -81,7 +81,7 @@ struct DataFile {
 };
 
 /// A stored tensor as TensorProto. raw_data is its last field, as protobuf itself would order them.
-Layout tensor_layout(const lower::OnnxInitializer& initializer, DataFile* data) {
+Layout tensor_layout(const OnnxInitializer& initializer, DataFile* data) {
   onnx::TensorProto header = tensor_header(initializer.weight, initializer.name);
   const std::uint64_t bytes = byte_size(initializer.weight);
   Layout layout;
@@ -105,10 +105,10 @@ Layout tensor_layout(const lower::OnnxInitializer& initializer, DataFile* data) 
 }
 
 /// The whole ModelProto. `data`: where large tensors go; null: all stay inside.
-Layout model_layout(const lower::OnnxGraph& graph, DataFile* data) {
+Layout model_layout(const OnnxGraph& graph, DataFile* data) {
   Layout body;  // in the order of field numbers
   body.add(serialize(nodes_proto(graph)));
-  for (const lower::OnnxInitializer& initializer : graph.initializers) {
+  for (const OnnxInitializer& initializer : graph.initializers) {
     body.add_field(onnx::GraphProto::kInitializerFieldNumber, tensor_layout(initializer, data));
   }
   body.add(serialize(interface_proto(graph)));
@@ -323,7 +323,7 @@ std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, cons
   return written;
 }
 
-std::vector<WrittenFile> write_model(const lower::OnnxGraph& graph, const fs::path& path,
+std::vector<WrittenFile> write_model(const OnnxGraph& graph, const fs::path& path,
                                      const WriteOptions& options) {
   return write_models({{&graph, path}}, options);
 }

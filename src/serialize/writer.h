@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "lower/onnx_graph.h"
+#include "onnx/onnx_graph.h"
 
 namespace onnxport::serialize {
 
@@ -42,7 +42,7 @@ int ir_version_for(int opset);
 
 /// A graph and the .onnx file that it becomes.
 struct ModelFile {
-  const lower::OnnxGraph* graph;
+  const OnnxGraph* graph;
   std::filesystem::path path;
 };
 
@@ -55,7 +55,7 @@ struct ModelFile {
 /// internal).
 std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, const WriteOptions& options = {});
 /// The same for one model.
-std::vector<WrittenFile> write_model(const lower::OnnxGraph& graph, const std::filesystem::path& path,
+std::vector<WrittenFile> write_model(const OnnxGraph& graph, const std::filesystem::path& path,
                                      const WriteOptions& options = {});
 
 /// The official full check and strict shape inference on a written file, with payloads replaced by external

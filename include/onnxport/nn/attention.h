@@ -7,6 +7,7 @@
 
 #include "onnxport/graph.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/op.h"
 #include "onnxport/scope.h"
 
 namespace onnxport::nn {
@@ -16,10 +17,13 @@ ONNXPORT_API Value split_heads(Value x, std::int64_t heads);
 /// [B, heads, S, d] -> [B, S, heads * d]
 ONNXPORT_API Value merge_heads(Value x);
 
-/// Attention mask [B, S] of 0 and 1, or bool -> float [B, 1, 1, S] that is added to scores: 0 where the mask
-/// is 1, the lowest finite value elsewhere. A row whose keys are all masked then attends to all of them
-/// alike, as the originals do. An absent mask stays absent.
-ONNXPORT_API Value additive_mask(Value attention_mask, DType dtype);
+/// Of an attention mask [B, S] of 0 and 1, or bool: keys take part where it is 1. A row whose keys are all
+/// masked attends to all of them alike, as the originals do, which add the mask to the scores. An absent mask
+/// masks nothing.
+ONNXPORT_API op::AttentionMask padding_mask(Value attention_mask);
+/// The same as float [B, 1, 1, S]: 0 where the mask is 1, the lowest finite value elsewhere. For originals that
+/// add several masks to the scores. An absent mask stays absent.
+ONNXPORT_API Value padding_bias(Value attention_mask, DType dtype);
 
 /// How many positions `mpnet`-like bucket tables tell apart, as integer thresholds: bucket b of a distance m
 /// is the number of thresholds <= m. No logarithm at run time, so no rounding differs.
@@ -84,8 +88,8 @@ class ONNXPORT_API SelfAttention {
   SelfAttention(const Scope& s, const SelfAttentionParameters& p);
   /// This one and a product with `scale` [H] behind it.
   SelfAttention scaled(const Weight& scale) const;
-  /// x [B, S, H], mask float broadcasting to [B, heads, S, S] or absent -> [B, S, H]
-  Value operator()(Value x, Value mask) const;
+  /// x [B, S, H] -> [B, S, H]
+  Value operator()(Value x, op::AttentionMask mask = {}) const;
 
  private:
   std::string path_;

@@ -76,9 +76,9 @@ struct CausalAttentionParameters {
 class ONNXPORT_API CausalAttention {
  public:
   CausalAttention(const Scope& s, CausalAttentionParameters p, QkvProjection qkv, Linear output);
-  /// x [B, S, H]; mask as in op::attention; rotation may be empty. Keeps keys and values in `pass`.
-  Value operator()(Value x, DecoderPass& pass, std::int64_t layer, Value mask,
-                   const Rotation& rotation = {}) const;
+  /// x [B, S, H]. Keeps keys and values in `pass`.
+  Value operator()(Value x, DecoderPass& pass, std::int64_t layer, const op::AttentionMask& mask,
+                   const op::Rope& rope = {}) const;
 
  private:
   std::string path_;

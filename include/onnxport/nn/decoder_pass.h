@@ -8,6 +8,7 @@
 
 #include "onnxport/graph.h"
 #include "onnxport/inputs.h"
+#include "onnxport/op.h"
 
 namespace onnxport::nn {
 
@@ -50,13 +51,11 @@ class ONNXPORT_API DecoderPass {
   Value position_ids() const;
   bool has_position_ids() const { return inputs_.has("position_ids"); }
 
-  /// bool [S, P + S]: which keys a query may see by their order, with a window or up to its own.
-  Value order(const Visibility& visible = {}) const;
-  /// bool [B, 1, S, P + S]: padding and order together; [1, 1, S, P + S] without padding.
-  Value mask(const Visibility& visible = {}) const;
-  /// The same as 0 and the lowest finite value, to be added to scores: a query that sees no key then attends
-  /// to all of them alike, future ones too.
-  Value additive_mask(const Visibility& visible = {}) const;
+  /// The keys that a query sees: real ones, by their order.
+  op::AttentionMask mask(const Visibility& visible = {}, op::NoKeys no_keys = op::NoKeys::zero) const;
+  /// float [S, P + S]: 0 for the keys up to a query's own, `hidden` for those behind it. For originals that add
+  /// several masks to the scores.
+  Value causal_bias(double hidden) const;
 
   /// The cache of a layer as it was given; empty without a past.
   KeyValue past(std::int64_t layer) const;

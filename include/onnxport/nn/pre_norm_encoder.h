@@ -27,8 +27,8 @@ struct PreNormOptions {
 class ONNXPORT_API PreNormEncoderLayer {
  public:
   PreNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p, const PreNormOptions& options = {});
-  /// x [B, S, H], additive mask or absent -> [B, S, H]
-  Value operator()(Value x, Value mask = {}) const;
+  /// x [B, S, H] -> [B, S, H]
+  Value operator()(Value x, const op::AttentionMask& mask = {}) const;
 
  private:
   std::string path_;
@@ -45,7 +45,7 @@ class ONNXPORT_API PreNormEncoder {
  public:
   PreNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p,
                  const PreNormOptions& options = {});
-  Value operator()(Value x, Value mask = {}) const;
+  Value operator()(Value x, const op::AttentionMask& mask = {}) const;
   /// For what happens between layers.
   const std::vector<PreNormEncoderLayer>& layers() const { return layers_; }
 

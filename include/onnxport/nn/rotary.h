@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "onnxport/graph.h"
+#include "onnxport/op.h"
 #include "onnxport/weight.h"
 
 namespace onnxport::nn {
@@ -18,17 +19,13 @@ struct RopeParameters {
   std::string type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope
   double factor = 1;
   double attention_factor = 1;  ///< of cosines and sines
+  bool interleaved = false;     ///< element 2 i pairs with 2 i + 1
   std::int64_t max_position_embeddings = 0;
   std::int64_t original_max_position_embeddings = 0;
   double low_freq_factor = 1, high_freq_factor = 4;  ///< llama3
   double beta_fast = 32, beta_slow = 1;              ///< yarn
   bool truncate = true;                              ///< yarn
   std::vector<double> short_factor, long_factor;     ///< longrope, dim / 2 each
-};
-
-/// Cosines and sines of the angles of positions: [B or 1, S, dim / 2], in the float dtype of the graph.
-struct Rotation {
-  Value cos, sin;
 };
 
 /// Angles are computed in float32 whatever the dtype of the graph, as the originals do. With `dynamic` and
@@ -38,7 +35,7 @@ class ONNXPORT_API RotaryEmbedding {
   /// Throws ExportError(bad_config) for an unknown type or factors of the wrong number.
   RotaryEmbedding(std::string path, RopeParameters p);
   /// position_ids int [B, S] or [1, S]
-  Rotation operator()(Value position_ids) const;
+  op::Rope operator()(Value position_ids) const;
 
  private:
   Value frequencies(Value position_ids) const;

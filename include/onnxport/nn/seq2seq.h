@@ -32,8 +32,8 @@ class ONNXPORT_API Seq2SeqPass : public DecoderPass {
   Value encoder_states() const { return encoder_states_; }
   /// As it was given: [B, E] unless the architecture says otherwise, or absent.
   Value encoder_attention_mask() const { return encoder_mask_; }
-  /// Added to the scores of the attention to the encoder: [B, 1, 1, E], or absent.
-  Value encoder_mask() const;
+  /// The states of the encoder that take part.
+  op::AttentionMask encoder_mask() const { return padding_mask(encoder_mask_); }
   /// What lies between encoder and decoder: other states, another mask [B, E].
   void set_encoder_states(Value states) { encoder_states_ = states; }
   void set_encoder_attention_mask(Value mask) { encoder_mask_ = mask; }
@@ -96,8 +96,7 @@ struct Seq2SeqLayerParameters {
 class ONNXPORT_API Seq2SeqEncoderLayer {
  public:
   Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParameters& p);
-  /// mask: added to scores, or absent
-  Value operator()(Value x, Value mask) const;
+  Value operator()(Value x, const op::AttentionMask& mask) const;
 
  private:
   bool norm_before_;
@@ -111,8 +110,9 @@ class ONNXPORT_API Seq2SeqEncoderLayer {
 class ONNXPORT_API Seq2SeqDecoderLayer {
  public:
   Seq2SeqDecoderLayer(const Scope& s, const Seq2SeqLayerParameters& p, bool alone = false);
-  /// mask as in op::attention. `encoder`: the same pass, or null for a decoder that stands alone.
-  Value operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder, std::int64_t layer, Value mask) const;
+  /// `encoder`: the same pass, or null for a decoder that stands alone.
+  Value operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder, std::int64_t layer,
+                   const op::AttentionMask& mask) const;
 
  private:
   bool norm_before_;

@@ -63,8 +63,8 @@ struct EncoderLayerParameters {
 class ONNXPORT_API PostNormEncoderLayer {
  public:
   PostNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p);
-  /// x [B, S, H], additive mask or absent -> [B, S, H]
-  Value operator()(Value x, Value mask) const;
+  /// x [B, S, H] -> [B, S, H]
+  Value operator()(Value x, const op::AttentionMask& mask) const;
 
  private:
   std::string path_;
@@ -79,7 +79,7 @@ class ONNXPORT_API PostNormEncoderLayer {
 class ONNXPORT_API PostNormEncoder {
  public:
   PostNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p);
-  Value operator()(Value x, Value mask) const;
+  Value operator()(Value x, const op::AttentionMask& mask) const;
 
  private:
   std::vector<PostNormEncoderLayer> layers_;

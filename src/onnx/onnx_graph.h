@@ -14,13 +14,17 @@
 #include "onnxport/graph.h"
 #include "onnxport/weight.h"
 
-namespace onnxport::lower {
+namespace onnxport {
 
 struct OnnxGraph;
 
 /// An attribute of an ONNX node. A tensor attribute is a constant Weight.
 using OnnxAttr = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>,
                               Weight, std::shared_ptr<OnnxGraph>>;
+using OnnxAttrs = std::vector<std::pair<std::string, OnnxAttr>>;
+
+/// Contrib operators of ONNX Runtime.
+inline constexpr const char* kMicrosoftDomain = "com.microsoft";
 
 /// One ONNX node. An empty input name is an absent optional input.
 struct OnnxNode {
@@ -29,7 +33,7 @@ struct OnnxNode {
   std::string name;
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
-  std::vector<std::pair<std::string, OnnxAttr>> attrs;
+  OnnxAttrs attrs;
 };
 
 /// A named value with its type. Symbolic dims become dim_param.
@@ -53,7 +57,9 @@ struct OnnxGraph {
   std::vector<OnnxValueInfo> outputs;
   std::vector<OnnxInitializer> initializers;
   std::vector<OnnxNode> nodes;
+  /// Types of results of nodes outside of ai.onnx, whose shapes the official inference does not know.
+  std::vector<OnnxValueInfo> values;
   std::map<std::string, int> opsets;  ///< domain -> version; "" is ai.onnx
 };
 
-}  // namespace onnxport::lower
+}  // namespace onnxport

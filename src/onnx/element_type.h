@@ -7,7 +7,7 @@
 
 #include "onnxport/dtype.h"
 
-namespace onnxport::serialize {
+namespace onnxport {
 
 /// TensorProto.DataType of a dtype.
 std::int32_t element_type(DType dtype);
@@ -16,4 +16,4 @@ std::string element_type_name(std::int32_t type);
 /// Bits of one element; 0 where it has no fixed width (string, unknown numbers).
 std::size_t element_type_bits(std::int32_t type);
 
-}  // namespace onnxport::serialize
+}  // namespace onnxport

@@ -1,4 +1,4 @@
-#include "lower/merge_decoders.h"
+#include "onnx/merge_decoders.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-namespace onnxport::lower {
+namespace onnxport {
 namespace {
 
 constexpr const char* kSwitch = "use_cache_branch";
@@ -38,11 +38,16 @@ class Merger {
         if (!input.empty()) input = renamed.at(input);
       }
       for (std::string& output : node.outputs) {
+        if (output.empty()) continue;
         const std::string inner = inside(name, output);
         renamed[output] = inner;
         output = inner;
       }
       branch->nodes.push_back(std::move(node));
+    }
+    for (OnnxValueInfo value : graph.values) {
+      value.name = renamed.at(value.name);
+      branch->values.push_back(std::move(value));
     }
     for (OnnxValueInfo output : graph.outputs) {
       output.name = renamed.at(output.name);
@@ -80,6 +85,7 @@ Weight nothing(const TensorType& type) {
 OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
   OnnxGraph whole;
   whole.opsets = with.opsets;
+  whole.opsets.insert(without.opsets.begin(), without.opsets.end());
   whole.outputs = without.outputs;
   whole.inputs = with.inputs;
   for (const OnnxValueInfo& input : without.inputs) {
@@ -117,4 +123,4 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
   return whole;
 }
 
-}  // namespace onnxport::lower
+}  // namespace onnxport

@@ -1,4 +1,4 @@
-#include "serialize/element_type.h"
+#include "onnx/element_type.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <iterator>
 #include <string_view>
 
-namespace onnxport::serialize {
+namespace onnxport {
 namespace {
 
 struct ElementType {
@@ -41,4 +41,4 @@ std::string element_type_name(std::int32_t type) {
 
 std::size_t element_type_bits(std::int32_t type) { return is_known(type) ? element_types[type].bits : 0; }
 
-}  // namespace onnxport::serialize
+}  // namespace onnxport

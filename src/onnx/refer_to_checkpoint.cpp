@@ -1,4 +1,4 @@
-#include "lower/refer_to_checkpoint.h"
+#include "onnx/refer_to_checkpoint.h"
 
 #include <fmt/format.h>
 
@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "ir/weight_steps.h"
-#include "lower/emitter.h"
+#include "onnx/element_type.h"
 
-namespace onnxport::lower {
+namespace onnxport {
 namespace {
 
 constexpr int kFirstWithBfloat16 = 13;
@@ -85,7 +85,7 @@ class Referrer {
     }
     const std::string input = make(before(weight));
     if (cast_of(weight)) {
-      add("Cast", input, name, {{"to", onnx_type(weight.dtype())}});
+      add("Cast", input, name, {{"to", element_type(weight.dtype())}});
     } else {
       add("Transpose", input, name, {{"perm", std::vector<std::int64_t>{1, 0}}});
     }
@@ -116,4 +116,4 @@ class Referrer {
 
 void refer_to_checkpoint(OnnxGraph& graph, std::int64_t smallest) { Referrer(graph, smallest).run(); }
 
-}  // namespace onnxport::lower
+}  // namespace onnxport

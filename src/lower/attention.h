@@ -1,0 +1,28 @@
+/// Forms of attention that are contrib operators of ONNX Runtime.
+#pragma once
+
+#include "lower/emitter.h"
+#include "lower/target.h"
+
+namespace onnxport::lower {
+
+/// MultiHeadAttention takes as many key heads as query heads, and a mask that is a bias [B or 1, H or 1, L, S],
+/// the order alone, or padding alone.
+bool fits_multi_head(const Node& node, const Target& target);
+Lowered lower_multi_head(Emitter& e, const Node& node);
+
+/// GroupQueryAttention, where the target asks for it: causal, with a past, its padding as a bias.
+bool fits_group_query(const Node& node, const Target& target);
+Lowered lower_group_query(Emitter& e, const Node& node);
+
+/// Rewrites that lead to one of these: rotated operands (for any attention), all of the mask as a bias, and the
+/// same for GroupQueryAttention, which is causal all the same.
+bool fits_contrib_rotation(const Node& node, const Target& target);
+bool fits_contrib_bias(const Node& node, const Target& target);
+bool fits_ordered_bias(const Node& node, const Target& target);
+
+/// RotaryEmbedding. Its tables are the cosines and sines at hand, a row for each token of the batch.
+bool fits_contrib_rotary(const Node& node, const Target& target);
+Lowered lower_contrib_rotary(Emitter& e, const Node& node);
+
+}  // namespace onnxport::lower

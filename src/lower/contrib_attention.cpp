@@ -1,0 +1,164 @@
+// Attention and rotary positions as contrib operators of ONNX Runtime.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "lower/attention.h"
+#include "lower/forms.h"
+#include "onnx/element_type.h"
+#include "op/attention.h"
+
+namespace onnxport::lower {
+namespace {
+
+using namespace op::detail;  // NOLINT: the places of attention's operands, and its rewrites
+
+bool is_half_or_single(const Value& x) { return x.dtype() == DType::f32 || x.dtype() == DType::f16; }
+
+bool has_order(const op::AttentionMask& mask) { return mask.causal || mask.window; }
+
+// Is the bias [B or 1, H or 1, L, P + S], as the kernels take it?
+bool is_whole_bias(const Node& node) {
+  const Value bias = node.inputs[kBias];
+  const Value query = node.inputs[kQuery];
+  if (!bias || bias.rank() != 4) return false;
+  const bool rows = bias.dim(0) == Dim(1) || bias.dim(0) == query.dim(0);
+  const bool heads = bias.dim(1) == Dim(1) || bias.dim(1) == Dim(node.attrs.integer("heads"));
+  return rows && heads && bias.dim(2) == query.dim(1) && bias.dim(3) == node.outputs[1].shape[2];
+}
+
+// Could it be MultiHeadAttention once its mask is as that takes it?
+bool leads_to_multi_head(const Node& node, const Target& target) {
+  const op::AttentionOperands in = attention_operands(node);
+  const bool same_width = node.outputs[1].shape[3] == node.outputs[2].shape[3];
+  return target.runtime == Runtime::ort && is_half_or_single(in.query) && !in.rope &&
+         node.attrs.integer("heads") == node.attrs.integer("kv_heads") && node.attrs.real("softcap") == 0 &&
+         (same_width || !in.past_key) && in.key.rank() == in.value.rank();
+}
+
+// Could it be GroupQueryAttention? It is causal whatever its bias says: a query that sees no key cannot attend
+// to later ones.
+bool leads_to_group_query(const Node& node, const Target& target) {
+  const op::AttentionOperands in = attention_operands(node);
+  return target.runtime == Runtime::ort && target.group_query_attention && is_half_or_single(in.query) &&
+         !in.rope && in.mask.causal && in.past_key && node.attrs.real("softcap") == 0 &&
+         node.outputs[1].shape[3] == node.outputs[2].shape[3] &&
+         (in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask));
+}
+
+// Do all heads of a query see the same keys? Then one factor serves all of them.
+bool heads_see_alike(const op::AttentionMask& mask) {
+  return !mask.visible || (mask.visible.rank() == 4 && mask.visible.dim(1) == Dim(1));
+}
+
+std::string cast_to_int32(Emitter& e, const std::string& x) {
+  return e.emit("Cast", {x}, {{"to", element_type(DType::i32)}});
+}
+
+}  // namespace
+
+bool fits_multi_head(const Node& node, const Target& target) {
+  if (!leads_to_multi_head(node, target)) return false;
+  const op::AttentionMask mask = attention_operands(node).mask;
+  if (mask.visible || mask.window) return false;
+  if (mask.bias) return !mask.padding && is_whole_bias(node);
+  // Padding alone is masked with the lowest value, which swallows every score.
+  return !mask.padding || (!mask.causal && mask.no_keys == op::NoKeys::uniform);
+}
+
+Lowered lower_multi_head(Emitter& e, const Node& node) {
+  const Names in = e.names_of(node.inputs);
+  OnnxAttrs attrs = {{"num_heads", node.attrs.integer("heads")},
+                     {"scale", static_cast<float>(node.attrs.real("scale"))}};
+  std::string padding;
+  if (!in[kPadding].empty()) {
+    padding = e.shared("attention_mask", "key_padding " + in[kPadding],
+                       [&] { return cast_to_int32(e, in[kPadding]); });
+    attrs.emplace_back("mask_filter_value", static_cast<float>(lowest(node.outputs[0].dtype)));
+  }
+  if (node.attrs.flag("causal")) attrs.emplace_back("unidirectional", std::int64_t{1});
+  const std::vector<bool> wanted = {true, e.is_used(node, 1), e.is_used(node, 2)};
+  return e.emit_wanted(contrib("MultiHeadAttention"), wanted,
+                       {in[kQuery], in[kKey], in[kValue], "", padding, in[kBias], in[kPastKey], in[kPastValue]},
+                       std::move(attrs));
+}
+
+bool fits_group_query(const Node& node, const Target& target) {
+  if (!leads_to_group_query(node, target)) return false;
+  const op::AttentionMask mask = attention_operands(node).mask;
+  return !mask.padding && !mask.visible && (!mask.bias || is_whole_bias(node));
+}
+
+Lowered lower_group_query(Emitter& e, const Node& node) {
+  const Names in = e.names_of(node.inputs);
+  const Dim& batch = node.outputs[1].shape[0];
+  const Dim& total = node.outputs[1].shape[2];
+  OnnxAttrs attrs = {{"num_heads", node.attrs.integer("heads")},
+                     {"kv_num_heads", node.attrs.integer("kv_heads")},
+                     {"scale", static_cast<float>(node.attrs.real("scale"))}};
+  if (const std::int64_t window = node.attrs.integer("window"); window > 0)
+    attrs.emplace_back("local_window_size", window);
+  // All rows are as long as the longest one: the bias knows their padding.
+  const std::string last = e.shared("attention_mask", "last " + total.str(), [&] {
+    const std::string index = e.emit("Sub", {e.dim(total), e.ints({1})});
+    return cast_to_int32(e, e.emit("Expand", {index, e.dim(batch)}));
+  });
+  const std::string length = e.shared("attention_mask", "total " + total.str(),
+                                      [&] { return cast_to_int32(e, e.scalar_dim(total)); });
+  return e.emit_all(contrib("GroupQueryAttention"), 3,
+                    {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "",
+                     in[kBias]},
+                    std::move(attrs));
+}
+
+bool fits_contrib_rotation(const Node& node, const Target& target) {
+  const op::AttentionOperands in = attention_operands(node);
+  return target.runtime == Runtime::ort && in.rope && is_half_or_single(in.query);
+}
+
+bool fits_contrib_bias(const Node& node, const Target& target) {
+  const op::AttentionMask mask = attention_operands(node).mask;
+  return leads_to_multi_head(node, target) && heads_see_alike(mask) &&
+         (mask.padding || mask.visible || mask.bias || has_order(mask));
+}
+
+bool fits_ordered_bias(const Node& node, const Target& target) {
+  const op::AttentionMask mask = attention_operands(node).mask;
+  return leads_to_group_query(node, target) && heads_see_alike(mask) &&
+         (mask.padding || mask.visible || mask.bias);
+}
+
+bool fits_contrib_rotary(const Node& node, const Target& target) {
+  return target.runtime == Runtime::ort && is_half_or_single(node.inputs[0]) && node.inputs[0].rank() == 3;
+}
+
+Lowered lower_contrib_rotary(Emitter& e, const Node& node) {
+  const Value x = node.inputs[0], cos = node.inputs[1];
+  const std::int64_t heads = node.attrs.integer("heads");
+  const std::int64_t half = *cos.dim(2).constant();
+  const auto table = [&](const Value& angles) {
+    const std::string name = e.name_of(angles);
+    return e.shared("rotary_emb", "table " + name,
+                    [&] { return e.emit("Reshape", {name, e.ints({-1, half})}); });
+  };
+  std::string rows = e.ints({0});  // where all rows turn alike: the first token's
+  if (cos.dim(0) != Dim(1)) {
+    const Dim tokens = x.dim(0) * x.dim(1);
+    rows = e.shared("rotary_emb", "rows " + to_string(Shape{x.dim(0), x.dim(1)}), [&] {
+      const std::string count = e.emit("Range", {e.scalar(0, DType::i64), e.scalar_dim(tokens), e.scalar(1, DType::i64)});
+      return e.emit("Reshape", {count, e.dims({x.dim(0), x.dim(1)})});
+    });
+  }
+  const std::string cosines = table(cos);
+  const std::string sines = table(node.inputs[2]);
+  OnnxAttrs attrs;
+  if (node.attrs.flag("interleaved")) attrs.emplace_back("interleaved", std::int64_t{1});
+  if (2 * half != *x.dim(2).constant() / heads) {
+    attrs.emplace_back("num_heads", heads);
+    attrs.emplace_back("rotary_embedding_dim", 2 * half);
+  }
+  return e.emit(contrib("RotaryEmbedding"), {e.name_of(x), rows, cosines, sines}, std::move(attrs));
+}
+
+}  // namespace onnxport::lower

@@ -1,0 +1,90 @@
+// Forms of normalizations.
+#include "lower/forms.h"
+
+namespace onnxport::lower {
+namespace {
+
+OnnxAttrs epsilon(const Node& node) {
+  return {{"epsilon", static_cast<float>(node.attrs.real("eps"))}};
+}
+
+// Over the last axis, as ai.onnx has them.
+Lowered last_axis(Emitter& e, const Node& node, const char* op_type) {
+  OnnxAttrs attrs = {{"axis", std::int64_t{-1}}};
+  attrs.push_back(epsilon(node)[0]);
+  return e.emit(op_type, e.names_of(node.inputs), std::move(attrs));
+}
+
+Lowered lower_layer_norm(Emitter& e, const Node& node) { return last_axis(e, node, "LayerNormalization"); }
+Lowered lower_rms_norm(Emitter& e, const Node& node) { return last_axis(e, node, "RMSNormalization"); }
+
+Lowered lower_group_norm(Emitter& e, const Node& node) {
+  return e.emit("InstanceNormalization", e.names_of(node.inputs), epsilon(node));
+}
+
+// GroupNormalization has no kernel in ONNX Runtime, InstanceNormalization (a group per channel) has one for
+// float32.
+bool is_instance_norm(const Node& node, const Target& /*target*/) {
+  const Shape& shape = node.outputs[0].shape;
+  return node.outputs[0].dtype == DType::f32 && shape.size() > 2 && node.inputs[1] && node.inputs[2] &&
+         shape[1] == Dim(node.attrs.integer("groups"));
+}
+
+// The contrib operators take matrices and batches of them, and must have a weight. Their fourth result is the
+// sum; the two between are of no use.
+bool fits_skip_norm(const Node& node, const Target& target) {
+  const std::size_t rank = node.outputs[0].shape.size();
+  return target.runtime == Runtime::ort && node.inputs[2] && (rank == 2 || rank == 3);
+}
+
+Lowered skip_norm(Emitter& e, const Node& node, const char* op_type) {
+  const Names made = e.emit_wanted(contrib(op_type), {true, false, false, e.is_used(node, 1)},
+                                   e.names_of(node.inputs), epsilon(node));
+  return Names{made[0], made[3]};
+}
+Lowered lower_skip_layer_norm(Emitter& e, const Node& node) {
+  return skip_norm(e, node, "SkipLayerNormalization");
+}
+Lowered lower_skip_rms_norm(Emitter& e, const Node& node) {
+  return skip_norm(e, node, "SkipSimplifiedLayerNormalization");
+}
+
+}  // namespace
+
+std::span<const Form> forms_layer_norm() {
+  static constexpr Form forms[] = {
+      {.name = "LayerNormalization",
+       .fits = [](const Node& node, const Target& target) { return target.opset >= 17 && node.inputs[1]; },
+       .lower = lower_layer_norm}};
+  return forms;
+}
+
+std::span<const Form> forms_rms_norm() {
+  static constexpr Form forms[] = {
+      {.name = "RMSNormalization",
+       .fits = [](const Node& node, const Target& target) { return target.opset >= 23 && node.inputs[1]; },
+       .lower = lower_rms_norm}};
+  return forms;
+}
+
+std::span<const Form> forms_group_norm() {
+  static constexpr Form forms[] = {
+      {.name = "InstanceNormalization", .fits = is_instance_norm, .lower = lower_group_norm}};
+  return forms;
+}
+
+std::span<const Form> forms_add_layer_norm() {
+  static constexpr Form forms[] = {{.name = "com.microsoft.SkipLayerNormalization",
+                                    .fits = fits_skip_norm,
+                                    .lower = lower_skip_layer_norm}};
+  return forms;
+}
+
+std::span<const Form> forms_add_rms_norm() {
+  static constexpr Form forms[] = {{.name = "com.microsoft.SkipSimplifiedLayerNormalization",
+                                    .fits = fits_skip_norm,
+                                    .lower = lower_skip_rms_norm}};
+  return forms;
+}
+
+}  // namespace onnxport::lower
