@@ -21,7 +21,21 @@
 namespace onnxport::test {
 namespace {
 
-constexpr int kOpsets[] = {11, 13, 17, 18, 20, 21, 23, runtime::newest_opset};
+// Every opset that changes a form, and the contrib operators.
+constexpr lower::Target kTargets[] = {
+    {.opset = 11},
+    {.opset = 13},
+    {.opset = 17},
+    {.opset = 18},
+    {.opset = 20},
+    {.opset = 21},
+    {.opset = 23},
+    {.opset = runtime::newest_opset},
+    {.opset = 11, .runtime = lower::Runtime::ort},
+    {.opset = 18, .runtime = lower::Runtime::ort},
+    {.opset = 18, .runtime = lower::Runtime::ort, .group_query_attention = true},
+    {.opset = 23, .runtime = lower::Runtime::ort},
+};
 
 // Values in [-4, 4): floats in steps that half precision holds exactly, integers, and both booleans.
 Tensor random_tensor(DType dtype, const std::vector<std::int64_t>& shape, std::uint64_t& state) {
@@ -52,7 +66,7 @@ reference::Case random_case(const Graph& graph, const DimBindings& bindings, std
 
 class Lowering : public testing::TestWithParam<OpSample> {};
 
-TEST_P(Lowering, MatchesTheInterpreterAtEveryOpset) {
+TEST_P(Lowering, MatchesTheInterpreterForEveryTarget) {
   const OpSample& sample = GetParam();
   Graph graph(is_float(sample.dtype) ? sample.dtype : DType::f32);
   sample.build(graph);
@@ -64,13 +78,14 @@ TEST_P(Lowering, MatchesTheInterpreterAtEveryOpset) {
   const auto expected = reference::interpret(graph, cases);
   const double atol = sample.dtype == DType::f16 ? 4e-3 : 2e-6;
 
-  for (const int opset : kOpsets) {
-    SCOPED_TRACE("opset " + std::to_string(opset));
+  for (const lower::Target& target : kTargets) {
+    SCOPED_TRACE(
+        fmt::format("opset {}, {}", target.opset, target.runtime == lower::Runtime::ort ? "ort" : "any"));
     Graph copy(graph.float_dtype());
     sample.build(copy);
     const TempFolder folder;
     const std::filesystem::path file = folder.path() / "op.onnx";
-    serialize::write_model(pipeline::lower_graph(std::move(copy), {.opset = opset}), file);
+    serialize::write_model(pipeline::lower_graph(std::move(copy), target), file);
     const runtime::Session session(file, {.intra_op_threads = 1});
     for (std::size_t i = 0; i < cases.size(); ++i) {
       NamedTensors inputs;

@@ -175,6 +175,24 @@ void reductions(Samples& s) {
     const Value x = input(g, "x", d, {N, M, 8});
     return op::rms_norm(x, input(g, "weight", d, {8}), 1e-6);
   });
+  for (const bool biased : {false, true}) {
+    const std::string suffix = biased ? "_biased" : "";
+    s.floats(Op::add_layer_norm, "add_layer_norm" + suffix, [=](Graph& g, DType d) {
+      const Value x = input(g, "x", d, {N, M, 8}), skip = input(g, "skip", d, {N, M, 8});
+      const Value weight = input(g, "weight", d, {8});
+      const Value bias = biased ? input(g, "bias", d, {8}) : Value();
+      const op::AddNorm made =
+          op::add_layer_norm(x, skip, weight, bias, 1e-5, biased ? input(g, "linear_bias", d, {8}) : Value());
+      return op::concat({made.normed, made.sum}, -1);
+    });
+    s.floats(Op::add_rms_norm, "add_rms_norm" + suffix, [=](Graph& g, DType d) {
+      const Value x = input(g, "x", d, {N, M, 8}), skip = input(g, "skip", d, {N, M, 8});
+      const Value weight = input(g, "weight", d, {8});
+      const op::AddNorm made =
+          op::add_rms_norm(x, skip, weight, 1e-5, biased ? input(g, "linear_bias", d, {8}) : Value());
+      return op::concat({made.normed, made.sum}, -1);
+    });
+  }
   s.floats(Op::rms_norm, "rms_norm_bare",
            [](Graph& g, DType d) { return op::rms_norm(input(g, "x", d, {N, M, 8}), {}, 1e-6); });
   s.floats(Op::layer_norm, "layer_norm", [](Graph& g, DType d) {
@@ -316,8 +334,8 @@ void cached_attention(Samples& s) {
     std::int64_t kv_heads = 4;
     bool past = false, padding = false, causal = false, uniform = false;
     std::int64_t window = 0;
-    const char* bias = "";  // "whole", "keys"
-    std::int64_t pairs = 0; // that turn
+    const char* bias = "";   // "whole", "keys"
+    std::int64_t pairs = 0;  // that turn
     bool interleaved = false, one_row = false;
     double softcap = 0;
   };
@@ -332,8 +350,16 @@ void cached_attention(Samples& s) {
            Form{.name = "attention_causal", .causal = true},
            Form{.name = "attention_causal_uniform", .causal = true, .uniform = true},
            Form{.name = "attention_padded_past", .past = true, .padding = true, .causal = true},
-           Form{.name = "attention_padded_past_uniform", .past = true, .padding = true, .causal = true, .uniform = true},
-           Form{.name = "attention_padded_past_grouped", .kv_heads = 2, .past = true, .padding = true, .causal = true},
+           Form{.name = "attention_padded_past_uniform",
+                .past = true,
+                .padding = true,
+                .causal = true,
+                .uniform = true},
+           Form{.name = "attention_padded_past_grouped",
+                .kv_heads = 2,
+                .past = true,
+                .padding = true,
+                .causal = true},
            Form{.name = "attention_window", .past = true, .padding = true, .causal = true, .window = 3},
            Form{.name = "attention_window_grouped", .kv_heads = 1, .past = true, .causal = true, .window = 3},
            Form{.name = "attention_window_both_ways", .padding = true, .uniform = true, .window = 2},
@@ -341,11 +367,27 @@ void cached_attention(Samples& s) {
            Form{.name = "attention_bias_padding", .padding = true, .uniform = true, .bias = "whole"},
            Form{.name = "attention_bias_causal", .past = true, .causal = true, .bias = "keys"},
            Form{.name = "attention_rotary", .past = true, .padding = true, .causal = true, .pairs = 2},
-           Form{.name = "attention_rotary_grouped", .kv_heads = 2, .past = true, .padding = true, .causal = true, .pairs = 2},
-           Form{.name = "attention_rotary_partial", .past = true, .causal = true, .pairs = 1, .one_row = true},
+           Form{.name = "attention_rotary_grouped",
+                .kv_heads = 2,
+                .past = true,
+                .padding = true,
+                .causal = true,
+                .pairs = 2},
+           Form{
+               .name = "attention_rotary_partial", .past = true, .causal = true, .pairs = 1, .one_row = true},
            Form{.name = "attention_rotary_interleaved", .causal = true, .pairs = 2, .interleaved = true},
-           Form{.name = "attention_rotary_interleaved_partial", .kv_heads = 1, .past = true, .causal = true, .pairs = 1, .interleaved = true},
-           Form{.name = "attention_softcap", .past = true, .padding = true, .causal = true, .pairs = 2, .softcap = 5},
+           Form{.name = "attention_rotary_interleaved_partial",
+                .kv_heads = 1,
+                .past = true,
+                .causal = true,
+                .pairs = 1,
+                .interleaved = true},
+           Form{.name = "attention_softcap",
+                .past = true,
+                .padding = true,
+                .causal = true,
+                .pairs = 2,
+                .softcap = 5},
        }) {
     s.floats(Op::attention, form.name, [=](Graph& g, DType d) {
       const std::int64_t width = 4 * form.kv_heads;
@@ -365,10 +407,11 @@ void cached_attention(Samples& s) {
       if (form.window > 0) in.mask.window = form.window;
       if (form.uniform) in.mask.no_keys = op::NoKeys::uniform;
       if (form.pairs > 0) {
-        in.rope = {.position_ids = input(g, "position_ids", DType::i64, {form.one_row ? Dim(1) : N, M}),
-                   .frequencies = g.weight_as_is(Weight::from_doubles(
-                       DType::f32, {form.pairs}, std::vector<double>(static_cast<std::size_t>(form.pairs), 0.25))),
-                   .interleaved = form.interleaved};
+        in.rope = {
+            .position_ids = input(g, "position_ids", DType::i64, {form.one_row ? Dim(1) : N, M}),
+            .frequencies = g.weight_as_is(Weight::from_doubles(
+                DType::f32, {form.pairs}, std::vector<double>(static_cast<std::size_t>(form.pairs), 0.25))),
+            .interleaved = form.interleaved};
       }
       return joined(op::attention(in, 4, form.kv_heads, {.softcap = form.softcap}));
     });
@@ -378,16 +421,18 @@ void cached_attention(Samples& s) {
       op::AttentionOperands in{.query = input(g, "q", d, {N, M, 8}),
                                .key = input(g, "k", d, apart ? Shape{N, 2, 5, 4} : Shape{N, 5, 8}),
                                .value = input(g, "v", d, apart ? Shape{N, 2, 5, 4} : Shape{N, 5, 8})};
-      if (apart) in.mask = {.padding = input(g, "padding", DType::boolean, {N, 5}), .no_keys = op::NoKeys::uniform};
+      if (apart)
+        in.mask = {.padding = input(g, "padding", DType::boolean, {N, 5}), .no_keys = op::NoKeys::uniform};
       return op::attention(in, 2, 2).output;
     });
   }
   for (const bool apart : {false, true}) {
-    s.floats(Op::rotary_embedding, apart ? "rotary_embedding_apart" : "rotary_embedding", [=](Graph& g, DType d) {
-      const Value x = input(g, "x", d, apart ? Shape{N, 2, M, 6} : Shape{N, M, 12});
-      const Value cos = input(g, "cos", d, {N, M, apart ? 2 : 3});
-      return op::rotary_embedding(x, cos, input(g, "sin", d, cos.shape()), 2, apart);
-    });
+    s.floats(Op::rotary_embedding, apart ? "rotary_embedding_apart" : "rotary_embedding",
+             [=](Graph& g, DType d) {
+               const Value x = input(g, "x", d, apart ? Shape{N, 2, M, 6} : Shape{N, M, 12});
+               const Value cos = input(g, "cos", d, {N, M, apart ? 2 : 3});
+               return op::rotary_embedding(x, cos, input(g, "sin", d, cos.shape()), 2, apart);
+             });
   }
   s.floats(Op::scaled_dot_product_attention, "sdpa_grouped", [](Graph& g, DType d) {
     const Value q = input(g, "q", d, {N, 4, M, 4});

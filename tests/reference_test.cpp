@@ -866,7 +866,8 @@ std::multimap<Op, Sample> composite_samples() {
       const Value x = input(graph, {batch, length, 6}), skip = input(graph, {batch, length, 6});
       const Value weight = affine ? input(graph, {6}) : Value();
       const Value bias = affine ? input(graph, {6}) : Value();
-      const op::AddNorm made = op::add_layer_norm(x, skip, weight, bias, 1e-5, affine ? input(graph, {6}) : Value());
+      const op::AddNorm made =
+          op::add_layer_norm(x, skip, weight, bias, 1e-5, affine ? input(graph, {6}) : Value());
       return op::concat({made.normed, made.sum}, -1);
     });
     samples.emplace(Op::add_rms_norm, [=](Graph& graph) {
@@ -876,7 +877,8 @@ std::multimap<Op, Sample> composite_samples() {
       return op::concat({made.normed, made.sum}, -1);
     });
   }
-  samples.emplace(Op::quick_gelu, [=](Graph& graph) { return op::quick_gelu(input(graph, {batch, length})); });
+  samples.emplace(Op::quick_gelu,
+                  [=](Graph& graph) { return op::quick_gelu(input(graph, {batch, length})); });
   for (const char* approximate : {"none", "tanh"}) {
     samples.emplace(Op::bias_gelu, [=](Graph& graph) {
       const Value x = input(graph, {batch, length, 6});

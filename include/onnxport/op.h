@@ -228,8 +228,8 @@ enum class NoKeys {
   uniform,  ///< the mean over all keys, masked ones too, as where masks are added to the scores
 };
 
-/// The keys that each query sees, among P past ones and L new ones, or S of another sequence. A key takes part
-/// where all of this allows it. Without any of it, all keys take part.
+/// The keys that each query sees, among P past ones and L new ones, or S of another sequence. A key takes
+/// part where all of this allows it. Without any of it, all keys take part.
 struct AttentionMask {
   /// bool or int [B, P + L]: keys that are not 0 take part.
   Value padding = {};
@@ -244,8 +244,8 @@ struct AttentionMask {
   NoKeys no_keys = NoKeys::zero;
 };
 
-/// Rotary position embeddings (Su et al. 2021): pair i of the first R elements of each head turns by the angle
-/// position * frequencies[i].
+/// Rotary position embeddings (Su et al. 2021): pair i of the first R elements of each head turns by the
+/// angle position * frequencies[i].
 struct Rope {
   Value position_ids = {};   ///< int [B, L] or [1, L]; absent: nothing turns
   Value frequencies = {};    ///< float32 [R / 2]
@@ -272,13 +272,14 @@ struct AttentionResults {
 };
 /// Multi-head attention: rotates queries and keys, appends keys and values to the past ones, attends. H is a
 /// multiple of G: query head h attends to key head h / (H / G). Masks and angles are made once per graph, by
-/// the op's decomposition. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention, enable_gqa)
+/// the op's decomposition. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention,
+/// enable_gqa)
 ONNXPORT_API AttentionResults attention(const AttentionOperands& operands, std::int64_t heads,
                                         std::int64_t kv_heads, const AttentionOptions& options = {});
 
-/// The same on heads that lie apart: query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E].
-/// `mask`: absent; boolean (true takes part; a row without any true gives 0); or float, added to the scores.
-/// Must broadcast to [B, H, L, S].
+/// The same on heads that lie apart: query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L,
+/// E]. `mask`: absent; boolean (true takes part; a row without any true gives 0); or float, added to the
+/// scores. Must broadcast to [B, H, L, S].
 ONNXPORT_API Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask = {},
                                                 const AttentionOptions& options = {});
 

@@ -16,10 +16,10 @@ bool has_order(const op::AttentionMask& mask) { return mask.causal || mask.windo
 
 // ---- ai.onnx, opset 23 ----
 
-// With a boolean mask, a query that sees no key gives 0 there as well (ONNX 1.23, errata of Attention). Under a
-// float mask of lowest values its result is no part of the specification, and ONNX Runtime 1.31 differs from
-// the originals: such masks stay with the decomposition. So does half precision, whose sums are then those of
-// the original.
+// With a boolean mask, a query that sees no key gives 0 there as well (ONNX 1.23, errata of Attention). Under
+// a float mask of lowest values its result is no part of the specification, and ONNX Runtime 1.31 differs
+// from the originals: such masks stay with the decomposition. So does half precision, whose sums are then
+// those of the original.
 bool leads_to_attention(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   return target.runtime == Runtime::any && target.opset >= 23 && node.outputs[0].dtype == DType::f32 &&
@@ -56,8 +56,7 @@ Lowered lower_attention(Emitter& e, const Node& node) {
 
 bool fits_rotary(const Node& node, const Target& target) {
   const Value x = node.inputs[0];
-  return target.opset >= 23 && x.dtype() == DType::f32 && x.rank() == 3 &&
-         node.inputs[1].dim(0) == x.dim(0);
+  return target.opset >= 23 && x.dtype() == DType::f32 && x.rank() == 3 && node.inputs[1].dim(0) == x.dim(0);
 }
 
 Lowered lower_rotary(Emitter& e, const Node& node) {
@@ -85,8 +84,12 @@ std::span<const Form> forms_attention() {
       {.name = "com.microsoft.GroupQueryAttention", .fits = fits_group_query, .lower = lower_group_query},
       {.name = "com.microsoft.MultiHeadAttention", .fits = fits_multi_head, .lower = lower_multi_head},
       {.name = "rotated operands", .fits = fits_contrib_rotation, .expand = with_rotated_operands},
-      {.name = "bias in order", .fits = fits_ordered_bias, .expand = [](const Node& node) { return with_bias(node, true); }},
-      {.name = "bias", .fits = fits_contrib_bias, .expand = [](const Node& node) { return with_bias(node, false); }},
+      {.name = "bias in order",
+       .fits = fits_ordered_bias,
+       .expand = [](const Node& node) { return with_bias(node, true); }},
+      {.name = "bias",
+       .fits = fits_contrib_bias,
+       .expand = [](const Node& node) { return with_bias(node, false); }},
       {.name = "Attention", .fits = fits_attention, .lower = lower_attention},
       {.name = "visible keys", .fits = fits_visible_keys, .expand = with_visible_keys},
       {.name = "rotated operands", .fits = fits_rotation, .expand = with_rotated_operands},

@@ -6,8 +6,8 @@
 
 namespace onnxport::lower {
 
-/// MultiHeadAttention takes as many key heads as query heads, and a mask that is a bias [B or 1, H or 1, L, S],
-/// the order alone, or padding alone.
+/// MultiHeadAttention takes as many key heads as query heads, and a mask that is a bias [B or 1, H or 1, L,
+/// S], the order alone, or padding alone.
 bool fits_multi_head(const Node& node, const Target& target);
 Lowered lower_multi_head(Emitter& e, const Node& node);
 
@@ -15,8 +15,8 @@ Lowered lower_multi_head(Emitter& e, const Node& node);
 bool fits_group_query(const Node& node, const Target& target);
 Lowered lower_group_query(Emitter& e, const Node& node);
 
-/// Rewrites that lead to one of these: rotated operands (for any attention), all of the mask as a bias, and the
-/// same for GroupQueryAttention, which is causal all the same.
+/// Rewrites that lead to one of these: rotated operands (for any attention), all of the mask as a bias, and
+/// the same for GroupQueryAttention, which is causal all the same.
 bool fits_contrib_rotation(const Node& node, const Target& target);
 bool fits_contrib_bias(const Node& node, const Target& target);
 bool fits_ordered_bias(const Node& node, const Target& target);

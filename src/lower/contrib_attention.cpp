@@ -37,8 +37,8 @@ bool leads_to_multi_head(const Node& node, const Target& target) {
          (same_width || !in.past_key) && in.key.rank() == in.value.rank();
 }
 
-// Could it be GroupQueryAttention? It is causal whatever its bias says: a query that sees no key cannot attend
-// to later ones.
+// Could it be GroupQueryAttention? It is causal whatever its bias says: a query that sees no key cannot
+// attend to later ones.
 bool leads_to_group_query(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   return target.runtime == Runtime::ort && target.group_query_attention && is_half_or_single(in.query) &&
@@ -79,9 +79,10 @@ Lowered lower_multi_head(Emitter& e, const Node& node) {
   }
   if (node.attrs.flag("causal")) attrs.emplace_back("unidirectional", std::int64_t{1});
   const std::vector<bool> wanted = {true, e.is_used(node, 1), e.is_used(node, 2)};
-  return e.emit_wanted(contrib("MultiHeadAttention"), wanted,
-                       {in[kQuery], in[kKey], in[kValue], "", padding, in[kBias], in[kPastKey], in[kPastValue]},
-                       std::move(attrs));
+  return e.emit_wanted(
+      contrib("MultiHeadAttention"), wanted,
+      {in[kQuery], in[kKey], in[kValue], "", padding, in[kBias], in[kPastKey], in[kPastValue]},
+      std::move(attrs));
 }
 
 bool fits_group_query(const Node& node, const Target& target) {
@@ -106,10 +107,10 @@ Lowered lower_group_query(Emitter& e, const Node& node) {
   });
   const std::string length = e.shared("attention_mask", "total " + total.str(),
                                       [&] { return cast_to_int32(e, e.scalar_dim(total)); });
-  return e.emit_all(contrib("GroupQueryAttention"), 3,
-                    {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "",
-                     in[kBias]},
-                    std::move(attrs));
+  return e.emit_all(
+      contrib("GroupQueryAttention"), 3,
+      {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "", in[kBias]},
+      std::move(attrs));
 }
 
 bool fits_contrib_rotation(const Node& node, const Target& target) {
@@ -146,7 +147,8 @@ Lowered lower_contrib_rotary(Emitter& e, const Node& node) {
   if (cos.dim(0) != Dim(1)) {
     const Dim tokens = x.dim(0) * x.dim(1);
     rows = e.shared("rotary_emb", "rows " + to_string(Shape{x.dim(0), x.dim(1)}), [&] {
-      const std::string count = e.emit("Range", {e.scalar(0, DType::i64), e.scalar_dim(tokens), e.scalar(1, DType::i64)});
+      const std::string count =
+          e.emit("Range", {e.scalar(0, DType::i64), e.scalar_dim(tokens), e.scalar(1, DType::i64)});
       return e.emit("Reshape", {count, e.dims({x.dim(0), x.dim(1)})});
     });
   }

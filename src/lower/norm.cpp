@@ -4,9 +4,7 @@
 namespace onnxport::lower {
 namespace {
 
-OnnxAttrs epsilon(const Node& node) {
-  return {{"epsilon", static_cast<float>(node.attrs.real("eps"))}};
-}
+OnnxAttrs epsilon(const Node& node) { return {{"epsilon", static_cast<float>(node.attrs.real("eps"))}}; }
 
 // Over the last axis, as ai.onnx has them.
 Lowered last_axis(Emitter& e, const Node& node, const char* op_type) {

@@ -65,8 +65,7 @@ Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::
   const Side side(base / "decoder", words_of(base, "decoder", c.one_vocabulary), c);
   Value x = side.embed(pass.input_ids(), pass.past_length());
   // All tokens of a decoder behind an encoder are real.
-  const op::AttentionMask mask =
-      pass.mask({}, encoder != nullptr ? op::NoKeys::zero : op::NoKeys::uniform);
+  const op::AttentionMask mask = pass.mask({}, encoder != nullptr ? op::NoKeys::zero : op::NoKeys::uniform);
   for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
     const nn::Seq2SeqDecoderLayer decoder(base / "decoder" / "layers" / i, c.decoder, encoder == nullptr);
     x = decoder(x, pass, encoder, i, mask);

@@ -63,8 +63,7 @@ struct Block {
         mlp((s / "mlp").path(), nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, 4 * c.hidden_size),
             last_linear(s / "mlp" / "dense_4h_to_h", 4 * c.hidden_size, c), "gelu_new") {}
 
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer,
-                   const op::AttentionMask& mask) const {
+  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, const op::AttentionMask& mask) const {
     const Value normed = input_layernorm(x);
     const Value attended = self_attention(normed, pass, layer, mask);
     x = op::add(residual_after_norm ? normed : x, attended);

@@ -128,8 +128,7 @@ struct Falcon {
     Value x = word_embeddings(pass.input_ids());
     const op::AttentionMask visible = mask(pass);
     const op::Rope rope = rotary ? (*rotary)(pass.position_ids()) : op::Rope();
-    for (std::size_t i = 0; i < h.size(); ++i)
-      x = h[i](x, pass, static_cast<std::int64_t>(i), visible, rope);
+    for (std::size_t i = 0; i < h.size(); ++i) x = h[i](x, pass, static_cast<std::int64_t>(i), visible, rope);
     return ln_f(x);
   }
 };

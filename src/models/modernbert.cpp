@@ -95,11 +95,8 @@ struct Attention {
   Value operator()(Value x, const Sight& sight) const {
     const ModulePath at(x, path);
     const std::vector<Value> parts = op::chunk(query_key(x), -1, 2);
-    const op::AttentionOperands operands = {.query = parts[0],
-                                            .key = parts[1],
-                                            .value = value(x),
-                                            .mask = sight.mask,
-                                            .rope = sight.rope};
+    const op::AttentionOperands operands = {
+        .query = parts[0], .key = parts[1], .value = value(x), .mask = sight.mask, .rope = sight.rope};
     return output(op::attention(operands, sizes.heads, sizes.kv_heads).output);
   }
 };

@@ -58,8 +58,7 @@ struct Layer {
             nn::Linear(s / "fc2", c.ffn_dim, c.hidden_size, c.bias), c.activation),
         final_layer_norm(s / "final_layer_norm", c.hidden_size, kEps, c.affine) {}
 
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer,
-                   const op::AttentionMask& mask) const {
+  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, const op::AttentionMask& mask) const {
     if (norm_before) {
       x = op::add(x, self_attn(self_attn_layer_norm(x), pass, layer, mask));
       return op::add(x, mlp(final_layer_norm(x)));

@@ -145,7 +145,8 @@ Value SelfAttention::operator()(Value x, op::AttentionMask mask) const {
     if (relative_scaled_) terms = op::mul(terms, 1.0 / std::sqrt(static_cast<double>(head_dim_)));
     mask.bias = mask.bias ? op::add(terms, mask.bias) : terms;
   }
-  return output_(op::attention({.query = query, .key = key, .value = value, .mask = mask}, heads_, heads_).output);
+  return output_(
+      op::attention({.query = query, .key = key, .value = value, .mask = mask}, heads_, heads_).output);
 }
 
 }  // namespace onnxport::nn

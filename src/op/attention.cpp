@@ -172,7 +172,8 @@ void check_rope(const Node& node, const TensorType& q, const Dim& head_dim, bool
   const TensorType& positions = operand(node, kPositionIds);
   const TensorType& frequencies = operand(node, kFrequencies);
   require_integer(node, positions);
-  const bool rows = positions.shape == Shape{q.shape[0], q.shape[1]} || positions.shape == Shape{1, q.shape[1]};
+  const bool rows =
+      positions.shape == Shape{q.shape[0], q.shape[1]} || positions.shape == Shape{1, q.shape[1]};
   const bool fits = frequencies.dtype == DType::f32 && frequencies.shape.size() == 1 &&
                     frequencies.shape[0].is_constant() && head_dim.is_constant() &&
                     2 * *frequencies.shape[0].constant() <= *head_dim.constant();
@@ -210,8 +211,7 @@ Types infer_attention(const Node& node) {
   append_past(node, *key, *value);
   check_mask(node, q.dtype, {q.shape[0], heads, q.shape[1], (*key)[2]}, same_sequence);
   check_rope(node, q, *dim, same_sequence);
-  return {
-      {q.dtype, {q.shape[0], q.shape[1], heads * (*value)[3]}}, {q.dtype, *key}, {q.dtype, *value}};
+  return {{q.dtype, {q.shape[0], q.shape[1], heads * (*value)[3]}}, {q.dtype, *key}, {q.dtype, *value}};
 }
 
 }  // namespace detail

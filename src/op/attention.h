@@ -34,8 +34,8 @@ bool always_sees_a_key(const AttentionMask& mask);
 
 /// With queries and keys rotated in front of it.
 std::vector<Value> with_rotated_operands(const Node& node);
-/// With all of its mask as `visible` [B or 1, H or 1, L or 1, P + S]. Exact where the mask has no bias, and for
-/// NoKeys::uniform only where every query sees a key.
+/// With all of its mask as `visible` [B or 1, H or 1, L or 1, P + S]. Exact where the mask has no bias, and
+/// for NoKeys::uniform only where every query sees a key.
 std::vector<Value> with_visible_keys(const Node& node);
 /// With all of its mask as `bias` [B or 1, H or 1, L, P + S]; for NoKeys::zero the result is multiplied by 0
 /// where a query sees no key. The rewritten node is still causal, and has its window, where `keep_order`.

@@ -19,8 +19,7 @@ Value rms_norm(Value x, Value weight, double eps) {
 }
 
 AddNorm add_layer_norm(Value x, Value skip, Value weight, Value bias, double eps, Value linear_bias) {
-  Node& node =
-      make(x.graph(), Op::add_layer_norm, {x, skip, weight, bias, linear_bias}, {{"eps", eps}});
+  Node& node = make(x.graph(), Op::add_layer_norm, {x, skip, weight, bias, linear_bias}, {{"eps", eps}});
   return {node.out(0), node.out(1)};
 }
 

@@ -39,8 +39,8 @@ Types infer_rotary_embedding(const Node& node) {
 
 namespace {
 
-// Pairs are halves of the rotated part. Elements behind it meet a cosine of 1 and a sine of 0: one product for
-// all of a head, and nothing is cut off.
+// Pairs are halves of the rotated part. Elements behind it meet a cosine of 1 and a sine of 0: one product
+// for all of a head, and nothing is cut off.
 Value turn_halves(Value x, std::vector<Value> cosines, std::vector<Value> sines, std::int64_t half,
                   std::int64_t head_axis) {
   const std::int64_t rest = *x.dim(3).constant() - 2 * half;

@@ -15,8 +15,8 @@ Graph fuse_bias_gelu(Graph graph) {
   for (const Node& node : graph.nodes()) {
     if (node.op != Op::gelu) continue;
     const Node& linear = *node.inputs[0].node();
-    fits[node.id] = linear.op == Op::linear && linear.inputs[2] && linear.inputs[2].rank() == 1 &&
-                    uses[linear.id] == 1;
+    fits[node.id] =
+        linear.op == Op::linear && linear.inputs[2] && linear.inputs[2].rank() == 1 && uses[linear.id] == 1;
   }
   if (std::find(fits.begin(), fits.end(), true) == fits.end()) return graph;
   return rebuild(std::move(graph), [&](Graph& result, const Node& node) -> std::vector<Value> {

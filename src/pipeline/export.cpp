@@ -37,8 +37,7 @@ void check_opset(int opset, DType float_dtype) {
 lower::Target target_of(int opset, const TargetOptions& options) {
   lower::Target target{.opset = opset};
   const auto refuse = [](const char* flag, const std::string& got, const char* expected) {
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("{} '{}': expected {}", flag, got, expected));
+    throw ExportError(ErrorCode::invalid_argument, fmt::format("{} '{}': expected {}", flag, got, expected));
   };
   if (options.runtime == "ort") {
     target.runtime = lower::Runtime::ort;
@@ -90,8 +89,7 @@ void say(const std::function<void(const std::string&)>& listener, const std::str
 
 // Equal sums print alike, but clients know an axis by the words of the configuration class, also where it is
 // what strides make of another.
-void name_axes(std::vector<OnnxValueInfo>& values, const AxesByName& declared,
-               const OnnxConfig& config) {
+void name_axes(std::vector<OnnxValueInfo>& values, const AxesByName& declared, const OnnxConfig& config) {
   for (std::size_t i = 0; i < values.size() && i < declared.size(); ++i) {
     for (const auto& [axis, symbol] : declared[i].second) {
       const Dim& dim = values[i].type.shape.at(static_cast<std::size_t>(axis));
@@ -103,8 +101,7 @@ void name_axes(std::vector<OnnxValueInfo>& values, const AxesByName& declared,
 
 // What is wrong with the model or the options is found here and in check_accounting, before anything is
 // written.
-OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset,
-                         const ExportOptions& options) {
+OnnxGraph prepare(const Model& model, const OnnxConfig& config, int opset, const ExportOptions& options) {
   check_opset(opset, config.float_dtype());
   const lower::Target target = target_of(opset, options.target);
   external_data(options.external_data);

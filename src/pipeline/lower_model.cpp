@@ -13,22 +13,27 @@ namespace {
 
 using Pass = std::function<Graph(Graph)>;
 
+// Norms are kept whole until sums have become part of them.
+bool waits_for_fusion(const Node& node) { return node.op == Op::layer_norm || node.op == Op::rms_norm; }
+
 // The passes of a target, in their order.
 std::vector<Pass> passes_for(const lower::Target& target) {
-  const Pass legalize = [target](Graph graph) {
-    return pass::legalize(std::move(graph),
-                          [&](const Node& node) { return lower::form_of(node, target).expand; });
+  const auto expansion = [target](const Node& node) { return lower::form_of(node, target).expand; };
+  const Pass legalize = [=](Graph graph) { return pass::legalize(std::move(graph), expansion); };
+  const Pass legalize_most = [=](Graph graph) {
+    return pass::legalize(std::move(graph), [&](const Node& node) {
+      return waits_for_fusion(node) ? nullptr : expansion(node);
+    });
   };
   switch (target.runtime) {
     case lower::Runtime::any:
-      return {pass::simplify,       pass::narrow,   pass::bias_for_gelu,   legalize,
-              pass::flatten_linear, pass::simplify, pass::add_into_linear, pass::merge_weights,
-              pass::simplify};
+      return {pass::simplify, pass::narrow,          pass::bias_for_gelu, legalize,      pass::flatten_linear,
+              pass::simplify, pass::add_into_linear, pass::merge_weights, pass::simplify};
     case lower::Runtime::ort:
-      return {pass::simplify,           pass::narrow,    legalize,
-              pass::flatten_linear,     pass::simplify,  pass::fuse_residual_norm,
-              pass::fuse_bias_gelu,     legalize,        pass::add_into_linear,
-              pass::merge_weights,      pass::simplify};
+      return {pass::simplify,       pass::narrow,   legalize_most,
+              pass::flatten_linear, pass::simplify, pass::fuse_residual_norm,
+              pass::fuse_bias_gelu, legalize,       pass::add_into_linear,
+              pass::merge_weights,  pass::simplify};
   }
   return {};
 }

@@ -23,7 +23,10 @@ struct Visibility {
 class ScoreMask {
  public:
   ScoreMask(const Call& call, const Visibility& sight, const Extents& scores)
-      : sight_(sight), heads_(scores[1]), lowest_(lowest(call.dtype())), limit_(overflow_limit(call.dtype())) {
+      : sight_(sight),
+        heads_(scores[1]),
+        lowest_(lowest(call.dtype())),
+        limit_(overflow_limit(call.dtype())) {
     const auto strides_of = [&](const HostTensor* tensor) {
       if (tensor == nullptr) return Extents();
       if (broadcast_extents(call, std::array{scores, tensor->shape}) != scores)

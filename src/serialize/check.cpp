@@ -9,9 +9,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "onnx/element_type.h"
 #include "onnx_checker.h"
 #include "onnxport/error.h"
-#include "onnx/element_type.h"
 #include "serialize/skeleton.h"
 #include "serialize/writer.h"
 

@@ -4,8 +4,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
-#include "onnxport/error.h"
 #include "onnx/element_type.h"
+#include "onnxport/error.h"
 
 namespace onnxport::serialize {
 namespace {

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <system_error>
 
-#include "onnxport/error.h"
 #include "onnx/element_type.h"
+#include "onnxport/error.h"
 #include "serialize/model_proto.h"
 #include "serialize/wire.h"
 #include "support/file.h"

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "onnxport/weight.h"
 #include "onnx/element_type.h"
+#include "onnxport/weight.h"
 #include "serialize/model_proto.h"
 #include "serialize/skeleton.h"
 #include "support/atomic_file.h"

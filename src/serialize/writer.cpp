@@ -46,8 +46,7 @@ void check_names(const OnnxGraph& graph, const std::string& file) {
       fail(fmt::format("the name '{}' is given twice: to {} and to {}", name, other->second, giver));
   };
   for (const OnnxValueInfo& input : graph.inputs) define(input.name, "an input");
-  for (const OnnxInitializer& initializer : graph.initializers)
-    define(initializer.name, "an initializer");
+  for (const OnnxInitializer& initializer : graph.initializers) define(initializer.name, "an initializer");
   for (const OnnxNode& node : graph.nodes) {
     for (const std::string& output : node.outputs) {
       if (!output.empty()) define(output, "an output of " + node.op_type);

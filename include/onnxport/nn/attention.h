@@ -21,8 +21,8 @@ ONNXPORT_API Value merge_heads(Value x);
 /// masked attends to all of them alike, as the originals do, which add the mask to the scores. An absent mask
 /// masks nothing.
 ONNXPORT_API op::AttentionMask padding_mask(Value attention_mask);
-/// The same as float [B, 1, 1, S]: 0 where the mask is 1, the lowest finite value elsewhere. For originals that
-/// add several masks to the scores. An absent mask stays absent.
+/// The same as float [B, 1, 1, S]: 0 where the mask is 1, the lowest finite value elsewhere. For originals
+/// that add several masks to the scores. An absent mask stays absent.
 ONNXPORT_API Value padding_bias(Value attention_mask, DType dtype);
 
 /// How many positions `mpnet`-like bucket tables tell apart, as integer thresholds: bucket b of a distance m

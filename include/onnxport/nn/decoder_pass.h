@@ -53,8 +53,8 @@ class ONNXPORT_API DecoderPass {
 
   /// The keys that a query sees: real ones, by their order.
   op::AttentionMask mask(const Visibility& visible = {}, op::NoKeys no_keys = op::NoKeys::zero) const;
-  /// float [S, P + S]: 0 for the keys up to a query's own, `hidden` for those behind it. For originals that add
-  /// several masks to the scores.
+  /// float [S, P + S]: 0 for the keys up to a query's own, `hidden` for those behind it. For originals that
+  /// add several masks to the scores.
   Value causal_bias(double hidden) const;
 
   /// The cache of a layer as it was given; empty without a past.
