@@ -101,14 +101,20 @@ def checkpoint(name, work, layers=None, transformers=None):
 def measured(command, log=None, environment=None):
     """Usage of a command that must succeed. With `log`, its standard error goes to that file."""
     # A process inherits the peak of the one that starts it. So a small shell does, and leaves it to us, its subreaper.
+    # The command waits for a line until that shell is gone: the shell collects a child that ends before it does.
     pr_set_child_subreaper = 36
     if ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0):
         raise Failed("prctl(PR_SET_CHILD_SUBREAPER) failed")
     errors = open(log, "wb") if log else None
-    start = time.perf_counter()
-    shell = subprocess.run(["/bin/sh", "-c", '"$@" >/dev/null & echo $!', "sh", *command], check=True,
-                           stdout=subprocess.PIPE, stderr=errors, env=environment)
+    begin, go = os.pipe()
+    script = 'exec 3<&0; { read -r line <&3; exec "$@" 3<&-; } >/dev/null & echo $!'
+    shell = subprocess.run(["/bin/sh", "-c", script, "sh", *command], check=True, stdin=begin, stdout=subprocess.PIPE,
+                           stderr=errors, env=environment)
     pid = int(shell.stdout)
+    start = time.perf_counter()
+    os.write(go, b"\n")
+    os.close(begin)
+    os.close(go)
     try:
         _, status, usage = os.wait4(pid, 0)
     except BaseException:
