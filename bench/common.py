@@ -36,6 +36,9 @@ CONFIGS = {
     "whisper-tiny": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=384,
                          encoder_layers=4, decoder_layers=4, encoder_attention_heads=6, decoder_attention_heads=6,
                          encoder_ffn_dim=1536, decoder_ffn_dim=1536, num_mel_bins=80, vocab_size=51865),
+    "whisper-base": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=512,
+                         encoder_layers=6, decoder_layers=6, encoder_attention_heads=8, decoder_attention_heads=8,
+                         encoder_ffn_dim=2048, decoder_ffn_dim=2048, num_mel_bins=80, vocab_size=51865),
     "wav2vec2-base": dict(model_type="wav2vec2", architectures=["Wav2Vec2Model"]),
     "vit-base": dict(model_type="vit", architectures=["ViTForImageClassification"]),
     "resnet-50": dict(model_type="resnet", architectures=["ResNetForImageClassification"]),
@@ -98,14 +101,20 @@ def checkpoint(name, work, layers=None, transformers=None):
 def measured(command, log=None, environment=None):
     """Usage of a command that must succeed. With `log`, its standard error goes to that file."""
     # A process inherits the peak of the one that starts it. So a small shell does, and leaves it to us, its subreaper.
+    # The command waits for a line until that shell is gone: the shell collects a child that ends before it does.
     pr_set_child_subreaper = 36
     if ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0):
         raise Failed("prctl(PR_SET_CHILD_SUBREAPER) failed")
     errors = open(log, "wb") if log else None
-    start = time.perf_counter()
-    shell = subprocess.run(["/bin/sh", "-c", '"$@" >/dev/null & echo $!', "sh", *command], check=True,
-                           stdout=subprocess.PIPE, stderr=errors, env=environment)
+    begin, go = os.pipe()
+    script = 'exec 3<&0; { read -r line <&3; exec "$@" 3<&-; } >/dev/null & echo $!'
+    shell = subprocess.run(["/bin/sh", "-c", script, "sh", *command], check=True, stdin=begin, stdout=subprocess.PIPE,
+                           stderr=errors, env=environment)
     pid = int(shell.stdout)
+    start = time.perf_counter()
+    os.write(go, b"\n")
+    os.close(begin)
+    os.close(go)
     try:
         _, status, usage = os.wait4(pid, 0)
     except BaseException:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a synthetic checkpoint: config.json and safetensors, for benchmarks.
+"""Writes a synthetic checkpoint: config.json, safetensors and a tokenizer of one word, for benchmarks.
 
   make_checkpoint.py CONFIG.json OUT_DIR [--seed N] [--shards N]
 
@@ -96,6 +96,16 @@ def shards(tensors, count):
     return parts
 
 
+def write_tokenizer(folder):
+    """Of one word: without a tokenizer, the builder of onnxruntime-genai stops."""
+    (folder / "tokenizer.json").write_text(json.dumps(dict(
+        version="1.0", truncation=None, padding=None, added_tokens=[], normalizer=None, post_processor=None,
+        decoder=None, pre_tokenizer=dict(type="Whitespace"),
+        model=dict(type="WordLevel", vocab={"<unk>": 0}, unk_token="<unk>"))))
+    (folder / "tokenizer_config.json").write_text(json.dumps(dict(
+        tokenizer_class="PreTrainedTokenizerFast", unk_token="<unk>")))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=pathlib.Path)
@@ -120,6 +130,7 @@ def main():
     around_one = stored(1.0 + rng.uniform(-0.05, 0.05) for _ in range(BLOCK // 16))
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_tokenizer(args.out)
 
     parts = shards(tensors, args.shards)
     if args.shards > 1:

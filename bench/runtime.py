@@ -1,9 +1,10 @@
-"""Exported files in ONNX Runtime, ours against the peer's: time of a run, and what each export takes.
+"""Exported files in ONNX Runtime, ours against those of the peers: time of a run, and what each export takes.
 
 All files of a checkpoint are loaded in one process and take turns, in an order that changes from round to round.
-`ratio` is the median over the rounds of ours divided by the peer's; `quartiles` are those of the same."""
+`ratio` is the median over the rounds of ours divided by the other; `quartiles` are those of the same."""
+import collections
+import itertools
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -11,11 +12,12 @@ import sys
 
 import common
 import environments
-
+import exported
 
 
 def text(batch, tokens, past=0):
-    return {"batch_size": batch, "sequence_length": tokens, "past_sequence_length": past}
+    return {"batch_size": batch, "sequence_length": tokens, "past_sequence_length": past,
+            "total_sequence_length": past + tokens}
 
 
 def seq2seq(source, past=0):
@@ -35,16 +37,19 @@ def batches(height, width, **others):
 
 FEATURES, GENERATION = "feature-extraction", "text-generation-with-past"
 ENCODER, DECODER = "encoder_model", "decoder_with_past_model"
+DECODE_AND_PREFILL = [("decode: 1 token after 512", "model", text(1, 1, 512)),
+                      ("prefill: 128 tokens", "model", text(1, 128))]
+SPEECH = ("automatic-speech-recognition-with-past",
+          [("encode 30 s", ENCODER, seq2seq(1500)), ("decode: 1 token after 32", DECODER, seq2seq(1500, 32))])
 JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
     "bert-base": (FEATURES, [("batch 1, 128 tokens", "model", text(1, 128)),
                              ("batch 8, 128 tokens", "model", text(8, 128))]),
-    "qwen2-0.5b": (GENERATION, [("decode: 1 token after 512", "model", text(1, 1, 512))]),
-    "llama-1.1b": (GENERATION, [("decode: 1 token after 512", "model", text(1, 1, 512)),
-                                ("prefill: 128 tokens", "model", text(1, 128))]),
+    "qwen2-0.5b": (GENERATION, DECODE_AND_PREFILL),
+    "llama-1.1b": (GENERATION, DECODE_AND_PREFILL),
     "t5-base": ("text2text-generation-with-past",
                 [("encode 128 tokens", ENCODER, seq2seq(128)), ("decode: 1 token after 32", DECODER, seq2seq(128, 32))]),
-    "whisper-tiny": ("automatic-speech-recognition-with-past",
-                     [("encode 30 s", ENCODER, seq2seq(1500)), ("decode: 1 token after 32", DECODER, seq2seq(1500, 32))]),
+    "whisper-tiny": SPEECH,
+    "whisper-base": SPEECH,
     "wav2vec2-base": (FEATURES, [("1 s of audio", "model", text(1, 16000))]),
     "vit-base": ("image-classification", batches(224, 224)),
     "resnet-50": ("image-classification", batches(224, 224)),
@@ -53,7 +58,9 @@ JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
     "segformer-b0": ("semantic-segmentation", batches(512, 512)),
     "detr-resnet-50": ("object-detection", batches(480, 640)),
 }
-FIXED = {"num_channels": 3, "feature_size": 80, "nb_max_frames": 3000}  # axes that one of the exporters leaves open
+TARGETED = ["bert-base", "vit-base", "whisper-base", "t5-base", "qwen2-0.5b", "llama-1.1b"]  # with --target
+# Axes that one of the exporters leaves open.
+FIXED = {"num_channels": 3, "feature_size": 80, "nb_max_frames": 3000, "kv_cache_dim": 64}
 TOLERANCE = 1e-3  # beyond it the files do not compute the same, and their times say nothing
 PACKAGES = "optimum-onnx", "transformers", "torch", "onnxruntime"
 
@@ -68,140 +75,127 @@ def versions(python):
     return ", ".join(result.stdout.splitlines())
 
 
-class Export:
-    """One exported file, and what it took to make it."""
-
-    def __init__(self, program, label, folder):
-        self.label, self.folder = label, folder
-        self.plain = self.validated = None  # Usage without and with validation
-        self.program = program
-
-    def read(self):
-        self.files = {file.stem: file for file in sorted(self.folder.glob("*.onnx"))}
-        self.nodes = 0
-        for file in self.files.values():
-            report = json.loads(common.output([self.program, "inspect", file, "--json"]))
-            self.nodes += report["nodes"]
-            self.opset = report["opsets"]["ai.onnx"]
-        self.bytes = sum(file.stat().st_size for file in self.folder.glob("*.onnx*"))
-        return self
-
-    def print(self):
-        def columns(usage):
-            if not usage:
-                return f"{'–':>9} {'–':>9} {'–':>9}"
-            return f"{usage.seconds:7.2f} s {usage.cpu_seconds:7.2f} s {usage.peak_mb:6.0f} MB"
-
-        print(f"  {self.label:12} {self.opset:5} {self.nodes:6} {self.bytes / 1e6:6.0f} MB  {columns(self.plain)}   "
-              f"{columns(self.validated)}", flush=True)
+def selected(args, name):
+    """The runs of a checkpoint that --row names."""
+    return [run for run in JOBS[name][1] if args.row in run[0]]
 
 
-def export(args, name, checkpoint, work, python):
-    """The Exports of a checkpoint: ours for every opset; the peer's is the last one."""
-    print(f"  {'export':12} {'opset':>5} {'nodes':>6} {'written':>9}  {'time':>9} {'processor':>9} {'peak':>9}   "
-          f"{'validated':>9} {'processor':>9} {'peak':>9}")
-    task = JOBS[name][0]
-    log = work / "log"
-    exports = []
-    for opset in args.opsets or [None]:
-        label = f"ours, {opset}" if opset else "ours"
-        made = Export(args.program, label, work / f"ours-{opset or 'default'}")
-        command = [args.program, "export", "onnx", "--model", checkpoint, made.folder, "--task", task]
-        command += ["--opset", str(opset)] if opset else []
-        if ENCODER in [file for _, file, _ in JOBS[name][1]]:
-            command += ["--external-data", "shared"]  # several files of the same weights
-        os.sync()
-        made.plain = common.measured(command + ["--no-validate"], log)
-        if not args.no_validate:
-            shutil.rmtree(made.folder)
-            os.sync()
-            made.validated = common.measured(command, log)
-        exports.append(made.read())
-        made.print()
-    if args.peer:
-        made = Export(args.program, "peer", work / "peer")
-        os.sync()
-        # It always validates.
-        made.validated = common.measured(
-            [python, "-m", "optimum.commands.optimum_cli", "export", "onnx", "--model", checkpoint, "--task", task,
-             made.folder], log, {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"})
-        exports.append(made.read())
-        made.print()
-    return exports
+Ratio = collections.namedtuple("Ratio", "low median high")
 
 
-def groups(exports):
-    """All files at once where they fit into memory; else pairs of ours and the last one."""
+def ratio(seconds, others):
+    ratios = [a / b for a, b in zip(seconds, others)]
+    return Ratio(*statistics.quantiles(ratios * 2 if len(ratios) < 2 else ratios, method="inclusive"))
+
+
+def groups(args, exports, others):
+    """All files at once where they fit into memory; else pairs of one of ours and another."""
     sizes = [made.bytes for made in exports]
     with open("/proc/meminfo") as file:
         available = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    if len(exports) < 3 or sum(sizes) + max(sizes) < 0.9 * available:  # one is held twice while it is loaded
+    room = args.memory * 1e9 if args.memory else 0.9 * available
+    if len(exports) < 3 or sum(sizes) + max(sizes) < room:  # one is held twice while it is loaded
         return [exports]
-    return [[made, exports[-1]] for made in exports[:-1]]
+    return [[made, other] for made in exports if made not in others for other in others]
 
 
-def time_files(args, name, exports, python):
-    """Prints the table of runs; the largest ratio."""
-    last = exports[-1]
-    alone = len(exports) == 1
-    print(f"  {'run':26} {'opset':>5} {'ours':>11}" +
-          ("" if alone else f" {last.label:>11} {'ratio':>7}   {'quartiles':13} difference"), flush=True)
-    worst = 0.0
-    for group in groups(exports):
-        jobs = [dict(name=job, files={made.label: str(made.files[file]) for made in group}, extents={**FIXED, **extents})
-                for job, file, extents in JOBS[name][1]]
-        plan = dict(labels=[made.label for made in group], threads=args.threads, rounds=args.rounds, jobs=jobs)
-        process = subprocess.Popen([python, common.HERE / "time_files.py"], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, text=True)
-        with process:
+def timed(python, plan):
+    """Yields what time_files.py says about each job of a plan."""
+    process = subprocess.Popen([python, common.HERE / "time_files.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
+    with process:
+        try:
             process.stdin.write(json.dumps(plan))
             process.stdin.close()
             for line in process.stdout:
-                result = json.loads(line)
-                seconds = result["seconds"]
-                base = statistics.median(seconds[last.label])
-                for made in group if alone else group[:-1]:
-                    ours = statistics.median(seconds[made.label])
-                    row = f"  {result['name']:26} {made.opset:5} {ours * 1e3:8.1f} ms"
-                    if not alone:
-                        ratios = [a / b for a, b in zip(seconds[made.label], seconds[last.label])]
-                        ratio = statistics.median(ratios)
-                        low, _, high = statistics.quantiles(ratios * 2 if len(ratios) < 2 else ratios, method="inclusive")
-                        differs = result["difference"][made.label]
-                        row += f" {base * 1e3:8.1f} ms {ratio:7.3f}   {low:.3f}–{high:.3f}   {differs:.1e}"
-                        worst = max(worst, ratio)
-                        if not differs < TOLERANCE:
-                            print(row, flush=True)
-                            process.kill()
-                            raise common.Failed(f"{name}: the outputs differ by more than {TOLERANCE}")
-                    print(row, flush=True)
-        if process.returncode:
-            raise common.Failed(f"time_files.py ended with {process.returncode}")
-    return worst
+                yield json.loads(line)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise common.Failed(f"time_files.py ended with {process.returncode}")
+
+
+def print_run(result, group, others):
+    """A line for each of ours and each file that it is compared with; the Ratios by their labels."""
+    ratios = {}
+    seconds, title = result["seconds"], f"{result['name']:26} {result['threads']:7}"
+    ours = [made for made in group if made not in others]
+    for made, other in itertools.product(ours, [made for made in others if made in group] or [None]):
+        row = f"  {title} {made.label:16} {made.opset:5} {statistics.median(seconds[made.label]) * 1e3:8.1f} ms"
+        if other:
+            compared = ratios[made.label, other.label] = ratio(seconds[made.label], seconds[other.label])
+            row += (f"  {other.label:16} {statistics.median(seconds[other.label]) * 1e3:8.1f} ms {compared.median:7.3f}   "
+                    f"{compared.low:.3f}–{compared.high:.3f}   {result['difference'][made.label]:.1e}")
+        print(row, flush=True)
+    for label, difference in result["difference"].items():
+        if not difference < TOLERANCE:
+            raise common.Failed(f"{label}: the outputs differ by {difference:.1e}, more than {TOLERANCE}")
+    return ratios
+
+
+def time_files(args, name, exports, python):
+    """Prints the table of runs. The Ratios of every run, by the labels of ours and of the other."""
+    others = [made for made in exports if made.form.peer] or exports[1:][-1:]
+    print(f"  {'run':26} {'threads':7} {'ours':16} {'opset':>5} {'time':>11}" +
+          (f"  {'against':16} {'time':>11} {'ratio':>7}   {'quartiles':13} difference" if others else ""), flush=True)
+    runs = collections.defaultdict(dict)
+    for group in groups(args, exports, others):
+        jobs = [dict(name=job, files={made.label: str(made.files[file]) for made in group}, threads=threads,
+                     extents={**FIXED, **extents})
+                for threads in args.threads for job, file, extents in selected(args, name)]
+        for result in timed(python, dict(labels=[made.label for made in group], rounds=args.rounds, jobs=jobs)):
+            runs[result["name"], result["threads"]].update(print_run(result, group, others))
+    return runs
+
+
+def print_best(runs, exports):
+    """For every run the best form of the target, or of ours where there is none, against the best peer."""
+    ours = [made for made in exports if not made.form.peer]
+    if not ours or len(ours) == len(exports):
+        raise common.Failed("nothing to compare: there must be a file of ours and one of a peer")
+    labels = [made.label for made in ours if "--target" in made.form.flags] or [made.label for made in ours]
+    best = []
+    for (name, threads), ratios in runs.items():
+        against = {label: max((ratios[pair].median, pair) for pair in ratios if pair[0] == label) for label in labels}
+        _, pair = min(against.values())
+        low, median, high = ratios[pair]
+        print(f"  best: {name}, {threads} threads: {' / '.join(pair)} {median:.3f}   {low:.3f}–{high:.3f}", flush=True)
+        best.append(median)
+    return max(best)
+
+
+def run_model(args, name, work, python):
+    print(f"\n{name}" + (f", {args.layers} layers" if args.layers else ""), flush=True)
+    task, runs = JOBS[name]
+    shared = ENCODER in [file for _, file, _ in runs]
+    folders = []
+    try:
+        checkpoint = common.checkpoint(name, work, args.layers, python if args.peer else None)
+        files = work / "files" / checkpoint.name
+        folders = [checkpoint, files]
+        exports, good = exported.export(args, name, task, checkpoint, files, shared)
+        if not exports:
+            return False
+        ratios = time_files(args, name, exports, python)
+        worst = print_best(ratios, exports) if args.target else \
+            max((compared.median for run in ratios.values() for compared in run.values()), default=0)
+        if args.max_ratio and worst > args.max_ratio:
+            print(f"  ratio {worst:.3f} is beyond {args.max_ratio}", flush=True)
+            good = False
+        return good
+    except common.Failed as error:
+        print(f"bench: {error}", file=sys.stderr, flush=True)
+        return False
+    finally:
+        for folder in [] if args.keep else folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def run(args, work):
     python = args.peer_python or environments.environment("peer" if args.peer else "runtime")
-    print(f"{versions(python)}; threads: {args.threads}, rounds: {args.rounds}")
-    good = True
-    for name in args.models or JOBS:
-        print(f"\n{name}" + (f", {args.layers} layers" if args.layers else ""), flush=True)
-        files = work / "files"
-        checkpoint = None
-        try:
-            checkpoint = common.checkpoint(name, work, args.layers, python if args.peer else None)
-            shutil.rmtree(files, ignore_errors=True)
-            files.mkdir()
-            exports = export(args, name, checkpoint, files, python)
-            worst = time_files(args, name, exports, python)
-            if args.max_ratio and worst > args.max_ratio:
-                print(f"  ratio {worst:.3f} is beyond {args.max_ratio}", flush=True)
-                good = False
-        except common.Failed as error:
-            print(f"bench: {error}", file=sys.stderr, flush=True)
-            good = False
-        finally:
-            shutil.rmtree(files, ignore_errors=True)
-            if checkpoint and not args.keep:
-                shutil.rmtree(checkpoint, ignore_errors=True)
-    return good
+    print(f"{versions(python)}; threads: {', '.join(map(str, args.threads))}, rounds: {args.rounds}")
+    names = [name for name in args.models or (TARGETED if args.target else JOBS) if selected(args, name)]
+    if not names:
+        raise common.Failed(f"no run of these models has '{args.row}' in its name")
+    return all([run_model(args, name, work, python) for name in names])

@@ -1,8 +1,8 @@
 """Times ONNX files against each other in one process. Needs numpy and onnxruntime.
 
 Reads a plan from standard input, as JSON:
-  {"labels": [LABEL], "threads": 1, "rounds": 16,
-   "jobs": [{"name": "decode", "files": {LABEL: PATH}, "extents": {AXIS: EXTENT}}]}
+  {"labels": [LABEL], "rounds": 16,
+   "jobs": [{"name": "decode", "threads": 1, "files": {LABEL: PATH}, "extents": {AXIS: EXTENT}}]}
 Prints one JSON object per job: seconds of every round for each label, and the largest difference of an output to that
 of the last file, relative to the output's largest value."""
 import json
@@ -13,6 +13,14 @@ import numpy
 import onnxruntime
 
 TYPES = {"tensor(float)": numpy.float32, "tensor(float16)": numpy.float16}
+
+
+def session_of(file, threads):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def inputs_of(session, extents):
@@ -58,17 +66,12 @@ def difference(outputs, expected):
 
 def main():
     plan = json.load(sys.stdin)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = plan["threads"]
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     labels = plan["labels"]
     loaded = None
     for job in plan["jobs"]:
-        if loaded != job["files"]:
-            loaded, sessions = job["files"], None  # the last ones go first
-            sessions = {label: onnxruntime.InferenceSession(loaded[label], options, providers=["CPUExecutionProvider"])
-                        for label in labels}
+        if loaded != (job["files"], job["threads"]):
+            loaded, sessions = (job["files"], job["threads"]), None  # the last ones go first
+            sessions = {label: session_of(job["files"][label], job["threads"]) for label in labels}
         inputs = {label: inputs_of(session, job["extents"]) for label, session in sessions.items()}
         expected, differences = None, {}
         for label in reversed(labels):  # warms up, too
@@ -84,7 +87,8 @@ def main():
                 start = time.perf_counter()
                 sessions[label].run(None, inputs[label])
                 seconds[label].append(time.perf_counter() - start)
-        print(json.dumps({"name": job["name"], "seconds": seconds, "difference": differences}), flush=True)
+        print(json.dumps({"name": job["name"], "threads": job["threads"], "seconds": seconds,
+                          "difference": differences}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""The exporters that the benchmarks call: ours, and the peers, each in a virtual environment of its own."""
+import os
+import re
+
+import common
+import environments
+
+# A peer takes nothing from the network, and its log holds its own words.
+QUIET = {"HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"}
+
+
+def ours(args, checkpoint, out, task, *flags):
+    return [args.program, "export", "onnx", "--model", checkpoint, out, "--task", task, "-q", *flags]
+
+
+def ours_unchecked(args, checkpoint, out, task, *flags):
+    return ours(args, checkpoint, out, task, "--no-validate", *flags)
+
+
+def optimum(args, checkpoint, out, task, *flags):  # it always validates
+    python = args.peer_python or environments.environment("peer")
+    return [python, "-m", "optimum.commands.optimum_cli", "export", "onnx", "--model", checkpoint, "--task", task,
+            *flags, out]
+
+
+def mobius(args, checkpoint, out, task):
+    python = environments.environment("mobius")
+    return [python.parent / "mobius", "build", "--config", checkpoint, "--dtype", "f32", out]
+
+
+def genai(args, checkpoint, out, task):
+    python = environments.environment("genai")
+    return [python, "-m", "onnxruntime_genai.models.builder", "-m", "local", "-i", checkpoint, "-o", out, "-p", "fp32",
+            "-e", "cpu", "-c", out / "cache"]
+
+
+def call(command, log):
+    """Usage of an export that must succeed; the log gets its standard error."""
+    os.sync()
+    return common.measured(command, log, {**os.environ, **QUIET})
+
+
+def unknown_flags(program, flags):
+    """Those of the flags that `export onnx` of this program does not have."""
+    known = re.findall(r"[\w-]+", common.output([program, "export", "onnx", "--help"]))
+    return [flag for flag in flags if flag.startswith("--") and flag not in known]
