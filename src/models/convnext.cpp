@@ -65,6 +65,7 @@ struct Block {
   nn::Activation activation;
   std::function<Value(Value)> behind_activation;
   nn::Linear pwconv2;
+  Weight layer_scale;  // empty: none
 
   Block(const Scope& s, std::int64_t width, const Config& c, const ConvNextVariant& variant)
       : path(s.path()),
@@ -74,20 +75,16 @@ struct Block {
         activation(c.hidden_act),
         pwconv2(s / "pwconv2", 4 * width, width) {
     if (variant.behind_activation) behind_activation = variant.behind_activation(s, 4 * width);
-    if (!variant.layer_scale) return;
-    // In float32: half precision would lose what the checkpoint stores.
-    const Weight scale = s.weight("layer_scale_parameter", {width}).cast(DType::f32);
-    const Weight weight = pwconv2.weight().cast(DType::f32).mul(scale.reshape({width, 1}));
-    const Weight bias = pwconv2.bias().cast(DType::f32).mul(scale);
-    pwconv2 = {pwconv2.path(), weight.named(pwconv2.weight().name() + ".scaled"),
-               bias.named(pwconv2.bias().name() + ".scaled")};
+    if (variant.layer_scale) layer_scale = s.weight("layer_scale_parameter", {width});
   }
 
   Value operator()(Value x) const {
     const ModulePath at(x, path);
     Value y = activation(pwconv1(layernorm(convolve(dwconv, x))));
     if (behind_activation) y = behind_activation(y);
-    return op::add(x, pwconv2(y));
+    y = pwconv2(y);
+    if (layer_scale) y = op::mul(y, y.graph().weight(layer_scale));
+    return op::add(x, y);
   }
 };
 

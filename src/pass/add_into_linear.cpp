@@ -22,13 +22,7 @@ bool may_fit(const Node& node) {
 
 Graph add_into_linear(Graph graph) {
   if (std::none_of(graph.nodes().begin(), graph.nodes().end(), may_fit)) return graph;
-  std::vector<int> uses(graph.nodes().size());
-  for (const Node& node : graph.nodes()) {
-    for (const Value& input : node.inputs) {
-      if (input) ++uses[input.node()->id];
-    }
-  }
-  for (const auto& [name, value] : graph.outputs()) ++uses[value.node()->id];
+  const std::vector<int> uses = uses_of(graph);
 
   // By the id of a node in the new graph: is it a linear that only one node uses?
   std::vector<bool> free;

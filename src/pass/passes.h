@@ -25,6 +25,11 @@ Graph remove_dead(Graph graph);
 /// is not computed: slices move up through what works on each element, row or query alone.
 Graph narrow(Graph graph);
 
+/// A factor behind a linear layer or a convolution goes into its weight and bias: one number, or one for each
+/// output channel, which a summand may follow (a learned scale, a norm by recorded statistics). Not where the
+/// weight has other readers that would keep the original.
+Graph fold_scale(Graph graph);
+
 /// Composite ops for which `native` is false are replaced by smaller ops, until none is left.
 Graph legalize(Graph graph, const std::function<bool(const Node&)>& native);
 

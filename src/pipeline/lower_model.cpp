@@ -10,6 +10,7 @@ namespace onnxport::pipeline {
 lower::OnnxGraph lower_graph(Graph graph, int opset) {
   const lower::Target target{.opset = opset};
   graph = pass::simplify(std::move(graph));
+  graph = pass::fold_scale(std::move(graph));
   graph = pass::narrow(std::move(graph));
   graph = pass::bias_for_gelu(std::move(graph));
   graph = pass::legalize(std::move(graph),

@@ -82,8 +82,6 @@ struct SelfAttentionParameters {
 class ONNXPORT_API SelfAttention {
  public:
   SelfAttention(const Scope& s, const SelfAttentionParameters& p);
-  /// This one and a product with `scale` [H] behind it.
-  SelfAttention scaled(const Weight& scale) const;
   /// x [B, S, H], mask float broadcasting to [B, heads, S, S] or absent -> [B, S, H]
   Value operator()(Value x, Value mask) const;
 
