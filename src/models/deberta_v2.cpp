@@ -193,10 +193,8 @@ struct DisentangledSelfAttention {
 
   // x [B, heads, S, d] with the positions [2 span, heads * d] at the distances of `rows`: [B, heads, S, S].
   Value term(Value x, Value positions, Value rows) const {
-    // Four axes: ONNX Runtime 1.31 fuses a permutation {1, 2, 0} into the product, and crashes when it loads
-    // that in half precision.
-    const Value by_head = op::reshape(positions, {positions.dim(0), heads, x.dim(3), 1});
-    const Value near = op::permute(op::embedding(by_head, rows), {3, 1, 2, 0});
+    const Value by_head = op::reshape(positions, {positions.dim(0), heads, x.dim(3)});
+    const Value near = op::permute(op::embedding(by_head, rows), {1, 2, 0});
     return align(op::matmul(x, near));
   }
 
