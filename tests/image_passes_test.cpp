@@ -1,4 +1,4 @@
-// The passes that change how images are laid out and summed.
+// The passes that move permutations, linear layers and convolutions of one place through images.
 #include <gtest/gtest.h>
 
 #include "onnxport/op.h"
@@ -27,6 +27,10 @@ class ImagePasses : public testing::Test {
     const std::int64_t in = *x.dim(1).constant();
     const Value weight = graph.weight(wave({out, in, kernel, kernel}, phase));
     return op::conv2d(x, weight, graph.weight(wave({out}, phase)), {.padding = {kernel / 2, kernel / 2}});
+  }
+  Value linear(Value x, std::int64_t out, double phase) {
+    const Value weight = graph.weight(wave({out, *x.dim(-1).constant()}, phase));
+    return op::linear(x, weight, graph.weight(wave({out}, phase)));
   }
   Graph copy() const {
     return pass::rebuild(graph, [](Graph&, const Node&) { return std::vector<Value>(); });
@@ -80,6 +84,100 @@ TEST_F(ImagePasses, NothingMovesPastOtherAxes) {
   graph.output("sum", op::add(op::permute(square, {1, 0, 2}), op::permute(square, {2, 1, 0})));
   graph.output("vector", op::add(last(x), graph.weight(wave({3}, 0))));
   expect_unchanged(pass::sink_permutes);
+}
+
+// ---- linear_on_images ----
+
+TEST_F(ImagePasses, LayersAroundAnImageWorkOnTheImage) {
+  const Value rows = op::reshape(last(image("x", 3)), {B * H * W, 3});
+  const Value wide = first(op::reshape(linear(op::relu(rows), 8, 1), {B, H, W, 8}));
+  const Value back = op::reshape(last(conv(wide, 8, 3, 2)), {B * H * W, 8});
+  graph.output("y", linear(op::gelu(back), 3, 3));
+  const Graph result = after(pass::linear_on_images);
+  EXPECT_EQ(count(result, Op::linear), 0U) << print(result);
+  for (const Node& node : result.nodes()) {
+    if (node.op == Op::permute) EXPECT_EQ(numel(node.outputs[0].shape), B * H * W * 3);
+  }
+}
+
+TEST_F(ImagePasses, LayersStayWherePermutationsWouldMoveMore) {
+  const Value narrow = first(linear(graph.input("x", {DType::f32, {B, H, W, 8}}), 3, 1));
+  const Value wide = linear(last(conv(narrow, 3, 3, 2)), 8, 3);
+  graph.output("y", wide);
+  EXPECT_EQ(count(after(pass::linear_on_images), Op::linear), 2U);
+}
+
+TEST_F(ImagePasses, LayersStayWhereOthersReadTheirTokens) {
+  const Value tokens = linear(last(image("x", 3)), 8, 1);
+  graph.output("image", conv(first(tokens), 2, 3, 2));
+  graph.output("tokens", op::relu(tokens));
+  EXPECT_EQ(count(after(pass::linear_on_images), Op::linear), 1U);
+}
+
+TEST_F(ImagePasses, AConvolutionOfOnePlaceOnTokensIsALinearLayer) {
+  const Value tokens = op::relu(last(image("x", 8)));
+  graph.output("y", op::tanh(last(conv(first(tokens), 3, 1, 1))));
+  const Graph result = after(pass::linear_on_images);
+  EXPECT_EQ(count(result, Op::conv), 0U);
+  EXPECT_EQ(count(result, Op::permute), 1U);
+}
+
+// ---- before_resizing and compose_pointwise ----
+
+TEST_F(ImagePasses, MixingMovesInFrontOfResizing) {
+  const Value small = graph.input("small", {DType::f32, {B, 3, 2, 2}});
+  const Value large = image("large", 5);
+  const Value resized = op::interpolate(small, {H, W}, "linear");
+  const Value cubic = op::interpolate(op::relu(small), {H, W}, "cubic");
+  graph.output("y", op::relu(conv(op::concat({resized, large, cubic}, 1), 6, 1, 0)));
+  const Graph result = after(pass::before_resizing);
+  EXPECT_EQ(count(result, Op::concat), 0U);
+  for (const Node& node : result.nodes()) {
+    if (node.op == Op::interpolate) EXPECT_EQ(node.inputs[0].node()->op, Op::conv);
+  }
+}
+
+TEST_F(ImagePasses, MixingMovesInFrontOfAlignedCorners) {
+  const Value x = graph.input("x", {DType::f32, {B, 3, 2, 2}});
+  graph.output("y", op::relu(conv(op::interpolate(x, {4, 4}, "linear", true), 6, 1, 0)));
+  const Graph result = after(pass::before_resizing);
+  EXPECT_EQ(result.outputs()[0].second.node()->inputs[0].node()->op, Op::interpolate);
+}
+
+TEST_F(ImagePasses, MixingStaysWhereImagesBecomeSmallerOrKernelsAreLarger) {
+  const Value x = graph.input("x", {DType::f32, {B, 3, 8, 8}});
+  graph.output("smaller", conv(op::interpolate(x, {4, 4}, "linear"), 6, 1, 0));
+  graph.output("kernel", conv(op::interpolate(x, {16, 16}, "linear"), 6, 3, 0));
+  expect_unchanged(pass::before_resizing);
+}
+
+TEST_F(ImagePasses, MixingStaysWhereOthersReadTheResizedImage) {
+  const Value resized = op::interpolate(graph.input("x", {DType::f32, {B, 3, 2, 2}}), {H, W}, "linear");
+  graph.output("y", conv(resized, 6, 1, 0));
+  graph.output("resized", op::relu(resized));
+  expect_unchanged(pass::before_resizing);
+}
+
+TEST_F(ImagePasses, TwoConvolutionsOfOnePlaceBecomeOne) {
+  graph.output("y", op::relu(conv(conv(image("x", 3), 8, 1, 0), 4, 1, 1)));
+  EXPECT_EQ(count(after(pass::compose_pointwise), Op::conv), 1U);
+}
+
+TEST_F(ImagePasses, OfThreeConvolutionsTwoBecomeOne) {
+  graph.output("y", conv(conv(conv(image("x", 3), 8, 1, 0), 8, 1, 1), 4, 1, 2));
+  EXPECT_EQ(count(after(pass::compose_pointwise), Op::conv), 2U);
+}
+
+TEST_F(ImagePasses, ANarrowMiddleStaysNarrow) {
+  graph.output("y", conv(conv(image("x", 8), 2, 1, 0), 8, 1, 1));
+  expect_unchanged(pass::compose_pointwise);
+}
+
+TEST_F(ImagePasses, ConvolutionsThatOthersReadStay) {
+  const Value middle = conv(image("x", 3), 8, 1, 0);
+  graph.output("y", conv(middle, 4, 1, 1));
+  graph.output("middle", middle);
+  expect_unchanged(pass::compose_pointwise);
 }
 
 // ---- sum_by_product ----

@@ -263,10 +263,8 @@ std::vector<Value> neck(const Scope& s, const Config& c, const Encoded& encoded)
       x = op::add(before, residual_unit(layer / "residual_layer1", c, x));
     }
     x = residual_unit(layer / "residual_layer2", c, x);
-    // The original resamples first. A convolution of one pixel gives the same before, with a quarter of the
-    // work.
     const nn::Conv2d projection(layer / "projection", c.fusion_hidden_size, c.fusion_hidden_size, {1, 1});
-    fused.push_back(upsample(projection(x)));
+    fused.push_back(projection(upsample(x)));
   }
   return fused;
 }

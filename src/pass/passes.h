@@ -30,6 +30,18 @@ Graph narrow(Graph graph);
 /// weight has other readers that would keep the original.
 Graph fold_scale(Graph graph);
 
+/// A linear layer on tokens that were an image, or that become one, is a convolution of one place where the
+/// permutation then moves fewer channels; and such a convolution between two permutations is a linear layer.
+Graph linear_on_images(Graph graph);
+
+/// A convolution of one place behind an interpolation, or behind a concat of such, moves in front of it,
+/// where there are fewer places: both are linear, and resampled constants stay.
+Graph before_resizing(Graph graph);
+
+/// Two convolutions of one place behind one another become one, where that is less work: its weight is their
+/// product.
+Graph compose_pointwise(Graph graph);
+
 /// A permutation of axes moves behind an element-wise op on two operands where it saves one, until two meet
 /// and cancel.
 Graph sink_permutes(Graph graph);

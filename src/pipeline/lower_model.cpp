@@ -11,6 +11,9 @@ lower::OnnxGraph lower_graph(Graph graph, int opset) {
   const lower::Target target{.opset = opset};
   graph = pass::simplify(std::move(graph));
   graph = pass::fold_scale(std::move(graph));
+  graph = pass::linear_on_images(std::move(graph));
+  graph = pass::before_resizing(std::move(graph));
+  graph = pass::compose_pointwise(std::move(graph));
   graph = pass::sink_permutes(std::move(graph));
   graph = pass::sum_by_product(std::move(graph));
   graph = pass::narrow(std::move(graph));
