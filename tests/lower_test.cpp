@@ -135,6 +135,23 @@ TEST(Lower, RefusesAnOldOpset) {
   }
 }
 
+TEST(Lower, HalfPrecisionRotatesAxesWithOneMore) {
+  const auto ops = [](DType dtype, const std::vector<std::int64_t>& axes) {
+    Graph graph(dtype);
+    const Value x = graph.input("x", {dtype, {Dim::symbol("N"), 2, 4}});
+    graph.output("y", op::permute(x, axes));
+    std::vector<std::string> types;
+    for (const auto& node : lower::lower(graph, {}).nodes) types.push_back(node.op_type);
+    return types;
+  };
+  using Types = std::vector<std::string>;
+  EXPECT_EQ(ops(DType::f16, {1, 2, 0}), (Types{"Unsqueeze", "Transpose", "Squeeze"}));
+  EXPECT_EQ(ops(DType::bf16, {1, 2, 0}), (Types{"Unsqueeze", "Transpose", "Squeeze"}));
+  EXPECT_EQ(ops(DType::f32, {1, 2, 0}), Types{"Transpose"});
+  EXPECT_EQ(ops(DType::f16, {1, 0, 2}), Types{"Transpose"});
+  EXPECT_EQ(ops(DType::f16, {0, 2, 1}), Types{"Transpose"});
+}
+
 TEST(Lower, AnOutputThatIsAnInputOrAnotherOutputIsCopied) {
   Graph graph;
   const Value x = graph.input("x", {DType::f32, {Dim::symbol("N")}});

@@ -98,6 +98,8 @@ void shapes(Samples& s) {
     const Value x = op::unsqueeze(input(g, "x", d, {N, M}), 1);
     return op::unsqueeze(op::squeeze(x, 1), -1);
   });
+  s.floats(Op::permute, "permute_rotation",
+           [](Graph& g, DType d) { return op::permute(input(g, "x", d, {N, 4, M}), {1, 2, 0}); });
   s.floats(Op::permute, "permute",
            [](Graph& g, DType d) { return op::permute(input(g, "x", d, {N, M, 3, 2}), {0, 2, 1, 3}); });
   s.floats(Op::expand, "expand",

@@ -98,21 +98,6 @@ TEST(Vision, PixelShuffleSpreadsChannels) {
   EXPECT_EQ(y.reals, (std::vector<double>{0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15}));
 }
 
-TEST(Linear, ScaledIsOneLayer) {
-  const Weight weight = counting({2, 3}), bias = counting({2}, 10),
-               scale = counting({2}, 0.5).add(counting({2}, 1));
-  const nn::Linear linear("layer", weight, bias);
-  Graph graph;
-  const Value x = graph.weight(counting({1, 3}, 2));
-  const Value scaled = linear.scaled(scale)(x);
-  const Value expected = op::mul(linear(x), graph.weight(scale));
-  graph.output("expected", expected);
-  graph.output("got", scaled);
-  const auto outputs = reference::interpret(graph, {{}})[0];
-  EXPECT_EQ(outputs[0].reals, outputs[1].reals);
-  EXPECT_FALSE(nn::Linear("layer", weight, Weight()).scaled(scale).bias());
-}
-
 // A configuration that cannot be built gives one error with a code, whatever numbers are in it.
 TEST(VisionConfig, BadValuesAreErrors) {
   struct Bad {

@@ -91,9 +91,21 @@ Lowered lower_reshape(Emitter& e, const Node& node) {
   return e.emit("Reshape", {e.name_of(node.inputs[0]), target});
 }
 
+// ONNX Runtime 1.31 draws a rotation of axes such as {1, 2, 0} into the MatMul behind it, and in half
+// precision it then crashes when it loads the file. It does not recognize the rotation with one axis more.
 Lowered lower_permute(Emitter& e, const Node& node) {
-  return e.emit("Transpose", e.names_of(node.inputs),
-                {{"perm", node.attrs.get<std::vector<std::int64_t>>("axes")}});
+  const auto& axes = node.attrs.get<std::vector<std::int64_t>>("axes");
+  std::vector<std::int64_t> rotation(axes.size());
+  std::iota(rotation.begin(), rotation.end(), 1);
+  rotation.back() = 0;
+  const std::string x = e.name_of(node.inputs[0]);
+  const bool half = node.outputs[0].dtype == DType::f16 || node.outputs[0].dtype == DType::bf16;
+  if (!half || axes.size() < 3 || axes != rotation) return e.emit("Transpose", {x}, {{"perm", axes}});
+  const std::int64_t added = rank_of(node);
+  rotation.insert(rotation.begin(), added);
+  const std::string wider = e.emit_with_axes("Unsqueeze", x, {added}, 13);
+  const std::string turned = e.emit("Transpose", {wider}, {{"perm", rotation}});
+  return e.emit_with_axes("Squeeze", turned, {0}, 13);
 }
 
 Lowered lower_expand(Emitter& e, const Node& node) {

@@ -50,11 +50,12 @@ struct Config {
   }
 };
 
-// Between blocks lie images with their channels last, [B, H, W, C], as norms and linear layers want them.
-// Only convolutions take and give them first, and ONNX Runtime makes one step of a convolution and the two
-// transposes around it.
-Value convolve(const nn::Conv2d& conv, Value x) {
-  return op::permute(conv(op::permute(x, {0, 3, 1, 2})), {0, 2, 3, 1});
+Value channels_last(Value image) { return op::permute(image, {0, 2, 3, 1}); }
+Value channels_first(Value image) { return op::permute(image, {0, 3, 1, 2}); }
+
+// Over the channels of an image.
+Value norm_channels(const nn::LayerNorm& norm, Value image) {
+  return channels_first(norm(channels_last(image)));
 }
 
 struct Block {
@@ -65,6 +66,7 @@ struct Block {
   nn::Activation activation;
   std::function<Value(Value)> behind_activation;
   nn::Linear pwconv2;
+  Weight layer_scale;  // empty: none
 
   Block(const Scope& s, std::int64_t width, const Config& c, const ConvNextVariant& variant)
       : path(s.path()),
@@ -74,20 +76,17 @@ struct Block {
         activation(c.hidden_act),
         pwconv2(s / "pwconv2", 4 * width, width) {
     if (variant.behind_activation) behind_activation = variant.behind_activation(s, 4 * width);
-    if (!variant.layer_scale) return;
-    // In float32: half precision would lose what the checkpoint stores.
-    const Weight scale = s.weight("layer_scale_parameter", {width}).cast(DType::f32);
-    const Weight weight = pwconv2.weight().cast(DType::f32).mul(scale.reshape({width, 1}));
-    const Weight bias = pwconv2.bias().cast(DType::f32).mul(scale);
-    pwconv2 = {pwconv2.path(), weight.named(pwconv2.weight().name() + ".scaled"),
-               bias.named(pwconv2.bias().name() + ".scaled")};
+    if (variant.layer_scale) layer_scale = s.weight("layer_scale_parameter", {width});
   }
 
+  // [B, C, H, W]
   Value operator()(Value x) const {
     const ModulePath at(x, path);
-    Value y = activation(pwconv1(layernorm(convolve(dwconv, x))));
+    Value y = activation(pwconv1(layernorm(channels_last(dwconv(x)))));
     if (behind_activation) y = behind_activation(y);
-    return op::add(x, pwconv2(y));
+    y = pwconv2(y);
+    if (layer_scale) y = op::mul(y, y.graph().weight(layer_scale));
+    return op::add(x, channels_first(y));
   }
 };
 
@@ -108,7 +107,7 @@ struct Stage {
   }
 
   Value operator()(Value x) const {
-    if (downsample) x = convolve(*downsample, (*norm)(x));
+    if (downsample) x = (*downsample)(norm_channels(*norm, x));
     for (const Block& block : blocks) x = block(x);
     return x;
   }
@@ -128,9 +127,9 @@ struct ConvNext {
       stages.emplace_back(encoder / static_cast<std::int64_t>(i), i, c, variant);
   }
 
-  // [B, num_channels, H, W] -> [B, H', W', C]
+  // [B, num_channels, H, W] -> [B, C, H', W']
   Value operator()(Value pixel_values) const {
-    Value x = norm(op::permute(patch_embeddings(pixel_values), {0, 2, 3, 1}));
+    Value x = norm_channels(norm, patch_embeddings(pixel_values));
     for (const Stage& stage : stages) x = stage(x);
     return x;
   }
@@ -149,8 +148,8 @@ NamedValues forward_convnext(const Inputs& inputs, const Model& model, const Onn
   const Scope root = model.scope();
   const Scope base = root.base_model(variant.base_model);
   const Value hidden = ConvNext(base, c, variant)(inputs["pixel_values"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", op::permute(hidden, {0, 3, 1, 2})}};
-  const Value pooled = op::mean(op::flatten(hidden, 1, 2), 1);
+  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  const Value pooled = nn::global_average_pool(hidden);
   const std::int64_t width = c.hidden_sizes.back();
   const Value normed = nn::LayerNorm(base / "layernorm", width, c.layer_norm_eps)(pooled);
   return {{"logits", nn::Linear(root / "classifier", width, c.num_labels)(normed)}};

@@ -161,49 +161,46 @@ Value align(Value x) {
 // ---- layers ----
 
 // Scores are content to content, content to position (c2p) and position to content (p2c). (He et al. 2020)
-// All have the same scale, and each has a query: the scale lies in the weights of what makes queries.
+// All have the same scale, and each has a query: the queries take it.
 struct DisentangledSelfAttention {
   std::string path;
   std::int64_t heads;
+  double scale;
   nn::Linear query_proj, key_proj, value_proj;
   std::optional<nn::Linear> pos_key_proj, pos_query_proj;
 
-  static nn::Linear scaled(const Scope& s, const Config& c) {
+  static double scale_of(const Config& c) {
     const std::int64_t head_dim = c.hidden_size / c.num_attention_heads;
     const std::int64_t terms = 1 + (c.c2p ? 1 : 0) + (c.p2c ? 1 : 0);
-    const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim * terms));
-    const Weight factor = Weight::from_doubles(DType::f32, {}, {&scale, 1});
-    const nn::Linear stored(s, c.hidden_size, c.hidden_size);
-    // In float32: half precision would lose what the checkpoint stores.
-    return {s.path(), stored.weight().cast(DType::f32).mul(factor),
-            stored.bias().cast(DType::f32).mul(factor)};
+    return 1.0 / std::sqrt(static_cast<double>(head_dim * terms));
   }
 
   DisentangledSelfAttention(const Scope& s, const Config& c)
       : path(s.path()),
         heads(c.num_attention_heads),
-        query_proj(scaled(s / "query_proj", c)),
+        scale(scale_of(c)),
+        query_proj(s / "query_proj", c.hidden_size, c.hidden_size),
         key_proj(s / "key_proj", c.hidden_size, c.hidden_size),
         value_proj(s / "value_proj", c.hidden_size, c.hidden_size) {
     if (!c.relative_attention) return;
     if (c.c2p)
       pos_key_proj =
           c.share_att_key ? key_proj : nn::Linear(s / "pos_key_proj", c.hidden_size, c.hidden_size);
-    if (c.p2c) pos_query_proj = c.share_att_key ? query_proj : scaled(s / "pos_query_proj", c);
+    if (c.p2c)
+      pos_query_proj =
+          c.share_att_key ? query_proj : nn::Linear(s / "pos_query_proj", c.hidden_size, c.hidden_size);
   }
 
   // x [B, heads, S, d] with the positions [2 span, heads * d] at the distances of `rows`: [B, heads, S, S].
   Value term(Value x, Value positions, Value rows) const {
-    // Four axes: ONNX Runtime 1.31 fuses a permutation {1, 2, 0} into the product, and crashes when it loads
-    // that in half precision.
-    const Value by_head = op::reshape(positions, {positions.dim(0), heads, x.dim(3), 1});
-    const Value near = op::permute(op::embedding(by_head, rows), {3, 1, 2, 0});
+    const Value by_head = op::reshape(positions, {positions.dim(0), heads, x.dim(3)});
+    const Value near = op::permute(op::embedding(by_head, rows), {1, 2, 0});
     return align(op::matmul(x, near));
   }
 
   Value operator()(Value x, const Sight& sight) const {
     const ModulePath at(x, path);
-    const Value query = nn::split_heads(query_proj(x), heads);
+    const Value query = nn::split_heads(op::mul(query_proj(x), scale), heads);
     const Value key = nn::split_heads(key_proj(x), heads);
     const Value value = nn::split_heads(value_proj(x), heads);
     Value added = sight.mask;
@@ -212,7 +209,7 @@ struct DisentangledSelfAttention {
       added = op::add(term(query, keys, sight.distances->behind), added);
     }
     if (pos_query_proj) {  // key j is looked at from distance i - j
-      const Value queries = (*pos_query_proj)(sight.positions);
+      const Value queries = op::mul((*pos_query_proj)(sight.positions), scale);
       const Value by_key = term(key, queries, sight.distances->ahead);
       added = op::add(op::transpose(by_key, 2, 3), added);
     }

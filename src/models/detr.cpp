@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -70,64 +69,53 @@ struct Config {
 
 // ---- positions ----
 
-// Rows and columns each have a table of the whole width, which is zero where the other's is not: one sum
-// joins them. [1, H' * W', d_model]
-Value join_positions(Value rows, Value columns) {
-  const Dim places = rows.dim(0) * columns.dim(0);
-  const Value both = op::add(op::unsqueeze(rows, 1), columns);
-  return op::reshape(both, {1, places, rows.dim(1)});
-}
-
-// Sines and cosines of rows in the first half of the width, of columns in the second. A cosine is a sine a
-// quarter of a turn later, and the sine of nothing is zero.
-Value sine_positions(Graph& graph, const Dim& count, std::int64_t width, bool is_row) {
+// Sines and cosines in turns, of an angle for each of half as many frequencies: [count, width].
+Value sine_positions(Graph& graph, const Dim& count, std::int64_t width) {
   constexpr double turn = 2 * std::numbers::pi;
-  const std::int64_t half = width / 2;
-  std::vector<double> frequencies(static_cast<std::size_t>(width)), phases(frequencies.size());
-  for (std::int64_t i = 0; i < half; ++i) {
-    const auto at = static_cast<std::size_t>(is_row ? i : half + i);
-    const double exponent = static_cast<double>(i - i % 2) / static_cast<double>(half);
-    frequencies[at] = turn / std::pow(10000.0, exponent);
-    phases[at] = i % 2 == 1 ? turn / 4 : 0;
-  }
+  std::vector<double> frequencies;
+  for (std::int64_t i = 0; i < width; i += 2)
+    frequencies.push_back(turn / std::pow(10000.0, static_cast<double>(i) / static_cast<double>(width)));
   // In float32 in every dtype, as in the original.
   const Value place = op::cast(op::arange(graph, count, 1), DType::f32);
   const Value all = op::add(op::cast(op::size(graph, count), DType::f32), 1e-6);
   const Value part = op::unsqueeze(op::div(place, all), 1);
-  const Value turns =
-      op::mul(part, graph.weight_as_is(Weight::from_doubles(DType::f32, {width}, frequencies)));
-  return op::sin(op::add(turns, graph.weight_as_is(Weight::from_doubles(DType::f32, {width}, phases))));
+  const Value angles =
+      op::mul(part, graph.weight_as_is(Weight::from_doubles(DType::f32, {width / 2}, frequencies)));
+  const Value sine = op::unsqueeze(op::sin(angles), 2), cosine = op::unsqueeze(op::cos(angles), 2);
+  return op::flatten(op::concat({sine, cosine}, 2), 1, 2);
 }
 
 struct PositionEmbedding {
   static constexpr std::int64_t kLearned = 50;  // rows and columns, whatever the configuration
   std::string path;
   std::int64_t d_model;
-  Weight rows, columns;  // learned ones: columns in the first half of the width, rows in the second
+  Weight row_embeddings, column_embeddings;  // empty: sines
 
   PositionEmbedding(const Scope& s, const Config& c) : path(s.path()), d_model(c.d_model) {
     if (c.sine_positions) return;
-    const std::int64_t half = d_model / 2;
-    const Weight stored_rows = s.weight("row_embeddings.weight", {kLearned, half});
-    const Weight stored_columns = s.weight("column_embeddings.weight", {kLearned, half});
-    const std::vector<double> nothing(static_cast<std::size_t>(kLearned * half));
-    const Weight zeros = Weight::from_doubles(stored_rows.dtype(), {kLearned, half}, nothing);
-    rows = Weight::concat(std::array{zeros, stored_rows}, 1);
-    columns = Weight::concat(std::array{stored_columns, zeros}, 1);
+    row_embeddings = s.weight("row_embeddings.weight", {kLearned, d_model / 2});
+    column_embeddings = s.weight("column_embeddings.weight", {kLearned, d_model / 2});
   }
 
-  // For the places of an image [B, C, H', W'].
+  // For the places of an image [B, C, H', W']: [1, H' * W', d_model].
   Value operator()(Value image) const {
     const ModulePath at(image, path);
     Graph& graph = image.graph();
-    if (!rows) {
-      const Value down = sine_positions(graph, image.dim(2), d_model, true);
-      const Value right = sine_positions(graph, image.dim(3), d_model, false);
-      return op::cast(join_positions(down, right), image.dtype());
+    const Dim &height = image.dim(2), &width = image.dim(3);
+    const Shape places = {height, width, d_model / 2};
+    const auto by_row = [&](Value table) { return op::expand(op::unsqueeze(table, 1), places); };
+    const auto by_column = [&](Value table) { return op::expand(op::unsqueeze(table, 0), places); };
+    Value both;
+    if (row_embeddings) {
+      const Value right = by_column(op::slice(graph.weight(column_embeddings), 0, 0, width));
+      const Value down = by_row(op::slice(graph.weight(row_embeddings), 0, 0, height));
+      both = op::concat({right, down}, 2);
+    } else {
+      const Value down = by_row(sine_positions(graph, height, d_model / 2));
+      const Value right = by_column(sine_positions(graph, width, d_model / 2));
+      both = op::cast(op::concat({down, right}, 2), image.dtype());
     }
-    const Value down = op::slice(graph.weight(rows), 0, 0, image.dim(2));
-    const Value right = op::slice(graph.weight(columns), 0, 0, image.dim(3));
-    return join_positions(down, right);
+    return op::reshape(both, {1, height * width, d_model});
   }
 };
 

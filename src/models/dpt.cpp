@@ -222,15 +222,13 @@ nn::Conv2d conv3x3(const Scope& s, std::int64_t in, std::int64_t out, bool bias 
 /// x + convolution2(relu(convolution1(relu(x))))
 Value residual_unit(const Scope& s, const Config& c, Value x) {
   const std::int64_t width = c.fusion_hidden_size;
-  nn::Conv2d first = conv3x3(s / "convolution1", width, width, c.residual_bias);
-  nn::Conv2d second = conv3x3(s / "convolution2", width, width, c.residual_bias);
-  if (c.batch_norm) {
-    first = first.followed_by(nn::BatchNorm2d(s / "batch_norm1", width));
-    second = second.followed_by(nn::BatchNorm2d(s / "batch_norm2", width));
-  }
+  const auto step = [&](int i, Value y) {
+    y = conv3x3(s / fmt::format("convolution{}", i), width, width, c.residual_bias)(op::relu(y));
+    return c.batch_norm ? nn::BatchNorm2d(s / fmt::format("batch_norm{}", i), width)(y) : y;
+  };
   const ModulePath at(x, s.path());
-  const Value inner = op::relu(first(op::relu(x)));
-  return op::add(second(inner), x);
+  const Value inner = step(1, x);
+  return op::add(step(2, inner), x);
 }
 
 /// Reassembles hidden states and fuses them, from the last to the first: what each step gives, [B,
@@ -265,10 +263,8 @@ std::vector<Value> neck(const Scope& s, const Config& c, const Encoded& encoded)
       x = op::add(before, residual_unit(layer / "residual_layer1", c, x));
     }
     x = residual_unit(layer / "residual_layer2", c, x);
-    // The original resamples first. A convolution of one pixel gives the same before, with a quarter of the
-    // work.
     const nn::Conv2d projection(layer / "projection", c.fusion_hidden_size, c.fusion_hidden_size, {1, 1});
-    fused.push_back(upsample(projection(x)));
+    fused.push_back(projection(upsample(x)));
   }
   return fused;
 }
@@ -287,7 +283,7 @@ Value depth(const Scope& s, const Config& c, Value x) {
 Value segmentation(const Scope& s, const Config& c, Value x) {
   const std::int64_t width = c.fusion_hidden_size;
   const nn::BatchNorm2d norm(s / 1, width);
-  x = op::relu(conv3x3(s / 0, width, width, false).followed_by(norm)(x));
+  x = op::relu(norm(conv3x3(s / 0, width, width, false)(x)));
   return upsample(nn::Conv2d(s / 4, width, c.num_labels, {1, 1})(x));
 }
 

@@ -79,28 +79,33 @@ struct Kernel {
 // A convolution with its norm, and an activation where there is one.
 struct ConvLayer {
   nn::Conv2d convolution;
+  nn::BatchNorm2d norm;
   std::optional<nn::Activation> activation;
   bool same_padding;
 
   ConvLayer(const Scope& s, const Config& c, std::int64_t in, std::int64_t out, const Kernel& k = {},
             bool activate = true)
-      : convolution(make(s, c, in, out, k)), same_padding(c.tf_padding) {
+      : convolution(make(s / "convolution", in, out, k)),
+        norm(s / "normalization", out, c.layer_norm_eps),
+        same_padding(c.tf_padding) {
     if (activate) activation.emplace(c.hidden_act);
   }
 
-  static nn::Conv2d make(const Scope& s, const Config& c, std::int64_t in, std::int64_t out,
-                         const Kernel& k) {
+  static nn::Conv2d make(const Scope& s, std::int64_t in, std::int64_t out, const Kernel& k) {
     const std::int64_t padding = (k.size - 1) / 2 * k.dilation;
-    const nn::Conv2d bare(s / "convolution", in, out, {k.size, k.size}, false,
-                          {.stride = {k.stride, k.stride},
-                           .padding = {padding, padding},
-                           .dilation = {k.dilation, k.dilation},
-                           .groups = k.groups});
-    return bare.followed_by(nn::BatchNorm2d(s / "normalization", out, c.layer_norm_eps));
+    return {s,
+            in,
+            out,
+            {k.size, k.size},
+            false,
+            {.stride = {k.stride, k.stride},
+             .padding = {padding, padding},
+             .dilation = {k.dilation, k.dilation},
+             .groups = k.groups}};
   }
 
   Value operator()(Value x) const {
-    const Value y = same_padding ? convolution.with_same_padding(x) : convolution(x);
+    const Value y = norm(same_padding ? convolution.with_same_padding(x) : convolution(x));
     return activation ? (*activation)(y) : y;
   }
 };

@@ -193,28 +193,24 @@ Value attend(const Scope& s, const VisionConfig& c, Value x, std::int64_t window
   const Weight weight = (s / "qkv").weight("weight", {3 * width, width});
   const Weight bias = c.qkv_bias ? (s / "qkv").weight("bias", {3 * width}) : Weight();
   // One transposition sorts by windows and by heads: [windows, heads, tokens, head_dim].
-  const auto project = [&](std::int64_t part, double scale) {
-    const auto of_part = [&](const Weight& all) {
-      const Weight mine = all.slice(0, part * width, (part + 1) * width);
-      return scale == 1 ? mine : mine.cast(DType::f32).mul(Weight::from_doubles(DType::f32, {}, {&scale, 1}));
-    };
+  const auto project = [&](std::int64_t part) {
+    const auto of_part = [&](const Weight& all) { return all.slice(0, part * width, (part + 1) * width); };
     const nn::Linear linear((s / "qkv").path(), of_part(weight), bias ? of_part(bias) : Weight());
     const Value spread = op::reshape(linear(x), {batch, count, window, count, window, heads, head_dim});
     return op::reshape(op::permute(spread, {0, 1, 3, 5, 2, 4, 6}), {windows, heads, tokens, head_dim});
   };
-  const double scale = 1 / std::sqrt(static_cast<double>(head_dim));
-  Value query = project(0, scale);
-  Value key = project(1, 1);
-  const Value value = project(2, 1);
+  Value query = project(0);
+  Value key = project(1);
+  const Value value = project(2);
+  op::AttentionOptions options;
   if (c.relative) {
-    // A score is query * key + rows[key's row] + columns[key's column], which is one product of longer
-    // vectors: the terms would cost more in memory than the scores. They take the query without its scale.
-    const auto unscaled = [&](const Weight& table) {
-      const double factor = 1 / scale;
-      return graph.weight(table.cast(DType::f32).mul(Weight::from_doubles(DType::f32, {}, {&factor, 1})));
-    };
-    const Value by_row = unscaled(relative_positions(s, "rel_pos_h", window, head_dim));
-    const Value by_column = unscaled(relative_positions(s, "rel_pos_w", window, head_dim));
+    // A score is scale * query * key + rows[key's row] + columns[key's column], which is one product of
+    // longer vectors: the terms would cost more in memory than the scores. They take the query without its
+    // scale.
+    key = op::mul(key, 1 / std::sqrt(static_cast<double>(head_dim)));
+    options.scale = 1.0;
+    const Value by_row = graph.weight(relative_positions(s, "rel_pos_h", window, head_dim));
+    const Value by_column = graph.weight(relative_positions(s, "rel_pos_w", window, head_dim));
     const Value grid = op::reshape(query, {windows, heads, window, window, head_dim});
     const Value rows = op::reshape(op::matmul(grid, by_row), {windows, heads, tokens, window});
     const Value transposed = op::matmul(op::transpose(grid, 2, 3), by_column);
@@ -223,7 +219,7 @@ Value attend(const Scope& s, const VisionConfig& c, Value x, std::int64_t window
     query = op::concat({query, rows, columns}, 3);
     key = op::concat({key, op::expand(marks, {windows, heads, tokens, 2 * window})}, 3);
   }
-  const Value context = op::scaled_dot_product_attention(query, key, value, {}, {.scale = 1.0});
+  const Value context = op::scaled_dot_product_attention(query, key, value, {}, options);
   const Value spread = op::reshape(context, {batch, count, count, heads, window, window, head_dim});
   return op::reshape(op::permute(spread, {0, 1, 4, 2, 5, 3, 6}), {batch, side, side, width});
 }
@@ -256,14 +252,14 @@ Value encode(const Scope& s, const VisionConfig& c, Value pixel_values) {
     x = vision_layer(s / "layers" / i, c, x, global ? 0 : c.window_size);
   }
   const Scope neck = s / "neck";
-  const Weight pixelwise = (neck / "conv1").weight("weight", {out, c.hidden_size, 1, 1});
-  x = nn::Linear((neck / "conv1").path(), pixelwise.reshape({out, c.hidden_size}), {})(x);
-  x = nn::LayerNorm(neck / "layer_norm1", out, kEps)(x);
-  x = op::permute(x, {0, 3, 1, 2});
+  const auto norm_channels = [&](const Scope& norm, Value image) {
+    const Value last = op::permute(image, {0, 2, 3, 1});
+    return op::permute(nn::LayerNorm(norm, out, kEps)(last), {0, 3, 1, 2});
+  };
+  x = nn::Conv2d(neck / "conv1", c.hidden_size, out, {1, 1}, false)(op::permute(x, {0, 3, 1, 2}));
+  x = norm_channels(neck / "layer_norm1", x);
   x = nn::Conv2d(neck / "conv2", out, out, {3, 3}, false, {.padding = {1, 1}})(x);
-  x = op::permute(x, {0, 2, 3, 1});
-  x = nn::LayerNorm(neck / "layer_norm2", out, kEps)(x);
-  return op::permute(x, {0, 3, 1, 2});
+  return norm_channels(neck / "layer_norm2", x);
 }
 
 // ---- positions ----

@@ -81,7 +81,7 @@ struct EfficientAttention {
   std::string path;
   Stage stage;
   nn::Linear query, key, value, output;
-  std::optional<nn::Linear> reduction;  // the convolution `sr`, whose stride is its kernel
+  std::optional<nn::Conv2d> reduction;
   std::optional<nn::LayerNorm> norm;
 
   EfficientAttention(const Scope& s, const Stage& stage)
@@ -92,24 +92,20 @@ struct EfficientAttention {
         value(s / "self" / "value", stage.width, stage.width),
         output(s / "output" / "dense", stage.width, stage.width) {
     if (stage.sr_ratio == 1) return;
-    const std::int64_t width = stage.width, side = stage.sr_ratio;
-    const Scope sr = s / "self" / "sr";
-    const Weight kernel = sr.weight("weight", {width, width, side, side});
-    const Weight by_token = kernel.permute({0, 2, 3, 1}).reshape({width, side * side * width});
-    reduction.emplace(sr.path(), by_token.named(kernel.name() + ".by_token"), sr.weight("bias", {width}));
-    norm.emplace(s / "self" / "layer_norm", width, kEps);
+    const nn::KernelSize patch = {stage.sr_ratio, stage.sr_ratio};
+    reduction.emplace(s / "self" / "sr", stage.width, stage.width, patch, true,
+                      op::ConvOptions{.stride = {patch.height, patch.width}});
+    norm.emplace(s / "self" / "layer_norm", stage.width, kEps);
   }
 
-  // `patches`: those of the stage, where it reduces.
-  Value operator()(Value x, const nn::TokenGrid& grid, const nn::RowSelection& patches) const {
+  Value operator()(Value x, const nn::TokenGrid& grid) const {
     const ModulePath at(x, path);
     Value seen = x;
     nn::TokenGrid keys = grid;
     if (reduction) {
-      keys = {grid.batch, grid.height.floor_div(stage.sr_ratio), grid.width.floor_div(stage.sr_ratio)};
-      const Value tokens = patches(x);
-      const Value joined = op::reshape(tokens, {keys.rows(), stage.sr_ratio * stage.sr_ratio * stage.width});
-      seen = (*norm)((*reduction)(joined));
+      const Value reduced = (*reduction)(nn::rows_to_image(x, grid));
+      keys = nn::grid_of(reduced);
+      seen = (*norm)(nn::image_to_rows(reduced));
     }
     const auto heads_of = [&](const nn::Linear& projection, Value rows, const nn::TokenGrid& of) {
       return nn::split_heads(nn::rows_to_tokens(projection(rows), of), stage.heads);
@@ -122,16 +118,7 @@ struct EfficientAttention {
   }
 };
 
-// A linear layer on the channels of an image.
-Value pointwise(const nn::Linear& linear, Value image) {
-  const ModulePath at(image, linear.path());
-  const Weight& weight = linear.weight();
-  const Value kernel = image.graph().weight(weight.reshape({weight.shape()[0], weight.shape()[1], 1, 1}));
-  return op::conv2d(image, kernel, image.graph().weight(linear.bias()));
-}
-
-// Linear, depthwise convolution, activation, linear. Where tokens change into an image and back they are
-// narrow: the linear layers are convolutions.
+// Linear, depthwise convolution, activation, linear.
 struct MixFeedForward {
   std::string path;
   nn::Linear up, down;
@@ -148,8 +135,8 @@ struct MixFeedForward {
 
   Value operator()(Value x, const nn::TokenGrid& grid) const {
     const ModulePath at(x, path);
-    const Value wide = activation(depthwise(pointwise(up, nn::rows_to_image(x, grid))));
-    return nn::image_to_rows(pointwise(down, wide));
+    const Value image = depthwise(nn::rows_to_image(up(x), grid));
+    return down(activation(nn::image_to_rows(image)));
   }
 };
 
@@ -166,9 +153,9 @@ struct Layer {
         attention(s / "attention", stage),
         mlp(s / "mlp", c, stage) {}
 
-  Value operator()(Value x, const nn::TokenGrid& grid, const nn::RowSelection& patches) const {
+  Value operator()(Value x, const nn::TokenGrid& grid) const {
     const ModulePath at(x, path);
-    const Value attended = attention(layer_norm_1(x), grid, patches);
+    const Value attended = attention(layer_norm_1(x), grid);
     const Value middle = op::add(x, attended);
     const Value fed = mlp(layer_norm_2(middle), grid);
     return op::add(middle, fed);
@@ -196,49 +183,28 @@ StageTokens run_stage(Value image, const Scope& s, const Config& c, std::size_t 
   Value x = nn::LayerNorm(embeddings / "layer_norm", stage.width, kEps)(nn::image_to_rows(patches));
 
   const Scope layers = s / "block" / number;
-  nn::RowSelection reduced;
-  if (stage.sr_ratio > 1) {
-    const ModulePath inside(x, layers.path());
-    reduced = nn::patches_of(x.graph(), grid, stage.sr_ratio, nn::PatchEdge::drop);
-  }
-  for (std::int64_t j = 0; j < stage.depth; ++j) x = Layer(layers / j, c, stage)(x, grid, reduced);
+  for (std::int64_t j = 0; j < stage.depth; ++j) x = Layer(layers / j, c, stage)(x, grid);
   return {nn::LayerNorm(s / "layer_norm" / number, stage.width, kEps)(x), grid};
 }
 
-// The original unifies the channels of all stages by a linear layer each, resizes, joins them and applies a
-// convolution of one place, in which each stage has its part. Neither cares for the places that resizing
-// mixes with weights that sum to one. So both layers become one in front of the resizing: the larger part of
-// a small model's work.
-Value decode_head(const std::vector<Value>& images, const Scope& s, const Config& c, std::int64_t labels) {
-  const ModulePath at(images[0], s.path());
-  Graph& graph = images[0].graph();
+// Unifies the channels of all stages, resizes them to the first one's grid, and mixes them: [B, labels, H,
+// W].
+Value decode_head(const std::vector<StageTokens>& stages, const Scope& s, const Config& c,
+                  std::int64_t labels) {
+  const ModulePath at(stages[0].rows, s.path());
   const std::int64_t width = c.decoder_hidden_size;
-  const auto count = static_cast<std::int64_t>(images.size());
-  const nn::BatchNorm2d norm(s / "batch_norm", width);
-  const Weight fuse = (s / "linear_fuse").weight("weight", {width, width * count, 1, 1}).cast(DType::f32);
-  const Weight scaled = fuse.reshape({width, width * count}).mul(norm.scale().reshape({width, 1}));
-  const Value zero = graph.weight(norm.shift());
-  Value total;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const Scope linear = s / "linear_c" / i / "proj";
-    const auto stage = static_cast<std::size_t>(i);
-    const std::int64_t channels = c.stages[stage].width;
-    const std::int64_t part = (count - 1 - i) * width;  // the last stage comes first
-    const Value mix = graph.weight(scaled.slice(1, part, part + width));
-    const Weight unify = linear.weight("weight", {width, channels});
-    const Value unify_transposed = graph.weight(unify.permute({1, 0}));
-    const Value kernel = op::linear(mix, unify_transposed);  // mix times unify
-    const Value shift = graph.weight(linear.weight("bias", {width}).reshape({1, width}));
-    const Value bias = op::linear(shift, mix, i == 0 ? zero : Value());
-    const Value square = op::reshape(kernel, {width, channels, 1, 1});
-    const Value mixed = op::conv2d(images[stage], square, op::reshape(bias, {width}));
-    if (i == 0) {
-      total = mixed;
-    } else {
-      total = op::add(total, op::interpolate(mixed, {images[0].dim(2), images[0].dim(3)}, "linear"));
-    }
+  const nn::TokenGrid& first = stages[0].grid;
+  std::vector<Value> images;  // the last stage's comes first
+  for (std::size_t i = stages.size(); i-- > 0;) {
+    const nn::Linear unify(s / "linear_c" / static_cast<std::int64_t>(i) / "proj", c.stages[i].width, width);
+    const Value image = nn::rows_to_image(unify(stages[i].rows), stages[i].grid);
+    images.push_back(i == 0 ? image : op::interpolate(image, {first.height, first.width}, "linear"));
   }
-  return nn::Conv2d(s / "classifier", width, labels, {1, 1})(op::relu(total));
+  const auto count = static_cast<std::int64_t>(images.size());
+  const nn::Conv2d fuse(s / "linear_fuse", width * count, width, {1, 1}, false);
+  const nn::BatchNorm2d norm(s / "batch_norm", width);
+  const Value mixed = norm(fuse(count == 1 ? images[0] : op::concat(images, 1)));
+  return nn::Conv2d(s / "classifier", width, labels, {1, 1})(op::relu(mixed));
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
@@ -247,18 +213,16 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const Scope encoder = root.base_model("segformer") / "encoder";
   const bool segments = onnx.task() == "semantic-segmentation" || onnx.task() == "image-segmentation";
   Value image = inputs["pixel_values"];
-  StageTokens last;
-  std::vector<Value> images;
+  std::vector<StageTokens> stages;
   for (std::size_t i = 0; i < c.stages.size(); ++i) {
-    last = run_stage(image, encoder, c, i);
-    image = nn::rows_to_image(last.rows, last.grid);
-    images.push_back(image);
+    stages.push_back(run_stage(image, encoder, c, i));
+    image = nn::rows_to_image(stages[i].rows, stages[i].grid);
   }
   // With reshape_last_stage false, the original's decode head guesses the size of the last grid from its
   // width: where it is right, this is the same.
   if (segments)
-    return {{"logits", decode_head(images, root / "decode_head", c, model.config().num_labels())}};
-  const Value tokens = nn::rows_to_tokens(last.rows, last.grid);
+    return {{"logits", decode_head(stages, root / "decode_head", c, model.config().num_labels())}};
+  const Value tokens = nn::rows_to_tokens(stages.back().rows, stages.back().grid);
   if (onnx.task() == "feature-extraction")
     return {{"last_hidden_state", c.reshape_last_stage ? image : tokens}};
   const nn::Linear classifier(root / "classifier", c.stages.back().width, model.config().num_labels());

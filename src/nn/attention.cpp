@@ -128,12 +128,6 @@ SelfAttention::SelfAttention(const Scope& s, const SelfAttentionParameters& p)
   positions_.emplace(beside, *p.relative_positions, head_dim_, p.relative_with_key);
 }
 
-SelfAttention SelfAttention::scaled(const Weight& scale) const {
-  SelfAttention folded = *this;
-  folded.output_ = output_.scaled(scale);
-  return folded;
-}
-
 Value SelfAttention::operator()(Value x, op::AttentionMask mask) const {
   const ModulePath at(x, path_);
   const Value query = query_(x);

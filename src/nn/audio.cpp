@@ -83,7 +83,6 @@ PositionalConv::PositionalConv(const Scope& s, const PositionalConvParameters& p
 Value PositionalConv::operator()(Value x) const {
   const ModulePath at(x, path_);
   if (norm_) {
-    // Not folded into the convolution: the zeros around its input are not scaled.
     x = op::mul(x, x.graph().weight(norm_->scale()));
     x = op::add(x, x.graph().weight(norm_->shift()));
   }

@@ -17,16 +17,6 @@ Linear Linear::transposed(const Scope& s, std::int64_t in, std::int64_t out) {
   return {s.path(), stored.permute({1, 0}), s.weight("bias", {out})};
 }
 
-Linear Linear::scaled(const Weight& scale) const {
-  // In float32: half precision would lose what the checkpoint stores.
-  const auto by = [&](const Weight& weight, std::vector<std::int64_t> shape) {
-    const Weight product = weight.cast(DType::f32).mul(scale.cast(DType::f32).reshape(std::move(shape)));
-    return product.named(weight.name() + ".scaled");
-  };
-  const std::int64_t out = weight_.shape()[0];
-  return {path_, by(weight_, {out, 1}), bias_ ? by(bias_, {out}) : Weight()};
-}
-
 Value Linear::operator()(Value x) const {
   const ModulePath at(x, path_);
   const Value weight = x.graph().weight(weight_);

@@ -66,18 +66,6 @@ Value Conv2d::with_same_padding(Value x) const {
   return padded(outside ? op::pad(x, before, after) : x);
 }
 
-Conv2d Conv2d::followed_by(const BatchNorm2d& norm) const {
-  Conv2d folded = *this;
-  const std::vector<std::int64_t> per_output = {weight_.shape()[0], 1, 1, 1};
-  // In float32: half precision would lose what the checkpoint stores.
-  const Weight scaled = weight_.cast(DType::f32).mul(norm.scale().reshape(per_output));
-  const Weight& shift = norm.shift();
-  folded.weight_ = scaled.named(weight_.name() + ".normed");
-  folded.bias_ =
-      (bias_ ? shift.add(bias_.cast(DType::f32).mul(norm.scale())) : shift).named(path_ + ".bias.normed");
-  return folded;
-}
-
 BatchNorm2d::BatchNorm2d(const Scope& s, std::int64_t channels, double eps) : path_(s.path()) {
   const auto read = [&](const char* name) { return s.weight(name, {channels}).cast(DType::f32); };
   const std::vector<double> added = {eps};

@@ -15,13 +15,17 @@ PreNormEncoderLayer::PreNormEncoderLayer(const Scope& s, const EncoderLayerParam
       activation_(p.activation),
       gated_(options.gated) {
   const auto scale = [&](const std::string& key) { return s.weight(key, {p.attention.hidden_size}); };
-  if (!options.attention_scale.empty()) attention_ = attention_.scaled(scale(options.attention_scale));
-  if (!options.output_scale.empty()) down_ = down_.scaled(scale(options.output_scale));
+  if (!options.attention_scale.empty()) attention_scale_ = scale(options.attention_scale);
+  if (!options.output_scale.empty()) output_scale_ = scale(options.output_scale);
 }
 
 Value PreNormEncoderLayer::operator()(Value x, const op::AttentionMask& mask) const {
   const ModulePath at(x, path_);
-  x = op::add(attention_(attention_norm_(x), mask), x);
+  const auto scaled = [](Value y, const Weight& scale) {
+    return scale ? op::mul(y, y.graph().weight(scale)) : y;
+  };
+  const Value attended = attention_(attention_norm_(x), mask);
+  x = op::add(scaled(attended, attention_scale_), x);
   Value wide = up_(output_norm_(x));
   if (gated_) {
     const std::vector<Value> parts = op::chunk(wide, -1, 2);
@@ -29,7 +33,7 @@ Value PreNormEncoderLayer::operator()(Value x, const op::AttentionMask& mask) co
   } else {
     wide = activation_(wide);
   }
-  return op::add(down_(wide), x);
+  return op::add(scaled(down_(wide), output_scale_), x);
 }
 
 PreNormEncoder::PreNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p,

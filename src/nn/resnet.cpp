@@ -36,13 +36,13 @@ struct Keys {
   }
 };
 
-Conv2d conv(const Place& at, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-            std::int64_t dilation = 1) {
+NormedConv2d conv(const Place& at, std::int64_t in, std::int64_t out, std::int64_t kernel,
+                  std::int64_t stride, std::int64_t dilation = 1) {
   const std::int64_t padding = kernel / 2 * dilation;
   const Conv2d bare(
       at.convolution, in, out, {kernel, kernel}, false,
       {.stride = {stride, stride}, .padding = {padding, padding}, .dilation = {dilation, dilation}});
-  return bare.followed_by(BatchNorm2d(at.norm, out));
+  return {bare, BatchNorm2d(at.norm, out)};
 }
 
 // What a stage does to the image: the first of its blocks shrinks it, or the kernels widen in its place.
@@ -54,7 +54,7 @@ struct Steps {
 
 ResNetBlock block(const Keys& keys, const Scope& at, const ResNetParameters& p, std::int64_t in,
                   std::int64_t out, const Steps& steps) {
-  std::vector<Conv2d> layers;
+  std::vector<NormedConv2d> layers;
   if (p.bottleneck) {
     const std::int64_t inner = out / 4;
     const std::int64_t first = p.downsample_in_bottleneck ? steps.stride : 1;
@@ -65,7 +65,7 @@ ResNetBlock block(const Keys& keys, const Scope& at, const ResNetParameters& p, 
     layers.push_back(conv(keys.layer(at, 0), in, out, 3, steps.stride, steps.first_dilation));
     layers.push_back(conv(keys.layer(at, 1), out, out, 3, 1, steps.dilation));
   }
-  std::optional<Conv2d> shortcut;
+  std::optional<NormedConv2d> shortcut;
   if (in != out || steps.stride != 1) shortcut = conv(keys.shortcut(at), in, out, 1, steps.stride);
   return {std::move(layers), std::move(shortcut), Activation(p.activation)};
 }

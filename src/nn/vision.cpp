@@ -102,40 +102,29 @@ std::int64_t count_of(const std::vector<LearnedTokens>& tokens) {
   return count;
 }
 
-// The learned tokens and their positions, which lie in the table from `begin`. They are the same for all
-// images, so their sum is taken at export.
-Weight read(const Scope& s, const std::vector<LearnedTokens>& tokens, std::int64_t width,
-            const Weight& positions, std::int64_t begin) {
+}  // namespace
+
+ImageTokens::Placed ImageTokens::read(const Scope& s, const std::vector<LearnedTokens>& tokens,
+                                      std::int64_t width) {
   if (tokens.empty()) return {};
   std::vector<Weight> parts;
   for (const LearnedTokens& each : tokens) parts.push_back(s.weight(each.name, {1, each.count, width}));
-  Weight together = Weight::concat(parts, 1);
-  if (!positions) return together;
-  const Weight theirs = positions.slice(1, begin, begin + count_of(tokens));
-  return together.cast(DType::f32)
-      .add(theirs.cast(DType::f32))
-      .named((s / tokens.front().name).path() + ".placed");
+  return {Weight::concat(parts, 1), {}};
 }
-
-Value for_all_images(Graph& graph, const Weight& tokens, const Dim& batch) {
-  const Value one = graph.weight(tokens);
-  return op::expand(one, {batch, one.dim(1), one.dim(2)});
-}
-
-}  // namespace
 
 ImageTokens::ImageTokens(const Scope& s, const ImageTokensParameters& p)
     : path_(s.path()),
       projection_(s / p.projection, p.channels, p.hidden_size, p.patch, true,
                   {.stride = {p.patch.height, p.patch.width}}) {
   const std::int64_t first = count_of(p.before), last = first + p.grid.height * p.grid.width;
-  Weight table;
-  if (p.positions) {
-    table = s.weight("position_embeddings", {1, last + count_of(p.behind), p.hidden_size});
-    positions_.emplace(table.slice(1, first, last), p.grid, p.resampling);
-  }
-  before_ = read(s, p.before, p.hidden_size, table, 0);
-  behind_ = read(s, p.behind, p.hidden_size, table, last);
+  before_ = read(s, p.before, p.hidden_size);
+  behind_ = read(s, p.behind, p.hidden_size);
+  if (!p.positions) return;
+  const std::int64_t all = last + count_of(p.behind);
+  const Weight table = s.weight("position_embeddings", {1, all, p.hidden_size});
+  positions_.emplace(table.slice(1, first, last), p.grid, p.resampling);
+  if (first > 0) before_.positions = table.slice(1, 0, first);
+  if (all > last) behind_.positions = table.slice(1, last, all);
 }
 
 Value ImageTokens::operator()(Value pixel_values) const {
@@ -148,10 +137,17 @@ Value ImageTokens::operator()(Value pixel_values) const {
     patches = op::add(patches, positions);
   }
   const Dim& batch = image.dim(0);
+  // The same for all images.
+  const auto add_learned = [&](std::vector<Value>& parts, const Placed& learned) {
+    if (!learned.tokens) return;
+    Value one = graph.weight(learned.tokens);
+    if (learned.positions) one = op::add(one, graph.weight(learned.positions));
+    parts.push_back(op::expand(one, {batch, one.dim(1), one.dim(2)}));
+  };
   std::vector<Value> parts;
-  if (before_) parts.push_back(for_all_images(graph, before_, batch));
+  add_learned(parts, before_);
   parts.push_back(patches);
-  if (behind_) parts.push_back(for_all_images(graph, behind_, batch));
+  add_learned(parts, behind_);
   return parts.size() == 1 ? parts.front() : op::concat(std::move(parts), 1);
 }
 

@@ -5,7 +5,6 @@
 #include "onnxport/op.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
-#include "pass/uses.h"
 
 namespace onnxport::pass {
 
@@ -23,7 +22,7 @@ bool may_fit(const Node& node) {
 
 Graph add_into_linear(Graph graph) {
   if (std::none_of(graph.nodes().begin(), graph.nodes().end(), may_fit)) return graph;
-  const std::vector<int> uses = count_uses(graph);
+  const std::vector<int> uses = uses_of(graph);
 
   // By the id of a node in the new graph: is it a linear that only one node uses?
   std::vector<bool> free;

@@ -5,12 +5,11 @@
 #include "onnxport/op.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
-#include "pass/uses.h"
 
 namespace onnxport::pass {
 
 Graph bias_for_gelu(Graph graph) {
-  const std::vector<int> uses = count_uses(graph);
+  const std::vector<int> uses = uses_of(graph);
   std::vector<bool> into_gelu(graph.nodes().size());
   for (const Node& node : graph.nodes()) {
     for (const Value& input : node.inputs) {

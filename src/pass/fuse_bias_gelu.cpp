@@ -5,12 +5,11 @@
 #include "onnxport/op.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
-#include "pass/uses.h"
 
 namespace onnxport::pass {
 
 Graph fuse_bias_gelu(Graph graph) {
-  const std::vector<int> uses = count_uses(graph);
+  const std::vector<int> uses = uses_of(graph);
   std::vector<bool> fits(graph.nodes().size());
   for (const Node& node : graph.nodes()) {
     if (node.op != Op::gelu) continue;

@@ -7,7 +7,6 @@
 #include "onnxport/op.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
-#include "pass/uses.h"
 
 namespace onnxport::pass {
 namespace {
@@ -30,7 +29,7 @@ const Node* normed_sum(const Node& norm) {
 }
 
 std::unordered_map<std::uint32_t, Pair> find_pairs(const Graph& graph) {
-  const std::vector<int> uses = count_uses(graph);
+  const std::vector<int> uses = uses_of(graph);
   std::unordered_map<std::uint32_t, Pair> pairs;  // by the id of the sum
   for (const Node& node : graph.nodes()) {
     const Node* sum = normed_sum(node);

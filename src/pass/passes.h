@@ -26,6 +26,32 @@ Graph remove_dead(Graph graph);
 /// is not computed: slices move up through what works on each element, row or query alone.
 Graph narrow(Graph graph);
 
+/// A factor behind a linear layer or a convolution goes into its weight and bias: one number, or one for each
+/// output channel, which a summand may follow (a learned scale, a norm by recorded statistics). Not where the
+/// weight has other readers that would keep the original.
+Graph fold_scale(Graph graph);
+
+/// A linear layer on tokens that were an image, or that become one, is a convolution of one place where the
+/// permutation then moves fewer channels; and such a convolution between two permutations is a linear layer.
+Graph linear_on_images(Graph graph);
+
+/// A convolution of one place behind an interpolation, or behind a concat of such, moves in front of it,
+/// where there are fewer places: both are linear, and resampled constants stay.
+Graph before_resizing(Graph graph);
+
+/// Two convolutions of one place behind one another become one, where that is less work: its weight is their
+/// product.
+Graph compose_pointwise(Graph graph);
+
+/// A permutation of axes moves behind an element-wise op on two operands where it saves one, until two meet
+/// and cancel.
+Graph sink_permutes(Graph graph);
+
+/// A sum over the places of an image, with the channels behind them, becomes a product with ones. ONNX
+/// Runtime takes up to nine times as long to sum an axis in front of the last one, for one image; for eight,
+/// as long.
+Graph sum_by_product(Graph graph);
+
 /// The ops that take the place of a node: its results.
 using Expansion = std::vector<Value> (*)(const Node& node);
 /// Expands nodes until `expansion_of` gives null for all that are left.

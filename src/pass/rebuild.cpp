@@ -36,6 +36,17 @@ Graph rebuild_from(AnyGraph& graph, const Rewrite& rewrite, Take&& take) {
 
 }  // namespace
 
+std::vector<int> uses_of(const Graph& graph) {
+  std::vector<int> uses(graph.nodes().size());
+  for (const Node& node : graph.nodes()) {
+    for (const Value& input : node.inputs) {
+      if (input) ++uses[input.node()->id];
+    }
+  }
+  for (const auto& [name, value] : graph.outputs()) ++uses[value.node()->id];
+  return uses;
+}
+
 Value copy_node(Graph& graph, Node node) {
   if (node.op == Op::weight) return graph.weight_as_is(node.weight);
   return graph.add(node.op, std::move(node.inputs), std::move(node.attrs), std::move(node.outputs)).out();

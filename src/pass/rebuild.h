@@ -19,6 +19,9 @@ Graph rebuild(Graph&& graph, const Rewrite& rewrite);
 /// The same with copies, for those who look at the old graph meanwhile.
 Graph rebuild(const Graph& graph, const Rewrite& rewrite);
 
+/// How often the results of each node are read, by its id: by other nodes, and as outputs of the graph.
+std::vector<int> uses_of(const Graph& graph);
+
 /// Adds one node (its operands are in `graph` already).
 Value copy_node(Graph& graph, Node node);
 

@@ -27,13 +27,39 @@ std::vector<Pass> passes_for(const lower::Target& target) {
   };
   switch (target.runtime) {
     case lower::Runtime::any:
-      return {pass::simplify, pass::narrow,          pass::bias_for_gelu, legalize,      pass::flatten_linear,
-              pass::simplify, pass::add_into_linear, pass::merge_weights, pass::simplify};
+      return {pass::simplify,
+              pass::fold_scale,
+              pass::linear_on_images,
+              pass::before_resizing,
+              pass::compose_pointwise,
+              pass::sink_permutes,
+              pass::sum_by_product,
+              pass::narrow,
+              pass::bias_for_gelu,
+              legalize,
+              pass::flatten_linear,
+              pass::simplify,
+              pass::add_into_linear,
+              pass::merge_weights,
+              pass::simplify};
     case lower::Runtime::ort:
-      return {pass::simplify,       pass::narrow,   legalize_most,
-              pass::flatten_linear, pass::simplify, pass::fuse_residual_norm,
-              pass::fuse_bias_gelu, legalize,       pass::add_into_linear,
-              pass::merge_weights,  pass::simplify};
+      return {pass::simplify,
+              pass::fold_scale,
+              pass::linear_on_images,
+              pass::before_resizing,
+              pass::compose_pointwise,
+              pass::sink_permutes,
+              pass::sum_by_product,
+              pass::narrow,
+              legalize_most,
+              pass::flatten_linear,
+              pass::simplify,
+              pass::fuse_residual_norm,
+              pass::fuse_bias_gelu,
+              legalize,
+              pass::add_into_linear,
+              pass::merge_weights,
+              pass::simplify};
   }
   return {};
 }

@@ -86,8 +86,6 @@ struct SelfAttentionParameters {
 class ONNXPORT_API SelfAttention {
  public:
   SelfAttention(const Scope& s, const SelfAttentionParameters& p);
-  /// This one and a product with `scale` [H] behind it.
-  SelfAttention scaled(const Weight& scale) const;
   /// x [B, S, H] -> [B, S, H]
   Value operator()(Value x, op::AttentionMask mask = {}) const;
 

@@ -17,8 +17,6 @@ class ONNXPORT_API Linear {
   Linear(std::string path, Weight weight, Weight bias);
   /// A checkpoint that stores the weight as [in, out]. (transformers' Conv1D)
   static Linear transposed(const Scope& s, std::int64_t in, std::int64_t out);
-  /// This layer and a product with `scale` [out] behind it, as one layer.
-  Linear scaled(const Weight& scale) const;
   /// [..., in] -> [..., out]
   Value operator()(Value x) const;
 

@@ -36,7 +36,7 @@ struct KernelSize {
 class ONNXPORT_API BatchNorm2d {
  public:
   BatchNorm2d(const Scope& s, std::int64_t channels, double eps = 1e-5);
-  /// [B, channels, H, W]. Behind a convolution, Conv2d::followed_by() needs no nodes for it.
+  /// [B, channels, H, W] -> the same
   Value operator()(Value x) const;
 
   // x * scale + shift, float32 [channels].
@@ -55,8 +55,6 @@ class ONNXPORT_API Conv2d {
          op::ConvOptions options = {});
   /// From weights that are made of others. `bias` may be empty.
   Conv2d(std::string path, Weight weight, Weight bias, op::ConvOptions options = {});
-  /// This convolution and a norm behind it, as one convolution.
-  Conv2d followed_by(const BatchNorm2d& norm) const;
   /// [B, in, H, W] -> [B, out, H', W']
   Value operator()(Value x) const;
   /// The same with the padding that TensorFlow calls "same" in place of its own: as much as the kernel needs
@@ -67,6 +65,14 @@ class ONNXPORT_API Conv2d {
   std::string path_;
   Weight weight_, bias_;
   op::ConvOptions options_;
+};
+
+/// A convolution and the norm behind it, as residual networks have them.
+struct ONNXPORT_API NormedConv2d {
+  Conv2d convolution;
+  BatchNorm2d norm;
+  /// [B, in, H, W] -> [B, out, H', W']
+  Value operator()(Value x) const { return norm(convolution(x)); }
 };
 
 /// Keys: weight [in, out, height, width], bias [out]. (torch.nn.ConvTranspose2d of one group)

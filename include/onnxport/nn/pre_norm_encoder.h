@@ -37,6 +37,7 @@ class ONNXPORT_API PreNormEncoderLayer {
   LayerNorm output_norm_;
   Linear up_, down_;
   Activation activation_;
+  Weight attention_scale_, output_scale_;  // empty: none
   bool gated_;
 };
 

@@ -40,13 +40,13 @@ struct ResNetParameters {
 /// A block: convolutions, and around them what makes the input fit their output.
 class ONNXPORT_API ResNetBlock {
  public:
-  ResNetBlock(std::vector<Conv2d> layers, std::optional<Conv2d> shortcut, Activation activation)
+  ResNetBlock(std::vector<NormedConv2d> layers, std::optional<NormedConv2d> shortcut, Activation activation)
       : layers_(std::move(layers)), shortcut_(std::move(shortcut)), activation_(std::move(activation)) {}
   Value operator()(Value x) const;
 
  private:
-  std::vector<Conv2d> layers_;
-  std::optional<Conv2d> shortcut_;
+  std::vector<NormedConv2d> layers_;
+  std::optional<NormedConv2d> shortcut_;
   Activation activation_;
 };
 
@@ -59,7 +59,7 @@ class ONNXPORT_API ResNet {
   std::vector<Value> operator()(Value pixel_values) const;
 
  private:
-  Conv2d stem_;
+  NormedConv2d stem_;
   Activation activation_;
   std::vector<std::vector<ResNetBlock>> stages_;
 };

@@ -25,9 +25,8 @@ ONNXPORT_API Value pixel_shuffle(Value image, std::int64_t factor);
 /// op::interpolate() computes for `mode` "linear" or "cubic". Of its own length, the identity.
 ONNXPORT_API Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::string_view mode);
 
-/// A table with one row for each place of a grid, resampled for grids of any size. Of its own size it comes
-/// out as it is. Two products of matrices: cubic resampling is slow in runtimes, and works on images [C, H,
-/// W].
+/// A table with one row for each place of a grid, resampled for grids of any size: a product with
+/// resampling_matrix() for each axis. Of its own size it comes out as it is.
 class ONNXPORT_API GridTable {
  public:
   /// `table`: [N, places of the grid, C]; `mode`: that of resampling_matrix().
@@ -70,7 +69,12 @@ class ONNXPORT_API ImageTokens {
  private:
   std::string path_;
   Conv2d projection_;
-  Weight before_, behind_;  // with their positions; empty: none
+  struct Placed {
+    Weight tokens, positions;  // empty: none
+  };
+  static Placed read(const Scope& s, const std::vector<LearnedTokens>& tokens, std::int64_t width);
+
+  Placed before_, behind_;
   std::optional<GridTable> positions_;
 };
 

@@ -1,0 +1,35 @@
+/// Permutations of axes, as the passes move them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "onnxport/op.h"
+
+namespace onnxport::pass {
+
+using Axes = std::vector<std::int64_t>;
+
+/// Those of a permute.
+inline const Axes& axes_of(const Value& permute) { return permute.node()->attrs.get<Axes>("axes"); }
+
+inline Axes inverse(const Axes& axes) {
+  Axes result(axes.size());
+  for (std::size_t i = 0; i < axes.size(); ++i)
+    result[static_cast<std::size_t>(axes[i])] = static_cast<std::int64_t>(i);
+  return result;
+}
+
+/// op::permute(), which makes one of two permutations that meet, or none where they cancel.
+inline Value permuted(Value x, Axes axes) {
+  if (x.node()->op == Op::permute) {
+    const Axes& inner = axes_of(x);
+    for (std::int64_t& axis : axes) axis = inner[static_cast<std::size_t>(axis)];
+    x = x.node()->inputs[0];
+  }
+  bool stays = true;
+  for (std::size_t i = 0; i < axes.size(); ++i) stays = stays && axes[i] == static_cast<std::int64_t>(i);
+  return stays ? x : op::permute(x, std::move(axes));
+}
+
+}  // namespace onnxport::pass
