@@ -44,6 +44,11 @@ class ONNXPORT_API Model {
   Model part(const std::string& key, std::shared_ptr<const ModelDefinition> definition,
              std::string task) const;
 
+  /// The same for an architecture whose configuration (a part of this one) lies elsewhere than its keys,
+  /// which begin at the root of this model's.
+  Model part(PretrainedConfig config, std::shared_ptr<const ModelDefinition> definition,
+             std::string task) const;
+
   /// The root of the model's keys.
   Scope scope() const;
   /// The root of the keys of a folder below (`2_Dense`), with its own weights file.

@@ -18,6 +18,7 @@
 #include "onnxport/config.h"
 #include "onnxport/export_macro.h"
 #include "onnxport/graph.h"
+#include "onnxport/roles.h"
 #include "onnxport/tensor.h"
 
 namespace onnxport {
@@ -384,9 +385,11 @@ class ONNXPORT_API AudioToTextOnnxConfig : public OnnxSeq2SeqConfigWithPast {
 /// with its own model_type. Sizes and dummy inputs come from their classes.
 class ONNXPORT_API EncoderDecoderBaseOnnxConfig : public OnnxSeq2SeqConfigWithPast {
  public:
-  /// Throws ExportError(unsupported) when one of the types is not registered, when the second is no decoder
-  /// behind an encoder, or when it keeps no cache and the task asks for one.
-  EncoderDecoderBaseOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options);
+  /// `encoder_role`: the role that the encoder's type must offer. Throws ExportError(unsupported) when one of
+  /// the types is not registered or does not offer its role, or when the decoder keeps no cache and the task
+  /// asks for one.
+  EncoderDecoderBaseOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options,
+                               Role encoder_role = Role::text_model);
   AxesByName inputs() const override;
   Dim axis_length(std::string_view tensor, const std::string& symbol) const override;
   /// Of the decoder; in the encoder's file, of the encoder.

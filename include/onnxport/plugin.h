@@ -47,6 +47,7 @@ consteval std::uint32_t plugin_layout() {
                                  sizeof(OnnxConfig),
                                  sizeof(EncoderDecoderBaseOnnxConfig),
                                  sizeof(Model),
+                                 sizeof(Roles),
                                  sizeof(GgufLayout),
                                  sizeof(ModelDefinition)}) {
     for (std::size_t left = size; left != 0; left >>= 8) mix(left & 0xff);

@@ -169,6 +169,13 @@ Model Model::part(const std::string& key, std::shared_ptr<const ModelDefinition>
   return inner;
 }
 
+Model Model::part(PretrainedConfig config, std::shared_ptr<const ModelDefinition> definition,
+                  std::string task) const {
+  Model inner = part("", std::move(definition), std::move(task));
+  inner.config_ = std::move(config);
+  return inner;
+}
+
 Scope Model::scope() const {
   const Weights::Part& root = weights_->parts.at("");
   return {root.checkpoint, root.accounting, prefix_};
