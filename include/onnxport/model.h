@@ -56,7 +56,8 @@ class ONNXPORT_API Model {
   /// JSON text of a file below the folder (`modules.json`); throws ExportError(bad_config) when missing.
   std::string read_file(const std::string& name) const;
 
-  /// Builds the graph of `config` (same model, same task): inputs, nodes and outputs.
+  /// Builds the graph of `config` (same model, same task): inputs, nodes and outputs, with its patching specs
+  /// applied.
   Graph build(const OnnxConfig& config, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
 
   /// After build(): throws ExportError(bad_checkpoint) when tensors were left unread that belong to no other

@@ -18,6 +18,7 @@
 #include "onnxport/config.h"
 #include "onnxport/export_macro.h"
 #include "onnxport/graph.h"
+#include "onnxport/patching.h"
 #include "onnxport/roles.h"
 #include "onnxport/tensor.h"
 
@@ -199,6 +200,8 @@ class ONNXPORT_API OnnxConfig : public std::enable_shared_from_this<OnnxConfig> 
   /// Compared with `transformers_version` of config.json; empty: any.
   virtual std::string min_transformers_version() const { return {}; }
   virtual std::vector<std::string> variants() const { return {"default"}; }
+  /// Replacements of modules and ops in the graph of this configuration (PATCHING_SPECS).
+  virtual std::vector<PatchingSpec> patching_specs() const { return {}; }
   /// The files of an export: `model`, unless overridden. The configuration must be held by a shared pointer.
   virtual std::vector<OnnxFile> files(bool monolith) const;
 

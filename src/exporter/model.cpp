@@ -16,6 +16,7 @@
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "support/text.h"
+#include "transform/patch.h"
 
 namespace onnxport {
 namespace {
@@ -208,7 +209,7 @@ Graph Model::build(const OnnxConfig& config, const DummyShapes& shapes, bool dyn
   check_outputs(outputs, config, dynamic_axes);
   for (const auto& [name, value] : outputs) graph.output(name, value);
   verify(graph);
-  return graph;
+  return transform::patch(std::move(graph), config.patching_specs());
 }
 
 std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
