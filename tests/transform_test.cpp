@@ -1,11 +1,13 @@
-// What changes a graph's meaning before the passes: patching specs.
+// What changes a graph's meaning before the passes: patching specs and cheaper functions.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "errors.h"
 #include "onnxport/op.h"
 #include "reference/interpreter.h"
+#include "transform/approximate_gelu.h"
 #include "transform/patch.h"
 
 namespace onnxport {
@@ -263,6 +265,28 @@ TEST(Patch, WantsAModuleInOnePiece) {
       complaint(ErrorCode::internal, [&] { transform::patch(std::move(graph), {spec}); }),
       "patching spec 'shared': 'shared' is not one piece: a node outside of it takes from it and gives to "
       "it");
+}
+
+TEST(ApproximateGelu, TakesThePlaceOfEveryExactOne) {
+  const Graph changed = transform::approximate_gelu(layers(2));
+  EXPECT_EQ(count(changed, Op::gelu), 2U);
+  for (const Node& node : changed.nodes()) {
+    if (node.op == Op::gelu) EXPECT_EQ(node.attrs.get<std::string>("approximate"), "tanh");
+  }
+  const std::vector<double> exact = run(layers(2)), got = run(changed);
+  double most = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) most = std::max(most, std::abs(got[i] - exact[i]));
+  EXPECT_GT(most, 1e-6);  // another function
+  EXPECT_LT(most, 5e-3);
+
+  Graph graph;
+  const Value x = graph.input("x", {DType::f32, {3}});
+  graph.output("exact", op::gelu(x));
+  graph.output("tanh", op::gelu(x, "tanh"));
+  const auto outputs =
+      reference::interpret(transform::approximate_gelu(std::move(graph)),
+                           {{{"x", Tensor::from_doubles(DType::f32, {3}, {-1, 0.5, 2})}}})[0];
+  EXPECT_EQ(outputs[0].reals, outputs[1].reals);
 }
 
 }  // namespace
