@@ -10,6 +10,7 @@ if(test_sources)
 namespace onnxport::test {
 std::string source_dir() { return "@PROJECT_SOURCE_DIR@"; }
 std::string program() { return "@PROJECT_BINARY_DIR@/onnxport"; }
+std::string plugin_dir() { return "@PROJECT_BINARY_DIR@/test_plugins"; }
 std::string minilm_dir() { return "@minilm@"; }
 }  // namespace onnxport::test
 ]])
@@ -22,6 +23,16 @@ std::string minilm_dir() { return "@minilm@"; }
   # A test may load a plugin, or run the program.
   target_link_options(onnxport_tests PRIVATE "-Wl,--dynamic-list=${PROJECT_SOURCE_DIR}/cmake/exports.list")
   add_dependencies(onnxport_tests onnxport_cli)
+
+  # Plugins that a test loads, or that must not load.
+  foreach(plugin right other_layout other_version no_version)
+    add_library(plugin_${plugin} MODULE "tests/plugins/${plugin}.cpp")
+    target_link_libraries(plugin_${plugin} PRIVATE onnxport_plugin onnxport_flags)
+    set_target_properties(plugin_${plugin} PROPERTIES PREFIX "" OUTPUT_NAME ${plugin}
+      LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/test_plugins")
+    add_dependencies(onnxport_tests plugin_${plugin})
+  endforeach()
+  target_compile_definitions(plugin_other_layout PRIVATE _GLIBCXX_USE_CXX11_ABI=0)  # another std::string
 
   cmake_host_system_information(RESULT shards QUERY NUMBER_OF_LOGICAL_CORES)
   math(EXPR last "${shards} - 1")

@@ -15,6 +15,7 @@
 #include "golden_fixture.h"
 #include "onnxport/error.h"
 #include "onnxport/export.h"
+#include "onnxport/plugin.h"
 #include "run_program.h"
 #include "runtime/session.h"
 #include "support/file.h"
@@ -486,6 +487,25 @@ TEST_F(Cli, PluginThatIsNone) {
   const ProgramResult result = export_onnx({"--plugin", checkpoint() + "/config.json"});
   EXPECT_EQ(result.status, kUsage) << result.err;
   EXPECT_NE(result.err.find("--plugin"), std::string::npos) << result.err;
+}
+
+TEST(Plugin, OfThisVersionRegistersItsTypes) {
+  const ProgramResult result = run_program({"list", "--plugin", plugin_dir() + "/right.so"});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_NE(result.out.find("of-a-plugin"), std::string::npos) << result.out;
+}
+
+TEST(Plugin, OfAnotherVersionIsRefused) {
+  const std::string expected = fmt::format("expected {}", plugin_abi().data());
+  const auto refuse = [&](const char* name, const std::string& version) {
+    const ProgramResult result = run_program({"list", "--plugin", plugin_dir() + "/" + name});
+    test::expect_failure(result, kUsage, {name, version, expected, "build it again", "ONNXPORT_PLUGIN"});
+    EXPECT_EQ(result.out, "");
+  };
+  refuse("other_version.so", "built for 0.0.9 (plugin ABI 1, layout 12345678)");
+  refuse("no_version.so", "built for no version");
+  // Compiled from these headers, but the sizes of strings differ.
+  refuse("other_layout.so", fmt::format("built for {} (plugin ABI {}, layout ", kVersion, kPluginAbi));
 }
 
 }  // namespace

@@ -65,15 +65,18 @@ TEST_F(EncoderDecoder, RefusesTypesThatAreNoPart) {
   take(kBertGpt2);
   config["decoder"]["model_type"] = "llama";
   const std::string said = complaint();
-  EXPECT_NE(said.find("decoder of type 'llama' is not supported; those that are: bart, bert, "),
-            std::string::npos)
+  EXPECT_NE(
+      said.find("decoder is of type 'llama', which does not offer the role 'cross decoder'; types that do: "
+                "bart, bert, "),
+      std::string::npos)
       << said;
   EXPECT_EQ(code, ErrorCode::unsupported);
   config["decoder"]["model_type"] = "boat";
-  EXPECT_NE(complaint().find("model type 'boat'"), std::string::npos);
+  EXPECT_NE(complaint().find("decoder is of type 'boat', which does not offer"), std::string::npos);
   take(kBertGpt2);
   config["encoder"]["model_type"] = "trocr";
-  EXPECT_NE(complaint().find("encoder of type 'trocr' is not supported"), std::string::npos);
+  EXPECT_NE(complaint().find("encoder is of type 'trocr', which does not offer the role 'text model'"),
+            std::string::npos);
   config.erase("encoder");
   EXPECT_NE(complaint().find("encoder"), std::string::npos);
   EXPECT_EQ(code, ErrorCode::bad_config);

@@ -81,13 +81,16 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   return {{"logits", nn::Linear(s / "classifier", c.hidden_size, c.num_labels)(mean)}};
 }
 
-}  // namespace
-
-// 5. Registration. `--plugin` calls this function; a program calls it itself.
-extern "C" ONNXPORT_API void onnxport_register(TasksManager& tasks) {
+// 5. Registration.
+void register_gated_encoder(TasksManager& tasks) {
   PretrainedConfig::register_class_defaults("gated-encoder",
                                             R"({"layer_norm_eps": 1e-5, "hidden_act": "silu"})");
   tasks.register_model<GatedEncoderOnnxConfig>({.model_type = "gated-encoder",
                                                 .tasks = {"feature-extraction", "text-classification"},
                                                 .forward = forward});
 }
+
+}  // namespace
+
+// For `--plugin`, which calls onnxport_register(); a program calls it itself.
+ONNXPORT_PLUGIN(register_gated_encoder);

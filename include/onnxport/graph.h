@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,15 +44,21 @@ struct TensorType {
 /// `float32[batch_size, 16]`
 ONNXPORT_API std::string to_string(const TensorType& type);
 
-/// Handle to one output of a node. Cheap to copy; valid as long as its graph. A default-made Value stands for
-/// an absent optional operand.
+/// Where the values of a graph find it. It follows the graph when that moves, and is empty once that is gone.
+struct GraphAnchor {
+  Graph* graph = nullptr;
+};
+
+/// Handle to one output of a node: names graph, node and output. Cheap to copy. The graph owns its nodes; a
+/// value of a graph that is gone throws ExportError(internal) when it is used. A default-made Value stands
+/// for an absent optional operand. A graph that nobody changes may be read from several threads.
 class ONNXPORT_API Value {
  public:
   Value() = default;
-  Value(Node* node, std::uint32_t index) : node_(node), index_(index) {}
 
-  explicit operator bool() const { return node_ != nullptr; }
-  Node* node() const { return node_; }
+  explicit operator bool() const { return anchor_ != nullptr; }
+  /// Null for an absent value.
+  Node* node() const;
   std::uint32_t index() const { return index_; }
   Graph& graph() const;
   const TensorType& type() const;
@@ -60,10 +67,16 @@ class ONNXPORT_API Value {
   std::int64_t rank() const { return static_cast<std::int64_t>(shape().size()); }
   /// Extent of an axis; negative counts from the end. Throws ExportError(shape) when out of range.
   const Dim& dim(std::int64_t axis) const;
+  /// The same output of the same node, or both absent. Answers for values of graphs that are gone as well.
   friend bool operator==(const Value&, const Value&) = default;
 
  private:
-  Node* node_ = nullptr;
+  friend struct Node;
+  Value(std::shared_ptr<const GraphAnchor> anchor, std::uint32_t node, std::uint32_t index)
+      : anchor_(std::move(anchor)), node_(node), index_(index) {}
+
+  std::shared_ptr<const GraphAnchor> anchor_;
+  std::uint32_t node_ = 0;  // position in the graph
   std::uint32_t index_ = 0;
 };
 
@@ -107,7 +120,8 @@ struct ONNXPORT_API Node {
   Graph* graph = nullptr;
   std::uint32_t id = 0;  ///< position in the graph
 
-  Value out(std::uint32_t index = 0) { return Value(this, index); }
+  /// Throws ExportError(internal) when the node is not part of a graph.
+  Value out(std::uint32_t index = 0) const;
 };
 
 /// Inputs and outputs of a graph, by name, in order.
@@ -117,11 +131,14 @@ using NamedValues = std::vector<std::pair<std::string, Value>>;
 class ONNXPORT_API Graph {
  public:
   /// `float_dtype`: the dtype in which float weights enter the graph (`--dtype`).
-  explicit Graph(DType float_dtype = DType::f32) : float_dtype_(float_dtype) {}
+  explicit Graph(DType float_dtype = DType::f32);
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
+  /// Values of `other` are values of this graph from now on; of `other` only destruction and assignment are
+  /// left.
   Graph(Graph&& other) noexcept;
   Graph& operator=(Graph&& other) noexcept;
+  ~Graph();
 
   DType float_dtype() const { return float_dtype_; }
 
@@ -144,10 +161,14 @@ class ONNXPORT_API Graph {
   void set_path(std::string path) { path_ = std::move(path); }
 
  private:
+  friend struct Node;
+  void release();
+
   DType float_dtype_;
+  std::shared_ptr<GraphAnchor> anchor_;
   std::deque<Node> nodes_;
   NamedValues inputs_, outputs_;
-  std::unordered_map<std::string, Node*> weights_;  // by fingerprint and name
+  std::unordered_map<std::string, std::uint32_t> weights_;  // nodes by fingerprint and name
   std::string path_;
 };
 

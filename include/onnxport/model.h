@@ -44,6 +44,11 @@ class ONNXPORT_API Model {
   Model part(const std::string& key, std::shared_ptr<const ModelDefinition> definition,
              std::string task) const;
 
+  /// The same for an architecture whose configuration (a part of this one) lies elsewhere than its keys,
+  /// which begin at the root of this model's.
+  Model part(PretrainedConfig config, std::shared_ptr<const ModelDefinition> definition,
+             std::string task) const;
+
   /// The root of the model's keys.
   Scope scope() const;
   /// The root of the keys of a folder below (`2_Dense`), with its own weights file.
@@ -51,7 +56,8 @@ class ONNXPORT_API Model {
   /// JSON text of a file below the folder (`modules.json`); throws ExportError(bad_config) when missing.
   std::string read_file(const std::string& name) const;
 
-  /// Builds the graph of `config` (same model, same task): inputs, nodes and outputs.
+  /// Builds the graph of `config` (same model, same task): inputs, nodes and outputs, with its patching specs
+  /// applied.
   Graph build(const OnnxConfig& config, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
 
   /// After build(): throws ExportError(bad_checkpoint) when tensors were left unread that belong to no other

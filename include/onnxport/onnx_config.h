@@ -18,6 +18,8 @@
 #include "onnxport/config.h"
 #include "onnxport/export_macro.h"
 #include "onnxport/graph.h"
+#include "onnxport/patching.h"
+#include "onnxport/roles.h"
 #include "onnxport/tensor.h"
 
 namespace onnxport {
@@ -198,6 +200,8 @@ class ONNXPORT_API OnnxConfig : public std::enable_shared_from_this<OnnxConfig> 
   /// Compared with `transformers_version` of config.json; empty: any.
   virtual std::string min_transformers_version() const { return {}; }
   virtual std::vector<std::string> variants() const { return {"default"}; }
+  /// Replacements of modules and ops in the graph of this configuration (PATCHING_SPECS).
+  virtual std::vector<PatchingSpec> patching_specs() const { return {}; }
   /// The files of an export: `model`, unless overridden. The configuration must be held by a shared pointer.
   virtual std::vector<OnnxFile> files(bool monolith) const;
 
@@ -384,9 +388,11 @@ class ONNXPORT_API AudioToTextOnnxConfig : public OnnxSeq2SeqConfigWithPast {
 /// with its own model_type. Sizes and dummy inputs come from their classes.
 class ONNXPORT_API EncoderDecoderBaseOnnxConfig : public OnnxSeq2SeqConfigWithPast {
  public:
-  /// Throws ExportError(unsupported) when one of the types is not registered, when the second is no decoder
-  /// behind an encoder, or when it keeps no cache and the task asks for one.
-  EncoderDecoderBaseOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options);
+  /// `encoder_role`: the role that the encoder's type must offer. Throws ExportError(unsupported) when one of
+  /// the types is not registered or does not offer its role, or when the decoder keeps no cache and the task
+  /// asks for one.
+  EncoderDecoderBaseOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options,
+                               Role encoder_role = Role::text_model);
   AxesByName inputs() const override;
   Dim axis_length(std::string_view tensor, const std::string& symbol) const override;
   /// Of the decoder; in the encoder's file, of the encoder.

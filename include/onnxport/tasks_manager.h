@@ -1,6 +1,7 @@
 /// TasksManager: the registry of architectures.
 #pragma once
 
+#include <concepts>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -14,12 +15,9 @@
 #include "onnxport/gguf.h"
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
+#include "onnxport/roles.h"
 
 namespace onnxport {
-
-namespace nn {
-class Seq2SeqPass;
-}
 
 /// Makes the configuration class of an architecture.
 using OnnxConfigConstructor = std::function<std::shared_ptr<const OnnxConfig>(
@@ -29,19 +27,6 @@ using OnnxConfigConstructor = std::function<std::shared_ptr<const OnnxConfig>(
 /// and the like from `config`.
 using Forward =
     std::function<NamedValues(const Inputs& inputs, const Model& model, const OnnxConfig& config)>;
-
-/// What an architecture is as the decoder behind an encoder of another type.
-struct CrossDecoder {
-  /// What is kept between tokens.
-  enum class Cache {
-    none,
-    own,             ///< keys and values of its own tokens
-    own_and_encoder  ///< those of the encoder's states too
-  };
-  /// Logits [B, S, V]. `model` is the decoder: its own config, and a scope that starts at its keys.
-  std::function<Value(nn::Seq2SeqPass& pass, const Model& model)> logits;
-  Cache cache = Cache::none;
-};
 
 struct ModelDefinition;
 
@@ -67,9 +52,9 @@ struct ModelDefinition {
   std::function<std::vector<ModelPart>(const PretrainedConfig& config)> parts = {};
   /// Those of `tasks` that a model of this configuration has, where that differs; empty: all.
   std::function<std::vector<std::string>(const PretrainedConfig& config)> tasks_of = {};
-  /// Absent: this is no decoder behind another encoder. Every type with the task feature-extraction can be
-  /// the encoder: its states are the first output of that.
-  std::optional<CrossDecoder> cross_decoder = {};
+  /// Its roles in models that are made of others. register_model() adds the role of an encoder that its
+  /// configuration class is for. A type with roles may have no tasks of its own.
+  Roles roles = {};
   /// Absent: checkpoints of this type are not read from GGUF files.
   std::optional<GgufLayout> gguf = {};
 };
@@ -80,6 +65,27 @@ std::shared_ptr<const OnnxConfig> make_onnx_config(PretrainedConfig config, std:
                                                    OnnxConfigOptions options) {
   options.make = make_onnx_config<Config>;
   return std::make_shared<Config>(std::move(config), std::move(task), std::move(options));
+}
+
+/// Offers a type with the task feature-extraction as the encoder that its class is for: of text, images or
+/// audio.
+template <class Config>
+void offer_encoder(ModelDefinition& definition) {
+  std::optional<EncoderRole>* role = nullptr;
+  if constexpr (std::derived_from<Config, TextEncoderOnnxConfig> ||
+                std::derived_from<Config, TextDecoderOnnxConfig> ||
+                std::derived_from<Config, TextSeq2SeqOnnxConfig>) {
+    role = &definition.roles.text_model;
+  } else if constexpr (std::derived_from<Config, VisionOnnxConfig>) {
+    role = &definition.roles.vision_tower;
+  } else if constexpr (std::derived_from<Config, AudioOnnxConfig> ||
+                       std::derived_from<Config, AudioToTextOnnxConfig>) {
+    role = &definition.roles.audio_encoder;
+  }
+  if (role == nullptr || role->has_value()) return;
+  for (const std::string& task : definition.tasks) {
+    if (task == "feature-extraction") role->emplace();
+  }
 }
 
 /// The registry: model types, their tasks and their configuration classes.
@@ -98,6 +104,7 @@ class ONNXPORT_API TasksManager {
   template <class Config>
   void register_model(ModelDefinition definition) {
     definition.onnx_config = make_onnx_config<Config>;
+    offer_encoder<Config>(definition);
     register_definition(std::move(definition));
   }
   void register_definition(ModelDefinition definition);
@@ -108,9 +115,14 @@ class ONNXPORT_API TasksManager {
   /// Throws ExportError(unsupported) that names the nearest known types and how to add one.
   std::shared_ptr<const ModelDefinition> get_definition(std::string_view model_type,
                                                         std::string_view library = "transformers") const;
-  /// The architecture of `encoder` or `decoder` in a configuration of two. Throws ExportError(unsupported)
-  /// for a decoder that is none behind an encoder of another type.
-  std::shared_ptr<const ModelDefinition> get_part(const PretrainedConfig& config, std::string_view key) const;
+  /// The architecture of a part of a model, by the model_type of its configuration; `key` names the part in
+  /// errors. Throws ExportError(unsupported) that lists the types with the role when this one does not offer
+  /// it.
+  std::shared_ptr<const ModelDefinition> get_part(const PretrainedConfig& part, std::string_view key,
+                                                  Role role) const;
+  /// The types that offer a role, sorted.
+  std::vector<std::string> get_model_types_with_role(Role role,
+                                                     std::string_view library = "transformers") const;
   /// The configuration class of (type, task). Throws ExportError(unsupported) listing the supported tasks.
   OnnxConfigConstructor get_exporter_config_constructor(std::string_view model_type,
                                                         std::string_view task = "feature-extraction",
@@ -121,7 +133,7 @@ class ONNXPORT_API TasksManager {
       std::string_view model_type, std::string_view library = "transformers") const;
   /// Those that have tasks.
   std::vector<std::string> get_supported_model_types(std::string_view library = "transformers") const;
-  /// All definitions, sorted by library and type. One without tasks is only a decoder behind an encoder.
+  /// All definitions, sorted by library and type. One without tasks is only a part of others.
   std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
 
   /// Opens a checkpoint folder, or a .gguf file, for a task ("auto": inferred). `library` empty: inferred.

@@ -1,6 +1,5 @@
 #include "cli/commands.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -150,25 +149,6 @@ int exit_status(ErrorCode code) {
       return 10;
   }
   return 10;
-}
-
-void load_plugin(const fs::path& library) {
-  // RTLD_GLOBAL is not needed: the plugin resolves against the program, which exports the API.
-  const std::string path = library.has_parent_path() ? library.string() : "./" + library.string();
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr)
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("--plugin {}: {}", library.string(), dlerror()));
-  using Register = void (*)(TasksManager&);
-  const auto entry = reinterpret_cast<Register>(dlsym(handle, "onnxport_register"));
-  if (entry == nullptr) {
-    throw ExportError(
-        ErrorCode::invalid_argument,
-        fmt::format(
-            "--plugin {}: it has no function `extern \"C\" void onnxport_register(onnxport::TasksManager&)`",
-            library.string()));
-  }
-  entry(TasksManager::instance());
 }
 
 int run_export(ExportFlags flags) {

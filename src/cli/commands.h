@@ -61,10 +61,6 @@ int run_validate(const ValidateFlags& flags);
 int run_inspect(InspectFlags flags);
 int run_list(const Voice& voice);
 
-/// Opens a shared library and lets it register its architectures: `extern "C" void
-/// onnxport_register(TasksManager&)`.
-void load_plugin(const std::filesystem::path& library);
-
 /// Exit status of an error code.
 int exit_status(ErrorCode code);
 

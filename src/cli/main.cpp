@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/plugin.h"
 #include "onnxport/error.h"
 
 namespace onnxport::cli {

@@ -33,17 +33,18 @@ class DummyEncoderInputGenerator : public DummyInputGenerator {
 }  // namespace
 
 EncoderDecoderBaseOnnxConfig::EncoderDecoderBaseOnnxConfig(PretrainedConfig config, std::string task,
-                                                           OnnxConfigOptions options)
+                                                           OnnxConfigOptions options, Role encoder_role)
     : OnnxSeq2SeqConfigWithPast(std::move(config), std::move(task), std::move(options)) {
   const TasksManager& tasks = TasksManager::instance();
   const PretrainedConfig both = this->config().unaccounted();
-  const auto encoder_type = tasks.get_part(both, "encoder"), decoder_type = tasks.get_part(both, "decoder");
+  const auto encoder_type = tasks.get_part(both.sub("encoder"), "encoder", encoder_role);
+  const auto decoder_type = tasks.get_part(both.sub("decoder"), "decoder", Role::cross_decoder);
   OnnxConfigOptions part = this->options();
   part.behavior = ConfigBehavior::encoder;
   encoder_ = encoder_type->onnx_config(both.sub("encoder"), "feature-extraction", part);
   part.behavior = ConfigBehavior::decoder;
   decoder_ = decoder_type->onnx_config(both.sub("decoder"), "text-generation", part);
-  const CrossDecoder::Cache cache = decoder_type->cross_decoder->cache;
+  const CrossDecoder::Cache cache = decoder_type->roles.cross_decoder->cache;
   caches_encoder_ = cache == CrossDecoder::Cache::own_and_encoder;
   if (cache == CrossDecoder::Cache::none && exporter::has_past(this->task())) {
     throw ExportError(

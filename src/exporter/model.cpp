@@ -16,6 +16,7 @@
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "support/text.h"
+#include "transform/patch.h"
 
 namespace onnxport {
 namespace {
@@ -169,6 +170,13 @@ Model Model::part(const std::string& key, std::shared_ptr<const ModelDefinition>
   return inner;
 }
 
+Model Model::part(PretrainedConfig config, std::shared_ptr<const ModelDefinition> definition,
+                  std::string task) const {
+  Model inner = part("", std::move(definition), std::move(task));
+  inner.config_ = std::move(config);
+  return inner;
+}
+
 Scope Model::scope() const {
   const Weights::Part& root = weights_->parts.at("");
   return {root.checkpoint, root.accounting, prefix_};
@@ -201,7 +209,7 @@ Graph Model::build(const OnnxConfig& config, const DummyShapes& shapes, bool dyn
   check_outputs(outputs, config, dynamic_axes);
   for (const auto& [name, value] : outputs) graph.output(name, value);
   verify(graph);
-  return graph;
+  return transform::patch(std::move(graph), config.patching_specs());
 }
 
 std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {

@@ -9,6 +9,7 @@
 #include "config/json.h"
 #include "exporter/architectures.h"
 #include "exporter/gguf_model.h"
+#include "exporter/role_defaults.h"
 #include "exporter/task_name.h"
 #include "onnxport/error.h"
 #include "support/text.h"
@@ -18,6 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view transformers = "transformers";
 constexpr std::string_view sentence_transformers = "sentence_transformers";
 
 bool supports(const ModelDefinition& definition, std::string_view task) {
@@ -104,8 +106,8 @@ struct TasksManager::Impl {
     auto definition = manager.get_definition(type, from);
     if (definition->tasks.empty()) {
       throw ExportError(ErrorCode::unsupported,
-                        fmt::format("{}: model type '{}' is only supported as the decoder behind an encoder",
-                                    config.origin(), type));
+                        fmt::format("{}: model type '{}' is only supported as a part of other models ({})",
+                                    config.origin(), type, exporter::in_words(definition->roles)));
     }
     if (definition->tasks_of) {
       ModelDefinition narrowed = *definition;
@@ -133,11 +135,11 @@ void TasksManager::register_definition(ModelDefinition definition) {
   };
   if (definition.model_type.empty()) refuse("model type");
   if (definition.library.empty()) refuse("library");
-  if (!definition.cross_decoder) {  // else it may have no tasks of its own
-    if (definition.tasks.empty()) refuse("tasks");
-    if (!definition.forward) refuse("forward function");
-  }
+  if (definition.tasks.empty() && definition.roles.all().empty()) refuse("tasks");
+  if (!definition.forward && (!definition.tasks.empty() || exporter::needs_forward(definition.roles)))
+    refuse("forward function");
   if (!definition.onnx_config) refuse("configuration class");
+  exporter::complete_roles(definition);
   Impl::Key key{definition.library, definition.model_type};
   impl_->definitions[std::move(key)] = std::make_shared<const ModelDefinition>(std::move(definition));
 }
@@ -167,21 +169,29 @@ std::shared_ptr<const ModelDefinition> TasksManager::get_definition(std::string_
                                : "similar types are: " + text::join(near)));
 }
 
-std::shared_ptr<const ModelDefinition> TasksManager::get_part(const PretrainedConfig& config,
-                                                              std::string_view key) const {
-  const std::string type = config.unaccounted().sub(key).model_type();
-  auto definition = get_definition(type);
-  const auto can = [&](const ModelDefinition& one) {
-    return key == "decoder" ? one.cross_decoder.has_value() : supports(one, "feature-extraction");
-  };
-  if (can(*definition)) return definition;
-  std::vector<std::string> known;
-  for (const auto& [name, other] : impl_->definitions) {
-    if (can(*other)) known.push_back(other->model_type);
-  }
+std::shared_ptr<const ModelDefinition> TasksManager::get_part(const PretrainedConfig& part,
+                                                              std::string_view key, Role role) const {
+  const std::string& type = part.model_type();
+  const auto found = impl_->definitions.find({std::string(transformers), type});
+  if (found != impl_->definitions.end() && found->second->roles.offers(role)) return found->second;
+
+  constexpr std::size_t most = 10;
+  const std::vector<std::string> all = get_model_types_with_role(role);
+  const std::vector<std::string> named = all.size() <= most ? all : text::nearest(type, all);
   throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: {} of type '{}' is not supported; those that are: {}", config.origin(),
-                                key, type, text::join(known)));
+                    fmt::format("{}: {} is of type '{}', which does not offer the role '{}'; {}",
+                                part.origin(), key, type, to_string(role),
+                                named.empty()       ? fmt::format("{} types do", all.size())
+                                : all.size() > most ? "similar types that do: " + text::join(named)
+                                                    : "types that do: " + text::join(named)));
+}
+
+std::vector<std::string> TasksManager::get_model_types_with_role(Role role, std::string_view library) const {
+  std::vector<std::string> types;
+  for (const auto& [key, definition] : impl_->definitions) {
+    if (key.library == library && definition->roles.offers(role)) types.push_back(key.model_type);
+  }
+  return types;
 }
 
 OnnxConfigConstructor TasksManager::get_exporter_config_constructor(std::string_view model_type,
@@ -234,7 +244,8 @@ std::string TasksManager::infer_task_from_model(const fs::path& folder, std::str
 
 std::string TasksManager::infer_library_from_model(const fs::path& folder) {
   std::error_code error;
-  return fs::exists(folder / "modules.json", error) ? std::string(sentence_transformers) : "transformers";
+  return fs::exists(folder / "modules.json", error) ? std::string(sentence_transformers)
+                                                    : std::string(transformers);
 }
 
 std::string TasksManager::map_from_synonym(std::string_view task) {

@@ -22,14 +22,25 @@ std::string to_string(const TensorType& type) {
   return std::string(to_string(type.dtype)) + to_string(type.shape);
 }
 
+Node* Value::node() const {
+  if (anchor_ == nullptr) return nullptr;
+  if (anchor_->graph == nullptr) {
+    throw ExportError(ErrorCode::internal,
+                      "a value was used whose graph is gone; keep the graph as long as its values");
+  }
+  return &anchor_->graph->nodes()[node_];
+}
+
 Graph& Value::graph() const {
-  if (node_ == nullptr) throw ExportError(ErrorCode::internal, "an absent value was used as an operand");
-  return *node_->graph;
+  const Node* const node = this->node();
+  if (node == nullptr) throw ExportError(ErrorCode::internal, "an absent value was used as an operand");
+  return *node->graph;
 }
 
 const TensorType& Value::type() const {
-  if (node_ == nullptr) throw ExportError(ErrorCode::internal, "an absent value was used as an operand");
-  return node_->outputs[index_];
+  const Node* const node = this->node();
+  if (node == nullptr) throw ExportError(ErrorCode::internal, "an absent value was used as an operand");
+  return node->outputs[index_];
 }
 
 const Dim& Value::dim(std::int64_t axis) const {
@@ -67,17 +78,37 @@ std::string to_string(const Attr& attr) {
   return std::visit(Printer{}, attr);
 }
 
+Value Node::out(std::uint32_t index) const {
+  if (graph == nullptr) {
+    throw ExportError(ErrorCode::internal, fmt::format("{} is not part of a graph", to_string(op)));
+  }
+  return Value(graph->anchor_, id, index);
+}
+
+Graph::Graph(DType float_dtype)
+    : float_dtype_(float_dtype), anchor_(std::make_shared<GraphAnchor>(GraphAnchor{this})) {}
+
 Graph::Graph(Graph&& other) noexcept : float_dtype_(other.float_dtype_) { *this = std::move(other); }
 
 Graph& Graph::operator=(Graph&& other) noexcept {
+  if (this == &other) return *this;
+  release();
   float_dtype_ = other.float_dtype_;
-  nodes_ = std::move(other.nodes_);  // a deque keeps the addresses of its elements
+  anchor_ = std::move(other.anchor_);
+  nodes_ = std::move(other.nodes_);
   inputs_ = std::move(other.inputs_);
   outputs_ = std::move(other.outputs_);
   weights_ = std::move(other.weights_);
   path_ = std::move(other.path_);
+  if (anchor_) anchor_->graph = this;
   for (Node& node : nodes_) node.graph = this;
   return *this;
+}
+
+Graph::~Graph() { release(); }
+
+void Graph::release() {
+  if (anchor_) anchor_->graph = nullptr;
 }
 
 Value Graph::input(std::string name, TensorType type) {
@@ -93,13 +124,13 @@ Value Graph::weight(const Weight& weight) {
 }
 
 Value Graph::weight_as_is(const Weight& weight) {
-  Node*& node = weights_[weight.name() + "\n" + weight.fingerprint()];
-  if (node == nullptr) {
+  const auto next = static_cast<std::uint32_t>(nodes_.size());
+  const auto [found, is_new] = weights_.try_emplace(weight.name() + "\n" + weight.fingerprint(), next);
+  if (is_new) {
     Shape shape(weight.shape().begin(), weight.shape().end());
-    node = &add(Op::weight, {}, {}, {{weight.dtype(), std::move(shape)}});
-    node->weight = weight;
+    add(Op::weight, {}, {}, {{weight.dtype(), std::move(shape)}}).weight = weight;
   }
-  return node->out();
+  return nodes_[found->second].out();
 }
 
 Node& Graph::add(Op op, std::vector<Value> inputs, Attrs attrs, std::vector<TensorType> outputs) {
@@ -118,15 +149,14 @@ void Graph::output(std::string name, Value value) { outputs_.emplace_back(std::m
 
 namespace {
 
-std::string label(Value value) {
-  if (!value) return "-";
-  const Node& node = *value.node();
+std::string label(const Node& node, std::uint32_t index) {
   if (node.op == Op::input) return node.name;
   if (node.op == Op::weight)
     return node.weight.name().empty() ? fmt::format("%{}", node.id) : node.weight.name();
-  return node.outputs.size() == 1 ? fmt::format("%{}", node.id)
-                                  : fmt::format("%{}.{}", node.id, value.index());
+  return node.outputs.size() == 1 ? fmt::format("%{}", node.id) : fmt::format("%{}.{}", node.id, index);
 }
+
+std::string label(const Value& value) { return value ? label(*value.node(), value.index()) : "-"; }
 
 }  // namespace
 
@@ -137,8 +167,7 @@ std::string print(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
     if (node.op == Op::input) continue;
     if (node.op == Op::weight) {
-      text +=
-          fmt::format("weight {} : {}\n", label({const_cast<Node*>(&node), 0}), to_string(node.outputs[0]));
+      text += fmt::format("weight {} : {}\n", label(node, 0), to_string(node.outputs[0]));
       continue;
     }
     std::vector<std::string> operands;

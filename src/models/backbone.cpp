@@ -4,11 +4,14 @@
 
 #include <algorithm>
 
-#include "models/dinov2.h"
+#include "models/vit.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
 
+namespace {
+
+// The stages that a backbone gives, 0 (the stem) to `stages`, from out_features or out_indices.
 std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_t stages) {
   const auto bad = [&](const std::string& which) {
     return ExportError(ErrorCode::bad_config, fmt::format("{}: the backbone gives {}, but it has {} stages",
@@ -36,13 +39,10 @@ std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_
   return chosen;
 }
 
-TokenFeatures token_backbone(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
-  const std::string& type = config.model_type();
-  const bool beit = type == "beit";
-  if (!beit && type != "dinov2") {
-    throw ExportError(ErrorCode::unsupported,
-                      fmt::format("{}: a backbone of type {}, known: beit, dinov2", config.origin(), type));
-  }
+}  // namespace
+
+BackboneFeatures token_features(const PretrainedConfig& config, Value pixel_values,
+                                const std::vector<Value>& states) {
   for (const char* key : {"reshape_hidden_states", "add_fpn"}) {
     if (config.flag(key, false)) {
       throw ExportError(ErrorCode::unsupported,
@@ -50,24 +50,16 @@ TokenFeatures token_backbone(const Scope& s, const PretrainedConfig& config, Val
     }
   }
   const ViTConfig c(config);
-  TokenFeatures features;
-  features.hidden_size = c.hidden_size;
+  BackboneFeatures features = stage_features(config, states);
   features.rows = pixel_values.dim(2).floor_div(c.patch.height);
   features.columns = pixel_values.dim(3).floor_div(c.patch.width);
-  const std::vector<std::int64_t> stages = backbone_stages(config, c.num_hidden_layers);
-  if (beit) {
-    s.ignore("embeddings.mask_token");
-    const std::vector<Value> states = beit_states(s, config, pixel_values);
-    for (const std::int64_t stage : stages)
-      features.states.push_back(states[static_cast<std::size_t>(stage)]);
-    return features;
-  }
-  const Dinov2 dinov2(s, Dinov2Config(config));
-  const std::vector<Value> states = dinov2.states(pixel_values);
-  for (const std::int64_t stage : stages) {
-    const Value state = states[static_cast<std::size_t>(stage)];
-    features.states.push_back(config.flag("apply_layernorm") ? dinov2.norm(state) : state);
-  }
+  return features;
+}
+
+BackboneFeatures stage_features(const PretrainedConfig& config, const std::vector<Value>& states) {
+  BackboneFeatures features;
+  for (const std::int64_t stage : backbone_stages(config, std::ssize(states) - 1))
+    features.stages.push_back(states[static_cast<std::size_t>(stage)]);
   return features;
 }
 

@@ -1,23 +1,18 @@
-/// Encoders inside of other models, by their own configuration (`backbone_config`).
+/// What types that offer themselves as backbones have in common.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "models/definition.h"
 
 namespace onnxport::models {
 
-/// The stages that a backbone gives, 0 (the stem) to `stages`, from out_features or out_indices.
-std::vector<std::int64_t> backbone_stages(const PretrainedConfig& config, std::int64_t stages);
+/// The features of an encoder of patches, from the states of its embeddings and layers: tokens. Throws
+/// ExportError(unsupported) where the configuration asks for images.
+BackboneFeatures token_features(const PretrainedConfig& config, Value pixel_values,
+                                const std::vector<Value>& states);
 
-/// What an encoder of patches gives as a backbone.
-struct TokenFeatures {
-  std::vector<Value> states;  ///< of the chosen layers: [B, 1 + rows * columns, hidden_size]
-  std::int64_t hidden_size = 0;
-  Dim rows, columns;
-};
-/// A dinov2 or beit. Throws ExportError(unsupported) for other types, and for features as images.
-TokenFeatures token_backbone(const Scope& s, const PretrainedConfig& config, Value pixel_values);
+/// Of the states of a stem and its stages those that the configuration chooses.
+BackboneFeatures stage_features(const PretrainedConfig& config, const std::vector<Value>& states);
 
 }  // namespace onnxport::models

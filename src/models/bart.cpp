@@ -167,6 +167,7 @@ void register_bart_like(TasksManager& tasks, ModelDefinition definition) {
     const auto make = alone ? make_onnx_config<BartDecoderOnnxConfig> : make_onnx_config<BartOnnxConfig>;
     return make(std::move(config), std::move(task), std::move(options));
   };
+  offer_encoder<BartOnnxConfig>(definition);
   tasks.register_definition(std::move(definition));
 }
 
@@ -193,8 +194,10 @@ void register_bart(TasksManager& tasks) {
   std::vector<std::string> all = nn::text2text_tasks();
   all.insert(all.end(),
              {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
-  register_bart_like(
-      tasks, {.model_type = "bart", .tasks = all, .forward = forward, .cross_decoder = bart_decoder(read)});
+  register_bart_like(tasks, {.model_type = "bart",
+                             .tasks = all,
+                             .forward = forward,
+                             .roles = {.cross_decoder = bart_decoder(read)}});
 }
 
 }  // namespace onnxport::models

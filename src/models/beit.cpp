@@ -1,5 +1,6 @@
 // BEiT. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/beit/modeling_beit.py
+#include "models/backbone.h"
 #include "models/vit.h"
 
 namespace onnxport::models {
@@ -22,8 +23,7 @@ struct Config : ViTConfig {
   }
 };
 
-}  // namespace
-
+// The embeddings and what each layer gives, without the last norm: [B, 1 + patches, hidden_size].
 std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const Config c(config);
   nn::ImageTokensParameters tokens = c.tokens();
@@ -55,14 +55,13 @@ std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, V
   return states;
 }
 
+// last_hidden_state
 Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const Config c(config);
   const Value hidden = beit_states(s, config, pixel_values).back();
   if (c.mean_pooling) return hidden;  // the norm is behind the mean
   return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
 }
-
-namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
   const Config c(model.config());
@@ -81,15 +80,21 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   return {{"logits", nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled)}};
 }
 
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  s.ignore("embeddings.mask_token");
+  return token_features(config, pixel_values, beit_states(s, config, pixel_values));
+}
+
 }  // namespace
 
 void register_beit(TasksManager& tasks) {
   // The head that predicts visual tokens, and tables that are computed here, are in many checkpoints.
-  tasks.register_model<VisionOnnxConfig>({.model_type = "beit",
-                                          .tasks = {"feature-extraction", "image-classification"},
-                                          .forward = forward,
-                                          .ignorable_keys = {"*embeddings.mask_token", "lm_head.*",
-                                                             "layernorm.*", "*.relative_position_index"}});
+  tasks.register_model<VisionOnnxConfig>(
+      {.model_type = "beit",
+       .tasks = {"feature-extraction", "image-classification"},
+       .forward = forward,
+       .ignorable_keys = {"*embeddings.mask_token", "lm_head.*", "layernorm.*", "*.relative_position_index"},
+       .roles = {.backbone = BackboneRole{features}}});
 }
 
 }  // namespace onnxport::models

@@ -78,7 +78,7 @@ void register_bert(TasksManager& tasks) {
                                         .tasks = nn::text_encoder_tasks(),
                                         .forward = forward,
                                         .ignorable_keys = {"cls.seq_relationship.*"},
-                                        .cross_decoder = CrossDecoder{.logits = logits_behind_encoder},
+                                        .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder}},
                                         .gguf = gguf_bert()});
 }
 

@@ -1,5 +1,5 @@
-#include "models/bit.h"
-
+// Big Transfer (BiT) as a backbone: a ResNet with standardized weights and group norms. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bit/modeling_bit.py
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +11,18 @@
 
 namespace onnxport::models {
 namespace {
+
+struct BitConfig {
+  /// Throws ExportError for what is not built: layers other than "bottleneck", padding other than "SAME", an
+  /// output_stride below 32 (dilated stages).
+  explicit BitConfig(const PretrainedConfig& config);
+
+  std::int64_t num_channels, embedding_size, num_groups;
+  std::vector<std::int64_t> depths;    ///< layers of each stage
+  std::vector<std::int64_t> channels;  ///< that each stage gives
+  std::string hidden_act;
+  bool dynamic_padding;  ///< in front of the pooling of the stem
+};
 
 // To a multiple of 8, at least 8, and not below nine tenths of the value.
 std::int64_t round_channels(double value) {
@@ -134,14 +146,11 @@ Value stem(const Scope& s, const BitConfig& c, Value pixel_values) {
   return op::max_pool2d(padded, {3, 3}, {.stride = {2, 2}});
 }
 
-}  // namespace
-
 BitConfig::BitConfig(const PretrainedConfig& c)
     : num_channels(c.integer("num_channels")),
       embedding_size(c.integer("embedding_size")),
       num_groups(c.integer("num_groups")),
       depths(c.integers("depths")),
-      out_stages(backbone_stages(c, static_cast<std::int64_t>(depths.size()))),
       hidden_act(c.string("hidden_act")),
       dynamic_padding(c.flag("embedding_dynamic_padding")) {
   if (const std::string type = c.string("layer_type"); type != "bottleneck")
@@ -166,7 +175,9 @@ BitConfig::BitConfig(const PretrainedConfig& c)
     channels.push_back(round_channels(static_cast<double>(sizes[i] * factor)));
 }
 
-std::vector<Value> bit_feature_maps(const Scope& s, const BitConfig& c, Value pixel_values) {
+// Images of one size.
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const BitConfig c(config);
   const Scope bit = s / "bit";
   std::vector<Value> states = {stem(bit / "embedder", c, pixel_values)};
   std::int64_t in = c.embedding_size;
@@ -180,9 +191,14 @@ std::vector<Value> bit_feature_maps(const Scope& s, const BitConfig& c, Value pi
     }
     states.push_back(x);
   }
-  std::vector<Value> maps;
-  for (const std::int64_t stage : c.out_stages) maps.push_back(states[static_cast<std::size_t>(stage)]);
-  return maps;
+  return stage_features(config, states);
+}
+
+}  // namespace
+
+void register_bit(TasksManager& tasks) {
+  tasks.register_model<VisionOnnxConfig>(
+      {.model_type = "bit", .tasks = {}, .forward = {}, .roles = {.backbone = BackboneRole{features}}});
 }
 
 }  // namespace onnxport::models

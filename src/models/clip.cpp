@@ -13,18 +13,20 @@ PretrainedConfig part(const PretrainedConfig& c, const std::string& name) {
   return c.sub(name + "_dict", type);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                    const OnnxConfig& onnx) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
   if (onnx.task() == "image-classification") {
     c.harmless({"text_config", "text_config_dict", "projection_dim"});
     const PretrainedConfig vision = part(c, "vision_config");
-    const Value hidden = clip_vision(root / "vision_model", vision, inputs["pixel_values"]).hidden;
+    const Value hidden =
+        encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, onnx).hidden;
     const Value pooled = op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1);  // without the class token
     const std::int64_t width = *hidden.dim(2).constant();
     return {{"logits", nn::Linear(root / "classifier", width, c.num_labels())(pooled)}};
   }
-  const ClipEmbeds embeds = clip_embeds(inputs, model);
+  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model, onnx);
   return compare_towers(embeds.text, embeds.image, root.weight("logit_scale", {}));
 }
 
@@ -45,67 +47,28 @@ NormalizedConfig ClipOnnxConfig::normalized_config() const {
   return normalized_towers(part(c, "text_config"), part(c, "vision_config"));
 }
 
-ClipEmbeds clip_embeds(const Inputs& inputs, const Model& model) {
+ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                       const OnnxConfig& onnx) {
   const PretrainedConfig& c = model.config();
   const PretrainedConfig text = part(c, "text_config"), vision = part(c, "vision_config");
   const Scope root = model.scope();
-  const auto project = [&](const char* key, const TowerOutput& tower) {
+  const auto project = [&](const char* key, const EncoderStates& tower) {
     const std::int64_t width = *tower.pooled.dim(1).constant();
     return nn::Linear(root / key, width, c.integer("projection_dim"), false)(tower.pooled);
   };
-  const TowerOutput images = clip_vision(root / "vision_model", vision, inputs["pixel_values"]);
+  const EncoderStates images =
+      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, onnx);
   const Value image_embeds = project("visual_projection", images);
-  const TowerOutput texts = clip_text(root / "text_model", text, inputs);
+  const EncoderStates texts = encode_tower(tasks, Role::text_model, "text_config", text, inputs, model, onnx);
   return {project("text_projection", texts), image_embeds};
-}
-
-TowerOutput clip_text(const Scope& s, const PretrainedConfig& config, const Inputs& inputs) {
-  config.harmless({"projection_dim"});  // of the whole model
-  const TextTower tower(s, TextTowerConfig(config));
-  // Both masks are lowest values, and their sum is -inf: a query whose earlier keys are all padding attends
-  // to those alike, but never to later ones.
-  const Value input_ids = inputs["input_ids"];
-  Graph& graph = input_ids.graph();
-  const ModulePath at(graph, s.path());
-  const DType dtype = graph.float_dtype();
-  Value bias = nn::DecoderPass(inputs, {.attention_mask = "", .past = ""}).causal_bias(lowest(dtype));
-  if (const Value padding = nn::padding_bias(inputs.get("attention_mask"), dtype))
-    bias = op::add(bias, padding);
-  const Value hidden = tower(input_ids, {.bias = bias});
-
-  // The vector of the first end token. Files that say 2 are wrong about its id: it is the highest one.
-  const std::int64_t end = config.integer("eos_token_id");
-  const Value rank = end == 2 ? input_ids : op::cast(op::eq(input_ids, static_cast<double>(end)), DType::i64);
-  return {hidden, nn::token_at(hidden, op::argmax(rank, 1))};
-}
-
-TowerOutput clip_vision(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
-  const ImageTowerConfig c(config);
-  config.harmless({"projection_dim"});  // of the whole model
-  Graph& graph = pixel_values.graph();
-  const Scope e = s / "embeddings";
-  const std::int64_t count = 1 + c.patches(), width = c.hidden_size;
-  const Weight table = (e / "position_embedding").weight("weight", {count, width});
-  const Weight class_token = e.weight("class_embedding", {width}).reshape({1, 1, width});
-  Value x = embed_patches(e, c, pixel_values, false);
-  {
-    const ModulePath at(x, e.path());
-    const Value first = op::expand(graph.weight(class_token), {x.dim(0), 1, width});
-    x = op::concat({first, x}, 1);
-    x = op::add(x, graph.weight(table));
-  }
-  x = nn::LayerNorm(s / "pre_layrnorm", width, c.layer_norm_eps)(x);
-  const Value hidden = nn::PreNormEncoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer())(x);
-  const nn::LayerNorm norm(s / "post_layernorm", width, c.layer_norm_eps);
-  const ModulePath at(hidden, s.path());
-  return {hidden, norm(nn::first_token(hidden))};
 }
 
 void register_clip(TasksManager& tasks) {
   tasks.register_model<ClipOnnxConfig>(
       {.model_type = "clip",
        .tasks = {"feature-extraction", "zero-shot-image-classification", "image-classification"},
-       .forward = forward,
+       .forward = [&tasks](const Inputs& inputs, const Model& model,
+                           const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
        .ignorable_keys = {"*.embeddings.position_ids"}});
 }
 

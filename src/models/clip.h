@@ -63,24 +63,17 @@ struct TextTower {
 /// Patches of an image as tokens: [B, channels, size, size] -> [B, patches, H]. Keys: patch_embedding.
 Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_values, bool bias);
 
-/// What a tower gives: hidden states [B, S, H] and one vector [B, H] for all of them.
-struct TowerOutput {
-  Value hidden, pooled;
-};
+/// A tower of a model whose keys are at the model's root, by the type of its configuration: hidden states
+/// [B, S, H] and one vector [B, D] for all of them. `key`: of the configuration, for errors.
+EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
+                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
+                           const OnnxConfig& onnx);
 
 struct ClipEmbeds {
   Value text, image;  ///< projected: [T, D], [I, D]
 };
-ClipEmbeds clip_embeds(const Inputs& inputs, const Model& model);
-
-/// The towers of CLIP, at `text_model` and `vision_model`; they read the whole of their configuration. The
-/// text tower takes `input_ids` and, where it is an input, `attention_mask`.
-TowerOutput clip_text(const Scope& s, const PretrainedConfig& config, const Inputs& inputs);
-TowerOutput clip_vision(const Scope& s, const PretrainedConfig& config, Value pixel_values);
-
-/// The towers of SigLIP, likewise.
-TowerOutput siglip_text(const Scope& s, const PretrainedConfig& config, Value input_ids);
-TowerOutput siglip_vision(const Scope& s, const PretrainedConfig& config, Value pixel_values);
+ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                       const OnnxConfig& onnx);
 
 /// Cosines of all pairs: text [T, D] and image [I, D] -> logits_per_image [I, T], logits_per_text [T, I],
 /// text_embeds and image_embeds of length 1. `bias` may be empty.

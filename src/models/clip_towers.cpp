@@ -87,6 +87,15 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
   return nn::image_to_tokens(conv(pixel_values));
 }
 
+EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
+                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
+                           const OnnxConfig& onnx) {
+  const auto type = tasks.get_part(config, key, role);
+  const Model tower = model.part(config, type, "feature-extraction");
+  const auto tower_onnx = type->onnx_config(config.unaccounted(), tower.task(), onnx.options());
+  return type->roles.encoder(role).encode(inputs, tower, *tower_onnx);
+}
+
 NamedValues compare_towers(Value text, Value image, const Weight& logit_scale, const Weight& bias) {
   Graph& graph = text.graph();
   const Value text_embeds = op::normalize(text, 1);

@@ -200,20 +200,22 @@ struct DisentangledSelfAttention {
 
   Value operator()(Value x, const Sight& sight) const {
     const ModulePath at(x, path);
-    const Value query = nn::split_heads(op::mul(query_proj(x), scale), heads);
-    const Value key = nn::split_heads(key_proj(x), heads);
-    const Value value = nn::split_heads(value_proj(x), heads);
+    const Value query = op::mul(query_proj(x), scale);
+    const Value key = key_proj(x);
+    const Value value = value_proj(x);
     Value added = sight.mask;
     if (pos_key_proj) {  // query i looks at distance i - j
       const Value keys = (*pos_key_proj)(sight.positions);
-      added = op::add(term(query, keys, sight.distances->behind), added);
+      added = op::add(term(nn::split_heads(query, heads), keys, sight.distances->behind), added);
     }
     if (pos_query_proj) {  // key j is looked at from distance i - j
       const Value queries = op::mul((*pos_query_proj)(sight.positions), scale);
-      const Value by_key = term(key, queries, sight.distances->ahead);
+      const Value by_key = term(nn::split_heads(key, heads), queries, sight.distances->ahead);
       added = op::add(op::transpose(by_key, 2, 3), added);
     }
-    return nn::merge_heads(op::scaled_dot_product_attention(query, key, value, added, {.scale = 1.0}));
+    const op::AttentionOperands operands = {
+        .query = query, .key = key, .value = value, .mask = {.bias = added}};
+    return op::attention(operands, heads, heads, {.scale = 1.0}).output;
   }
 };
 

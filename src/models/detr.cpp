@@ -7,7 +7,7 @@
 #include <numbers>
 
 #include "models/definition.h"
-#include "models/resnet_backbone.h"
+#include "models/detector_backbone.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -32,7 +32,6 @@ struct Config {
   std::int64_t encoder_layers, encoder_heads, encoder_ffn_dim, decoder_layers, decoder_heads, decoder_ffn_dim;
   std::string activation;
   bool sine_positions, norm_each_layer;
-  ResNetBackbone backbone;
 
   explicit Config(const PretrainedConfig& c)
       : d_model(either(c, "hidden_size", "d_model")),
@@ -46,8 +45,7 @@ struct Config {
         decoder_ffn_dim(c.integer("decoder_ffn_dim")),
         activation(c.string("activation_function")),
         // With losses of all layers, what goes from layer to layer of the decoder is normed.
-        norm_each_layer(c.flag("auxiliary_loss")),
-        backbone(resnet_backbone(c)) {
+        norm_each_layer(c.flag("auxiliary_loss")) {
     // The encoder's number of layers once more; the backbone has its own number of channels.
     c.harmless({"is_encoder_decoder", "num_hidden_layers", "num_channels"});
     const std::string positions = c.string("position_embedding_type");
@@ -136,12 +134,11 @@ struct Attention {
 
   Value operator()(Value query_input, Value key_input, Value value_input) const {
     const ModulePath at(query_input, path);
-    Value query = nn::split_heads(q_proj(query_input), heads);
-    const Value key = nn::split_heads(k_proj(key_input), heads);
-    const Value value = nn::split_heads(v_proj(value_input), heads);
-    if (query.dim(0) != key.dim(0))
-      query = op::expand(query, {key.dim(0), heads, query.dim(2), query.dim(3)});
-    return out_proj(nn::merge_heads(op::scaled_dot_product_attention(query, key, value)));
+    Value query = q_proj(query_input);
+    const Value key = k_proj(key_input);
+    const Value value = v_proj(value_input);
+    if (query.dim(0) != key.dim(0)) query = op::expand(query, {key.dim(0), query.dim(1), query.dim(2)});
+    return out_proj(op::attention({.query = query, .key = key, .value = value}, heads, heads).output);
   }
 
   // What attending to nothing but zeros gives for every query: [1, 1, width]. All values are the bias then,
@@ -219,8 +216,6 @@ struct DecoderLayer {
 
 struct Detr {
   std::string path;
-  std::vector<std::int64_t> stages;  // of the backbone that are looked at
-  nn::ResNet backbone;
   PositionEmbedding position_embedding;
   nn::Conv2d input_projection;
   Weight queries;
@@ -229,13 +224,11 @@ struct Detr {
   nn::LayerNorm norm;
   bool norm_each_layer;
 
-  Detr(const Scope& s, const Config& c)
+  // `channels`: of the features of the backbone that are looked at last.
+  Detr(const Scope& s, const Config& c, std::int64_t channels)
       : path(s.path()),
-        stages(c.backbone.stages),
-        backbone(s / "backbone" / "conv_encoder" / "model", c.backbone.resnet),
         position_embedding(s / "backbone" / "position_embedding", c),
-        input_projection(s / "input_projection", c.backbone.channels(c.backbone.stages.size() - 1), c.d_model,
-                         {1, 1}),
+        input_projection(s / "input_projection", channels, c.d_model, {1, 1}),
         queries(s.weight("query_position_embeddings.weight", {c.num_queries, c.d_model})),
         norm(s / "decoder" / "layernorm", c.d_model, 1e-5),
         norm_each_layer(c.norm_each_layer) {
@@ -244,24 +237,23 @@ struct Detr {
   }
 
   struct Results {
-    std::vector<Value> features;  // of the stages that are looked at, [B, C, H', W']
+    std::vector<Value> features;  // of the backbone, [B, C, H', W']
     Value projected;              // the last of them, [B, d_model, H', W']
     Value memory;                 // [B, H' * W', d_model]
     Value hidden;                 // of the queries, [B, Q, d_model]
   };
 
   // The mask of pixels is all ones in the original when there is none: no place is hidden.
-  Results operator()(Value pixel_values) const {
-    const ModulePath at(pixel_values, path);
+  Results operator()(std::vector<Value> features) const {
+    const ModulePath at(features.back(), path);
     Results r;
-    const std::vector<Value> all = backbone(pixel_values);
-    for (const std::int64_t i : stages) r.features.push_back(all[static_cast<std::size_t>(i)]);
+    r.features = std::move(features);
     const Value positions = position_embedding(r.features.back());
     r.projected = input_projection(r.features.back());
     r.memory = nn::image_to_tokens(r.projected);
     for (const EncoderLayer& layer : encoder) r.memory = layer(r.memory, positions);
     const Value placed = op::add(r.memory, positions);
-    const Value asking = pixel_values.graph().weight(queries);
+    const Value asking = r.memory.graph().weight(queries);
     for (const DecoderLayer& layer : decoder) {
       r.hidden = layer(r.hidden, asking, r.memory, placed);
       if (norm_each_layer) r.hidden = norm(r.hidden);
@@ -334,7 +326,8 @@ struct MaskHead {
     layer(2, c.d_model / 2);
     for (int i = 1; i <= 3; ++i) {
       const auto stage = static_cast<std::size_t>(3 - i);
-      const nn::Conv2d adapter(s / fmt::format("adapter{}", i), c.backbone.channels(stage), width, {1, 1});
+      const std::int64_t channels = *r.features[stage].dim(1).constant();
+      const nn::Conv2d adapter(s / fmt::format("adapter{}", i), channels, width, {1, 1});
       const Value larger = adapter(r.features[stage]);
       x = add_to_each(larger, op::interpolate(x, {larger.dim(2), larger.dim(3)}, "nearest"));
       layer(i + 2, c.d_model >> (i + 1));
@@ -344,12 +337,16 @@ struct MaskHead {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                    const OnnxConfig& onnx) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope detection = root.base_model("detr");
-  const Detr detr(detection.base_model("model"), c);
-  const Detr::Results r = detr(inputs["pixel_values"]);
+  const Scope base = detection.base_model("model");
+  const std::vector<Value> features = detector_backbone(tasks, base / "backbone" / "conv_encoder" / "model",
+                                                        model.config(), inputs["pixel_values"]);
+  const Detr detr(base, c, *features.back().dim(1).constant());
+  const Detr::Results r = detr(features);
   if (onnx.task() == "feature-extraction") return {{"last_hidden_state", r.hidden}};
 
   // One label more: no object.
@@ -375,7 +372,9 @@ void register_detr(TasksManager& tasks) {
   tasks.register_model<DetrOnnxConfig>(
       {.model_type = "detr",
        .tasks = {"feature-extraction", "object-detection", "image-segmentation"},
-       .forward = forward});
+       .forward = [&tasks](const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+         return forward(tasks, inputs, model, onnx);
+       }});
 }
 
 }  // namespace onnxport::models

@@ -1,12 +1,31 @@
 // DINOv2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/dinov2/modeling_dinov2.py
-#include "models/dinov2.h"
-
 #include <fmt/format.h>
 
+#include "models/backbone.h"
+#include "models/vit.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
+namespace {
+
+struct Dinov2Config : ViTConfig {
+  explicit Dinov2Config(const PretrainedConfig& config);
+  nn::EncoderLayerParameters layer() const;
+  bool gated;  ///< feed-forward with a gate
+};
+
+/// Images of any size: positions are resampled.
+struct Dinov2 {
+  nn::ImageTokens embeddings;
+  nn::PreNormEncoder encoder;
+  nn::LayerNorm norm;
+
+  Dinov2(const Scope& s, const Dinov2Config& c);
+  /// pixel_values [B, C, H, W] -> the embeddings and what each layer gives, without the last norm: [B, 1 +
+  /// patches, hidden_size].
+  std::vector<Value> states(Value pixel_values) const;
+};
 
 Dinov2Config::Dinov2Config(const PretrainedConfig& c) : ViTConfig(c), gated(c.flag("use_swiglu_ffn")) {
   const double ratio = c.real("mlp_ratio");
@@ -51,8 +70,6 @@ std::vector<Value> Dinov2::states(Value pixel_values) const {
   return states;
 }
 
-namespace {
-
 NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
   const Dinov2Config c(model.config());
   // Of the type as a backbone of another model.
@@ -67,11 +84,22 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   return {{"logits", classifier(op::concat({cls, patches}, 1))}};
 }
 
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const Dinov2 dinov2(s, Dinov2Config(config));
+  BackboneFeatures features = token_features(config, pixel_values, dinov2.states(pixel_values));
+  if (config.flag("apply_layernorm")) {
+    for (Value& state : features.stages) state = dinov2.norm(state);
+  }
+  return features;
+}
+
 }  // namespace
 
 void register_dinov2(TasksManager& tasks) {
-  tasks.register_model<VisionOnnxConfig>(
-      {.model_type = "dinov2", .tasks = {"feature-extraction", "image-classification"}, .forward = forward});
+  tasks.register_model<VisionOnnxConfig>({.model_type = "dinov2",
+                                          .tasks = {"feature-extraction", "image-classification"},
+                                          .forward = forward,
+                                          .roles = {.backbone = BackboneRole{features}}});
 }
 
 }  // namespace onnxport::models

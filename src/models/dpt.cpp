@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/backbone.h"
-#include "models/bit.h"
 #include "models/vit.h"
 #include "onnxport/error.h"
 
@@ -94,7 +92,14 @@ PretrainedConfig bit_config(const PretrainedConfig& c) {
       c.origin(), "bit");
 }
 
-Encoded encode(const Scope& s, const PretrainedConfig& config, bool hybrid, Value pixel_values) {
+BackboneFeatures backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& config,
+                          Value pixel_values) {
+  const auto type = tasks.get_part(config, "backbone_config", Role::backbone);
+  return type->roles.backbone->features(s, config, pixel_values);
+}
+
+Encoded encode(const TasksManager& tasks, const Scope& s, const PretrainedConfig& config, bool hybrid,
+               Value pixel_values) {
   const ViTConfig c(config);
   Encoded encoded;
   encoded.hidden_size = c.hidden_size;
@@ -102,10 +107,10 @@ Encoded encode(const Scope& s, const PretrainedConfig& config, bool hybrid, Valu
   tokens.resampling = "linear";
   Value image = pixel_values;
   if (hybrid) {
-    const BitConfig bit(bit_config(config));
-    encoded.maps = bit_feature_maps(s / "embeddings" / "backbone", bit, pixel_values);
+    encoded.maps = backbone(tasks, s / "embeddings" / "backbone", bit_config(config), pixel_values).stages;
     image = encoded.maps.back();
-    if (encoded.maps.size() != 3 || image.dim(2) != Dim(c.grid.height) || image.dim(3) != Dim(c.grid.width)) {
+    if (encoded.maps.size() != 3 || image.rank() != 4 || image.dim(2) != Dim(c.grid.height) ||
+        image.dim(3) != Dim(c.grid.width)) {
       throw ExportError(
           ErrorCode::bad_config,
           fmt::format("{}: the backbone gives {} maps, the last one {}, expected 3 and {} by {}",
@@ -128,8 +133,9 @@ Encoded encode(const Scope& s, const PretrainedConfig& config, bool hybrid, Valu
 }
 
 /// The states of the layers that the neck takes.
-Encoded neck_inputs(const Scope& root, const PretrainedConfig& config, const Config& c, Value pixel_values) {
-  Encoded encoded = encode(root.base_model("dpt"), config, c.hybrid, pixel_values);
+Encoded neck_inputs(const TasksManager& tasks, const Scope& root, const PretrainedConfig& config,
+                    const Config& c, Value pixel_values) {
+  Encoded encoded = encode(tasks, root.base_model("dpt"), config, c.hybrid, pixel_values);
   std::vector<std::int64_t> layers = config.integers("backbone_out_indices");
   if (c.hybrid)
     layers.erase(layers.begin(), layers.begin() + std::min<std::ptrdiff_t>(2, std::ssize(layers)));
@@ -143,13 +149,21 @@ Encoded neck_inputs(const Scope& root, const PretrainedConfig& config, const Con
 }
 
 /// The same with an encoder of another type, a backbone.
-Encoded backbone_inputs(const Scope& root, const PretrainedConfig& config, Value pixel_values) {
+Encoded backbone_inputs(const TasksManager& tasks, const Scope& root, const PretrainedConfig& config,
+                        Value pixel_values) {
   // Of an encoder that is not there.
   config.harmless({"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                    "layer_norm_eps", "image_size", "patch_size", "num_channels", "qkv_bias",
                    "backbone_out_indices", "pooler_output_size", "pooler_act"});
-  TokenFeatures features = token_backbone(root / "backbone", config.sub("backbone_config"), pixel_values);
-  return {std::move(features.states), {}, features.hidden_size, features.rows, features.columns};
+  const PretrainedConfig inner = config.sub("backbone_config");
+  BackboneFeatures features = backbone(tasks, root / "backbone", inner, pixel_values);
+  const Value last = features.stages.back();
+  if (last.rank() != 3) {
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("{}: a backbone of type '{}' gives images, expected tokens",
+                                  config.origin(), inner.model_type()));
+  }
+  return {std::move(features.stages), {}, *last.dim(2).constant(), features.rows, features.columns};
 }
 
 /// Hidden states as an image, at a resolution of its own.
@@ -287,7 +301,8 @@ Value segmentation(const Scope& s, const Config& c, Value x) {
   return upsample(nn::Conv2d(s / 4, width, c.num_labels, {1, 1})(x));
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                    const OnnxConfig& onnx) {
   const PretrainedConfig& config = model.config();
   const Config c(config);
   const Scope root = model.scope();
@@ -295,12 +310,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   if (onnx.task() == "feature-extraction") {
     config.harmless({"backbone_out_indices"});
     const Scope base = root.base_model("dpt");
-    const Encoded encoded = encode(base, config, c.hybrid, pixel_values);
+    const Encoded encoded = encode(tasks, base, config, c.hybrid, pixel_values);
     const nn::LayerNorm norm(base / "layernorm", encoded.hidden_size, config.real("layer_norm_eps"));
     return {{"last_hidden_state", norm(encoded.states.back())}};
   }
-  const Encoded encoded = c.own_encoder ? neck_inputs(root, config, c, pixel_values)
-                                        : backbone_inputs(root, config, pixel_values);
+  const Encoded encoded = c.own_encoder ? neck_inputs(tasks, root, config, c, pixel_values)
+                                        : backbone_inputs(tasks, root, config, pixel_values);
   const std::vector<Value> fused = neck(root / "neck", c, encoded);
   const std::int64_t index = c.head_in_index < 0 ? c.head_in_index + std::ssize(fused) : c.head_in_index;
   const Value features = fused[static_cast<std::size_t>(index)];
@@ -314,7 +329,8 @@ void register_dpt(TasksManager& tasks) {
   tasks.register_model<DptOnnxConfig>(
       {.model_type = "dpt",
        .tasks = {"feature-extraction", "depth-estimation", "image-segmentation", "semantic-segmentation"},
-       .forward = forward,
+       .forward = [&tasks](const Inputs& inputs, const Model& model,
+                           const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
        .ignorable_keys = {"*pooler.dense.*", "auxiliary_head.*"}});
 }
 

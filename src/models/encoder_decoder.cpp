@@ -29,17 +29,23 @@ void check_attention(const PretrainedConfig& whole, const PretrainedConfig& part
                                 whole.origin(), key));
 }
 
+// The type of a part, whose keys are not read yet.
+std::shared_ptr<const ModelDefinition> type_of(const TasksManager& tasks, const PretrainedConfig& config,
+                                               const char* key, Role role) {
+  return tasks.get_part(config.unaccounted().sub(key), key, role);
+}
+
 Value encode(const TasksManager& tasks, const Model& model, const EncoderDecoderBaseOnnxConfig& onnx,
-             const Inputs& inputs) {
-  const auto definition = tasks.get_part(model.config(), "encoder");
+             const Inputs& inputs, Role role) {
+  const auto definition = type_of(tasks, model.config(), "encoder", role);
   const Model encoder = model.part("encoder", definition, "feature-extraction");
   check_attention(model.config(), encoder.config(), "encoder");
-  return definition->forward(inputs, encoder, onnx.encoder()).front().second;
+  return definition->roles.encoder(role).encode(inputs, encoder, onnx.encoder()).hidden;
 }
 
 Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoderBaseOnnxConfig& onnx,
              nn::Seq2SeqPass& pass) {
-  const auto definition = tasks.get_part(model.config(), "decoder");
+  const auto definition = type_of(tasks, model.config(), "decoder", Role::cross_decoder);
   const Model decoder = model.part("decoder", definition, "text-generation");
   const PretrainedConfig& c = decoder.config();
   check_attention(model.config(), c, "decoder");
@@ -63,31 +69,34 @@ Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoder
     const nn::Linear projection(model.scope() / "enc_to_dec_proj", from, to);
     pass.set_encoder_states(projection(pass.encoder_states()));
   }
-  return definition->cross_decoder->logits(pass, decoder);
+  return definition->roles.cross_decoder->logits(pass, decoder);
 }
 
 }  // namespace
 
-ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, const std::string& task) {
-  const auto forward = [&tasks](const Inputs& inputs, const Model& model, const OnnxConfig& config) {
+ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, const std::string& task,
+                                Role encoder_role) {
+  const auto forward = [&tasks, encoder_role](const Inputs& inputs, const Model& model,
+                                              const OnnxConfig& config) {
     const auto& onnx = dynamic_cast<const EncoderDecoderBaseOnnxConfig&>(config);
     // Each file reads the keys of its own part. Ties and padding are the parts' own.
     model.config().harmless(
         {"encoder", "decoder", "is_encoder_decoder", "tie_word_embeddings", "pad_token_id"});
     return nn::build_seq2seq_task(
         onnx, inputs,
-        {.encode = [&](const Inputs& in) { return encode(tasks, model, onnx, in); },
+        {.encode = [&](const Inputs& in) { return encode(tasks, model, onnx, in, encoder_role); },
          .decode = [&](nn::Seq2SeqPass& pass) { return decode(tasks, model, onnx, pass); },
          .lm_head = [](Value logits) { return logits; },
          .encoder_mask = onnx.has_encoder_mask()});
   };
-  const auto parts = [&tasks](const PretrainedConfig& config) -> std::vector<ModelPart> {
-    return {{"encoder", tasks.get_part(config, "encoder")}, {"decoder", tasks.get_part(config, "decoder")}};
+  const auto parts = [&tasks, encoder_role](const PretrainedConfig& config) -> std::vector<ModelPart> {
+    return {{"encoder", type_of(tasks, config, "encoder", encoder_role)},
+            {"decoder", type_of(tasks, config, "decoder", Role::cross_decoder)}};
   };
   const std::vector<std::string> all = {task, task + "-with-past"};
   const auto tasks_of = [&tasks, all](const PretrainedConfig& config) -> std::vector<std::string> {
-    const auto decoder = tasks.get_part(config, "decoder");
-    const bool cached = decoder->cross_decoder->cache != CrossDecoder::Cache::none;
+    const auto decoder = type_of(tasks, config, "decoder", Role::cross_decoder);
+    const bool cached = decoder->roles.cross_decoder->cache != CrossDecoder::Cache::none;
     return cached ? all : std::vector<std::string>{all.front()};
   };
   return {.model_type = std::move(model_type),
@@ -99,7 +108,7 @@ ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, con
 
 void register_encoder_decoder(TasksManager& tasks) {
   tasks.register_model<EncoderDecoderOnnxConfig>(
-      encoder_decoder(tasks, "encoder-decoder", "text2text-generation"));
+      encoder_decoder(tasks, "encoder-decoder", "text2text-generation", Role::text_model));
 }
 
 }  // namespace onnxport::models

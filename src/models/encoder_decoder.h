@@ -7,10 +7,11 @@
 
 namespace onnxport::models {
 
-/// An encoder and a decoder of any types that offer themselves as such: `encoder` and `decoder` of
-/// config.json and below the same keys of the checkpoint, with `enc_to_dec_proj` between them where their
-/// widths differ. `task` comes with and without past, the first where the decoder keeps a cache. The
+/// A type with the role `encoder_role` and a cross decoder: `encoder` and `decoder` of config.json and below
+/// the same keys of the checkpoint, with `enc_to_dec_proj` between them where their widths differ. `task`
+/// comes with and without past, the first where the decoder keeps a cache. The
 /// configuration class is an EncoderDecoderBaseOnnxConfig.
-ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, const std::string& task);
+ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, const std::string& task,
+                                Role encoder_role);
 
 }  // namespace onnxport::models

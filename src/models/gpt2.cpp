@@ -175,7 +175,7 @@ void register_gpt2(TasksManager& tasks) {
        .forward = forward,
        .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias", "*.crossattention.bias",
                           "*.crossattention.masked_bias"},
-       .cross_decoder = CrossDecoder{.logits = logits_behind_encoder, .cache = CrossDecoder::Cache::own},
+       .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder, CrossDecoder::Cache::own}},
        .gguf = gguf_gpt2()});
 }
 

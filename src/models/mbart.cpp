@@ -30,8 +30,10 @@ void register_mbart(TasksManager& tasks) {
   std::vector<std::string> all = nn::text2text_tasks();
   all.insert(all.end(),
              {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
-  register_bart_like(
-      tasks, {.model_type = "mbart", .tasks = all, .forward = forward, .cross_decoder = bart_decoder(read)});
+  register_bart_like(tasks, {.model_type = "mbart",
+                             .tasks = all,
+                             .forward = forward,
+                             .roles = {.cross_decoder = bart_decoder(read)}});
 }
 
 }  // namespace onnxport::models

@@ -1,14 +1,15 @@
 // ResNet. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/resnet/modeling_resnet.py
-#include "models/resnet.h"
-
 #include <fmt/format.h>
 
-#include "models/definition.h"
+#include "models/backbone.h"
 #include "onnxport/error.h"
+#include "onnxport/nn/resnet.h"
 
 namespace onnxport::models {
+namespace {
 
+// Throws ExportError(bad_config) for an unknown layer_type.
 nn::ResNetParameters resnet_parameters(const PretrainedConfig& c) {
   const std::string layer_type = c.string("layer_type");
   if (layer_type != "bottleneck" && layer_type != "basic") {
@@ -24,8 +25,6 @@ nn::ResNetParameters resnet_parameters(const PretrainedConfig& c) {
           .downsample_in_first_stage = c.flag("downsample_in_first_stage"),
           .downsample_in_bottleneck = c.flag("downsample_in_bottleneck")};
 }
-
-namespace {
 
 class ResNetOnnxConfig : public VisionOnnxConfig {
  public:
@@ -44,11 +43,19 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   return {{"logits", classifier(nn::global_average_pool(hidden))}};
 }
 
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const nn::ResNet resnet(s, resnet_parameters(config));
+  config.harmless({"stage_names"});
+  return stage_features(config, resnet(pixel_values));
+}
+
 }  // namespace
 
 void register_resnet(TasksManager& tasks) {
-  tasks.register_model<ResNetOnnxConfig>(
-      {.model_type = "resnet", .tasks = {"feature-extraction", "image-classification"}, .forward = forward});
+  tasks.register_model<ResNetOnnxConfig>({.model_type = "resnet",
+                                          .tasks = {"feature-extraction", "image-classification"},
+                                          .forward = forward,
+                                          .roles = {.backbone = BackboneRole{features}}});
 }
 
 }  // namespace onnxport::models

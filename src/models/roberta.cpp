@@ -75,7 +75,7 @@ void register_roberta(TasksManager& tasks) {
   tasks.register_model<RobertaOnnxConfig>({.model_type = "roberta",
                                            .tasks = nn::text_encoder_tasks(),
                                            .forward = forward,
-                                           .cross_decoder = CrossDecoder{.logits = logits_behind_encoder}});
+                                           .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder}}});
 }
 
 }  // namespace onnxport::models

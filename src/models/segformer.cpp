@@ -107,13 +107,11 @@ struct EfficientAttention {
       keys = nn::grid_of(reduced);
       seen = (*norm)(nn::image_to_rows(reduced));
     }
-    const auto heads_of = [&](const nn::Linear& projection, Value rows, const nn::TokenGrid& of) {
-      return nn::split_heads(nn::rows_to_tokens(projection(rows), of), stage.heads);
-    };
-    const Value q = heads_of(query, x, grid);
-    const Value k = heads_of(key, seen, keys);
-    const Value v = heads_of(value, seen, keys);
-    const Value context = nn::merge_heads(op::scaled_dot_product_attention(q, k, v));
+    const Value q = nn::rows_to_tokens(query(x), grid);
+    const Value k = nn::rows_to_tokens(key(seen), keys);
+    const Value v = nn::rows_to_tokens(value(seen), keys);
+    const Value context =
+        op::attention({.query = q, .key = k, .value = v}, stage.heads, stage.heads).output;
     return output(op::reshape(context, x.shape()));
   }
 };

@@ -165,12 +165,12 @@ void apply_module(Features& features, const std::string& kind, const std::string
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const OnnxConfig& onnx) {
-  const auto encoder = tasks.get_definition(model.config().model_type());
+  const auto encoder = tasks.get_part(model.config(), "the first module", Role::text_model);
   OnnxConfigOptions options = onnx.options();
   options.behavior = ConfigBehavior::encoder;  // of T5 and its like, only that half is here
   const auto encoder_config = encoder->onnx_config(model.config(), "feature-extraction", options);
   Features features;
-  features.token_embeddings = encoder->forward(inputs, model, *encoder_config).front().second;
+  features.token_embeddings = encoder->roles.text_model->encode(inputs, model, *encoder_config).hidden;
   features.attention_mask = inputs["attention_mask"];
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   const auto broken = [] {
@@ -198,14 +198,15 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
           {"sentence_embedding", features.sentence_embedding}};
 }
 
-NamedValues forward_clip(const Inputs& inputs, const Model& model, const OnnxConfig& /*onnx*/) {
+NamedValues forward_clip(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                         const OnnxConfig& onnx) {
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   if (modules.size() != 1) {
     throw ExportError(
         ErrorCode::unsupported,
         fmt::format("modules.json: {} modules, expected a CLIPModel and nothing behind it", modules.size()));
   }
-  const ClipEmbeds embeds = clip_embeds(inputs, model);
+  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model, onnx);
   return {{"text_embeds", embeds.text}, {"image_embeds", embeds.image}};
 }
 
@@ -218,7 +219,8 @@ void register_sentence_transformers(TasksManager& tasks) {
   tasks.register_model<SentenceTransformersClipOnnxConfig>(
       {.model_type = "clip",
        .tasks = {"feature-extraction", "sentence-similarity"},
-       .forward = forward_clip,
+       .forward = [&tasks](const Inputs& inputs, const Model& model,
+                           const OnnxConfig& onnx) { return forward_clip(tasks, inputs, model, onnx); },
        .library = "sentence_transformers",
        .parts = encoder});
   tasks.register_model<SentenceTransformersTransformerOnnxConfig>(

@@ -23,41 +23,16 @@ class SiglipOnnxConfig : public TextAndVisionOnnxConfig {
   }
 };
 
-// One learned query looks at all patches. Keys: probe, attention.{in_proj_weight, in_proj_bias, out_proj},
-// layernorm, mlp.
-Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
-  const ModulePath at(hidden, s.path());
-  Graph& graph = hidden.graph();
-  const std::int64_t width = c.hidden_size;
-  const Scope a = s / "attention";
-  const Weight weight = a.weight("in_proj_weight", {3 * width, width});
-  const Weight bias = a.weight("in_proj_bias", {3 * width});
-  const auto project = [&](Value x, std::int64_t part) {
-    const std::int64_t begin = part * width, end = begin + width;
-    const nn::Linear linear(a.path(), weight.slice(0, begin, end), bias.slice(0, begin, end));
-    return linear(x);
-  };
-  const Value probe = project(graph.weight(s.weight("probe", {1, 1, width})), 0);  // the same for all images
-  const Value query = op::expand(probe, {hidden.dim(0), 1, width});
-  const Value key = project(hidden, 1);
-  const Value value = project(hidden, 2);
-  const std::int64_t heads = c.num_attention_heads;
-  const Value context = op::attention({.query = query, .key = key, .value = value}, heads, heads).output;
-  const Value attended = nn::Linear(a / "out_proj", width, width)(op::squeeze(context, 1));
-
-  const Value normed = nn::LayerNorm(s / "layernorm", width, c.layer_norm_eps)(attended);
-  const Value wide = nn::Linear(s / "mlp" / "fc1", width, c.intermediate_size)(normed);
-  const nn::Linear down(s / "mlp" / "fc2", c.intermediate_size, width);
-  return op::add(attended, down(nn::Activation(c.hidden_act)(wide)));
-}
-
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                    const OnnxConfig& onnx) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
   const PretrainedConfig vision = c.sub("vision_config", "siglip_vision_model");
-  const Value image = siglip_vision(root / "vision_model", vision, inputs["pixel_values"]).pooled;
+  const Value image =
+      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, onnx).pooled;
   const PretrainedConfig text_config = c.sub("text_config", "siglip_text_model");
-  const Value text = siglip_text(root / "text_model", text_config, inputs["input_ids"]).pooled;
+  const Value text =
+      encode_tower(tasks, Role::text_model, "text_config", text_config, inputs, model, onnx).pooled;
   if (!image || text.dim(1) != image.dim(1)) {
     throw ExportError(
         ErrorCode::bad_config,
@@ -71,35 +46,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&)
 
 }  // namespace
 
-TowerOutput siglip_text(const Scope& s, const PretrainedConfig& config, Value input_ids) {
-  const TextTowerConfig c(config);
-  const Value hidden = TextTower(s, c)(input_ids, {});
-  const ModulePath at(hidden, s.path());
-  const Value last = op::squeeze(op::slice(hidden, 1, hidden.dim(1) - 1, hidden.dim(1)), 1);
-  const std::int64_t width = config.maybe_integer("projection_size").value_or(c.hidden_size);
-  return {hidden, nn::Linear(s / "head", c.hidden_size, width)(last)};
-}
-
-TowerOutput siglip_vision(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
-  const ImageTowerConfig c(config);
-  const Scope e = s / "embeddings";
-  Value x = embed_patches(e, c, pixel_values, true);
-  {
-    const ModulePath at(x, e.path());
-    const Weight positions = (e / "position_embedding").weight("weight", {c.patches(), c.hidden_size});
-    x = op::add(x, x.graph().weight(positions));
-  }
-  x = nn::PreNormEncoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer())(x);
-  const Value hidden = nn::LayerNorm(s / "post_layernorm", c.hidden_size, c.layer_norm_eps)(x);
-  if (!config.flag("vision_use_head", true)) return {hidden, {}};
-  return {hidden, pool(s / "head", c, hidden)};
-}
-
 void register_siglip(TasksManager& tasks) {
-  tasks.register_model<SiglipOnnxConfig>({.model_type = "siglip",
-                                          .tasks = {"feature-extraction", "zero-shot-image-classification"},
-                                          .forward = forward,
-                                          .ignorable_keys = {"*.embeddings.position_ids"}});
+  tasks.register_model<SiglipOnnxConfig>(
+      {.model_type = "siglip",
+       .tasks = {"feature-extraction", "zero-shot-image-classification"},
+       .forward = [&tasks](const Inputs& inputs, const Model& model,
+                           const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
+       .ignorable_keys = {"*.embeddings.position_ids"}});
 }
 
 }  // namespace onnxport::models

@@ -15,8 +15,19 @@ class SiglipTextModelOnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
-  const TowerOutput text = siglip_text(model.scope() / "text_model", model.config(), inputs["input_ids"]);
+EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+  const PretrainedConfig& config = model.config();
+  const Scope s = model.scope() / "text_model";
+  const TextTowerConfig c(config);
+  const Value hidden = TextTower(s, c)(inputs["input_ids"], {});
+  const ModulePath at(hidden, s.path());
+  const Value last = op::squeeze(op::slice(hidden, 1, hidden.dim(1) - 1, hidden.dim(1)), 1);
+  const std::int64_t width = config.maybe_integer("projection_size").value_or(c.hidden_size);
+  return {hidden, nn::Linear(s / "head", c.hidden_size, width)(last)};
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+  const EncoderStates text = encode(inputs, model, onnx);
   return {{"last_hidden_state", text.hidden}, {"pooler_output", text.pooled}};
 }
 
@@ -26,7 +37,8 @@ void register_siglip_text_model(TasksManager& tasks) {
   tasks.register_model<SiglipTextModelOnnxConfig>({.model_type = "siglip_text_model",
                                                    .tasks = {"feature-extraction"},
                                                    .forward = forward,
-                                                   .ignorable_keys = {"*.embeddings.position_ids"}});
+                                                   .ignorable_keys = {"*.embeddings.position_ids"},
+                                                   .roles = {.text_model = EncoderRole{encode}}});
 }
 
 }  // namespace onnxport::models

@@ -73,7 +73,7 @@ void register_trocr(TasksManager& tasks) {
       {.model_type = "trocr",
        .tasks = {},
        .forward = {},
-       .cross_decoder = CrossDecoder{.logits = logits, .cache = CrossDecoder::Cache::own_and_encoder}});
+       .roles = {.cross_decoder = CrossDecoder{logits, CrossDecoder::Cache::own_and_encoder}}});
 }
 
 }  // namespace onnxport::models

@@ -7,7 +7,9 @@ namespace {
 
 class VisionEncoderDecoderOnnxConfig : public EncoderDecoderBaseOnnxConfig {
  public:
-  using EncoderDecoderBaseOnnxConfig::EncoderDecoderBaseOnnxConfig;
+  VisionEncoderDecoderOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options)
+      : EncoderDecoderBaseOnnxConfig(std::move(config), std::move(task), std::move(options),
+                                     Role::vision_tower) {}
   bool has_encoder_mask() const override { return false; }
   AxesByName outputs() const override {
     if (behavior() == ConfigBehavior::encoder) return {{"last_hidden_state", {{0, "batch_size"}}}};
@@ -22,7 +24,7 @@ class VisionEncoderDecoderOnnxConfig : public EncoderDecoderBaseOnnxConfig {
 
 void register_vision_encoder_decoder(TasksManager& tasks) {
   tasks.register_model<VisionEncoderDecoderOnnxConfig>(
-      encoder_decoder(tasks, "vision-encoder-decoder", "image-to-text"));
+      encoder_decoder(tasks, "vision-encoder-decoder", "image-to-text", Role::vision_tower));
 }
 
 }  // namespace onnxport::models

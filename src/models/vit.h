@@ -47,11 +47,6 @@ Value encode_vit(const Scope& s, const PretrainedConfig& config, Value pixel_val
 /// The same of a DeiT -> [B, 2 + patches, hidden_size].
 Value encode_deit(const Scope& s, const PretrainedConfig& config, Value pixel_values);
 
-/// The embeddings and what each layer of a BEiT gives, without the last norm: [B, 1 + patches, hidden_size].
-std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, Value pixel_values);
-/// Its last_hidden_state.
-Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values);
-
 /// The head of masked-im: hidden states of the patches -> reconstruction [B, C, H, W]. Keys: decoder.0.
 Value reconstruct_image(const Scope& root, const PretrainedConfig& config, Value patches);
 

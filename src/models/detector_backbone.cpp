@@ -1,13 +1,12 @@
-#include "models/resnet_backbone.h"
+#include "models/detector_backbone.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
 
-#include "models/backbone.h"
-#include "models/resnet.h"
 #include "onnxport/error.h"
+#include "onnxport/nn/resnet.h"
 
 namespace onnxport::models {
 namespace {
@@ -15,6 +14,11 @@ namespace {
 [[noreturn]] void refuse(ErrorCode code, const PretrainedConfig& c, const std::string& what) {
   throw ExportError(code, c.origin() + ": " + what);
 }
+
+struct ResNetBackbone {
+  nn::ResNetParameters resnet;
+  std::vector<std::int64_t> stages;  // that are looked at, counted from 1; at least one
+};
 
 // A model of the library timm, by its name there.
 ResNetBackbone timm_backbone(const PretrainedConfig& c) {
@@ -63,27 +67,8 @@ ResNetBackbone timm_backbone(const PretrainedConfig& c) {
   return backbone;
 }
 
-ResNetBackbone own_backbone(const PretrainedConfig& c) {
-  // The class of the original takes this name, the default, for none at all.
-  const std::string name = c.string("backbone", "");
-  const PretrainedConfig config = c.sub("backbone_config", c.has("backbone_config") ? "" : "resnet");
-  if ((!name.empty() && name != "resnet50") || config.model_type() != "resnet") {
-    refuse(ErrorCode::unsupported, c,
-           fmt::format("backbone '{}', backbone_config of type '{}': expected a backbone of timm, or a "
-                       "backbone_config of type resnet",
-                       name, config.model_type()));
-  }
-  config.harmless({"stage_names"});
-  ResNetBackbone backbone{.resnet = resnet_parameters(config), .stages = {}};
-  backbone.stages = backbone_stages(config, std::ssize(backbone.resnet.depths));
-  return backbone;
-}
-
-}  // namespace
-
-ResNetBackbone resnet_backbone(const PretrainedConfig& c) {
-  ResNetBackbone backbone = c.flag("use_timm_backbone") ? timm_backbone(c) : own_backbone(c);
-  c.harmless({"dilation", "use_pretrained_backbone"});  // the one of timm; weights come from the checkpoint
+std::vector<Value> timm_features(const Scope& s, const PretrainedConfig& c, Value pixel_values) {
+  const ResNetBackbone backbone = timm_backbone(c);
   const nn::ResNetParameters& p = backbone.resnet;
   const std::int64_t last = std::min(std::ssize(p.hidden_sizes), std::ssize(p.depths));
   const auto exists = [&](std::int64_t i) { return i > 0 && i <= last; };
@@ -92,7 +77,39 @@ ResNetBackbone resnet_backbone(const PretrainedConfig& c) {
            fmt::format("stages [{}] of the backbone, expected some of 1 to {}",
                        fmt::join(backbone.stages, ", "), last));
   }
-  return backbone;
+  const std::vector<Value> all = nn::ResNet(s, p)(pixel_values);
+  std::vector<Value> features;
+  for (const std::int64_t i : backbone.stages) features.push_back(all[static_cast<std::size_t>(i)]);
+  return features;
+}
+
+std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
+                                Value pixel_values) {
+  // The class of the original takes this name, the default, for none at all.
+  const std::string name = c.string("backbone", "");
+  if (!name.empty() && name != "resnet50") {
+    refuse(ErrorCode::unsupported, c,
+           fmt::format("backbone '{}' without use_timm_backbone, expected a backbone_config", name));
+  }
+  const PretrainedConfig config = c.sub("backbone_config", c.has("backbone_config") ? "" : "resnet");
+  const auto type = tasks.get_part(config, "backbone_config", Role::backbone);
+  std::vector<Value> features = type->roles.backbone->features(s, config, pixel_values).stages;
+  if (features.empty() || features.front().rank() != 4) {
+    refuse(ErrorCode::unsupported, c,
+           fmt::format("a backbone of type '{}' gives {}, expected images", type->model_type,
+                       features.empty() ? "nothing" : "tokens"));
+  }
+  return features;
+}
+
+}  // namespace
+
+std::vector<Value> detector_backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
+                                     Value pixel_values) {
+  std::vector<Value> features = c.flag("use_timm_backbone") ? timm_features(s, c, pixel_values)
+                                                            : own_features(tasks, s, c, pixel_values);
+  c.harmless({"dilation", "use_pretrained_backbone"});  // the one of timm; weights come from the checkpoint
+  return features;
 }
 
 }  // namespace onnxport::models

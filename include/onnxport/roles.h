@@ -1,0 +1,94 @@
+/// Roles: what a model type offers to models that are made of others.
+///
+/// A model names the role of a part and takes the type from the part's configuration, so that any type that
+/// offers the role will do.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "onnxport/dim.h"
+#include "onnxport/export_macro.h"
+#include "onnxport/graph.h"
+
+namespace onnxport {
+
+class Inputs;
+class Model;
+class OnnxConfig;
+class PretrainedConfig;
+class Scope;
+
+namespace nn {
+class Seq2SeqPass;
+}
+
+enum class Role : std::uint8_t {
+  text_model,     ///< tokens to hidden states
+  vision_tower,   ///< images to hidden states
+  audio_encoder,  ///< samples or features to hidden states
+  backbone,       ///< images to the features of chosen stages
+  cross_decoder,  ///< tokens and the hidden states of another type's encoder to logits
+};
+/// "text model", "vision tower", …
+ONNXPORT_API std::string_view to_string(Role role);
+
+/// The results of an encoder.
+struct EncoderStates {
+  Value hidden;       ///< [B, S, H]
+  Value pooled = {};  ///< [B, D]: one vector for all of them; absent where the type has none
+};
+
+/// A type as the encoder of another model: its text model, vision tower or audio encoder.
+struct EncoderRole {
+  /// `model` is the part, with its own configuration and a scope at the root of its keys; `config` is its
+  /// configuration class for feature-extraction. Left empty, the hidden states are the first output of
+  /// feature-extraction.
+  std::function<EncoderStates(const Inputs& inputs, const Model& model, const OnnxConfig& config)> encode =
+      {};
+};
+
+/// Features of the stages that the configuration of a backbone chooses, in the order of the layers.
+struct BackboneFeatures {
+  /// Images [B, C, H', W'], or tokens [B, 1 + rows * columns, H] with a class token in front.
+  std::vector<Value> stages;
+  Dim rows = 0, columns = 0;  ///< of tokens, in patches
+};
+
+/// A type as the backbone of another model.
+struct BackboneRole {
+  /// `s` is the root of the backbone's keys, `config` its own configuration. pixel_values [B, C, H, W].
+  std::function<BackboneFeatures(const Scope& s, const PretrainedConfig& config, Value pixel_values)>
+      features;
+};
+
+/// A type as the decoder behind an encoder of another type.
+struct CrossDecoder {
+  /// What is kept between tokens.
+  enum class Cache {
+    none,
+    own,             ///< keys and values of its own tokens
+    own_and_encoder  ///< those of the encoder's states too
+  };
+  /// Logits [B, S, V]. `model` is the decoder: its own config, and a scope that starts at its keys.
+  std::function<Value(nn::Seq2SeqPass& pass, const Model& model)> logits;
+  Cache cache = Cache::none;
+};
+
+/// The roles that a type offers; those that it does not offer are absent.
+struct ONNXPORT_API Roles {
+  std::optional<EncoderRole> text_model = {}, vision_tower = {}, audio_encoder = {};
+  std::optional<BackboneRole> backbone = {};
+  std::optional<CrossDecoder> cross_decoder = {};
+
+  bool offers(Role role) const;
+  /// Those that are offered.
+  std::vector<Role> all() const;
+  /// Of the first three roles. Throws ExportError(internal) for another role and for one that is absent.
+  const EncoderRole& encoder(Role role) const;
+};
+
+}  // namespace onnxport

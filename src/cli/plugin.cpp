@@ -1,0 +1,52 @@
+#include "onnxport/plugin.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include "cli/plugin.h"
+#include "onnxport/error.h"
+
+namespace onnxport::cli {
+namespace {
+
+static_assert(kVersion == ONNXPORT_VERSION, "onnxport/version.h has another version than CMakeLists.txt");
+
+constexpr PluginAbiText kAbi = plugin_abi();
+
+constexpr std::string_view kRebuild =
+    "build it again, against the headers of this onnxport and with ONNXPORT_PLUGIN of onnxport/plugin.h";
+
+}  // namespace
+
+void load_plugin(const std::filesystem::path& library) {
+  const auto refuse = [&](const std::string& what) {
+    return ExportError(ErrorCode::invalid_argument, fmt::format("--plugin {}: {}", library.string(), what));
+  };
+  const std::string path = library.has_parent_path() ? library.string() : "./" + library.string();
+  // RTLD_GLOBAL is not needed: the plugin resolves against the program, which exports the API. Functions are
+  // not resolved before the version is known: one that is gone would hide why.
+  void* const handle = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
+  if (handle == nullptr) {
+    const std::string reason = dlerror();
+    const bool stale = reason.find("undefined symbol") != std::string::npos;
+    throw refuse(stale ? fmt::format("{}; expected version {}; {}", reason, kAbi.data(), kRebuild) : reason);
+  }
+  using Register = void (*)(TasksManager&);
+  const auto entry = reinterpret_cast<Register>(dlsym(handle, "onnxport_register"));
+  if (entry == nullptr) {
+    throw refuse(
+        "it has no function onnxport_register, so it is no plugin; ONNXPORT_PLUGIN of "
+        "onnxport/plugin.h makes it one");
+  }
+  using Abi = const char* (*)();
+  const auto abi = reinterpret_cast<Abi>(dlsym(handle, "onnxport_plugin_abi"));
+  if (abi == nullptr)
+    throw refuse(fmt::format("it was built for no version, expected {}; {}", kAbi.data(), kRebuild));
+  if (const std::string_view built = abi(); built != kAbi.data())
+    throw refuse(fmt::format("it was built for {}, expected {}; {}", built, kAbi.data(), kRebuild));
+  if (dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr)
+    throw refuse(fmt::format("{}; {}", dlerror(), kRebuild));
+  entry(TasksManager::instance());
+}
+
+}  // namespace onnxport::cli
