@@ -6,19 +6,19 @@ namespace onnxport::models {
 namespace {
 
 // Old files carry `text_config_dict` and `vision_config_dict`, which win with all of their class's keys.
-PretrainedConfig part(const PretrainedConfig& c, const std::string& name) {
+PretrainedConfig tower_config(const PretrainedConfig& c, const std::string& name) {
   const std::string type = name == "text_config" ? "clip_text_model" : "clip_vision_model";
   if (!c.has(name + "_dict")) return c.sub(name, type);
   c.harmless({name});
   return c.sub(name + "_dict", type);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
-  if (onnx.task() == "image-classification") {
+  if (component.task == "image-classification") {
     c.harmless({"text_config", "text_config_dict", "projection_dim"});
-    const PretrainedConfig vision = part(c, "vision_config");
+    const PretrainedConfig vision = tower_config(c, "vision_config");
     const Value hidden = clip_vision(root / "vision_model", vision, inputs["pixel_values"]).hidden;
     const Value pooled = op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1);  // without the class token
     const std::int64_t width = *hidden.dim(2).constant();
@@ -42,12 +42,12 @@ AxesByName ClipOnnxConfig::outputs() const {
 
 NormalizedConfig ClipOnnxConfig::normalized_config() const {
   const PretrainedConfig c = config().unaccounted();
-  return normalized_towers(part(c, "text_config"), part(c, "vision_config"));
+  return normalized_towers(tower_config(c, "text_config"), tower_config(c, "vision_config"));
 }
 
 ClipEmbeds clip_embeds(const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
-  const PretrainedConfig text = part(c, "text_config"), vision = part(c, "vision_config");
+  const PretrainedConfig text = tower_config(c, "text_config"), vision = tower_config(c, "vision_config");
   const Scope root = model.scope();
   const auto project = [&](const char* key, const TowerOutput& tower) {
     const std::int64_t width = *tower.pooled.dim(1).constant();
@@ -67,7 +67,7 @@ TowerOutput clip_text(const Scope& s, const PretrainedConfig& config, const Inpu
   const Value input_ids = inputs["input_ids"];
   Graph& graph = input_ids.graph();
   const ModulePath at(graph, s.path());
-  const Value earlier = nn::DecoderPass(inputs, {.attention_mask = "", .past = ""}).order();
+  const Value earlier = nn::DecoderPass(inputs, {}, {.attention_mask = ""}).order();
   const Value zero = op::scalar(graph, 0, graph.float_dtype());
   Value mask = op::where(earlier, zero, op::scalar(graph, lowest(graph.float_dtype()), graph.float_dtype()));
   if (const Value padding = nn::additive_mask(inputs.get("attention_mask"), mask.dtype()))

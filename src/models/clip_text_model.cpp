@@ -17,7 +17,7 @@ class ClipTextModelOnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
   const TowerOutput text = clip_text(root / "text_model", c, inputs);

@@ -16,7 +16,7 @@ class ClipVisionModelOnnxConfig : public VisionOnnxConfig {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
   const TowerOutput image = clip_vision(root / "vision_model", c, inputs["pixel_values"]);

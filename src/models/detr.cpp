@@ -356,18 +356,18 @@ struct MaskHead {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope detection = root.base_model("detr");
   const Detr detr(detection.base_model("model"), c);
   const Detr::Results r = detr(inputs["pixel_values"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", r.hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", r.hidden}};
 
   // One label more: no object.
   const nn::Linear classifier(detection / "class_labels_classifier", c.d_model, c.num_labels + 1);
   const Value logits = classifier(r.hidden);
-  if (onnx.task() == "object-detection")
+  if (component.task == "object-detection")
     return {{"logits", logits}, {"pred_boxes", predict_boxes(detection / "bbox_predictor", c, r.hidden)}};
 
   if (r.features.size() < 3 || c.d_model % 16 != 0 || (c.d_model + c.encoder_heads) % 8 != 0) {

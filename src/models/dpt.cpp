@@ -291,12 +291,12 @@ Value segmentation(const Scope& s, const Config& c, Value x) {
   return upsample(nn::Conv2d(s / 4, width, c.num_labels, {1, 1})(x));
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const Config c(config);
   const Scope root = model.scope();
   const Value pixel_values = inputs["pixel_values"];
-  if (onnx.task() == "feature-extraction") {
+  if (component.task == "feature-extraction") {
     config.harmless({"backbone_out_indices"});
     const Scope base = root.base_model("dpt");
     const Encoded encoded = encode(base, config, c.hybrid, pixel_values);
@@ -308,7 +308,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const std::vector<Value> fused = neck(root / "neck", c, encoded);
   const std::int64_t index = c.head_in_index < 0 ? c.head_in_index + std::ssize(fused) : c.head_in_index;
   const Value features = fused[static_cast<std::size_t>(index)];
-  if (onnx.task() == "depth-estimation") return {{"predicted_depth", depth(root / "head", c, features)}};
+  if (component.task == "depth-estimation") return {{"predicted_depth", depth(root / "head", c, features)}};
   return {{"logits", segmentation(root / "head" / "head", c, features)}};
 }
 

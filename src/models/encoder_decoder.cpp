@@ -29,16 +29,15 @@ void check_attention(const PretrainedConfig& whole, const PretrainedConfig& part
                                 whole.origin(), key));
 }
 
-Value encode(const TasksManager& tasks, const Model& model, const EncoderDecoderBaseOnnxConfig& onnx,
-             const Inputs& inputs) {
+Value encode(const TasksManager& tasks, const Model& model, const Inputs& inputs) {
   const auto definition = tasks.get_part(model.config(), "encoder");
   const Model encoder = model.part("encoder", definition, "feature-extraction");
   check_attention(model.config(), encoder.config(), "encoder");
-  return definition->forward(inputs, encoder, onnx.encoder()).front().second;
+  const Component component{.name = "encoder", .task = "feature-extraction", .part = "encoder"};
+  return definition->forward(inputs, encoder, component).front().second;
 }
 
-Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoderBaseOnnxConfig& onnx,
-             nn::Seq2SeqPass& pass) {
+Value decode(const TasksManager& tasks, const Model& model, nn::Seq2SeqPass& pass) {
   const auto definition = tasks.get_part(model.config(), "decoder");
   const Model decoder = model.part("decoder", definition, "text-generation");
   const PretrainedConfig& c = decoder.config();
@@ -50,7 +49,9 @@ Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoder
                                   "its encoder",
                                   c.origin(), key, model.config().model_type()));
   }
-  const std::int64_t from = onnx.encoder_width(), to = onnx.decoder().normalized_config()["hidden_size"];
+  const auto described = definition->onnx_config(c.unaccounted(), "text-generation", {});
+  const std::int64_t from = pass.encoder_states().dim(2).constant().value();
+  const std::int64_t to = described->normalized_config()["hidden_size"];
   // A decoder that knows the width of the states attends to them as they are.
   if (const auto known = c.maybe_integer("cross_attention_hidden_size")) {
     if (*known != from) {
@@ -69,17 +70,16 @@ Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoder
 }  // namespace
 
 ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, const std::string& task) {
-  const auto forward = [&tasks](const Inputs& inputs, const Model& model, const OnnxConfig& config) {
-    const auto& onnx = dynamic_cast<const EncoderDecoderBaseOnnxConfig&>(config);
+  const auto forward = [&tasks](const Inputs& inputs, const Model& model, const Component& component) {
     // Each file reads the keys of its own part. Ties and padding are the parts' own.
     model.config().harmless(
         {"encoder", "decoder", "is_encoder_decoder", "tie_word_embeddings", "pad_token_id"});
     return nn::build_seq2seq_task(
-        onnx, inputs,
-        {.encode = [&](const Inputs& in) { return encode(tasks, model, onnx, in); },
-         .decode = [&](nn::Seq2SeqPass& pass) { return decode(tasks, model, onnx, pass); },
+        component, inputs,
+        {.encode = [&](const Inputs& in) { return encode(tasks, model, in); },
+         .decode = [&](nn::Seq2SeqPass& pass) { return decode(tasks, model, pass); },
          .lm_head = [](Value logits) { return logits; },
-         .encoder_mask = onnx.has_encoder_mask()});
+         .encoder_mask = inputs.has("attention_mask")});
   };
   const auto parts = [&tasks](const PretrainedConfig& config) -> std::vector<ModelPart> {
     return {{"encoder", tasks.get_part(config, "encoder")}, {"decoder", tasks.get_part(config, "decoder")}};

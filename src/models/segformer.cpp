@@ -241,11 +241,11 @@ Value decode_head(const std::vector<Value>& images, const Scope& s, const Config
   return nn::Conv2d(s / "classifier", width, labels, {1, 1})(op::relu(total));
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope encoder = root.base_model("segformer") / "encoder";
-  const bool segments = onnx.task() == "semantic-segmentation" || onnx.task() == "image-segmentation";
+  const bool segments = component.task == "semantic-segmentation" || component.task == "image-segmentation";
   Value image = inputs["pixel_values"];
   StageTokens last;
   std::vector<Value> images;
@@ -259,7 +259,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   if (segments)
     return {{"logits", decode_head(images, root / "decode_head", c, model.config().num_labels())}};
   const Value tokens = nn::rows_to_tokens(last.rows, last.grid);
-  if (onnx.task() == "feature-extraction")
+  if (component.task == "feature-extraction")
     return {{"last_hidden_state", c.reshape_last_stage ? image : tokens}};
   const nn::Linear classifier(root / "classifier", c.stages.back().width, model.config().num_labels());
   return {{"logits", classifier(op::mean(tokens, 1))}};

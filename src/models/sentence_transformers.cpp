@@ -164,13 +164,12 @@ void apply_module(Features& features, const std::string& kind, const std::string
 }
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                    const OnnxConfig& onnx) {
+                    const Component& /*component*/) {
   const auto encoder = tasks.get_definition(model.config().model_type());
-  OnnxConfigOptions options = onnx.options();
-  options.behavior = ConfigBehavior::encoder;  // of T5 and its like, only that half is here
-  const auto encoder_config = encoder->onnx_config(model.config(), "feature-extraction", options);
+  // Of T5 and its like, only that half is here.
+  const Component part{.name = "encoder", .task = "feature-extraction", .part = "encoder"};
   Features features;
-  features.token_embeddings = encoder->forward(inputs, model, *encoder_config).front().second;
+  features.token_embeddings = encoder->forward(inputs, model, part).front().second;
   features.attention_mask = inputs["attention_mask"];
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   const auto broken = [] {
@@ -198,7 +197,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
           {"sentence_embedding", features.sentence_embedding}};
 }
 
-NamedValues forward_clip(const Inputs& inputs, const Model& model, const OnnxConfig& /*onnx*/) {
+NamedValues forward_clip(const Inputs& inputs, const Model& model, const Component& /*component*/) {
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   if (modules.size() != 1) {
     throw ExportError(
@@ -225,7 +224,7 @@ void register_sentence_transformers(TasksManager& tasks) {
       {.model_type = "transformer",
        .tasks = {"feature-extraction", "sentence-similarity"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
-                           const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
+                           const Component& component) { return forward(tasks, inputs, model, component); },
        .library = "sentence_transformers",
        .parts = encoder});
 }

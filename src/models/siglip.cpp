@@ -50,7 +50,7 @@ Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
   return op::add(attended, down(nn::Activation(c.hidden_act)(wide)));
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
   const PretrainedConfig vision = c.sub("vision_config", "siglip_vision_model");

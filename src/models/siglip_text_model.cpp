@@ -15,7 +15,7 @@ class SiglipTextModelOnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component&) {
   const TowerOutput text = siglip_text(model.scope() / "text_model", model.config(), inputs["input_ids"]);
   return {{"last_hidden_state", text.hidden}, {"pooler_output", text.pooled}};
 }

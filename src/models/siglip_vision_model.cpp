@@ -17,7 +17,7 @@ class SiglipVisionModelOnnxConfig : public VisionOnnxConfig {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component&) {
   const TowerOutput image =
       siglip_vision(model.scope() / "vision_model", model.config(), inputs["pixel_values"]);
   NamedValues outputs = {{"last_hidden_state", image.hidden}};
