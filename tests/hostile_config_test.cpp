@@ -56,9 +56,8 @@ TEST_P(HostileConfig, GivesAnErrorOrAGraph) {
     SCOPED_TRACE(key + " = " + value.dump());
     try {
       const Model changed = model.with_config(model.config().with(key, value.dump()));
-      const ExportPlan plan =
-          make_plan(changed, {.variant = fixture.variant,
-                              .split = fixture.monolith ? Split::monolith : Split::merged});
+      const ExportPlan plan = make_plan(
+          changed, {.variant = fixture.variant, .split = fixture.monolith ? Split::monolith : Split::merged});
       for (const Component& component : plan.components) changed.build(component);
     } catch (const ExportError& error) {
       EXPECT_NE(error.code(), ErrorCode::internal) << error.what();

@@ -58,9 +58,8 @@ Strings names_of(const ExportPlan& plan) {
 
 const StateSpec& state(const Component& component, std::int64_t layer, std::string_view part) {
   const auto& states = component.interface.states;
-  const auto it = std::find_if(states.begin(), states.end(), [&](const StateSpec& one) {
-    return one.layer == layer && one.part == part;
-  });
+  const auto it = std::find_if(states.begin(), states.end(),
+                               [&](const StateSpec& one) { return one.layer == layer && one.part == part; });
   EXPECT_NE(it, states.end()) << component.name << ' ' << layer << ' ' << part;
   return *it;
 }
@@ -74,8 +73,9 @@ TEST(Plan, ListsComponentsAndMerges) {
   with_merge.push_back("decoder_model_merged");
   EXPECT_EQ(names_of(t5.plan()), with_merge);
   EXPECT_EQ(names_of(t5.plan({.split = Split::apart})), parts);
-  EXPECT_NE(complaint(ErrorCode::unsupported, [&] { t5.plan({.split = Split::monolith}); }).find("--monolith"),
-            std::string::npos);
+  EXPECT_NE(
+      complaint(ErrorCode::unsupported, [&] { t5.plan({.split = Split::monolith}); }).find("--monolith"),
+      std::string::npos);
   const Opened without("t5/text2text-generation");
   EXPECT_EQ(names_of(without.plan()), (Strings{"encoder_model", "decoder_model"}));
   EXPECT_EQ(names_of(without.plan({.split = Split::monolith})), Strings{"model"});
@@ -167,8 +167,8 @@ Costs costs_of(const std::string& fixture, bool merged = true) {
     return original(inputs, model, component);
   };
   const Model model(counted, opened.model().config(), opened.checkpoint(), opened.model().task());
-  const ExportPlan plan = make_plan(model, {.split = merged ? Split::merged : Split::apart,
-                                            .output = opened.folder() / "out"});
+  const ExportPlan plan =
+      make_plan(model, {.split = merged ? Split::merged : Split::apart, .output = opened.folder() / "out"});
   RunOptions options;
   options.export_options.on_detail = [&](const std::string& text) {
     if (text.starts_with("interpreting ")) costs.interpretations.push_back(text);
@@ -193,8 +193,8 @@ TEST(Costs, EachGraphIsBuiltAndInterpretedOnce) {
   EXPECT_TRUE(bert.report.passed());
 }
 
-// Tensors that the task does not read: the graphs of other tasks tell whether they are known, and those of the
-// export are not built again for it.
+// Tensors that the task does not read: the graphs of other tasks tell whether they are known, and those of
+// the export are not built again for it.
 TEST(Costs, LeftoverTensorsAskOtherTasksOnly) {
   const Costs bart = costs_of("bart/feature-extraction+head-checkpoint");
   ASSERT_GT(bart.builds.size(), 1U);
@@ -205,9 +205,10 @@ TEST(Costs, LeftoverTensorsAskOtherTasksOnly) {
 
 TEST(IntDtype, FilesTakeIt) {
   for (const char* fixture :
-       {"bert/fill-mask", "roberta/fill-mask", "llama/text-generation-with-past", "opt/text-generation-with-past",
-        "bart/text2text-generation-with-past", "bart/text-classification", "t5/text2text-generation-with-past",
-        "sam/feature-extraction", "clip/feature-extraction", "sentence-transformers/feature-extraction+mean"}) {
+       {"bert/fill-mask", "roberta/fill-mask", "llama/text-generation-with-past",
+        "opt/text-generation-with-past", "bart/text2text-generation-with-past", "bart/text-classification",
+        "t5/text2text-generation-with-past", "sam/feature-extraction", "clip/feature-extraction",
+        "sentence-transformers/feature-extraction+mean"}) {
     for (const char* dtype : {"int32", "int8"}) {
       SCOPED_TRACE(std::string(fixture) + ' ' + dtype);
       const Opened opened(fixture);
@@ -232,8 +233,10 @@ Model with_vocabulary(const Opened& opened, std::int64_t size) {
 
 TEST(IntDtype, NamesAVocabularyThatDoesNotFit) {
   const Opened bert("bert/fill-mask"), t5("t5/text2text-generation-with-past");
-  EXPECT_EQ(complaint(ErrorCode::unsupported, [&] { make_plan(with_vocabulary(bert, 129), {.int_dtype = "int8"}); }),
-            "input 'input_ids' of dtype int8: vocab_size is 129, expected at most 128; ask for int32 or int64");
+  EXPECT_EQ(
+      complaint(ErrorCode::unsupported,
+                [&] { make_plan(with_vocabulary(bert, 129), {.int_dtype = "int8"}); }),
+      "input 'input_ids' of dtype int8: vocab_size is 129, expected at most 128; ask for int32 or int64");
   EXPECT_NO_THROW(make_plan(with_vocabulary(bert, 128), {.int_dtype = "int8"}));
   EXPECT_NO_THROW(make_plan(with_vocabulary(bert, 129), {.int_dtype = "int32"}));
   complaint(ErrorCode::unsupported, [&] { make_plan(with_vocabulary(t5, 30000), {.int_dtype = "int8"}); });
@@ -245,11 +248,11 @@ TEST(IntDtype, NamesAVocabularyThatDoesNotFit) {
 TEST(IntDtype, NamesPositionsThatDoNotFit) {
   const Opened llama("llama/text-generation-with-past");
   const DummyShapes shapes = {.sequence_length = 100, .past_sequence_length = 29};
-  EXPECT_NE(complaint(ErrorCode::unsupported,
-                      [&] { llama.plan({.int_dtype = "int8", .shapes = shapes}); })
-                .find("input 'position_ids' of dtype int8: the number of positions of the dummy inputs is 129, "
-                      "expected at most 128"),
-            std::string::npos);
+  EXPECT_NE(
+      complaint(ErrorCode::unsupported, [&] { llama.plan({.int_dtype = "int8", .shapes = shapes}); })
+          .find("input 'position_ids' of dtype int8: the number of positions of the dummy inputs is 129, "
+                "expected at most 128"),
+      std::string::npos);
   EXPECT_EQ(llama.plan({.int_dtype = "int8"}).components[0].interface.dummies->longest_sequence, 64);
 }
 
@@ -270,7 +273,8 @@ TEST(Preprocessors, GiveTheImageSize) {
   EXPECT_TRUE(load_preprocessors(folder.path()).empty());
   EXPECT_FALSE(loaded("{}")[0].image_size.has_value());
   EXPECT_EQ(loaded(R"({"size": 30})")[0].image_size, (ImageSize{30, 30}));
-  const std::vector<Preprocessor> cropped = loaded(R"({"size": 30, "crop_size": {"height": 20, "width": 24}})");
+  const std::vector<Preprocessor> cropped =
+      loaded(R"({"size": 30, "crop_size": {"height": 20, "width": 24}})");
   EXPECT_EQ(cropped[0].image_size, (ImageSize{20, 24}));
   EXPECT_EQ(cropped[0].file, folder.path() / "preprocessor_config.json");
 
@@ -413,11 +417,13 @@ TEST(Cases, FollowTheInputs) {
   const auto cases = [](const std::string& fixture, std::size_t component = 0, PlanRequest request = {}) {
     return cases_of(Opened(fixture).plan(request).components.at(component).interface);
   };
-  EXPECT_EQ(cases("bert/fill-mask"), (Strings{"batch_size 2, sequence_length 16", "batch_size 1, sequence_length 1",
-                                              "batch_size 3, sequence_length 7, padded on the right",
-                                              "batch_size 2, sequence_length 9, padded on the left"}));
-  EXPECT_EQ(cases("bert/fill-mask", 0, {.dynamic_axes = false}),
-            (Strings{"batch_size 2, sequence_length 16", "batch_size 2, sequence_length 16, padded on the right"}));
+  EXPECT_EQ(cases("bert/fill-mask"),
+            (Strings{"batch_size 2, sequence_length 16", "batch_size 1, sequence_length 1",
+                     "batch_size 3, sequence_length 7, padded on the right",
+                     "batch_size 2, sequence_length 9, padded on the left"}));
+  EXPECT_EQ(
+      cases("bert/fill-mask", 0, {.dynamic_axes = false}),
+      (Strings{"batch_size 2, sequence_length 16", "batch_size 2, sequence_length 16, padded on the right"}));
   EXPECT_EQ(cases("bert/multiple-choice")[1], "batch_size 1, num_choices 2, sequence_length 1");
   const Strings decoder = cases("llama/text-generation-with-past");
   ASSERT_EQ(decoder.size(), 6U);
@@ -427,8 +433,7 @@ TEST(Cases, FollowTheInputs) {
   EXPECT_EQ(cases("resnet/image-classification")[1], "batch_size 1, height 81, width 64");
   EXPECT_EQ(cases("wav2vec2/feature-extraction")[1], "batch_size 1, audio_sequence_length 8001");
   EXPECT_EQ(cases("audio-spectrogram-transformer/feature-extraction")[1], "batch_size 1");
-  EXPECT_EQ(cases("sam/feature-extraction", 1)[1],
-            "batch_size 1, point_batch_size 1, nb_points_per_image 1");
+  EXPECT_EQ(cases("sam/feature-extraction", 1)[1], "batch_size 1, point_batch_size 1, nb_points_per_image 1");
   EXPECT_EQ(cases("clip/feature-extraction")[2],
             "batch_size 3, text_batch_size 4, sequence_length 7, padded on the right");
 }
@@ -462,8 +467,9 @@ TEST(Cases, RoundImagesToTheStep) {
   DummyInputs dummies = *interface.dummies;
   dummies.images = {.step = 10, .smallest = {95, 95}};
   interface.dummies = std::make_shared<const DummyInputs>(dummies);
-  EXPECT_EQ(cases_of(interface), (Strings{"batch_size 2, height 100, width 100", "batch_size 1, height 120, width 100",
-                                          "batch_size 3, height 100, width 130"}));
+  EXPECT_EQ(cases_of(interface),
+            (Strings{"batch_size 2, height 100, width 100", "batch_size 1, height 120, width 100",
+                     "batch_size 3, height 100, width 130"}));
 }
 
 // ---- validating what lies in a folder ----
@@ -474,7 +480,8 @@ TEST(MainValidate, FindsThePlanOfAFolder) {
     const fs::path out = bart.folder() / (monolith ? "whole" : "split");
     const Split split = monolith ? Split::monolith : Split::merged;
     run_plan(make_plan(bart.model(), {.split = split, .output = out}), {.validate = false});
-    const MainValidateOptions options{.model = bart.checkpoint(), .onnx = out, .task = "text2text-generation"};
+    const MainValidateOptions options{
+        .model = bart.checkpoint(), .onnx = out, .task = "text2text-generation"};
     const auto reports = main_validate(options);
     EXPECT_EQ(reports.size(), monolith ? 1U : 2U);
     for (const ValidationReport& one : reports) EXPECT_TRUE(one.passed()) << to_string(one);

@@ -173,13 +173,15 @@ int run(int argc, char** argv) {
   ValidateFlags validate_flags;
   CLI::App* validate = app.add_subcommand("validate", "Check an exported model against its checkpoint");
   validate
-      ->add_option("model", validate_flags.options.model, "Checkpoint folder, .gguf file, or repository of the hub")
+      ->add_option("model", validate_flags.options.model,
+                   "Checkpoint folder, .gguf file, or repository of the hub")
       ->required()
       ->type_name("DIR|ORG/NAME");
   validate->add_option("onnx", validate_flags.options.onnx, "Folder with model.onnx, or the file")
       ->required()
       ->type_name("ONNX_DIR");
-  validate->add_option("--task", validate_flags.options.task, "Task it was exported for")->capture_default_str();
+  validate->add_option("--task", validate_flags.options.task, "Task it was exported for")
+      ->capture_default_str();
   validate->add_option("--dtype", validate_flags.options.dtype, "Floating point type it was exported with")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
       ->capture_default_str();
@@ -192,7 +194,8 @@ int run(int argc, char** argv) {
   validate->add_option("--atol", validate_flags.options.atol, "Tolerance; default: the model type's")
       ->check(CLI::NonNegativeNumber);
   validate
-      ->add_option("--reference", validate_flags.options.validation.reference, "Outputs of the original to compare with")
+      ->add_option("--reference", validate_flags.options.validation.reference,
+                   "Outputs of the original to compare with")
       ->type_name("FILE");
   validate->add_flag("!--no-dynamic-axes", validate_flags.options.validation.dynamic_axes,
                      "It was exported without dynamic axes");

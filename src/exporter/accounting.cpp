@@ -1,8 +1,8 @@
 // Which tensors of a checkpoint are a surprise.
 //
 // A definition makes its modules and its graph in one go, so only building graphs tells which tensors a task
-// reads. That costs nothing for a checkpoint that has what its task needs: the graphs of other tasks are built
-// only when tensors were left over.
+// reads. That costs nothing for a checkpoint that has what its task needs: the graphs of other tasks are
+// built only when tensors were left over.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -4,72 +4,21 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <limits>
 
+#include "exporter/dummy_values.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
+
+using exporter::extents;
+using exporter::from_ints;
+using exporter::ones;
+using exporter::Random;
+
 namespace {
-
-/// splitmix64: the same numbers under every standard library.
-class Random {
- public:
-  /// Its own stream for every (seed, name).
-  Random(std::uint64_t seed, std::string_view name) : state_(seed * step) {
-    std::uint64_t hash = 0xCBF29CE484222325;  // fnv-1a
-    for (const unsigned char c : name) hash = (hash ^ c) * 0x100000001B3;
-    state_ ^= hash;
-  }
-  /// In [0, bound).
-  std::int64_t below(std::int64_t bound) {
-    std::uint64_t x = state_ += step;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-    x ^= x >> 31;
-    return static_cast<std::int64_t>(x % static_cast<std::uint64_t>(bound));
-  }
-
- private:
-  static constexpr std::uint64_t step = 0x9E3779B97F4A7C15;
-  std::uint64_t state_;
-};
-
-/// Number of elements; throws for a shape that asks for too many.
-std::int64_t checked_count(std::string_view name, const std::vector<std::int64_t>& shape) {
-  constexpr std::int64_t most = std::int64_t{1} << 30;
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) {
-    if (!__builtin_mul_overflow(count, extent, &count) && extent >= 0) continue;
-    count = std::numeric_limits<std::int64_t>::max();
-    break;
-  }
-  if (count <= most) return count;
-  throw ExportError(
-      ErrorCode::invalid_argument,
-      fmt::format("dummy input '{}' would have {} elements, expected at most {}; ask for smaller shapes",
-                  name, count, most));
-}
 
 std::int64_t decoder_length(const DummyShapes& shapes) {
   return shapes.decoder_sequence_length > 0 ? shapes.decoder_sequence_length : shapes.sequence_length;
-}
-
-std::vector<std::int64_t> extents(const TensorType& type) { return static_shape(type.shape).value(); }
-
-std::int64_t count_of(std::string_view name, const TensorType& type) {
-  return checked_count(name, extents(type));
-}
-
-Tensor from_ints(std::string_view name, const TensorType& type,
-                 const std::function<std::int64_t(std::int64_t)>& value) {
-  std::vector<std::int64_t> values(static_cast<std::size_t>(count_of(name, type)));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = value(static_cast<std::int64_t>(i));
-  return Tensor::from_ints(type.dtype, extents(type), values);
-}
-
-Tensor ones(std::string_view name, const TensorType& type) {
-  return from_ints(name, type, [](std::int64_t) { return 1; });
 }
 
 /// Refuses a dtype of integer inputs that cannot hold 0 to `count - 1`.
@@ -77,16 +26,16 @@ void check_range(const DummyContext& context, std::string_view name, std::string
                  std::int64_t count) {
   const auto most = static_cast<std::int64_t>(std::min(highest(context.int_dtype), 0x1p62));
   if (count - 1 <= most) return;
-  throw ExportError(ErrorCode::unsupported,
-                    fmt::format("input '{}' of dtype {}: {} is {}, expected at most {}; ask for int32 or int64",
-                                name, to_string(context.int_dtype), what, count, most + 1));
+  throw ExportError(
+      ErrorCode::unsupported,
+      fmt::format("input '{}' of dtype {}: {} is {}, expected at most {}; ask for int32 or int64", name,
+                  to_string(context.int_dtype), what, count, most + 1));
 }
 
 /// The number of ids that an input may hold.
 std::int64_t vocabulary(const DummyContext& context, std::string_view name, bool of_decoder) {
   const std::int64_t own = context.normalized["vocab_size"];
-  const std::int64_t size =
-      of_decoder ? context.normalized.maybe("decoder_vocab_size").value_or(own) : own;
+  const std::int64_t size = of_decoder ? context.normalized.maybe("decoder_vocab_size").value_or(own) : own;
   if (size < 1) {
     throw ExportError(ErrorCode::bad_config, fmt::format("{}: vocab_size is {}, expected at least 1",
                                                          context.normalized.config().origin(), size));
@@ -139,7 +88,8 @@ const AxisSpec* DummyContext::axis(std::string_view input, int position) const {
 }
 
 bool DummyContext::takes_past() const {
-  return std::any_of(states.begin(), states.end(), [](const StateSpec& state) { return !state.input.empty(); });
+  return std::any_of(states.begin(), states.end(),
+                     [](const StateSpec& state) { return !state.input.empty(); });
 }
 
 TensorType DummyInputGenerator::type(std::string_view name, const DummyContext& context,
@@ -153,7 +103,7 @@ Tensor DummyInputGenerator::random_floats(std::uint64_t seed, std::string_view n
   constexpr std::int64_t kSteps = 256;  // all of them exact in half precision
   constexpr double kStep = 2.0 / kSteps;
   Random random(seed, name);
-  std::vector<double> values(static_cast<std::size_t>(checked_count(name, shape)));
+  std::vector<double> values(static_cast<std::size_t>(exporter::checked_count(name, shape)));
   for (double& value : values) value = static_cast<double>(random.below(kSteps)) * kStep - 1;
   return Tensor::from_doubles(dtype, shape, values);
 }
@@ -278,63 +228,6 @@ Tensor DummySeq2SeqInputGenerator::generate(std::string_view name, const DummyCo
   const std::int64_t size = vocabulary(context, name, true);
   Random random(seed, name);
   return from_ints(name, type, [&](std::int64_t) { return random.below(size); });
-}
-
-// ---- audio and images ----
-
-bool DummyAudioFeaturesInputGenerator::supports_input(std::string_view name) const {
-  return name == "input_features" || name == "attention_mask";
-}
-
-TensorType DummyAudioFeaturesInputGenerator::type(std::string_view name, const DummyContext& context,
-                                                  const DummyShapes& shapes) const {
-  const std::int64_t frames =
-      features_.any_frames ? std::min(shapes.nb_max_frames, features_.frames) : features_.frames;
-  if (name == "attention_mask")
-    return {context.int_dtype, {shapes.batch_size, features_.any_frames ? frames : features_.size}};
-  if (features_.any_frames) return {context.float_dtype, {shapes.batch_size, frames, features_.size}};
-  return {context.float_dtype, {shapes.batch_size, features_.size, frames}};
-}
-
-Tensor DummyAudioFeaturesInputGenerator::generate(std::string_view name, const DummyContext& context,
-                                                  const DummyShapes& shapes, std::uint64_t seed) const {
-  const TensorType type = this->type(name, context, shapes);
-  return name == "attention_mask" ? ones(name, type) : random_floats(seed, name, type);
-}
-
-bool DummyVisionInputGenerator::supports_input(std::string_view name) const { return name == "pixel_values"; }
-
-TensorType DummyVisionInputGenerator::type(std::string_view name, const DummyContext& context,
-                                           const DummyShapes& shapes) const {
-  ImageSize size = {shapes.height, shapes.width};
-  if (!shapes.any_image_size || context.axis(name, 2) == nullptr) {
-    const auto sized = std::find_if(context.preprocessors.begin(), context.preprocessors.end(),
-                                    [](const Preprocessor& one) { return one.image_size.has_value(); });
-    if (const std::vector<std::int64_t> own = context.normalized.list("image_size"); !own.empty()) {
-      size = {own.front(), own.back()};
-    } else if (sized != context.preprocessors.end()) {
-      size = *sized->image_size;
-    }
-  }
-  const std::int64_t channels = context.normalized.maybe("num_channels").value_or(shapes.num_channels);
-  return {context.float_dtype, {shapes.batch_size, channels, size.height, size.width}};
-}
-
-Tensor DummyVisionInputGenerator::generate(std::string_view name, const DummyContext& context,
-                                           const DummyShapes& shapes, std::uint64_t seed) const {
-  return random_floats(seed, name, type(name, context, shapes));
-}
-
-bool DummyAudioInputGenerator::supports_input(std::string_view name) const { return name == "input_values"; }
-
-TensorType DummyAudioInputGenerator::type(std::string_view /*name*/, const DummyContext& context,
-                                          const DummyShapes& shapes) const {
-  return {context.float_dtype, {shapes.batch_size, shapes.audio_sequence_length}};
-}
-
-Tensor DummyAudioInputGenerator::generate(std::string_view name, const DummyContext& context,
-                                          const DummyShapes& shapes, std::uint64_t seed) const {
-  return random_floats(seed, name, type(name, context, shapes));
 }
 
 }  // namespace onnxport

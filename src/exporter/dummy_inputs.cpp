@@ -42,9 +42,8 @@ void check(const DummyShapes& shapes) {
 }  // namespace
 
 const DummyInputGenerator& DummyInputs::generator(std::string_view input) const {
-  const auto it = std::find_if(generators.begin(), generators.end(), [&](const auto& generator) {
-    return generator->supports_input(input);
-  });
+  const auto it = std::find_if(generators.begin(), generators.end(),
+                               [&](const auto& generator) { return generator->supports_input(input); });
   if (it != generators.end()) return **it;
   throw ExportError(ErrorCode::internal, fmt::format("no dummy input generator of '{}' makes input '{}'",
                                                      context.normalized.config().model_type(), input));

@@ -13,8 +13,7 @@ namespace {
 // Inputs of an encoder, as its own class makes them.
 class DummyEncoderInputGenerator : public DummyInputGenerator {
  public:
-  explicit DummyEncoderInputGenerator(const OnnxConfig& encoder)
-      : dummies_(encoder.interface().dummies) {}
+  explicit DummyEncoderInputGenerator(const OnnxConfig& encoder) : dummies_(encoder.interface().dummies) {}
   bool supports_input(std::string_view name) const override { return find(name) != nullptr; }
   TensorType type(std::string_view name, const DummyContext& /*context*/,
                   const DummyShapes& shapes) const override {
@@ -80,8 +79,7 @@ NormalizedConfig EncoderDecoderBaseOnnxConfig::normalized_config() const {
 }
 
 DummyInputGenerators EncoderDecoderBaseOnnxConfig::dummy_input_generators() const {
-  DummyInputGenerators generators = {
-      std::make_shared<const DummySeq2SeqInputGenerator>(encoder_width())};
+  DummyInputGenerators generators = {std::make_shared<const DummySeq2SeqInputGenerator>(encoder_width())};
   if (behavior() == ConfigBehavior::decoder) {
     generators.push_back(std::make_shared<const DummyTextInputGenerator>());
   } else {

@@ -68,7 +68,8 @@ OnnxConfig::OnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOpti
     : config_(std::move(config)),
       task_(std::move(task)),
       options_(std::move(options)),
-      int_dtype_(pick_dtype(options_.int_dtype, "integer", {{"int64", DType::i64}, {"int32", DType::i32}, {"int8", DType::i8}})),
+      int_dtype_(pick_dtype(options_.int_dtype, "integer",
+                            {{"int64", DType::i64}, {"int32", DType::i32}, {"int8", DType::i8}})),
       float_dtype_(pick_dtype(options_.float_dtype, "float",
                               {{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}})) {
   task_ = TasksManager::map_from_synonym(task_);

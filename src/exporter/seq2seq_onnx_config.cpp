@@ -22,8 +22,8 @@ std::shared_ptr<const OnnxSeq2SeqConfigWithPast> OnnxSeq2SeqConfigWithPast::with
     ConfigBehavior behavior, bool use_past, bool use_past_in_inputs) const {
   OnnxConfigOptions part = options();
   part.behavior = behavior;
-  part.use_past = use_past_in_inputs ? UsePast::inputs_and_outputs
-                                     : (use_past ? UsePast::outputs : UsePast::no);
+  part.use_past =
+      use_past_in_inputs ? UsePast::inputs_and_outputs : (use_past ? UsePast::outputs : UsePast::no);
   if (part.make == nullptr) {
     throw ExportError(ErrorCode::internal, fmt::format("the configuration class of '{}' was not made by its "
                                                        "registration, so it cannot make its parts",
@@ -83,8 +83,7 @@ std::vector<StateSpec> OnnxSeq2SeqConfigWithPast::behind_encoder(const std::vect
     StateSpec cross = alone[i];
     cross.input = fmt::format("past_key_values.{}.encoder.{}", cross.layer, cross.part);
     // They do not change: a decoder that takes them does not give them back.
-    cross.output =
-        use_past_in_inputs() ? "" : fmt::format("present.{}.encoder.{}", cross.layer, cross.part);
+    cross.output = use_past_in_inputs() ? "" : fmt::format("present.{}.encoder.{}", cross.layer, cross.part);
     cross.shape[2] = Dim::symbol("encoder_sequence_length");
     cross.growing_axis.reset();
     cross.grown.clear();

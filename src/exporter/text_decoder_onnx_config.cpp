@@ -34,14 +34,15 @@ std::vector<StateSpec> OnnxConfigWithPast::key_value(std::int64_t layer, std::in
                                                      std::int64_t head_dim) const {
   std::vector<StateSpec> states;
   for (const char* part : {"key", "value"}) {
-    states.push_back({.input = fmt::format("past_key_values.{}.{}", layer, part),
-                      .output = fmt::format("present.{}.{}", layer, part),
-                      .dtype = float_dtype(),
-                      .shape = {Dim::symbol("batch_size"), heads, Dim::symbol("past_sequence_length"), head_dim},
-                      .growing_axis = 2,
-                      .grown = "past_sequence_length + sequence_length",
-                      .layer = layer,
-                      .part = part});
+    states.push_back(
+        {.input = fmt::format("past_key_values.{}.{}", layer, part),
+         .output = fmt::format("present.{}.{}", layer, part),
+         .dtype = float_dtype(),
+         .shape = {Dim::symbol("batch_size"), heads, Dim::symbol("past_sequence_length"), head_dim},
+         .growing_axis = 2,
+         .grown = "past_sequence_length + sequence_length",
+         .layer = layer,
+         .part = part});
   }
   return states;
 }

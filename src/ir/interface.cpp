@@ -34,7 +34,8 @@ bool Interface::has_axis(std::string_view name) const {
 }
 
 bool Interface::takes_past() const {
-  return std::any_of(states.begin(), states.end(), [](const StateSpec& state) { return !state.input.empty(); });
+  return std::any_of(states.begin(), states.end(),
+                     [](const StateSpec& state) { return !state.input.empty(); });
 }
 
 }  // namespace onnxport

@@ -149,7 +149,8 @@ NamedValues forward_convnext(const Inputs& inputs, const Model& model, const Com
   const Scope root = model.scope();
   const Scope base = root.base_model(variant.base_model);
   const Value hidden = ConvNext(base, c, variant)(inputs["pixel_values"]);
-  if (component.task == "feature-extraction") return {{"last_hidden_state", op::permute(hidden, {0, 3, 1, 2})}};
+  if (component.task == "feature-extraction")
+    return {{"last_hidden_state", op::permute(hidden, {0, 3, 1, 2})}};
   const Value pooled = op::mean(op::flatten(hidden, 1, 2), 1);
   const std::int64_t width = c.hidden_sizes.back();
   const Value normed = nn::LayerNorm(base / "layernorm", width, c.layer_norm_eps)(pooled);

@@ -16,7 +16,8 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
                                                                           const OnnxConfig& config,
                                                                           const fs::path& output, int opset,
                                                                           const ExportOptions& options) {
-  return export_onnx(model, config.component({}, options.shapes, options.dynamic_axes), output, opset, options);
+  return export_onnx(model, config.component({}, options.shapes, options.dynamic_axes), output, opset,
+                     options);
 }
 
 std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const Model& model,
@@ -27,8 +28,7 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
   if (opset == 0) opset = interface.opset;
   pipeline::check_options(options, opset, interface.float_dtype);
   std::vector<pipeline::Prepared> prepared;
-  prepared.push_back(
-      {output, pipeline::lower_component(component, model.build(component), opset, options)});
+  prepared.push_back({output, pipeline::lower_component(component, model.build(component), opset, options)});
   pipeline::check_accounting(model, options);
   pipeline::place_weights(prepared, options);
   pipeline::write(prepared, {}, options);

@@ -58,8 +58,8 @@ void check_alignment(std::int64_t alignment) {
                                 alignment, kLargest));
 }
 
-// Equal sums print alike, but clients know an axis by the words of the interface, also where it is what strides
-// make of another.
+// Equal sums print alike, but clients know an axis by the words of the interface, also where it is what
+// strides make of another.
 void name_axes(std::vector<lower::OnnxValueInfo>& values, const std::vector<TensorSpec>& specs) {
   for (std::size_t i = 0; i < values.size() && i < specs.size(); ++i) {
     for (const auto& [axis, called] : specs[i].axes) {

@@ -156,9 +156,8 @@ std::vector<InputCase> text_cases(const Interface& interface) {
   const DummyInputs& dummies = *interface.dummies;
   std::vector<InputCase> cases;
   const bool with_past = interface.takes_past();
-  const bool has_mask = std::any_of(interface.inputs.begin(), interface.inputs.end(), [](const auto& input) {
-    return input.name.ends_with("attention_mask");
-  });
+  const bool has_mask = std::any_of(interface.inputs.begin(), interface.inputs.end(),
+                                    [](const auto& input) { return input.name.ends_with("attention_mask"); });
   const std::optional<std::int64_t> most = dummies.longest_sequence;
   const auto add = [&](DummyShapes shapes, Padding padding) {
     if (!has_mask) padding = Padding::none;

@@ -15,8 +15,9 @@
 
 namespace onnxport::validate {
 
-/// The answers of one component to its cases: its graph in the double-precision interpreter. They are computed
-/// when first asked for, and serve every file that the component is in. Component and graph must live as long.
+/// The answers of one component to its cases: its graph in the double-precision interpreter. They are
+/// computed when first asked for, and serve every file that the component is in. Component and graph must
+/// live as long.
 class Reference {
  public:
   /// `on_detail` hears of the interpretation.
