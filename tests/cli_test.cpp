@@ -105,6 +105,19 @@ TEST_F(Cli, JsonReport) {
   EXPECT_EQ(json::parse(failed.out)["ok"], false);
 }
 
+TEST_F(Cli, IntDtypeOfInputs) {
+  make("bert/fill-mask");
+  for (const char* dtype : {"int8", "int32"}) {
+    const ProgramResult result = export_onnx({"--int-dtype", dtype});
+    EXPECT_EQ(result.status, 0) << result.err;
+    const ProgramResult file = run_program({"inspect", output() + "/model.onnx", "--json"});
+    EXPECT_TRUE(json::parse(file.out)["inputs"]["input_ids"].get<std::string>().starts_with(dtype))
+        << file.out;
+    EXPECT_EQ(run_program({"validate", checkpoint(), output(), "--int-dtype", dtype}).status, 0);
+  }
+  EXPECT_EQ(export_onnx({"--int-dtype", "int4"}).status, kUsage);
+}
+
 TEST_F(Cli, HalfPrecisionValidates) {
   make("bert/feature-extraction");
   for (const char* dtype : {"fp16", "bf16"}) {

@@ -61,7 +61,7 @@ class ToyOnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-NamedValues toy_forward(const Inputs& inputs, const Model& model, const OnnxConfig& config) {
+NamedValues toy_forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Scope s = model.scope();
   const std::int64_t hidden = model.config().integer("hidden_size");
   Graph& graph = inputs["input_ids"].graph();
@@ -71,8 +71,8 @@ NamedValues toy_forward(const Inputs& inputs, const Model& model, const OnnxConf
   const auto head = [&](Value x, const std::string& name, std::int64_t out) {
     return op::linear(x, graph.weight(s.weight(name, {out, hidden})));
   };
-  if (config.task() == "feature-extraction") return {{"last_hidden_state", states}};
-  if (config.task() == "fill-mask") return {{"logits", head(states, "lm_head.weight", 5)}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", states}};
+  if (component.task == "fill-mask") return {{"logits", head(states, "lm_head.weight", 5)}};
   const Value pooled = head(op::select(states, 1, 0), "pooler.weight", hidden);
   return {{"logits", head(pooled, "classifier.weight", model.config().num_labels())}};
 }
@@ -146,7 +146,7 @@ TEST(OnnxConfig, ChecksDtypes) {
             "float dtype 'fp8', expected one of fp32, fp16, bf16");
   EXPECT_TRUE(contains(
       complaint(ErrorCode::invalid_argument, [] { PlainConfig(bert(), "x", {.int_dtype = "fp32"}); }),
-      "expected one of int64, int32"));
+      "expected one of int64, int32, int8"));
 }
 
 TEST(OnnxConfig, NamesOutputsByTask) {
@@ -166,18 +166,21 @@ TEST(OnnxConfig, TextInputsHaveChoicesWhereTheTaskHas) {
             (Axes{{0, "batch_size"}, {1, "num_choices"}, {2, "sequence_length"}}));
 }
 
-TEST(OnnxConfig, InputTypesOverlaySymbolsOnSizes) {
+TEST(OnnxConfig, InterfaceOverlaysSymbolsOnSizes) {
   const PlainConfig config(
       bert(), "feature-extraction", {.int_dtype = "int32"},
       {{"input_ids", {{0, "batch_size"}}}, {"attention_mask", {{1, "past + sequence_length"}}}});
-  const auto types = config.input_types();
-  EXPECT_EQ(to_string(types[0].second), "int32[batch_size, 16]");
-  EXPECT_EQ(types[1].second.shape, (Shape{2, Dim::symbol("past") + Dim::symbol("sequence_length")}));
-  const auto fixed = config.input_types({.batch_size = 3, .sequence_length = 7}, false);
-  EXPECT_EQ(to_string(fixed[1].second), "int32[3, 7]");
+  const std::vector<TensorSpec> inputs = config.interface().inputs;
+  EXPECT_EQ(inputs[0].dtype, DType::i32);
+  EXPECT_EQ(inputs[0].shape, (Shape{Dim::symbol("batch_size"), 16}));
+  EXPECT_EQ(inputs[1].shape, (Shape{2, Dim::symbol("past") + Dim::symbol("sequence_length")}));
+  EXPECT_EQ(inputs[1].axes.at(1).name, "past + sequence_length");
+  const Interface fixed = config.interface({.batch_size = 3, .sequence_length = 7}, false);
+  EXPECT_EQ(fixed.inputs[1].shape, (Shape{3, 7}));
+  EXPECT_EQ(fixed.output_names(), Strings{"last_hidden_state"});
 
   const PlainConfig wrong(bert(), "fill-mask", {}, {{"input_ids", {{2, "x"}}}});
-  EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { wrong.input_types(); }),
+  EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { wrong.interface(); }),
                        "names axis 2 'x', the dummy tensor has 2"));
 }
 
@@ -301,10 +304,10 @@ TEST_F(Exporter, BuildsAGraph) {
 }
 
 TEST_F(Exporter, WantsTheOutputsOfTheConfigurationClass) {
-  const auto no_output = [](const Inputs&, const Model&, const OnnxConfig&) { return NamedValues{}; };
+  const auto no_output = [](const Inputs&, const Model&, const Component&) { return NamedValues{}; };
   EXPECT_TRUE(
       contains(complaint(ErrorCode::internal, [&] { build_with(no_output); }), "lists 'last_hidden_state'"));
-  const auto no_value = [](const Inputs&, const Model&, const OnnxConfig&) {
+  const auto no_value = [](const Inputs&, const Model&, const Component&) {
     return NamedValues{{"last_hidden_state", {}}};
   };
   EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { build_with(no_value); }),
@@ -313,7 +316,7 @@ TEST_F(Exporter, WantsTheOutputsOfTheConfigurationClass) {
 
 TEST_F(Exporter, WantsTheAxesOfTheConfigurationClass) {
   const auto output = [](auto change) {
-    return [change](const Inputs& inputs, const Model&, const OnnxConfig&) {
+    return [change](const Inputs& inputs, const Model&, const Component&) {
       return NamedValues{{"last_hidden_state", change(inputs["input_ids"])}};
     };
   };
@@ -392,12 +395,9 @@ TEST_F(Exporter, OtherTasksDoNotCountAsReading) {
   PretrainedConfig::register_class_defaults("toy", R"({"vocab_size": 5, "hidden_size": 8, "head_scale": 1})");
   write_weights({{"embeddings.weight", {5, 4}}, {"lm_head.weight", {5, 4}}});
   ModelDefinition definition = toy_definition();
-  definition.forward = [](const Inputs& inputs, const Model& model, const OnnxConfig& config) {
-    if (config.task() == "fill-mask") {
-      model.config().integer("head_scale");
-      config.config().integer("head_scale");
-    }
-    return toy_forward(inputs, model, config);
+  definition.forward = [](const Inputs& inputs, const Model& model, const Component& component) {
+    if (component.task == "fill-mask") model.config().integer("head_scale");
+    return toy_forward(inputs, model, component);
   };
   manager.register_model<ToyOnnxConfig>(std::move(definition));
   const Model model = open();
@@ -411,8 +411,8 @@ TEST_F(Exporter, ReadsFoldersBelow) {
                           {{"linear.weight", {2, 4}}, {"linear.bias", {2}}});
   write(folder.path() / "2_Dense" / "config.json", "{\"in_features\": 4}");
   ModelDefinition definition = toy_definition();
-  definition.forward = [](const Inputs& inputs, const Model& model, const OnnxConfig& config) {
-    const Value states = toy_forward(inputs, model, config)[0].second;
+  definition.forward = [](const Inputs& inputs, const Model& model, const Component& component) {
+    const Value states = toy_forward(inputs, model, component)[0].second;
     const Value weight = states.graph().weight(model.scope_of("2_Dense").weight("linear.weight", {2, 4}));
     return NamedValues{{"last_hidden_state", op::linear(states, weight)}};
   };

@@ -63,7 +63,6 @@ class Exported {
   }
 
   std::int64_t vocab_size() const { return config_->normalized_config()["vocab_size"]; }
-  const OnnxConfigWithPast& config() const { return dynamic_cast<const OnnxConfigWithPast&>(*config_); }
 
   // Logits of the last position of each row. `cache` holds the past of `past` positions and takes the new
   // one.
@@ -91,12 +90,12 @@ class Exported {
 
   NamedTensors empty_cache() const {
     NamedTensors cache;
-    if (!config().use_past_in_inputs()) return cache;
-    const CacheSizes sizes = config().cache_sizes();
-    for (const auto& [name, axes] : config_->inputs()) {
-      if (!name.starts_with("past_key_values")) continue;
-      const std::int64_t width = name.ends_with("key") ? sizes.key_dim : sizes.value_dim;
-      cache.emplace_back(name, Tensor(DType::f32, {kRows, sizes.heads, 0, width}));
+    for (const StateSpec& state : config_->interface().states) {
+      if (state.input.empty()) continue;
+      std::vector<std::int64_t> shape;
+      for (const Dim& dim : state.shape)
+        shape.push_back(dim.evaluate({{"batch_size", kRows}, {"past_sequence_length", 0}}));
+      cache.emplace_back(state.input, Tensor(state.dtype, shape));
     }
     return cache;
   }

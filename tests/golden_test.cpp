@@ -9,6 +9,7 @@
 #include "golden_fixture.h"
 #include "onnxport/export.h"
 #include "onnxport/inspect.h"
+#include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
 #include "reference/interpreter.h"
 #include "runtime/session.h"
@@ -23,16 +24,11 @@ class Golden : public testing::TestWithParam<std::string> {
   const TempFolder folder;
   const GoldenFixture fixture = read_fixture(GetParam());
   const Model model = open();
-  const std::shared_ptr<const OnnxConfig> config = TasksManager::instance().get_exporter_config_constructor(
-      model)(model.config(), model.task(), {.variant = fixture.variant});
+  const ExportPlan plan = make_plan(
+      model, {.variant = fixture.variant, .split = fixture.monolith ? Split::monolith : Split::merged});
 
-  // The configuration of one of the fixture's files.
-  std::shared_ptr<const OnnxConfig> part(const GoldenFile& file) const {
-    for (const OnnxFile& made : config->files(fixture.monolith)) {
-      if (made.stem == file.stem) return made.config;
-    }
-    throw std::runtime_error("the export has no file " + file.stem);
-  }
+  // The component of one of the fixture's files.
+  const Component& part(const GoldenFile& file) const { return plan.component(file.stem); }
 
  private:
   Model open() const {
@@ -101,9 +97,9 @@ TEST_P(Golden, MatchesTheOriginal) {
   EXPECT_EQ(model.definition().library, fixture.library);
   for (const GoldenFile& file : fixture.files) {
     const std::filesystem::path path = folder.path() / (file.stem + ".onnx");
-    export_onnx(model, *part(file), path);
+    export_onnx(model, part(file), path);
     const std::filesystem::path again = folder.path() / "again.onnx";
-    export_onnx(model, *part(file), again);
+    export_onnx(model, part(file), again);
     EXPECT_TRUE(bytes_of(path) == bytes_of(again)) << "the same export twice gives other bytes";
 
     const ModelSummary summary = summarize(path);
@@ -117,7 +113,7 @@ TEST_P(Golden, MatchesTheOriginal) {
     expect_interface(file.outputs, summary.graph.outputs, has_past, images_beside_text);
 
     const runtime::Session session(path, {.intra_op_threads = 1});
-    const Graph graph = model.build(*part(file));
+    const Graph graph = model.build(part(file));
     std::vector<reference::Case> inputs;
     for (const GoldenCase& golden : file.cases) {
       expect_close("ONNX Runtime, " + golden.name, golden, session.run(golden.inputs));
@@ -146,7 +142,7 @@ TEST_P(Golden, MatchesTheOriginalAtEveryOpset) {
     for (const int opset : {11, 13, 17, 20, 21, 23, runtime::newest_opset}) {
       SCOPED_TRACE("opset " + std::to_string(opset));
       const std::filesystem::path path = folder.path() / (file.stem + ".onnx");
-      export_onnx(model, *part(file), path, opset);
+      export_onnx(model, part(file), path, opset);
       const runtime::Session session(path, {.intra_op_threads = 1});
       for (const GoldenCase& golden : file.cases)
         expect_close(golden.name, golden, session.run(golden.inputs));

@@ -7,6 +7,7 @@
 
 #include "golden_fixture.h"
 #include "onnxport/error.h"
+#include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
 #include "support/temp_folder.h"
 
@@ -55,9 +56,9 @@ TEST_P(HostileConfig, GivesAnErrorOrAGraph) {
     SCOPED_TRACE(key + " = " + value.dump());
     try {
       const Model changed = model.with_config(model.config().with(key, value.dump()));
-      const auto onnx_config = tasks.get_exporter_config_constructor(changed)(
-          changed.config(), changed.task(), {.variant = fixture.variant});
-      for (const OnnxFile& part : onnx_config->files(fixture.monolith)) changed.build(*part.config);
+      const ExportPlan plan = make_plan(
+          changed, {.variant = fixture.variant, .split = fixture.monolith ? Split::monolith : Split::merged});
+      for (const Component& component : plan.components) changed.build(component);
     } catch (const ExportError& error) {
       EXPECT_NE(error.code(), ErrorCode::internal) << error.what();
       EXPECT_STRNE(error.what(), "");

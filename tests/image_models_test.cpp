@@ -8,6 +8,7 @@
 #include "golden_fixture.h"
 #include "onnxport/error.h"
 #include "onnxport/export.h"
+#include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
 #include "support/temp_folder.h"
 
@@ -33,10 +34,8 @@ class Checkpoint {
     std::ofstream(folder_.path() / "config.json") << config;
     return TasksManager::instance().get_model_from_task(fixture_.task, folder_.path());
   }
-  static std::shared_ptr<const OnnxConfig> config_of(const Model& model,
-                                                     const std::string& variant = "default") {
-    return TasksManager::instance().get_exporter_config_constructor(model)(model.config(), model.task(),
-                                                                           {.variant = variant});
+  static std::shared_ptr<const OnnxConfig> config_of(const Model& model) {
+    return TasksManager::instance().get_exporter_config_constructor(model)(model.config(), model.task(), {});
   }
   /// The bytes of the exported file.
   std::string exported() const {
@@ -49,7 +48,8 @@ class Checkpoint {
   std::string complaint() const {
     try {
       const Model model = open();
-      for (const OnnxFile& file : config_of(model)->files(true)) model.build(*file.config);
+      for (const Component& component : make_plan(model, {.split = Split::monolith}).components)
+        model.build(component);
     } catch (const ExportError& error) {
       EXPECT_EQ(error.code(), ErrorCode::bad_config);
       return error.what();
@@ -101,8 +101,9 @@ TEST(Sam, VariantsHaveTheirFiles) {
   const Model model = sam.open();
   const auto stems = [&](const std::string& variant, bool monolith) {
     std::vector<std::string> names;
-    for (const OnnxFile& file : Checkpoint::config_of(model, variant)->files(monolith))
-      names.push_back(file.stem);
+    const Split split = monolith ? Split::monolith : Split::merged;
+    for (const Component& component : make_plan(model, {.variant = variant, .split = split}).components)
+      names.push_back(component.stem);
     return names;
   };
   const std::vector<std::string> split = {"vision_encoder", "prompt_encoder_mask_decoder"};

@@ -69,11 +69,11 @@ class GatedEncoderOnnxConfig : public TextEncoderOnnxConfig {
 };
 
 // 4. What each task computes.
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope s = model.scope();
   const Value hidden = GatedEncoder(s.base_model("encoder"), c)(inputs["input_ids"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   // Text classification: the mean over the tokens that are no padding.
   const Value mask = op::unsqueeze(op::cast(inputs["attention_mask"], hidden.dtype()), 2);
   const Value total = op::sum(op::mul(hidden, mask), 1);

@@ -14,6 +14,7 @@
 #include "onnxport/hub.h"
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
+#include "onnxport/plan.h"
 #include "onnxport/validate.h"
 
 namespace onnxport {
@@ -54,6 +55,11 @@ ONNXPORT_API std::pair<std::vector<std::string>, std::vector<std::string>> expor
     const Model& model, const OnnxConfig& config, const std::filesystem::path& output, int opset = 0,
     const ExportOptions& options = {});
 
+/// The same of one component of a plan.
+ONNXPORT_API std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(
+    const Model& model, const Component& component, const std::filesystem::path& output, int opset = 0,
+    const ExportOptions& options = {});
+
 /// What `onnxport export onnx` is given; docs/cli.md describes each.
 struct MainExportOptions {
   /// A checkpoint folder, or the id of a repository of the hub: see get_model_folder().
@@ -62,8 +68,10 @@ struct MainExportOptions {
   std::string task = "auto";
   int opset = 0;
   std::string dtype = "fp32";
+  std::string int_dtype = "int64";  ///< of integer inputs
   std::string library;
   std::string variant = "default";
+  bool approximate_gelu = false;  ///< every exact gelu becomes its approximation by tanh
   std::optional<double> atol;
   /// Keys of config.json that are to have another value, as JSON text: `{"pad_token_id", "0"}`.
   std::map<std::string, std::string> config_values;
@@ -93,9 +101,50 @@ struct ONNXPORT_API ExportReport {
   bool passed() const;
 };
 
-/// Finds the model (downloading what is missing), opens the checkpoint, infers what is `auto`, exports every
-/// file of the task, copies config, tokenizer and processor files, and validates. A failed validation is
-/// reported (`ExportReport::passed`), not thrown; the files stay.
+/// How the files of a plan are made.
+struct RunOptions {
+  bool validate = true;
+  std::optional<double> atol = {};
+  std::optional<std::filesystem::path> reference = {};  ///< as in ValidationOptions
+  ExportOptions export_options = {};                    ///< but for its shapes and axes, which the plan has
+};
+
+/// Finds the model (downloading what is missing), opens the checkpoint, infers the values that are `auto`, and
+/// makes the plan of the export.
+ONNXPORT_API ExportPlan plan_export(const MainExportOptions& options);
+
+/// Makes every file of a plan: copies config, tokenizer and processor files, exports the components and their
+/// merges, and validates. The graph of a component is built once and interpreted once, for all files that it
+/// is in. A failed validation is reported (`ExportReport::passed`), not thrown; the files stay.
+ONNXPORT_API ExportReport run_plan(const ExportPlan& plan, const RunOptions& options = {});
+
+/// plan_export() and run_plan().
 ONNXPORT_API ExportReport main_export(const MainExportOptions& options);
+
+/// What `onnxport validate` is given.
+struct MainValidateOptions {
+  std::filesystem::path model;  ///< as in MainExportOptions
+  std::filesystem::path onnx;   ///< folder of an export, or one of its files
+  std::string task = "auto";
+  std::string dtype = "fp32";
+  std::string int_dtype = "int64";
+  std::string library;
+  std::string variant = "default";
+  bool approximate_gelu = false;  ///< it was exported so
+  /// How the export was split; absent: the first of merged and monolith whose components are all there.
+  std::optional<Split> split = {};
+  std::optional<double> atol = {};
+  ValidationOptions validation = {};
+  HubOptions hub = {};
+};
+
+/// Validates the files of an export: those of its components and, where they are there, of its merges. One
+/// report per file, two for a merge. Throws ExportError(io) for a file that is missing and
+/// ExportError(invalid_argument) for one that the plan does not have.
+ONNXPORT_API std::vector<ValidationReport> main_validate(const MainValidateOptions& options);
+
+/// Reports as JSON text; one validation alone as an object, several as an array.
+ONNXPORT_API std::string to_json(const ExportReport& report);
+ONNXPORT_API std::string to_json(const std::vector<ValidationReport>& reports);
 
 }  // namespace onnxport

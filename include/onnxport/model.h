@@ -11,6 +11,7 @@
 #include "onnxport/export_macro.h"
 #include "onnxport/graph.h"
 #include "onnxport/inputs.h"
+#include "onnxport/interface.h"
 #include "onnxport/onnx_config.h"
 #include "onnxport/scope.h"
 
@@ -56,17 +57,23 @@ class ONNXPORT_API Model {
   /// JSON text of a file below the folder (`modules.json`); throws ExportError(bad_config) when missing.
   std::string read_file(const std::string& name) const;
 
-  /// Builds the graph of `config` (same model, same task): inputs, nodes and outputs, with its patching specs
-  /// applied.
+  /// Builds the graph of a component of this model and task: inputs, nodes and outputs. Integer inputs that
+  /// are not int64 are cast to it first; patches are applied last. Throws ExportError(internal) for a component of another task, and
+  /// when the definition gives other outputs than the interface lists.
+  Graph build(const Component& component) const;
+  /// The same of the component that `config` describes.
   Graph build(const OnnxConfig& config, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
 
-  /// After build(): throws ExportError(bad_checkpoint) when tensors were left unread that belong to no other
-  /// task of the type, and ExportError(bad_config) for unread knobs. With `ignore_unexpected` they are
-  /// returned instead.
+  /// After build() of all components of an export: throws ExportError(bad_checkpoint) when tensors were left
+  /// unread that belong to no other component or task of the type, and ExportError(bad_config) for unread
+  /// knobs. With `ignore_unexpected` they are returned instead. Only where tensors were left, graphs of the
+  /// components that this model has not built are made, to learn which tensors they read.
   std::vector<std::string> check_accounting(bool ignore_unexpected) const;
 
   /// Number of elements of all float tensors in the checkpoint.
   std::int64_t num_parameters() const;
+  /// Bytes of the files that hold the weights.
+  std::uint64_t checkpoint_bytes() const;
 
   struct Weights;  ///< opaque
 

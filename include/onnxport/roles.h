@@ -18,7 +18,7 @@ namespace onnxport {
 
 class Inputs;
 class Model;
-class OnnxConfig;
+struct Component;
 class PretrainedConfig;
 class Scope;
 
@@ -44,10 +44,10 @@ struct EncoderStates {
 
 /// A type as the encoder of another model: its text model, vision tower or audio encoder.
 struct EncoderRole {
-  /// `model` is the part, with its own configuration and a scope at the root of its keys; `config` is its
-  /// configuration class for feature-extraction. Left empty, the hidden states are the first output of
+  /// `model` is the part, with its own configuration and a scope at the root of its keys; `component` is its
+  /// encoder for feature-extraction. Left empty, the hidden states are the first output of
   /// feature-extraction.
-  std::function<EncoderStates(const Inputs& inputs, const Model& model, const OnnxConfig& config)> encode =
+  std::function<EncoderStates(const Inputs& inputs, const Model& model, const Component& component)> encode =
       {};
 };
 

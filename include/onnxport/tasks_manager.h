@@ -13,6 +13,8 @@
 
 #include "onnxport/export_macro.h"
 #include "onnxport/gguf.h"
+#include "onnxport/interface.h"
+#include "onnxport/middle_end.h"
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
 #include "onnxport/roles.h"
@@ -23,10 +25,10 @@ namespace onnxport {
 using OnnxConfigConstructor = std::function<std::shared_ptr<const OnnxConfig>(
     PretrainedConfig config, std::string task, OnnxConfigOptions options)>;
 
-/// Builds the outputs of a model's graph from its inputs. Reads weights from `model.scope()`, and task, dtype
-/// and the like from `config`.
+/// Builds the outputs of a component's graph from its inputs. Reads weights from `model.scope()`, and from the
+/// component its task, which part of the model it is, and its states.
 using Forward =
-    std::function<NamedValues(const Inputs& inputs, const Model& model, const OnnxConfig& config)>;
+    std::function<NamedValues(const Inputs& inputs, const Model& model, const Component& component)>;
 
 struct ModelDefinition;
 

@@ -49,7 +49,7 @@ struct ONNXPORT_API TextDecoderConfig {
 /// All tasks of a decoder whose keys lie below `model`, with `lm_head` beside it. `final_softcap`: bounds the
 /// logits.
 ONNXPORT_API NamedValues forward_text_decoder(const Inputs& inputs, const Model& model,
-                                              const OnnxConfig& onnx, const TextDecoderConfig& config,
+                                              const Component& component, const TextDecoderConfig& config,
                                               const nn::DecoderParameters& decoder, double final_softcap = 0);
 
 }  // namespace onnxport

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "onnxport/export_macro.h"
+#include "onnxport/interface.h"
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
 #include "onnxport/tensor.h"
@@ -45,8 +46,6 @@ struct ValidationOptions {
   /// Outputs recorded with the original model: a safetensors file with tensors `in/<input>` and
   /// `out/<output>`.
   std::optional<std::filesystem::path> reference;
-  /// The file is a merged decoder, and this is the branch to run: `use_cache_branch`.
-  std::optional<bool> merged_with_past = {};
 };
 
 /// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|); values
@@ -57,6 +56,8 @@ ONNXPORT_API OutputComparison compare_outputs(const std::string& name, const Ten
 /// Tolerance of a configuration for its dtype: atol_for_validation() at fp32, 1e-2 at fp16, 5e-3 at bf16 (run
 /// widened).
 ONNXPORT_API double validation_atol(const OnnxConfig& config, std::optional<double> atol = {});
+/// The same of a component.
+ONNXPORT_API double validation_atol(const Interface& interface, std::optional<double> atol = {});
 
 /// Runs the file in ONNX Runtime and the model's graph in the double-precision interpreter, on several shapes
 /// and paddings, and compares. Reports; does not throw for differences. Throws ExportError(runtime) when ONNX

@@ -47,7 +47,7 @@ std::vector<StoredTensor> read_file(const fs::path& path) {
   return safetensors::read(file);
 }
 
-std::vector<StoredTensor> read_shards(const fs::path& index) {
+std::vector<StoredTensor> read_shards(const fs::path& index, std::vector<fs::path>& files) {
   const std::string name = index.filename().string();
   const auto weight_map = safetensors::parse_index(read_text_file(index, safetensors::kMaxHeader), name);
 
@@ -59,6 +59,7 @@ std::vector<StoredTensor> read_shards(const fs::path& index) {
       fail(kBad, "shard '{}' that {} names is missing in '{}'; download it", shard, name,
            index.parent_path().string());
     }
+    files.push_back(path);
     for (StoredTensor& tensor : read_file(path)) {
       std::string key = tensor.view.key;
       tensors.emplace(std::move(key), std::move(tensor));
@@ -85,14 +86,18 @@ std::vector<StoredTensor> read_shards(const fs::path& index) {
 std::shared_ptr<const Checkpoint> open_gguf(const fs::path& path) {
   gguf::Contents contents = gguf::read(path);
   return std::make_shared<const Checkpoint>(std::move(contents.tensors), path.filename().string(),
-                                            std::make_shared<const GgufInfo>(std::move(contents.info)));
+                                            std::make_shared<const GgufInfo>(std::move(contents.info)),
+                                            std::vector<fs::path>{path});
 }
 
 std::shared_ptr<const Checkpoint> open_file(const fs::path& path, const Quantization& quantization) {
   if (path.extension() == ".gguf") return open_gguf(path);
   const std::string name = path.filename().string();
-  auto tensors = path.extension() == ".json" ? read_shards(path) : read_file(path);
-  return std::make_shared<const Checkpoint>(dequantize(std::move(tensors), quantization, name), name);
+  std::vector<fs::path> files;
+  auto tensors = path.extension() == ".json" ? read_shards(path, files) : read_file(path);
+  if (files.empty()) files.push_back(path);
+  return std::make_shared<const Checkpoint>(dequantize(std::move(tensors), quantization, name), name,
+                                            std::shared_ptr<const GgufInfo>(), std::move(files));
 }
 
 [[noreturn]] void fail_nothing_found(const fs::path& folder) {
@@ -117,8 +122,8 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) { retur
 std::span<const std::string_view> Checkpoint::file_names() { return kCandidates; }
 
 Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name,
-                       std::shared_ptr<const GgufInfo> gguf)
-    : name_(std::move(name)), gguf_(std::move(gguf)) {
+                       std::shared_ptr<const GgufInfo> gguf, std::vector<fs::path> files)
+    : name_(std::move(name)), gguf_(std::move(gguf)), files_(std::move(files)) {
   tensors_.reserve(tensors.size());
   for (StoredTensor& tensor : tensors) {
     if (tensor.weight) computed_.emplace(tensor.view.key, tensor.weight.named(tensor.view.key));

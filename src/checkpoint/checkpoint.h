@@ -49,7 +49,8 @@ class Checkpoint {
 
   /// From tensors; `name` stands for the file in messages. Throws ExportError(bad_checkpoint) for a key that
   /// occurs twice.
-  Checkpoint(std::vector<StoredTensor> tensors, std::string name, std::shared_ptr<const GgufInfo> gguf = {});
+  Checkpoint(std::vector<StoredTensor> tensors, std::string name, std::shared_ptr<const GgufInfo> gguf = {},
+             std::vector<std::filesystem::path> files = {});
 
   /// The tensor, or null. The pointer lives as long as the checkpoint.
   const TensorView* find(std::string_view key) const;
@@ -70,6 +71,9 @@ class Checkpoint {
   /// "model.safetensors" or "model.safetensors.index.json": the file that was opened, for messages.
   const std::string& name() const { return name_; }
 
+  /// The files that hold the tensors: one, or the shards of an index.
+  const std::vector<std::filesystem::path>& files() const { return files_; }
+
   /// Of a GGUF file, whose tensors have names and layouts of their own; else null.
   const std::shared_ptr<const GgufInfo>& gguf() const { return gguf_; }
 
@@ -78,6 +82,7 @@ class Checkpoint {
   std::map<std::string, Weight, std::less<>> computed_;  ///< those that are no view of a file
   std::string name_;
   std::shared_ptr<const GgufInfo> gguf_;
+  std::vector<std::filesystem::path> files_;
 };
 
 }  // namespace onnxport

@@ -32,8 +32,6 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
     if (given)
       throw ExportError(ErrorCode::unsupported, fmt::format("{} is not built yet: {}", flag, instead));
   };
-  refuse(!flags.optimize.empty(), "--optimize",
-         "ONNX Runtime optimizes when it loads the model; leave the flag out");
   refuse(flags.slim, "--slim", "graphs are written without redundant nodes; leave the flag out");
   refuse(flags.options.legacy, "--legacy", "the old file layout concerns decoders; leave the flag out");
 
@@ -44,6 +42,22 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
     notice("--no-constant-folding has no effect: only arithmetic on weights is folded");
   if (flags.dynamo) notice("--dynamo has no effect: nothing is traced");
   if (flags.framework_given) notice("--framework has no effect: weights are read, not traced");
+}
+
+// The levels of the field's exporter: O1 is the graph as it is, O2 has the contrib operators of ONNX Runtime, O3 an
+// approximate gelu as well, O4 is O2 in half precision.
+void apply_level(const std::string& level, TargetOptions& target, bool& approximate_gelu, std::string& dtype) {
+  if (level.empty()) return;
+  if (level == "O1" && target.runtime != "any") {
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("--optimize O1 is the graph of --target any, got --target {}", target.runtime));
+  }
+  target.runtime = level == "O1" ? "any" : "ort";
+  approximate_gelu = level == "O3";
+  if (level != "O4") return;
+  if (dtype == "bf16")
+    throw ExportError(ErrorCode::invalid_argument, "--optimize O4 is in fp16, got --dtype bf16");
+  dtype = "fp16";
 }
 
 // The folder of a model, with a progress line while it is downloaded.
@@ -74,48 +88,6 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
     values["_attn_implementation"] = value.dump();
   }
   return values;
-}
-
-json to_json(const ValidationReport& report) {
-  json cases = json::array();
-  for (const ValidationCase& one : report.cases) {
-    json outputs = json::array();
-    for (const OutputComparison& output : one.outputs) {
-      outputs.push_back({{"name", output.name},
-                         {"shape", output.shape},
-                         {"reference_shape", output.reference_shape},
-                         {"max_difference", output.max_difference},
-                         {"tolerance", output.tolerance},
-                         {"passed", output.passed}});
-    }
-    cases.push_back({{"name", one.name}, {"outputs", outputs}});
-  }
-  return {{"file", report.file.string()},
-          {"passed", report.passed()},
-          {"atol", report.atol},
-          {"problems", report.problems},
-          {"cases", cases},
-          {"seconds", report.seconds}};
-}
-
-json to_json(const ExportReport& report) {
-  json files = json::array();
-  for (const ExportedFile& file : report.files)
-    files.push_back({{"path", file.path.string()}, {"bytes", file.bytes}});
-  json validation = json::array();
-  for (const ValidationReport& one : report.validation) validation.push_back(to_json(one));
-  return {{"ok", report.passed()},
-          {"model_type", report.model_type},
-          {"library", report.library},
-          {"task", report.task},
-          {"dtype", report.dtype},
-          {"opset", report.opset},
-          {"parameters", report.parameters},
-          {"inputs", report.inputs},
-          {"outputs", report.outputs},
-          {"files", files},
-          {"export_seconds", report.export_seconds},
-          {"validation", validation}};
 }
 
 std::string with_thousands(std::int64_t number) {
@@ -157,6 +129,8 @@ int run_export(ExportFlags flags) {
     if (!voice.quiet) note(text);
   };
   explain_flags(flags, notice);
+  apply_level(flags.optimize, flags.options.export_options.target, flags.options.approximate_gelu,
+              flags.options.dtype);
   MainExportOptions& options = flags.options;
   options.model = model_folder(options.model, std::exchange(options.hub, {}), voice);
   options.config_values = config_values(flags);
@@ -172,7 +146,7 @@ int run_export(ExportFlags flags) {
     report = main_export(options);
   }
   if (voice.json) {
-    print_json(to_json(report));
+    say(to_json(report));
   } else if (!voice.quiet) {
     say(fmt::format("{} for {} ({}, opset {}, {}): {} parameters", report.model_type, report.task,
                     report.library, report.opset, report.dtype, with_thousands(report.parameters)));
@@ -188,40 +162,20 @@ int run_export(ExportFlags flags) {
   return 0;
 }
 
-int run_validate(const ValidateFlags& flags) {
-  const TasksManager& tasks = TasksManager::instance();
-  const Model model =
-      tasks.get_model_from_task(flags.task, model_folder(flags.model, flags.hub, flags.voice), flags.library);
-  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(),
-                                                                   {.float_dtype = flags.dtype});
-  const bool folder = fs::is_directory(flags.onnx);
-  const bool split = folder ? !fs::exists(flags.onnx / "model.onnx") : flags.onnx.stem() != "model";
-  const std::vector<OnnxFile> files = config->files(!split);
-  const auto is_asked_for = [&](const OnnxFile& file) {
-    return folder || files.size() == 1 || flags.onnx.stem() == file.stem;
-  };
-  json reports = json::array();
-  bool passed = true, any = false;
-  for (const OnnxFile& file : files) {
-    if (!is_asked_for(file)) continue;
-    any = true;
-    const fs::path path = folder ? flags.onnx / (file.stem + ".onnx") : flags.onnx;
-    if (!fs::exists(path))
-      throw ExportError(ErrorCode::io,
-                        fmt::format("there is no '{}': export the model first", path.string()));
-    std::vector<std::string> outputs;
-    for (const auto& [name, axes] : file.config->outputs()) outputs.push_back(name);
-    const ValidationReport report =
-        compare_model_outputs(*file.config, model, path, outputs, flags.atol, flags.options);
-    passed = passed && report.passed();
-    if (!flags.voice.json && !flags.voice.quiet) say(to_string(report));
-    reports.push_back(to_json(report));
+int run_validate(ValidateFlags flags) {
+  TargetOptions target;
+  apply_level(flags.optimize, target, flags.options.approximate_gelu, flags.options.dtype);
+  MainValidateOptions& options = flags.options;
+  options.model = model_folder(options.model, std::exchange(options.hub, {}), flags.voice);
+  if (flags.monolith) options.split = Split::monolith;
+  const std::vector<ValidationReport> reports = main_validate(options);
+  if (flags.voice.json) {
+    say(to_json(reports));
+  } else if (!flags.voice.quiet) {
+    for (const ValidationReport& report : reports) say(to_string(report));
   }
-  if (!any) {
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("'{}' is no file of task '{}'", flags.onnx.string(), model.task()));
-  }
-  if (flags.voice.json) print_json(reports.size() == 1 ? reports[0] : reports);
+  const bool passed =
+      std::all_of(reports.begin(), reports.end(), [](const auto& report) { return report.passed(); });
   return passed ? 0 : exit_status(ErrorCode::validation_failed);
 }
 
@@ -318,47 +272,47 @@ void inspect_file(const InspectFlags& flags) {
   }
 }
 
-std::uint64_t checkpoint_bytes(const fs::path& folder) {
-  if (!fs::is_directory(folder)) return fs::file_size(folder);
-  std::uint64_t safetensors = 0, torch = 0, gguf = 0;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    if (!entry.is_regular_file()) continue;
-    if (name.ends_with(".safetensors")) safetensors += entry.file_size();
-    if (name.starts_with("pytorch_model") && name.ends_with(".bin")) torch += entry.file_size();
-    if (name.ends_with(".gguf")) gguf += entry.file_size();
-  }
-  return safetensors != 0 ? safetensors : torch != 0 ? torch : gguf;
-}
-
 void inspect_folder(const InspectFlags& flags) {
-  const TasksManager& tasks = TasksManager::instance();
-  const Model model = tasks.get_model_from_task(flags.task, flags.path);
-  const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(), {});
-  const Graph graph = model.build(*config);
+  const Model model = TasksManager::instance().get_model_from_task(flags.task, flags.path);
+  const ExportPlan plan = make_plan(model);
+  std::vector<std::pair<std::string, Graph>> graphs;
+  for (const Component& component : plan.components)
+    graphs.emplace_back(component.name, model.build(component));
   const std::vector<std::string> left = model.check_accounting(true);
-  const auto described = [](const NamedValues& values) {
-    json object = json::object();
-    for (const auto& [name, value] : values) object[name] = to_string(value.type());
-    return object;
-  };
-  const json report = {{"folder", flags.path.string()},         {"model_type", model.config().model_type()},
-                       {"library", model.definition().library}, {"task", model.task()},
-                       {"tasks", model.definition().tasks},     {"parameters", model.num_parameters()},
-                       {"bytes", checkpoint_bytes(flags.path)}, {"inputs", described(graph.inputs())},
-                       {"outputs", described(graph.outputs())}, {"unread", left}};
-  if (flags.voice.json) return print_json(report);
+  if (flags.voice.json) {
+    const auto described = [](const NamedValues& values) {
+      json object = json::object();
+      for (const auto& [name, value] : values) object[name] = to_string(value.type());
+      return object;
+    };
+    json report = {{"folder", flags.path.string()},         {"model_type", model.config().model_type()},
+                   {"library", model.definition().library}, {"task", model.task()},
+                   {"tasks", model.definition().tasks},     {"parameters", model.num_parameters()},
+                   {"bytes", model.checkpoint_bytes()}};
+    for (const auto& [name, graph] : graphs) {
+      json& one = graphs.size() == 1 ? report : report["components"][name];
+      one["inputs"] = described(graph.inputs());
+      one["outputs"] = described(graph.outputs());
+    }
+    report["unread"] = left;
+    return print_json(report);
+  }
   say(fmt::format("{}: {} ({}), {} parameters, {}", flags.path.string(), model.config().model_type(),
                   model.definition().library, with_thousands(model.num_parameters()),
-                  text::human_bytes(checkpoint_bytes(flags.path))));
+                  text::human_bytes(model.checkpoint_bytes())));
   say(fmt::format("tasks: {}", fmt::join(model.definition().tasks, ", ")));
   say(fmt::format("task: {}", model.task()));
-  for (const auto& [name, value] : graph.inputs())
-    say(fmt::format("  input {} : {}", name, to_string(value.type())));
-  for (const auto& [name, value] : graph.outputs())
-    say(fmt::format("  output {} : {}", name, to_string(value.type())));
+  for (const auto& [name, graph] : graphs) {
+    if (graphs.size() > 1) say(fmt::format("component {}", name));
+    for (const auto& [input, value] : graph.inputs())
+      say(fmt::format("  input {} : {}", input, to_string(value.type())));
+    for (const auto& [output, value] : graph.outputs())
+      say(fmt::format("  output {} : {}", output, to_string(value.type())));
+  }
   for (const std::string& line : left) say("unread: " + line);
-  if (flags.nodes) say(print(graph));
+  for (const auto& [name, graph] : graphs) {
+    if (flags.nodes) say(print(graph));
+  }
 }
 
 }  // namespace

@@ -37,14 +37,9 @@ struct ExportFlags {
 };
 
 struct ValidateFlags {
-  std::filesystem::path model;
-  std::filesystem::path onnx;
-  std::string task = "auto";
-  std::string dtype = "fp32";
-  std::string library;
-  std::optional<double> atol;
-  ValidationOptions options;
-  HubOptions hub;
+  MainValidateOptions options;
+  std::string optimize;
+  bool monolith = false;
   Voice voice;
 };
 
@@ -57,7 +52,7 @@ struct InspectFlags {
 };
 
 int run_export(ExportFlags flags);
-int run_validate(const ValidateFlags& flags);
+int run_validate(ValidateFlags flags);
 int run_inspect(InspectFlags flags);
 int run_list(const Voice& voice);
 

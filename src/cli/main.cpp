@@ -61,6 +61,18 @@ void add_hub(CLI::App& app, HubOptions& hub) {
   app.add_flag("--force_download", hub.force_download, "Download again what the cache has")->group(group);
 }
 
+void add_level(CLI::App& app, std::string& level) {
+  app.add_option("--optimize", level,
+                 "O1: as without the flag; O2: --target ort; O3: the same with the tanh form of gelu; O4: O2 in fp16")
+      ->check(CLI::IsMember({"O1", "O2", "O3", "O4"}));
+}
+
+void add_int_dtype(CLI::App& app, std::string& dtype) {
+  app.add_option("--int-dtype", dtype, "Type of integer inputs; int8 only where all token ids fit")
+      ->check(CLI::IsMember({"int64", "int32", "int8"}))
+      ->capture_default_str();
+}
+
 void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plugins) {
   MainExportOptions& o = flags.options;
   app.add_option(
@@ -80,7 +92,8 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->check(CLI::IsMember({"any", "ort"}))
       ->capture_default_str();
   app.add_option("--attention", o.export_options.target.attention,
-                 "Causal attention of --target ort: auto, or gqa (GroupQueryAttention; on the CPU it takes "
+                 "Causal attention of --target ort: auto, or gqa (GroupQueryAttention;
+  add_level(app, flags.optimize); on the CPU it takes "
                  "several new tokens behind a cache only in batches of one)")
       ->check(CLI::IsMember({"auto", "gqa"}))
       ->capture_default_str();
@@ -88,6 +101,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
                  "Floating point type of the exported model, whatever the checkpoint stores")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
       ->capture_default_str();
+  add_int_dtype(app, o.int_dtype);
   app.add_option("--library-name", o.library,
                  "transformers or sentence_transformers; default: from the folder")
       ->check(CLI::IsMember({"transformers", "diffusers", "timm", "sentence_transformers"}));
@@ -137,7 +151,6 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   app.add_flag("--dynamo", flags.dynamo, "No effect: nothing is traced")->group(compat);
   app.add_flag("--no-post-process", flags.no_post_process, "Do not merge the decoders with and without past");
   const char* refused = "Not built yet, refused";
-  app.add_option("--optimize", flags.optimize, "O1 to O4")->group(refused);
   app.add_flag("--slim", flags.slim)->group(refused);
   add_hub(app, o.hub);
   add_plugins(app, plugins);
@@ -177,28 +190,36 @@ int run(int argc, char** argv) {
   ValidateFlags validate_flags;
   CLI::App* validate = app.add_subcommand("validate", "Check an exported model against its checkpoint");
   validate
-      ->add_option("model", validate_flags.model, "Checkpoint folder, .gguf file, or repository of the hub")
+      ->add_option("model", validate_flags.options.model,
+                   "Checkpoint folder, .gguf file, or repository of the hub")
       ->required()
       ->type_name("DIR|ORG/NAME");
-  validate->add_option("onnx", validate_flags.onnx, "Folder with model.onnx, or the file")
+  validate->add_option("onnx", validate_flags.options.onnx, "Folder with model.onnx, or the file")
       ->required()
       ->type_name("ONNX_DIR");
-  validate->add_option("--task", validate_flags.task, "Task it was exported for")->capture_default_str();
-  validate->add_option("--dtype", validate_flags.dtype, "Floating point type it was exported with")
+  validate->add_option("--task", validate_flags.options.task, "Task it was exported for")
+      ->capture_default_str();
+  validate->add_option("--dtype", validate_flags.options.dtype, "Floating point type it was exported with")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
       ->capture_default_str();
-  validate->add_option("--library-name", validate_flags.library,
+  add_int_dtype(*validate, validate_flags.options.int_dtype);
+  add_level(*validate, validate_flags.optimize);
+  validate->add_option("--variant", validate_flags.options.variant, "Variant of the export")
+      ->capture_default_str();
+  validate->add_flag("--monolith", validate_flags.monolith, "It was exported as one file");
+  validate->add_option("--library-name", validate_flags.options.library,
                        "transformers or sentence_transformers; default: from the folder");
-  validate->add_option("--atol", validate_flags.atol, "Tolerance; default: the model type's")
+  validate->add_option("--atol", validate_flags.options.atol, "Tolerance; default: the model type's")
       ->check(CLI::NonNegativeNumber);
   validate
-      ->add_option("--reference", validate_flags.options.reference, "Outputs of the original to compare with")
+      ->add_option("--reference", validate_flags.options.validation.reference,
+                   "Outputs of the original to compare with")
       ->type_name("FILE");
-  validate->add_flag("!--no-dynamic-axes", validate_flags.options.dynamic_axes,
+  validate->add_flag("!--no-dynamic-axes", validate_flags.options.validation.dynamic_axes,
                      "It was exported without dynamic axes");
-  add_hub(*validate, validate_flags.hub);
+  add_hub(*validate, validate_flags.options.hub);
   add_plugins(*validate, plugins);
-  add_shapes(*validate, validate_flags.options.shapes);
+  add_shapes(*validate, validate_flags.options.validation.shapes);
   add_voice(*validate, validate_flags.voice);
 
   InspectFlags inspect_flags;
@@ -231,7 +252,7 @@ int run(int argc, char** argv) {
   for (const std::string& plugin : plugins) load_plugin(plugin);
   export_flags.framework_given = export_onnx->count("--framework") > 0;
   if (*export_onnx) return run_export(std::move(export_flags));
-  if (*validate) return run_validate(validate_flags);
+  if (*validate) return run_validate(std::move(validate_flags));
   if (*inspect) return run_inspect(std::move(inspect_flags));
   return run_list(list_voice);
 }

@@ -1,4 +1,4 @@
-#include "onnxport/onnx_config.h"
+#include "onnxport/middle_end.h"
 
 namespace onnxport {
 

@@ -4,7 +4,7 @@
 
 #include "exporter/task_name.h"
 #include "onnxport/error.h"
-#include "onnxport/onnx_config.h"
+#include "onnxport/middle_end.h"
 #include "onnxport/tasks_manager.h"
 
 namespace onnxport {
@@ -13,21 +13,25 @@ namespace {
 // Inputs of an encoder, as its own class makes them.
 class DummyEncoderInputGenerator : public DummyInputGenerator {
  public:
-  explicit DummyEncoderInputGenerator(const OnnxConfig& encoder)
-      : encoder_(encoder.shared_from_this()), generators_(encoder.dummy_input_generators()) {}
-  bool supports_input(std::string_view name) const override { return find(name) != generators_.end(); }
-  Tensor generate(std::string_view name, const OnnxConfig& /*config*/, const DummyShapes& shapes,
+  explicit DummyEncoderInputGenerator(const OnnxConfig& encoder) : dummies_(encoder.interface().dummies) {}
+  bool supports_input(std::string_view name) const override { return find(name) != nullptr; }
+  TensorType type(std::string_view name, const DummyContext& /*context*/,
+                  const DummyShapes& shapes) const override {
+    return find(name)->type(name, dummies_->context, shapes);
+  }
+  Tensor generate(std::string_view name, const DummyContext& /*context*/, const DummyShapes& shapes,
                   std::uint64_t seed) const override {
-    return (*find(name))->generate(name, *encoder_, shapes, seed);
+    return find(name)->generate(name, dummies_->context, shapes, seed);
   }
 
  private:
-  DummyInputGenerators::const_iterator find(std::string_view name) const {
-    return std::find_if(generators_.begin(), generators_.end(),
-                        [&](const auto& generator) { return generator->supports_input(name); });
+  const DummyInputGenerator* find(std::string_view name) const {
+    for (const auto& generator : dummies_->generators) {
+      if (generator->supports_input(name)) return generator.get();
+    }
+    return nullptr;
   }
-  std::shared_ptr<const OnnxConfig> encoder_;
-  DummyInputGenerators generators_;
+  std::shared_ptr<const DummyInputs> dummies_;
 };
 
 }  // namespace
@@ -76,7 +80,7 @@ NormalizedConfig EncoderDecoderBaseOnnxConfig::normalized_config() const {
 }
 
 DummyInputGenerators EncoderDecoderBaseOnnxConfig::dummy_input_generators() const {
-  DummyInputGenerators generators = {std::make_shared<const DummySeq2SeqInputGenerator>()};
+  DummyInputGenerators generators = {std::make_shared<const DummySeq2SeqInputGenerator>(encoder_width())};
   if (behavior() == ConfigBehavior::decoder) {
     generators.push_back(std::make_shared<const DummyTextInputGenerator>());
   } else {
@@ -92,12 +96,16 @@ std::optional<std::int64_t> EncoderDecoderBaseOnnxConfig::longest_sequence() con
   return std::min(*encoder, *decoder);
 }
 
-CacheSizes EncoderDecoderBaseOnnxConfig::cache_sizes() const {
-  if (const auto* decoder = dynamic_cast<const OnnxConfigWithPast*>(decoder_.get()))
-    return decoder->cache_sizes();
-  throw ExportError(ErrorCode::internal, fmt::format("'{}' keeps a cache behind an encoder, but its "
-                                                     "configuration class is no OnnxConfigWithPast",
-                                                     decoder_->config().model_type()));
+ImageSizes EncoderDecoderBaseOnnxConfig::image_sizes() const { return encoder_->image_sizes(); }
+
+std::vector<StateSpec> EncoderDecoderBaseOnnxConfig::states() const {
+  const std::vector<StateSpec> alone = decoder_->states();
+  if (alone.empty() && use_past()) {
+    throw ExportError(ErrorCode::internal, fmt::format("'{}' keeps a cache behind an encoder, but its "
+                                                       "configuration class lists no states",
+                                                       decoder_->config().model_type()));
+  }
+  return behind_encoder(alone);
 }
 
 std::int64_t EncoderDecoderBaseOnnxConfig::encoder_width() const {

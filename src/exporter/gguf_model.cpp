@@ -240,7 +240,7 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
            stored.name(), config.origin(), error.what());
     }
   }
-  return std::make_shared<const Checkpoint>(std::move(tensors), stored.name(), stored.gguf());
+  return std::make_shared<const Checkpoint>(std::move(tensors), stored.name(), stored.gguf(), stored.files());
 }
 
 std::vector<std::string> gguf_notices(const GgufInfo& info, const PretrainedConfig& config,

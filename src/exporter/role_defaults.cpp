@@ -11,8 +11,8 @@ namespace {
 void complete(std::optional<EncoderRole>& role, const Forward& forward) {
   if (!role || role->encode) return;
   role->encode = [forward](const Inputs& inputs, const Model& model,
-                           const OnnxConfig& config) -> EncoderStates {
-    const NamedValues outputs = forward(inputs, model, config);
+                           const Component& component) -> EncoderStates {
+    const NamedValues outputs = forward(inputs, model, component);
     const auto& [name, hidden] = outputs.at(0);
     if (hidden.rank() == 3) return {hidden};
     throw ExportError(

@@ -2,7 +2,8 @@
 
 #include "exporter/task_name.h"
 #include "onnxport/error.h"
-#include "onnxport/onnx_config.h"
+#include "onnxport/middle_end.h"
+#include "onnxport/plan.h"
 
 namespace onnxport {
 namespace {
@@ -21,8 +22,8 @@ std::shared_ptr<const OnnxSeq2SeqConfigWithPast> OnnxSeq2SeqConfigWithPast::with
     ConfigBehavior behavior, bool use_past, bool use_past_in_inputs) const {
   OnnxConfigOptions part = options();
   part.behavior = behavior;
-  part.use_past = use_past;
-  part.use_past_in_inputs = use_past_in_inputs;
+  part.use_past =
+      use_past_in_inputs ? UsePast::inputs_and_outputs : (use_past ? UsePast::outputs : UsePast::no);
   if (part.make == nullptr) {
     throw ExportError(ErrorCode::internal, fmt::format("the configuration class of '{}' was not made by its "
                                                        "registration, so it cannot make its parts",
@@ -32,44 +33,68 @@ std::shared_ptr<const OnnxSeq2SeqConfigWithPast> OnnxSeq2SeqConfigWithPast::with
   return std::dynamic_pointer_cast<const OnnxSeq2SeqConfigWithPast>(made);
 }
 
-std::vector<OnnxFile> OnnxSeq2SeqConfigWithPast::files(bool monolith) const {
+std::string OnnxSeq2SeqConfigWithPast::part() const {
+  if (behavior() == ConfigBehavior::monolith) return {};
+  return behavior() == ConfigBehavior::encoder ? "encoder" : "decoder";
+}
+
+void OnnxSeq2SeqConfigWithPast::describe(ExportPlan& plan, const PlanRequest& request) const {
   const bool past = exporter::has_past(task());
+  const bool monolith = request.split == Split::monolith;
   if (monolith && past) {
     throw ExportError(
         ErrorCode::unsupported,
         fmt::format("--monolith: task '{}' has a cache, which one file cannot keep; ask for '{}'", task(),
                     base_task(task())));
   }
-  if (!past && (monolith || !generates(task()))) return {{"model", shared_from_this()}};
-  std::vector<OnnxFile> files = {{"encoder_model", with_behavior(ConfigBehavior::encoder)},
-                                 {"decoder_model", with_behavior(ConfigBehavior::decoder, past)}};
-  if (past) files.push_back({"decoder_with_past_model", with_behavior(ConfigBehavior::decoder, true, true)});
-  return files;
+  if (!past && (monolith || !generates(task()))) return OnnxConfig::describe(plan, request);
+  const auto add = [&](const char* name, const OnnxConfig& config) {
+    plan.components.push_back(config.component(name, request.shapes, request.dynamic_axes));
+  };
+  add("encoder_model", *with_behavior(ConfigBehavior::encoder));
+  add("decoder_model", *with_behavior(ConfigBehavior::decoder, past));
+  if (!past) return;
+  add("decoder_with_past_model", *with_behavior(ConfigBehavior::decoder, true, true));
+  if (request.split != Split::merged) return;
+  plan.merges.push_back({.name = "decoder_model_merged",
+                         .stem = "decoder_model_merged",
+                         .without_past = "decoder_model",
+                         .with_past = "decoder_with_past_model"});
 }
 
-CacheSizes OnnxSeq2SeqConfigWithPast::cache_sizes() const {
-  return cache_sizes_by("decoder_num_layers", "decoder_num_attention_heads");
+std::vector<StateSpec> OnnxSeq2SeqConfigWithPast::states() const {
+  const NormalizedConfig normalized = normalized_config();
+  const std::int64_t heads = normalized["decoder_num_attention_heads"];
+  return behind_encoder(key_values(normalized["decoder_num_layers"], heads, head_dim(heads)));
 }
 
 std::int64_t OnnxSeq2SeqConfigWithPast::encoder_width() const { return normalized_config()["hidden_size"]; }
 
-void OnnxSeq2SeqConfigWithPast::add_seq2seq_past(AxesByName& names, Direction direction) const {
-  if (!caches_encoder()) return add_past_key_values(names, direction);
-  const bool inputs = direction == Direction::inputs;
-  const char* prefix = inputs ? "past_key_values" : "present";
-  const std::string length =
-      inputs ? "past_decoder_sequence_length" : "past_decoder_sequence_length + decoder_sequence_length";
-  const std::int64_t layers = cache_sizes().layers;
-  for (std::int64_t i = 0; i < layers; ++i) {
-    for (const char* part : {"key", "value"})
-      names.emplace_back(fmt::format("{}.{}.decoder.{}", prefix, i, part),
-                         Axes{{0, "batch_size"}, {2, length}});
-    // What attends to the encoder does not change: a decoder that takes it does not give it back.
-    if (!inputs && use_past_in_inputs()) continue;
-    for (const char* part : {"key", "value"})
-      names.emplace_back(fmt::format("{}.{}.encoder.{}", prefix, i, part),
-                         Axes{{0, "batch_size"}, {2, "encoder_sequence_length"}});
+// In the order of a layer: decoder.key, decoder.value, encoder.key, encoder.value.
+std::vector<StateSpec> OnnxSeq2SeqConfigWithPast::behind_encoder(const std::vector<StateSpec>& alone) const {
+  if (!caches_encoder()) return alone;
+  std::vector<StateSpec> states, of_encoder;
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    StateSpec own = alone[i];
+    own.input = fmt::format("past_key_values.{}.decoder.{}", own.layer, own.part);
+    own.output = fmt::format("present.{}.decoder.{}", own.layer, own.part);
+    own.shape[2] = Dim::symbol("past_decoder_sequence_length");
+    own.grown = "past_decoder_sequence_length + decoder_sequence_length";
+    StateSpec cross = alone[i];
+    cross.input = fmt::format("past_key_values.{}.encoder.{}", cross.layer, cross.part);
+    // They do not change: a decoder that takes them does not give them back.
+    cross.output = use_past_in_inputs() ? "" : fmt::format("present.{}.encoder.{}", cross.layer, cross.part);
+    cross.shape[2] = Dim::symbol("encoder_sequence_length");
+    cross.growing_axis.reset();
+    cross.grown.clear();
+    cross.part = "encoder." + cross.part;
+    states.push_back(std::move(own));
+    of_encoder.push_back(std::move(cross));
+    if (i + 1 < alone.size() && alone[i + 1].layer == alone[i].layer) continue;
+    states.insert(states.end(), of_encoder.begin(), of_encoder.end());
+    of_encoder.clear();
   }
+  return states;
 }
 
 AxesByName OnnxSeq2SeqConfigWithPast::decoder_inputs() const {
@@ -77,7 +102,7 @@ AxesByName OnnxSeq2SeqConfigWithPast::decoder_inputs() const {
   AxesByName inputs = {{"encoder_hidden_states", states}};
   if (has_encoder_mask()) inputs.emplace_back("encoder_attention_mask", states);
   inputs.emplace_back("input_ids", Axes{{0, "batch_size"}, {1, "decoder_sequence_length"}});
-  if (use_past_in_inputs()) add_seq2seq_past(inputs, Direction::inputs);
+  if (use_past_in_inputs()) add_past_key_values(inputs, Direction::inputs);
   return inputs;
 }
 
@@ -89,7 +114,7 @@ AxesByName OnnxSeq2SeqConfigWithPast::outputs() const {
   if (!features && !generates(task())) return common_outputs(base);
   AxesByName outputs = {
       {features ? "last_hidden_state" : "logits", {{0, "batch_size"}, {1, "decoder_sequence_length"}}}};
-  if (use_past()) add_seq2seq_past(outputs, Direction::outputs);
+  if (use_past()) add_past_key_values(outputs, Direction::outputs);
   return outputs;
 }
 
@@ -109,7 +134,7 @@ NormalizedConfig TextSeq2SeqOnnxConfig::normalized_config() const {
 }
 
 DummyInputGenerators TextSeq2SeqOnnxConfig::dummy_input_generators() const {
-  return {std::make_shared<const DummySeq2SeqInputGenerator>(),
+  return {std::make_shared<const DummySeq2SeqInputGenerator>(encoder_width()),
           std::make_shared<const DummyTextInputGenerator>()};
 }
 
@@ -136,12 +161,8 @@ AxesByName AudioToTextOnnxConfig::outputs() const {
 
 Dim AudioToTextOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
   const bool of_states = tensor == "encoder_hidden_states" || tensor.find(".encoder.") != tensor.npos;
-  const bool divided = any_frames() && of_states && symbol == "encoder_sequence_length";
+  const bool divided = of_states && symbol == "encoder_sequence_length" && any_frames();
   return Dim::parse(divided ? states_length() : symbol);
-}
-
-std::int64_t AudioToTextOnnxConfig::dummy_encoder_length(const DummyShapes& shapes) const {
-  return any_frames() ? feature_shape(shapes).front() : shapes.sequence_length;
 }
 
 NormalizedConfig AudioToTextOnnxConfig::normalized_config() const {
@@ -149,8 +170,10 @@ NormalizedConfig AudioToTextOnnxConfig::normalized_config() const {
 }
 
 DummyInputGenerators AudioToTextOnnxConfig::dummy_input_generators() const {
-  return {std::make_shared<const DummyAudioFeaturesInputGenerator>(),
-          std::make_shared<const DummySeq2SeqInputGenerator>(),
+  const AudioFeatures audio = features();
+  const auto most_frames = audio.any_frames ? std::optional(audio.frames) : std::nullopt;
+  return {std::make_shared<const DummyAudioFeaturesInputGenerator>(audio),
+          std::make_shared<const DummySeq2SeqInputGenerator>(encoder_width(), most_frames),
           std::make_shared<const DummyTextInputGenerator>()};
 }
 

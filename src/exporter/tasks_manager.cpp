@@ -206,7 +206,7 @@ OnnxConfigConstructor TasksManager::get_exporter_config_constructor(const Model&
   require_task(model.definition(), model.task());
   return [make = model.definition().onnx_config, folder = model.folder()](
              PretrainedConfig config, std::string task, OnnxConfigOptions options) {
-    if (!options.preprocessor_size) options.preprocessor_size = preprocessor_image_size(folder);
+    if (options.preprocessors.empty()) options.preprocessors = load_preprocessors(folder);
     return make(std::move(config), std::move(task), std::move(options));
   };
 }

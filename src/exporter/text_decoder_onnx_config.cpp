@@ -2,7 +2,7 @@
 
 #include "exporter/task_name.h"
 #include "onnxport/error.h"
-#include "onnxport/onnx_config.h"
+#include "onnxport/middle_end.h"
 
 namespace onnxport {
 
@@ -14,31 +14,72 @@ bool OnnxConfigWithPast::use_past_in_inputs() const {
   return use_past() && base_task(task()) != "feature-extraction";
 }
 
-CacheSizes OnnxConfigWithPast::cache_sizes() const {
-  CacheSizes sizes = cache_sizes_by("num_layers", "num_attention_heads");
-  sizes.heads = normalized_config().maybe("num_key_value_heads").value_or(sizes.heads);
-  return sizes;
-}
-
-CacheSizes OnnxConfigWithPast::cache_sizes_by(const char* layers_key, const char* heads_key) const {
-  const NormalizedConfig normalized = normalized_config();
-  const std::int64_t heads = normalized[heads_key];
+std::int64_t OnnxConfigWithPast::head_dim(std::int64_t heads) const {
   if (heads < 1) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: {} attention heads, expected at least 1", config().origin(), heads));
   }
-  const std::int64_t head_dim = normalized.maybe("head_dim").value_or(normalized["hidden_size"] / heads);
-  return {.layers = normalized[layers_key], .heads = heads, .key_dim = head_dim, .value_dim = head_dim};
+  const NormalizedConfig normalized = normalized_config();
+  return normalized.maybe("head_dim").value_or(normalized["hidden_size"] / heads);
+}
+
+std::vector<StateSpec> OnnxConfigWithPast::states() const {
+  const NormalizedConfig normalized = normalized_config();
+  const std::int64_t heads = normalized["num_attention_heads"];
+  return key_values(normalized["num_layers"], normalized.maybe("num_key_value_heads").value_or(heads),
+                    head_dim(heads));
+}
+
+std::vector<StateSpec> OnnxConfigWithPast::key_value(std::int64_t layer, std::int64_t heads,
+                                                     std::int64_t head_dim) const {
+  std::vector<StateSpec> states;
+  for (const char* part : {"key", "value"}) {
+    states.push_back(
+        {.input = fmt::format("past_key_values.{}.{}", layer, part),
+         .output = fmt::format("present.{}.{}", layer, part),
+         .dtype = float_dtype(),
+         .shape = {Dim::symbol("batch_size"), heads, Dim::symbol("past_sequence_length"), head_dim},
+         .growing_axis = 2,
+         .grown = "past_sequence_length + sequence_length",
+         .layer = layer,
+         .part = part});
+  }
+  return states;
+}
+
+std::vector<StateSpec> OnnxConfigWithPast::key_values(std::int64_t layers, std::int64_t heads,
+                                                      std::int64_t head_dim) const {
+  std::vector<StateSpec> states;
+  for (std::int64_t layer = 0; layer < layers; ++layer) {
+    for (StateSpec& state : key_value(layer, heads, head_dim)) states.push_back(std::move(state));
+  }
+  return states;
+}
+
+StateSpec OnnxConfigWithPast::fixed_state(std::int64_t layer, const std::string& part,
+                                          const std::vector<std::int64_t>& extents) const {
+  StateSpec state{.input = fmt::format("past_{}.{}", part, layer),
+                  .output = fmt::format("present_{}.{}", part, layer),
+                  .dtype = float_dtype(),
+                  .shape = {Dim::symbol("batch_size")},
+                  .layer = layer,
+                  .part = part};
+  state.shape.insert(state.shape.end(), extents.begin(), extents.end());
+  return state;
 }
 
 void OnnxConfigWithPast::add_past_key_values(AxesByName& names, Direction direction) const {
   const bool inputs = direction == Direction::inputs;
-  const char* prefix = inputs ? "past_key_values" : "present";
-  const std::string length = inputs ? "past_sequence_length" : "past_sequence_length + sequence_length";
-  const std::int64_t layers = cache_sizes().layers;
-  for (std::int64_t i = 0; i < layers; ++i) {
-    for (const char* part : {"key", "value"})
-      names.emplace_back(fmt::format("{}.{}.{}", prefix, i, part), Axes{{0, "batch_size"}, {2, length}});
+  for (const StateSpec& state : states()) {
+    const std::string& name = inputs ? state.input : state.output;
+    if (name.empty()) continue;
+    Axes axes;
+    for (int axis = 0; axis < static_cast<int>(state.shape.size()); ++axis) {
+      const Dim& dim = state.shape[static_cast<std::size_t>(axis)];
+      const bool grows = !inputs && state.growing_axis == axis;
+      if (!dim.is_constant()) axes.emplace(axis, grows ? state.grown : dim.str());
+    }
+    names.emplace_back(name, std::move(axes));
   }
 }
 

@@ -71,7 +71,7 @@ struct Albert {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model("albert");
@@ -90,7 +90,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Value pooled = pool(hidden);
     return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
   };
-  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+  return nn::build_text_encoder_task(component.task, inputs, root,
                                      {.encode = albert,
                                       .fill_mask = fill_mask,
                                       .classify = classify,

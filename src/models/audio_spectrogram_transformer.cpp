@@ -12,11 +12,14 @@ namespace {
 class DummySpectrogramInputGenerator : public DummyInputGenerator {
  public:
   bool supports_input(std::string_view name) const override { return name == "input_values"; }
-  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+  TensorType type(std::string_view /*name*/, const DummyContext& context,
+                  const DummyShapes& shapes) const override {
+    return {context.float_dtype,
+            {shapes.batch_size, context.normalized["max_length"], context.normalized["num_mel_bins"]}};
+  }
+  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                   std::uint64_t seed) const override {
-    const NormalizedConfig normalized = config.normalized_config();
-    return random_floats(seed, name, config.float_dtype(),
-                         {shapes.batch_size, normalized["max_length"], normalized["num_mel_bins"]});
+    return random_floats(seed, name, type(name, context, shapes));
   }
 };
 
@@ -84,7 +87,7 @@ struct Embeddings {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model("audio_spectrogram_transformer");
@@ -92,7 +95,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const nn::PreNormEncoder encoder(base / "encoder" / "layer", c.num_hidden_layers, c.layer());
   const nn::LayerNorm norm(base / "layernorm", c.hidden_size, c.layer_norm_eps);
   const Value hidden = norm(encoder(embeddings(inputs["input_values"])));
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
 
   // The mean of the first two tokens, behind a norm of its own.
   const Value pooled = op::mean(op::slice(hidden, 1, 0, 2), 1);

@@ -123,15 +123,15 @@ std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartC
   };
 }
 
-NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+NamedValues forward_bart(const Inputs& inputs, const Model& model, const Component& component,
                          const BartConfig& c) {
   const Scope root = model.scope();
   const Scope base = root.base_model("model");
-  const std::string& task = onnx.task();
+  const std::string& task = component.task;
   if (task.starts_with("text-generation")) {
     const auto alone = [&](nn::DecoderPass& pass) { return decode(base, c, pass, nullptr); };
     const auto head = [&](Value hidden) { return lm_head(root, base, c, hidden, false); };
-    return nn::build_text_decoder_task(task, inputs, root,
+    return nn::build_text_decoder_task(component, inputs, root,
                                        {.decode = alone, .lm_head = head, .hidden_size = c.d_model});
   }
   if (task == "text-classification") {
@@ -145,7 +145,7 @@ NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxCon
   if (task == "question-answering")
     return nn::question_answering(root, decode_shifted(base, c, inputs), c.d_model);
   return nn::build_seq2seq_task(
-      onnx, inputs,
+      component, inputs,
       {.encode = [&](const Inputs& in) { return encode(base, c, in["input_ids"], in["attention_mask"]); },
        .decode = [&](nn::Seq2SeqPass& pass) { return decode(base, c, pass, &pass); },
        .lm_head = [&](Value hidden) { return lm_head(root, base, c, hidden, true); }});
@@ -184,8 +184,8 @@ BartConfig read(const PretrainedConfig& config) {
   return c;
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  return forward_bart(inputs, model, onnx, read(model.config()));
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  return forward_bart(inputs, model, component, read(model.config()));
 }
 
 }  // namespace

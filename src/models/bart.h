@@ -50,7 +50,7 @@ struct BartConfig {
 /// A table of learned positions with two rows in front. Keys: embed_positions.weight.
 std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartConfig& config);
 
-NamedValues forward_bart(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+NamedValues forward_bart(const Inputs& inputs, const Model& model, const Component& component,
                          const BartConfig& config);
 
 /// The decoder of such a model behind another encoder: keys below model.decoder.

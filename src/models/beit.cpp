@@ -63,13 +63,13 @@ Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_va
   return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   model.config().harmless({"add_fpn"});  // of the type as a backbone of another model
   const Scope root = model.scope();
   const Scope base = root.base_model("beit");
   const Value hidden = encode_beit(base, model.config(), inputs["pixel_values"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   Value pooled;
   if (c.mean_pooling) {
     const nn::LayerNorm norm(base / "pooler" / "layernorm", c.hidden_size, c.layer_norm_eps);

@@ -39,7 +39,7 @@ nn::MaskedLmHead lm_head(const Scope& root, const TextEncoderConfig& c,
   return {root / "cls" / "predictions", head, tied};
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextEncoderConfig c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model("bert");
@@ -52,7 +52,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Value pooled = pool(hidden);
     return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
   };
-  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+  return nn::build_text_encoder_task(component.task, inputs, root,
                                      {.encode = bert,
                                       .fill_mask = fill_mask,
                                       .classify = classify,

@@ -27,10 +27,9 @@ class BloomOnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
   std::string min_transformers_version() const override { return "4.36.0"; }
-  CacheSizes cache_sizes() const override {
+  std::vector<StateSpec> states() const override {
     const Config c(config().unaccounted());
-    const std::int64_t head_dim = c.hidden_size / c.heads;
-    return {.layers = c.layers, .heads = c.heads, .key_dim = head_dim, .value_dim = head_dim};
+    return key_values(c.layers, c.heads, c.hidden_size / c.heads);
   }
 };
 
@@ -96,7 +95,7 @@ struct Bloom {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Bloom bloom(root.base_model("transformer"), c);
@@ -104,7 +103,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Weight tied = c.tied ? bloom.word_embeddings.weight() : Weight();
     return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
   };
-  return nn::build_text_decoder_task(onnx.task(), inputs, root,
+  return nn::build_text_decoder_task(component, inputs, root,
                                      {.decode = bloom,
                                       .lm_head = lm_head,
                                       .hidden_size = c.hidden_size,

@@ -6,7 +6,7 @@ namespace onnxport::models {
 namespace {
 
 // Old files carry `text_config_dict` and `vision_config_dict`, which win with all of their class's keys.
-PretrainedConfig part(const PretrainedConfig& c, const std::string& name) {
+PretrainedConfig tower_config(const PretrainedConfig& c, const std::string& name) {
   const std::string type = name == "text_config" ? "clip_text_model" : "clip_vision_model";
   if (!c.has(name + "_dict")) return c.sub(name, type);
   c.harmless({name});
@@ -14,19 +14,19 @@ PretrainedConfig part(const PretrainedConfig& c, const std::string& name) {
 }
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                    const OnnxConfig& onnx) {
+                    const Component& component) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
-  if (onnx.task() == "image-classification") {
+  if (component.task == "image-classification") {
     c.harmless({"text_config", "text_config_dict", "projection_dim"});
     const PretrainedConfig vision = part(c, "vision_config");
     const Value hidden =
-        encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, onnx).hidden;
+        encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, component).hidden;
     const Value pooled = op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1);  // without the class token
     const std::int64_t width = *hidden.dim(2).constant();
     return {{"logits", nn::Linear(root / "classifier", width, c.num_labels())(pooled)}};
   }
-  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model, onnx);
+  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model, component);
   return compare_towers(embeds.text, embeds.image, root.weight("logit_scale", {}));
 }
 
@@ -44,22 +44,22 @@ AxesByName ClipOnnxConfig::outputs() const {
 
 NormalizedConfig ClipOnnxConfig::normalized_config() const {
   const PretrainedConfig c = config().unaccounted();
-  return normalized_towers(part(c, "text_config"), part(c, "vision_config"));
+  return normalized_towers(tower_config(c, "text_config"), tower_config(c, "vision_config"));
 }
 
 ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                       const OnnxConfig& onnx) {
+                       const Component& component) {
   const PretrainedConfig& c = model.config();
-  const PretrainedConfig text = part(c, "text_config"), vision = part(c, "vision_config");
+  const PretrainedConfig text = tower_config(c, "text_config"), vision = tower_config(c, "vision_config");
   const Scope root = model.scope();
   const auto project = [&](const char* key, const EncoderStates& tower) {
     const std::int64_t width = *tower.pooled.dim(1).constant();
     return nn::Linear(root / key, width, c.integer("projection_dim"), false)(tower.pooled);
   };
   const EncoderStates images =
-      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, onnx);
+      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, component);
   const Value image_embeds = project("visual_projection", images);
-  const EncoderStates texts = encode_tower(tasks, Role::text_model, "text_config", text, inputs, model, onnx);
+  const EncoderStates texts = encode_tower(tasks, Role::text_model, "text_config", text, inputs, model, component);
   return {project("text_projection", texts), image_embeds};
 }
 
@@ -68,7 +68,7 @@ void register_clip(TasksManager& tasks) {
       {.model_type = "clip",
        .tasks = {"feature-extraction", "zero-shot-image-classification", "image-classification"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
-                           const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
+                           const Component& component) { return forward(tasks, inputs, model, component); },
        .ignorable_keys = {"*.embeddings.position_ids"}});
 }
 

@@ -67,13 +67,13 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
 /// [B, S, H] and one vector [B, D] for all of them. `key`: of the configuration, for errors.
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
                            const PretrainedConfig& config, const Inputs& inputs, const Model& model,
-                           const OnnxConfig& onnx);
+                           const Component& component);
 
 struct ClipEmbeds {
   Value text, image;  ///< projected: [T, D], [I, D]
 };
 ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                       const OnnxConfig& onnx);
+                       const Component& component);
 
 /// Cosines of all pairs: text [T, D] and image [I, D] -> logits_per_image [I, T], logits_per_text [T, I],
 /// text_embeds and image_embeds of length 1. `bias` may be empty.

@@ -18,7 +18,7 @@ class ClipTextModelOnnxConfig : public TextEncoderOnnxConfig {
 };
 
 // Takes `input_ids` and, where it is an input, `attention_mask`.
-EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
   const Scope s = model.scope() / "text_model";
   config.harmless({"projection_dim"});  // of the whole model
@@ -29,7 +29,7 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&
   Graph& graph = input_ids.graph();
   const ModulePath at(graph, s.path());
   const DType dtype = graph.float_dtype();
-  Value bias = nn::DecoderPass(inputs, {.attention_mask = "", .past = ""}).causal_bias(lowest(dtype));
+  Value bias = nn::DecoderPass(inputs, {}, {.attention_mask = ""}).causal_bias(lowest(dtype));
   if (const Value padding = nn::padding_bias(inputs.get("attention_mask"), dtype))
     bias = op::add(bias, padding);
   const Value hidden = tower(input_ids, {.bias = bias});
@@ -40,10 +40,10 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&
   return {hidden, nn::token_at(hidden, op::argmax(rank, 1))};
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
-  const EncoderStates text = encode(inputs, model, onnx);
+  const EncoderStates text = encode(inputs, model, component);
   if (!is_projected(c)) return {{"last_hidden_state", text.hidden}, {"pooler_output", text.pooled}};
   const nn::Linear project(root / "text_projection", c.integer("hidden_size"), c.integer("projection_dim"),
                            false);

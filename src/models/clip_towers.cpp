@@ -89,7 +89,7 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
 
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
                            const PretrainedConfig& config, const Inputs& inputs, const Model& model,
-                           const OnnxConfig& onnx) {
+                           const Component& component) {
   const auto type = tasks.get_part(config, key, role);
   const Model tower = model.part(config, type, "feature-extraction");
   const auto tower_onnx = type->onnx_config(config.unaccounted(), tower.task(), onnx.options());

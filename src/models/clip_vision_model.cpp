@@ -16,7 +16,7 @@ class ClipVisionModelOnnxConfig : public VisionOnnxConfig {
   }
 };
 
-EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
   const Scope s = model.scope() / "vision_model";
   const Value pixel_values = inputs["pixel_values"];
@@ -41,10 +41,10 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&
   return {hidden, norm(nn::first_token(hidden))};
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
-  const EncoderStates image = encode(inputs, model, onnx);
+  const EncoderStates image = encode(inputs, model, component);
   if (!is_projected(c)) return {{"last_hidden_state", image.hidden}, {"pooler_output", image.pooled}};
   const nn::Linear project(root / "visual_projection", c.integer("hidden_size"), c.integer("projection_dim"),
                            false);

@@ -135,20 +135,20 @@ struct ConvNext {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const bool layer_scale = model.config().real("layer_scale_init_value") > 0;
-  return forward_convnext(inputs, model, onnx, {.layer_scale = layer_scale});
+  return forward_convnext(inputs, model, component, {.layer_scale = layer_scale});
 }
 
 }  // namespace
 
-NamedValues forward_convnext(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+NamedValues forward_convnext(const Inputs& inputs, const Model& model, const Component& component,
                              const ConvNextVariant& variant) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model(variant.base_model);
   const Value hidden = ConvNext(base, c, variant)(inputs["pixel_values"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   const Value pooled = nn::global_average_pool(hidden);
   const std::int64_t width = c.hidden_sizes.back();
   const Value normed = nn::LayerNorm(base / "layernorm", width, c.layer_norm_eps)(pooled);

@@ -7,7 +7,7 @@
 #include "onnxport/graph.h"
 #include "onnxport/inputs.h"
 #include "onnxport/model.h"
-#include "onnxport/onnx_config.h"
+#include "onnxport/middle_end.h"
 #include "onnxport/scope.h"
 
 namespace onnxport::models {
@@ -24,7 +24,7 @@ class ConvNextOnnxConfig : public VisionOnnxConfig {
   using VisionOnnxConfig::VisionOnnxConfig;
 };
 
-NamedValues forward_convnext(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+NamedValues forward_convnext(const Inputs& inputs, const Model& model, const Component& component,
                              const ConvNextVariant& variant);
 
 }  // namespace onnxport::models

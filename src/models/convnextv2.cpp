@@ -30,11 +30,11 @@ struct GlobalResponseNorm {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const auto norm = [](const Scope& block, std::int64_t width) {
     return GlobalResponseNorm(block / "grn", width);
   };
-  return forward_convnext(inputs, model, onnx, {.base_model = "convnextv2", .behind_activation = norm});
+  return forward_convnext(inputs, model, component, {.base_model = "convnextv2", .behind_activation = norm});
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 #include "onnxport/model.h"
 #include "onnxport/nn.h"
-#include "onnxport/onnx_config.h"
+#include "onnxport/middle_end.h"
 #include "onnxport/op.h"
 #include "onnxport/tasks_manager.h"
 #include "onnxport/text_decoder_config.h"

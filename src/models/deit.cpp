@@ -12,13 +12,13 @@ Value encode_deit(const Scope& s, const PretrainedConfig& config, Value pixel_va
 
 namespace {
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   config.harmless({"encoder_stride"});  // of masked-im alone
   const Scope root = model.scope();
   const Value hidden = encode_deit(root.base_model("deit"), config, inputs["pixel_values"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
-  if (onnx.task() == "masked-im") {
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "masked-im") {
     // The original leaves out the first token and the last, as if the second one of the two that are learned
     // lay behind the patches.
     const Value patches = op::slice(hidden, 1, 1, hidden.dim(1) - 1);

@@ -338,7 +338,7 @@ struct MaskHead {
 };
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                    const OnnxConfig& onnx) {
+                    const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope detection = root.base_model("detr");
@@ -347,12 +347,12 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
                                                         model.config(), inputs["pixel_values"]);
   const Detr detr(base, c, *features.back().dim(1).constant());
   const Detr::Results r = detr(features);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", r.hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", r.hidden}};
 
   // One label more: no object.
   const nn::Linear classifier(detection / "class_labels_classifier", c.d_model, c.num_labels + 1);
   const Value logits = classifier(r.hidden);
-  if (onnx.task() == "object-detection")
+  if (component.task == "object-detection")
     return {{"logits", logits}, {"pred_boxes", predict_boxes(detection / "bbox_predictor", c, r.hidden)}};
 
   if (r.features.size() < 3 || c.d_model % 16 != 0 || (c.d_model + c.encoder_heads) % 8 != 0) {
@@ -372,8 +372,8 @@ void register_detr(TasksManager& tasks) {
   tasks.register_model<DetrOnnxConfig>(
       {.model_type = "detr",
        .tasks = {"feature-extraction", "object-detection", "image-segmentation"},
-       .forward = [&tasks](const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-         return forward(tasks, inputs, model, onnx);
+       .forward = [&tasks](const Inputs& inputs, const Model& model, const Component& component) {
+         return forward(tasks, inputs, model, component);
        }});
 }
 

@@ -70,14 +70,14 @@ std::vector<Value> Dinov2::states(Value pixel_values) const {
   return states;
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Dinov2Config c(model.config());
   // Of the type as a backbone of another model.
   model.config().harmless({"out_features", "out_indices", "apply_layernorm", "reshape_hidden_states"});
   const Scope root = model.scope();
   const Dinov2 dinov2(root.base_model("dinov2"), c);
   const Value hidden = dinov2.norm(dinov2.states(inputs["pixel_values"]).back());
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   const Value cls = nn::first_token(hidden);
   const Value patches = op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1);
   const nn::Linear classifier(root / "classifier", 2 * c.hidden_size, c.num_labels);

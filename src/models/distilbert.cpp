@@ -69,7 +69,7 @@ struct DistilBert {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const DistilBert distilbert(root.base_model("distilbert"), c);
@@ -93,7 +93,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Value summary = summarize(hidden);
     return nn::Linear(root / "classifier", c.dim, c.num_labels)(summary);
   };
-  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+  return nn::build_text_encoder_task(component.task, inputs, root,
                                      {.encode = distilbert,
                                       .fill_mask = fill_mask,
                                       .classify = classify,

@@ -11,7 +11,7 @@ class DonutSwinOnnxConfig : public SwinOnnxConfig {
   using SwinOnnxConfig::SwinOnnxConfig;
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& /*onnx*/) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& /*component*/) {
   const Scope base = model.scope().base_model("donut");
   const SwinTokens tokens = swin_encoder(inputs["pixel_values"], base, model.config(), SwinNorm::none);
   return {{"last_hidden_state", tokens.last_hidden_state()}};

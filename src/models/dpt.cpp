@@ -302,12 +302,12 @@ Value segmentation(const Scope& s, const Config& c, Value x) {
 }
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                    const OnnxConfig& onnx) {
+                    const Component& component) {
   const PretrainedConfig& config = model.config();
   const Config c(config);
   const Scope root = model.scope();
   const Value pixel_values = inputs["pixel_values"];
-  if (onnx.task() == "feature-extraction") {
+  if (component.task == "feature-extraction") {
     config.harmless({"backbone_out_indices"});
     const Scope base = root.base_model("dpt");
     const Encoded encoded = encode(tasks, base, config, c.hybrid, pixel_values);
@@ -319,7 +319,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const std::vector<Value> fused = neck(root / "neck", c, encoded);
   const std::int64_t index = c.head_in_index < 0 ? c.head_in_index + std::ssize(fused) : c.head_in_index;
   const Value features = fused[static_cast<std::size_t>(index)];
-  if (onnx.task() == "depth-estimation") return {{"predicted_depth", depth(root / "head", c, features)}};
+  if (component.task == "depth-estimation") return {{"predicted_depth", depth(root / "head", c, features)}};
   return {{"logits", segmentation(root / "head" / "head", c, features)}};
 }
 
@@ -330,7 +330,7 @@ void register_dpt(TasksManager& tasks) {
       {.model_type = "dpt",
        .tasks = {"feature-extraction", "depth-estimation", "image-segmentation", "semantic-segmentation"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
-                           const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
+                           const Component& component) { return forward(tasks, inputs, model, component); },
        .ignorable_keys = {"*pooler.dense.*", "auxiliary_head.*"}});
 }
 

@@ -75,7 +75,7 @@ Value summarize(Value hidden, const Scope& s, const Config& c) {
   return c.summary_activation.empty() ? summary : nn::Activation(c.summary_activation)(summary);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Electra electra(root.base_model("electra"), c);
@@ -93,7 +93,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "gelu")(hidden);
   };
   const auto summary = [&](Value hidden) { return summarize(hidden, root / "sequence_summary", c); };
-  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+  return nn::build_text_encoder_task(component.task, inputs, root,
                                      {.encode = electra,
                                       .fill_mask = fill_mask,
                                       .classify = classify,

@@ -35,16 +35,16 @@ std::shared_ptr<const ModelDefinition> type_of(const TasksManager& tasks, const 
   return tasks.get_part(config.unaccounted().sub(key), key, role);
 }
 
-Value encode(const TasksManager& tasks, const Model& model, const EncoderDecoderBaseOnnxConfig& onnx,
+Value encode(const TasksManager& tasks, const Model& model,
              const Inputs& inputs, Role role) {
   const auto definition = type_of(tasks, model.config(), "encoder", role);
   const Model encoder = model.part("encoder", definition, "feature-extraction");
   check_attention(model.config(), encoder.config(), "encoder");
-  return definition->roles.encoder(role).encode(inputs, encoder, onnx.encoder()).hidden;
+  const Component component{.name = "encoder", .task = "feature-extraction", .part = "encoder"};
+  return definition->roles.encoder(role).encode(inputs, encoder, component).hidden;
 }
 
-Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoderBaseOnnxConfig& onnx,
-             nn::Seq2SeqPass& pass) {
+Value decode(const TasksManager& tasks, const Model& model, nn::Seq2SeqPass& pass) {
   const auto definition = type_of(tasks, model.config(), "decoder", Role::cross_decoder);
   const Model decoder = model.part("decoder", definition, "text-generation");
   const PretrainedConfig& c = decoder.config();
@@ -56,7 +56,9 @@ Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoder
                                   "its encoder",
                                   c.origin(), key, model.config().model_type()));
   }
-  const std::int64_t from = onnx.encoder_width(), to = onnx.decoder().normalized_config()["hidden_size"];
+  const auto described = definition->onnx_config(c.unaccounted(), "text-generation", {});
+  const std::int64_t from = pass.encoder_states().dim(2).constant().value();
+  const std::int64_t to = described->normalized_config()["hidden_size"];
   // A decoder that knows the width of the states attends to them as they are.
   if (const auto known = c.maybe_integer("cross_attention_hidden_size")) {
     if (*known != from) {
@@ -77,17 +79,16 @@ Value decode(const TasksManager& tasks, const Model& model, const EncoderDecoder
 ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, const std::string& task,
                                 Role encoder_role) {
   const auto forward = [&tasks, encoder_role](const Inputs& inputs, const Model& model,
-                                              const OnnxConfig& config) {
-    const auto& onnx = dynamic_cast<const EncoderDecoderBaseOnnxConfig&>(config);
+                                              const Component& component) {
     // Each file reads the keys of its own part. Ties and padding are the parts' own.
     model.config().harmless(
         {"encoder", "decoder", "is_encoder_decoder", "tie_word_embeddings", "pad_token_id"});
     return nn::build_seq2seq_task(
-        onnx, inputs,
-        {.encode = [&](const Inputs& in) { return encode(tasks, model, onnx, in, encoder_role); },
-         .decode = [&](nn::Seq2SeqPass& pass) { return decode(tasks, model, onnx, pass); },
+        component, inputs,
+        {.encode = [&](const Inputs& in) { return encode(tasks, model, in, encoder_role); },
+         .decode = [&](nn::Seq2SeqPass& pass) { return decode(tasks, model, pass); },
          .lm_head = [](Value logits) { return logits; },
-         .encoder_mask = onnx.has_encoder_mask()});
+         .encoder_mask = inputs.has("attention_mask")});
   };
   const auto parts = [&tasks, encoder_role](const PretrainedConfig& config) -> std::vector<ModelPart> {
     return {{"encoder", type_of(tasks, config, "encoder", encoder_role)},

@@ -51,10 +51,9 @@ class FalconOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
     if (alibi) std::erase_if(names, [](const auto& input) { return input.first == "position_ids"; });
     return names;
   }
-  CacheSizes cache_sizes() const override {
+  std::vector<StateSpec> states() const override {
     const Config c(config().unaccounted());
-    return {
-        .layers = c.layers, .heads = c.cached_heads(), .key_dim = c.head_dim(), .value_dim = c.head_dim()};
+    return key_values(c.layers, c.cached_heads(), c.head_dim());
   }
 };
 
@@ -133,7 +132,7 @@ struct Falcon {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Falcon falcon(root.base_model("transformer"), c, model.config());
@@ -141,7 +140,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Weight tied = c.tied ? falcon.word_embeddings.weight() : Weight();
     return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
   };
-  return nn::build_text_decoder_task(onnx.task(), inputs, root,
+  return nn::build_text_decoder_task(component, inputs, root,
                                      {.decode = falcon,
                                       .lm_head = lm_head,
                                       .hidden_size = c.hidden_size,

@@ -16,13 +16,13 @@ class GemmaOnnxConfig : public TextDecoderOnnxConfig {
   std::string min_transformers_version() const override { return "4.38.0"; }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
   c.hidden_act = config.string("hidden_act");
   config.harmless({"hidden_activation"});  // the original's module reads only the other
-  return forward_text_decoder(inputs, model, onnx, c, gemma_decoder(c));
+  return forward_text_decoder(inputs, model, component, c, gemma_decoder(c));
 }
 
 }  // namespace
@@ -57,10 +57,10 @@ std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std:
   return types;
 }
 
-NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const Component& component,
                            const TextDecoderConfig& c, const nn::DecoderParameters& decoder) {
   const double final_cap = model.config().maybe_real("final_logit_softcapping").value_or(0);
-  return forward_text_decoder(inputs, model, onnx, c, decoder, final_cap);
+  return forward_text_decoder(inputs, model, component, c, decoder, final_cap);
 }
 
 void register_gemma(TasksManager& tasks) {

@@ -16,7 +16,7 @@ nn::DecoderParameters gemma2_decoder(const PretrainedConfig& config, const TextD
 std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std::int64_t layers,
                                             std::int64_t pattern);
 /// The outputs, with logits capped by final_logit_softcapping.
-NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const Component& component,
                            const TextDecoderConfig& c, const nn::DecoderParameters& decoder);
 
 }  // namespace onnxport::models

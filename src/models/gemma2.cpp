@@ -13,7 +13,7 @@ class Gemma2OnnxConfig : public TextDecoderOnnxConfig {
   std::string min_transformers_version() const override { return "4.53.0"; }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c = gemma2_config(config);
   nn::DecoderParameters decoder = gemma2_decoder(config, c);
@@ -22,7 +22,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   if (c.eager && cap) decoder.attention.options.softcap = *cap;
   TextDecoderConfig::slide(decoder, config.integer("sliding_window"),
                            gemma2_layer_types(config, c.num_hidden_layers, 2));
-  return forward_gemma2(inputs, model, onnx, c, decoder);
+  return forward_gemma2(inputs, model, component, c, decoder);
 }
 
 }  // namespace

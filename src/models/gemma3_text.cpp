@@ -13,7 +13,7 @@ class Gemma3TextOnnxConfig : public TextDecoderOnnxConfig {
   std::string min_transformers_version() const override { return "4.53.0"; }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c = gemma2_config(config);
   nn::DecoderParameters decoder = gemma2_decoder(config, c);
@@ -28,7 +28,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   // The sliding layers turn by a base of their own, unscaled.
   nn::RopeParameters& local = decoder.kinds[1].rope;
   local = {.dim = c.heads.head_dim, .theta = config.real("rope_local_base_freq")};
-  return forward_gemma2(inputs, model, onnx, c, decoder);
+  return forward_gemma2(inputs, model, component, c, decoder);
 }
 
 }  // namespace

@@ -55,10 +55,9 @@ class Gpt2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
         {{"max_position_embeddings", usual ? "max_position_embeddings" : "n_positions"},
          {"hidden_size", width ? "hidden_size" : "n_embd"}});
   }
-  CacheSizes cache_sizes() const override {
+  std::vector<StateSpec> states() const override {
     const Config c(config().unaccounted());
-    const std::int64_t head_dim = c.n_embd / c.n_head;
-    return {.layers = c.n_layer, .heads = c.n_head, .key_dim = head_dim, .value_dim = head_dim};
+    return key_values(c.n_layer, c.n_head, c.n_embd / c.n_head);
   }
 };
 
@@ -146,11 +145,11 @@ struct Gpt2 {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Gpt2 gpt2(root.base_model("transformer"), c, false);
-  return nn::build_text_decoder_task(onnx.task(), inputs, root,
+  return nn::build_text_decoder_task(component, inputs, root,
                                      {.decode = [&](nn::DecoderPass& pass) { return gpt2(pass, nullptr); },
                                       .lm_head = [&](Value hidden) { return gpt2.lm_head(root)(hidden); },
                                       .hidden_size = c.n_embd,

@@ -96,7 +96,7 @@ struct GptNeox {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const GptNeox neox(root.base_model("gpt_neox"), c);
@@ -104,7 +104,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Weight tied = c.tied ? neox.embed_in.weight() : Weight();
     return nn::output_embedding(root / "embed_out", tied, c.vocab_size, c.hidden_size)(hidden);
   };
-  return nn::build_text_decoder_task(onnx.task(), inputs, root,
+  return nn::build_text_decoder_task(component, inputs, root,
                                      {.decode = neox,
                                       .lm_head = embed_out,
                                       .hidden_size = c.hidden_size,

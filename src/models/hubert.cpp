@@ -10,7 +10,7 @@
 namespace onnxport::models {
 namespace {
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   SpeechEncoderConfig c(config);
   c.encoder.positions.batch_norm = config.flag("conv_pos_batch_norm");
@@ -29,7 +29,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const nn::SpeechEncoder encoder(base / "encoder", c.encoder);
   const Value features = feature_extractor(inputs["input_values"]);
   const std::vector<Value> states = encoder(feature_projection(features));
-  return nn::build_speech_task(onnx.task(), states, states.back(), root, c.heads);
+  return nn::build_speech_task(component.task, states, states.back(), root, c.heads);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ class LlamaOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
   nn::DecoderParameters decoder = c.decoder();
   const nn::GatedMlpParameters mlp{.hidden_size = c.hidden_size,
@@ -19,7 +19,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
                                    .activation = c.hidden_act,
                                    .bias = model.config().flag("mlp_bias", false)};
   decoder.mlp = [mlp](const Scope& layer, std::int64_t) { return nn::GatedMlp(layer / "mlp", mlp); };
-  return forward_text_decoder(inputs, model, onnx, c, decoder);
+  return forward_text_decoder(inputs, model, component, c, decoder);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace onnxport::models {
 namespace {
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   BartConfig c(model.config());
   c.encoder.norm_before = c.decoder.norm_before = true;
   c.embedding_norm = false;
@@ -16,7 +16,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
                  pad](const Scope& side) -> BartConfig::Positions {
     return nn::SinusoidalPositions(side / "embed_positions", rows, width, pad);
   };
-  return forward_bart(inputs, model, onnx, c);
+  return forward_bart(inputs, model, component, c);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace onnxport::models {
 namespace {
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   BartConfig c(model.config());
   c.embedding_norm = false;
   c.one_vocabulary = model.config().flag("share_encoder_decoder_embeddings", true);
@@ -17,7 +17,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
       return op::slice(ids.graph().weight(table), 0, past, past + ids.dim(1));
     };
   };
-  return forward_bart(inputs, model, onnx, c);
+  return forward_bart(inputs, model, component, c);
 }
 
 }  // namespace

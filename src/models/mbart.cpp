@@ -20,8 +20,8 @@ BartConfig read(const PretrainedConfig& config) {
   return c;
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  return forward_bart(inputs, model, onnx, read(model.config()));
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  return forward_bart(inputs, model, component, read(model.config()));
 }
 
 }  // namespace

@@ -11,13 +11,13 @@ class MistralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
   nn::DecoderParameters decoder = c.decoder();
   if (const auto window = model.config().maybe_integer("sliding_window"))
     TextDecoderConfig::slide(decoder, *window);
-  return forward_text_decoder(inputs, model, onnx, c, decoder);
+  return forward_text_decoder(inputs, model, component, c, decoder);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ class MixtralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.attention_bias = false;  // no key of this class, though files may have it
@@ -28,7 +28,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return nn::SparseMixture(layer / "block_sparse_moe", mixture);
   };
   if (const auto window = config.maybe_integer("sliding_window")) TextDecoderConfig::slide(decoder, *window);
-  return forward_text_decoder(inputs, model, onnx, c, decoder);
+  return forward_text_decoder(inputs, model, component, c, decoder);
 }
 
 }  // namespace

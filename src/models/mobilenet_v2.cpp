@@ -163,12 +163,12 @@ struct MobileNetV2 {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const MobileNetV2 mobilenet(root.base_model("mobilenet_v2"), c);
   const Value hidden = mobilenet(inputs["pixel_values"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   const nn::Linear classifier(root / "classifier", c.output_width(), c.num_labels);
   return {{"logits", classifier(nn::global_average_pool(hidden))}};
 }

@@ -192,14 +192,14 @@ Value pool(Value hidden, Value attention_mask, const Config& c) {
   return op::div(total, op::sum(mask, 1));
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const ModernBert modernbert(root.base_model("model"), c);
   const auto head = [&](Value x) { return predict(x, root / "head", c); };
   const auto encode = [&](const Inputs& in) {
     const Value hidden = modernbert(in);
-    return onnx.task() == "token-classification" ? head(hidden) : hidden;
+    return component.task == "token-classification" ? head(hidden) : hidden;
   };
   const auto fill_mask = [&](Value hidden) {
     const Scope decoder = root / "decoder";
@@ -213,9 +213,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Value pooled = head(pool(hidden, inputs["attention_mask"], c));
     return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
   };
-  if (onnx.task() == "question-answering")
+  if (component.task == "question-answering")
     return nn::question_answering(root, head(encode(inputs)), c.hidden_size, "classifier");
-  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+  return nn::build_text_encoder_task(component.task, inputs, root,
                                      {.encode = encode,
                                       .fill_mask = fill_mask,
                                       .classify = classify,

@@ -52,7 +52,7 @@ struct MPNet {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model("mpnet");
@@ -67,7 +67,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const auto classify = [&](Value hidden) {
     return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "tanh")(hidden);
   };
-  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+  return nn::build_text_encoder_task(component.task, inputs, root,
                                      {.encode = mpnet,
                                       .fill_mask = fill_mask,
                                       .classify = classify,

@@ -105,7 +105,7 @@ struct Opt {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Opt opt(root.base_model("model") / "decoder", c);
@@ -113,7 +113,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     const Weight tied = c.tied ? opt.embed_tokens.weight() : Weight();
     return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.word_width)(hidden);
   };
-  return nn::build_text_decoder_task(onnx.task(), inputs, root,
+  return nn::build_text_decoder_task(component, inputs, root,
                                      {.decode = opt,
                                       .lm_head = lm_head,
                                       .hidden_size = c.word_width,

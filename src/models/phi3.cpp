@@ -12,7 +12,7 @@ class Phi3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   std::string min_transformers_version() const override { return "4.41.0"; }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
   nn::DecoderParameters decoder = c.decoder();
@@ -23,7 +23,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   };
   if (const auto window = model.config().maybe_integer("sliding_window"))
     TextDecoderConfig::slide(decoder, *window);
-  return forward_text_decoder(inputs, model, onnx, c, decoder);
+  return forward_text_decoder(inputs, model, component, c, decoder);
 }
 
 }  // namespace

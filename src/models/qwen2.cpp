@@ -13,13 +13,13 @@ class Qwen2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   std::string min_transformers_version() const override { return "4.37.0"; }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
   nn::DecoderParameters decoder = c.decoder();
   decoder.qkv = [sizes = c.heads](const Scope& s) { return nn::QkvProjection::separate(s, sizes, true); };
   slide_upper_layers(decoder, model.config());
-  return forward_text_decoder(inputs, model, onnx, c, decoder);
+  return forward_text_decoder(inputs, model, component, c, decoder);
 }
 
 }  // namespace

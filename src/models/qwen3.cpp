@@ -13,12 +13,12 @@ class Qwen3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   std::string min_transformers_version() const override { return "4.51.0"; }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
   nn::DecoderParameters decoder = c.decoder();
   decoder.attention.head_norm = decoder.norm;
   slide_upper_layers(decoder, model.config());
-  return forward_text_decoder(inputs, model, onnx, c, decoder);
+  return forward_text_decoder(inputs, model, component, c, decoder);
 }
 
 }  // namespace

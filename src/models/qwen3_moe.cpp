@@ -14,7 +14,7 @@ class Qwen3MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   std::string min_transformers_version() const override { return "4.51.0"; }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c(config);
   const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
@@ -40,7 +40,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const auto window = config.maybe_integer("sliding_window");
   if (use_window && window) TextDecoderConfig::slide(decoder, *window);
   config.harmless({"max_window_layers"});  // the original windows all layers or none
-  return forward_text_decoder(inputs, model, onnx, c, decoder);
+  return forward_text_decoder(inputs, model, component, c, decoder);
 }
 
 }  // namespace

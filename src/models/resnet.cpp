@@ -31,14 +31,14 @@ class ResNetOnnxConfig : public VisionOnnxConfig {
   using VisionOnnxConfig::VisionOnnxConfig;
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const nn::ResNetParameters p = resnet_parameters(model.config());
   // Which stages a backbone gives: these tasks take the last one.
   model.config().harmless({"out_features", "out_indices", "stage_names"});
   const Scope root = model.scope();
   const nn::ResNet resnet(root.base_model("resnet"), p);
   const Value hidden = resnet(inputs["pixel_values"]).back();
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   const nn::Linear classifier(root / "classifier" / 1, p.hidden_sizes.back(), model.config().num_labels());
   return {{"logits", classifier(nn::global_average_pool(hidden))}};
 }

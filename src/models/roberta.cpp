@@ -36,7 +36,7 @@ nn::MaskedLmHead lm_head(const Scope& root, const TextEncoderConfig& c,
   return {root / "lm_head", head, tied};
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextEncoderConfig c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model("roberta");
@@ -48,7 +48,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   const auto classify = [&](Value hidden) {
     return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "tanh")(hidden);
   };
-  return nn::build_text_encoder_task(onnx.task(), inputs, root,
+  return nn::build_text_encoder_task(component.task, inputs, root,
                                      {.encode = roberta,
                                       .fill_mask = fill_mask,
                                       .classify = classify,

@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "onnxport/error.h"
+#include "onnxport/plan.h"
 
 namespace onnxport::models {
 namespace {
@@ -82,70 +83,78 @@ struct Config {
 
 // ---- the exported interface ----
 
+constexpr const char* kVisionEncoder = "vision_encoder";
+constexpr const char* kMaskDecoder = "prompt_encoder_mask_decoder";
+
 /// input_points: pixels [batch_size, point_batch_size, nb_points_per_image, 2]; input_labels: every label
 /// that the prompt encoder knows; image_embeddings and image_positional_embeddings.
 class DummySamInputGenerator : public DummyInputGenerator {
  public:
+  explicit DummySamInputGenerator(const Config& c)
+      : width_(c.decoder.hidden_size), grid_(c.vision.grid()), image_size_(c.vision.image_size) {}
   bool supports_input(std::string_view name) const override {
     return name.starts_with("input_") || name.starts_with("image_");
   }
-  Tensor generate(std::string_view name, const OnnxConfig& config, const DummyShapes& shapes,
+  TensorType type(std::string_view name, const DummyContext& context,
+                  const DummyShapes& shapes) const override {
+    if (name.starts_with("image_")) return {context.float_dtype, {shapes.batch_size, width_, grid_, grid_}};
+    const Shape points = {shapes.batch_size, shapes.point_batch_size, shapes.nb_points_per_image};
+    if (name == "input_labels") return {context.int_dtype, points};
+    return {context.float_dtype, {points[0], points[1], points[2], 2}};
+  }
+  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                   std::uint64_t seed) const override {
-    const Config c(config.config().unaccounted());
-    if (name.starts_with("image_")) {
-      const std::int64_t grid = c.vision.grid();
-      return random_floats(seed, name, config.float_dtype(),
-                           {shapes.batch_size, c.decoder.hidden_size, grid, grid});
-    }
-    std::vector<std::int64_t> shape = {shapes.batch_size, shapes.point_batch_size,
-                                       shapes.nb_points_per_image};
+    const TensorType type = this->type(name, context, shapes);
+    if (name.starts_with("image_")) return random_floats(seed, name, type);
+    const std::vector<std::int64_t> shape = static_shape(type.shape).value();
     if (name == "input_labels") {
       constexpr std::int64_t kLabels[] = {1, 0, -1, -10};
       std::vector<std::int64_t> values(static_cast<std::size_t>(shape[0] * shape[1] * shape[2]));
       for (std::size_t i = 0; i < values.size(); ++i) values[i] = kLabels[(i + seed) % std::size(kLabels)];
-      return Tensor::from_ints(config.int_dtype(), shape, values);
+      return Tensor::from_ints(type.dtype, shape, values);
     }
-    shape.push_back(2);
     std::vector<double> pixels = random_floats(seed, name, DType::f32, shape).to_doubles();
-    for (double& pixel : pixels)
-      pixel = std::floor((pixel + 1) / 2 * static_cast<double>(c.vision.image_size));
-    return Tensor::from_doubles(config.float_dtype(), shape, pixels);
+    for (double& pixel : pixels) pixel = std::floor((pixel + 1) / 2 * static_cast<double>(image_size_));
+    return Tensor::from_doubles(type.dtype, shape, pixels);
   }
+
+ private:
+  std::int64_t width_, grid_, image_size_;
 };
 
-/// Two files, so that an image is encoded once for many points; or one.
+/// Two components, so that an image is encoded once for many points; or one.
 class SamOnnxConfig : public OnnxConfig {
  public:
-  using OnnxConfig::OnnxConfig;
-  ConfigBehavior behavior() const { return options().behavior; }
+  explicit SamOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options,
+                         std::string part = {})
+      : OnnxConfig(std::move(config), std::move(task), std::move(options)), part_(std::move(part)) {}
 
+  std::string part() const override { return part_; }
   std::vector<std::string> variants() const override { return {"default", "split", "monolith"}; }
-  std::vector<OnnxFile> files(bool monolith) const override {
-    if (monolith || options().variant == "monolith") return {{"model", shared_from_this()}};
-    const auto part = [&](ConfigBehavior behavior) {
-      OnnxConfigOptions options = this->options();
-      options.behavior = behavior;
-      return options.make(config(), task(), options);
-    };
-    return {{"vision_encoder", part(ConfigBehavior::encoder)},
-            {"prompt_encoder_mask_decoder", part(ConfigBehavior::decoder)}};
+  void describe(ExportPlan& plan, const PlanRequest& request) const override {
+    if (request.split == Split::monolith || request.variant == "monolith")
+      return OnnxConfig::describe(plan, request);
+    for (const char* part : {kVisionEncoder, kMaskDecoder}) {
+      const SamOnnxConfig described(config(), task(), options(), part);
+      plan.components.push_back(described.component(part, request.shapes, request.dynamic_axes));
+    }
   }
   AxesByName inputs() const override {
     const Axes images = {{0, "batch_size"}};
     const Axes points = {{0, "batch_size"}, {1, "point_batch_size"}, {2, "nb_points_per_image"}};
     AxesByName names;
-    if (behavior() == ConfigBehavior::decoder)
+    if (part_ == kMaskDecoder)
       names = {{"image_positional_embeddings", images}, {"image_embeddings", images}};
     else
       names = {{"pixel_values", images}};
-    if (behavior() == ConfigBehavior::encoder) return names;
+    if (part_ == kVisionEncoder) return names;
     names.emplace_back("input_points", points);
     names.emplace_back("input_labels", points);
     return names;
   }
   AxesByName outputs() const override {
     const Axes images = {{0, "batch_size"}};
-    if (behavior() == ConfigBehavior::encoder)
+    if (part_ == kVisionEncoder)
       return {{"image_embeddings", images}, {"image_positional_embeddings", images}};
     const Axes points = {{0, "batch_size"}, {1, "point_batch_size"}};
     return {{"iou_scores", points}, {"pred_masks", points}};
@@ -155,8 +164,11 @@ class SamOnnxConfig : public OnnxConfig {
   }
   DummyInputGenerators dummy_input_generators() const override {
     return {std::make_shared<const DummyVisionInputGenerator>(),
-            std::make_shared<const DummySamInputGenerator>()};
+            std::make_shared<const DummySamInputGenerator>(Config(config().unaccounted()))};
   }
+
+ private:
+  std::string part_;
 };
 
 // ---- the image encoder ----
@@ -315,19 +327,18 @@ Value embed_points(const Scope& root, const Config& c, Value points, Value label
   return op::concat({embedded, last}, 2);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
-  const ConfigBehavior behavior = onnx.options().behavior;
   Value image, positions;
-  if (behavior == ConfigBehavior::decoder) {
+  if (component.part == kMaskDecoder) {
     image = inputs["image_embeddings"];
     positions = inputs["image_positional_embeddings"];
   } else {
     image = encode(root / "vision_encoder", c.vision, inputs["pixel_values"]);
     positions = image.graph().weight(image_positions(root, c.vision));
   }
-  if (behavior == ConfigBehavior::encoder)
+  if (component.part == kVisionEncoder)
     return {{"image_embeddings", image},
             {"image_positional_embeddings", op::expand(positions, image.shape())}};
 

@@ -205,11 +205,11 @@ Value decode_head(const std::vector<StageTokens>& stages, const Scope& s, const 
   return nn::Conv2d(s / "classifier", width, labels, {1, 1})(op::relu(mixed));
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope encoder = root.base_model("segformer") / "encoder";
-  const bool segments = onnx.task() == "semantic-segmentation" || onnx.task() == "image-segmentation";
+  const bool segments = component.task == "semantic-segmentation" || component.task == "image-segmentation";
   Value image = inputs["pixel_values"];
   std::vector<StageTokens> stages;
   for (std::size_t i = 0; i < c.stages.size(); ++i) {
@@ -221,7 +221,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
   if (segments)
     return {{"logits", decode_head(stages, root / "decode_head", c, model.config().num_labels())}};
   const Value tokens = nn::rows_to_tokens(stages.back().rows, stages.back().grid);
-  if (onnx.task() == "feature-extraction")
+  if (component.task == "feature-extraction")
     return {{"last_hidden_state", c.reshape_last_stage ? image : tokens}};
   const nn::Linear classifier(root / "classifier", c.stages.back().width, model.config().num_labels());
   return {{"logits", classifier(op::mean(tokens, 1))}};

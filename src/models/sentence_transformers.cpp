@@ -164,13 +164,12 @@ void apply_module(Features& features, const std::string& kind, const std::string
 }
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                    const OnnxConfig& onnx) {
+                    const Component& /*component*/) {
   const auto encoder = tasks.get_part(model.config(), "the first module", Role::text_model);
-  OnnxConfigOptions options = onnx.options();
-  options.behavior = ConfigBehavior::encoder;  // of T5 and its like, only that half is here
-  const auto encoder_config = encoder->onnx_config(model.config(), "feature-extraction", options);
+  // Of T5 and its like, only that half is here.
+  const Component part{.name = "encoder", .task = "feature-extraction", .part = "encoder"};
   Features features;
-  features.token_embeddings = encoder->roles.text_model->encode(inputs, model, *encoder_config).hidden;
+  features.token_embeddings = encoder->roles.text_model->encode(inputs, model, part).hidden;
   features.attention_mask = inputs["attention_mask"];
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   const auto broken = [] {
@@ -199,14 +198,14 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 }
 
 NamedValues forward_clip(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                         const OnnxConfig& onnx) {
+                         const Component& component) {
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   if (modules.size() != 1) {
     throw ExportError(
         ErrorCode::unsupported,
         fmt::format("modules.json: {} modules, expected a CLIPModel and nothing behind it", modules.size()));
   }
-  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model, onnx);
+  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model, component);
   return {{"text_embeds", embeds.text}, {"image_embeds", embeds.image}};
 }
 
@@ -220,14 +219,14 @@ void register_sentence_transformers(TasksManager& tasks) {
       {.model_type = "clip",
        .tasks = {"feature-extraction", "sentence-similarity"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
-                           const OnnxConfig& onnx) { return forward_clip(tasks, inputs, model, onnx); },
+                           const Component& component) { return forward_clip(tasks, inputs, model, component); },
        .library = "sentence_transformers",
        .parts = encoder});
   tasks.register_model<SentenceTransformersTransformerOnnxConfig>(
       {.model_type = "transformer",
        .tasks = {"feature-extraction", "sentence-similarity"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
-                           const OnnxConfig& onnx) { return forward(tasks, inputs, model, onnx); },
+                           const Component& component) { return forward(tasks, inputs, model, component); },
        .library = "sentence_transformers",
        .parts = encoder});
 }

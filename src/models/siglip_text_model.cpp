@@ -15,7 +15,7 @@ class SiglipTextModelOnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
   const Scope s = model.scope() / "text_model";
   const TextTowerConfig c(config);
@@ -26,8 +26,8 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&
   return {hidden, nn::Linear(s / "head", c.hidden_size, width)(last)};
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  const EncoderStates text = encode(inputs, model, onnx);
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const EncoderStates text = encode(inputs, model, component);
   return {{"last_hidden_state", text.hidden}, {"pooler_output", text.pooled}};
 }
 

@@ -45,7 +45,7 @@ Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
   return op::add(attended, down(nn::Activation(c.hidden_act)(wide)));
 }
 
-EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&) {
+EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
   const Scope s = model.scope() / "vision_model";
   const ImageTowerConfig c(config);
@@ -62,8 +62,8 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const OnnxConfig&
   return {hidden, pool(s / "head", c, hidden)};
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
-  const EncoderStates image = encode(inputs, model, onnx);
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const EncoderStates image = encode(inputs, model, component);
   NamedValues outputs = {{"last_hidden_state", image.hidden}};
   if (image.pooled) outputs.emplace_back("pooler_output", image.pooled);
   return outputs;

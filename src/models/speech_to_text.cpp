@@ -77,10 +77,11 @@ class Speech2TextOnnxConfig : public AudioToTextOnnxConfig {
  public:
   using AudioToTextOnnxConfig::AudioToTextOnnxConfig;
   // As many frames as there are positions for.
-  std::vector<std::int64_t> feature_shape(const DummyShapes& shapes) const override {
+  AudioFeatures features() const override {
+    constexpr std::int64_t kMost = 1 << 20;  // dummy inputs are no longer
     const Config c(config().unaccounted());
-    const std::int64_t most = std::clamp<std::int64_t>(c.source_positions, 1, shapes.nb_max_frames);
-    return {std::min(shapes.nb_max_frames, most * c.stride), c.channels};
+    const std::int64_t positions = std::clamp<std::int64_t>(c.source_positions, 1, kMost);
+    return {.size = c.channels, .frames = positions * c.stride, .any_frames = true};
   }
   std::string states_length() const override {
     const Config c(config().unaccounted());
@@ -145,7 +146,7 @@ Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
   return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model("model");
@@ -155,7 +156,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return nn::output_embedding(root / "lm_head", words, c.vocab_size, c.d_model)(hidden);
   };
   return nn::build_seq2seq_task(
-      onnx, inputs,
+      component, inputs,
       {.encode =
            [&](const Inputs& in) {
              return encode(base / "encoder", c, in["input_features"], in["attention_mask"]);

@@ -127,13 +127,13 @@ Value pixel_shuffle(Value rows, const nn::TokenGrid& grid, std::int64_t channels
   return op::reshape(image, {grid.batch, channels, grid.height * stride, grid.width * stride});
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const Scope root = model.scope();
   const SwinTokens tokens =
       swin_encoder(inputs["pixel_values"], root.base_model("swin"), config, SwinNorm::last);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", tokens.last_hidden_state()}};
-  if (onnx.task() == "image-classification") {
+  if (component.task == "feature-extraction") return {{"last_hidden_state", tokens.last_hidden_state()}};
+  if (component.task == "image-classification") {
     const Value pooled = op::mean(tokens.last_hidden_state(), 1);
     return {{"logits", nn::Linear(root / "classifier", tokens.channels, config.num_labels())(pooled)}};
   }

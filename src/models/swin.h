@@ -6,7 +6,7 @@
 #include "onnxport/config.h"
 #include "onnxport/graph.h"
 #include "onnxport/nn/token_grid.h"
-#include "onnxport/onnx_config.h"
+#include "onnxport/middle_end.h"
 #include "onnxport/scope.h"
 
 namespace onnxport::models {

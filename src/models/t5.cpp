@@ -125,7 +125,7 @@ struct Stack {
 
 }  // namespace
 
-NamedValues forward_t5(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward_t5(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const nn::Embedding shared(root / "shared", c.vocab_size, c.d_model);
@@ -133,7 +133,7 @@ NamedValues forward_t5(const Inputs& inputs, const Model& model, const OnnxConfi
     root.ignore(std::string(part) + ".weight");
   const auto encode = [&](const Inputs& in) {
     const Stack encoder(root / "encoder", c, c.layers, false);
-    nn::DecoderPass pass(in, {.past = ""});
+    nn::DecoderPass pass(in, {});
     return encoder(shared(pass.input_ids()), pass, nullptr, nn::padding_mask(pass.attention_mask()));
   };
   const auto decode = [&](nn::Seq2SeqPass& pass) {
@@ -145,7 +145,7 @@ NamedValues forward_t5(const Inputs& inputs, const Model& model, const OnnxConfi
     const Weight tied = c.tied ? shared.weight() : Weight();
     return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.d_model)(hidden);
   };
-  return nn::build_seq2seq_task(onnx, inputs, {.encode = encode, .decode = decode, .lm_head = lm_head});
+  return nn::build_seq2seq_task(component, inputs, {.encode = encode, .decode = decode, .lm_head = lm_head});
 }
 
 void register_t5(TasksManager& tasks) {

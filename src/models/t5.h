@@ -2,7 +2,7 @@
 #pragma once
 
 #include "onnxport/model.h"
-#include "onnxport/onnx_config.h"
+#include "onnxport/middle_end.h"
 
 namespace onnxport::models {
 
@@ -20,6 +20,6 @@ class T5OnnxConfig : public TextSeq2SeqOnnxConfig {
   }
 };
 
-NamedValues forward_t5(const Inputs& inputs, const Model& model, const OnnxConfig& onnx);
+NamedValues forward_t5(const Inputs& inputs, const Model& model, const Component& component);
 
 }  // namespace onnxport::models

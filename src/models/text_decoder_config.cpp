@@ -154,7 +154,7 @@ void TextDecoderConfig::slide(nn::DecoderParameters& decoder, std::int64_t windo
   }
 }
 
-NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const OnnxConfig& onnx,
+NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
                                  const TextDecoderConfig& c, const nn::DecoderParameters& parameters,
                                  double final_softcap) {
   const Scope root = model.scope();
@@ -165,7 +165,7 @@ NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const
     if (final_softcap == 0) return logits;
     return op::mul(op::tanh(op::div(logits, final_softcap)), final_softcap);
   };
-  return nn::build_text_decoder_task(onnx.task(), inputs, root,
+  return nn::build_text_decoder_task(component, inputs, root,
                                      {.decode = decoder,
                                       .lm_head = lm_head,
                                       .hidden_size = c.hidden_size,

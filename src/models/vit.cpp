@@ -35,13 +35,13 @@ Value reconstruct_image(const Scope& root, const PretrainedConfig& config, Value
 
 namespace {
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   config.harmless({"encoder_stride"});  // of masked-im alone
   const Scope root = model.scope();
   const Value hidden = encode_vit(root.base_model("vit"), config, inputs["pixel_values"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
-  if (onnx.task() == "masked-im") {
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "masked-im") {
     const Value patches = op::slice(hidden, 1, 1, hidden.dim(1));
     return {{"reconstruction", reconstruct_image(root, config, patches)}};
   }

@@ -54,10 +54,10 @@ struct Wav2Vec2 {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
-  const std::string& task = onnx.task();
+  const std::string& task = component.task;
   if (c.add_adapter && (task == "audio-classification" || task == "audio-frame-classification")) {
     throw ExportError(ErrorCode::unsupported,
                       fmt::format("{}: add_adapter is true, with which the original has no head for {}",

@@ -48,9 +48,9 @@ struct Config {
 class WhisperOnnxConfig : public AudioToTextOnnxConfig {
  public:
   using AudioToTextOnnxConfig::AudioToTextOnnxConfig;
-  std::vector<std::int64_t> feature_shape(const DummyShapes& /*shapes*/) const override {
+  AudioFeatures features() const override {
     const Config c(config().unaccounted());
-    return {c.mel_bins, kStride * c.source_positions};
+    return {.size = c.mel_bins, .frames = kStride * c.source_positions};
   }
 };
 
@@ -99,11 +99,11 @@ Value weighted_sum(const Scope& root, const std::vector<Value>& states) {
   return sum;
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model("model");
-  if (onnx.task() == "audio-classification") {
+  if (component.task == "audio-classification") {
     const std::vector<Value> states = encode(base / "encoder", c, inputs["input_features"]);
     const Value hidden = c.weighted_sum ? weighted_sum(root, states) : states.back();
     const Value projected = nn::Linear(root / "projector", c.d_model, c.projection)(hidden);
@@ -116,7 +116,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& 
     return nn::output_embedding(root / "proj_out", words, c.vocab_size, c.d_model)(hidden);
   };
   return nn::build_seq2seq_task(
-      onnx, inputs,
+      component, inputs,
       {.encode = [&](const Inputs& in) { return encode(base / "encoder", c, in["input_features"]).back(); },
        .decode = [&](nn::Seq2SeqPass& pass) { return decode(base / "decoder", c, pass); },
        .lm_head = proj_out,

@@ -87,11 +87,11 @@ Value predict(const Scope& s, Value x, std::int64_t width, std::int64_t out) {
   return nn::Linear(layers / 2, width, out)(x);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const OnnxConfig& onnx) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
   const Value hidden = encode(root.base_model("vit"), c, inputs["pixel_values"]);
-  if (onnx.task() == "feature-extraction") return {{"last_hidden_state", hidden}};
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   const Value found = op::slice(hidden, 1, hidden.dim(1) - c.num_detection_tokens, hidden.dim(1));
   // One class more: no object.
   const Value logits = predict(root / "class_labels_classifier", found, c.hidden_size, c.num_labels + 1);

@@ -101,7 +101,7 @@ Value CausalAttention::operator()(Value x, DecoderPass& pass, std::int64_t layer
                                                       .mask = mask,
                                                       .rope = rope},
                                                      sizes.heads, sizes.kv_heads, parameters_.options);
-  pass.keep({results.key, results.value});
+  pass.keep(layer, {results.key, results.value});
   return output_(results.output);
 }
 
@@ -213,7 +213,7 @@ PreNormDecoder::Layer PreNormDecoder::make_layer(const Scope& s, std::int64_t in
 
 Value PreNormDecoder::operator()(DecoderPass& pass) const {
   const ModulePath at(pass.graph(), path_);
-  Value x = embed_tokens_(pass.input_ids());
+  Value x = pass.embedded(embed_tokens_);
   if (parameters_.embedding_scale) x = op::mul(x, *parameters_.embedding_scale);
   const Value position_ids = pass.position_ids();
   const op::NoKeys no_keys = parameters_.eager ? op::NoKeys::uniform : op::NoKeys::zero;
@@ -227,7 +227,7 @@ Value PreNormDecoder::operator()(DecoderPass& pass) const {
                                      pass.mask(visible, no_keys), ropes[kind]);
     // A prefill hands over what a window will still see, as the original's cache does.
     const auto window = visible.window;
-    if (window && *window > 1 && !pass.has_past()) pass.crop_last(*window - 1);
+    if (window && *window > 1 && !pass.has_past()) pass.crop(static_cast<std::int64_t>(i), *window - 1);
     if (layer.after_attention) attended = (*layer.after_attention)(attended);
     x = op::add(x, attended);
     Value made = layer.mlp(layer.before_mlp(x));

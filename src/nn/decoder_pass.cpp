@@ -2,19 +2,38 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "onnxport/error.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
 
-DecoderPass::DecoderPass(const Inputs& inputs, DecoderInputNames names)
-    : inputs_(inputs), names_(std::move(names)) {
-  if (const Value key = past(0).key) past_length_ = key.dim(2);
+DecoderPass::DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, DecoderInputNames names)
+    : inputs_(inputs), states_(std::move(states)), names_(std::move(names)) {
+  for (const StateSpec& state : states_) {
+    if (state.input.empty()) continue;
+    has_past_ = true;
+    if (!state.growing_axis) continue;
+    past_length_ = inputs_[state.input].dim(*state.growing_axis);
+    break;
+  }
+}
+
+Value DecoderPass::tokens() const {
+  const Value embeds = inputs_.get("inputs_embeds");
+  return embeds ? embeds : input_ids();
+}
+
+Value DecoderPass::embedded(const std::function<Value(Value)>& embed) const {
+  const Value embeds = inputs_.get("inputs_embeds");
+  return embeds ? embeds : embed(input_ids());
 }
 
 Value DecoderPass::position_ids() const {
   if (has_position_ids()) return inputs_["position_ids"];
   const Value row = op::unsqueeze(op::arange(graph(), length(), past_length_), 0);
-  return op::expand(row, input_ids().shape());
+  return op::expand(row, {tokens().dim(0), length()});
 }
 
 op::AttentionMask DecoderPass::mask(const Visibility& visible, op::NoKeys no_keys) const {
@@ -33,17 +52,41 @@ Value DecoderPass::causal_bias(double hidden) const {
   return op::where(op::le(key, query), zero, op::scalar(g, hidden, g.float_dtype()));
 }
 
-KeyValue DecoderPass::past(std::int64_t layer) const {
-  if (names_.past.empty()) return {};
-  const std::string name = fmt::format(fmt::runtime(names_.past), layer);
-  return {inputs_.get(name + "key"), inputs_.get(name + "value")};
+Value DecoderPass::past(std::int64_t layer, std::string_view part) const {
+  const auto it = std::find_if(states_.begin(), states_.end(), [&](const StateSpec& state) {
+    return state.layer == layer && state.part == part;
+  });
+  return it == states_.end() || it->input.empty() ? Value() : inputs_[it->input];
 }
 
-void DecoderPass::crop_last(std::int64_t count) {
-  KeyValue& last = presents_.back();
-  const Dim all = last.key.dim(2);
-  last.key = op::slice(last.key, 2, all - all.min(count), all);
-  last.value = op::slice(last.value, 2, all - all.min(count), all);
+void DecoderPass::keep(std::int64_t layer, std::string_view part, Value present) {
+  presents_[{layer, std::string(part)}] = present;
+}
+
+void DecoderPass::keep(std::int64_t layer, KeyValue present) {
+  keep(layer, "key", present.key);
+  keep(layer, "value", present.value);
+}
+
+void DecoderPass::crop(std::int64_t layer, std::int64_t count) {
+  for (const char* part : {"key", "value"}) {
+    Value& kept = presents_.at({layer, part});
+    const Dim all = kept.dim(2);
+    kept = op::slice(kept, 2, all - all.min(count), all);
+  }
+}
+
+void DecoderPass::add_presents(NamedValues& outputs) const {
+  for (const StateSpec& state : states_) {
+    if (state.output.empty()) continue;
+    const auto it = presents_.find({state.layer, state.part});
+    if (it == presents_.end()) {
+      throw ExportError(ErrorCode::internal,
+                        fmt::format("no layer kept the state '{}' (layer {}, {}), which the interface lists",
+                                    state.output, state.layer, state.part));
+    }
+    outputs.emplace_back(state.output, it->second);
+  }
 }
 
 }  // namespace onnxport::nn

@@ -1,7 +1,5 @@
 #include "onnxport/nn/decoder_tasks.h"
 
-#include <fmt/format.h>
-
 #include "onnxport/error.h"
 #include "onnxport/nn/text_tasks.h"
 #include "onnxport/op.h"
@@ -41,9 +39,10 @@ Value token_at(Value x, Value index) {
   return op::embedding(rows, op::add(first_of_row, index));
 }
 
-NamedValues build_text_decoder_task(const std::string& task, const Inputs& inputs, const Scope& s,
+NamedValues build_text_decoder_task(const Component& component, const Inputs& inputs, const Scope& s,
                                     const TextDecoderHeads& heads) {
-  DecoderPass pass(inputs);
+  const std::string& task = component.task;
+  DecoderPass pass(inputs, component.interface.states);
   const Value hidden = heads.decode(pass);
   if (task == "text-classification") {
     const Value last = last_token(hidden, pass.input_ids(), heads.pad_token_id);
@@ -53,7 +52,6 @@ NamedValues build_text_decoder_task(const std::string& task, const Inputs& input
     return {{"logits", Linear(s / heads.token_classifier, heads.hidden_size, heads.num_labels)(hidden)}};
   }
   if (task == "question-answering") return question_answering(s, hidden, heads.hidden_size);
-  const bool past = task.ends_with("-with-past");
   NamedValues outputs;
   if (task.starts_with("text-generation")) {
     outputs.emplace_back("logits", heads.lm_head(hidden));
@@ -62,10 +60,7 @@ NamedValues build_text_decoder_task(const std::string& task, const Inputs& input
   } else {
     throw ExportError(ErrorCode::internal, "text decoders have no task '" + task + "'");
   }
-  for (std::size_t i = 0; past && i < pass.presents().size(); ++i) {
-    outputs.emplace_back(fmt::format("present.{}.key", i), pass.presents()[i].key);
-    outputs.emplace_back(fmt::format("present.{}.value", i), pass.presents()[i].value);
-  }
+  pass.add_presents(outputs);
   return outputs;
 }
 

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "onnxport/error.h"
 #include "onnxport/op.h"
@@ -48,22 +48,23 @@ constexpr double kEps = 1e-5;  // torch's default: no knob of these models
 
 }  // namespace
 
-Seq2SeqPass::Seq2SeqPass(const Inputs& inputs, bool caches_encoder)
-    : DecoderPass(inputs, {.attention_mask = "",
-                           .past = caches_encoder ? "past_key_values.{}.decoder." : "past_key_values.{}."}),
-      cross_inputs_(inputs),
+Seq2SeqPass::Seq2SeqPass(const Inputs& inputs, std::vector<StateSpec> states)
+    : DecoderPass(inputs, std::move(states), {.attention_mask = ""}),
       encoder_states_(inputs["encoder_hidden_states"]),
       encoder_mask_(inputs.get("encoder_attention_mask")) {}
 
 Seq2SeqPass::Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encoder_mask)
-    : DecoderPass(inputs, {.input_ids = "decoder_input_ids", .attention_mask = "", .past = ""}),
-      cross_inputs_(inputs),
+    : DecoderPass(inputs, {}, {.input_ids = "decoder_input_ids", .attention_mask = ""}),
       encoder_states_(encoder_states),
       encoder_mask_(encoder_mask) {}
 
 KeyValue Seq2SeqPass::cross_past(std::int64_t layer) const {
-  const std::string name = fmt::format("past_key_values.{}.encoder.", layer);
-  return {cross_inputs_.get(name + "key"), cross_inputs_.get(name + "value")};
+  return {past(layer, "encoder.key"), past(layer, "encoder.value")};
+}
+
+void Seq2SeqPass::keep_cross(std::int64_t layer, KeyValue present) {
+  keep(layer, "encoder.key", present.key);
+  keep(layer, "encoder.value", present.value);
 }
 
 namespace {
@@ -108,7 +109,7 @@ Value CrossAttention::operator()(Value x, Seq2SeqPass& pass, std::int64_t layer)
   KeyValue states = pass.cross_past(layer);
   if (!states.key) {
     states = project(pass.encoder_states());
-    pass.keep_cross(states);
+    pass.keep_cross(layer, states);
   }
   const op::AttentionOperands operands = {
       .query = query, .key = states.key, .value = states.value, .mask = pass.encoder_mask()};
@@ -203,38 +204,21 @@ std::vector<std::string> text2text_tasks() {
           "text2text-generation-with-past"};
 }
 
-NamedValues build_seq2seq_task(const OnnxConfig& config, const Inputs& inputs, const Seq2SeqParts& parts) {
-  const auto& seq2seq = dynamic_cast<const OnnxSeq2SeqConfigWithPast&>(config);
-  if (seq2seq.behavior() == ConfigBehavior::encoder) return {{"last_hidden_state", parts.encode(inputs)}};
-  const bool whole = seq2seq.behavior() == ConfigBehavior::monolith;
+NamedValues build_seq2seq_task(const Component& component, const Inputs& inputs, const Seq2SeqParts& parts) {
+  if (component.part == "encoder") return {{"last_hidden_state", parts.encode(inputs)}};
+  const bool whole = component.part.empty();
   Value states;
   if (whole) states = parts.encode(inputs);
   Seq2SeqPass pass =
       whole ? Seq2SeqPass(inputs, states, parts.encoder_mask ? inputs["attention_mask"] : Value())
-            : Seq2SeqPass(inputs, seq2seq.caches_encoder());
+            : Seq2SeqPass(inputs, component.interface.states);
   const Value hidden = parts.decode(pass);
-  const bool features = config.task().starts_with("feature-extraction");
+  const bool features = component.task.starts_with("feature-extraction");
   NamedValues outputs;
   outputs.emplace_back(features ? "last_hidden_state" : "logits", features ? hidden : parts.lm_head(hidden));
-  const AxesByName declared = config.outputs();
-  const bool wants_states = std::any_of(declared.begin(), declared.end(), [](const auto& output) {
-    return output.first == "encoder_last_hidden_state";
-  });
-  if (wants_states) outputs.emplace_back("encoder_last_hidden_state", states);
-  if (!seq2seq.use_past()) return outputs;
-  const auto add = [&](const std::string& name, const KeyValue& pair) {
-    outputs.emplace_back(name + "key", pair.key);
-    outputs.emplace_back(name + "value", pair.value);
-  };
-  for (std::size_t i = 0; i < pass.presents().size(); ++i) {
-    const std::string name = fmt::format("present.{}.", i);
-    if (!seq2seq.caches_encoder()) {
-      add(name, pass.presents()[i]);
-      continue;
-    }
-    add(name + "decoder.", pass.presents()[i]);
-    if (i < pass.cross_presents().size()) add(name + "encoder.", pass.cross_presents()[i]);
-  }
+  if (component.interface.has_output("encoder_last_hidden_state"))
+    outputs.emplace_back("encoder_last_hidden_state", states);
+  pass.add_presents(outputs);
   return outputs;
 }
 

@@ -105,8 +105,9 @@ Plan plan_for(const Graph& graph) {
       const std::optional<End> end = end_of(x);
       if (!end || x.shape() != node.outputs[0].shape) continue;
       const Node& layer = graph.nodes()[end->layer];
-      const bool fits = !end->moved && lies_along(operand, x.shape(), channel_axis(layer));
-      if (!fits && !(node.op == Op::mul && is_one_element(operand))) continue;
+      const bool vector = !end->moved && lies_along(operand, x.shape(), channel_axis(layer));
+      const bool number = node.op == Op::mul && is_one_element(operand);
+      if (!vector && !number) continue;
       plan.layers[end->layer].steps.push_back({node.op, operand});
       ends[node.id] = end;
       absorbed_by.emplace_back(node.id, end->layer);

@@ -42,19 +42,22 @@ OutputComparison compare_outputs(const std::string& name, const Tensor& got, con
 }
 
 double validation_atol(const OnnxConfig& config, std::optional<double> atol) {
+  return validation_atol(config.interface(), atol);
+}
+
+double validation_atol(const Interface& interface, std::optional<double> atol) {
   if (atol) return *atol;
   // fp16 rounds every activation to 11 bits. A bf16 file is run widened, so that only its constants (the
   // scale of attention, the terms of gelu) carry the 8 bits that the reference does not round.
   constexpr double kHalf = 1e-2;
   constexpr double kBfloat16 = 5e-3;
-  const double single = config.atol_for_validation();
-  switch (config.float_dtype()) {
+  switch (interface.float_dtype) {
     case DType::f16:
-      return std::max(kHalf, single);
+      return std::max(kHalf, interface.atol);
     case DType::bf16:
-      return std::max(kBfloat16, single);
+      return std::max(kBfloat16, interface.atol);
     default:
-      return single;
+      return interface.atol;
   }
 }
 

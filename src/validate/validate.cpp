@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 
 #include "checkpoint/safetensors.h"
@@ -13,6 +12,7 @@
 #include "support/file.h"
 #include "support/temp_folder.h"
 #include "validate/cases.h"
+#include "validate/reference.h"
 
 namespace onnxport {
 namespace {
@@ -23,12 +23,11 @@ std::vector<std::string> names_of(const std::vector<runtime::Session::Info>& inf
   return names;
 }
 
-// The file must have exactly the inputs and outputs of the configuration, in its order.
-std::vector<std::string> interface_problems(const OnnxConfig& config, const runtime::Session& session,
+// The file must have exactly the inputs and outputs of the interface, in its order.
+std::vector<std::string> interface_problems(const Interface& interface, const runtime::Session& session,
                                             const std::vector<std::string>& outputs) {
   std::vector<std::string> problems;
-  std::vector<std::string> expected;
-  for (const auto& [name, axes] : config.inputs()) expected.push_back(name);
+  const std::vector<std::string> expected = interface.input_names();
   const std::vector<std::string> inputs = names_of(session.inputs());
   if (inputs != expected) {
     problems.push_back(
@@ -116,49 +115,73 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
+namespace validate {
+
+const std::vector<InputCase>& Reference::cases() {
+  if (cases_.empty()) cases_ = input_cases(component_.interface);
+  return cases_;
+}
+
+const std::vector<NamedTensors>& Reference::outputs() {
+  if (!outputs_.empty()) return outputs_;
+  std::vector<reference::Case> inputs;
+  for (const InputCase& one : cases()) inputs.push_back(one.inputs);
+  if (on_detail_)
+    on_detail_(fmt::format("interpreting component {} on {} cases", component_.name, inputs.size()));
+  for (std::vector<reference::HostTensor>& results : reference::interpret(graph_, inputs)) {
+    NamedTensors& named = outputs_.emplace_back();
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (results[i].dtype == DType::bf16) results[i].dtype = DType::f32;  // as the widened file answers
+      named.emplace_back(graph_.outputs()[i].first, reference::to_tensor(results[i]));
+    }
+  }
+  return outputs_;
+}
+
+ValidationReport check_file(Reference& reference, const std::filesystem::path& file,
+                            const std::vector<std::string>& outputs, const FileOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const Interface& interface = reference.component().interface;
+  ValidationReport report;
+  report.file = file;
+  report.atol = validation_atol(interface, options.atol);
+
+  // ONNX Runtime's CPU kernels do not cover bfloat16: such a file runs with its weights widened to float32.
+  std::optional<TempFolder> folder;
+  std::filesystem::path runnable = file;
+  if (interface.float_dtype == DType::bf16) {
+    runnable = folder.emplace().path() / "widened.onnx";
+    serialize::widen_bfloat16(file, runnable);
+  }
+  const runtime::Session session(runnable);
+  if (!options.branch) report.problems = interface_problems(interface, session, outputs);
+  if (report.problems.empty()) {
+    const std::vector<InputCase>& cases = reference.cases();
+    const std::vector<NamedTensors>& expected = reference.outputs();
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      NamedTensors given = widened(cases[i].inputs);
+      if (options.branch)
+        add_merged_inputs(given, session, *options.branch, static_cast<std::int64_t>(i % 2));
+      const NamedTensors got = session.run(given, outputs);
+      report.cases.push_back(compare_case(cases[i].name, got, expected[i], report.atol));
+    }
+    if (options.recorded) report.cases.push_back(compare_recorded(*options.recorded, session, report.atol));
+  }
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace validate
+
 ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& model,
                                        const std::filesystem::path& onnx_model,
                                        const std::vector<std::string>& onnx_named_outputs,
                                        std::optional<double> atol, const ValidationOptions& options) {
-  const auto start = std::chrono::steady_clock::now();
-  ValidationReport report;
-  report.file = onnx_model;
-  report.atol = validation_atol(config, atol);
-
-  // ONNX Runtime's CPU kernels do not cover bfloat16: such a file runs with its weights widened to float32.
-  std::optional<TempFolder> folder;
-  std::filesystem::path runnable = onnx_model;
-  if (config.float_dtype() == DType::bf16) {
-    runnable = folder.emplace().path() / "widened.onnx";
-    serialize::widen_bfloat16(onnx_model, runnable);
-  }
-  const runtime::Session session(runnable);
-  if (!options.merged_with_past) report.problems = interface_problems(config, session, onnx_named_outputs);
-
-  const std::vector<validate::InputCase> cases = validate::input_cases(config, options);
-  std::vector<reference::Case> inputs;
-  for (const validate::InputCase& one : cases) inputs.push_back(one.inputs);
-  const Graph graph = model.build(config, options.shapes, options.dynamic_axes);
-  auto results = reference::interpret(graph, inputs);
-
-  if (report.problems.empty()) {
-    for (std::size_t i = 0; i < cases.size(); ++i) {
-      NamedTensors expected;
-      for (std::size_t o = 0; o < graph.outputs().size(); ++o) {
-        reference::HostTensor& result = results[i][o];
-        if (result.dtype == DType::bf16) result.dtype = DType::f32;  // as the widened file answers
-        expected.emplace_back(graph.outputs()[o].first, reference::to_tensor(result));
-      }
-      NamedTensors given = widened(cases[i].inputs);
-      if (options.merged_with_past)
-        add_merged_inputs(given, session, *options.merged_with_past, static_cast<std::int64_t>(i % 2));
-      const NamedTensors got = session.run(given, onnx_named_outputs);
-      report.cases.push_back(compare_case(cases[i].name, got, expected, report.atol));
-    }
-    if (options.reference) report.cases.push_back(compare_recorded(*options.reference, session, report.atol));
-  }
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return report;
+  const Component component = config.component({}, options.shapes, options.dynamic_axes);
+  const Graph graph = model.build(component);
+  validate::Reference reference(component, graph);
+  return validate::check_file(reference, onnx_model, onnx_named_outputs,
+                              {.atol = atol, .recorded = options.reference});
 }
 
 ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& model,

@@ -1,13 +1,18 @@
-/// One forward pass of a decoder: what its layers share, and the cache they append to.
+/// One forward pass of a decoder: what its layers share, and the states that they take and leave.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "onnxport/graph.h"
 #include "onnxport/inputs.h"
+#include "onnxport/interface.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
@@ -27,23 +32,28 @@ struct Visibility {
 struct DecoderInputNames {
   std::string input_ids = "input_ids";
   std::string attention_mask = "attention_mask";  ///< empty: the decoder takes none, all its tokens are real
-  std::string past = "past_key_values.{}.";       ///< {}: the layer
 };
 
-/// Reads the inputs that all decoders have: input_ids [B, S], attention_mask [B, P + S], and maybe
-/// position_ids [B, S] and past_key_values.{i}.key|value [B, kv_heads, P, head_dim]. Without a past P is 0.
+/// Reads the inputs that all decoders have: input_ids [B, S] or inputs_embeds [B, S, H], attention_mask
+/// [B, P + S], and maybe position_ids [B, S]; and the states of the interface, such as keys and values
+/// [B, kv_heads, P, head_dim]. Without a past P is 0.
 class ONNXPORT_API DecoderPass {
  public:
-  explicit DecoderPass(const Inputs& inputs, DecoderInputNames names = {});
+  /// `states`: those of the component.
+  DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, DecoderInputNames names = {});
 
-  Graph& graph() const { return input_ids().graph(); }
+  Graph& graph() const { return tokens().graph(); }
   Value input_ids() const { return inputs_[names_.input_ids]; }
+  /// The tokens as vectors [B, S, H]: the input inputs_embeds where there is one, else what `embed` makes of
+  /// input_ids.
+  Value embedded(const std::function<Value(Value input_ids)>& embed) const;
   /// [B, P + S], or absent
   Value attention_mask() const {
     return names_.attention_mask.empty() ? Value() : inputs_[names_.attention_mask];
   }
-  Dim length() const { return input_ids().dim(1); }
-  bool has_past() const { return static_cast<bool>(past(0).key); }
+  Dim length() const { return tokens().dim(1); }
+  /// Whether the component takes states.
+  bool has_past() const { return has_past_; }
   Dim past_length() const { return past_length_; }
   Dim total_length() const { return past_length_ + length(); }
 
@@ -57,20 +67,30 @@ class ONNXPORT_API DecoderPass {
   /// add several masks to the scores.
   Value causal_bias(double hidden) const;
 
-  /// The cache of a layer as it was given; empty without a past.
-  KeyValue past(std::int64_t layer) const;
-  /// The cache of the next layer as it will be given back. Layers call it in their order.
-  void keep(KeyValue present) { presents_.push_back(present); }
-  /// The cache kept last loses all but its newest `count` positions. Only a prefill does so: where a past is
-  /// given, its length is the same in all layers.
-  void crop_last(std::int64_t count);
-  const std::vector<KeyValue>& presents() const { return presents_; }
+  /// A state as it was given, or absent: where the component takes no states, and for a layer without one.
+  Value past(std::int64_t layer, std::string_view part) const;
+  /// A state as it will be given back. It is forgotten where the interface does not list it.
+  void keep(std::int64_t layer, std::string_view part, Value present);
+  /// The same of the parts `key` and `value` of a layer, or of those of the encoder: `encoder.key`, ….
+  KeyValue past(std::int64_t layer) const { return {past(layer, "key"), past(layer, "value")}; }
+  void keep(std::int64_t layer, KeyValue present);
+  /// The keys and values of a layer lose all but their newest `count` positions. Only a prefill does so:
+  /// where a past is given, its length is the same in all layers.
+  void crop(std::int64_t layer, std::int64_t count);
+  /// Adds the states that the component gives back to its outputs. Throws ExportError(internal) for one that
+  /// no layer has kept.
+  void add_presents(NamedValues& outputs) const;
 
  private:
+  /// input_ids or inputs_embeds
+  Value tokens() const;
+
   Inputs inputs_;
+  std::vector<StateSpec> states_;
   DecoderInputNames names_;
+  bool has_past_ = false;
   Dim past_length_ = 0;
-  std::vector<KeyValue> presents_;
+  std::map<std::pair<std::int64_t, std::string>, Value> presents_;
 };
 
 }  // namespace onnxport::nn

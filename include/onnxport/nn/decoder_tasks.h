@@ -9,6 +9,7 @@
 
 #include "onnxport/graph.h"
 #include "onnxport/inputs.h"
+#include "onnxport/interface.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/scope.h"
@@ -22,7 +23,7 @@ ONNXPORT_API std::vector<std::string> text_decoder_tasks(std::vector<std::string
 /// What differs between decoders in those tasks. Functions are called only for the task at hand, so that a
 /// head's weights are asked for only where the task needs them.
 struct TextDecoderHeads {
-  /// -> hidden states [B, S, H], with one cache per layer kept in the pass
+  /// -> hidden states [B, S, H], with the states of each layer kept in the pass
   std::function<Value(DecoderPass&)> decode;
   /// Hidden states -> logits [B, S, V]
   std::function<Value(Value)> lm_head;
@@ -32,10 +33,10 @@ struct TextDecoderHeads {
   std::string token_classifier = "score";  ///< key of the token classification head
 };
 
-/// Outputs of `task`: last_hidden_state or logits, with present.{i}.key|value where the task has a past;
+/// Outputs of the component: last_hidden_state or logits, with the states that it gives back;
 /// start_logits and end_logits. Text classification (key `score`, no bias) looks at the last token of each
 /// row that is not padding; question answering has the key `qa_outputs`.
-ONNXPORT_API NamedValues build_text_decoder_task(const std::string& task, const Inputs& inputs,
+ONNXPORT_API NamedValues build_text_decoder_task(const Component& component, const Inputs& inputs,
                                                  const Scope& s, const TextDecoderHeads& heads);
 
 /// The output layer below `s` (`lm_head`), without bias; or, with `tied` (the table of tokens), that one. A

@@ -14,17 +14,17 @@
 #include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/nn/text_encoder.h"
-#include "onnxport/onnx_config.h"
 #include "onnxport/scope.h"
 
 namespace onnxport::nn {
 
-/// One forward pass of a decoder behind an encoder. Reads what the file has: encoder_hidden_states
-/// [B, E, H], encoder_attention_mask [B, E], past_key_values.{i}.encoder.key|value [B, heads, E, head_dim].
+/// One forward pass of a decoder behind an encoder. Reads the inputs that the file has: encoder_hidden_states
+/// [B, E, H], encoder_attention_mask [B, E], and the states of its layers, of which the parts encoder.key and
+/// encoder.value are [B, heads, E, head_dim].
 class ONNXPORT_API Seq2SeqPass : public DecoderPass {
  public:
-  /// A decoder file. `caches_encoder` false: its cache is past_key_values.{i}.key|value, of its own tokens.
-  explicit Seq2SeqPass(const Inputs& inputs, bool caches_encoder = true);
+  /// A decoder file with these states.
+  Seq2SeqPass(const Inputs& inputs, std::vector<StateSpec> states);
   /// The decoder of a whole model: its ids are decoder_input_ids, the encoder's states are computed.
   Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encoder_mask);
 
@@ -38,15 +38,12 @@ class ONNXPORT_API Seq2SeqPass : public DecoderPass {
   void set_encoder_states(Value states) { encoder_states_ = states; }
   void set_encoder_attention_mask(Value mask) { encoder_mask_ = mask; }
 
-  /// Keys and values of the encoder's states as they were given; empty without a past.
+  /// Keys and values of the encoder's states as they were given; absent without a past.
   KeyValue cross_past(std::int64_t layer) const;
-  void keep_cross(KeyValue present) { cross_presents_.push_back(present); }
-  const std::vector<KeyValue>& cross_presents() const { return cross_presents_; }
+  void keep_cross(std::int64_t layer, KeyValue present);
 
  private:
-  Inputs cross_inputs_;
   Value encoder_states_, encoder_mask_;
-  std::vector<KeyValue> cross_presents_;
 };
 
 struct CrossAttentionParameters {
@@ -154,16 +151,16 @@ ONNXPORT_API std::vector<std::string> text2text_tasks();
 struct Seq2SeqParts {
   /// Inputs of the encoder -> its states [B, E, H]
   std::function<Value(const Inputs&)> encode;
-  /// -> hidden states [B, S, H], with one cache per layer kept in the pass
+  /// -> hidden states [B, S, H], with the states of each layer kept in the pass
   std::function<Value(Seq2SeqPass&)> decode;
   /// Hidden states -> logits
   std::function<Value(Value)> lm_head;
   bool encoder_mask = true;  ///< the encoder's attention_mask masks the attention to it
 };
 
-/// Outputs of one file of the tasks feature-extraction and text2text-generation (and its like), with and
-/// without past.
-ONNXPORT_API NamedValues build_seq2seq_task(const OnnxConfig& config, const Inputs& inputs,
+/// Outputs of one component of the tasks feature-extraction and text2text-generation (and its like), with and
+/// without past: of its part `encoder` or `decoder`, or of the whole.
+ONNXPORT_API NamedValues build_seq2seq_task(const Component& component, const Inputs& inputs,
                                             const Seq2SeqParts& parts);
 
 /// Positions 0, 1, … behind the past, [S].

@@ -1,0 +1,89 @@
+/// Interfaces as data: the tensors and states of a component, as its file shows them.
+///
+/// Configuration classes (onnx_config.h) describe an interface; every room behind `exporter` reads this data.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "onnxport/dim.h"
+#include "onnxport/dtype.h"
+#include "onnxport/export_macro.h"
+#include "onnxport/patching.h"
+
+namespace onnxport {
+
+struct DummyInputs;
+
+/// A dynamic axis of a tensor.
+struct AxisSpec {
+  std::string name;  ///< in the file
+  /// As the graph computes it. It differs from the name where a list calls two lengths alike.
+  Dim length;
+  friend bool operator==(const AxisSpec&, const AxisSpec&) = default;
+};
+
+/// An input or an output of a component.
+struct TensorSpec {
+  std::string name;
+  DType dtype = DType::f32;
+  /// Numbers and symbols, as the graph has them. Of an output that is no state the configuration class knows
+  /// only `axes`: dtype and shape are what its graph infers.
+  Shape shape = {};
+  std::map<int, AxisSpec> axes = {};  ///< the dynamic ones, by position
+  friend bool operator==(const TensorSpec&, const TensorSpec&) = default;
+};
+
+/// What a client hands back with the next call: keys and values, convolution states, recurrent states.
+struct StateSpec {
+  std::string input;   ///< name of the input; empty where the component takes none (prefill)
+  std::string output;  ///< name of the output; empty where the component does not give it back
+  DType dtype = DType::f32;
+  Shape shape = {};  ///< of the input
+  /// The axis along which new tokens are appended; absent for a state of fixed size.
+  std::optional<int> growing_axis = {};
+  std::string grown = {};  ///< name of the growing axis of the output
+  std::int64_t layer = 0;  ///< of the model; some layers may have no state
+  std::string part = {};   ///< "key", "value", "encoder.key", "conv", …: what it is in its layer
+  friend bool operator==(const StateSpec&, const StateSpec&) = default;
+};
+
+/// Inputs, outputs and states of one component.
+struct ONNXPORT_API Interface {
+  std::vector<TensorSpec> inputs, outputs;  ///< in the order of the file, states among them
+  std::vector<StateSpec> states = {};       ///< those that the component takes or gives back, in their order
+  std::shared_ptr<const DummyInputs> dummies = {};  ///< how to make inputs to try it with
+  double atol = 1e-5;  ///< largest |difference| relative to max(1, max|reference|) at fp32
+  int opset = 18;      ///< the default
+  DType float_dtype = DType::f32;
+
+  std::vector<std::string> input_names() const;
+  std::vector<std::string> output_names() const;
+  /// The input, or null.
+  const TensorSpec* find_input(std::string_view name) const;
+  bool has_output(std::string_view name) const;
+  /// Whether any input has a dynamic axis of this name.
+  bool has_axis(std::string_view name) const;
+  /// Whether the component takes states.
+  bool takes_past() const;
+};
+
+/// One graph of an export.
+struct ONNXPORT_API Component {
+  std::string name;         ///< "model", "encoder_model", "decoder_with_past_model", …
+  std::string stem;         ///< of its file
+  std::string folder = {};  ///< of its file, below that of the export
+  std::string task = {};
+  /// For the definition: the part of the model that is computed, such as "encoder" or "decoder"; empty: the
+  /// whole.
+  std::string part = {};
+  Interface interface = {};
+  std::vector<PatchingSpec> patches = {};  ///< applied to its graph when it is built
+};
+
+}  // namespace onnxport

@@ -1,0 +1,85 @@
+/// Plans: what one export makes, as data. make_plan() makes it from a model and a request, run_plan()
+/// (export.h) makes its files. A batch of exports is a list of plans.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "onnxport/dummy_inputs.h"
+#include "onnxport/export_macro.h"
+#include "onnxport/interface.h"
+#include "onnxport/model.h"
+
+namespace onnxport {
+
+/// A file of two components: an `If` on use_cache_branch, whose branches share their weights.
+struct Merge {
+  std::string name;
+  std::string stem;  ///< of its file
+  std::string folder = {};
+  std::string without_past, with_past;  ///< names of the components
+};
+
+/// The same components in one precision.
+struct Variant {
+  std::string name = "default";
+  std::string suffix = {};  ///< of the files' stems
+  DType dtype = DType::f32;
+  bool approximate_gelu = false;  ///< every exact gelu is its approximation by tanh
+};
+
+/// Names, folders and side files that a client expects.
+struct ONNXPORT_API Layout {
+  std::string name = "optimum";
+  std::filesystem::path folder = {};  ///< where the export is written
+  std::string shared_data = "model.onnx_data";  ///< external data of several files in one
+
+  std::filesystem::path path(const Component& component, const Variant& variant) const;
+  std::filesystem::path path(const Merge& merge, const Variant& variant) const;
+};
+
+/// How a model with an encoder and a decoder, or several towers, is cut into files.
+enum class Split {
+  merged,    ///< as its type says; decoders with and without past also as one file
+  apart,     ///< as its type says
+  monolith,  ///< one file
+};
+
+/// What is asked of an export.
+struct PlanRequest {
+  std::string dtype = "fp32";      ///< fp32, fp16, bf16
+  std::string int_dtype = "int64";  ///< of integer inputs: int64, int32, int8
+  std::string variant = "default";  ///< of the interface: one of OnnxConfig::variants()
+  int opset = 0;                    ///< 0: the default of the configuration class
+  bool approximate_gelu = false;    ///< as in Variant
+  Split split = Split::merged;
+  bool legacy = false;
+  DummyShapes shapes = {};   ///< extents of axes that are not dynamic, and of validation
+  bool dynamic_axes = true;  ///< else all extents are numbers, those of the shapes
+  std::filesystem::path output = {};
+};
+
+/// What one export makes.
+struct ONNXPORT_API ExportPlan {
+  Model model;  ///< a handle: nothing of it is loaded
+  int opset = 18;
+  std::vector<Component> components = {};
+  std::vector<Merge> merges = {};
+  std::vector<Variant> variants = {};
+  Layout layout = {};
+
+  /// Throws ExportError(internal) for a component that the plan does not have.
+  const Component& component(std::string_view name) const;
+};
+
+/// The plan of an export. Throws ExportError(invalid_argument) for a dtype or variant that there is not,
+/// ExportError(unsupported) for a task that cannot be split as asked for or ids that do not fit the dtype of
+/// integer inputs, and ExportError(bad_config) for sizes in config.json that make no sense.
+ONNXPORT_API ExportPlan make_plan(const Model& model, const PlanRequest& request = {});
+
+/// The component with its float inputs and states in another dtype.
+ONNXPORT_API Component in_dtype(Component component, DType dtype);
+
+}  // namespace onnxport

@@ -1,0 +1,32 @@
+/// The weights files of a model.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "checkpoint/accounting.h"
+#include "checkpoint/checkpoint.h"
+#include "onnxport/model.h"
+
+namespace onnxport {
+
+/// The weights files of a model, opened when first asked for.
+struct Model::Weights {
+  struct Part {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    std::shared_ptr<KeyAccounting> accounting = std::make_shared<KeyAccounting>();
+  };
+  std::map<std::string, Part> parts;  ///< by subfolder; "" is the checkpoint folder itself
+  std::set<std::string> built;        ///< names of the components whose graphs were built
+
+  /// The same files with nothing read yet.
+  std::shared_ptr<Weights> unread() const {
+    auto copy = std::make_shared<Weights>();
+    for (const auto& [subfolder, part] : parts) copy->parts.emplace(subfolder, Part{part.checkpoint});
+    return copy;
+  }
+};
+
+}  // namespace onnxport

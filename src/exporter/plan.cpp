@@ -1,0 +1,111 @@
+#include "onnxport/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "onnxport/error.h"
+#include "onnxport/tasks_manager.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Releases as numbers: "4.57.6.dev0" -> {4, 57, 6}.
+std::vector<int> release(const std::string& version) {
+  std::vector<int> numbers;
+  for (std::size_t at = 0;
+       at < version.size() && std::isdigit(static_cast<unsigned char>(version[at])) != 0;) {
+    std::size_t used = 0;
+    numbers.push_back(std::stoi(version.substr(at, 6), &used));
+    at += used;
+    if (at < version.size() && version[at] == '.') ++at;
+  }
+  return numbers;
+}
+
+// A checkpoint of a library older than the architecture cannot be what it says.
+void check_library_version(const OnnxConfig& config) {
+  const std::string needed = config.min_transformers_version();
+  const std::string given = config.config().string("transformers_version", "");
+  if (needed.empty() || given.empty() || release(given) >= release(needed)) return;
+  throw ExportError(
+      ErrorCode::bad_config,
+      fmt::format("{}: transformers_version is {}, but {} came with {}; save the checkpoint with a newer one",
+                  config.config().origin(), given, config.config().model_type(), needed));
+}
+
+void check_variant(const OnnxConfig& config, const std::string& variant) {
+  const std::vector<std::string> variants = config.variants();
+  if (std::find(variants.begin(), variants.end(), variant) != variants.end()) return;
+  throw ExportError(ErrorCode::invalid_argument,
+                    fmt::format("--variant '{}': {} has {}", variant, config.config().model_type(),
+                                fmt::join(variants, ", ")));
+}
+
+fs::path path_of(const Layout& layout, const std::string& folder, const std::string& stem,
+                 const Variant& variant) {
+  return layout.folder / folder / (stem + variant.suffix + ".onnx");
+}
+
+}  // namespace
+
+fs::path Layout::path(const Component& component, const Variant& variant) const {
+  return path_of(*this, component.folder, component.stem, variant);
+}
+
+fs::path Layout::path(const Merge& merge, const Variant& variant) const {
+  return path_of(*this, merge.folder, merge.stem, variant);
+}
+
+const Component& ExportPlan::component(std::string_view name) const {
+  for (const Component& one : components) {
+    if (one.name == name) return one;
+  }
+  throw ExportError(ErrorCode::internal, fmt::format("the plan has no component '{}'", name));
+}
+
+void OnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
+  plan.components.push_back(component("model", request.shapes, request.dynamic_axes));
+}
+
+ExportPlan make_plan(const Model& model, const PlanRequest& request) {
+  const OnnxConfigConstructor constructor = TasksManager::instance().get_exporter_config_constructor(model);
+  const std::shared_ptr<const OnnxConfig> config = constructor(model.config(), model.task(),
+                                                               {.int_dtype = request.int_dtype,
+                                                                .float_dtype = request.dtype,
+                                                                .legacy = request.legacy,
+                                                                .variant = request.variant});
+  check_variant(*config, request.variant);
+  check_library_version(*config);
+  ExportPlan plan{.model = model,
+                  .opset = request.opset == 0 ? config->default_onnx_opset() : request.opset,
+                  .variants = {{.dtype = config->float_dtype(), .approximate_gelu = request.approximate_gelu}},
+                  .layout = {.folder = request.output}};
+  config->describe(plan, request);
+  return plan;
+}
+
+Component in_dtype(Component component, DType dtype) {
+  Interface& interface = component.interface;
+  if (interface.float_dtype == dtype) return component;
+  const auto change = [&](auto& specs) {
+    for (auto& spec : specs) {
+      if (is_float(spec.dtype)) spec.dtype = dtype;
+    }
+  };
+  interface.float_dtype = dtype;
+  change(interface.inputs);
+  change(interface.states);
+  if (interface.dummies) {
+    auto dummies = std::make_shared<DummyInputs>(*interface.dummies);
+    dummies->context.float_dtype = dtype;
+    change(dummies->context.states);
+    interface.dummies = std::move(dummies);
+  }
+  return component;
+}
+
+}  // namespace onnxport

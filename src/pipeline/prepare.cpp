@@ -1,0 +1,160 @@
+#include "pipeline/prepare.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "lower/lower.h"
+#include "onnx/refer_to_checkpoint.h"
+#include "onnxport/error.h"
+#include "pipeline/lower_model.h"
+#include "runtime/session.h"
+#include "serialize/checkpoint_files.h"
+#include "transform/approximate_gelu.h"
+
+namespace onnxport::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_opset(int opset, DType float_dtype) {
+  if (opset < lower::oldest_opset || opset > runtime::newest_opset) {
+    throw ExportError(ErrorCode::invalid_argument, fmt::format("--opset {}: expected {} to {}", opset,
+                                                               lower::oldest_opset, runtime::newest_opset));
+  }
+  constexpr int kFirstWithBfloat16 = 13;
+  if (float_dtype == DType::bf16 && opset < kFirstWithBfloat16) {
+    throw ExportError(
+        ErrorCode::invalid_argument,
+        fmt::format("--dtype bf16 needs --opset {} or newer, got {}", kFirstWithBfloat16, opset));
+  }
+}
+
+lower::Target target_of(int opset, const TargetOptions& options) {
+  lower::Target target{.opset = opset};
+  const auto refuse = [](const char* flag, const std::string& got, const char* expected) {
+    throw ExportError(ErrorCode::invalid_argument, fmt::format("{} '{}': expected {}", flag, got, expected));
+  };
+  if (options.runtime == "ort") {
+    target.runtime = lower::Runtime::ort;
+  } else if (options.runtime != "any") {
+    refuse("--target", options.runtime, "any or ort");
+  }
+  if (options.attention == "gqa") {
+    if (target.runtime != lower::Runtime::ort)
+      refuse("--attention", options.attention, "auto, unless --target is ort");
+    target.group_query_attention = true;
+  } else if (options.attention != "auto") {
+    refuse("--attention", options.attention, "auto or gqa");
+  }
+  return target;
+}
+
+serialize::ExternalData external_data(const std::string& text) {
+  if (text == "auto") return serialize::ExternalData::automatic;
+  if (text == "always") return serialize::ExternalData::always;
+  if (text == "never") return serialize::ExternalData::never;
+  if (text == "shared") return serialize::ExternalData::shared;
+  if (text == "checkpoint") return serialize::ExternalData::checkpoint;
+  throw ExportError(
+      ErrorCode::invalid_argument,
+      fmt::format("--external-data '{}': expected auto, always, never, shared or checkpoint", text));
+}
+
+// Smaller tensors may be shapes, which clients and checkers want to see in the file.
+void check_threshold(std::int64_t threshold) {
+  constexpr std::int64_t kSmallest = 1024;
+  if (threshold >= kSmallest) return;
+  throw ExportError(
+      ErrorCode::invalid_argument,
+      fmt::format("--external-data-threshold {}: expected {} bytes or more", threshold, kSmallest));
+}
+
+void check_alignment(std::int64_t alignment) {
+  constexpr std::int64_t kLargest = std::int64_t{64} << 20;
+  const bool power = alignment > 0 && (alignment & (alignment - 1)) == 0;
+  if (alignment == 0 || (power && alignment <= kLargest)) return;
+  throw ExportError(ErrorCode::invalid_argument,
+                    fmt::format("--external-data-alignment {}: expected a power of two, at most {} bytes",
+                                alignment, kLargest));
+}
+
+// Equal sums print alike, but clients know an axis by the words of the interface, also where it is what
+// strides make of another.
+void name_axes(std::vector<OnnxValueInfo>& values, const std::vector<TensorSpec>& specs) {
+  for (std::size_t i = 0; i < values.size() && i < specs.size(); ++i) {
+    for (const auto& [axis, called] : specs[i].axes) {
+      const Dim& dim = values[i].type.shape.at(static_cast<std::size_t>(axis));
+      if (dim.has_floor() || (!dim.is_constant() && dim == called.length))
+        values[i].axis_names[axis] = called.name;
+    }
+  }
+}
+
+}  // namespace
+
+void say(const std::function<void(const std::string&)>& listener, const std::string& text) {
+  if (listener) listener(text);
+}
+
+void check_options(const ExportOptions& options, int opset, DType float_dtype) {
+  check_opset(opset, float_dtype);
+  target_of(opset, options.target);
+  external_data(options.external_data);
+  check_threshold(options.external_data_threshold);
+  check_alignment(options.external_data_alignment);
+}
+
+Graph build_component(const Model& model, const Component& component, const Variant& variant) {
+  Graph graph = model.build(component);
+  return variant.approximate_gelu ? transform::approximate_gelu(std::move(graph)) : std::move(graph);
+}
+
+OnnxGraph lower_component(const Component& component, Graph graph, int opset,
+                                 const ExportOptions& options) {
+  say(options.on_detail,
+      fmt::format("the definition built {} ops for component {}", graph.nodes().size(), component.name));
+  OnnxGraph lowered = lower_graph(std::move(graph), target_of(opset, options.target));
+  name_axes(lowered.inputs, component.interface.inputs);
+  name_axes(lowered.outputs, component.interface.outputs);
+  say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
+                                     lowered.nodes.size(), lowered.initializers.size(), opset));
+  return lowered;
+}
+
+void check_accounting(const Model& model, const ExportOptions& options) {
+  for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
+    say(options.on_notice, ignored);
+  if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
+    say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}",
+                                       model.config().origin(), fmt::join(unknown, ", ")));
+  }
+}
+
+void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options) {
+  if (external_data(options.external_data) != serialize::ExternalData::checkpoint) return;
+  serialize::CheckpointFiles files(prepared.front().path.parent_path());
+  for (Prepared& one : prepared) {
+    refer_to_checkpoint(one.graph, options.external_data_threshold);
+    for (const OnnxInitializer& initializer : one.graph.initializers) {
+      const Weight& weight = initializer.weight;
+      const auto bytes = weight.numel() * static_cast<std::int64_t>(size_of(weight.dtype()));
+      if (bytes >= options.external_data_threshold) files.location(weight);
+    }
+  }
+}
+
+std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
+                                          const std::string& shared_data, const ExportOptions& options) {
+  std::vector<serialize::ModelFile> models;
+  for (const Prepared& one : prepared) models.push_back({&one.graph, one.path});
+  const std::string first = models.front().path.filename().string();
+  return serialize::write_models(models,
+                                 {.external_data = external_data(options.external_data),
+                                  .shared_name = models.size() == 1 ? first + "_data" : shared_data,
+                                  .external_threshold = options.external_data_threshold,
+                                  .alignment = static_cast<std::uint64_t>(options.external_data_alignment),
+                                  .on_progress = options.on_progress});
+}
+
+}  // namespace onnxport::pipeline

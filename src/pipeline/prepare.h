@@ -1,0 +1,50 @@
+/// From components to files: the steps that export_onnx() and run_plan() share.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "onnx/onnx_graph.h"
+#include "onnxport/export.h"
+#include "onnxport/graph.h"
+#include "onnxport/interface.h"
+#include "onnxport/model.h"
+#include "onnxport/plan.h"
+#include "serialize/writer.h"
+
+namespace onnxport::pipeline {
+
+/// Throws ExportError(invalid_argument) for options that make no sense.
+void check_options(const ExportOptions& options, int opset, DType float_dtype);
+
+/// The graph of a component in a variant: as its definition builds it, with the variant's changes of meaning.
+Graph build_component(const Model& model, const Component& component, const Variant& variant);
+
+/// The ONNX graph of a component, whose axes are called as its interface says. `graph` is that of build_component().
+OnnxGraph lower_component(const Component& component, Graph graph, int opset,
+                                 const ExportOptions& options);
+
+/// When all graphs are built: a definition that cannot be built says so first, rather than that its tensors
+/// were not read.
+void check_accounting(const Model& model, const ExportOptions& options);
+
+/// A file with its graph.
+struct Prepared {
+  std::filesystem::path path;
+  OnnxGraph graph;
+};
+
+/// With external data in the checkpoint: weights become what it stores, and its files must lie where the
+/// models will.
+void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options);
+
+/// Writes them together. `shared_data`: the name of one file of external data for several models.
+std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
+                                          const std::string& shared_data, const ExportOptions& options);
+
+/// Calls the listener, where there is one.
+void say(const std::function<void(const std::string&)>& listener, const std::string& text);
+
+}  // namespace onnxport::pipeline

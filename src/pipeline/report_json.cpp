@@ -1,0 +1,67 @@
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "onnxport/export.h"
+
+namespace onnxport {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+std::string text_of(const json& report) { return report.dump(2, ' ', false, json::error_handler_t::replace); }
+
+json describe(const ValidationReport& report) {
+  json cases = json::array();
+  for (const ValidationCase& one : report.cases) {
+    json outputs = json::array();
+    for (const OutputComparison& output : one.outputs) {
+      outputs.push_back({{"name", output.name},
+                         {"shape", output.shape},
+                         {"reference_shape", output.reference_shape},
+                         {"max_difference", output.max_difference},
+                         {"tolerance", output.tolerance},
+                         {"passed", output.passed}});
+    }
+    cases.push_back({{"name", one.name}, {"outputs", outputs}});
+  }
+  return {{"file", report.file.string()},
+          {"passed", report.passed()},
+          {"atol", report.atol},
+          {"problems", report.problems},
+          {"cases", cases},
+          {"seconds", report.seconds}};
+}
+
+json describe(const ExportReport& report) {
+  json files = json::array();
+  for (const ExportedFile& file : report.files)
+    files.push_back({{"path", file.path.string()}, {"bytes", file.bytes}});
+  json validation = json::array();
+  for (const ValidationReport& one : report.validation) validation.push_back(describe(one));
+  return {{"ok", report.passed()},
+          {"model_type", report.model_type},
+          {"library", report.library},
+          {"task", report.task},
+          {"dtype", report.dtype},
+          {"opset", report.opset},
+          {"parameters", report.parameters},
+          {"inputs", report.inputs},
+          {"outputs", report.outputs},
+          {"files", files},
+          {"export_seconds", report.export_seconds},
+          {"validation", validation}};
+}
+
+}  // namespace
+
+std::string to_json(const ExportReport& report) { return text_of(describe(report)); }
+
+std::string to_json(const std::vector<ValidationReport>& reports) {
+  if (reports.size() == 1) return text_of(describe(reports.front()));
+  json list = json::array();
+  for (const ValidationReport& report : reports) list.push_back(describe(report));
+  return text_of(list);
+}
+
+}  // namespace onnxport

@@ -1,0 +1,110 @@
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <iterator>
+#include <utility>
+
+#include "onnx/merge_decoders.h"
+#include "onnxport/export.h"
+#include "onnxport/tasks_manager.h"
+#include "pass/rebuild.h"
+#include "pipeline/companions.h"
+#include "pipeline/prepare.h"
+#include "pipeline/validate_plan.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+using pipeline::Prepared;
+
+// Passes take a graph apart; validation interprets it as the definition built it.
+Graph copy(const Graph& graph) {
+  return pass::rebuild(graph, [](Graph&, const Node&) { return std::vector<Value>(); });
+}
+
+// The files of one variant: those of its components, then those of its merges.
+struct Files {
+  std::vector<Component> components;
+  std::deque<Graph> graphs;  ///< of the components; empty without validation
+  std::vector<Prepared> prepared;
+};
+
+// Mistakes in the model or the options are found here and in check_accounting, before anything is written.
+Files prepare(const ExportPlan& plan, const Variant& variant, const RunOptions& options) {
+  Files files;
+  for (const Component& one : plan.components) {
+    const Component& component = files.components.emplace_back(in_dtype(one, variant.dtype));
+    Graph graph = pipeline::build_component(plan.model, component, variant);
+    if (options.validate) files.graphs.push_back(copy(graph));
+    files.prepared.push_back(
+        {plan.layout.path(component, variant),
+         pipeline::lower_component(component, std::move(graph), plan.opset, options.export_options)});
+  }
+  const auto lowered = [&](const std::string& name) -> const OnnxGraph& {
+    const auto index = &plan.component(name) - plan.components.data();
+    return files.prepared[static_cast<std::size_t>(index)].graph;
+  };
+  for (const Merge& merge : plan.merges) {
+    OnnxGraph merged = merge_decoders(lowered(merge.without_past), lowered(merge.with_past));
+    files.prepared.push_back({plan.layout.path(merge, variant), std::move(merged)});
+  }
+  return files;
+}
+
+ExportReport describe(const ExportPlan& plan) {
+  const Model& model = plan.model;
+  ExportReport report;
+  report.model_type = model.config().model_type();
+  report.task = model.task();
+  report.library = model.definition().library;
+  report.dtype = short_name(plan.variants.front().dtype);
+  report.opset = plan.opset;
+  report.parameters = model.num_parameters();
+  if (plan.components.size() == 1) {
+    report.inputs = plan.components.front().interface.input_names();
+    report.outputs = plan.components.front().interface.output_names();
+  }
+  return report;
+}
+
+}  // namespace
+
+bool ExportReport::passed() const {
+  return std::all_of(validation.begin(), validation.end(),
+                     [](const ValidationReport& report) { return report.passed(); });
+}
+
+ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const ExportOptions& how = options.export_options;
+  const Model& model = plan.model;
+  ExportReport report = describe(plan);
+  std::deque<Files> variants;  // graphs do not move
+  for (const Variant& variant : plan.variants) {
+    pipeline::check_options(how, plan.opset, variant.dtype);
+    variants.push_back(prepare(plan, variant, options));
+  }
+  pipeline::check_accounting(model, how);
+  for (Files& files : variants) pipeline::place_weights(files.prepared, how);
+  // Companions first: whoever sees a model may rely on the rest being there.
+  const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
+  for (const fs::path& path : pipeline::copy_companions(model.folder(), plan.layout.folder, made_config))
+    report.files.push_back({path, fs::file_size(path)});
+  for (const Files& files : variants) {
+    for (const auto& written : pipeline::write(files.prepared, plan.layout.shared_data, how))
+      report.files.push_back({written.path, written.bytes});
+  }
+  report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!options.validate) return report;
+  for (std::size_t i = 0; i < variants.size(); ++i) {
+    const Files& files = variants[i];
+    auto validation = pipeline::validate_files(
+        plan, plan.variants[i], files.components, files.graphs,
+        {.atol = options.atol, .recorded = options.reference, .on_detail = how.on_detail});
+    std::move(validation.begin(), validation.end(), std::back_inserter(report.validation));
+  }
+  return report;
+}
+
+}  // namespace onnxport

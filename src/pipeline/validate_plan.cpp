@@ -1,0 +1,124 @@
+#include "pipeline/validate_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "exporter/task_name.h"
+#include "onnxport/error.h"
+#include "onnxport/export.h"
+#include "onnxport/tasks_manager.h"
+#include "pipeline/prepare.h"
+#include "validate/reference.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The plans that an export may have been made by, the likeliest first.
+std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOptions& options) {
+  PlanRequest request{.dtype = options.dtype,
+                      .int_dtype = options.int_dtype,
+                      .variant = options.variant,
+                      .approximate_gelu = options.approximate_gelu,
+                      .split = options.split.value_or(Split::merged),
+                      .shapes = options.validation.shapes,
+                      .dynamic_axes = options.validation.dynamic_axes,
+                      .output = fs::is_directory(options.onnx) ? options.onnx : options.onnx.parent_path()};
+  std::vector<ExportPlan> plans = {make_plan(model, request)};
+  if (options.split || exporter::has_past(model.task())) return plans;
+  request.split = Split::monolith;
+  plans.push_back(make_plan(model, request));
+  return plans;
+}
+
+fs::path path_of(const ExportPlan& plan, const auto& one) {
+  return plan.layout.path(one, plan.variants.front());
+}
+
+// Folders: the first plan whose components are all there. Of its merges those that are there.
+ExportPlan plan_of_folder(std::vector<ExportPlan> plans) {
+  const auto is_there = [](const ExportPlan& plan) {
+    return std::all_of(plan.components.begin(), plan.components.end(),
+                       [&](const Component& one) { return fs::exists(path_of(plan, one)); });
+  };
+  const auto found = std::find_if(plans.begin(), plans.end(), is_there);
+  ExportPlan plan = std::move(found == plans.end() ? plans.front() : *found);
+  std::erase_if(plan.merges, [&](const Merge& merge) { return !fs::exists(path_of(plan, merge)); });
+  return plan;
+}
+
+// Single files: the first plan that has it, with nothing but that file; a component alone may have any name.
+ExportPlan plan_of_file(std::vector<ExportPlan> plans, const fs::path& file) {
+  for (ExportPlan& plan : plans) {
+    const auto is_other = [&](const auto& one) { return path_of(plan, one) != file; };
+    std::erase_if(plan.merges, is_other);
+    const bool merged = !plan.merges.empty();
+    if (!merged && plan.components.size() == 1 && &plan == &plans.front())
+      plan.components.front().stem = file.stem().string();
+    if (!merged) std::erase_if(plan.components, is_other);
+    if (!plan.components.empty()) return std::move(plan);
+  }
+  throw ExportError(ErrorCode::invalid_argument,
+                    fmt::format("'{}' is no file of task '{}'", file.string(), plans.front().model.task()));
+}
+
+}  // namespace
+
+namespace pipeline {
+
+std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Variant& variant,
+                                             const std::vector<Component>& components,
+                                             const std::deque<Graph>& graphs,
+                                             const ValidateFilesOptions& options) {
+  std::deque<validate::Reference> references;
+  std::vector<ValidationReport> reports;
+  const auto wants = [&](const fs::path& file) { return !options.wants || options.wants(file); };
+  const auto check = [&](validate::Reference& reference, const fs::path& file,
+                         const validate::FileOptions& how) {
+    if (!wants(file)) return;
+    const std::vector<std::string> outputs = reference.component().interface.output_names();
+    reports.push_back(validate::check_file(reference, file, outputs, how));
+  };
+  for (std::size_t i = 0; i < components.size(); ++i) {
+    references.emplace_back(components[i], graphs[i], options.on_detail);
+    check(references.back(), plan.layout.path(components[i], variant),
+          {.atol = options.atol, .recorded = options.recorded});
+  }
+  for (const Merge& merge : plan.merges) {
+    for (const bool with_past : {false, true}) {
+      const Component& branch = plan.component(with_past ? merge.with_past : merge.without_past);
+      check(references[static_cast<std::size_t>(&branch - plan.components.data())],
+            plan.layout.path(merge, variant), {.atol = options.atol, .branch = with_past});
+    }
+  }
+  return reports;
+}
+
+}  // namespace pipeline
+
+std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
+  const fs::path folder = get_model_folder(options.model, options.hub);
+  const Model model = TasksManager::instance().get_model_from_task(options.task, folder, options.library);
+  std::vector<ExportPlan> plans = possible_plans(model, options);
+  const bool whole = fs::is_directory(options.onnx);
+  const ExportPlan plan =
+      whole ? plan_of_folder(std::move(plans)) : plan_of_file(std::move(plans), options.onnx);
+  const auto wants = [&](const fs::path& file) { return whole || file == options.onnx; };
+  std::deque<Graph> graphs;
+  for (const Component& component : plan.components) {
+    const fs::path file = path_of(plan, component);
+    if (wants(file) && !fs::exists(file)) {
+      throw ExportError(ErrorCode::io,
+                        fmt::format("there is no '{}': export the model first", file.string()));
+    }
+    graphs.push_back(pipeline::build_component(model, component, plan.variants.front()));
+  }
+  return pipeline::validate_files(
+      plan, plan.variants.front(), plan.components, graphs,
+      {.atol = options.atol, .recorded = options.validation.reference, .wants = wants});
+}
+
+}  // namespace onnxport

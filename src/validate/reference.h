@@ -1,0 +1,54 @@
+/// What a component should answer, and whether a file does.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/interface.h"
+#include "onnxport/tensor.h"
+#include "onnxport/validate.h"
+#include "validate/cases.h"
+
+namespace onnxport::validate {
+
+/// The answers of one component to its cases: its graph in the double-precision interpreter. They are
+/// computed when first asked for, and serve every file that the component is in. Component and graph must
+/// live as long.
+class Reference {
+ public:
+  /// `on_detail` hears of the interpretation.
+  Reference(const Component& component, const Graph& graph,
+            std::function<void(const std::string&)> on_detail = {})
+      : component_(component), graph_(graph), on_detail_(std::move(on_detail)) {}
+
+  const Component& component() const { return component_; }
+  const std::vector<InputCase>& cases();
+  /// The outputs of each case.
+  const std::vector<NamedTensors>& outputs();
+
+ private:
+  const Component& component_;
+  const Graph& graph_;
+  std::function<void(const std::string&)> on_detail_;
+  std::vector<InputCase> cases_;
+  std::vector<NamedTensors> outputs_;
+};
+
+/// How one file is compared.
+struct FileOptions {
+  std::optional<double> atol = {};
+  /// Outputs recorded with the original model, as in ValidationOptions.
+  std::optional<std::filesystem::path> recorded = {};
+  /// The file is a merged decoder, and the component is this branch: `use_cache_branch`.
+  std::optional<bool> branch = {};
+};
+
+/// Runs a file and compares. Throws ExportError(runtime) when ONNX Runtime is missing or refuses the file.
+ValidationReport check_file(Reference& reference, const std::filesystem::path& file,
+                            const std::vector<std::string>& outputs, const FileOptions& options);
+
+}  // namespace onnxport::validate
