@@ -136,13 +136,19 @@ TEST_P(Golden, MatchesTheOriginal) {
 }
 
 // The official full check runs inside of every export; here at every opset that brought another form of some
-// op.
-TEST_P(Golden, MatchesTheOriginalAtEveryOpset) {
+// op, and with the contrib operators of ONNX Runtime.
+TEST_P(Golden, MatchesTheOriginalForEveryTarget) {
+  struct Way {
+    int opset;
+    TargetOptions target;
+  };
+  const Way ways[] = {{11, {}}, {13, {}}, {17, {}}, {20, {}}, {21, {}}, {23, {}}, {runtime::newest_opset, {}},
+                      {18, {.runtime = "ort"}}};
   for (const GoldenFile& file : fixture.files) {
-    for (const int opset : {11, 13, 17, 20, 21, 23, runtime::newest_opset}) {
-      SCOPED_TRACE("opset " + std::to_string(opset));
+    for (const auto& [opset, target] : ways) {
+      SCOPED_TRACE("opset " + std::to_string(opset) + ", " + target.runtime);
       const std::filesystem::path path = folder.path() / (file.stem + ".onnx");
-      export_onnx(model, part(file), path, opset);
+      export_onnx(model, part(file), path, opset, {.target = target});
       const runtime::Session session(path, {.intra_op_threads = 1});
       for (const GoldenCase& golden : file.cases)
         expect_close(golden.name, golden, session.run(golden.inputs));

@@ -178,7 +178,7 @@ class ONNXPORT_API DummyVisionInputGenerator : public DummyInputGenerator {
 
 /// Sizes of images that a model takes, where it takes any.
 struct ImageSizes {
-  std::int64_t step = 1;         ///< height and width must be multiples of this
+  std::int64_t step = 1;  ///< height and width must be multiples of this
   ImageSize smallest = {1, 1};
 };
 
@@ -186,8 +186,8 @@ struct ImageSizes {
 struct ONNXPORT_API DummyInputs {
   DummyContext context;
   DummyInputGenerators generators;
-  DummyShapes shapes = {};    ///< those asked for
-  bool dynamic_axes = true;   ///< else no other shapes than those
+  DummyShapes shapes = {};              ///< those asked for
+  bool dynamic_axes = true;             ///< else no other shapes than those
   std::int64_t padded_position_id = 1;  ///< position that clients give to a masked token
   std::optional<std::int64_t> pad_token_id = {};
   std::optional<std::int64_t> longest_sequence = {};  ///< that tables of positions hold

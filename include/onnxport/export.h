@@ -109,8 +109,8 @@ struct RunOptions {
   ExportOptions export_options = {};                    ///< but for its shapes and axes, which the plan has
 };
 
-/// Finds the model (downloading what is missing), opens the checkpoint, infers the values that are `auto`, and
-/// makes the plan of the export.
+/// Finds the model (downloading what is missing), opens the checkpoint, infers the values that are `auto`,
+/// and makes the plan of the export.
 ONNXPORT_API ExportPlan plan_export(const MainExportOptions& options);
 
 /// Makes every file of a plan: copies config, tokenizer and processor files, exports the components and their

@@ -167,8 +167,8 @@ class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
 };
 
 /// An encoder and a decoder. An export has several components: encoder_model, decoder_model, and with a past
-/// decoder_with_past_model, with decoder_model_merged of the two; or one, `model`, for tasks without a past on
-/// request and for feature extraction.
+/// decoder_with_past_model, with decoder_model_merged of the two; or one, `model`, for tasks without a past
+/// on request and for feature extraction.
 class ONNXPORT_API OnnxSeq2SeqConfigWithPast : public OnnxConfigWithPast {
  public:
   using OnnxConfigWithPast::OnnxConfigWithPast;

@@ -33,7 +33,7 @@ struct Variant {
 /// Names, folders and side files that a client expects.
 struct ONNXPORT_API Layout {
   std::string name = "optimum";
-  std::filesystem::path folder = {};  ///< where the export is written
+  std::filesystem::path folder = {};            ///< where the export is written
   std::string shared_data = "model.onnx_data";  ///< external data of several files in one
 
   std::filesystem::path path(const Component& component, const Variant& variant) const;
@@ -49,7 +49,7 @@ enum class Split {
 
 /// What is asked of an export.
 struct PlanRequest {
-  std::string dtype = "fp32";      ///< fp32, fp16, bf16
+  std::string dtype = "fp32";       ///< fp32, fp16, bf16
   std::string int_dtype = "int64";  ///< of integer inputs: int64, int32, int8
   std::string variant = "default";  ///< of the interface: one of OnnxConfig::variants()
   int opset = 0;                    ///< 0: the default of the configuration class

@@ -25,8 +25,8 @@ namespace onnxport {
 using OnnxConfigConstructor = std::function<std::shared_ptr<const OnnxConfig>(
     PretrainedConfig config, std::string task, OnnxConfigOptions options)>;
 
-/// Builds the outputs of a component's graph from its inputs. Reads weights from `model.scope()`, and from the
-/// component its task, which part of the model it is, and its states.
+/// Builds the outputs of a component's graph from its inputs. Reads weights from `model.scope()`, and from
+/// the component its task, which part of the model it is, and its states.
 using Forward =
     std::function<NamedValues(const Inputs& inputs, const Model& model, const Component& component)>;
 

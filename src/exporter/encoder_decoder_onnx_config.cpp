@@ -101,9 +101,10 @@ ImageSizes EncoderDecoderBaseOnnxConfig::image_sizes() const { return encoder_->
 std::vector<StateSpec> EncoderDecoderBaseOnnxConfig::states() const {
   const std::vector<StateSpec> alone = decoder_->states();
   if (alone.empty() && use_past()) {
-    throw ExportError(ErrorCode::internal, fmt::format("'{}' keeps a cache behind an encoder, but its "
-                                                       "configuration class lists no states",
-                                                       decoder_->config().model_type()));
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: the decoder of type '{}' has no layer with a cache; ask for the task '{}'",
+                    config().origin(), decoder_->config().model_type(), exporter::base_task(task())));
   }
   return behind_encoder(alone);
 }

@@ -9,9 +9,6 @@
 
 namespace onnxport::models {
 
-namespace {
-
-// The stages that a backbone gives, 0 (the stem) to `stages`, from out_features or out_indices.
 std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_t stages) {
   const auto bad = [&](const std::string& which) {
     return ExportError(ErrorCode::bad_config, fmt::format("{}: the backbone gives {}, but it has {} stages",
@@ -39,27 +36,28 @@ std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_
   return chosen;
 }
 
-}  // namespace
-
-BackboneFeatures token_features(const PretrainedConfig& config, Value pixel_values,
-                                const std::vector<Value>& states) {
+std::vector<std::int64_t> token_stages(const PretrainedConfig& config) {
   for (const char* key : {"reshape_hidden_states", "add_fpn"}) {
     if (config.flag(key, false)) {
       throw ExportError(ErrorCode::unsupported,
                         fmt::format("{}: {} of the backbone is true, known: false", config.origin(), key));
     }
   }
-  const ViTConfig c(config);
-  BackboneFeatures features = stage_features(config, states);
-  features.rows = pixel_values.dim(2).floor_div(c.patch.height);
-  features.columns = pixel_values.dim(3).floor_div(c.patch.width);
+  return backbone_stages(config, ViTConfig(config).num_hidden_layers);
+}
+
+BackboneFeatures stage_features(const std::vector<Value>& states, const std::vector<std::int64_t>& stages) {
+  BackboneFeatures features;
+  for (const std::int64_t stage : stages) features.stages.push_back(states[static_cast<std::size_t>(stage)]);
   return features;
 }
 
-BackboneFeatures stage_features(const PretrainedConfig& config, const std::vector<Value>& states) {
-  BackboneFeatures features;
-  for (const std::int64_t stage : backbone_stages(config, std::ssize(states) - 1))
-    features.stages.push_back(states[static_cast<std::size_t>(stage)]);
+BackboneFeatures token_features(const PretrainedConfig& config, Value pixel_values,
+                                const std::vector<Value>& states, const std::vector<std::int64_t>& stages) {
+  const ViTConfig c(config);
+  BackboneFeatures features = stage_features(states, stages);
+  features.rows = pixel_values.dim(2).floor_div(c.patch.height);
+  features.columns = pixel_values.dim(3).floor_div(c.patch.width);
   return features;
 }
 

@@ -82,7 +82,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   s.ignore("embeddings.mask_token");
-  return token_features(config, pixel_values, beit_states(s, config, pixel_values));
+  const std::vector<std::int64_t> stages = token_stages(config);
+  return token_features(config, pixel_values, beit_states(s, config, pixel_values), stages);
 }
 
 }  // namespace

@@ -178,6 +178,7 @@ BitConfig::BitConfig(const PretrainedConfig& c)
 // Images of one size.
 BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const BitConfig c(config);
+  const std::vector<std::int64_t> stages = backbone_stages(config, std::ssize(c.depths));
   const Scope bit = s / "bit";
   std::vector<Value> states = {stem(bit / "embedder", c, pixel_values)};
   std::int64_t in = c.embedding_size;
@@ -191,7 +192,7 @@ BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value 
     }
     states.push_back(x);
   }
-  return stage_features(config, states);
+  return stage_features(states, stages);
 }
 
 }  // namespace

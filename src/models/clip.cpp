@@ -19,14 +19,14 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const Scope root = model.scope();
   if (component.task == "image-classification") {
     c.harmless({"text_config", "text_config_dict", "projection_dim"});
-    const PretrainedConfig vision = part(c, "vision_config");
+    const PretrainedConfig vision = tower_config(c, "vision_config");
     const Value hidden =
-        encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, component).hidden;
+        encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model).hidden;
     const Value pooled = op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1);  // without the class token
     const std::int64_t width = *hidden.dim(2).constant();
     return {{"logits", nn::Linear(root / "classifier", width, c.num_labels())(pooled)}};
   }
-  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model, component);
+  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model);
   return compare_towers(embeds.text, embeds.image, root.weight("logit_scale", {}));
 }
 
@@ -47,8 +47,7 @@ NormalizedConfig ClipOnnxConfig::normalized_config() const {
   return normalized_towers(tower_config(c, "text_config"), tower_config(c, "vision_config"));
 }
 
-ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                       const Component& component) {
+ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
   const PretrainedConfig text = tower_config(c, "text_config"), vision = tower_config(c, "vision_config");
   const Scope root = model.scope();
@@ -57,9 +56,9 @@ ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Mo
     return nn::Linear(root / key, width, c.integer("projection_dim"), false)(tower.pooled);
   };
   const EncoderStates images =
-      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, component);
+      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model);
   const Value image_embeds = project("visual_projection", images);
-  const EncoderStates texts = encode_tower(tasks, Role::text_model, "text_config", text, inputs, model, component);
+  const EncoderStates texts = encode_tower(tasks, Role::text_model, "text_config", text, inputs, model);
   return {project("text_projection", texts), image_embeds};
 }
 

@@ -66,14 +66,12 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
 /// A tower of a model whose keys are at the model's root, by the type of its configuration: hidden states
 /// [B, S, H] and one vector [B, D] for all of them. `key`: of the configuration, for errors.
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
-                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
-                           const Component& component);
+                           const PretrainedConfig& config, const Inputs& inputs, const Model& model);
 
 struct ClipEmbeds {
   Value text, image;  ///< projected: [T, D], [I, D]
 };
-ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                       const Component& component);
+ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model);
 
 /// Cosines of all pairs: text [T, D] and image [I, D] -> logits_per_image [I, T], logits_per_text [T, I],
 /// text_embeds and image_embeds of length 1. `bias` may be empty.

@@ -88,12 +88,11 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
 }
 
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
-                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
-                           const Component& component) {
+                           const PretrainedConfig& config, const Inputs& inputs, const Model& model) {
   const auto type = tasks.get_part(config, key, role);
   const Model tower = model.part(config, type, "feature-extraction");
-  const auto tower_onnx = type->onnx_config(config.unaccounted(), tower.task(), onnx.options());
-  return type->roles.encoder(role).encode(inputs, tower, *tower_onnx);
+  const Component component{.name = "tower", .task = tower.task()};
+  return type->roles.encoder(role).encode(inputs, tower, component);
 }
 
 NamedValues compare_towers(Value text, Value image, const Weight& logit_scale, const Weight& bias) {

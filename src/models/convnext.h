@@ -6,8 +6,8 @@
 
 #include "onnxport/graph.h"
 #include "onnxport/inputs.h"
-#include "onnxport/model.h"
 #include "onnxport/middle_end.h"
+#include "onnxport/model.h"
 #include "onnxport/scope.h"
 
 namespace onnxport::models {

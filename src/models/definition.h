@@ -1,9 +1,9 @@
 /// What an architecture's file includes, besides the modules that it uses.
 #pragma once
 
+#include "onnxport/middle_end.h"
 #include "onnxport/model.h"
 #include "onnxport/nn.h"
-#include "onnxport/middle_end.h"
 #include "onnxport/op.h"
 #include "onnxport/tasks_manager.h"
 #include "onnxport/text_decoder_config.h"

@@ -343,8 +343,12 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const Scope root = model.scope();
   const Scope detection = root.base_model("detr");
   const Scope base = detection.base_model("model");
-  const std::vector<Value> features = detector_backbone(tasks, base / "backbone" / "conv_encoder" / "model",
-                                                        model.config(), inputs["pixel_values"]);
+  std::vector<Value> features;
+  {
+    const ModulePath at(inputs["pixel_values"], base.path());
+    features = detector_backbone(tasks, base / "backbone" / "conv_encoder" / "model", model.config(),
+                                 inputs["pixel_values"]);
+  }
   const Detr detr(base, c, *features.back().dim(1).constant());
   const Detr::Results r = detr(features);
   if (component.task == "feature-extraction") return {{"last_hidden_state", r.hidden}};

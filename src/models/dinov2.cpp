@@ -85,8 +85,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }
 
 BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const std::vector<std::int64_t> stages = token_stages(config);
   const Dinov2 dinov2(s, Dinov2Config(config));
-  BackboneFeatures features = token_features(config, pixel_values, dinov2.states(pixel_values));
+  BackboneFeatures features = token_features(config, pixel_values, dinov2.states(pixel_values), stages);
   if (config.flag("apply_layernorm")) {
     for (Value& state : features.stages) state = dinov2.norm(state);
   }

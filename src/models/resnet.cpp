@@ -44,9 +44,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }
 
 BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
-  const nn::ResNet resnet(s, resnet_parameters(config));
+  const nn::ResNetParameters p = resnet_parameters(config);
+  const std::vector<std::int64_t> stages = backbone_stages(config, std::ssize(p.depths));
   config.harmless({"stage_names"});
-  return stage_features(config, resnet(pixel_values));
+  return stage_features(nn::ResNet(s, p)(pixel_values), stages);
 }
 
 }  // namespace

@@ -198,14 +198,14 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 }
 
 NamedValues forward_clip(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                         const Component& component) {
+                         const Component& /*component*/) {
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   if (modules.size() != 1) {
     throw ExportError(
         ErrorCode::unsupported,
         fmt::format("modules.json: {} modules, expected a CLIPModel and nothing behind it", modules.size()));
   }
-  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model, component);
+  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model);
   return {{"text_embeds", embeds.text}, {"image_embeds", embeds.image}};
 }
 

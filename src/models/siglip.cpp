@@ -23,16 +23,15 @@ class SiglipOnnxConfig : public TextAndVisionOnnxConfig {
   }
 };
 
-NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                    const Component& component) {
+NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
   const PretrainedConfig vision = c.sub("vision_config", "siglip_vision_model");
   const Value image =
-      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model, component).pooled;
+      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model).pooled;
   const PretrainedConfig text_config = c.sub("text_config", "siglip_text_model");
   const Value text =
-      encode_tower(tasks, Role::text_model, "text_config", text_config, inputs, model, component).pooled;
+      encode_tower(tasks, Role::text_model, "text_config", text_config, inputs, model).pooled;
   if (!image || text.dim(1) != image.dim(1)) {
     throw ExportError(
         ErrorCode::bad_config,
@@ -51,7 +50,7 @@ void register_siglip(TasksManager& tasks) {
       {.model_type = "siglip",
        .tasks = {"feature-extraction", "zero-shot-image-classification"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
-                           const Component& component) { return forward(tasks, inputs, model, component); },
+                           const Component&) { return forward(tasks, inputs, model); },
        .ignorable_keys = {"*.embeddings.position_ids"}});
 }
 

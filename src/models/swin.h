@@ -5,8 +5,8 @@
 
 #include "onnxport/config.h"
 #include "onnxport/graph.h"
-#include "onnxport/nn/token_grid.h"
 #include "onnxport/middle_end.h"
+#include "onnxport/nn/token_grid.h"
 #include "onnxport/scope.h"
 
 namespace onnxport::models {

@@ -1,8 +1,8 @@
 /// What T5 and mT5 have in common.
 #pragma once
 
-#include "onnxport/model.h"
 #include "onnxport/middle_end.h"
+#include "onnxport/model.h"
 
 namespace onnxport::models {
 
