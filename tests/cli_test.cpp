@@ -20,6 +20,7 @@
 #include "runtime/session.h"
 #include "support/file.h"
 #include "support/temp_folder.h"
+#include "test_paths.h"
 
 namespace onnxport::test {
 namespace {
@@ -278,9 +279,9 @@ TEST_F(Cli, FlagsOfTheFieldsExporter) {
                            "--no-constant-folding has no effect"}) {
     EXPECT_NE(accepted.err.find(word), std::string::npos) << accepted.err;
   }
-  const ProgramResult refused = export_onnx({"--optimize", "O2"});
+  const ProgramResult refused = export_onnx({"--slim"});
   EXPECT_EQ(refused.status, kUnsupported);
-  EXPECT_NE(refused.err.find("--optimize is not built yet"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("--slim is not built yet"), std::string::npos) << refused.err;
   EXPECT_EQ(export_onnx({"--no-such-flag"}).status, kUsage);
   const ProgramResult parse = export_onnx({"--json", "--dtype", "fp8"});
   EXPECT_EQ(parse.status, kUsage);

@@ -27,7 +27,6 @@ namespace onnxport::serialize {
 namespace {
 
 namespace fs = std::filesystem;
-using OnnxGraph;
 using test::complaint;
 
 std::string read_all(const fs::path& path) {

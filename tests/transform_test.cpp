@@ -6,6 +6,7 @@
 
 #include "errors.h"
 #include "onnxport/op.h"
+#include "pass/passes.h"
 #include "reference/interpreter.h"
 #include "transform/approximate_gelu.h"
 #include "transform/patch.h"
@@ -23,7 +24,7 @@ std::size_t count(const Graph& graph, Op op, std::string_view path = {}) {
 }
 
 Weight matrix(const std::string& name) {
-  return Weight::from_doubles(DType::f32, {2, 2}, {0.5, -1, 2, 0.25}, name);
+  return Weight::from_doubles(DType::f32, {2, 2}, std::vector<double>{0.5, -1, 2, 0.25}, name);
 }
 
 /// x + down(gelu(up(x))) in layers; the mask multiplies in each.
@@ -51,8 +52,8 @@ Graph layers(int number) {
 }
 
 std::vector<double> run(const Graph& graph) {
-  const Tensor x = Tensor::from_doubles(DType::f32, {2, 2}, {0.5, -1.5, 1, 2});
-  const Tensor mask = Tensor::from_doubles(DType::f32, {2, 1}, {1, 0.5});
+  const Tensor x = Tensor::from_doubles(DType::f32, {2, 2}, std::vector<double>{0.5, -1.5, 1, 2});
+  const Tensor mask = Tensor::from_doubles(DType::f32, {2, 1}, std::vector<double>{1, 0.5});
   verify(graph);
   return reference::interpret(graph, {{{"x", x}, {"mask", mask}}})[0][0].reals;
 }
@@ -136,12 +137,12 @@ TEST(Patch, AModule) {
   EXPECT_EQ(run(patched), expected);
 }
 
-TEST(Patch, WeightsThatNobodyUsesAnyMoreAreGone) {
+TEST(Patch, WeightsThatNobodyUsesAnyMoreAreDead) {
   const PatchingSpec spec = {
       .name = "none", .path = "layer.0.ffn", .replace = [](const PatchSite& site) -> Values {
         return {op::mul(site.inputs[0], 0.0)};
       }};
-  const Graph patched = transform::patch(layers(2), {spec});
+  const Graph patched = pass::remove_dead(transform::patch(layers(2), {spec}));
   EXPECT_TRUE(std::none_of(patched.nodes().begin(), patched.nodes().end(), [](const Node& node) {
     return node.op == Op::weight && node.weight.name() == "layer.0.ffn.up.weight";
   }));
@@ -170,9 +171,9 @@ TEST(Patch, AModuleWhoseInputComesLater) {
   const PatchingSpec spec = {.name = "m", .path = "m", .replace = [](const PatchSite& site) -> Values {
                                EXPECT_EQ(site.inputs.size(), 2U);
                                EXPECT_EQ(site.results.size(), 2U);
-                               const Value inner = op::exp(site.inputs[0]);
-                               const Value product = op::mul(inner, site.inputs[1]);
-                               return {inner, product};
+                               const Value first = op::exp(site.inputs[0]);
+                               const Value product = op::mul(first, site.inputs[1]);
+                               return {first, product};
                              }};
   EXPECT_EQ(run(transform::patch(std::move(graph), {spec})), before);
 }
@@ -283,9 +284,9 @@ TEST(ApproximateGelu, TakesThePlaceOfEveryExactOne) {
   const Value x = graph.input("x", {DType::f32, {3}});
   graph.output("exact", op::gelu(x));
   graph.output("tanh", op::gelu(x, "tanh"));
-  const auto outputs =
-      reference::interpret(transform::approximate_gelu(std::move(graph)),
-                           {{{"x", Tensor::from_doubles(DType::f32, {3}, {-1, 0.5, 2})}}})[0];
+  const auto outputs = reference::interpret(
+      transform::approximate_gelu(std::move(graph)),
+      {{{"x", Tensor::from_doubles(DType::f32, {3}, std::vector<double>{-1, 0.5, 2})}}})[0];
   EXPECT_EQ(outputs[0].reals, outputs[1].reals);
 }
 

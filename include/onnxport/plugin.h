@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "onnxport/export_macro.h"
+#include "onnxport/op.h"
 #include "onnxport/tasks_manager.h"
 #include "onnxport/tensor.h"
 #include "onnxport/version.h"
@@ -44,6 +45,10 @@ consteval std::uint32_t plugin_layout() {
                                  sizeof(NormalizedConfig),
                                  sizeof(DummyShapes),
                                  sizeof(OnnxConfigOptions),
+                                 sizeof(Interface),
+                                 sizeof(Component),
+                                 sizeof(StateSpec),
+                                 sizeof(op::AttentionOperands),
                                  sizeof(OnnxConfig),
                                  sizeof(EncoderDecoderBaseOnnxConfig),
                                  sizeof(Model),

@@ -92,11 +92,11 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->check(CLI::IsMember({"any", "ort"}))
       ->capture_default_str();
   app.add_option("--attention", o.export_options.target.attention,
-                 "Causal attention of --target ort: auto, or gqa (GroupQueryAttention;
-  add_level(app, flags.optimize); on the CPU it takes "
-                 "several new tokens behind a cache only in batches of one)")
+                 "Causal attention of --target ort: auto, or gqa (GroupQueryAttention, which takes several new "
+                 "tokens behind a cache on the CPU only for one sequence at a time)")
       ->check(CLI::IsMember({"auto", "gqa"}))
       ->capture_default_str();
+  add_level(app, flags.optimize);
   app.add_option("--dtype", o.dtype,
                  "Floating point type of the exported model, whatever the checkpoint stores")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))

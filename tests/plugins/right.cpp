@@ -6,7 +6,7 @@ namespace {
 
 using namespace onnxport;
 
-NamedValues forward(const Inputs& inputs, const Model& /*model*/, const OnnxConfig& /*config*/) {
+NamedValues forward(const Inputs& inputs, const Model& /*model*/, const Component& /*component*/) {
   const Value ids = op::cast(inputs["input_ids"], DType::f32);
   return {{"last_hidden_state", op::unsqueeze(ids, 2)}};
 }

@@ -1,0 +1,67 @@
+#include "validate/rows.h"
+
+#include <algorithm>
+
+#include "onnxport/inspect.h"
+#include "onnxport/onnx_config.h"
+
+namespace onnxport::validate {
+namespace {
+
+bool has_group_query(const GraphSummary& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const NodeSummary& node) {
+    return node.op_type == "GroupQueryAttention" ||
+           std::any_of(node.graphs.begin(), node.graphs.end(),
+                       [](const auto& inner) { return has_group_query(inner.second); });
+  });
+}
+
+Tensor row_of(const Tensor& batch, std::int64_t row) {
+  if (batch.shape.empty() || batch.shape[0] <= 1) return batch;
+  std::vector<std::int64_t> shape = batch.shape;
+  shape[0] = 1;
+  Tensor result(batch.dtype, shape);
+  const std::size_t bytes = result.data.size();
+  std::copy_n(batch.data.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(row) * bytes), bytes,
+              result.data.begin());
+  return result;
+}
+
+void append_row(Tensor& batch, const Tensor& row) {
+  batch.shape[0] += row.shape[0];
+  batch.data.insert(batch.data.end(), row.data.begin(), row.data.end());
+}
+
+}  // namespace
+
+bool needs_single_rows(const std::filesystem::path& file, const NamedTensors& inputs) {
+  const Tensor* ids = find(inputs, "input_ids");
+  const auto past = std::find_if(inputs.begin(), inputs.end(), [](const auto& input) {
+    return input.first.starts_with("past_key_values.") && input.second.shape.size() == 4 &&
+           input.second.shape[2] > 0;
+  });
+  if (ids == nullptr || ids->shape.size() != 2 || past == inputs.end()) return false;
+  return ids->shape[0] > 1 && ids->shape[1] > 1 && has_group_query(summarize(file).graph);
+}
+
+NamedTensors run_by_row(const runtime::Session& session, const NamedTensors& inputs,
+                        const std::vector<std::string>& outputs) {
+  std::int64_t rows = 1;
+  for (const auto& [name, tensor] : inputs) {
+    if (!tensor.shape.empty()) rows = std::max(rows, tensor.shape[0]);
+  }
+  NamedTensors whole;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    NamedTensors one;
+    for (const auto& [name, tensor] : inputs) one.emplace_back(name, row_of(tensor, row));
+    NamedTensors made = session.run(one, outputs);
+    if (row == 0) {
+      whole = std::move(made);
+      continue;
+    }
+    for (std::size_t i = 0; i < made.size(); ++i) append_row(whole[i].second, made[i].second);
+  }
+  return whole;
+}
+
+}  // namespace onnxport::validate
