@@ -368,37 +368,37 @@ void cached_attention(Samples& s) {
            Form{.name = "attention_bias", .bias = "whole"},
            Form{.name = "attention_bias_padding", .padding = true, .uniform = true, .bias = "whole"},
            Form{.name = "attention_bias_causal", .past = true, .causal = true, .bias = "keys"},
-           Form{.name = "attention_rotary", .past = true, .padding = true, .causal = true, .pairs = 2},
+           Form{.name = "attention_rotary", .past = true, .padding = true, .causal = true, .pairs = 4},
            Form{.name = "attention_rotary_grouped",
                 .kv_heads = 2,
                 .past = true,
                 .padding = true,
                 .causal = true,
-                .pairs = 2},
+                .pairs = 4},
            Form{
-               .name = "attention_rotary_partial", .past = true, .causal = true, .pairs = 1, .one_row = true},
-           Form{.name = "attention_rotary_interleaved", .causal = true, .pairs = 2, .interleaved = true},
+               .name = "attention_rotary_partial", .past = true, .causal = true, .pairs = 3, .one_row = true},
+           Form{.name = "attention_rotary_interleaved", .causal = true, .pairs = 4, .interleaved = true},
            Form{.name = "attention_rotary_interleaved_partial",
                 .kv_heads = 1,
                 .past = true,
                 .causal = true,
-                .pairs = 1,
+                .pairs = 3,
                 .interleaved = true},
            Form{.name = "attention_softcap",
                 .past = true,
                 .padding = true,
                 .causal = true,
-                .pairs = 2,
+                .pairs = 4,
                 .softcap = 5},
        }) {
     s.floats(Op::attention, form.name, [=](Graph& g, DType d) {
-      const std::int64_t width = 4 * form.kv_heads;
-      op::AttentionOperands in{.query = input(g, "q", d, {N, M, 16}),
+      const std::int64_t width = 8 * form.kv_heads;
+      op::AttentionOperands in{.query = input(g, "q", d, {N, M, 32}),
                                .key = input(g, "k", d, {N, M, width}),
                                .value = input(g, "v", d, {N, M, width})};
       if (form.past) {
-        in.past_key = input(g, "past_key", d, {N, form.kv_heads, 3, 4});
-        in.past_value = input(g, "past_value", d, {N, form.kv_heads, 3, 4});
+        in.past_key = input(g, "past_key", d, {N, form.kv_heads, 3, 8});
+        in.past_value = input(g, "past_value", d, {N, form.kv_heads, 3, 8});
       }
       const Dim total = form.past ? M + 3 : M;
       const std::string bias = form.bias;
@@ -415,7 +415,8 @@ void cached_attention(Samples& s) {
                 DType::f32, {form.pairs}, std::vector<double>(static_cast<std::size_t>(form.pairs), 0.25))),
             .interleaved = form.interleaved};
       }
-      return joined(op::attention(in, 4, form.kv_heads, {.softcap = form.softcap}));
+      // Scores below 16: in half precision the lowest value swallows no larger ones.
+      return joined(op::attention(in, 4, form.kv_heads, {.scale = 0.1, .softcap = form.softcap}));
     });
   }
   for (const bool apart : {false, true}) {  // keys of another sequence

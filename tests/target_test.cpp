@@ -38,6 +38,7 @@ class TargetOrt : public testing::Test {
  protected:
   ProgramResult run(const std::string& fixture, const std::vector<std::string>& flags) {
     const GoldenFixture made = read_fixture(fixture);
+    fs::remove_all(folder_.path() / "checkpoint");
     synthesize(made, folder_.path() / "checkpoint");
     std::vector<std::string> arguments = {"export", "onnx", "-m", (folder_.path() / "checkpoint").string(),
                                           (folder_.path() / "out").string(), "--task", made.task};
@@ -134,11 +135,11 @@ Counts lowered(const std::function<op::AttentionMask(Graph&)>& mask, std::int64_
   const Dim batch = Dim::symbol("B"), length = Dim::symbol("L"), past = Dim::symbol("P");
   Graph graph;
   const auto input = [&](const char* name, Shape shape) { return graph.input(name, {DType::f32, std::move(shape)}); };
-  op::AttentionOperands in{.query = input("q", {batch, length, 16}),
-                           .key = input("k", {batch, length, 4 * kv_heads}),
-                           .value = input("v", {batch, length, 4 * kv_heads}),
-                           .past_key = input("past_key", {batch, kv_heads, past, 4}),
-                           .past_value = input("past_value", {batch, kv_heads, past, 4})};
+  op::AttentionOperands in{.query = input("q", {batch, length, 32}),
+                           .key = input("k", {batch, length, 8 * kv_heads}),
+                           .value = input("v", {batch, length, 8 * kv_heads}),
+                           .past_key = input("past_key", {batch, kv_heads, past, 8}),
+                           .past_value = input("past_value", {batch, kv_heads, past, 8})};
   in.mask = mask(graph);
   const op::AttentionResults results = op::attention(in, 4, kv_heads, {.softcap = softcap});
   graph.output("output", results.output);

@@ -33,17 +33,17 @@ bool leads_to_multi_head(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   const bool same_width = node.outputs[1].shape[3] == node.outputs[2].shape[3];
   return target.runtime == Runtime::ort && is_half_or_single(in.query) && !in.rope &&
-         node.attrs.integer("heads") == node.attrs.integer("kv_heads") && node.attrs.real("softcap") == 0 &&
+         !needs_replaced_scores(node) && node.attrs.integer("heads") == node.attrs.integer("kv_heads") && node.attrs.real("softcap") == 0 &&
          (same_width || !in.past_key) && in.key.rank() == in.value.rank();
 }
 
 // Could it be GroupQueryAttention? It is causal whatever its bias says: a query that sees no key cannot
-// attend to later ones.
+// attend to later ones. The kernel wants heads of a multiple of 8.
 bool leads_to_group_query(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   return target.runtime == Runtime::ort && target.group_query_attention && is_half_or_single(in.query) &&
          !in.rope && in.mask.causal && in.past_key && node.attrs.real("softcap") == 0 &&
-         node.outputs[1].shape[3] == node.outputs[2].shape[3] &&
+         node.outputs[1].shape[3] == node.outputs[2].shape[3] && node.outputs[1].shape[3].exact_div(8) &&
          (in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask));
 }
 

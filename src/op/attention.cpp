@@ -25,8 +25,16 @@ double scale_of(const AttentionOptions& options, const Dim& head_dim, std::strin
 Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask,
                                    const AttentionOptions& options) {
   const double scale = scale_of(options, query.dim(-1), "scaled_dot_product_attention");
-  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, mask},
-              {{"scale", scale}, {"softcap", options.softcap}})
+  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, mask, {}},
+              {{"scale", scale}, {"softcap", options.softcap}, {"no_keys", std::string(kZero)}})
+      .out();
+}
+
+Value detail::uniform_attention(Value query, Value key, Value value, Value visible, Value bias,
+                                const AttentionOptions& options) {
+  const double scale = scale_of(options, query.dim(-1), "scaled_dot_product_attention");
+  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, visible, bias},
+              {{"scale", scale}, {"softcap", options.softcap}, {"no_keys", std::string(kUniform)}})
       .out();
 }
 
@@ -89,7 +97,7 @@ void check_broadcast(const Node& node, const char* what, const Value& mask, cons
 }  // namespace
 
 Types infer_scaled_dot_product_attention(const Node& node) {
-  if (node.inputs.size() != 4) reject(node, "expected query, key, value and a mask that may be absent");
+  if (node.inputs.size() != 5) reject(node, "expected query, key, value, and mask and bias, which may be absent");
   const TensorType& q = operand(node, 0);
   const TensorType& k = operand(node, 1);
   const TensorType& v = operand(node, 2);
@@ -108,6 +116,10 @@ Types infer_scaled_dot_product_attention(const Node& node) {
     if (mask.dtype() != DType::boolean && mask.dtype() != q.dtype)
       reject(node, "mask {}, expected bool or {}", to_string(mask.type()), to_string(q.dtype));
     check_broadcast(node, "mask", mask, {q.shape[0], q.shape[1], q.shape[2], k.shape[2]});
+  }
+  if (const Value bias = node.inputs[4]) {
+    require_same_dtype(node, q, bias.type());
+    check_broadcast(node, "bias", bias, {q.shape[0], q.shape[1], q.shape[2], k.shape[2]});
   }
   return {{q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]}}};
 }

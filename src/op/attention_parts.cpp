@@ -69,6 +69,11 @@ double far_below(DType dtype) { return lowest(dtype) / 2; }
 
 bool always_sees_a_key(const AttentionMask& mask) { return !mask.padding && !mask.visible; }
 
+bool needs_replaced_scores(const Node& node) {
+  const AttentionMask mask = attention_operands(node).mask;
+  return size_of(node.outputs[0].dtype) < 4 && mask.no_keys == NoKeys::uniform && !always_sees_a_key(mask);
+}
+
 namespace {
 
 // All of a mask as one tensor that is added to the scores.
@@ -119,11 +124,25 @@ std::pair<Value, Value> angles(const Node& node, const Rope& rope) {
 
 }  // namespace
 
+namespace {
+
+// A mask of any rank as [B or 1, H or 1, L, P + S]: kernels broadcast no further.
+Value whole(const Node& node, Value mask) {
+  Shape shape(static_cast<std::size_t>(4 - mask.rank()), 1);
+  shape.insert(shape.end(), mask.shape().begin(), mask.shape().end());
+  if (shape != mask.shape()) mask = reshape(mask, shape);
+  shape[2] = node.inputs[kQuery].dim(1);
+  shape[3] = node.outputs[1].shape[2];
+  return shape == mask.shape() ? mask : expand(mask, shape);
+}
+
+}  // namespace
+
 std::vector<Value> with_visible_keys(const Node& node) {
   AttentionOperands in = attention_operands(node);
   {
     const ModulePath at(in.query, "attention_mask");
-    in.mask = {.visible = visible_keys(node, in.mask)};
+    in.mask = {.visible = whole(node, visible_keys(node, in.mask))};
   }
   return list(attention_like(node, in));
 }
@@ -142,13 +161,7 @@ std::vector<Value> with_bias(const Node& node, bool keep_order) {
   ScoreBias score = score_bias(node);
   {
     const ModulePath at(in.query, "attention_mask");
-    const Shape& given = score.bias.shape();
-    Shape whole(static_cast<std::size_t>(4 - score.bias.rank()), 1);
-    whole.insert(whole.end(), given.begin(), given.end());
-    if (whole != given) score.bias = reshape(score.bias, whole);
-    whole[2] = in.query.dim(1);
-    whole[3] = node.outputs[1].shape[2];
-    if (whole != score.bias.shape()) score.bias = expand(score.bias, whole);
+    score.bias = whole(node, score.bias);
     if (score.alive) score.alive = squeeze(score.alive, 1);  // [B or 1, L or 1, 1]
   }
   const AttentionMask order = in.mask;
@@ -188,10 +201,20 @@ std::vector<Value> decompose_attention(const Node& node) {
     key = concat({in.past_key, key}, 2);
     value = concat({in.past_value, value}, 2);
   }
-  const ScoreBias score = score_bias(node);
-  Value context = scaled_dot_product_attention(query, key, value, score.bias,
-                                               {.scale = 1.0, .softcap = node.attrs.real("softcap")});
-  if (score.alive) context = mul(context, score.alive);
+  const AttentionOptions options{.scale = 1.0, .softcap = node.attrs.real("softcap")};
+  Value context;
+  if (needs_replaced_scores(node)) {
+    Value visible;
+    {
+      const ModulePath at(query, "attention_mask");
+      visible = visible_keys(node, in.mask);
+    }
+    context = uniform_attention(query, key, value, visible, in.mask.bias, options);
+  } else {
+    const ScoreBias score = score_bias(node);
+    context = scaled_dot_product_attention(query, key, value, score.bias, options);
+    if (score.alive) context = mul(context, score.alive);
+  }
   const Value merged = permute(context, {0, 2, 1, 3});
   return {reshape(merged, node.outputs[0].shape), key, value};
 }
@@ -216,6 +239,12 @@ std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
   if (!mask) return {apart(matmul(softmax(scores, -1), value))};
   if (mask.dtype() != DType::boolean) {
     const Value masked = add(apart(scores), mask);
+    return {apart(matmul(together(softmax(masked, -1)), value))};
+  }
+  if (node.attrs.get<std::string>("no_keys") == "uniform") {
+    scores = apart(scores);
+    if (node.inputs[4]) scores = add(scores, node.inputs[4]);
+    const Value masked = where(mask, scores, scalar(mask.graph(), lowest(dtype), dtype));
     return {apart(matmul(together(softmax(masked, -1)), value))};
   }
   // What is added to masked scores stays finite under any score. A query that sees no key then attends to all

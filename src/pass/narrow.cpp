@@ -80,7 +80,9 @@ std::optional<std::vector<Need>> needs_of_operands(const Node& node, const Part&
     case Op::scaled_dot_product_attention:
       if (part.axis != 2) return {};
       needs[0] = part;
-      if (node.inputs[3]) needs[3] = of_operand(part, shape, node.inputs[3]);
+      for (const std::size_t i : {3, 4}) {
+        if (node.inputs[i]) needs[i] = of_operand(part, shape, node.inputs[i]);
+      }
       return needs;
     case Op::attention:
       return needs_of_attention(node, part);

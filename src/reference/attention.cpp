@@ -214,6 +214,8 @@ HostTensor append(const HostTensor& past, const HostTensor& now) {
 Results interpret_scaled_dot_product_attention(const Call& call) {
   Visibility sight;
   if (call.has(3)) (is_float(call.input(3).dtype) ? sight.bias : sight.visible) = &call.input(3);
+  if (call.has(4)) sight.bias = &call.input(4);
+  sight.uniform = call.node.attrs.get<std::string>("no_keys") == "uniform";
   return attend(call, call.input(0), call.input(1), call.input(2), sight);
 }
 
