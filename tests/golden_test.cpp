@@ -142,7 +142,13 @@ TEST_P(Golden, MatchesTheOriginalForEveryTarget) {
     int opset;
     TargetOptions target;
   };
-  const Way ways[] = {{11, {}}, {13, {}}, {17, {}}, {20, {}}, {21, {}}, {23, {}}, {runtime::newest_opset, {}},
+  const Way ways[] = {{11, {}},
+                      {13, {}},
+                      {17, {}},
+                      {20, {}},
+                      {21, {}},
+                      {23, {}},
+                      {runtime::newest_opset, {}},
                       {18, {.runtime = "ort"}}};
   for (const GoldenFile& file : fixture.files) {
     for (const auto& [opset, target] : ways) {

@@ -66,8 +66,8 @@ reference::Case random_case(const Graph& graph, const DimBindings& bindings, std
 
 class Lowering : public testing::TestWithParam<OpSample> {};
 
-// Extents of the samples' symbols. The CPU kernel of GroupQueryAttention takes several new tokens behind a past only
-// for a batch of one.
+// Extents of the samples' symbols. The CPU kernel of GroupQueryAttention takes several new tokens behind a
+// past only for a batch of one.
 std::vector<DimBindings> extents_for(const lower::Target& target) {
   if (target.group_query_attention) return {{{"N", 1}, {"M", 5}}, {{"N", 1}, {"M", 1}}, {{"N", 3}, {"M", 1}}};
   return {{{"N", 2}, {"M", 5}}, {{"N", 1}, {"M", 1}}, {{"N", 3}, {"M", 8}}};
@@ -83,7 +83,9 @@ TEST_P(Lowering, MatchesTheInterpreterForEveryTarget) {
   Graph graph(is_float(sample.dtype) ? sample.dtype : DType::f32);
   sample.build(graph);
   verify(graph);
-  std::map<std::vector<DimBindings>, std::pair<std::vector<reference::Case>, std::vector<std::vector<reference::HostTensor>>>> known;
+  std::map<std::vector<DimBindings>,
+           std::pair<std::vector<reference::Case>, std::vector<std::vector<reference::HostTensor>>>>
+      known;
   const double atol = sample.dtype == DType::f16 ? 4e-3 : 2e-6;
 
   for (const lower::Target& target : kTargets) {

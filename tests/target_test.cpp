@@ -40,8 +40,9 @@ class TargetOrt : public testing::Test {
     const GoldenFixture made = read_fixture(fixture);
     fs::remove_all(folder_.path() / "checkpoint");
     synthesize(made, folder_.path() / "checkpoint");
-    std::vector<std::string> arguments = {"export", "onnx", "-m", (folder_.path() / "checkpoint").string(),
-                                          (folder_.path() / "out").string(), "--task", made.task};
+    std::vector<std::string> arguments = {
+        "export", "onnx",   "-m", (folder_.path() / "checkpoint").string(), (folder_.path() / "out").string(),
+        "--task", made.task};
     arguments.insert(arguments.end(), flags.begin(), flags.end());
     return run_program(arguments);
   }
@@ -81,8 +82,11 @@ TEST_F(TargetOrt, FlagsThatContradictAreRefused) {
   const std::string fixture = "bert/feature-extraction";
   constexpr int kUsage = 2;
   for (const std::vector<std::string>& flags :
-       {std::vector<std::string>{"--optimize", "O1", "--target", "ort"}, {"--optimize", "O4", "--dtype", "bf16"},
-        {"--attention", "gqa"}, {"--target", "cuda"}, {"--optimize", "O5"}}) {
+       {std::vector<std::string>{"--optimize", "O1", "--target", "ort"},
+        {"--optimize", "O4", "--dtype", "bf16"},
+        {"--attention", "gqa"},
+        {"--target", "cuda"},
+        {"--optimize", "O5"}}) {
     const ProgramResult result = run(fixture, flags);
     EXPECT_EQ(result.status, kUsage) << flags[0] << ' ' << flags[1] << ": " << result.err;
     EXPECT_NE(result.err.find(flags[0]), std::string::npos) << result.err;
@@ -102,7 +106,8 @@ TEST_F(TargetOrt, CachedAttention) {
   EXPECT_EQ(own["com.microsoft.RotaryEmbedding"], 4);
   EXPECT_EQ(own["com.microsoft.SkipSimplifiedLayerNormalization"], 4);
 
-  const ProgramResult grouped = run("llama/text-generation-with-past", {"--target", "ort", "--attention", "gqa"});
+  const ProgramResult grouped =
+      run("llama/text-generation-with-past", {"--target", "ort", "--attention", "gqa"});
   EXPECT_EQ(grouped.status, 0) << grouped.err << grouped.out;
   EXPECT_EQ(counts()["com.microsoft.GroupQueryAttention"], 2);
   EXPECT_NE(grouped.err.find("one sequence at a time"), std::string::npos) << grouped.err;
@@ -128,13 +133,14 @@ TEST_F(TargetOrt, ResultsOfContribOperatorsHaveTypes) {
 
 // ---- predicates ----
 
-
 // The contrib operators of one attention with a past.
 Counts lowered(const std::function<op::AttentionMask(Graph&)>& mask, std::int64_t kv_heads, bool gqa,
                double softcap = 0) {
   const Dim batch = Dim::symbol("B"), length = Dim::symbol("L"), past = Dim::symbol("P");
   Graph graph;
-  const auto input = [&](const char* name, Shape shape) { return graph.input(name, {DType::f32, std::move(shape)}); };
+  const auto input = [&](const char* name, Shape shape) {
+    return graph.input(name, {DType::f32, std::move(shape)});
+  };
   op::AttentionOperands in{.query = input("q", {batch, length, 32}),
                            .key = input("k", {batch, length, 8 * kv_heads}),
                            .value = input("v", {batch, length, 8 * kv_heads}),
@@ -168,17 +174,23 @@ TEST(FormsOfAttention, SharedKeyHeadsAreNoMultiHeadAttention) {
 
 TEST(FormsOfAttention, QueriesWithoutKeysDecideOnGroupQueryAttention) {
   const auto mask = [](op::NoKeys no_keys) {
-    return [=](Graph& graph) { return op::AttentionMask{.padding = padding(graph), .causal = true, .no_keys = no_keys}; };
+    return [=](Graph& graph) {
+      return op::AttentionMask{.padding = padding(graph), .causal = true, .no_keys = no_keys};
+    };
   };
   EXPECT_EQ(lowered(mask(op::NoKeys::zero), 2, true)["GroupQueryAttention"], 1);
   // It would attend to the earlier keys alone.
   EXPECT_EQ(lowered(mask(op::NoKeys::uniform), 2, true)["GroupQueryAttention"], 0);
   EXPECT_EQ(lowered([](Graph&) { return op::AttentionMask{}; }, 2, true)["GroupQueryAttention"], 0);
-  EXPECT_EQ(lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 2, true, 5)["GroupQueryAttention"], 0);
+  EXPECT_EQ(
+      lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 2, true, 5)["GroupQueryAttention"],
+      0);
 }
 
 TEST(FormsOfAttention, SoftcapIsNoMultiHeadAttention) {
-  EXPECT_EQ(lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 4, false, 5)["MultiHeadAttention"], 0);
+  EXPECT_EQ(
+      lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 4, false, 5)["MultiHeadAttention"],
+      0);
 }
 
 }  // namespace

@@ -58,8 +58,8 @@ class ONNXPORT_API Model {
   std::string read_file(const std::string& name) const;
 
   /// Builds the graph of a component of this model and task: inputs, nodes and outputs. Integer inputs that
-  /// are not int64 are cast to it first; patches are applied last. Throws ExportError(internal) for a component of another task, and
-  /// when the definition gives other outputs than the interface lists.
+  /// are not int64 are cast to it first; patches are applied last. Throws ExportError(internal) for a
+  /// component of another task, and when the definition gives other outputs than the interface lists.
   Graph build(const Component& component) const;
   /// The same of the component that `config` describes.
   Graph build(const OnnxConfig& config, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;

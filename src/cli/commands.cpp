@@ -44,13 +44,15 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   if (flags.framework_given) notice("--framework has no effect: weights are read, not traced");
 }
 
-// The levels of the field's exporter: O1 is the graph as it is, O2 has the contrib operators of ONNX Runtime, O3 an
-// approximate gelu as well, O4 is O2 in half precision.
-void apply_level(const std::string& level, TargetOptions& target, bool& approximate_gelu, std::string& dtype) {
+// The levels of the field's exporter: O1 is the graph as it is, O2 has the contrib operators of ONNX Runtime,
+// O3 an approximate gelu as well, O4 is O2 in half precision.
+void apply_level(const std::string& level, TargetOptions& target, bool& approximate_gelu,
+                 std::string& dtype) {
   if (level.empty()) return;
   if (level == "O1" && target.runtime != "any") {
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("--optimize O1 is the graph of --target any, got --target {}", target.runtime));
+    throw ExportError(
+        ErrorCode::invalid_argument,
+        fmt::format("--optimize O1 is the graph of --target any, got --target {}", target.runtime));
   }
   target.runtime = level == "O1" ? "any" : "ort";
   approximate_gelu = level == "O3";

@@ -62,8 +62,9 @@ void add_hub(CLI::App& app, HubOptions& hub) {
 }
 
 void add_level(CLI::App& app, std::string& level) {
-  app.add_option("--optimize", level,
-                 "O1: as without the flag; O2: --target ort; O3: the same with the tanh form of gelu; O4: O2 in fp16")
+  app.add_option(
+         "--optimize", level,
+         "O1: as without the flag; O2: --target ort; O3: the same with the tanh form of gelu; O4: O2 in fp16")
       ->check(CLI::IsMember({"O1", "O2", "O3", "O4"}));
 }
 
@@ -91,9 +92,10 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
                  "Runtime as well: MultiHeadAttention, SkipLayerNormalization, ...)")
       ->check(CLI::IsMember({"any", "ort"}))
       ->capture_default_str();
-  app.add_option("--attention", o.export_options.target.attention,
-                 "Causal attention of --target ort: auto, or gqa (GroupQueryAttention, which takes several new "
-                 "tokens behind a cache on the CPU only for one sequence at a time)")
+  app.add_option(
+         "--attention", o.export_options.target.attention,
+         "Causal attention of --target ort: auto, or gqa (GroupQueryAttention, which takes several new "
+         "tokens behind a cache on the CPU only for one sequence at a time)")
       ->check(CLI::IsMember({"auto", "gqa"}))
       ->capture_default_str();
   add_level(app, flags.optimize);

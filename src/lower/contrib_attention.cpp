@@ -33,8 +33,8 @@ bool leads_to_multi_head(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   const bool same_width = node.outputs[1].shape[3] == node.outputs[2].shape[3];
   return target.runtime == Runtime::ort && is_half_or_single(in.query) && !in.rope &&
-         !needs_replaced_scores(node) && node.attrs.integer("heads") == node.attrs.integer("kv_heads") && node.attrs.real("softcap") == 0 &&
-         (same_width || !in.past_key) && in.key.rank() == in.value.rank();
+         !needs_replaced_scores(node) && node.attrs.integer("heads") == node.attrs.integer("kv_heads") &&
+         node.attrs.real("softcap") == 0 && (same_width || !in.past_key) && in.key.rank() == in.value.rank();
 }
 
 // Could it be GroupQueryAttention? It is causal whatever its bias says: a query that sees no key cannot

@@ -35,8 +35,7 @@ std::shared_ptr<const ModelDefinition> type_of(const TasksManager& tasks, const 
   return tasks.get_part(config.unaccounted().sub(key), key, role);
 }
 
-Value encode(const TasksManager& tasks, const Model& model,
-             const Inputs& inputs, Role role) {
+Value encode(const TasksManager& tasks, const Model& model, const Inputs& inputs, Role role) {
   const auto definition = type_of(tasks, model.config(), "encoder", role);
   const Model encoder = model.part("encoder", definition, "feature-extraction");
   check_attention(model.config(), encoder.config(), "encoder");

@@ -110,8 +110,7 @@ struct EfficientAttention {
     const Value q = nn::rows_to_tokens(query(x), grid);
     const Value k = nn::rows_to_tokens(key(seen), keys);
     const Value v = nn::rows_to_tokens(value(seen), keys);
-    const Value context =
-        op::attention({.query = q, .key = k, .value = v}, stage.heads, stage.heads).output;
+    const Value context = op::attention({.query = q, .key = k, .value = v}, stage.heads, stage.heads).output;
     return output(op::reshape(context, x.shape()));
   }
 };

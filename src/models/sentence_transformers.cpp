@@ -218,8 +218,9 @@ void register_sentence_transformers(TasksManager& tasks) {
   tasks.register_model<SentenceTransformersClipOnnxConfig>(
       {.model_type = "clip",
        .tasks = {"feature-extraction", "sentence-similarity"},
-       .forward = [&tasks](const Inputs& inputs, const Model& model,
-                           const Component& component) { return forward_clip(tasks, inputs, model, component); },
+       .forward = [&tasks](
+                      const Inputs& inputs, const Model& model,
+                      const Component& component) { return forward_clip(tasks, inputs, model, component); },
        .library = "sentence_transformers",
        .parts = encoder});
   tasks.register_model<SentenceTransformersTransformerOnnxConfig>(

@@ -27,11 +27,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const PretrainedConfig& c = model.config();
   const Scope root = model.scope();
   const PretrainedConfig vision = c.sub("vision_config", "siglip_vision_model");
-  const Value image =
-      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model).pooled;
+  const Value image = encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model).pooled;
   const PretrainedConfig text_config = c.sub("text_config", "siglip_text_model");
-  const Value text =
-      encode_tower(tasks, Role::text_model, "text_config", text_config, inputs, model).pooled;
+  const Value text = encode_tower(tasks, Role::text_model, "text_config", text_config, inputs, model).pooled;
   if (!image || text.dim(1) != image.dim(1)) {
     throw ExportError(
         ErrorCode::bad_config,

@@ -97,7 +97,8 @@ void check_broadcast(const Node& node, const char* what, const Value& mask, cons
 }  // namespace
 
 Types infer_scaled_dot_product_attention(const Node& node) {
-  if (node.inputs.size() != 5) reject(node, "expected query, key, value, and mask and bias, which may be absent");
+  if (node.inputs.size() != 5)
+    reject(node, "expected query, key, value, and mask and bias, which may be absent");
   const TensorType& q = operand(node, 0);
   const TensorType& k = operand(node, 1);
   const TensorType& v = operand(node, 2);

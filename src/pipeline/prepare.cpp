@@ -110,8 +110,7 @@ Graph build_component(const Model& model, const Component& component, const Vari
   return variant.approximate_gelu ? transform::approximate_gelu(std::move(graph)) : std::move(graph);
 }
 
-OnnxGraph lower_component(const Component& component, Graph graph, int opset,
-                                 const ExportOptions& options) {
+OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options) {
   say(options.on_detail,
       fmt::format("the definition built {} ops for component {}", graph.nodes().size(), component.name));
   OnnxGraph lowered = lower_graph(std::move(graph), target_of(opset, options.target));

@@ -22,9 +22,9 @@ void check_options(const ExportOptions& options, int opset, DType float_dtype);
 /// The graph of a component in a variant: as its definition builds it, with the variant's changes of meaning.
 Graph build_component(const Model& model, const Component& component, const Variant& variant);
 
-/// The ONNX graph of a component, whose axes are called as its interface says. `graph` is that of build_component().
-OnnxGraph lower_component(const Component& component, Graph graph, int opset,
-                                 const ExportOptions& options);
+/// The ONNX graph of a component, whose axes are called as its interface says. `graph` is that of
+/// build_component().
+OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options);
 
 /// When all graphs are built: a definition that cannot be built says so first, rather than that its tensors
 /// were not read.
