@@ -48,7 +48,7 @@ std::unordered_map<std::uint32_t, Pair> find_pairs(const Graph& graph) {
 
 }  // namespace
 
-Graph fuse_residual_norm(Graph graph) {
+Graph fuse_residual_norm(Graph graph, const std::function<bool(const Node&)>& native) {
   const std::unordered_map<std::uint32_t, Pair> pairs = find_pairs(graph);
   if (pairs.empty()) return graph;
   std::unordered_map<std::uint32_t, Value> normed;  // by the id of the norm
@@ -73,6 +73,7 @@ Graph fuse_residual_norm(Graph graph) {
     const op::AddNorm made = norm->op == Op::layer_norm
                                  ? op::add_layer_norm(x, skip, weight, parameter(2), eps, linear_bias)
                                  : op::add_rms_norm(x, skip, weight, eps, linear_bias);
+    if (!native(*made.normed.node())) return {};
     normed.emplace(norm->id, made.normed);
     return {made.sum};
   });

@@ -71,8 +71,8 @@ Graph add_into_linear(Graph graph);
 Graph bias_for_gelu(Graph graph);
 
 /// A sum and the norm behind it become add_layer_norm or add_rms_norm, with the bias of a `linear` that gave
-/// one of the addends.
-Graph fuse_residual_norm(Graph graph);
+/// one of the addends; only where `native` holds for the new node.
+Graph fuse_residual_norm(Graph graph, const std::function<bool(const Node&)>& native);
 
 /// The bias of a `linear` in front of `gelu` moves into bias_gelu.
 Graph fuse_bias_gelu(Graph graph);

@@ -25,6 +25,10 @@ std::vector<Pass> passes_for(const lower::Target& target) {
       return waits_for_fusion(node) ? nullptr : expansion(node);
     });
   };
+  const Pass fuse_norms = [target](Graph graph) {
+    return pass::fuse_residual_norm(std::move(graph),
+                                    [&](const Node& node) { return lower::has_native_form(node, target); });
+  };
   switch (target.runtime) {
     case lower::Runtime::any:
       return {pass::simplify,          pass::fold_scale,
@@ -41,7 +45,7 @@ std::vector<Pass> passes_for(const lower::Target& target) {
               pass::compose_pointwise, pass::sink_permutes,
               pass::sum_by_product,    pass::narrow,
               legalize_most,           pass::flatten_linear,
-              pass::simplify,          pass::fuse_residual_norm,
+              pass::simplify,          fuse_norms,
               pass::fuse_bias_gelu,    legalize,
               pass::add_into_linear,   pass::merge_weights,
               pass::simplify};
