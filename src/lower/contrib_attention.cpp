@@ -64,7 +64,8 @@ bool fits_multi_head(const Node& node, const Target& target) {
   if (mask.visible || mask.window) return false;
   if (mask.bias) return !mask.padding && is_whole_bias(node);
   // Padding alone is masked with the lowest value, which swallows every score.
-  return !mask.padding || (!mask.causal && mask.no_keys == op::NoKeys::uniform);
+  return !mask.padding ||
+         (!mask.causal && !node.inputs[kPastKey] && mask.no_keys == op::NoKeys::uniform);
 }
 
 Lowered lower_multi_head(Emitter& e, const Node& node) {

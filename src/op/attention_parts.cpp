@@ -122,10 +122,6 @@ std::pair<Value, Value> angles(const Node& node, const Rope& rope) {
   return {cosine, cast(sine, dtype)};
 }
 
-}  // namespace
-
-namespace {
-
 // A mask of any rank as [B or 1, H or 1, L, P + S]: kernels broadcast no further.
 Value whole(const Node& node, Value mask) {
   Shape shape(static_cast<std::size_t>(4 - mask.rank()), 1);
