@@ -15,8 +15,6 @@
 namespace onnxport::pipeline {
 namespace {
 
-namespace fs = std::filesystem;
-
 void check_opset(int opset, DType float_dtype) {
   if (opset < lower::oldest_opset || opset > runtime::newest_opset) {
     throw ExportError(ErrorCode::invalid_argument, fmt::format("--opset {}: expected {} to {}", opset,
