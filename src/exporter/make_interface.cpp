@@ -32,18 +32,12 @@ void add_type(TensorSpec& input, const DummyInputs& dummies) {
   }
 }
 
-template <class Specs>
-bool has_name(const Specs& specs, const std::string& name) {
-  return std::any_of(specs.begin(), specs.end(), [&](const TensorSpec& spec) { return spec.name == name; });
-}
-
 // Those that the component takes or gives, with the lengths that its graph computes.
-std::vector<StateSpec> present_states(const OnnxConfig& config, const std::vector<TensorSpec>& inputs,
-                                      const std::vector<TensorSpec>& outputs) {
+std::vector<StateSpec> present_states(const OnnxConfig& config, const Interface& interface) {
   std::vector<StateSpec> states;
   for (StateSpec state : config.states()) {
-    if (!has_name(inputs, state.input)) state.input.clear();
-    if (!has_name(outputs, state.output)) state.output.clear();
+    if (interface.find_input(state.input) == nullptr) state.input.clear();
+    if (!interface.has_output(state.output)) state.output.clear();
     if (state.input.empty() && state.output.empty()) continue;
     const std::string& name = state.input.empty() ? state.output : state.input;
     for (Dim& dim : state.shape) {
@@ -68,7 +62,7 @@ Interface OnnxConfig::interface(const DummyShapes& shapes, bool dynamic_axes) co
   Interface made{.atol = atol_for_validation(), .opset = default_onnx_opset(), .float_dtype = float_dtype()};
   for (const auto& [name, axes] : inputs()) made.inputs.push_back(described(*this, name, axes));
   for (const auto& [name, axes] : outputs()) made.outputs.push_back(described(*this, name, axes));
-  made.states = present_states(*this, made.inputs, made.outputs);
+  made.states = present_states(*this, made);
   const auto dummies = std::make_shared<DummyInputs>(
       DummyInputs{.context = {.task = task(),
                               .normalized = normalized_config(),

@@ -12,8 +12,6 @@ namespace {
 
 using namespace op::detail;  // NOLINT: the places of attention's operands, and its rewrites
 
-bool has_order(const op::AttentionMask& mask) { return mask.causal || mask.window; }
-
 // ---- ai.onnx, opset 23 ----
 
 // With a boolean mask, a query that sees no key gives 0 there as well (ONNX 1.23, errata of Attention). Under

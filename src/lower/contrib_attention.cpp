@@ -16,8 +16,6 @@ using namespace op::detail;  // NOLINT: the places of attention's operands, and 
 
 bool is_half_or_single(const Value& x) { return x.dtype() == DType::f32 || x.dtype() == DType::f16; }
 
-bool has_order(const op::AttentionMask& mask) { return mask.causal || mask.window; }
-
 // Is the bias [B or 1, H or 1, L, P + S], as the kernels take it?
 bool is_whole_bias(const Node& node) {
   const Value bias = node.inputs[kBias];

@@ -36,6 +36,9 @@ Value uniform_attention(Value query, Value key, Value value, Value visible, Valu
 /// the less where a runtime computes in float32.
 bool needs_replaced_scores(const Node& node);
 
+/// Does the order of the keys hide some of them?
+inline bool has_order(const AttentionMask& mask) { return mask.causal || mask.window; }
+
 /// Does every query see a key, whatever the inputs? So it is where the order alone hides keys.
 bool always_sees_a_key(const AttentionMask& mask);
 

@@ -40,7 +40,7 @@ Value visible_keys(const Node& node, const AttentionMask& mask) {
   const Value past = node.inputs[kPastKey];
   Value seen = mask.visible;
   const auto restrict = [&](Value more) { seen = seen ? logical_and(seen, more) : more; };
-  if (mask.causal || mask.window) {
+  if (has_order(mask)) {
     const Value allowed = order(graph, node.inputs[kQuery].dim(1), past ? past.dim(2) : Dim(0), mask);
     restrict(mask.padding || seen ? allowed : reshape(allowed, {1, 1, allowed.dim(0), allowed.dim(1)}));
   }

@@ -44,7 +44,7 @@ Need of_operand(const Part& part, const Shape& shape, const Value& operand) {
 // Some queries of an attention [B, L, H * E]. Their order and their positions are those of all.
 std::optional<std::vector<Need>> needs_of_attention(const Node& node, const Part& part) {
   const op::AttentionOperands in = op::detail::attention_operands(node);
-  if (part.axis != 1 || in.mask.causal || in.mask.window || in.rope || in.past_key) return {};
+  if (part.axis != 1 || op::detail::has_order(in.mask) || in.rope || in.past_key) return {};
   std::vector<Need> needs(node.inputs.size());
   needs[op::detail::kQuery] = part;
   const Shape scores = {in.query.dim(0), node.attrs.integer("heads"), in.query.dim(1),

@@ -29,28 +29,20 @@ std::vector<Pass> passes_for(const lower::Target& target) {
     return pass::fuse_residual_norm(std::move(graph),
                                     [&](const Node& node) { return lower::has_native_form(node, target); });
   };
+  std::vector<Pass> passes = {
+      pass::simplify,          pass::fold_scale,    pass::linear_on_images, pass::before_resizing,
+      pass::compose_pointwise, pass::sink_permutes, pass::sum_by_product,   pass::narrow};
+  const auto then = [&](std::initializer_list<Pass> more) { passes.insert(passes.end(), more); };
   switch (target.runtime) {
     case lower::Runtime::any:
-      return {pass::simplify,          pass::fold_scale,
-              pass::linear_on_images,  pass::before_resizing,
-              pass::compose_pointwise, pass::sink_permutes,
-              pass::sum_by_product,    pass::narrow,
-              pass::bias_for_gelu,     legalize,
-              pass::flatten_linear,    pass::simplify,
-              pass::add_into_linear,   pass::merge_weights,
-              pass::simplify};
+      then({pass::bias_for_gelu, legalize, pass::flatten_linear, pass::simplify});
+      break;
     case lower::Runtime::ort:
-      return {pass::simplify,          pass::fold_scale,
-              pass::linear_on_images,  pass::before_resizing,
-              pass::compose_pointwise, pass::sink_permutes,
-              pass::sum_by_product,    pass::narrow,
-              legalize_most,           pass::flatten_linear,
-              pass::simplify,          fuse_norms,
-              pass::fuse_bias_gelu,    legalize,
-              pass::add_into_linear,   pass::merge_weights,
-              pass::simplify};
+      then({legalize_most, pass::flatten_linear, pass::simplify, fuse_norms, pass::fuse_bias_gelu, legalize});
+      break;
   }
-  return {};
+  then({pass::add_into_linear, pass::merge_weights, pass::simplify});
+  return passes;
 }
 
 }  // namespace
