@@ -475,8 +475,8 @@ TEST_F(WriterTest, AttributesOfAllKinds) {
 
   const GraphSummary summary = summarize(model).graph;
   ASSERT_EQ(summary.nodes[0].graphs.size(), 2U);
-  EXPECT_EQ(summary.nodes[0].graphs[1].first, "else_branch");
-  EXPECT_EQ(summary.nodes[0].graphs[1].second.initializers[0].bytes, 1200U);
+  EXPECT_EQ(summary.nodes[0].graphs[1].attribute, "else_branch");
+  EXPECT_EQ(summary.nodes[0].graphs[1].graph.initializers[0].bytes, 1200U);
 }
 
 // --- what the check finds ----------------------------------------------------------------------------------

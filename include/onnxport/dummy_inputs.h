@@ -64,7 +64,6 @@ struct DummyContext {
 
   /// The dynamic axis of an input, or null where that axis is static.
   const AxisSpec* axis(std::string_view input, int position) const;
-  bool takes_past() const;
 };
 
 /// Makes dummy tensors for the inputs that it knows by name. Generators are listed in
@@ -88,6 +87,15 @@ class ONNXPORT_API DummyInputGenerator {
   static Tensor random_floats(std::uint64_t seed, std::string_view name, const TensorType& type);
 };
 
+/// Makes floats between -1 and 1: a derived class says for which inputs, and their type.
+class ONNXPORT_API DummyFloatInputGenerator : public DummyInputGenerator {
+ public:
+  TensorType type(std::string_view name, const DummyContext& context,
+                  const DummyShapes& shapes) const override = 0;
+  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
+                  std::uint64_t seed) const override;
+};
+
 using DummyInputGenerators = std::vector<std::shared_ptr<const DummyInputGenerator>>;
 
 /// input_ids, attention_mask, token_type_ids, position_ids: [batch_size, sequence_length], and
@@ -104,13 +112,11 @@ class ONNXPORT_API DummyTextInputGenerator : public DummyInputGenerator {
 };
 
 /// States, by the names of `DummyContext::states`, between -1 and 1. A growing axis has past_sequence_length.
-class ONNXPORT_API DummyPastKeyValuesGenerator : public DummyInputGenerator {
+class ONNXPORT_API DummyPastKeyValuesGenerator : public DummyFloatInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
   TensorType type(std::string_view name, const DummyContext& context,
                   const DummyShapes& shapes) const override;
-  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
-                  std::uint64_t seed) const override;
 };
 
 /// Inputs of a decoder besides its own tokens: decoder_input_ids [batch_size, decoder_sequence_length],
@@ -135,13 +141,11 @@ class ONNXPORT_API DummySeq2SeqInputGenerator : public DummyInputGenerator {
 };
 
 /// input_values: samples [batch_size, audio_sequence_length], between -1 and 1.
-class ONNXPORT_API DummyAudioInputGenerator : public DummyInputGenerator {
+class ONNXPORT_API DummyAudioInputGenerator : public DummyFloatInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
   TensorType type(std::string_view name, const DummyContext& context,
                   const DummyShapes& shapes) const override;
-  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
-                  std::uint64_t seed) const override;
 };
 
 /// The features of audio that an encoder takes.
@@ -167,13 +171,11 @@ class ONNXPORT_API DummyAudioFeaturesInputGenerator : public DummyInputGenerator
 
 /// pixel_values: images [batch_size, num_channels, height, width], between -1 and 1. Their size is that of
 /// image_size of the normalized config, else that of a preprocessor, else the one of the shapes.
-class ONNXPORT_API DummyVisionInputGenerator : public DummyInputGenerator {
+class ONNXPORT_API DummyVisionInputGenerator : public DummyFloatInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
   TensorType type(std::string_view name, const DummyContext& context,
                   const DummyShapes& shapes) const override;
-  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
-                  std::uint64_t seed) const override;
 };
 
 /// Sizes of images that a model takes, where it takes any.

@@ -26,7 +26,7 @@ struct InitializerSummary {
   std::string file;  ///< name of the file that holds external data; empty where the data is in the model
 };
 
-struct GraphSummary;
+struct SubgraphSummary;
 
 struct NodeSummary {
   std::string op_type;
@@ -34,7 +34,7 @@ struct NodeSummary {
   std::string name;
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
-  std::vector<std::pair<std::string, GraphSummary>> graphs;  ///< bodies of If and Loop, by attribute
+  std::vector<SubgraphSummary> graphs;  ///< bodies of If and Loop
 };
 
 struct GraphSummary {
@@ -43,6 +43,12 @@ struct GraphSummary {
   std::vector<ValueSummary> outputs;
   std::vector<NodeSummary> nodes;
   std::vector<InitializerSummary> initializers;
+};
+
+/// A graph that is an attribute of a node.
+struct SubgraphSummary {
+  std::string attribute;  ///< its name
+  GraphSummary graph;
 };
 
 struct ModelSummary {

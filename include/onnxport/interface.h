@@ -53,6 +53,9 @@ struct StateSpec {
   friend bool operator==(const StateSpec&, const StateSpec&) = default;
 };
 
+/// Whether a component takes any of its states.
+ONNXPORT_API bool takes_any(const std::vector<StateSpec>& states);
+
 /// Inputs, outputs and states of one component.
 struct ONNXPORT_API Interface {
   std::vector<TensorSpec> inputs, outputs;  ///< in the order of the file, states among them
@@ -70,7 +73,7 @@ struct ONNXPORT_API Interface {
   /// Whether any input has a dynamic axis of this name.
   bool has_axis(std::string_view name) const;
   /// Whether the component takes states.
-  bool takes_past() const;
+  bool takes_past() const { return takes_any(states); }
 };
 
 /// One graph of an export.

@@ -87,11 +87,6 @@ const AxisSpec* DummyContext::axis(std::string_view input, int position) const {
   return nullptr;
 }
 
-bool DummyContext::takes_past() const {
-  return std::any_of(states.begin(), states.end(),
-                     [](const StateSpec& state) { return !state.input.empty(); });
-}
-
 TensorType DummyInputGenerator::type(std::string_view name, const DummyContext& context,
                                      const DummyShapes& shapes) const {
   const Tensor tensor = generate(name, context, shapes, 0);
@@ -110,6 +105,11 @@ Tensor DummyInputGenerator::random_floats(std::uint64_t seed, std::string_view n
 
 Tensor DummyInputGenerator::random_floats(std::uint64_t seed, std::string_view name, const TensorType& type) {
   return random_floats(seed, name, type.dtype, extents(type));
+}
+
+Tensor DummyFloatInputGenerator::generate(std::string_view name, const DummyContext& context,
+                                          const DummyShapes& shapes, std::uint64_t seed) const {
+  return random_floats(seed, name, type(name, context, shapes));
 }
 
 // ---- text ----
@@ -135,7 +135,7 @@ TensorType DummyTextInputGenerator::type(std::string_view name, const DummyConte
                   {beside_images ? shapes.text_batch_size : shapes.batch_size,
                    of_decoder(context, name) ? decoder_length(shapes) : shapes.sequence_length}};
   if (context.task == "multiple-choice") type.shape.insert(type.shape.begin() + 1, shapes.num_choices);
-  const std::int64_t past = context.takes_past() ? shapes.past_sequence_length : 0;
+  const std::int64_t past = takes_any(context.states) ? shapes.past_sequence_length : 0;
   if (name == "attention_mask") type.shape.back() = type.shape.back() + past;
   if (name == "inputs_embeds") {
     type.dtype = context.float_dtype;
@@ -169,7 +169,7 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const DummyConte
     return from_ints(name, type, [&](std::int64_t) { return random.below(types); });
   }
   if (name == "position_ids") {
-    const std::int64_t past = context.takes_past() ? shapes.past_sequence_length : 0;
+    const std::int64_t past = takes_any(context.states) ? shapes.past_sequence_length : 0;
     return from_ints(name, type, [&](std::int64_t i) { return past + i % shapes.sequence_length; });
   }
   if (name == "inputs_embeds") return random_floats(seed, name, type);
@@ -185,11 +185,6 @@ bool DummyPastKeyValuesGenerator::supports_input(std::string_view name) const {
 TensorType DummyPastKeyValuesGenerator::type(std::string_view name, const DummyContext& context,
                                              const DummyShapes& shapes) const {
   return state_type(name, context, shapes, shapes.sequence_length);
-}
-
-Tensor DummyPastKeyValuesGenerator::generate(std::string_view name, const DummyContext& context,
-                                             const DummyShapes& shapes, std::uint64_t seed) const {
-  return random_floats(seed, name, type(name, context, shapes));
 }
 
 // ---- decoders behind an encoder ----

@@ -44,21 +44,11 @@ TensorType DummyVisionInputGenerator::type(std::string_view name, const DummyCon
   return {context.float_dtype, {shapes.batch_size, channels, size.height, size.width}};
 }
 
-Tensor DummyVisionInputGenerator::generate(std::string_view name, const DummyContext& context,
-                                           const DummyShapes& shapes, std::uint64_t seed) const {
-  return random_floats(seed, name, type(name, context, shapes));
-}
-
 bool DummyAudioInputGenerator::supports_input(std::string_view name) const { return name == "input_values"; }
 
 TensorType DummyAudioInputGenerator::type(std::string_view /*name*/, const DummyContext& context,
                                           const DummyShapes& shapes) const {
   return {context.float_dtype, {shapes.batch_size, shapes.audio_sequence_length}};
-}
-
-Tensor DummyAudioInputGenerator::generate(std::string_view name, const DummyContext& context,
-                                          const DummyShapes& shapes, std::uint64_t seed) const {
-  return random_floats(seed, name, type(name, context, shapes));
 }
 
 }  // namespace onnxport

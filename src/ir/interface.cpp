@@ -20,6 +20,11 @@ const TensorSpec* find(const std::vector<TensorSpec>& specs, std::string_view na
 
 }  // namespace
 
+bool takes_any(const std::vector<StateSpec>& states) {
+  return std::any_of(states.begin(), states.end(),
+                     [](const StateSpec& state) { return !state.input.empty(); });
+}
+
 std::vector<std::string> Interface::input_names() const { return names_of(inputs); }
 std::vector<std::string> Interface::output_names() const { return names_of(outputs); }
 
@@ -31,11 +36,6 @@ bool Interface::has_axis(std::string_view name) const {
     return std::any_of(input.axes.begin(), input.axes.end(),
                        [&](const auto& axis) { return axis.second.name == name; });
   });
-}
-
-bool Interface::takes_past() const {
-  return std::any_of(states.begin(), states.end(),
-                     [](const StateSpec& state) { return !state.input.empty(); });
 }
 
 }  // namespace onnxport

@@ -9,17 +9,13 @@ namespace onnxport::models {
 namespace {
 
 /// input_values: a spectrogram [batch_size, max_length, num_mel_bins].
-class DummySpectrogramInputGenerator : public DummyInputGenerator {
+class DummySpectrogramInputGenerator : public DummyFloatInputGenerator {
  public:
   bool supports_input(std::string_view name) const override { return name == "input_values"; }
   TensorType type(std::string_view /*name*/, const DummyContext& context,
                   const DummyShapes& shapes) const override {
     return {context.float_dtype,
             {shapes.batch_size, context.normalized["max_length"], context.normalized["num_mel_bins"]}};
-  }
-  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
-                  std::uint64_t seed) const override {
-    return random_floats(seed, name, type(name, context, shapes));
   }
 };
 

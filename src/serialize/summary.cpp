@@ -64,7 +64,7 @@ GraphSummary describe(const onnx::GraphProto& graph, const std::string& file) {
     out.inputs.assign(node.input().begin(), node.input().end());
     out.outputs.assign(node.output().begin(), node.output().end());
     for (const auto& attr : node.attribute()) {
-      if (attr.has_g()) out.graphs.emplace_back(attr.name(), describe(attr.g(), file));
+      if (attr.has_g()) out.graphs.push_back({attr.name(), describe(attr.g(), file)});
     }
   }
   return summary;

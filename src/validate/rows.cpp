@@ -9,11 +9,13 @@ namespace onnxport::validate {
 namespace {
 
 bool has_group_query(const GraphSummary& graph) {
-  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const NodeSummary& node) {
-    return node.op_type == "GroupQueryAttention" ||
-           std::any_of(node.graphs.begin(), node.graphs.end(),
-                       [](const auto& inner) { return has_group_query(inner.second); });
-  });
+  for (const NodeSummary& node : graph.nodes) {
+    if (node.op_type == "GroupQueryAttention") return true;
+    for (const auto& [name, body] : node.graphs) {
+      if (has_group_query(body)) return true;
+    }
+  }
+  return false;
 }
 
 Tensor row_of(const Tensor& batch, std::int64_t row) {
