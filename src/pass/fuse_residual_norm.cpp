@@ -56,7 +56,8 @@ Graph fuse_residual_norm(Graph graph, const std::function<bool(const Node&)>& na
     if (const auto done = normed.find(node.id); done != normed.end()) return {done->second};
     const auto found = pairs.find(node.id);
     if (found == pairs.end()) return {};
-    const auto& [norm, biased] = found->second;
+    const Node* const norm = found->second.norm;
+    const std::optional<std::size_t> biased = found->second.biased;
     Value x = node.inputs[0], skip = node.inputs[1], linear_bias;
     if (biased) {
       if (*biased == 1) std::swap(x, skip);
