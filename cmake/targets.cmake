@@ -1,6 +1,6 @@
 # The rooms, and what is made of them: the program, the shared library, and the interface that plugins build against.
 # A new file in src/<room>/ is picked up by itself.
-file(GLOB onnxport_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*/*.cpp")
+file(GLOB_RECURSE onnxport_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.cpp")
 file(GLOB onnxport_cli_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/cli/*.cpp")
 list(FILTER onnxport_sources EXCLUDE REGEX "/src/cli/")
 set(onnxport_runtime_sources ${onnxport_sources})

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "errors.h"
-#include "models/swin.h"
+#include "models/vision/common/swin.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/window_attention.h"
 #include "onnxport/op.h"

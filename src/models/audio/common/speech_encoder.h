@@ -1,0 +1,34 @@
+/// What encoders of raw speech have in common: wav2vec 2.0 and its relatives.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/common/definition.h"
+#include "onnxport/nn/audio.h"
+#include "onnxport/nn/audio_tasks.h"
+
+namespace onnxport::models {
+
+/// Reads conv_dim, conv_kernel, conv_stride, conv_bias, feat_extract_norm, feat_extract_activation,
+/// num_conv_pos_embeddings, num_conv_pos_embedding_groups, do_stable_layer_norm, adapter_attn_dim, the sizes
+/// of the encoder and those of the heads for recognition and classification.
+struct SpeechEncoderConfig {
+  explicit SpeechEncoderConfig(const PretrainedConfig& config);
+
+  nn::FeatureEncoderParameters features;
+  nn::SpeechEncoderParameters encoder;
+  nn::SpeechHeadParameters heads;
+  std::int64_t hidden_size;
+  double layer_norm_eps;
+};
+
+/// The length of `logits` in speech recognition goes by the formula that the convolutions give.
+class SpeechOnnxConfig : public AudioOnnxConfig {
+ public:
+  using AudioOnnxConfig::AudioOnnxConfig;
+  AxesByName outputs() const override;
+};
+
+}  // namespace onnxport::models

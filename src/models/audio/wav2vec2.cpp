@@ -1,0 +1,89 @@
+// wav2vec 2.0. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/wav2vec2/modeling_wav2vec2.py
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "models/audio/common/speech_encoder.h"
+#include "onnxport/error.h"
+#include "onnxport/nn/audio.h"
+#include "onnxport/nn/audio_tasks.h"
+
+namespace onnxport::models {
+namespace {
+
+struct Config : SpeechEncoderConfig {
+  bool add_adapter;
+  nn::ConvAdapterParameters adapter;
+
+  explicit Config(const PretrainedConfig& c) : SpeechEncoderConfig(c), add_adapter(c.flag("add_adapter")) {
+    adapter = {.in = hidden_size,
+               .out = c.maybe_integer("output_hidden_size").value_or(hidden_size),
+               .layers = c.integer("num_adapter_layers"),
+               .kernel = c.integer("adapter_kernel_size"),
+               .stride = c.integer("adapter_stride")};
+    if (add_adapter) heads.output_size = adapter.out;
+    heads.xvector = {.channels = c.integers("tdnn_dim"),
+                     .kernels = c.integers("tdnn_kernel"),
+                     .dilations = c.integers("tdnn_dilation"),
+                     .output_size = c.integer("xvector_output_dim")};
+    const nn::XVectorParameters& x = heads.xvector;
+    if (x.channels.empty() || x.kernels.size() < x.channels.size() ||
+        x.dilations.size() < x.channels.size()) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: tdnn_dim, tdnn_kernel and tdnn_dilation have {}, {} and {} numbers, "
+                                    "expected as many of each",
+                                    c.origin(), x.channels.size(), x.kernels.size(), x.dilations.size()));
+    }
+    // Of the quantizer, which only pretraining has.
+    c.harmless({"num_codevectors_per_group", "num_codevector_groups", "contrastive_logits_temperature",
+                "num_negatives", "codevector_dim", "proj_codevector_dim"});
+  }
+};
+
+struct Wav2Vec2 {
+  nn::FeatureEncoder feature_extractor;
+  nn::FeatureProjection feature_projection;
+  nn::SpeechEncoder encoder;
+  std::optional<nn::ConvAdapter> adapter;
+
+  Wav2Vec2(const Scope& s, const Config& c)
+      : feature_extractor(s / "feature_extractor", c.features),
+        feature_projection(s / "feature_projection", c.features.channels.back(), c.hidden_size,
+                           c.layer_norm_eps),
+        encoder(s / "encoder", c.encoder) {
+    if (c.add_adapter) adapter.emplace(s / "adapter", c.adapter);
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const Config c(model.config());
+  const Scope root = model.scope();
+  const std::string& task = component.task;
+  if (c.add_adapter && (task == "audio-classification" || task == "audio-frame-classification")) {
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("{}: add_adapter is true, with which the original has no head for {}",
+                                  model.config().origin(), task));
+  }
+  const Wav2Vec2 wav2vec2(root.base_model("wav2vec2"), c);
+  const Value features = wav2vec2.feature_extractor(inputs["input_values"]);
+  const std::vector<Value> states = wav2vec2.encoder(wav2vec2.feature_projection(features));
+  const Value last = wav2vec2.adapter ? (*wav2vec2.adapter)(states.back()) : states.back();
+  return nn::build_speech_task(task, states, last, root, c.heads);
+}
+
+}  // namespace
+
+void register_wav2vec2(TasksManager& tasks) {
+  // masked_spec_embed masks in training, the rest belongs to pretraining and to the loss of the x-vector
+  // head.
+  tasks.register_model<SpeechOnnxConfig>(
+      {.model_type = "wav2vec2",
+       .tasks = {"feature-extraction", "automatic-speech-recognition", "audio-classification",
+                 "audio-frame-classification", "audio-xvector"},
+       .forward = forward,
+       .ignorable_keys = {"masked_spec_embed", "wav2vec2.masked_spec_embed", "quantizer.*", "project_q.*",
+                          "project_hid.*", "objective.weight"}});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,141 @@
+// Whisper. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/whisper/modeling_whisper.py
+#include "models/common/definition.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/conv.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/seq2seq.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+constexpr double kEps = 1e-5;        // torch's default: no knob
+constexpr std::int64_t kStride = 2;  // of the second convolution
+
+struct Config {
+  std::int64_t vocab_size, d_model, mel_bins, source_positions, target_positions, encoder_layers,
+      decoder_layers;
+  std::int64_t num_labels, projection;
+  nn::Seq2SeqLayerParameters encoder, decoder;
+  bool tied, weighted_sum, eager;
+
+  static nn::Seq2SeqLayerParameters layer(const PretrainedConfig& c, const std::string& side) {
+    return {.hidden_size = c.integer("d_model"),
+            .heads = c.integer(side + "_attention_heads"),
+            .ffn_dim = c.integer(side + "_ffn_dim"),
+            .activation = c.string("activation_function"),
+            .norm_before = true,
+            .key_bias = false};
+  }
+
+  explicit Config(const PretrainedConfig& c)
+      : vocab_size(c.integer("vocab_size")),
+        d_model(c.integer("d_model")),
+        mel_bins(c.integer("num_mel_bins")),
+        source_positions(c.integer("max_source_positions")),
+        target_positions(c.integer("max_target_positions")),
+        encoder_layers(c.integer("encoder_layers")),
+        decoder_layers(c.integer("decoder_layers")),
+        num_labels(c.num_labels()),
+        projection(c.integer("classifier_proj_size")),
+        encoder(layer(c, "encoder")),
+        decoder(layer(c, "decoder")),
+        tied(c.flag("tie_word_embeddings", true)),
+        weighted_sum(c.flag("use_weighted_layer_sum")),
+        eager(eager_attention(c)) {
+    // The original computes a scale and does not use it; the others concern timestamps and training.
+    c.harmless({"scale_embedding", "median_filter_width", "num_hidden_layers", "is_encoder_decoder",
+                "pad_token_id", "max_length", "apply_spec_augment"});
+  }
+};
+
+class WhisperOnnxConfig : public AudioToTextOnnxConfig {
+ public:
+  using AudioToTextOnnxConfig::AudioToTextOnnxConfig;
+  AudioFeatures features() const override {
+    const Config c(config().unaccounted());
+    return {.size = c.mel_bins, .frames = kStride * c.source_positions};
+  }
+};
+
+// All hidden states: in front of each layer, and behind the last one's norm.
+std::vector<Value> encode(const Scope& s, const Config& c, Value features) {
+  const ModulePath at(features, s.path());
+  const nn::Conv1d conv1(s / "conv1", c.mel_bins, c.d_model, 3, true, {.padding = {1, 1}});
+  const nn::Conv1d conv2(s / "conv2", c.d_model, c.d_model, 3, true,
+                         {.stride = {kStride}, .padding = {1, 1}});
+  const nn::Embedding positions(s / "embed_positions", c.source_positions, c.d_model);
+  const nn::LayerNorm norm(s / "layer_norm", c.d_model, kEps);
+  Value x = op::gelu(conv2(op::gelu(conv1(features))));
+  x = op::permute(x, {0, 2, 1});
+  x = op::add(x, features.graph().weight(positions.weight()));
+  std::vector<Value> states;
+  for (std::int64_t i = 0; i < c.encoder_layers; ++i) {
+    states.push_back(x);
+    x = nn::Seq2SeqEncoderLayer(s / "layers" / i, c.encoder)(x, {});
+  }
+  states.push_back(norm(x));
+  return states;
+}
+
+Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
+  const nn::Embedding words(s / "embed_tokens", c.vocab_size, c.d_model);
+  const nn::Embedding positions(s / "embed_positions", c.target_positions, c.d_model);
+  Value x = words(pass.input_ids());
+  x = op::add(x, positions(nn::decoder_positions(pass)));
+  const op::AttentionMask mask = pass.mask({}, c.eager ? op::NoKeys::uniform : op::NoKeys::zero);
+  for (std::int64_t i = 0; i < c.decoder_layers; ++i)
+    x = nn::Seq2SeqDecoderLayer(s / "layers" / i, c.decoder)(x, pass, &pass, i, mask);
+  return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);
+}
+
+// One number per state, as a softmax: their weighted sum.
+Value weighted_sum(const Scope& root, const std::vector<Value>& states) {
+  Graph& graph = states[0].graph();
+  const auto count = static_cast<std::int64_t>(states.size());
+  const Value weights = op::softmax(graph.weight(root.weight("layer_weights", {count})), 0);
+  Value sum;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Value weight = op::slice(weights, 0, i, i + 1);
+    const Value part = op::mul(states[static_cast<std::size_t>(i)], weight);
+    sum = sum ? op::add(sum, part) : part;
+  }
+  return sum;
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const Config c(model.config());
+  const Scope root = model.scope();
+  const Scope base = root.base_model("model");
+  if (component.task == "audio-classification") {
+    const std::vector<Value> states = encode(base / "encoder", c, inputs["input_features"]);
+    const Value hidden = c.weighted_sum ? weighted_sum(root, states) : states.back();
+    const Value projected = nn::Linear(root / "projector", c.d_model, c.projection)(hidden);
+    const Value pooled = op::mean(projected, 1);
+    return {{"logits", nn::Linear(root / "classifier", c.projection, c.num_labels)(pooled)}};
+  }
+  const auto proj_out = [&](Value hidden) {
+    Weight words;
+    if (c.tied) words = (base / "decoder" / "embed_tokens").weight("weight", {c.vocab_size, c.d_model});
+    return nn::output_embedding(root / "proj_out", words, c.vocab_size, c.d_model)(hidden);
+  };
+  return nn::build_seq2seq_task(
+      component, inputs,
+      {.encode = [&](const Inputs& in) { return encode(base / "encoder", c, in["input_features"]).back(); },
+       .decode = [&](nn::Seq2SeqPass& pass) { return decode(base / "decoder", c, pass); },
+       .lm_head = proj_out,
+       .encoder_mask = false});
+}
+
+}  // namespace
+
+void register_whisper(TasksManager& tasks) {
+  tasks.register_model<WhisperOnnxConfig>(
+      {.model_type = "whisper",
+       .tasks = {"feature-extraction", "feature-extraction-with-past", "audio-classification",
+                 "automatic-speech-recognition", "automatic-speech-recognition-with-past"},
+       .forward = forward});
+}
+
+}  // namespace onnxport::models

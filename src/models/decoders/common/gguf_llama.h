@@ -1,0 +1,20 @@
+/// GGUF files of Llama and of the decoders that name their tensors alike.
+#pragma once
+
+#include <string>
+
+#include "models/common/gguf_layout.h"
+
+namespace onnxport::models {
+
+/// Names and metadata of Llama, but for the order of its rows.
+GgufLayout llama_like_gguf(std::string architecture, std::string original_class);
+/// Llama, Mistral and Mixtral, which one converter handles: rows in the order of interleaved rotation.
+GgufLayout turning_gguf(std::string original_class);
+/// Which of the three a file of the architecture `llama` holds.
+bool has_gguf_experts(const GgufInfo& file);
+bool is_gguf_mistral(const GgufInfo& file);
+/// The experts of each layer, below `mlp`: one tensor for all of them, or one for each in old files.
+GgufTensors gguf_experts(const std::string& mlp, const char* gate, const char* up, const char* down);
+
+}  // namespace onnxport::models

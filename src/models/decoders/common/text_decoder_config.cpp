@@ -1,0 +1,179 @@
+#include "onnxport/text_decoder_config.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "models/common/definition.h"
+#include "onnxport/error.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/rotary.h"
+
+namespace onnxport {
+namespace {
+
+std::int64_t head_dim_of(const PretrainedConfig& c, std::int64_t hidden_size, std::int64_t heads) {
+  if (const auto given = c.maybe_integer("head_dim")) return *given;
+  models::check_heads(c, hidden_size, heads);
+  return hidden_size / heads;
+}
+
+nn::HeadSizes head_sizes(const PretrainedConfig& c) {
+  nn::HeadSizes sizes;
+  sizes.hidden_size = c.integer("hidden_size");
+  sizes.heads = c.integer("num_attention_heads");
+  sizes.kv_heads = c.maybe_integer("num_key_value_heads").value_or(sizes.heads);
+  sizes.head_dim = head_dim_of(c, sizes.hidden_size, sizes.heads);
+  models::check_multiple(c, "num_attention_heads", sizes.heads, "num_key_value_heads", sizes.kv_heads);
+  return sizes;
+}
+
+double mscale(double scale, double factor = 1) { return scale <= 1 ? 1 : 0.1 * factor * std::log(scale) + 1; }
+
+// The attention factor of yarn: given, or from the two mscales, or from the factor.
+double yarn_attention(const PretrainedConfig& rope, double factor) {
+  const auto given = rope.maybe_real("attention_factor");
+  const double one = rope.maybe_real("mscale").value_or(0);
+  const double all = rope.maybe_real("mscale_all_dim").value_or(0);
+  if (given) return *given;
+  return one != 0 && all != 0 ? mscale(factor, one) / mscale(factor, all) : mscale(factor);
+}
+
+}  // namespace
+
+bool eager_attention(const PretrainedConfig& config) {
+  return config.maybe_string("_attn_implementation")
+             .value_or(config.maybe_string("attn_implementation").value_or("sdpa")) == "eager";
+}
+
+nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_dim,
+                                   double partial_rotary_factor) {
+  nn::RopeParameters p;
+  p.dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * partial_rotary_factor);
+  p.max_position_embeddings = c.integer("max_position_embeddings", 0);
+  p.original_max_position_embeddings = p.max_position_embeddings;
+  const char* key = c.has("rope_scaling")      ? "rope_scaling"
+                    : c.has("rope_parameters") ? "rope_parameters"
+                                               : nullptr;
+  if (key == nullptr) {
+    p.theta = c.real("rope_theta", p.theta);
+    return p;
+  }
+  const PretrainedConfig rope = c.sub(key);
+  p.theta = rope.has("rope_theta") ? rope.real("rope_theta") : c.real("rope_theta", p.theta);
+  const std::string old_type = rope.string("type", "default");
+  p.type = rope.string("rope_type", old_type);
+  // Two names that older files have for it; a yarn proper has no factors of its own for each frequency.
+  if (p.type == "su" || (p.type == "yarn" && rope.has("long_factor"))) p.type = "longrope";
+  const auto original = rope.maybe_integer("original_max_position_embeddings");
+  if (original) p.original_max_position_embeddings = *original;
+  if (p.type == "default") {
+    rope.harmless({"factor", "attention_factor", "original_max_position_embeddings"});  // leftovers
+    return p;
+  }
+  if (p.type != "longrope") p.factor = rope.real("factor");
+  if (p.type == "llama3") {
+    p.low_freq_factor = rope.real("low_freq_factor");
+    p.high_freq_factor = rope.real("high_freq_factor");
+  } else if (p.type == "yarn") {
+    p.beta_fast = rope.maybe_real("beta_fast").value_or(p.beta_fast);
+    p.beta_slow = rope.maybe_real("beta_slow").value_or(p.beta_slow);
+    p.truncate = rope.flag("truncate", true);
+    p.attention_factor = yarn_attention(rope, p.factor);
+  } else if (p.type == "longrope") {
+    p.short_factor = rope.reals("short_factor");
+    p.long_factor = rope.reals("long_factor");
+    p.factor = rope.maybe_real("factor").value_or(1);
+    if (const auto trained = c.maybe_integer("original_max_position_embeddings")) {
+      p.original_max_position_embeddings = *trained;
+      p.factor = static_cast<double>(p.max_position_embeddings) / static_cast<double>(*trained);
+    } else {
+      p.original_max_position_embeddings = p.max_position_embeddings;
+    }
+    const double length = static_cast<double>(p.original_max_position_embeddings);
+    p.attention_factor = p.factor <= 1 ? 1 : std::sqrt(1 + std::log(p.factor) / std::log(length));
+    if (const auto given = rope.maybe_real("attention_factor")) p.attention_factor = *given;
+  }
+  return p;
+}
+
+TextDecoderConfig::TextDecoderConfig(const PretrainedConfig& c)
+    : vocab_size(c.integer("vocab_size")),
+      hidden_size(c.integer("hidden_size")),
+      num_hidden_layers(c.integer("num_hidden_layers")),
+      intermediate_size(c.integer("intermediate_size")),
+      num_labels(c.num_labels()),
+      heads(head_sizes(c)),
+      hidden_act(c.string("hidden_act", "silu")),
+      rms_norm_eps(c.real("rms_norm_eps")),
+      attention_bias(c.flag("attention_bias", false)),
+      tie_word_embeddings(c.flag("tie_word_embeddings", false)),
+      eager(eager_attention(c)),
+      pad_token_id(c.maybe_integer("pad_token_id")),
+      rope(rope_parameters(c, heads.head_dim, c.real("partial_rotary_factor", 1.0))) {
+  c.harmless({"pretraining_tp"});  // how the original cut its products
+}
+
+nn::DecoderParameters TextDecoderConfig::decoder() const {
+  const nn::GatedMlpParameters mlp{
+      .hidden_size = hidden_size, .intermediate_size = intermediate_size, .activation = hidden_act};
+  nn::DecoderParameters p;
+  p.vocab_size = vocab_size;
+  p.layers = num_hidden_layers;
+  p.norm.eps = rms_norm_eps;
+  p.attention.sizes = heads;
+  p.qkv = [sizes = heads, bias = attention_bias](const Scope& s) {
+    return nn::QkvProjection::separate(s, sizes, bias);
+  };
+  p.output_bias = attention_bias;
+  p.mlp = [mlp](const Scope& layer, std::int64_t) { return nn::GatedMlp(layer / "mlp", mlp); };
+  p.kinds = {{.visible = {}, .rope = rope}};
+  p.eager = eager;
+  return p;
+}
+
+void TextDecoderConfig::slide(nn::DecoderParameters& decoder, std::int64_t window) {
+  for (auto& kind : decoder.kinds) kind.visible.window = window;
+}
+
+void TextDecoderConfig::slide(nn::DecoderParameters& decoder, std::int64_t window,
+                              const std::vector<std::string>& types) {
+  if (static_cast<std::int64_t>(types.size()) != decoder.layers) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("layer_types lists {} layers, expected {}", types.size(), decoder.layers));
+  }
+  nn::DecoderParameters::LayerKind sliding = decoder.kinds.at(0);
+  sliding.visible.window = window;
+  decoder.kinds.push_back(sliding);
+  for (const std::string& type : types) {
+    if (type != "full_attention" && type != "sliding_attention") {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("layer_types names '{}', expected full_attention or "
+                                    "sliding_attention",
+                                    type));
+    }
+    decoder.kind_of_layer.push_back(type == "sliding_attention" ? 1 : 0);
+  }
+}
+
+NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
+                                 const TextDecoderConfig& c, const nn::DecoderParameters& parameters,
+                                 double final_softcap) {
+  const Scope root = model.scope();
+  const nn::PreNormDecoder decoder(root.base_model("model"), parameters);
+  const auto lm_head = [&](Value hidden) {
+    const Weight tied = c.tie_word_embeddings ? decoder.embeddings() : Weight();
+    const Value logits = nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
+    if (final_softcap == 0) return logits;
+    return op::mul(op::tanh(op::div(logits, final_softcap)), final_softcap);
+  };
+  return nn::build_text_decoder_task(component, inputs, root,
+                                     {.decode = decoder,
+                                      .lm_head = lm_head,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = c.num_labels,
+                                      .pad_token_id = c.pad_token_id});
+}
+
+}  // namespace onnxport

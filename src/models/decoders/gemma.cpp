@@ -1,0 +1,107 @@
+// Gemma. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma/modeling_gemma.py
+#include "models/decoders/common/gemma.h"
+
+#include <cmath>
+
+#include "models/common/definition.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class GemmaOnnxConfig : public TextDecoderOnnxConfig {
+ public:
+  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
+  std::string min_transformers_version() const override { return "4.38.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  TextDecoderConfig c(config);
+  c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
+  c.hidden_act = config.string("hidden_act");
+  config.harmless({"hidden_activation"});  // the original's module reads only the other
+  return forward_text_decoder(inputs, model, component, c, gemma_decoder(c));
+}
+
+}  // namespace
+
+GgufLayout gguf_gemma() {
+  GgufLayout layout = llama_like_gguf("gemma", "GemmaForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"output_norm", "model.norm", minus_one},
+            {"blk.{}.attn_norm", "model.layers.{}.input_layernorm", minus_one},
+            {"blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm", minus_one}};
+  });
+  return layout;
+}
+
+nn::DecoderParameters gemma_decoder(const TextDecoderConfig& c) {
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.norm.offset = 1;
+  decoder.embedding_scale = std::sqrt(static_cast<double>(c.hidden_size));
+  return decoder;
+}
+
+TextDecoderConfig gemma2_config(const PretrainedConfig& config) {
+  TextDecoderConfig c(config);
+  c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
+  c.hidden_act = config.string("hidden_activation");
+  return c;
+}
+
+nn::DecoderParameters gemma2_decoder(const PretrainedConfig& config, const TextDecoderConfig& c) {
+  nn::DecoderParameters decoder = gemma_decoder(c);
+  decoder.sandwich = true;
+  decoder.attention.options.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"));
+  return decoder;
+}
+
+std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std::int64_t layers,
+                                            std::int64_t pattern) {
+  if (config.has("layer_types")) return config.strings("layer_types");
+  std::vector<std::string> types;
+  for (std::int64_t i = 0; i < layers; ++i)
+    types.emplace_back((i + 1) % pattern != 0 ? "sliding_attention" : "full_attention");
+  return types;
+}
+
+NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const Component& component,
+                           const TextDecoderConfig& c, const nn::DecoderParameters& decoder) {
+  const double final_cap = model.config().maybe_real("final_logit_softcapping").value_or(0);
+  return forward_text_decoder(inputs, model, component, c, decoder, final_cap);
+}
+
+GgufLayout gguf_later_gemma(std::string architecture, std::string original_class, std::int64_t large) {
+  GgufLayout layout = gguf_gemma();
+  layout.architecture = std::move(architecture);
+  layout.original_class = std::move(original_class);
+  add_keys(layout, {{"attention.sliding_window", "sliding_window"},
+                    {"attn_logit_softcapping", "attn_logit_softcapping"},
+                    {"final_logit_softcapping", "final_logit_softcapping"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm", minus_one},
+            {"blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm", minus_one},
+            {"blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm", minus_one},
+            {"blk.{}.ffn_norm", "model.layers.{}.pre_feedforward_layernorm", minus_one},
+            {"blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm", minus_one}};
+  });
+  add_config(layout, [large](const GgufInfo& file) -> ConfigTexts {
+    const auto of = [&](const char* key) { return file.integer(file.architecture() + key).value_or(0); };
+    const std::int64_t heads = of(".attention.head_count");
+    if (of(".block_count") != large || heads <= 0) return {};
+    return {{"query_pre_attn_scalar", std::to_string(of(".embedding_length") / heads)}};
+  });
+  return layout;
+}
+
+void register_gemma(TasksManager& tasks) {
+  tasks.register_model<GemmaOnnxConfig>(
+      {.model_type = "gemma", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf_gemma()});
+}
+
+}  // namespace onnxport::models

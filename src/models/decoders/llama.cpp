@@ -1,0 +1,44 @@
+// Llama. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llama/modeling_llama.py
+#include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class LlamaOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const TextDecoderConfig c(model.config());
+  nn::DecoderParameters decoder = c.decoder();
+  const nn::GatedMlpParameters mlp{.hidden_size = c.hidden_size,
+                                   .intermediate_size = c.intermediate_size,
+                                   .activation = c.hidden_act,
+                                   .bias = model.config().flag("mlp_bias", false)};
+  decoder.mlp = [mlp](const Scope& layer, std::int64_t) { return nn::GatedMlp(layer / "mlp", mlp); };
+  return forward_text_decoder(inputs, model, component, c, decoder);
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = turning_gguf("LlamaForCausalLM");
+  layout.matches = [](const GgufInfo& file) { return !has_gguf_experts(file) && !is_gguf_mistral(file); };
+  return layout;
+}
+
+}  // namespace
+
+void register_llama(TasksManager& tasks) {
+  tasks.register_model<LlamaOnnxConfig>({.model_type = "llama",
+                                         .tasks = nn::text_decoder_tasks(),
+                                         .forward = forward,
+                                         .ignorable_keys = {"*.rotary_emb.inv_freq"},
+                                         .gguf = gguf()});
+}
+
+}  // namespace onnxport::models

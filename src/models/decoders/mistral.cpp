@@ -1,0 +1,42 @@
+// Mistral. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mistral/modeling_mistral.py
+#include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class MistralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  TextDecoderConfig c(model.config());
+  c.attention_bias = false;  // no key of this class, though files may have it
+  nn::DecoderParameters decoder = c.decoder();
+  if (const auto window = model.config().maybe_integer("sliding_window"))
+    TextDecoderConfig::slide(decoder, *window);
+  return forward_text_decoder(inputs, model, component, c, decoder);
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = turning_gguf("MistralForCausalLM");
+  layout.matches = [](const GgufInfo& file) { return !has_gguf_experts(file) && is_gguf_mistral(file); };
+  return layout;
+}
+
+}  // namespace
+
+void register_mistral(TasksManager& tasks) {
+  tasks.register_model<MistralOnnxConfig>({.model_type = "mistral",
+                                           .tasks = nn::text_decoder_tasks(),
+                                           .forward = forward,
+                                           .ignorable_keys = {"*.rotary_emb.inv_freq"},
+                                           .gguf = gguf()});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,53 @@
+// Mixtral. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mixtral/modeling_mixtral.py
+#include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class MixtralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  TextDecoderConfig c(config);
+  c.attention_bias = false;  // no key of this class, though files may have it
+  const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
+                                      .intermediate_size = c.intermediate_size,
+                                      .experts = config.integer("num_local_experts"),
+                                      .experts_per_token = config.integer("num_experts_per_tok"),
+                                      .activation = c.hidden_act,
+                                      .gate = "w1",
+                                      .up = "w3",
+                                      .down = "w2"};
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.mlp = [mixture](const Scope& layer, std::int64_t) {
+    return nn::SparseMixture(layer / "block_sparse_moe", mixture);
+  };
+  if (const auto window = config.maybe_integer("sliding_window")) TextDecoderConfig::slide(decoder, *window);
+  return forward_text_decoder(inputs, model, component, c, decoder);
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = turning_gguf("MixtralForCausalLM");
+  layout.matches = has_gguf_experts;
+  add_keys(layout, {{"expert_count", "num_local_experts"}, {"expert_used_count", "num_experts_per_tok"}});
+  change_names(layout,
+               [](const PretrainedConfig&) { return gguf_experts("block_sparse_moe", "w1", "w3", "w2"); });
+  return layout;
+}
+
+}  // namespace
+
+void register_mixtral(TasksManager& tasks) {
+  tasks.register_model<MixtralOnnxConfig>(
+      {.model_type = "mixtral", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf()});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,64 @@
+// Phi-3. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/phi3/modeling_phi3.py
+#include <nlohmann/json.hpp>
+
+#include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class Phi3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  std::string min_transformers_version() const override { return "4.41.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  TextDecoderConfig c(model.config());
+  c.attention_bias = false;  // no key of this class, though files may have it
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.qkv = [sizes = c.heads](const Scope& s) {
+    const std::int64_t rows = (sizes.heads + 2 * sizes.kv_heads) * sizes.head_dim;
+    const nn::Linear fused(s / "qkv_proj", sizes.hidden_size, rows, false);
+    return nn::QkvProjection::fused(fused, sizes, nn::FusedLayout::stacked);
+  };
+  if (const auto window = model.config().maybe_integer("sliding_window"))
+    TextDecoderConfig::slide(decoder, *window);
+  return forward_text_decoder(inputs, model, component, c, decoder);
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("phi3", "Phi3ForCausalLM");
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.ffn_up", "model.layers.{}.mlp.gate_up_proj"}};
+  });
+  add_config(layout, longrope);
+  add_config(layout, [](const GgufInfo& file) {
+    ConfigTexts texts;
+    // 0 stands for none.
+    if (const auto window = file.integer("phi3.attention.sliding_window"); window && *window > 0) {
+      texts["sliding_window"] = std::to_string(*window);
+    }
+    const std::int64_t heads = file.integer("phi3.attention.head_count").value_or(0);
+    const std::int64_t head = heads > 0 ? file.integer("phi3.embedding_length").value_or(0) / heads : 0;
+    if (const auto turning = file.integer("phi3.rope.dimension_count"); turning && *turning < head) {
+      texts["partial_rotary_factor"] = nlohmann::json(static_cast<double>(*turning) / static_cast<double>(head)).dump();
+    }
+    return texts;
+  });
+  return layout;
+}
+
+}  // namespace
+
+void register_phi3(TasksManager& tasks) {
+  tasks.register_model<Phi3OnnxConfig>(
+      {.model_type = "phi3", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf()});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,54 @@
+// Qwen2. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen2/modeling_qwen2.py
+#include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "models/decoders/common/qwen.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class Qwen2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  std::string min_transformers_version() const override { return "4.37.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  TextDecoderConfig c(model.config());
+  c.attention_bias = false;  // no key of this class, though files may have it
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.qkv = [sizes = c.heads](const Scope& s) { return nn::QkvProjection::separate(s, sizes, true); };
+  slide_upper_layers(decoder, model.config());
+  return forward_text_decoder(inputs, model, component, c, decoder);
+}
+
+GgufLayout gguf() { return llama_like_gguf("qwen2", "Qwen2ForCausalLM"); }
+
+}  // namespace
+
+void slide_upper_layers(nn::DecoderParameters& decoder, const PretrainedConfig& config) {
+  const bool use = config.flag("use_sliding_window", false);
+  const auto window = config.maybe_integer("sliding_window");
+  const std::int64_t first = config.integer("max_window_layers", 0);
+  std::vector<std::string> types;
+  if (config.has("layer_types")) {
+    types = config.strings("layer_types");
+  } else {
+    for (std::int64_t i = 0; i < decoder.layers; ++i)
+      types.emplace_back(use && window && i >= first ? "sliding_attention" : "full_attention");
+  }
+  if (use && window) TextDecoderConfig::slide(decoder, *window, types);
+}
+
+void register_qwen2(TasksManager& tasks) {
+  tasks.register_model<Qwen2OnnxConfig>(
+      {.model_type = "qwen2",
+       .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
+       .forward = forward,
+       .gguf = gguf()});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,40 @@
+// Qwen3. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen3/modeling_qwen3.py
+#include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "models/decoders/common/qwen.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class Qwen3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  std::string min_transformers_version() const override { return "4.51.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const TextDecoderConfig c(model.config());
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.attention.head_norm = decoder.norm;
+  slide_upper_layers(decoder, model.config());
+  return forward_text_decoder(inputs, model, component, c, decoder);
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("qwen3", "Qwen3ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  return layout;
+}
+
+}  // namespace
+
+void register_qwen3(TasksManager& tasks) {
+  tasks.register_model<Qwen3OnnxConfig>(
+      {.model_type = "qwen3", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf()});
+}
+
+}  // namespace onnxport::models

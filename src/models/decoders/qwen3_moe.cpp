@@ -1,0 +1,73 @@
+// Qwen3 with a mixture of experts. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen3_moe/modeling_qwen3_moe.py
+#include <algorithm>
+
+#include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class Qwen3MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  std::string min_transformers_version() const override { return "4.51.0"; }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  const TextDecoderConfig c(config);
+  const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
+                                      .intermediate_size = config.integer("moe_intermediate_size"),
+                                      .experts = config.integer("num_experts"),
+                                      .experts_per_token = config.integer("num_experts_per_tok"),
+                                      .normalize = config.flag("norm_topk_prob"),
+                                      .activation = c.hidden_act};
+  const std::int64_t step = std::max<std::int64_t>(config.integer("decoder_sparse_step"), 1);
+  const std::vector<std::int64_t> dense =
+      config.has("mlp_only_layers") ? config.integers("mlp_only_layers") : std::vector<std::int64_t>();
+
+  nn::DecoderParameters decoder = c.decoder();
+  decoder.attention.head_norm = decoder.norm;
+  decoder.mlp = [mixture, step, dense, plain = decoder.mlp](const Scope& layer,
+                                                            std::int64_t i) -> nn::FeedForward {
+    const bool sparse =
+        std::find(dense.begin(), dense.end(), i) == dense.end() && mixture.experts > 0 && (i + 1) % step == 0;
+    if (!sparse) return plain(layer, i);
+    return nn::SparseMixture(layer / "mlp", mixture);
+  };
+  const bool use_window = config.flag("use_sliding_window", false);
+  const auto window = config.maybe_integer("sliding_window");
+  if (use_window && window) TextDecoderConfig::slide(decoder, *window);
+  config.harmless({"max_window_layers"});  // the original windows all layers or none
+  return forward_text_decoder(inputs, model, component, c, decoder);
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("qwen3moe", "Qwen3MoeForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"},
+                    {"expert_count", "num_experts"},
+                    {"expert_used_count", "num_experts_per_tok"},
+                    {"expert_feed_forward_length", "moe_intermediate_size"}});
+  // What every published model of this type says, and llama.cpp takes for granted.
+  add_config(layout, [](const GgufInfo&) { return ConfigTexts{{"norm_topk_prob", "true"}}; });
+  change_names(layout, [](const PretrainedConfig&) {
+    return gguf_experts("mlp", "gate_proj", "up_proj", "down_proj");
+  });
+  return layout;
+}
+
+}  // namespace
+
+void register_qwen3_moe(TasksManager& tasks) {
+  tasks.register_model<Qwen3MoeOnnxConfig>(
+      {.model_type = "qwen3_moe",
+       .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
+       .forward = forward,
+       .gguf = gguf()});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,209 @@
+// BART. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bart/modeling_bart.py
+#include "models/encoder_decoders/common/bart.h"
+#include "onnxport/nn/attention.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/decoder_pass.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/seq2seq.h"
+#include "onnxport/nn/text_tasks.h"
+
+#include <cmath>
+
+namespace onnxport::models {
+namespace {
+
+constexpr double kEps = 1e-5;  // torch's default: no knob
+
+nn::Seq2SeqLayerParameters layer(const PretrainedConfig& c, const std::string& side) {
+  return {.hidden_size = c.integer("d_model"),
+          .heads = c.integer(side + "_attention_heads"),
+          .ffn_dim = c.integer(side + "_ffn_dim"),
+          .activation = c.string("activation_function")};
+}
+
+// Encoder or decoder: embeddings, layers, and the norms around them.
+struct Side {
+  const BartConfig& c;
+  nn::Embedding words;
+  BartConfig::Positions positions;
+  std::optional<nn::LayerNorm> embedding_norm, final_norm;
+
+  Side(const Scope& s, const Scope& words_scope, const BartConfig& config)
+      : c(config), words(words_scope, config.vocab_size, config.d_model), positions(config.positions(s)) {
+    if (c.embedding_norm) embedding_norm.emplace(s / "layernorm_embedding", c.d_model, kEps);
+    if (c.final_norm) final_norm.emplace(s / "layer_norm", c.d_model, kEps);
+  }
+  Value embed(Value ids, const Dim& past) const {
+    Value x = words(ids);
+    if (c.embedding_scale != 1) x = op::mul(x, c.embedding_scale);
+    x = op::add(x, positions(ids, past));
+    return embedding_norm ? (*embedding_norm)(x) : x;
+  }
+};
+
+// Where the words of a side lie: under their own name, under the common one, or under that of the other side.
+Scope words_of(const Scope& base, const char* side, bool common) {
+  Scope own = base / side / "embed_tokens";
+  Scope shared = base / "shared";
+  if (!common) return own;
+  for (const Scope& place :
+       {shared, own, base / "encoder" / "embed_tokens", base / "decoder" / "embed_tokens"}) {
+    if (!place.exists()) continue;
+    for (const char* copy : {"shared", "encoder.embed_tokens", "decoder.embed_tokens"}) {
+      if ((base / copy).path() != place.path()) base.ignore(std::string(copy) + ".weight");
+    }
+    return place;
+  }
+  return shared;
+}
+
+Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_mask) {
+  const Side side(base / "encoder", words_of(base, "encoder", c.one_vocabulary), c);
+  Value x = side.embed(ids, 0);
+  const op::AttentionMask mask = nn::padding_mask(attention_mask);
+  for (std::int64_t i = 0; i < c.encoder_layers; ++i)
+    x = nn::Seq2SeqEncoderLayer(base / "encoder" / "layers" / i, c.encoder)(x, mask);
+  return side.final_norm ? (*side.final_norm)(x) : x;
+}
+
+Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder) {
+  const Side side(base / "decoder", words_of(base, "decoder", c.one_vocabulary), c);
+  Value x = side.embed(pass.input_ids(), pass.past_length());
+  // All tokens of a decoder behind an encoder are real.
+  const op::AttentionMask mask = pass.mask({}, encoder != nullptr ? op::NoKeys::zero : op::NoKeys::uniform);
+  for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
+    const nn::Seq2SeqDecoderLayer decoder(base / "decoder" / "layers" / i, c.decoder, encoder == nullptr);
+    x = decoder(x, pass, encoder, i, mask);
+  }
+  return side.final_norm ? (*side.final_norm)(x) : x;
+}
+
+Value lm_head(const Scope& root, const Scope& base, const BartConfig& c, Value hidden, bool bias) {
+  Weight words;
+  if (c.tied) words = words_of(base, "decoder", c.one_vocabulary).weight("weight", {c.vocab_size, c.d_model});
+  const std::int64_t rows = c.one_vocabulary ? c.vocab_size : c.decoder_vocab_size;
+  const nn::Linear head = nn::output_embedding(root / "lm_head", words, rows, c.d_model);
+  Weight logits_bias;
+  if (bias && c.logits_bias) logits_bias = root.try_weight("final_logits_bias", {1, rows});
+  if (logits_bias) return nn::Linear(head.path(), head.weight(), logits_bias.reshape({rows}))(hidden);
+  return head(hidden);
+}
+
+// The whole model on one text: the decoder reads it shifted.
+Value decode_shifted(const Scope& base, const BartConfig& c, const Inputs& inputs) {
+  const Value ids = inputs["input_ids"];
+  const Value states = encode(base, c, ids, inputs["attention_mask"]);
+  nn::Seq2SeqPass pass(inputs.with("decoder_input_ids", c.shift_right(ids)), states,
+                       inputs["attention_mask"]);
+  return decode(base, c, pass, &pass);
+}
+
+}  // namespace
+
+BartConfig::BartConfig(const PretrainedConfig& c)
+    : vocab_size(c.integer("vocab_size")),
+      decoder_vocab_size(c.integer("decoder_vocab_size", vocab_size)),
+      d_model(c.integer("d_model")),
+      max_positions(c.integer("max_position_embeddings")),
+      encoder_layers(c.integer("encoder_layers")),
+      decoder_layers(c.integer("decoder_layers")),
+      num_labels(c.num_labels()),
+      encoder(layer(c, "encoder")),
+      decoder(layer(c, "decoder")),
+      embedding_scale(c.flag("scale_embedding") ? std::sqrt(static_cast<double>(d_model)) : 1),
+      tied(c.flag("tie_word_embeddings", true)),
+      pad_token_id(c.maybe_integer("pad_token_id")),
+      eos_token_id(c.maybe_integer("eos_token_id")),
+      decoder_start_token_id(c.maybe_integer("decoder_start_token_id")) {
+  c.harmless({"num_hidden_layers", "is_encoder_decoder", "is_decoder", "add_cross_attention"});
+}
+
+std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartConfig& c) {
+  constexpr std::int64_t kOffset = 2;
+  return [rows = c.max_positions + kOffset, width = c.d_model](const Scope& side) -> BartConfig::Positions {
+    const nn::Embedding table(side / "embed_positions", rows, width);
+    return [table](Value ids, const Dim& past) {
+      return table(op::arange(ids.graph(), ids.dim(1), past + kOffset));
+    };
+  };
+}
+
+NamedValues forward_bart(const Inputs& inputs, const Model& model, const Component& component,
+                         const BartConfig& c) {
+  const Scope root = model.scope();
+  const Scope base = root.base_model("model");
+  const std::string& task = component.task;
+  if (task.starts_with("text-generation")) {
+    const auto alone = [&](nn::DecoderPass& pass) { return decode(base, c, pass, nullptr); };
+    const auto head = [&](Value hidden) { return lm_head(root, base, c, hidden, false); };
+    return nn::build_text_decoder_task(component, inputs, root,
+                                       {.decode = alone, .lm_head = head, .hidden_size = c.d_model});
+  }
+  if (task == "text-classification") {
+    const Value hidden = decode_shifted(base, c, inputs);
+    const Value is_eos = op::eq(inputs["input_ids"], static_cast<double>(c.eos_token_id.value_or(2)));
+    const Value sentence = nn::last_marked(hidden, is_eos);
+    const Scope s = root / "classification_head";
+    const Value dense = op::tanh(nn::Linear(s / "dense", c.d_model, c.d_model)(sentence));
+    return {{"logits", nn::Linear(s / "out_proj", c.d_model, c.num_labels)(dense)}};
+  }
+  if (task == "question-answering")
+    return nn::question_answering(root, decode_shifted(base, c, inputs), c.d_model);
+  return nn::build_seq2seq_task(
+      component, inputs,
+      {.encode = [&](const Inputs& in) { return encode(base, c, in["input_ids"], in["attention_mask"]); },
+       .decode = [&](nn::Seq2SeqPass& pass) { return decode(base, c, pass, &pass); },
+       .lm_head = [&](Value hidden) { return lm_head(root, base, c, hidden, true); }});
+}
+
+CrossDecoder bart_decoder(std::function<BartConfig(const PretrainedConfig&)> config) {
+  const auto logits = [config = std::move(config)](nn::Seq2SeqPass& pass, const Model& model) {
+    const BartConfig c = config(model.config());
+    const Scope root = model.scope();
+    const Scope base = root.base_model("model");
+    return lm_head(root, base, c, decode(base, c, pass, &pass), false);
+  };
+  return {.logits = logits, .cache = CrossDecoder::Cache::own_and_encoder};
+}
+
+void register_bart_like(TasksManager& tasks, ModelDefinition definition) {
+  definition.onnx_config = [](PretrainedConfig config, std::string task, OnnxConfigOptions options) {
+    const bool alone = TasksManager::map_from_synonym(task).starts_with("text-generation");
+    const auto make = alone ? make_onnx_config<BartDecoderOnnxConfig> : make_onnx_config<BartOnnxConfig>;
+    return make(std::move(config), std::move(task), std::move(options));
+  };
+  offer_encoder<BartOnnxConfig>(definition);
+  tasks.register_definition(std::move(definition));
+}
+
+namespace {
+
+BartConfig read(const PretrainedConfig& config) {
+  BartConfig c(config);
+  c.positions = learned_positions(c);
+  c.shift_right = [start = c.decoder_start_token_id.value_or(2)](Value ids) {
+    const Value column = op::slice(op::mul(ids, 0.0), 1, 0, 1);
+    const Value first = op::add(column, static_cast<double>(start));
+    return op::concat({first, op::slice(ids, 1, 0, ids.dim(1) - 1)}, 1);
+  };
+  return c;
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  return forward_bart(inputs, model, component, read(model.config()));
+}
+
+}  // namespace
+
+void register_bart(TasksManager& tasks) {
+  std::vector<std::string> all = nn::text2text_tasks();
+  all.insert(all.end(),
+             {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
+  register_bart_like(tasks, {.model_type = "bart",
+                             .tasks = all,
+                             .forward = forward,
+                             .roles = {.cross_decoder = bart_decoder(read)}});
+}
+
+}  // namespace onnxport::models

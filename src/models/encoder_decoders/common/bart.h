@@ -1,0 +1,60 @@
+/// What BART and its relatives have in common.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "models/common/definition.h"
+#include "onnxport/nn/seq2seq.h"
+
+namespace onnxport::models {
+
+/// The whole of a BART-like model; its decoder alone is a language model.
+class BartOnnxConfig : public TextSeq2SeqOnnxConfig {
+ public:
+  using TextSeq2SeqOnnxConfig::TextSeq2SeqOnnxConfig;
+};
+
+class BartDecoderOnnxConfig : public TextDecoderOnnxConfig {
+ public:
+  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
+  NormalizedConfig normalized_config() const override { return NormalizedSeq2SeqConfig(config()); }
+};
+
+/// Registers a type with the first class, and with the second for text generation.
+void register_bart_like(TasksManager& tasks, ModelDefinition definition);
+
+struct BartConfig {
+  explicit BartConfig(const PretrainedConfig& config);
+
+  std::int64_t vocab_size, decoder_vocab_size, d_model, max_positions;
+  std::int64_t encoder_layers, decoder_layers, num_labels;
+  nn::Seq2SeqLayerParameters encoder, decoder;
+  double embedding_scale;
+  bool tied;
+  std::optional<std::int64_t> pad_token_id, eos_token_id, decoder_start_token_id;
+  bool embedding_norm = true;  ///< layernorm_embedding
+  bool final_norm = false;     ///< layer_norm behind the last layer
+  bool logits_bias = true;     ///< final_logits_bias
+  bool one_vocabulary = true;  ///< encoder and decoder share their embeddings
+
+  /// ids [B, S], behind a past of so many positions -> [S or B, S, d_model]
+  using Positions = std::function<Value(Value ids, const Dim& past)>;
+  /// Makes them for the encoder or the decoder, whose scope is given.
+  std::function<Positions(const Scope& side)> positions;
+  /// What the decoder starts from in classification and question answering: ids [B, S] -> ids [B, S].
+  std::function<Value(Value ids)> shift_right;
+};
+
+/// A table of learned positions with two rows in front. Keys: embed_positions.weight.
+std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartConfig& config);
+
+NamedValues forward_bart(const Inputs& inputs, const Model& model, const Component& component,
+                         const BartConfig& config);
+
+/// The decoder of such a model behind another encoder: keys below model.decoder.
+CrossDecoder bart_decoder(std::function<BartConfig(const PretrainedConfig&)> config);
+
+}  // namespace onnxport::models

@@ -1,0 +1,75 @@
+// CLIP: a text tower and an image tower. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clip/modeling_clip.py
+#include "models/multimodal/common/clip.h"
+#include "onnxport/nn/basic.h"
+
+namespace onnxport::models {
+namespace {
+
+// Old files carry `text_config_dict` and `vision_config_dict`, which win with all of their class's keys.
+PretrainedConfig tower_config(const PretrainedConfig& c, const std::string& name) {
+  const std::string type = name == "text_config" ? "clip_text_model" : "clip_vision_model";
+  if (!c.has(name + "_dict")) return c.sub(name, type);
+  c.harmless({name});
+  return c.sub(name + "_dict", type);
+}
+
+NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                    const Component& component) {
+  const PretrainedConfig& c = model.config();
+  const Scope root = model.scope();
+  if (component.task == "image-classification") {
+    c.harmless({"text_config", "text_config_dict", "projection_dim"});
+    const PretrainedConfig vision = tower_config(c, "vision_config");
+    const Value hidden =
+        encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model).hidden;
+    const Value pooled = op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1);  // without the class token
+    const std::int64_t width = *hidden.dim(2).constant();
+    return {{"logits", nn::Linear(root / "classifier", width, c.num_labels())(pooled)}};
+  }
+  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model);
+  return compare_towers(embeds.text, embeds.image, root.weight("logit_scale", {}));
+}
+
+}  // namespace
+
+AxesByName ClipOnnxConfig::inputs() const {
+  if (task() == "image-classification") return {{"pixel_values", {{0, "batch_size"}}}};
+  const Axes text = {{0, "text_batch_size"}, {1, "sequence_length"}};
+  return {{"pixel_values", {{0, "image_batch_size"}}}, {"input_ids", text}, {"attention_mask", text}};
+}
+
+AxesByName ClipOnnxConfig::outputs() const {
+  return common_outputs(task() == "feature-extraction" ? "zero-shot-image-classification" : task());
+}
+
+NormalizedConfig ClipOnnxConfig::normalized_config() const {
+  const PretrainedConfig c = config().unaccounted();
+  return normalized_towers(tower_config(c, "text_config"), tower_config(c, "vision_config"));
+}
+
+ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
+  const PretrainedConfig& c = model.config();
+  const PretrainedConfig text = tower_config(c, "text_config"), vision = tower_config(c, "vision_config");
+  const Scope root = model.scope();
+  const auto project = [&](const char* key, const EncoderStates& tower) {
+    const std::int64_t width = *tower.pooled.dim(1).constant();
+    return nn::Linear(root / key, width, c.integer("projection_dim"), false)(tower.pooled);
+  };
+  const EncoderStates images =
+      encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model);
+  const Value image_embeds = project("visual_projection", images);
+  const EncoderStates texts = encode_tower(tasks, Role::text_model, "text_config", text, inputs, model);
+  return {project("text_projection", texts), image_embeds};
+}
+
+void register_clip(TasksManager& tasks) {
+  tasks.register_model<ClipOnnxConfig>(
+      {.model_type = "clip",
+       .tasks = {"feature-extraction", "zero-shot-image-classification", "image-classification"},
+       .forward = [&tasks](const Inputs& inputs, const Model& model,
+                           const Component& component) { return forward(tasks, inputs, model, component); },
+       .ignorable_keys = {"*.embeddings.position_ids"}});
+}
+
+}  // namespace onnxport::models

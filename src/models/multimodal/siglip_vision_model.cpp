@@ -1,0 +1,85 @@
+// The image tower of SigLIP. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip/modeling_siglip.py
+#include "models/multimodal/common/clip.h"
+#include "onnxport/nn/activation.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/pre_norm_encoder.h"
+
+namespace onnxport::models {
+namespace {
+
+class SiglipVisionModelOnnxConfig : public VisionOnnxConfig {
+ public:
+  using VisionOnnxConfig::VisionOnnxConfig;
+  bool takes_any_image_size() const override { return false; }
+  AxesByName outputs() const override {
+    AxesByName names = {{"last_hidden_state", {{0, "batch_size"}}}};
+    if (config().unaccounted().flag("vision_use_head", true))
+      names.push_back({"pooler_output", {{0, "batch_size"}}});
+    return names;
+  }
+};
+
+// One learned query looks at all patches. Keys: probe, attention.{in_proj_weight, in_proj_bias, out_proj},
+// layernorm, mlp.
+Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
+  const ModulePath at(hidden, s.path());
+  Graph& graph = hidden.graph();
+  const std::int64_t width = c.hidden_size;
+  const Scope a = s / "attention";
+  const Weight weight = a.weight("in_proj_weight", {3 * width, width});
+  const Weight bias = a.weight("in_proj_bias", {3 * width});
+  const auto project = [&](Value x, std::int64_t part) {
+    const std::int64_t begin = part * width, end = begin + width;
+    const nn::Linear linear(a.path(), weight.slice(0, begin, end), bias.slice(0, begin, end));
+    return linear(x);
+  };
+  const Value probe = project(graph.weight(s.weight("probe", {1, 1, width})), 0);  // the same for all images
+  const Value query = op::expand(probe, {hidden.dim(0), 1, width});
+  const Value key = project(hidden, 1);
+  const Value value = project(hidden, 2);
+  const std::int64_t heads = c.num_attention_heads;
+  const Value context = op::attention({.query = query, .key = key, .value = value}, heads, heads).output;
+  const Value attended = nn::Linear(a / "out_proj", width, width)(op::squeeze(context, 1));
+
+  const Value normed = nn::LayerNorm(s / "layernorm", width, c.layer_norm_eps)(attended);
+  const Value wide = nn::Linear(s / "mlp" / "fc1", width, c.intermediate_size)(normed);
+  const nn::Linear down(s / "mlp" / "fc2", c.intermediate_size, width);
+  return op::add(attended, down(nn::Activation(c.hidden_act)(wide)));
+}
+
+EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
+  const PretrainedConfig& config = model.config();
+  const Scope s = model.scope() / "vision_model";
+  const ImageTowerConfig c(config);
+  const Scope e = s / "embeddings";
+  Value x = embed_patches(e, c, inputs["pixel_values"], true);
+  {
+    const ModulePath at(x, e.path());
+    const Weight positions = (e / "position_embedding").weight("weight", {c.patches(), c.hidden_size});
+    x = op::add(x, x.graph().weight(positions));
+  }
+  x = nn::PreNormEncoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer())(x);
+  const Value hidden = nn::LayerNorm(s / "post_layernorm", c.hidden_size, c.layer_norm_eps)(x);
+  if (!config.flag("vision_use_head", true)) return {hidden, {}};
+  return {hidden, pool(s / "head", c, hidden)};
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const EncoderStates image = encode(inputs, model, component);
+  NamedValues outputs = {{"last_hidden_state", image.hidden}};
+  if (image.pooled) outputs.emplace_back("pooler_output", image.pooled);
+  return outputs;
+}
+
+}  // namespace
+
+void register_siglip_vision_model(TasksManager& tasks) {
+  tasks.register_model<SiglipVisionModelOnnxConfig>({.model_type = "siglip_vision_model",
+                                                     .tasks = {"feature-extraction"},
+                                                     .forward = forward,
+                                                     .ignorable_keys = {"*.embeddings.position_ids"},
+                                                     .roles = {.vision_tower = EncoderRole{encode}}});
+}
+
+}  // namespace onnxport::models

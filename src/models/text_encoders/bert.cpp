@@ -1,0 +1,128 @@
+// BERT. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bert/modeling_bert.py
+#include "models/common/definition.h"
+#include "models/common/gguf_layout.h"
+#include "onnxport/nn/attention.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/seq2seq.h"
+#include "onnxport/nn/text_encoder.h"
+#include "onnxport/nn/text_tasks.h"
+#include "onnxport/text_encoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class BertOnnxConfig : public TextEncoderOnnxConfig {
+ public:
+  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
+  AxesByName inputs() const override {
+    return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
+  }
+};
+
+struct Bert {
+  nn::TextEmbeddings embeddings;
+  nn::PostNormEncoder encoder;
+
+  Bert(const Scope& s, const TextEncoderConfig& c)
+      : embeddings(s / "embeddings", c.embeddings()),
+        encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()) {}
+
+  Value operator()(const Inputs& in) const {
+    const Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"));
+    const op::AttentionMask mask = nn::padding_mask(in.get("attention_mask"));
+    return encoder(embedded, mask);
+  }
+};
+
+nn::MaskedLmHead lm_head(const Scope& root, const TextEncoderConfig& c,
+                         const nn::TextEmbeddings& embeddings) {
+  nn::MaskedLmHeadParameters head = c.masked_lm_head();
+  head.activation = c.hidden_act;
+  head.dense = "transform.dense";
+  head.norm = "transform.LayerNorm";
+  const Weight tied = c.tie_word_embeddings ? embeddings.words() : Weight();
+  return {root / "cls" / "predictions", head, tied};
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const TextEncoderConfig c(model.config());
+  const Scope root = model.scope();
+  const Scope base = root.base_model("bert");
+  const Bert bert(base, c);
+  const auto pool = [&](Value hidden) {
+    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
+  };
+  const auto fill_mask = [&](Value hidden) { return lm_head(root, c, bert.embeddings)(hidden); };
+  const auto classify = [&](Value hidden) {
+    const Value pooled = pool(hidden);
+    return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
+  };
+  return nn::build_text_encoder_task(component.task, inputs, root,
+                                     {.encode = bert,
+                                      .fill_mask = fill_mask,
+                                      .classify = classify,
+                                      .summarize = pool,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = c.num_labels});
+}
+
+Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
+  const TextEncoderConfig c(model.config());
+  const Scope root = model.scope();
+  const Scope base = root.base_model("bert");
+  const nn::TextEmbeddings embeddings(base / "embeddings", c.embeddings());
+  const nn::PostNormDecoder decoder(base / "encoder" / "layer", c.num_hidden_layers, c.layer());
+  const Value hidden = decoder(embeddings(pass.input_ids()), pass);
+  return lm_head(root, c, embeddings)(hidden);
+}
+
+GgufLayout gguf() {
+  return {.architecture = "bert",
+          .original_class = "BertModel",
+          .tensors = [](const PretrainedConfig&) -> GgufTensors {
+            const std::string layer = "encoder.layer.{}.";
+            return {{"token_embd", "embeddings.word_embeddings"},
+                    {"token_types", "embeddings.token_type_embeddings"},
+                    {"position_embd", "embeddings.position_embeddings"},
+                    {"token_embd_norm", "embeddings.LayerNorm"},
+                    {"blk.{}.attn_q", layer + "attention.self.query"},
+                    {"blk.{}.attn_k", layer + "attention.self.key"},
+                    {"blk.{}.attn_v", layer + "attention.self.value"},
+                    {"blk.{}.attn_output", layer + "attention.output.dense"},
+                    {"blk.{}.attn_output_norm", layer + "attention.output.LayerNorm"},
+                    {"blk.{}.ffn_up", layer + "intermediate.dense"},
+                    {"blk.{}.ffn_down", layer + "output.dense"},
+                    {"blk.{}.layer_output_norm", layer + "output.LayerNorm"},
+                    {"cls", "pooler.dense"},
+                    {"cls.output", "classifier"}};
+          },
+          .config_keys = {{"context_length", "max_position_embeddings"},
+                          {"block_count", "num_hidden_layers"},
+                          {"feed_forward_length", "intermediate_size"},
+                          {"embedding_length", "hidden_size"},
+                          {"attention.head_count", "num_attention_heads"},
+                          {"attention.layer_norm_epsilon", "layer_norm_eps"},
+                          {"vocab_size", "vocab_size"}},
+          .more_config =
+              [](const GgufInfo& file) {
+                ConfigTexts texts = {{"tie_word_embeddings", "true"}};
+                if (const auto types = file.integer("tokenizer.ggml.token_type_count")) {
+                  texts["type_vocab_size"] = std::to_string(*types);
+                }
+                return texts;
+              }};
+}
+
+}  // namespace
+
+void register_bert(TasksManager& tasks) {
+  tasks.register_model<BertOnnxConfig>({.model_type = "bert",
+                                        .tasks = nn::text_encoder_tasks(),
+                                        .forward = forward,
+                                        .ignorable_keys = {"cls.seq_relationship.*"},
+                                        .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder}},
+                                        .gguf = gguf()});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,120 @@
+// ELECTRA. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/electra/modeling_electra.py
+#include "models/common/definition.h"
+
+#include <fmt/format.h>
+
+#include "onnxport/error.h"
+#include "onnxport/nn/activation.h"
+#include "onnxport/nn/attention.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/text_encoder.h"
+#include "onnxport/nn/text_tasks.h"
+#include "onnxport/text_encoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class ElectraOnnxConfig : public TextEncoderOnnxConfig {
+ public:
+  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
+  AxesByName inputs() const override {
+    return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
+  }
+};
+
+struct Config : TextEncoderConfig {
+  std::int64_t embedding_size;
+  std::string summary_type, summary_activation;
+  bool summary_use_proj;
+
+  explicit Config(const PretrainedConfig& c)
+      : TextEncoderConfig(c),
+        embedding_size(c.integer("embedding_size")),
+        summary_type(c.string("summary_type")),
+        summary_activation(c.maybe_string("summary_activation").value_or("")),
+        summary_use_proj(c.flag("summary_use_proj")) {}
+};
+
+struct Electra {
+  nn::TextEmbeddings embeddings;
+  std::optional<nn::Linear> embeddings_project;
+  nn::PostNormEncoder encoder;
+
+  static nn::TextEmbeddingsParameters narrow(const Config& c) {
+    nn::TextEmbeddingsParameters p = c.embeddings();
+    p.width = c.embedding_size;
+    return p;
+  }
+
+  Electra(const Scope& s, const Config& c)
+      : embeddings(s / "embeddings", narrow(c)),
+        encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()) {
+    if (c.embedding_size != c.hidden_size)
+      embeddings_project.emplace(s / "embeddings_project", c.embedding_size, c.hidden_size);
+  }
+
+  Value operator()(const Inputs& in) const {
+    Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"));
+    if (embeddings_project) embedded = (*embeddings_project)(embedded);
+    const op::AttentionMask mask = nn::padding_mask(in.get("attention_mask"));
+    return encoder(embedded, mask);
+  }
+};
+
+// One vector per sequence, as the config asks. (modeling_electra.py, ElectraSequenceSummary)
+Value summarize(Value hidden, const Scope& s, const Config& c) {
+  Value summary;
+  if (c.summary_type == "first") {
+    summary = nn::first_token(hidden);
+  } else if (c.summary_type == "last" || c.summary_type == "cls_index") {
+    summary = op::select(hidden, 1, -1);
+  } else if (c.summary_type == "mean") {
+    summary = op::mean(hidden, 1);
+  } else {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("config.json: summary_type is '{}', expected first, last, cls_index or mean",
+                    c.summary_type));
+  }
+  if (c.summary_use_proj) summary = nn::Linear(s / "summary", c.hidden_size, c.hidden_size)(summary);
+  return c.summary_activation.empty() ? summary : nn::Activation(c.summary_activation)(summary);
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const Config c(model.config());
+  const Scope root = model.scope();
+  const Electra electra(root.base_model("electra"), c);
+  const auto fill_mask = [&](Value hidden) {
+    nn::MaskedLmHeadParameters head = c.masked_lm_head();
+    head.width = c.embedding_size;
+    head.dense = "generator_predictions.dense";
+    head.norm = "generator_predictions.LayerNorm";
+    head.decoder = "generator_lm_head";
+    head.bias = {"generator_lm_head.bias"};
+    return nn::MaskedLmHead(root, head,
+                            c.tie_word_embeddings ? electra.embeddings.words() : Weight())(hidden);
+  };
+  const auto classify = [&](Value hidden) {
+    return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "gelu")(hidden);
+  };
+  const auto summary = [&](Value hidden) { return summarize(hidden, root / "sequence_summary", c); };
+  return nn::build_text_encoder_task(component.task, inputs, root,
+                                     {.encode = electra,
+                                      .fill_mask = fill_mask,
+                                      .classify = classify,
+                                      .summarize = summary,
+                                      .hidden_size = c.hidden_size,
+                                      .num_labels = c.num_labels});
+}
+
+}  // namespace
+
+void register_electra(TasksManager& tasks) {
+  tasks.register_model<ElectraOnnxConfig>({.model_type = "electra",
+                                           .tasks = nn::text_encoder_tasks(),
+                                           .forward = forward,
+                                           .ignorable_keys = {"discriminator_predictions.*"}});
+}
+
+}  // namespace onnxport::models

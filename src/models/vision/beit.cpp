@@ -1,0 +1,106 @@
+// BEiT. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/beit/modeling_beit.py
+#include "models/vision/common/backbone.h"
+#include "models/vision/common/vit.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/grid_bias.h"
+#include "onnxport/nn/pre_norm_encoder.h"
+#include "onnxport/nn/text_encoder.h"
+#include "onnxport/nn/vision.h"
+
+namespace onnxport::models {
+namespace {
+
+struct Config : ViTConfig {
+  bool relative_positions, shared_relative_positions, absolute_positions, mean_pooling, layer_scale;
+
+  explicit Config(const PretrainedConfig& c)
+      : ViTConfig(c),
+        relative_positions(c.flag("use_relative_position_bias")),
+        shared_relative_positions(c.flag("use_shared_relative_position_bias")),
+        absolute_positions(c.flag("use_absolute_position_embeddings")),
+        mean_pooling(c.flag("use_mean_pooling")),
+        layer_scale(c.real("layer_scale_init_value") > 0) {
+    // Of the heads for segmentation, of the one that predicts visual tokens, and of a backbone.
+    c.harmless({"pool_scales", "use_auxiliary_head", "auxiliary_channels", "auxiliary_num_convs",
+                "auxiliary_concat_input", "segmentation_indices", "vocab_size", "use_mask_token",
+                "out_features", "out_indices", "reshape_hidden_states"});
+  }
+};
+
+// The embeddings and what each layer gives, without the last norm: [B, 1 + patches, hidden_size].
+std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const Config c(config);
+  nn::ImageTokensParameters tokens = c.tokens();
+  tokens.positions = c.absolute_positions;
+  nn::EncoderLayerParameters layer = c.layer();
+  layer.attention.key_bias = false;
+  nn::PreNormOptions options;
+  if (c.layer_scale) options = {.attention_scale = "lambda_1", .output_scale = "lambda_2"};
+
+  const nn::ImageTokens embeddings(s / "embeddings", tokens);
+  const nn::PreNormEncoder encoder(s / "encoder" / "layer", c.num_hidden_layers, layer, options);
+  Graph& graph = pixel_values.graph();
+  const Dim rows = pixel_values.dim(2).floor_div(c.patch.height);
+  const Dim columns = pixel_values.dim(3).floor_div(c.patch.width);
+  Value shared;
+  if (c.shared_relative_positions)
+    shared = nn::GridBias(s / "encoder" / "relative_position_bias", c.grid, c.num_attention_heads)(
+        graph, rows, columns);
+  std::vector<Value> states = {embeddings(pixel_values)};
+  for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) {
+    Value bias = shared;
+    if (c.relative_positions) {
+      const Scope at = s / "encoder" / "layer" / i / "attention" / "attention" / "relative_position_bias";
+      bias = nn::GridBias(at, c.grid, c.num_attention_heads)(graph, rows, columns);
+      if (shared) bias = op::add(bias, shared);
+    }
+    states.push_back(encoder.layers()[static_cast<std::size_t>(i)](states.back(), {.bias = bias}));
+  }
+  return states;
+}
+
+// last_hidden_state
+Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const Config c(config);
+  const Value hidden = beit_states(s, config, pixel_values).back();
+  if (c.mean_pooling) return hidden;  // the norm is behind the mean
+  return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const Config c(model.config());
+  model.config().harmless({"add_fpn"});  // of the type as a backbone of another model
+  const Scope root = model.scope();
+  const Scope base = root.base_model("beit");
+  const Value hidden = encode_beit(base, model.config(), inputs["pixel_values"]);
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
+  Value pooled;
+  if (c.mean_pooling) {
+    const nn::LayerNorm norm(base / "pooler" / "layernorm", c.hidden_size, c.layer_norm_eps);
+    pooled = norm(op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1));
+  } else {
+    pooled = nn::first_token(hidden);
+  }
+  return {{"logits", nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled)}};
+}
+
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  s.ignore("embeddings.mask_token");
+  const std::vector<std::int64_t> stages = token_stages(config);
+  return token_features(config, pixel_values, beit_states(s, config, pixel_values), stages);
+}
+
+}  // namespace
+
+void register_beit(TasksManager& tasks) {
+  // The head that predicts visual tokens, and tables that are computed here, are in many checkpoints.
+  tasks.register_model<VisionOnnxConfig>(
+      {.model_type = "beit",
+       .tasks = {"feature-extraction", "image-classification"},
+       .forward = forward,
+       .ignorable_keys = {"*embeddings.mask_token", "lm_head.*", "layernorm.*", "*.relative_position_index"},
+       .roles = {.backbone = BackboneRole{features}}});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,188 @@
+// MobileNetV2. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mobilenet_v2/modeling_mobilenet_v2.py
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "models/common/definition.h"
+#include "onnxport/error.h"
+#include "onnxport/nn/activation.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/conv.h"
+#include "onnxport/nn/resnet.h"
+
+namespace onnxport::models {
+namespace {
+
+/// Images of one size, that of the configuration: clients know only the batch as an axis.
+class MobileNetV2OnnxConfig : public VisionOnnxConfig {
+ public:
+  using VisionOnnxConfig::VisionOnnxConfig;
+  bool takes_any_image_size() const override { return false; }
+};
+
+// What the network is, whatever its width: channels behind the stem and each block, and strides of the
+// blocks.
+constexpr std::array<std::int64_t, 17> kChannels = {16, 24, 24, 32, 32,  32,  64,  64, 64,
+                                                    64, 96, 96, 96, 160, 160, 160, 320};
+constexpr std::array<std::int64_t, 16> kStrides = {2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1};
+
+struct Config {
+  std::int64_t num_channels, num_labels, depth_divisible_by, min_depth, output_stride;
+  double depth_multiplier, expand_ratio, layer_norm_eps;
+  bool first_layer_is_expansion, finegrained_output, tf_padding;
+  std::string hidden_act;
+
+  explicit Config(const PretrainedConfig& c)
+      : num_channels(c.integer("num_channels")),
+        num_labels(c.num_labels()),
+        depth_divisible_by(c.integer("depth_divisible_by")),
+        min_depth(c.integer("min_depth", depth_divisible_by)),
+        output_stride(c.integer("output_stride")),
+        depth_multiplier(c.real("depth_multiplier")),
+        expand_ratio(c.real("expand_ratio")),
+        layer_norm_eps(c.real("layer_norm_eps")),
+        first_layer_is_expansion(c.flag("first_layer_is_expansion")),
+        finegrained_output(c.flag("finegrained_output")),
+        tf_padding(c.flag("tf_padding")),
+        hidden_act(c.string("hidden_act")) {
+    c.harmless({"image_size"});  // of the input, and any works
+    const bool widths = depth_divisible_by > 0 && min_depth > 0 && depth_multiplier > 0 && expand_ratio > 0 &&
+                        depth_multiplier < 1000 && expand_ratio < 1000;
+    if (!widths || num_channels < 1) {
+      throw ExportError(
+          ErrorCode::bad_config,
+          fmt::format("{}: depth_multiplier {}, depth_divisible_by {}, min_depth {}, expand_ratio "
+                      "{}, num_channels {}: no widths of layers",
+                      c.origin(), depth_multiplier, depth_divisible_by, min_depth, expand_ratio,
+                      num_channels));
+    }
+  }
+
+  // A multiple of depth_divisible_by near value * factor, not more than a tenth below it.
+  std::int64_t scaled(std::int64_t value, double factor) const {
+    const auto wanted = static_cast<std::int64_t>(std::nearbyint(static_cast<double>(value) * factor));
+    const std::int64_t step = depth_divisible_by;
+    // Python takes the integer part of wanted + step / 2.
+    std::int64_t width = std::max(min_depth, (2 * wanted + step) / 2 / step * step);
+    if (static_cast<double>(width) < 0.9 * static_cast<double>(wanted)) width += step;
+    return width;
+  }
+  std::int64_t width(std::int64_t channels) const { return scaled(channels, depth_multiplier); }
+  std::int64_t output_width() const {
+    return finegrained_output && depth_multiplier < 1 ? 1280 : width(1280);
+  }
+};
+
+struct Kernel {
+  std::int64_t size = 1, stride = 1, dilation = 1, groups = 1;
+};
+
+// A convolution with its norm, and an activation where there is one.
+struct ConvLayer {
+  nn::Conv2d convolution;
+  nn::BatchNorm2d norm;
+  std::optional<nn::Activation> activation;
+  bool same_padding;
+
+  ConvLayer(const Scope& s, const Config& c, std::int64_t in, std::int64_t out, const Kernel& k = {},
+            bool activate = true)
+      : convolution(make(s / "convolution", in, out, k)),
+        norm(s / "normalization", out, c.layer_norm_eps),
+        same_padding(c.tf_padding) {
+    if (activate) activation.emplace(c.hidden_act);
+  }
+
+  static nn::Conv2d make(const Scope& s, std::int64_t in, std::int64_t out, const Kernel& k) {
+    const std::int64_t padding = (k.size - 1) / 2 * k.dilation;
+    return {s,
+            in,
+            out,
+            {k.size, k.size},
+            false,
+            {.stride = {k.stride, k.stride},
+             .padding = {padding, padding},
+             .dilation = {k.dilation, k.dilation},
+             .groups = k.groups}};
+  }
+
+  Value operator()(Value x) const {
+    const Value y = norm(same_padding ? convolution.with_same_padding(x) : convolution(x));
+    return activation ? (*activation)(y) : y;
+  }
+};
+
+// Wide inside and narrow outside, with what is added around it where that fits.
+struct InvertedResidual {
+  std::int64_t inner;
+  ConvLayer expand, depthwise, reduce;
+  bool residual;
+
+  InvertedResidual(const Scope& s, const Config& c, std::int64_t in, std::int64_t out, std::int64_t stride,
+                   std::int64_t dilation)
+      : inner(c.scaled(in, c.expand_ratio)),
+        expand(s / "expand_1x1", c, in, inner),
+        depthwise(s / "conv_3x3", c, inner, inner,
+                  {.size = 3, .stride = stride, .dilation = dilation, .groups = inner}),
+        reduce(s / "reduce_1x1", c, inner, out, {}, false),
+        residual(stride == 1 && in == out) {}
+
+  Value operator()(Value x) const {
+    const Value y = reduce(depthwise(expand(x)));
+    return residual ? op::add(x, y) : y;
+  }
+};
+
+struct MobileNetV2 {
+  std::vector<ConvLayer> stem;
+  std::vector<InvertedResidual> layers;
+  ConvLayer output;
+
+  MobileNetV2(const Scope& s, const Config& c)
+      : output(s / "conv_1x1", c, c.width(kChannels.back()), c.output_width()) {
+    const Scope at = s / "conv_stem";
+    const std::int64_t width = c.width(32);
+    stem.emplace_back(at / "first_conv", c, c.num_channels, width, Kernel{.size = 3, .stride = 2});
+    if (!c.first_layer_is_expansion) stem.emplace_back(at / "expand_1x1", c, width, width);
+    stem.emplace_back(at / "conv_3x3", c, width, width, Kernel{.size = 3, .groups = width});
+    stem.emplace_back(at / "reduce_1x1", c, width, c.width(kChannels.front()), Kernel{}, false);
+
+    // Where the image is as small as it is to become, kernels widen instead: each from the next block on.
+    std::int64_t shrunk = 2, dilation = 1;
+    for (std::size_t i = 0; i < kStrides.size(); ++i) {
+      const bool dilate = shrunk == c.output_stride;
+      layers.emplace_back(s / "layer" / static_cast<std::int64_t>(i), c, c.width(kChannels[i]),
+                          c.width(kChannels[i + 1]), dilate ? 1 : kStrides[i], dilate ? dilation : 1);
+      (dilate ? dilation : shrunk) *= kStrides[i];
+    }
+  }
+
+  // [B, num_channels, H, W] -> [B, C, H', W']
+  Value operator()(Value x) const {
+    for (const ConvLayer& layer : stem) x = layer(x);
+    for (const InvertedResidual& layer : layers) x = layer(x);
+    return output(x);
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const Config c(model.config());
+  const Scope root = model.scope();
+  const MobileNetV2 mobilenet(root.base_model("mobilenet_v2"), c);
+  const Value hidden = mobilenet(inputs["pixel_values"]);
+  if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
+  const nn::Linear classifier(root / "classifier", c.output_width(), c.num_labels);
+  return {{"logits", classifier(nn::global_average_pool(hidden))}};
+}
+
+}  // namespace
+
+void register_mobilenet_v2(TasksManager& tasks) {
+  tasks.register_model<MobileNetV2OnnxConfig>({.model_type = "mobilenet_v2",
+                                               .tasks = {"feature-extraction", "image-classification"},
+                                               .forward = forward});
+}
+
+}  // namespace onnxport::models
