@@ -9,8 +9,11 @@
 #include "onnxport/config.h"
 #include "onnxport/export_macro.h"
 #include "onnxport/model.h"
-#include "onnxport/nn/decoder.h"
-#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/blocks.h"
+#include "onnxport/nn/causal_attention.h"
+#include "onnxport/nn/decoder_pass.h"
+#include "onnxport/nn/mlp.h"
 #include "onnxport/nn/rotary.h"
 
 namespace onnxport {
@@ -25,31 +28,48 @@ ONNXPORT_API nn::RopeParameters rope_parameters(const PretrainedConfig& config, 
 
 /// Reads vocab_size, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act,
 /// rms_norm_eps, rope_*, tie_word_embeddings, pad_token_id, and, where the class has them,
-/// num_key_value_heads, head_dim, attention_bias, sliding_window, layer_types.
+/// num_key_value_heads, head_dim, attention_bias. Gives the parts of blocks that follow from them; a
+/// definition changes members or parts and composes its block.
 struct ONNXPORT_API TextDecoderConfig {
   explicit TextDecoderConfig(const PretrainedConfig& config);
 
   std::int64_t vocab_size, hidden_size, num_hidden_layers, intermediate_size, num_labels;
   nn::HeadSizes heads;
   std::string hidden_act;
-  double rms_norm_eps;
-  bool attention_bias, tie_word_embeddings, eager;
+  nn::NormParameters norm_parameters;
+  bool attention_bias, tie_word_embeddings;
+  op::NoKeys no_keys;  ///< uniform where `attn_implementation` is "eager", which adds masks to the scores
   std::optional<std::int64_t> pad_token_id;
   nn::RopeParameters rope;
+  double embedding_scale = 1;  ///< multiplies the embeddings
+  double final_softcap = 0;    ///< bounds the logits: softcap * tanh(logits / softcap); 0: they stay
 
-  /// The stack with gated feed-forwards, all layers alike: what a definition starts from.
-  nn::DecoderParameters decoder() const;
-  /// All layers attend to a window.
-  static void slide(nn::DecoderParameters& decoder, std::int64_t window);
-  /// The layers whose type is "sliding_attention" attend to a window; `types` is one per layer.
-  static void slide(nn::DecoderParameters& decoder, std::int64_t window,
-                    const std::vector<std::string>& types);
+  /// Of hidden states. Key: weight.
+  nn::RmsNorm norm(const Scope& s) const { return {s, hidden_size, norm_parameters}; }
+  /// Keys: q_proj, k_proj, v_proj, o_proj.
+  nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer,
+                                     const nn::Visibility& visible = {}) const;
+  /// The same around another projection. Key: o_proj.
+  nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const nn::Visibility& visible,
+                                     nn::QkvProjection qkv) const;
+  /// attention() with norms of each head's queries and keys. Keys: also q_norm, k_norm.
+  nn::CausalAttentionParts normed_attention(const Scope& s, std::int64_t layer,
+                                            const nn::Visibility& visible = {}) const;
+  /// Gated. Keys: gate_proj, up_proj, down_proj.
+  nn::GatedMlp mlp(const Scope& s, bool bias = false) const;
+  /// The block of most decoders. Keys: input_layernorm, post_attention_layernorm, and those of the parts.
+  nn::Block block(const Scope& s, nn::CausalAttentionParts attention, nn::FeedForward mlp) const;
 };
 
-/// All tasks of a decoder whose keys lie below `model`, with `lm_head` beside it. `final_softcap`: bounds the
-/// logits.
+/// Which keys each layer sees: those of `window` where its type is "sliding_attention", all where it is
+/// "full_attention". Throws ExportError(bad_config) for other types, or another number of them.
+ONNXPORT_API std::vector<nn::Visibility> layer_visibility(const std::vector<std::string>& types,
+                                                          std::int64_t layers, std::int64_t window);
+
+/// All tasks of a decoder whose keys lie below `model` (embed_tokens, layers.{i}, norm), with `lm_head`
+/// beside it.
 ONNXPORT_API NamedValues forward_text_decoder(const Inputs& inputs, const Model& model,
                                               const Component& component, const TextDecoderConfig& config,
-                                              const nn::DecoderParameters& decoder, double final_softcap = 0);
+                                              const nn::MakeBlock& make_block);
 
 }  // namespace onnxport

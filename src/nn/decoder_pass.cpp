@@ -32,6 +32,7 @@ Value DecoderPass::embedded(const std::function<Value(Value)>& embed) const {
 
 Value DecoderPass::position_ids() const {
   if (has_position_ids()) return inputs_["position_ids"];
+  const ModulePath at(graph(), "position_ids");
   const Value row = op::unsqueeze(op::arange(graph(), length(), past_length_), 0);
   return op::expand(row, {tokens().dim(0), length()});
 }

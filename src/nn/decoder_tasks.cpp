@@ -20,6 +20,11 @@ Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_s
   return {s.path(), tied, {}};
 }
 
+std::function<Value(Value)> language_head(const Scope& s, const Weight& tied, std::int64_t vocab_size,
+                                          std::int64_t hidden_size) {
+  return [=](Value hidden) { return output_embedding(s, tied, vocab_size, hidden_size)(hidden); };
+}
+
 Value last_token(Value x, Value input_ids, std::optional<std::int64_t> pad_token_id) {
   const Dim& length = x.dim(1);
   if (!pad_token_id) return op::squeeze(op::slice(x, 1, length - 1, length), 1);

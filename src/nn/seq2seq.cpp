@@ -31,12 +31,17 @@ SelfAttentionParameters encoder_attention(const Seq2SeqLayerParameters& p) {
   return attention;
 }
 
-CausalAttention decoder_attention(const Scope& s, const Seq2SeqLayerParameters& p) {
+// All tokens of a decoder behind an encoder are real.
+CausalAttention decoder_attention(const Scope& s, std::int64_t layer, const Seq2SeqLayerParameters& p,
+                                  bool alone) {
   const HeadSizes sizes = head_sizes(p);
-  return {s,
-          {.sizes = sizes},
-          QkvProjection::separate(s, sizes, true, "q_proj", "k_proj", "v_proj", p.key_bias),
-          Linear(s / "out_proj", p.hidden_size, p.hidden_size)};
+  return CausalAttentionParts{
+      .path = s.path(),
+      .layer = layer,
+      .sizes = sizes,
+      .qkv = QkvProjection::separate(s, sizes, true, "q_proj", "k_proj", "v_proj", p.key_bias),
+      .output = Linear(s / "out_proj", p.hidden_size, p.hidden_size),
+      .mask = sees({}, alone ? op::NoKeys::uniform : op::NoKeys::zero)};
 }
 
 Mlp feed_forward(const Scope& s, const Seq2SeqLayerParameters& p) {
@@ -132,9 +137,11 @@ Value Seq2SeqEncoderLayer::operator()(Value x, const op::AttentionMask& mask) co
   return final_layer_norm_(op::add(x, mlp_(x)));
 }
 
-Seq2SeqDecoderLayer::Seq2SeqDecoderLayer(const Scope& s, const Seq2SeqLayerParameters& p, bool alone)
-    : norm_before_(p.norm_before),
-      self_attn_(decoder_attention(s / "self_attn", p)),
+Seq2SeqDecoderLayer::Seq2SeqDecoderLayer(const Scope& s, std::int64_t layer, const Seq2SeqLayerParameters& p,
+                                         bool alone)
+    : layer_(layer),
+      norm_before_(p.norm_before),
+      self_attn_(decoder_attention(s / "self_attn", layer, p, alone)),
       self_attn_layer_norm_(s / "self_attn_layer_norm", p.hidden_size, kEps),
       mlp_(feed_forward(s, p)),
       final_layer_norm_(s / "final_layer_norm", p.hidden_size, kEps) {
@@ -149,15 +156,14 @@ Seq2SeqDecoderLayer::Seq2SeqDecoderLayer(const Scope& s, const Seq2SeqLayerParam
   encoder_attn_layer_norm_.emplace(s / "encoder_attn_layer_norm", p.hidden_size, kEps);
 }
 
-Value Seq2SeqDecoderLayer::operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder, std::int64_t layer,
-                                      const op::AttentionMask& mask) const {
+Value Seq2SeqDecoderLayer::operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder) const {
   if (norm_before_) {
-    x = op::add(x, self_attn_(self_attn_layer_norm_(x), pass, layer, mask));
-    if (encoder_attn_) x = op::add(x, (*encoder_attn_)((*encoder_attn_layer_norm_)(x), *encoder, layer));
+    x = op::add(x, self_attn_(self_attn_layer_norm_(x), pass));
+    if (encoder_attn_) x = op::add(x, (*encoder_attn_)((*encoder_attn_layer_norm_)(x), *encoder, layer_));
     return op::add(x, mlp_(final_layer_norm_(x)));
   }
-  x = self_attn_layer_norm_(op::add(x, self_attn_(x, pass, layer, mask)));
-  if (encoder_attn_) x = (*encoder_attn_layer_norm_)(op::add(x, (*encoder_attn_)(x, *encoder, layer)));
+  x = self_attn_layer_norm_(op::add(x, self_attn_(x, pass)));
+  if (encoder_attn_) x = (*encoder_attn_layer_norm_)(op::add(x, (*encoder_attn_)(x, *encoder, layer_)));
   return final_layer_norm_(op::add(x, mlp_(x)));
 }
 

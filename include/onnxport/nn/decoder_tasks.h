@@ -44,6 +44,10 @@ ONNXPORT_API NamedValues build_text_decoder_task(const Component& component, con
 ONNXPORT_API Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_size,
                                      std::int64_t hidden_size);
 
+/// The same as a function of hidden states [B, S, H], which asks for its weights when it is called.
+ONNXPORT_API std::function<Value(Value)> language_head(const Scope& s, const Weight& tied,
+                                                       std::int64_t vocab_size, std::int64_t hidden_size);
+
 /// x [B, S, H] -> the vector [B, H] of the last token of each row whose id is not `pad_token_id`; the last
 /// one of all where the model has no such id.
 ONNXPORT_API Value last_token(Value x, Value input_ids, std::optional<std::int64_t> pad_token_id);

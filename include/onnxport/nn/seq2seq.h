@@ -11,8 +11,9 @@
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_pass.h"
+#include "onnxport/nn/mlp.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/scope.h"
 
@@ -106,12 +107,13 @@ class ONNXPORT_API Seq2SeqEncoderLayer {
 /// The same with encoder_attn and encoder_attn_layer_norm, unless the decoder stands alone.
 class ONNXPORT_API Seq2SeqDecoderLayer {
  public:
-  Seq2SeqDecoderLayer(const Scope& s, const Seq2SeqLayerParameters& p, bool alone = false);
+  Seq2SeqDecoderLayer(const Scope& s, std::int64_t layer, const Seq2SeqLayerParameters& p,
+                      bool alone = false);
   /// `encoder`: the same pass, or null for a decoder that stands alone.
-  Value operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder, std::int64_t layer,
-                   const op::AttentionMask& mask) const;
+  Value operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder) const;
 
  private:
+  std::int64_t layer_;
   bool norm_before_;
   CausalAttention self_attn_;
   LayerNorm self_attn_layer_norm_;

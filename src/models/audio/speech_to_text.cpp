@@ -145,9 +145,8 @@ Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
                                           c.pad);
   const Value embedded = scaled(words(pass.input_ids()), c);
   Value x = op::add(embedded, positions(pass.input_ids(), pass.past_length()));
-  const op::AttentionMask mask = pass.mask();
   for (std::int64_t i = 0; i < c.decoder_layers; ++i)
-    x = nn::Seq2SeqDecoderLayer(s / "layers" / i, c.decoder)(x, pass, &pass, i, mask);
+    x = nn::Seq2SeqDecoderLayer(s / "layers" / i, i, c.decoder)(x, pass, &pass);
   return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);
 }
 

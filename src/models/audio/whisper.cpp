@@ -86,7 +86,7 @@ Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
   x = op::add(x, positions(nn::decoder_positions(pass)));
   const op::AttentionMask mask = pass.mask({}, c.eager ? op::NoKeys::uniform : op::NoKeys::zero);
   for (std::int64_t i = 0; i < c.decoder_layers; ++i)
-    x = nn::Seq2SeqDecoderLayer(s / "layers" / i, c.decoder)(x, pass, &pass, i, mask);
+    x = nn::Seq2SeqDecoderLayer(s / "layers" / i, i, c.decoder)(x, pass, &pass);
   return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);
 }
 

@@ -4,9 +4,11 @@
 #include "models/common/gguf_layout.h"
 #include "onnxport/nn/alibi.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/blocks.h"
+#include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/mlp.h"
 
 namespace onnxport::models {
 namespace {
@@ -43,78 +45,55 @@ nn::Linear last_linear(const Scope& s, std::int64_t in, const Config& c) {
   return {s, in, c.hidden_size, c.biased};
 }
 
-struct Block {
-  bool residual_after_norm;
-  nn::LayerNorm input_layernorm;
-  nn::CausalAttention self_attention;
-  nn::LayerNorm post_attention_layernorm;
-  nn::Mlp mlp;
+nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& c) {
+  const nn::HeadSizes sizes{c.hidden_size, c.heads, c.heads, c.hidden_size / c.heads};
+  const nn::Linear fused(s / "query_key_value", c.hidden_size, 3 * c.hidden_size);
+  return {{.path = s.path(),
+           .layer = layer,
+           .sizes = sizes,
+           .qkv = nn::QkvProjection::fused(fused, sizes, nn::FusedLayout::per_kv_head),
+           .output = last_linear(s / "dense", c.hidden_size, c),
+           .mask = [heads = c.heads](const nn::DecoderPass& pass) {
+             op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
+             mask.bias = nn::alibi(pass, heads);
+             return mask;
+           }}};
+}
 
-  static nn::CausalAttention attention(const Scope& s, const Config& c) {
-    const nn::HeadSizes sizes{c.hidden_size, c.heads, c.heads, c.hidden_size / c.heads};
-    const nn::Linear fused(s / "query_key_value", c.hidden_size, 3 * c.hidden_size);
-    return {s,
-            {.sizes = sizes},
-            nn::QkvProjection::fused(fused, sizes, nn::FusedLayout::per_kv_head),
-            last_linear(s / "dense", c.hidden_size, c)};
-  }
-
-  Block(const Scope& s, const Config& c)
-      : residual_after_norm(c.residual_after_norm),
-        input_layernorm(s / "input_layernorm", c.hidden_size, c.eps),
-        self_attention(attention(s / "self_attention", c)),
-        post_attention_layernorm(s / "post_attention_layernorm", c.hidden_size, c.eps),
-        mlp((s / "mlp").path(), nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, 4 * c.hidden_size),
-            last_linear(s / "mlp" / "dense_4h_to_h", 4 * c.hidden_size, c), "gelu_new") {}
-
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, const op::AttentionMask& mask) const {
-    const Value normed = input_layernorm(x);
-    const Value attended = self_attention(normed, pass, layer, mask);
-    x = op::add(residual_after_norm ? normed : x, attended);
-    const Value again = post_attention_layernorm(x);
-    return op::add(residual_after_norm ? again : x, mlp(again));
-  }
-};
-
-struct Bloom {
-  std::int64_t heads;
-  nn::Embedding word_embeddings;
-  nn::LayerNorm word_embeddings_layernorm;
-  std::vector<Block> h;
-  nn::LayerNorm ln_f;
-
-  Bloom(const Scope& s, const Config& c)
-      : heads(c.heads),
-        word_embeddings(s / "word_embeddings", c.vocab_size, c.hidden_size),
-        word_embeddings_layernorm(s / "word_embeddings_layernorm", c.hidden_size, c.eps),
-        ln_f(s / "ln_f", c.hidden_size, c.eps) {
-    for (std::int64_t i = 0; i < c.layers; ++i) h.emplace_back(s / "h" / i, c);
-  }
-
-  Value operator()(nn::DecoderPass& pass) const {
-    Value x = word_embeddings_layernorm(word_embeddings(pass.input_ids()));
-    op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
-    mask.bias = nn::alibi(pass, heads);
-    for (std::size_t i = 0; i < h.size(); ++i) x = h[i](x, pass, static_cast<std::int64_t>(i), mask);
-    return ln_f(x);
-  }
-};
+nn::Block make_block(const Scope& s, std::int64_t layer, const Config& c) {
+  nn::PreNormBlock parts{
+      .before_attention = nn::LayerNorm(s / "input_layernorm", c.hidden_size, c.eps),
+      .attention = attention(s / "self_attention", layer, c),
+      .before_mlp = nn::LayerNorm(s / "post_attention_layernorm", c.hidden_size, c.eps),
+      .mlp = nn::Mlp((s / "mlp").path(),
+                     nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, 4 * c.hidden_size),
+                     last_linear(s / "mlp" / "dense_4h_to_h", 4 * c.hidden_size, c), "gelu_new")};
+  if (!c.residual_after_norm) return parts;
+  return [parts](Value x, nn::DecoderPass& pass) {
+    const Value normed = parts.before_attention(x);
+    const Value again = parts.before_mlp(op::add(normed, parts.attention(normed, pass)));
+    return op::add(again, parts.mlp(again));
+  };
+}
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
-  const Scope root = model.scope();
-  const Bloom bloom(root.base_model("transformer"), c);
-  const auto lm_head = [&](Value hidden) {
-    const Weight tied = c.tied ? bloom.word_embeddings.weight() : Weight();
-    return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
-  };
-  return nn::build_text_decoder_task(component, inputs, root,
-                                     {.decode = bloom,
-                                      .lm_head = lm_head,
-                                      .hidden_size = c.hidden_size,
-                                      .num_labels = model.config().num_labels(),
-                                      .pad_token_id = model.config().maybe_integer("pad_token_id"),
-                                      .token_classifier = "classifier"});
+  const Scope root = model.scope(), s = root.base_model("transformer");
+  const nn::Embedding word_embeddings(s / "word_embeddings", c.vocab_size, c.hidden_size);
+  const nn::LayerNorm embeddings_norm(s / "word_embeddings_layernorm", c.hidden_size, c.eps);
+  const nn::DecoderStack decoder(
+      s, "h", c.layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
+      [&](nn::DecoderPass& pass) { return embeddings_norm(word_embeddings(pass.input_ids())); },
+      nn::LayerNorm(s / "ln_f", c.hidden_size, c.eps));
+  const Weight tied = c.tied ? word_embeddings.weight() : Weight();
+  return nn::build_text_decoder_task(
+      component, inputs, root,
+      {.decode = decoder,
+       .lm_head = nn::language_head(root / "lm_head", tied, c.vocab_size, c.hidden_size),
+       .hidden_size = c.hidden_size,
+       .num_labels = model.config().num_labels(),
+       .pad_token_id = model.config().maybe_integer("pad_token_id"),
+       .token_classifier = "classifier"});
 }
 
 GgufLayout gguf() {

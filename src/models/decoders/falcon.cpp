@@ -6,9 +6,11 @@
 #include "models/common/gguf_layout.h"
 #include "onnxport/nn/alibi.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/blocks.h"
+#include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/mlp.h"
 #include "onnxport/nn/rotary.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -20,6 +22,7 @@ struct Config {
   std::string activation;
   double eps;
   bool tied, alibi, bias, new_architecture, parallel, eager;
+  std::optional<nn::RopeParameters> rope;
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
@@ -42,7 +45,11 @@ struct Config {
     norms = c.maybe_integer("num_ln_in_parallel_attn").value_or(new_architecture ? 2 : 1);
     if (!parallel || !new_architecture) norms = 1;
     c.harmless({"pad_token_id"});  // no exported task looks for the last token
-    if (alibi) c.harmless({"max_position_embeddings", "rope_theta", "rope_scaling"});
+    if (alibi) {
+      c.harmless({"max_position_embeddings", "rope_theta", "rope_scaling"});
+    } else {
+      rope = rope_parameters(c, head_dim());
+    }
   }
   // The newer ones repeat their keys before they cache them.
   std::int64_t cached_heads() const { return new_architecture ? heads : kv_heads; }
@@ -64,95 +71,64 @@ class FalconOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   }
 };
 
-nn::CausalAttention attention(const Scope& s, const Config& c) {
+op::AttentionMask mask(const nn::DecoderPass& pass, const Config& c) {
+  op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
+  if (!c.alibi) return mask;
+  const Value slopes = nn::alibi_bfloat16(pass, c.heads);
+  const double times = c.eager ? 2 : 1;  // the eager attention adds them to the mask and to the scores
+  mask.bias = op::mul(slopes, times / std::sqrt(static_cast<double>(c.head_dim())));
+  return mask;
+}
+
+nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& c) {
   const nn::HeadSizes stored{c.hidden_size, c.heads, c.kv_heads, c.head_dim()};
   const nn::HeadSizes cached{c.hidden_size, c.heads, c.cached_heads(), c.head_dim()};
   const nn::Linear fused(s / "query_key_value", c.hidden_size, (c.heads + 2 * c.kv_heads) * c.head_dim(),
                          c.bias);
   auto qkv = nn::QkvProjection::fused(fused, stored, nn::FusedLayout::per_kv_head);
   if (c.cached_heads() != c.kv_heads) qkv = std::move(qkv).repeated(stored);
-  return {
-      s, {.sizes = cached}, std::move(qkv), nn::Linear(s / "dense", c.hidden_size, c.hidden_size, c.bias)};
+  nn::CausalAttentionParts parts{.path = s.path(),
+                                 .layer = layer,
+                                 .sizes = cached,
+                                 .qkv = std::move(qkv),
+                                 .output = nn::Linear(s / "dense", c.hidden_size, c.hidden_size, c.bias),
+                                 .mask = [c](const nn::DecoderPass& pass) { return mask(pass, c); }};
+  if (c.rope) parts.rotary.emplace("rotary_emb", *c.rope);
+  return parts;
 }
 
-struct Layer {
-  bool parallel;
-  nn::LayerNorm before_attention;
-  std::optional<nn::LayerNorm> before_mlp;  // none: the other one's result
-  nn::CausalAttention self_attention;
-  nn::Mlp mlp;
-
-  Layer(const Scope& s, const Config& c)
-      : parallel(c.parallel || c.new_architecture),
-        before_attention(s / (c.norms == 2 ? "ln_attn" : "input_layernorm"), c.hidden_size, c.eps),
-        self_attention(attention(s / "self_attention", c)),
-        mlp((s / "mlp").path(),
-            nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, c.ffn_hidden_size, c.bias),
-            nn::Linear(s / "mlp" / "dense_4h_to_h", c.ffn_hidden_size, c.hidden_size, c.bias), c.activation) {
-    if (c.norms == 2) before_mlp.emplace(s / "ln_mlp", c.hidden_size, c.eps);
-    if (!c.parallel) before_mlp.emplace(s / "post_attention_layernorm", c.hidden_size, c.eps);
-  }
-
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, const op::AttentionMask& mask,
-                   const op::Rope& rope) const {
-    const Value normed = before_attention(x);
-    const Value attended = self_attention(normed, pass, layer, mask, rope);
-    if (!parallel) {
-      x = op::add(x, attended);
-      return op::add(x, mlp((*before_mlp)(x)));
-    }
-    const Value made = mlp(before_mlp ? (*before_mlp)(x) : normed);
-    return op::add(op::add(made, attended), x);
-  }
-};
-
-struct Falcon {
-  Config config;
-  nn::Embedding word_embeddings;
-  std::vector<Layer> h;
-  nn::LayerNorm ln_f;
-  std::optional<nn::RotaryEmbedding> rotary;
-
-  Falcon(const Scope& s, const Config& c, const PretrainedConfig& json)
-      : config(c),
-        word_embeddings(s / "word_embeddings", c.vocab_size, c.hidden_size),
-        ln_f(s / "ln_f", c.hidden_size, c.eps) {
-    for (std::int64_t i = 0; i < c.layers; ++i) h.emplace_back(s / "h" / i, c);
-    if (!c.alibi) rotary.emplace((s / "rotary_emb").path(), rope_parameters(json, c.head_dim()));
-  }
-
-  op::AttentionMask mask(const nn::DecoderPass& pass) const {
-    op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
-    if (!config.alibi) return mask;
-    const Value slopes = nn::alibi_bfloat16(pass, config.heads);
-    const double times = config.eager ? 2 : 1;  // the eager attention adds them to the mask and to the scores
-    mask.bias = op::mul(slopes, times / std::sqrt(static_cast<double>(config.head_dim())));
-    return mask;
-  }
-
-  Value operator()(nn::DecoderPass& pass) const {
-    Value x = word_embeddings(pass.input_ids());
-    const op::AttentionMask visible = mask(pass);
-    const op::Rope rope = rotary ? (*rotary)(pass.position_ids()) : op::Rope();
-    for (std::size_t i = 0; i < h.size(); ++i) x = h[i](x, pass, static_cast<std::int64_t>(i), visible, rope);
-    return ln_f(x);
-  }
-};
+nn::Block make_block(const Scope& s, std::int64_t layer, const Config& c) {
+  const auto norm = [&](const char* key) { return nn::LayerNorm(s / key, c.hidden_size, c.eps); };
+  nn::ParallelBlock parts{
+      .before_attention = norm(c.norms == 2 ? "ln_attn" : "input_layernorm"),
+      .attention = attention(s / "self_attention", layer, c),
+      .before_mlp = {},  // the other one's result
+      .mlp = nn::Mlp((s / "mlp").path(),
+                     nn::Linear(s / "mlp" / "dense_h_to_4h", c.hidden_size, c.ffn_hidden_size, c.bias),
+                     nn::Linear(s / "mlp" / "dense_4h_to_h", c.ffn_hidden_size, c.hidden_size, c.bias),
+                     c.activation)};
+  if (c.norms == 2) parts.before_mlp = norm("ln_mlp");
+  if (!c.parallel) parts.before_mlp = norm("post_attention_layernorm");
+  if (c.parallel || c.new_architecture) return parts;
+  return nn::PreNormBlock{parts.before_attention, parts.attention, parts.before_mlp, parts.mlp};
+}
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
-  const Scope root = model.scope();
-  const Falcon falcon(root.base_model("transformer"), c, model.config());
-  const auto lm_head = [&](Value hidden) {
-    const Weight tied = c.tied ? falcon.word_embeddings.weight() : Weight();
-    return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
-  };
-  return nn::build_text_decoder_task(component, inputs, root,
-                                     {.decode = falcon,
-                                      .lm_head = lm_head,
-                                      .hidden_size = c.hidden_size,
-                                      .num_labels = model.config().num_labels(),
-                                      .token_classifier = "classifier"});
+  const Scope root = model.scope(), s = root.base_model("transformer");
+  const nn::Embedding word_embeddings(s / "word_embeddings", c.vocab_size, c.hidden_size);
+  const nn::DecoderStack decoder(
+      s, "h", c.layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
+      [&](nn::DecoderPass& pass) { return word_embeddings(pass.input_ids()); },
+      nn::LayerNorm(s / "ln_f", c.hidden_size, c.eps));
+  const Weight tied = c.tied ? word_embeddings.weight() : Weight();
+  return nn::build_text_decoder_task(
+      component, inputs, root,
+      {.decode = decoder,
+       .lm_head = nn::language_head(root / "lm_head", tied, c.vocab_size, c.hidden_size),
+       .hidden_size = c.hidden_size,
+       .num_labels = model.config().num_labels(),
+       .token_classifier = "classifier"});
 }
 
 GgufLayout gguf() {

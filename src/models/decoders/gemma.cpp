@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "models/common/definition.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -20,11 +19,12 @@ class GemmaOnnxConfig : public TextDecoderOnnxConfig {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
-  TextDecoderConfig c(config);
-  c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
+  TextDecoderConfig c = gemma_config(config);
   c.hidden_act = config.string("hidden_act");
   config.harmless({"hidden_activation"});  // the original's module reads only the other
-  return forward_text_decoder(inputs, model, component, c, gemma_decoder(c));
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, c.attention(s / "self_attn", i), c.mlp(s / "mlp"));
+  });
 }
 
 }  // namespace
@@ -40,25 +40,28 @@ GgufLayout gguf_gemma() {
   return layout;
 }
 
-nn::DecoderParameters gemma_decoder(const TextDecoderConfig& c) {
-  nn::DecoderParameters decoder = c.decoder();
-  decoder.norm.offset = 1;
-  decoder.embedding_scale = std::sqrt(static_cast<double>(c.hidden_size));
-  return decoder;
-}
-
-TextDecoderConfig gemma2_config(const PretrainedConfig& config) {
+TextDecoderConfig gemma_config(const PretrainedConfig& config) {
   TextDecoderConfig c(config);
   c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
-  c.hidden_act = config.string("hidden_activation");
+  c.norm_parameters.offset = 1;
+  c.embedding_scale = std::sqrt(static_cast<double>(c.hidden_size));
   return c;
 }
 
-nn::DecoderParameters gemma2_decoder(const PretrainedConfig& config, const TextDecoderConfig& c) {
-  nn::DecoderParameters decoder = gemma_decoder(c);
-  decoder.sandwich = true;
-  decoder.attention.options.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"));
-  return decoder;
+TextDecoderConfig gemma2_config(const PretrainedConfig& config) {
+  TextDecoderConfig c = gemma_config(config);
+  c.hidden_act = config.string("hidden_activation");
+  c.final_softcap = config.maybe_real("final_logit_softcapping").value_or(0);
+  return c;
+}
+
+nn::Block gemma2_block(const TextDecoderConfig& c, const Scope& s, nn::CausalAttentionParts attention) {
+  return nn::SandwichBlock{.before_attention = c.norm(s / "input_layernorm"),
+                           .attention = nn::CausalAttention(std::move(attention)),
+                           .after_attention = c.norm(s / "post_attention_layernorm"),
+                           .before_mlp = c.norm(s / "pre_feedforward_layernorm"),
+                           .mlp = c.mlp(s / "mlp"),
+                           .after_mlp = c.norm(s / "post_feedforward_layernorm")};
 }
 
 std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std::int64_t layers,
@@ -68,12 +71,6 @@ std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std:
   for (std::int64_t i = 0; i < layers; ++i)
     types.emplace_back((i + 1) % pattern != 0 ? "sliding_attention" : "full_attention");
   return types;
-}
-
-NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const Component& component,
-                           const TextDecoderConfig& c, const nn::DecoderParameters& decoder) {
-  const double final_cap = model.config().maybe_real("final_logit_softcapping").value_or(0);
-  return forward_text_decoder(inputs, model, component, c, decoder, final_cap);
 }
 
 GgufLayout gguf_later_gemma(std::string architecture, std::string original_class, std::int64_t large) {

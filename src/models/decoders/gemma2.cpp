@@ -1,8 +1,9 @@
 // Gemma 2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma2/modeling_gemma2.py
+#include <cmath>
+
 #include "models/common/definition.h"
 #include "models/decoders/common/gemma.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -18,13 +19,17 @@ class Gemma2OnnxConfig : public TextDecoderOnnxConfig {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c = gemma2_config(config);
-  nn::DecoderParameters decoder = gemma2_decoder(config, c);
+  op::AttentionOptions options{.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"))};
   // The default attention of the original knows no cap.
   const auto cap = config.maybe_real("attn_logit_softcapping");
-  if (c.eager && cap) decoder.attention.options.softcap = *cap;
-  TextDecoderConfig::slide(decoder, config.integer("sliding_window"),
-                           gemma2_layer_types(config, c.num_hidden_layers, 2));
-  return forward_gemma2(inputs, model, component, c, decoder);
+  if (eager_attention(config)) options.softcap = cap.value_or(0);
+  const auto visible = layer_visibility(gemma2_layer_types(config, c.num_hidden_layers, 2),
+                                        c.num_hidden_layers, config.integer("sliding_window"));
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    nn::CausalAttentionParts attention = c.attention(s / "self_attn", i, visible.at(i));
+    attention.options = options;
+    return gemma2_block(c, s, std::move(attention));
+  });
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // Gemma 3, its language model alone. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma3/modeling_gemma3.py
+#include <cmath>
+
 #include "models/common/definition.h"
 #include "models/decoders/common/gemma.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/rotary.h"
 #include "onnxport/text_decoder_config.h"
@@ -19,19 +20,25 @@ class Gemma3TextOnnxConfig : public TextDecoderOnnxConfig {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c = gemma2_config(config);
-  nn::DecoderParameters decoder = gemma2_decoder(config, c);
-  decoder.attention.head_norm = decoder.norm;
-  config.harmless({"attn_logit_softcapping"});  // the original's class declares it, its module reads it not
+  const op::AttentionOptions options{.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"))};
+  config.harmless(
+      {"attn_logit_softcapping"});  // the original's class declares it, its module does not read it
   const bool both_ways = config.flag("use_bidirectional_attention", false);
   std::int64_t window = config.integer("sliding_window");
   if (both_ways) window = window / 2 + 1;
   const std::int64_t pattern = config.integer("sliding_window_pattern", 6);
-  TextDecoderConfig::slide(decoder, window, gemma2_layer_types(config, c.num_hidden_layers, pattern));
-  for (auto& kind : decoder.kinds) kind.visible.both_ways = both_ways;
+  auto visible =
+      layer_visibility(gemma2_layer_types(config, c.num_hidden_layers, pattern), c.num_hidden_layers, window);
+  for (nn::Visibility& keys : visible) keys.both_ways = both_ways;
   // The sliding layers turn by a base of their own, unscaled.
-  nn::RopeParameters& local = decoder.kinds[1].rope;
-  local = {.dim = c.heads.head_dim, .theta = config.real("rope_local_base_freq")};
-  return forward_gemma2(inputs, model, component, c, decoder);
+  const nn::RotaryEmbedding local("rotary_emb_local",
+                                  {.dim = c.heads.head_dim, .theta = config.real("rope_local_base_freq")});
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    nn::CausalAttentionParts attention = c.normed_attention(s / "self_attn", i, visible.at(i));
+    attention.options = options;
+    if (visible.at(i).window) attention.rotary = local;
+    return gemma2_block(c, s, std::move(attention));
+  });
 }
 
 }  // namespace

@@ -10,9 +10,11 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/blocks.h"
+#include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/mlp.h"
 #include "onnxport/nn/seq2seq.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -68,97 +70,84 @@ class Gpt2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   }
 };
 
-struct Block {
-  nn::LayerNorm ln_1;
-  nn::CausalAttention attn;
-  nn::LayerNorm ln_2;
-  nn::Mlp mlp;
-  std::optional<nn::LayerNorm> ln_cross_attn;  // behind an encoder
-  std::optional<nn::CrossAttention> crossattention;
+// The eager attention masks twice: keys that come later get -inf, padding only the lowest finite value.
+op::AttentionMask eager_mask(const nn::DecoderPass& pass) {
+  const Value padding = nn::padding_bias(pass.attention_mask(), pass.graph().float_dtype());
+  const Value later = pass.causal_bias(-std::numeric_limits<double>::infinity());
+  return {.bias = padding ? op::add(padding, later) : later};
+}
 
-  static nn::CausalAttention attention(const Scope& s, const Config& c, std::int64_t layer) {
-    const nn::HeadSizes sizes{c.n_embd, c.n_head, c.n_head, c.n_embd / c.n_head};
-    const nn::Linear c_attn = nn::Linear::transposed(s / "c_attn", c.n_embd, 3 * c.n_embd);
-    return {s,
-            {.sizes = sizes, .options = {.scale = c.attention_scale(layer)}},
-            nn::QkvProjection::fused(c_attn, sizes, nn::FusedLayout::stacked),
-            nn::Linear::transposed(s / "c_proj", c.n_embd, c.n_embd)};
-  }
+nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& c) {
+  const nn::HeadSizes sizes{c.n_embd, c.n_head, c.n_head, c.n_embd / c.n_head};
+  const nn::Linear c_attn = nn::Linear::transposed(s / "c_attn", c.n_embd, 3 * c.n_embd);
+  return {{.path = s.path(),
+           .layer = layer,
+           .sizes = sizes,
+           .qkv = nn::QkvProjection::fused(c_attn, sizes, nn::FusedLayout::stacked),
+           .output = nn::Linear::transposed(s / "c_proj", c.n_embd, c.n_embd),
+           .options = {.scale = c.attention_scale(layer)},
+           .mask = c.eager ? eager_mask : nn::sees({})}};
+}
 
-  static nn::CrossAttention cross_attention(const Scope& s, const Config& c, std::int64_t layer) {
-    return {s.path(),
-            c.n_head,
-            {.scale = c.attention_scale(layer)},
-            nn::Linear::transposed(s / "q_attn", c.n_embd, c.n_embd),
-            {nn::Linear::transposed(s / "c_attn", c.n_embd, 2 * c.n_embd)},
-            nn::Linear::transposed(s / "c_proj", c.n_embd, c.n_embd)};
-  }
+nn::CrossAttention cross_attention(const Scope& s, std::int64_t layer, const Config& c) {
+  return {s.path(),
+          c.n_head,
+          {.scale = c.attention_scale(layer)},
+          nn::Linear::transposed(s / "q_attn", c.n_embd, c.n_embd),
+          {nn::Linear::transposed(s / "c_attn", c.n_embd, 2 * c.n_embd)},
+          nn::Linear::transposed(s / "c_proj", c.n_embd, c.n_embd)};
+}
 
-  Block(const Scope& s, const Config& c, std::int64_t layer, bool behind_encoder)
-      : ln_1(s / "ln_1", c.n_embd, c.eps),
-        attn(attention(s / "attn", c, layer)),
-        ln_2(s / "ln_2", c.n_embd, c.eps),
-        mlp((s / "mlp").path(), nn::Linear::transposed(s / "mlp" / "c_fc", c.n_embd, c.n_inner),
-            nn::Linear::transposed(s / "mlp" / "c_proj", c.n_inner, c.n_embd), c.activation) {
-    if (!behind_encoder) return;
-    ln_cross_attn.emplace(s / "ln_cross_attn", c.n_embd, c.eps);
-    crossattention.emplace(cross_attention(s / "crossattention", c, layer));
-  }
+nn::PreNormBlock make_block(const Scope& s, std::int64_t layer, const Config& c) {
+  return {.before_attention = nn::LayerNorm(s / "ln_1", c.n_embd, c.eps),
+          .attention = attention(s / "attn", layer, c),
+          .before_mlp = nn::LayerNorm(s / "ln_2", c.n_embd, c.eps),
+          .mlp = nn::Mlp((s / "mlp").path(), nn::Linear::transposed(s / "mlp" / "c_fc", c.n_embd, c.n_inner),
+                         nn::Linear::transposed(s / "mlp" / "c_proj", c.n_inner, c.n_embd), c.activation)};
+}
 
-  Value operator()(Value x, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder, std::int64_t layer,
-                   const op::AttentionMask& mask) const {
-    x = op::add(x, attn(ln_1(x), pass, layer, mask));
-    if (encoder != nullptr) x = op::add(x, (*crossattention)((*ln_cross_attn)(x), *encoder, layer));
-    return op::add(x, mlp(ln_2(x)));
-  }
-};
+// The same with attention to an encoder between its two halves.
+nn::Block make_cross_block(const Scope& s, std::int64_t layer, const Config& c, nn::Seq2SeqPass& encoder) {
+  const nn::LayerNorm norm(s / "ln_cross_attn", c.n_embd, c.eps);
+  const nn::CrossAttention cross = cross_attention(s / "crossattention", layer, c);
+  return [=, &encoder, block = make_block(s, layer, c)](Value x, nn::DecoderPass& pass) {
+    x = op::add(x, block.attention(block.before_attention(x), pass));
+    x = op::add(x, cross(norm(x), encoder, layer));
+    return op::add(x, block.mlp(block.before_mlp(x)));
+  };
+}
 
 struct Gpt2 {
-  Config config;
+  const Config& c;
+  Scope root, s;
   nn::Embedding wte, wpe;
-  std::vector<Block> h;
-  nn::LayerNorm ln_f;
 
-  Gpt2(const Scope& s, const Config& c, bool behind_encoder)
-      : config(c),
+  Gpt2(const Model& model, const Config& config)
+      : c(config),
+        root(model.scope()),
+        s(root.base_model("transformer")),
         wte(s / "wte", c.vocab_size, c.n_embd),
-        wpe(s / "wpe", c.n_positions, c.n_embd),
-        ln_f(s / "ln_f", c.n_embd, c.eps) {
-    for (std::int64_t i = 0; i < c.n_layer; ++i) h.emplace_back(s / "h" / i, c, i, behind_encoder);
-  }
+        wpe(s / "wpe", c.n_positions, c.n_embd) {}
 
-  // The eager attention masks twice: keys that come later get -inf, padding only the lowest finite value.
-  op::AttentionMask mask(const nn::DecoderPass& pass) const {
-    if (!config.eager) return pass.mask();
-    const Value padding = nn::padding_bias(pass.attention_mask(), pass.graph().float_dtype());
-    const Value later = pass.causal_bias(-std::numeric_limits<double>::infinity());
-    return {.bias = padding ? op::add(padding, later) : later};
+  nn::DecoderStack decoder(const nn::MakeBlock& make) const {
+    const auto embed = [wte = wte, wpe = wpe](nn::DecoderPass& pass) {
+      const Value words = wte(pass.input_ids());
+      return op::add(words, wpe(pass.has_position_ids() ? pass.position_ids() : nn::decoder_positions(pass)));
+    };
+    return {s, "h", c.n_layer, make, embed, nn::LayerNorm(s / "ln_f", c.n_embd, c.eps)};
   }
-
-  /// `encoder`: the same pass, or null where there is none.
-  Value operator()(nn::DecoderPass& pass, nn::Seq2SeqPass* encoder) const {
-    const Value words = wte(pass.input_ids());
-    const Value positions = pass.has_position_ids() ? pass.position_ids() : nn::decoder_positions(pass);
-    Value x = op::add(words, wpe(positions));
-    const op::AttentionMask visible = mask(pass);
-    for (std::size_t i = 0; i < h.size(); ++i)
-      x = h[i](x, pass, encoder, static_cast<std::int64_t>(i), visible);
-    return ln_f(x);
-  }
-
-  nn::Linear lm_head(const Scope& root) const {
-    const Weight tied = config.tied ? wte.weight() : Weight();
-    return nn::output_embedding(root / "lm_head", tied, config.vocab_size, config.n_embd);
+  std::function<Value(Value)> lm_head() const {
+    return nn::language_head(root / "lm_head", c.tied ? wte.weight() : Weight(), c.vocab_size, c.n_embd);
   }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
-  const Scope root = model.scope();
-  const Gpt2 gpt2(root.base_model("transformer"), c, false);
-  return nn::build_text_decoder_task(component, inputs, root,
-                                     {.decode = [&](nn::DecoderPass& pass) { return gpt2(pass, nullptr); },
-                                      .lm_head = [&](Value hidden) { return gpt2.lm_head(root)(hidden); },
+  const Gpt2 gpt2(model, c);
+  const auto make = [&](const Scope& s, std::int64_t layer) { return make_block(s, layer, c); };
+  return nn::build_text_decoder_task(component, inputs, gpt2.root,
+                                     {.decode = gpt2.decoder(make),
+                                      .lm_head = gpt2.lm_head(),
                                       .hidden_size = c.n_embd,
                                       .num_labels = model.config().num_labels(),
                                       .pad_token_id = model.config().maybe_integer("pad_token_id"),
@@ -166,10 +155,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }
 
 Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
-  const Scope root = model.scope();
-  const Gpt2 gpt2(root.base_model("transformer"), Config(model.config()), true);
-  const Value hidden = gpt2(pass, &pass);
-  return gpt2.lm_head(root)(hidden);
+  const Config c(model.config());
+  const Gpt2 gpt2(model, c);
+  const auto make = [&](const Scope& s, std::int64_t layer) { return make_cross_block(s, layer, c, pass); };
+  const Value hidden = gpt2.decoder(make)(pass);
+  return gpt2.lm_head()(hidden);
 }
 
 GgufLayout gguf() {

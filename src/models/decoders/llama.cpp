@@ -2,7 +2,6 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llama/modeling_llama.py
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -16,13 +15,10 @@ class LlamaOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
-  nn::DecoderParameters decoder = c.decoder();
-  const nn::GatedMlpParameters mlp{.hidden_size = c.hidden_size,
-                                   .intermediate_size = c.intermediate_size,
-                                   .activation = c.hidden_act,
-                                   .bias = model.config().flag("mlp_bias", false)};
-  decoder.mlp = [mlp](const Scope& layer, std::int64_t) { return nn::GatedMlp(layer / "mlp", mlp); };
-  return forward_text_decoder(inputs, model, component, c, decoder);
+  const bool mlp_bias = model.config().flag("mlp_bias", false);
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, c.attention(s / "self_attn", i), c.mlp(s / "mlp", mlp_bias));
+  });
 }
 
 GgufLayout gguf() {

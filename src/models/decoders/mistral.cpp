@@ -2,7 +2,6 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mistral/modeling_mistral.py
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -17,10 +16,10 @@ class MistralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
-  nn::DecoderParameters decoder = c.decoder();
-  if (const auto window = model.config().maybe_integer("sliding_window"))
-    TextDecoderConfig::slide(decoder, *window);
-  return forward_text_decoder(inputs, model, component, c, decoder);
+  const nn::Visibility visible{.window = model.config().maybe_integer("sliding_window")};
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, c.attention(s / "self_attn", i, visible), c.mlp(s / "mlp"));
+  });
 }
 
 GgufLayout gguf() {

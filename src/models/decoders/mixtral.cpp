@@ -2,8 +2,8 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mixtral/modeling_mixtral.py
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/experts.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
@@ -26,12 +26,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
                                       .gate = "w1",
                                       .up = "w3",
                                       .down = "w2"};
-  nn::DecoderParameters decoder = c.decoder();
-  decoder.mlp = [mixture](const Scope& layer, std::int64_t) {
-    return nn::SparseMixture(layer / "block_sparse_moe", mixture);
-  };
-  if (const auto window = config.maybe_integer("sliding_window")) TextDecoderConfig::slide(decoder, *window);
-  return forward_text_decoder(inputs, model, component, c, decoder);
+  const nn::Visibility visible{.window = config.maybe_integer("sliding_window")};
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, c.attention(s / "self_attn", i, visible),
+                   nn::SparseMixture(s / "block_sparse_moe", mixture));
+  });
 }
 
 GgufLayout gguf() {

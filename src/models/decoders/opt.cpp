@@ -2,9 +2,11 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/opt/modeling_opt.py
 #include "models/common/definition.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/blocks.h"
+#include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/mlp.h"
 
 namespace onnxport::models {
 namespace {
@@ -39,90 +41,67 @@ struct Config {
         tied(c.flag("tie_word_embeddings", true)) {}
 };
 
-struct Layer {
-  bool norm_before;
-  nn::CausalAttention self_attn;
-  nn::LayerNorm self_attn_layer_norm;
-  nn::Mlp mlp;
-  nn::LayerNorm final_layer_norm;
+nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& c) {
+  const nn::HeadSizes sizes{c.hidden_size, c.heads, c.heads, c.hidden_size / c.heads};
+  return {{.path = s.path(),
+           .layer = layer,
+           .sizes = sizes,
+           .qkv = nn::QkvProjection::separate(s, sizes, c.bias),
+           .output = nn::Linear(s / "out_proj", c.hidden_size, c.hidden_size, c.bias),
+           .mask = nn::sees({}, op::NoKeys::uniform)}};
+}
 
-  static nn::CausalAttention attention(const Scope& s, const Config& c) {
-    const nn::HeadSizes sizes{c.hidden_size, c.heads, c.heads, c.hidden_size / c.heads};
-    return {s,
-            {.sizes = sizes},
-            nn::QkvProjection::separate(s, sizes, c.bias),
-            nn::Linear(s / "out_proj", c.hidden_size, c.hidden_size, c.bias)};
-  }
+nn::Block make_block(const Scope& s, std::int64_t layer, const Config& c) {
+  const nn::LayerNorm attention_norm(s / "self_attn_layer_norm", c.hidden_size, kEps, c.affine);
+  const nn::LayerNorm mlp_norm(s / "final_layer_norm", c.hidden_size, kEps, c.affine);
+  const nn::CausalAttention self_attn = attention(s / "self_attn", layer, c);
+  const nn::Mlp mlp(s.path(), nn::Linear(s / "fc1", c.hidden_size, c.ffn_dim, c.bias),
+                    nn::Linear(s / "fc2", c.ffn_dim, c.hidden_size, c.bias), c.activation);
+  if (c.norm_before) return nn::PreNormBlock{attention_norm, self_attn, mlp_norm, mlp};
+  return nn::PostNormBlock{self_attn, attention_norm, mlp, mlp_norm};
+}
 
-  Layer(const Scope& s, const Config& c)
-      : norm_before(c.norm_before),
-        self_attn(attention(s / "self_attn", c)),
-        self_attn_layer_norm(s / "self_attn_layer_norm", c.hidden_size, kEps, c.affine),
-        mlp(s.path(), nn::Linear(s / "fc1", c.hidden_size, c.ffn_dim, c.bias),
-            nn::Linear(s / "fc2", c.ffn_dim, c.hidden_size, c.bias), c.activation),
-        final_layer_norm(s / "final_layer_norm", c.hidden_size, kEps, c.affine) {}
-
-  Value operator()(Value x, nn::DecoderPass& pass, std::int64_t layer, const op::AttentionMask& mask) const {
-    if (norm_before) {
-      x = op::add(x, self_attn(self_attn_layer_norm(x), pass, layer, mask));
-      return op::add(x, mlp(final_layer_norm(x)));
-    }
-    x = self_attn_layer_norm(op::add(x, self_attn(x, pass, layer, mask)));
-    return final_layer_norm(op::add(x, mlp(x)));
-  }
-};
-
-struct Opt {
-  nn::Embedding embed_tokens, embed_positions;
-  std::optional<nn::Linear> project_in, project_out;
-  std::vector<Layer> layers;
-  std::optional<nn::LayerNorm> final_layer_norm;
-
-  Opt(const Scope& s, const Config& c)
-      : embed_tokens(s / "embed_tokens", c.vocab_size, c.word_width),
-        embed_positions(s / "embed_positions", c.max_positions + kPositionOffset, c.hidden_size) {
-    if (c.word_width != c.hidden_size) {
-      project_in.emplace(s / "project_in", c.word_width, c.hidden_size, false);
-      project_out.emplace(s / "project_out", c.hidden_size, c.word_width, false);
-    }
-    for (std::int64_t i = 0; i < c.layers; ++i) layers.emplace_back(s / "layers" / i, c);
-    if (c.final_norm) final_layer_norm.emplace(s / "final_layer_norm", c.hidden_size, kEps, c.affine);
-  }
-
-  // Positions count real tokens; padding is -1. Tasks without position_ids take them from the mask.
-  static Value positions(const nn::DecoderPass& pass) {
-    if (pass.has_position_ids()) return pass.position_ids();
-    const Value mask = op::cast(pass.attention_mask(), DType::i64);
-    const Value counted = op::sub(op::mul(op::cumsum(mask, 1), mask), 1.0);
-    return op::slice(counted, 1, pass.past_length(), pass.total_length());
-  }
-
-  Value operator()(nn::DecoderPass& pass) const {
-    Value x = embed_tokens(pass.input_ids());
-    if (project_in) x = (*project_in)(x);
-    x = op::add(x, embed_positions(op::add(positions(pass), static_cast<double>(kPositionOffset))));
-    const op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
-    for (std::size_t i = 0; i < layers.size(); ++i)
-      x = layers[i](x, pass, static_cast<std::int64_t>(i), mask);
-    if (final_layer_norm) x = (*final_layer_norm)(x);
-    return project_out ? (*project_out)(x) : x;
-  }
-};
+// Positions count real tokens; padding is -1. Tasks without position_ids take them from the mask.
+Value positions(const nn::DecoderPass& pass) {
+  if (pass.has_position_ids()) return pass.position_ids();
+  const Value mask = op::cast(pass.attention_mask(), DType::i64);
+  const Value counted = op::sub(op::mul(op::cumsum(mask, 1), mask), 1.0);
+  return op::slice(counted, 1, pass.past_length(), pass.total_length());
+}
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
-  const Scope root = model.scope();
-  const Opt opt(root.base_model("model") / "decoder", c);
-  const auto lm_head = [&](Value hidden) {
-    const Weight tied = c.tied ? opt.embed_tokens.weight() : Weight();
-    return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.word_width)(hidden);
+  const Scope root = model.scope(), s = root.base_model("model") / "decoder";
+  const nn::Embedding embed_tokens(s / "embed_tokens", c.vocab_size, c.word_width);
+  const nn::Embedding embed_positions(s / "embed_positions", c.max_positions + kPositionOffset,
+                                      c.hidden_size);
+  std::optional<nn::Linear> project_in, project_out;
+  if (c.word_width != c.hidden_size) {
+    project_in.emplace(s / "project_in", c.word_width, c.hidden_size, false);
+    project_out.emplace(s / "project_out", c.hidden_size, c.word_width, false);
+  }
+  std::optional<nn::LayerNorm> final_norm;
+  if (c.final_norm) final_norm.emplace(s / "final_layer_norm", c.hidden_size, kEps, c.affine);
+  const auto embed = [&](nn::DecoderPass& pass) {
+    const Value words = embed_tokens(pass.input_ids());
+    const Value rows = op::add(positions(pass), static_cast<double>(kPositionOffset));
+    return op::add(project_in ? (*project_in)(words) : words, embed_positions(rows));
   };
-  return nn::build_text_decoder_task(component, inputs, root,
-                                     {.decode = opt,
-                                      .lm_head = lm_head,
-                                      .hidden_size = c.word_width,
-                                      .num_labels = model.config().num_labels(),
-                                      .pad_token_id = model.config().maybe_integer("pad_token_id")});
+  const auto finish = [&](Value x) {
+    if (final_norm) x = (*final_norm)(x);
+    return project_out ? (*project_out)(x) : x;
+  };
+  const nn::DecoderStack decoder(
+      s, "layers", c.layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
+      embed, finish);
+  const Weight tied = c.tied ? embed_tokens.weight() : Weight();
+  return nn::build_text_decoder_task(
+      component, inputs, root,
+      {.decode = decoder,
+       .lm_head = nn::language_head(root / "lm_head", tied, c.vocab_size, c.word_width),
+       .hidden_size = c.word_width,
+       .num_labels = model.config().num_labels(),
+       .pad_token_id = model.config().maybe_integer("pad_token_id")});
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -18,18 +17,20 @@ class Phi3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   std::string min_transformers_version() const override { return "4.41.0"; }
 };
 
+nn::QkvProjection fused_projection(const Scope& s, const nn::HeadSizes& z) {
+  const nn::Linear fused(s / "qkv_proj", z.hidden_size, (z.heads + 2 * z.kv_heads) * z.head_dim, false);
+  return nn::QkvProjection::fused(fused, z, nn::FusedLayout::stacked);
+}
+
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
-  nn::DecoderParameters decoder = c.decoder();
-  decoder.qkv = [sizes = c.heads](const Scope& s) {
-    const std::int64_t rows = (sizes.heads + 2 * sizes.kv_heads) * sizes.head_dim;
-    const nn::Linear fused(s / "qkv_proj", sizes.hidden_size, rows, false);
-    return nn::QkvProjection::fused(fused, sizes, nn::FusedLayout::stacked);
-  };
-  if (const auto window = model.config().maybe_integer("sliding_window"))
-    TextDecoderConfig::slide(decoder, *window);
-  return forward_text_decoder(inputs, model, component, c, decoder);
+  const nn::Visibility visible{.window = model.config().maybe_integer("sliding_window")};
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope attention = s / "self_attn";
+    return c.block(s, c.attention(attention, i, visible, fused_projection(attention, c.heads)),
+                   c.mlp(s / "mlp"));
+  });
 }
 
 GgufLayout gguf() {
@@ -47,7 +48,8 @@ GgufLayout gguf() {
     const std::int64_t heads = file.integer("phi3.attention.head_count").value_or(0);
     const std::int64_t head = heads > 0 ? file.integer("phi3.embedding_length").value_or(0) / heads : 0;
     if (const auto turning = file.integer("phi3.rope.dimension_count"); turning && *turning < head) {
-      texts["partial_rotary_factor"] = nlohmann::json(static_cast<double>(*turning) / static_cast<double>(head)).dump();
+      texts["partial_rotary_factor"] =
+          nlohmann::json(static_cast<double>(*turning) / static_cast<double>(head)).dump();
     }
     return texts;
   });

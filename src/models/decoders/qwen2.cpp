@@ -3,7 +3,6 @@
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/qwen.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -19,17 +18,19 @@ class Qwen2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
-  nn::DecoderParameters decoder = c.decoder();
-  decoder.qkv = [sizes = c.heads](const Scope& s) { return nn::QkvProjection::separate(s, sizes, true); };
-  slide_upper_layers(decoder, model.config());
-  return forward_text_decoder(inputs, model, component, c, decoder);
+  const std::vector<nn::Visibility> visible = qwen_layer_visibility(model.config(), c.num_hidden_layers);
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope attention = s / "self_attn";
+    auto qkv = nn::QkvProjection::separate(attention, c.heads, true);
+    return c.block(s, c.attention(attention, i, visible.at(i), std::move(qkv)), c.mlp(s / "mlp"));
+  });
 }
 
 GgufLayout gguf() { return llama_like_gguf("qwen2", "Qwen2ForCausalLM"); }
 
 }  // namespace
 
-void slide_upper_layers(nn::DecoderParameters& decoder, const PretrainedConfig& config) {
+std::vector<nn::Visibility> qwen_layer_visibility(const PretrainedConfig& config, std::int64_t layers) {
   const bool use = config.flag("use_sliding_window", false);
   const auto window = config.maybe_integer("sliding_window");
   const std::int64_t first = config.integer("max_window_layers", 0);
@@ -37,10 +38,11 @@ void slide_upper_layers(nn::DecoderParameters& decoder, const PretrainedConfig& 
   if (config.has("layer_types")) {
     types = config.strings("layer_types");
   } else {
-    for (std::int64_t i = 0; i < decoder.layers; ++i)
-      types.emplace_back(use && window && i >= first ? "sliding_attention" : "full_attention");
+    for (std::int64_t i = 0; i < layers; ++i)
+      types.emplace_back(i >= first ? "sliding_attention" : "full_attention");
   }
-  if (use && window) TextDecoderConfig::slide(decoder, *window, types);
+  if (use && window) return layer_visibility(types, layers, *window);
+  return std::vector<nn::Visibility>(static_cast<std::size_t>(layers));
 }
 
 void register_qwen2(TasksManager& tasks) {

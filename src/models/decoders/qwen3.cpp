@@ -3,7 +3,6 @@
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/qwen.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -18,10 +17,10 @@ class Qwen3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
-  nn::DecoderParameters decoder = c.decoder();
-  decoder.attention.head_norm = decoder.norm;
-  slide_upper_layers(decoder, model.config());
-  return forward_text_decoder(inputs, model, component, c, decoder);
+  const std::vector<nn::Visibility> visible = qwen_layer_visibility(model.config(), c.num_hidden_layers);
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, c.normed_attention(s / "self_attn", i, visible.at(i)), c.mlp(s / "mlp"));
+  });
 }
 
 GgufLayout gguf() {

@@ -4,8 +4,8 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/experts.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
@@ -29,21 +29,22 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const std::int64_t step = std::max<std::int64_t>(config.integer("decoder_sparse_step"), 1);
   const std::vector<std::int64_t> dense =
       config.has("mlp_only_layers") ? config.integers("mlp_only_layers") : std::vector<std::int64_t>();
-
-  nn::DecoderParameters decoder = c.decoder();
-  decoder.attention.head_norm = decoder.norm;
-  decoder.mlp = [mixture, step, dense, plain = decoder.mlp](const Scope& layer,
-                                                            std::int64_t i) -> nn::FeedForward {
-    const bool sparse =
-        std::find(dense.begin(), dense.end(), i) == dense.end() && mixture.experts > 0 && (i + 1) % step == 0;
-    if (!sparse) return plain(layer, i);
-    return nn::SparseMixture(layer / "mlp", mixture);
+  const auto sparse = [&](std::int64_t layer) {
+    const bool listed = std::find(dense.begin(), dense.end(), layer) != dense.end();
+    return !listed && mixture.experts > 0 && (layer + 1) % step == 0;
   };
+  nn::Visibility visible;
   const bool use_window = config.flag("use_sliding_window", false);
   const auto window = config.maybe_integer("sliding_window");
-  if (use_window && window) TextDecoderConfig::slide(decoder, *window);
+  if (use_window) visible.window = window;
   config.harmless({"max_window_layers"});  // the original windows all layers or none
-  return forward_text_decoder(inputs, model, component, c, decoder);
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const auto mlp = [&]() -> nn::FeedForward {
+      if (sparse(i)) return nn::SparseMixture(s / "mlp", mixture);
+      return c.mlp(s / "mlp");
+    };
+    return c.block(s, c.normed_attention(s / "self_attn", i, visible), mlp());
+  });
 }
 
 GgufLayout gguf() {

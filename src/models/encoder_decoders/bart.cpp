@@ -70,11 +70,9 @@ Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_
 Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder) {
   const Side side(base / "decoder", words_of(base, "decoder", c.one_vocabulary), c);
   Value x = side.embed(pass.input_ids(), pass.past_length());
-  // All tokens of a decoder behind an encoder are real.
-  const op::AttentionMask mask = pass.mask({}, encoder != nullptr ? op::NoKeys::zero : op::NoKeys::uniform);
   for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
-    const nn::Seq2SeqDecoderLayer decoder(base / "decoder" / "layers" / i, c.decoder, encoder == nullptr);
-    x = decoder(x, pass, encoder, i, mask);
+    const nn::Seq2SeqDecoderLayer layer(base / "decoder" / "layers" / i, i, c.decoder, encoder == nullptr);
+    x = layer(x, pass, encoder);
   }
   return side.final_norm ? (*side.final_norm)(x) : x;
 }

@@ -8,9 +8,10 @@
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/mlp.h"
 #include "onnxport/nn/seq2seq.h"
 
 namespace onnxport::models {
@@ -70,12 +71,14 @@ struct FeedForward {
   }
 };
 
-nn::CausalAttention self_attention(const Scope& s, const Config& c) {
+nn::CausalAttention self_attention(const Scope& s, std::int64_t layer, const Config& c) {
   const nn::HeadSizes sizes = c.head_sizes();
-  return {s,
-          {.sizes = sizes, .options = {.scale = 1.0}},
-          nn::QkvProjection::separate(s, sizes, false, "q", "k", "v"),
-          nn::Linear(s / "o", c.heads * c.d_kv, c.d_model, false)};
+  return {{.path = s.path(),
+           .layer = layer,
+           .sizes = sizes,
+           .qkv = nn::QkvProjection::separate(s, sizes, false, "q", "k", "v"),
+           .output = nn::Linear(s / "o", c.heads * c.d_kv, c.d_model, false),
+           .options = {.scale = 1.0}}};
 }
 
 struct Block {
@@ -85,9 +88,9 @@ struct Block {
   std::optional<nn::CrossAttention> cross;
   FeedForward feed_forward;
 
-  Block(const Scope& s, const Config& c, bool decoder)
+  Block(const Scope& s, std::int64_t layer, const Config& c, bool decoder)
       : attention_norm(norm(s / "layer" / 0 / "layer_norm", c)),
-        attention(self_attention(s / "layer" / 0 / "SelfAttention", c)),
+        attention(self_attention(s / "layer" / 0 / "SelfAttention", layer, c)),
         feed_forward(s / "layer" / (decoder ? 2 : 1), c) {
     if (!decoder) return;
     cross_norm.emplace(norm(s / "layer" / 1 / "layer_norm", c));
@@ -114,7 +117,7 @@ struct Stack {
               .max_distance = c.max_distance,
               .both_ways = !decoder}),
         final_layer_norm(norm(s / "final_layer_norm", c)) {
-    for (std::int64_t i = 0; i < layers; ++i) blocks.emplace_back(s / "block" / i, c, decoder);
+    for (std::int64_t i = 0; i < layers; ++i) blocks.emplace_back(s / "block" / i, i, c, decoder);
   }
 
   Value operator()(Value x, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder, op::AttentionMask mask) const {
@@ -122,7 +125,7 @@ struct Stack {
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const Block& block = blocks[i];
       const auto layer = static_cast<std::int64_t>(i);
-      x = op::add(x, block.attention(block.attention_norm(x), pass, layer, mask));
+      x = op::add(x, block.attention(block.attention_norm(x), pass, mask));
       if (block.cross) x = op::add(x, (*block.cross)((*block.cross_norm)(x), *encoder, layer));
       x = block.feed_forward(x);
     }

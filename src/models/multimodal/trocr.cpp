@@ -63,9 +63,8 @@ Value logits(nn::Seq2SeqPass& pass, const Model& model) {
   if (c.embedding_scale != 1) x = op::mul(x, c.embedding_scale);
   x = op::add(x, positions(s / "embed_positions", c, pass));
   if (c.embedding_norm) x = nn::LayerNorm(s / "layernorm_embedding", c.d_model, kEps)(x);
-  const op::AttentionMask mask = pass.mask();
   for (std::int64_t i = 0; i < c.layers; ++i)
-    x = nn::Seq2SeqDecoderLayer(s / "layers" / i, c.layer)(x, pass, &pass, i, mask);
+    x = nn::Seq2SeqDecoderLayer(s / "layers" / i, i, c.layer)(x, pass, &pass);
   const Weight tied = c.tied ? words.weight() : Weight();
   return nn::output_embedding(root / "output_projection", tied, c.vocab_size, c.d_model)(x);
 }

@@ -11,7 +11,7 @@
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/mlp.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/nn/text_tasks.h"
 #include "onnxport/text_encoder_config.h"

@@ -2,24 +2,20 @@
 #pragma once
 
 #include "models/decoders/common/gguf_llama.h"
-#include "onnxport/nn/decoder.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
 
-/// Norms with weights around 0, and scaled embeddings.
-nn::DecoderParameters gemma_decoder(const TextDecoderConfig& config);
+/// Tied by default; norms with weights around 0, and scaled embeddings.
+TextDecoderConfig gemma_config(const PretrainedConfig& config);
 
-/// From Gemma 2 on: tied by default, and the activation under its newer name.
+/// From Gemma 2 on: the activation under its newer name, and logits capped by final_logit_softcapping.
 TextDecoderConfig gemma2_config(const PretrainedConfig& config);
-/// gemma_decoder() with sandwich norms and scores by query_pre_attn_scalar.
-nn::DecoderParameters gemma2_decoder(const PretrainedConfig& config, const TextDecoderConfig& c);
+/// A block with norms around attention and feed-forward.
+nn::Block gemma2_block(const TextDecoderConfig& c, const Scope& s, nn::CausalAttentionParts attention);
 /// layer_types; in files older than that key all layers slide but every `pattern`-th.
 std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std::int64_t layers,
                                             std::int64_t pattern);
-/// The outputs, with logits capped by final_logit_softcapping.
-NamedValues forward_gemma2(const Inputs& inputs, const Model& model, const Component& component,
-                           const TextDecoderConfig& c, const nn::DecoderParameters& decoder);
 
 GgufLayout gguf_gemma();
 /// gguf_gemma() from Gemma 2 on. `large`: the number of layers of the model that scales its queries by

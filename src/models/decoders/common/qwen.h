@@ -1,13 +1,15 @@
 /// What the Qwen architectures have in common.
 #pragma once
 
-#include "onnxport/nn/decoder.h"
+#include <cstdint>
+#include <vector>
+
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
 
 /// Windows in the layers that `layer_types` names, or else from `max_window_layers` on, where
 /// `use_sliding_window` asks for them.
-void slide_upper_layers(nn::DecoderParameters& decoder, const PretrainedConfig& config);
+std::vector<nn::Visibility> qwen_layer_visibility(const PretrainedConfig& config, std::int64_t layers);
 
 }  // namespace onnxport::models

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 
 #include "models/common/definition.h"
 #include "onnxport/error.h"
-#include "onnxport/nn/decoder.h"
+#include "onnxport/nn/blocks.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/rotary.h"
 
@@ -106,46 +107,66 @@ TextDecoderConfig::TextDecoderConfig(const PretrainedConfig& c)
       num_labels(c.num_labels()),
       heads(head_sizes(c)),
       hidden_act(c.string("hidden_act", "silu")),
-      rms_norm_eps(c.real("rms_norm_eps")),
+      norm_parameters({.eps = c.real("rms_norm_eps")}),
       attention_bias(c.flag("attention_bias", false)),
       tie_word_embeddings(c.flag("tie_word_embeddings", false)),
-      eager(eager_attention(c)),
+      no_keys(eager_attention(c) ? op::NoKeys::uniform : op::NoKeys::zero),
       pad_token_id(c.maybe_integer("pad_token_id")),
       rope(rope_parameters(c, heads.head_dim, c.real("partial_rotary_factor", 1.0))) {
   c.harmless({"pretraining_tp"});  // how the original cut its products
 }
 
-nn::DecoderParameters TextDecoderConfig::decoder() const {
-  const nn::GatedMlpParameters mlp{
-      .hidden_size = hidden_size, .intermediate_size = intermediate_size, .activation = hidden_act};
-  nn::DecoderParameters p;
-  p.vocab_size = vocab_size;
-  p.layers = num_hidden_layers;
-  p.norm.eps = rms_norm_eps;
-  p.attention.sizes = heads;
-  p.qkv = [sizes = heads, bias = attention_bias](const Scope& s) {
-    return nn::QkvProjection::separate(s, sizes, bias);
+nn::CausalAttentionParts TextDecoderConfig::attention(const Scope& s, std::int64_t layer,
+                                                      const nn::Visibility& visible) const {
+  return attention(s, layer, visible, nn::QkvProjection::separate(s, heads, attention_bias));
+}
+
+nn::CausalAttentionParts TextDecoderConfig::attention(const Scope& s, std::int64_t layer,
+                                                      const nn::Visibility& visible,
+                                                      nn::QkvProjection qkv) const {
+  return {.path = s.path(),
+          .layer = layer,
+          .sizes = heads,
+          .qkv = std::move(qkv),
+          .output = nn::Linear(s / "o_proj", heads.heads * heads.head_dim, hidden_size, attention_bias),
+          .mask = nn::sees(visible, no_keys),
+          .rotary = nn::RotaryEmbedding("rotary_emb", rope)};
+}
+
+nn::CausalAttentionParts TextDecoderConfig::normed_attention(const Scope& s, std::int64_t layer,
+                                                             const nn::Visibility& visible) const {
+  nn::CausalAttentionParts parts = attention(s, layer, visible);
+  const auto norm = [&](const char* key) {
+    return nn::per_head(nn::RmsNorm(s / key, heads.head_dim, norm_parameters), heads.head_dim);
   };
-  p.output_bias = attention_bias;
-  p.mlp = [mlp](const Scope& layer, std::int64_t) { return nn::GatedMlp(layer / "mlp", mlp); };
-  p.kinds = {{.visible = {}, .rope = rope}};
-  p.eager = eager;
-  return p;
+  parts.query_norm = norm("q_norm");
+  parts.key_norm = norm("k_norm");
+  return parts;
 }
 
-void TextDecoderConfig::slide(nn::DecoderParameters& decoder, std::int64_t window) {
-  for (auto& kind : decoder.kinds) kind.visible.window = window;
+nn::GatedMlp TextDecoderConfig::mlp(const Scope& s, bool bias) const {
+  return {s,
+          {.hidden_size = hidden_size,
+           .intermediate_size = intermediate_size,
+           .activation = hidden_act,
+           .bias = bias}};
 }
 
-void TextDecoderConfig::slide(nn::DecoderParameters& decoder, std::int64_t window,
-                              const std::vector<std::string>& types) {
-  if (static_cast<std::int64_t>(types.size()) != decoder.layers) {
+nn::Block TextDecoderConfig::block(const Scope& s, nn::CausalAttentionParts attention,
+                                   nn::FeedForward mlp) const {
+  return nn::PreNormBlock{.before_attention = norm(s / "input_layernorm"),
+                          .attention = nn::CausalAttention(std::move(attention)),
+                          .before_mlp = norm(s / "post_attention_layernorm"),
+                          .mlp = std::move(mlp)};
+}
+
+std::vector<nn::Visibility> layer_visibility(const std::vector<std::string>& types, std::int64_t layers,
+                                             std::int64_t window) {
+  if (static_cast<std::int64_t>(types.size()) != layers) {
     throw ExportError(ErrorCode::bad_config,
-                      fmt::format("layer_types lists {} layers, expected {}", types.size(), decoder.layers));
+                      fmt::format("layer_types lists {} layers, expected {}", types.size(), layers));
   }
-  nn::DecoderParameters::LayerKind sliding = decoder.kinds.at(0);
-  sliding.visible.window = window;
-  decoder.kinds.push_back(sliding);
+  std::vector<nn::Visibility> visible;
   for (const std::string& type : types) {
     if (type != "full_attention" && type != "sliding_attention") {
       throw ExportError(ErrorCode::bad_config,
@@ -153,21 +174,28 @@ void TextDecoderConfig::slide(nn::DecoderParameters& decoder, std::int64_t windo
                                     "sliding_attention",
                                     type));
     }
-    decoder.kind_of_layer.push_back(type == "sliding_attention" ? 1 : 0);
+    visible.emplace_back();
+    if (type == "sliding_attention") visible.back().window = window;
   }
+  return visible;
 }
 
 NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
-                                 const TextDecoderConfig& c, const nn::DecoderParameters& parameters,
-                                 double final_softcap) {
+                                 const TextDecoderConfig& c, const nn::MakeBlock& make_block) {
   const Scope root = model.scope();
-  const nn::PreNormDecoder decoder(root.base_model("model"), parameters);
-  const auto lm_head = [&](Value hidden) {
-    const Weight tied = c.tie_word_embeddings ? decoder.embeddings() : Weight();
-    const Value logits = nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
-    if (final_softcap == 0) return logits;
-    return op::mul(op::tanh(op::div(logits, final_softcap)), final_softcap);
+  const Scope s = root.base_model("model");
+  const nn::Embedding embed_tokens(s / "embed_tokens", c.vocab_size, c.hidden_size);
+  const auto embed = [&](nn::DecoderPass& pass) {
+    const Value x = pass.embedded(embed_tokens);
+    return c.embedding_scale == 1 ? x : op::mul(x, c.embedding_scale);
   };
+  const auto lm_head = [&](Value hidden) {
+    const Weight tied = c.tie_word_embeddings ? embed_tokens.weight() : Weight();
+    const Value logits = nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
+    if (c.final_softcap == 0) return logits;
+    return op::mul(op::tanh(op::div(logits, c.final_softcap)), c.final_softcap);
+  };
+  const nn::DecoderStack decoder(s, "layers", c.num_hidden_layers, make_block, embed, c.norm(s / "norm"));
   return nn::build_text_decoder_task(component, inputs, root,
                                      {.decode = decoder,
                                       .lm_head = lm_head,
