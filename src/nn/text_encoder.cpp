@@ -7,9 +7,8 @@
 namespace onnxport::nn {
 
 TextEmbeddings::TextEmbeddings(const Scope& s, const TextEmbeddingsParameters& p)
-    : path_(s.path()),
-      words_(s / "word_embeddings", p.vocab_size, p.width),
-      norm_(s / "LayerNorm", p.width, p.eps) {
+    : path_(s.path()), words_(s / "word_embeddings", p.vocab_size, p.width) {
+  if (p.norm) norm_.emplace(s / "LayerNorm", p.width, p.eps);
   if (p.token_types > 0) types_.emplace(s / "token_type_embeddings", p.token_types, p.width);
   if (p.add_positions) {
     positions_.emplace(s / "position_embeddings", p.max_positions, p.width);
@@ -33,7 +32,7 @@ Value TextEmbeddings::operator()(Value input_ids, Value token_type_ids, Value po
         position_ids ? (*positions_)(position_ids) : positions_->first(graph, input_ids.dim(1));
     sum = op::add(sum, positions);
   }
-  return norm_(sum);
+  return norm_ ? (*norm_)(sum) : sum;
 }
 
 Value position_ids_from_input_ids(Value input_ids, std::int64_t pad) {

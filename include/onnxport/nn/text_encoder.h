@@ -21,6 +21,7 @@ struct TextEmbeddingsParameters {
   std::int64_t token_types = 0;  ///< 0: the model has none
   double eps = 1e-12;
   bool add_positions = true;  ///< false where positions live in the attention
+  bool norm = true;           ///< false where the first layer begins with one
 };
 
 /// LayerNorm(word + token type + position). Keys: word_embeddings, token_type_embeddings,
@@ -39,7 +40,7 @@ class ONNXPORT_API TextEmbeddings {
   Embedding words_;
   std::optional<Embedding> types_;
   std::optional<Embedding> positions_;
-  LayerNorm norm_;
+  std::optional<LayerNorm> norm_;
 };
 
 /// Positions that count only real tokens, from the ids: pad tokens get `pad`, the others pad + 1, pad + 2, …

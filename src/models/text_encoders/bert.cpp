@@ -1,5 +1,9 @@
 // BERT. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bert/modeling_bert.py
+#include "models/text_encoders/common/bert.h"
+
+#include <utility>
+
 #include "models/common/definition.h"
 #include "models/common/gguf_layout.h"
 #include "onnxport/nn/attention.h"
@@ -35,36 +39,13 @@ struct Bert {
   }
 };
 
-nn::MaskedLmHead lm_head(const Scope& root, const TextEncoderConfig& c,
-                         const nn::TextEmbeddings& embeddings) {
-  nn::MaskedLmHeadParameters head = c.masked_lm_head();
-  head.activation = c.hidden_act;
-  head.dense = "transform.dense";
-  head.norm = "transform.LayerNorm";
-  const Weight tied = c.tie_word_embeddings ? embeddings.words() : Weight();
-  return {root / "cls" / "predictions", head, tied};
-}
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextEncoderConfig c(model.config());
   const Scope root = model.scope();
   const Scope base = root.base_model("bert");
   const Bert bert(base, c);
-  const auto pool = [&](Value hidden) {
-    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
-  };
-  const auto fill_mask = [&](Value hidden) { return lm_head(root, c, bert.embeddings)(hidden); };
-  const auto classify = [&](Value hidden) {
-    const Value pooled = pool(hidden);
-    return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
-  };
   return nn::build_text_encoder_task(component.task, inputs, root,
-                                     {.encode = bert,
-                                      .fill_mask = fill_mask,
-                                      .classify = classify,
-                                      .summarize = pool,
-                                      .hidden_size = c.hidden_size,
-                                      .num_labels = c.num_labels});
+                                     bert_heads(root, base, c, bert.embeddings.words(), bert));
 }
 
 Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
@@ -74,7 +55,7 @@ Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
   const nn::TextEmbeddings embeddings(base / "embeddings", c.embeddings());
   const nn::PostNormDecoder decoder(base / "encoder" / "layer", c.num_hidden_layers, c.layer());
   const Value hidden = decoder(embeddings(pass.input_ids()), pass);
-  return lm_head(root, c, embeddings)(hidden);
+  return bert_lm_head(root, c, embeddings.words())(hidden);
 }
 
 GgufLayout gguf() {
@@ -115,6 +96,31 @@ GgufLayout gguf() {
 }
 
 }  // namespace
+
+nn::MaskedLmHead bert_lm_head(const Scope& root, const TextEncoderConfig& c, const Weight& words) {
+  nn::MaskedLmHeadParameters head = c.masked_lm_head();
+  head.activation = c.hidden_act;
+  head.dense = "transform.dense";
+  head.norm = "transform.LayerNorm";
+  return {root / "cls" / "predictions", head, c.tie_word_embeddings ? words : Weight()};
+}
+
+nn::TextEncoderHeads bert_heads(const Scope& root, const Scope& base, const TextEncoderConfig& c,
+                                const Weight& words, std::function<Value(const Inputs&)> encode) {
+  const auto pool = [=](Value hidden) {
+    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
+  };
+  const auto classify = [=](Value hidden) {
+    const Value pooled = pool(hidden);
+    return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
+  };
+  return {.encode = std::move(encode),
+          .fill_mask = [=](Value hidden) { return bert_lm_head(root, c, words)(hidden); },
+          .classify = classify,
+          .summarize = pool,
+          .hidden_size = c.hidden_size,
+          .num_labels = c.num_labels};
+}
 
 void register_bert(TasksManager& tasks) {
   tasks.register_model<BertOnnxConfig>({.model_type = "bert",

@@ -1,0 +1,22 @@
+/// What BERT and its relatives have around their encoders.
+#pragma once
+
+#include <functional>
+
+#include "onnxport/inputs.h"
+#include "onnxport/nn/text_encoder.h"
+#include "onnxport/nn/text_tasks.h"
+#include "onnxport/scope.h"
+#include "onnxport/text_encoder_config.h"
+
+namespace onnxport::models {
+
+/// Keys: cls.predictions.{transform.dense, transform.LayerNorm, decoder, bias}. `words`: the table
+/// [vocab_size, hidden_size] that the output layer shares unless config.json unties it.
+nn::MaskedLmHead bert_lm_head(const Scope& root, const TextEncoderConfig& c, const Weight& words);
+
+/// The heads of all tasks. Keys: those of the masked language model, pooler.dense below `base`, classifier.
+nn::TextEncoderHeads bert_heads(const Scope& root, const Scope& base, const TextEncoderConfig& c,
+                                const Weight& words, std::function<Value(const Inputs&)> encode);
+
+}  // namespace onnxport::models
