@@ -30,53 +30,20 @@ from pathlib import Path
 # What the fixtures are made with. sentence-transformers is pinned below 5.2 on purpose: later versions pool differently.
 PACKAGES = {"torch": "2.15.0", "transformers": "4.57.6", "sentence-transformers": "5.1.2", "safetensors": "0.8.0", "numpy": "2.4.6"}
 
-# Tiny configurations. A new text encoder is one line here: (ONNX configuration class, has token_type_ids, configuration).
-SMALL = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37, max_position_embeddings=64)
-ROBERTA = dict(SMALL, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1, bos_token_id=0, eos_token_id=2)
-TYPES = {
-    "bert": ("BertOnnxConfig", True, SMALL),
-    "roberta": ("RobertaOnnxConfig", False, ROBERTA),
-    "xlm-roberta": ("XLMRobertaOnnxConfig", False, ROBERTA),
-    "camembert": ("CamembertOnnxConfig", False, ROBERTA),
-    "distilbert": ("DistilBertOnnxConfig", False, dict(vocab_size=99, dim=32, n_layers=2, n_heads=4, hidden_dim=37, max_position_embeddings=64)),
-    "electra": ("ElectraOnnxConfig", True, dict(SMALL, embedding_size=16)),
-    "mpnet": ("MPNetOnnxConfig", False, dict(SMALL, layer_norm_eps=1e-5)),
-    "albert": ("AlbertOnnxConfig", True, dict(SMALL, embedding_size=16)),
-    "deberta-v2": ("DebertaV2OnnxConfig", False, dict(
-        SMALL, type_vocab_size=0, relative_attention=True, position_buckets=4, norm_rel_ebd="layer_norm", share_att_key=True,
-        pos_att_type=["p2c", "c2p"], position_biased_input=False)),
-    "modernbert": ("ModernBertOnnxConfig", False, dict(
-        SMALL, num_hidden_layers=4, local_attention=6, pad_token_id=3, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)),
-}
-# Decoders with a cache: (ONNX configuration class, takes position_ids, configuration).
-GROUPED = dict(SMALL, num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2)
-QWEN3 = dict(GROUPED, head_dim=12)
-GEMMA = dict(GROUPED, head_dim=16)
-GEMMA2 = dict(GEMMA, query_pre_attn_scalar=24, sliding_window=4, layer_types=["sliding_attention", "full_attention"])
-SPECIAL = dict(vocab_size=99, hidden_size=32, pad_token_id=0, bos_token_id=1, eos_token_id=2)
-DECODERS = {
-    "llama": ("LlamaOnnxConfig", True, GROUPED),
-    "mistral": ("MistralOnnxConfig", True, dict(GROUPED, sliding_window=None)),
-    "mixtral": ("MixtralOnnxConfig", True, dict(GROUPED, num_local_experts=4)),
-    "qwen2": ("Qwen2OnnxConfig", True, GROUPED),
-    "qwen3": ("Qwen3OnnxConfig", True, QWEN3),
-    "qwen3_moe": ("Qwen3MoeOnnxConfig", True, dict(QWEN3, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=21, norm_topk_prob=True)),
-    "gemma": ("GemmaOnnxConfig", False, dict(GEMMA, num_key_value_heads=1)),
-    "gemma2": ("Gemma2OnnxConfig", False, GEMMA2),
-    "gemma3_text": ("Gemma3TextOnnxConfig", False, GEMMA2),
-    "phi3": ("Phi3OnnxConfig", True, GROUPED),
-    "gpt2": ("GPT2OnnxConfig", True, dict(vocab_size=99, n_embd=32, n_layer=2, n_head=4, n_positions=64, pad_token_id=0, bos_token_id=1, eos_token_id=2)),
-    "opt": ("OPTOnnxConfig", True, dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=37, max_position_embeddings=64, word_embed_proj_dim=32)),
-    "bloom": ("BloomOnnxConfig", False, dict(SPECIAL, n_layer=2, n_head=4)),
-    "falcon": ("FalconOnnxConfig", True, dict(SPECIAL, num_hidden_layers=2, num_attention_heads=4, num_kv_heads=2, ffn_hidden_size=41, max_position_embeddings=64)),
-    "gpt_neox": ("GPTNeoXOnnxConfig", True, dict(SMALL, pad_token_id=0, bos_token_id=1, eos_token_id=2)),
-}
-# Encoders of images: the same three, of which the second says nothing.
-SWIN = dict(image_size=32, patch_size=2, embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4, mlp_ratio=2.0)
-IMAGES = {
-    "swin": ("SwinOnnxConfig", False, dict(SWIN, encoder_stride=4)),
-    "donut-swin": ("DonutSwinOnnxConfig", False, dict(SWIN, image_size=[32, 48])),
-}
+GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
+
+
+def recipe_of(model_type):
+    """tests/golden/<model_type>/recipe.json: the ONNX configuration class, the inputs of the model, and a tiny configuration; {} where there is none.
+    Decoders with a cache list past_key_values among their inputs, encoders of images pixel_values."""
+    file = GOLDEN / model_type / "recipe.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def is_decoder(model_type):
+    return "past_key_values" in recipe_of(model_type).get("inputs", [])
+
+
 # task: (auto class, axes of each input, {output: axes}, number of labels in the tiny configuration)
 TEXT, CHOICES = ("batch_size", "sequence_length"), ("batch_size", "num_choices", "sequence_length")
 TASKS = {
@@ -185,9 +152,9 @@ def tiny_config(model_type, task, overrides, path):
         values = json.loads(Path(path).read_text())
         model_type = values.pop("model_type", model_type)
     else:
-        if model_type not in TYPES | DECODERS | IMAGES:
-            sys.exit(f"{model_type} has no tiny configuration in {Path(__file__).name}: add it to TYPES, DECODERS or IMAGES, or give --config-file")
-        values = dict((TYPES | DECODERS | IMAGES)[model_type][2], num_labels=TASKS[task][3])
+        if not recipe_of(model_type):
+            sys.exit(f"{model_type} has no {GOLDEN / model_type / 'recipe.json'}: write it, or give --config-file")
+        values = dict(recipe_of(model_type)["config"], num_labels=TASKS[task][3])
     return CONFIG_MAPPING[model_type].from_dict(dict(values, **overrides))
 
 
@@ -333,7 +300,7 @@ def mask_row(row, size):
 def takes_position_ids(config, task):
     if task in ("text-classification", "token-classification", "question-answering") or getattr(config, "alibi", False):
         return False
-    return DECODERS[config.model_type][1]
+    return "position_ids" in recipe_of(config.model_type)["inputs"]
 
 
 def cache_sizes(config):
@@ -390,7 +357,7 @@ def make_decoder_fixture(o, folder):
     for n, case in enumerate(decoder_cases(o)):
         feed = make_decoder_inputs(config, o.task, case, n, o.seed)
         cases.append((feed, run_decoder_model(model, feed, outputs)))
-    head = expected_head(config.model_type, o.task, "transformers", o.config_class or DECODERS[config.model_type][0], o.atol)
+    head = expected_head(config.model_type, o.task, "transformers", o.config_class or recipe_of(config.model_type)["onnx_config"], o.atol)
     write_expected(folder, head, inputs, outputs, cases)
 
 
@@ -501,16 +468,16 @@ def make_task_fixture(o, folder):
     if missing:
         sys.exit(f"the checkpoint lacks {missing}")
     _, input_axes, outputs, _ = TASKS[o.task]
-    config_class, token_types, _ = (TYPES | IMAGES).get(config.model_type, ("", False, None))
-    if config.model_type in IMAGES:
-        names, input_axes, outputs = ["pixel_values"], PIXELS, IMAGE_OUTPUTS[o.task]
+    recipe = recipe_of(config.model_type)
+    names = o.inputs.split(",") if o.inputs else recipe.get("inputs", ["input_ids", "attention_mask"])
+    if "pixel_values" in names:
+        input_axes, outputs = PIXELS, IMAGE_OUTPUTS[o.task]
         feeds = make_images(config, o.sizes, o.seed)
     else:
-        names = o.inputs.split(",") if o.inputs else ["input_ids", "attention_mask"] + ["token_type_ids"] * token_types
         longest = longest_input(config)
         feeds = [make_inputs(names, input_axes, config, mask, o.seed, n, longest) for n, mask in enumerate(masks(o.edge, longest))]
     cases = [(feed, run_task_model(model, feed, outputs)) for feed in feeds]
-    head = expected_head(config.model_type, o.task, "transformers", o.config_class or config_class, o.atol)
+    head = expected_head(config.model_type, o.task, "transformers", o.config_class or recipe.get("onnx_config", ""), o.atol)
     write_expected(folder, head, axes_of(names, input_axes), {k: axes_of([k], a)[k] for k, a in outputs.items()}, cases)
 
 
@@ -615,7 +582,7 @@ def rerun_fixture(fixture):
             model, run = load_sentence_model(folder), run_sentence_model
         else:
             model, missing = load_task_model(folder, expected["task"])
-            run = run_decoder_model if model.config.model_type in DECODERS else run_task_model
+            run = run_decoder_model if is_decoder(model.config.model_type) else run_task_model
             if missing:
                 return f"the checkpoint lacks {missing}", 0.0, 0.0
         worst, ratio = 0.0, 0.0
@@ -671,7 +638,7 @@ def arguments():
     a.add_argument("--pooling", default="mean", help="sentence-transformers: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken, or several")
     a.add_argument("--dense", metavar="WIDTH[:ACTIVATION]", help="sentence-transformers: a Dense module, activation from torch.nn (Tanh)")
     a.add_argument("--normalize", action="store_true", help="sentence-transformers: a Normalize module")
-    a.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "tests" / "golden")
+    a.add_argument("--out", type=Path, default=GOLDEN)
     a.add_argument("--force", action="store_true", help="replace an existing fixture")
     a.add_argument("--from-fixture", type=Path, nargs="+", metavar="DIR", help="run the original on these fixtures and compare")
     o = a.parse_args()
@@ -694,7 +661,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp) / "fixture"
         folder.mkdir()
-        make = make_sentence_fixture if o.model_type == "sentence-transformers" else make_decoder_fixture if o.model_type in DECODERS else make_task_fixture
+        make = make_sentence_fixture if o.model_type == "sentence-transformers" else make_decoder_fixture if is_decoder(o.model_type) else make_task_fixture
         make(o, folder)
         (folder / "model.safetensors").unlink()  # weights.json stands for it
         shutil.rmtree(target, ignore_errors=True)
