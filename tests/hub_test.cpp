@@ -238,7 +238,7 @@ TEST_F(Hub, AnotherRangeThanTheOneAskedFor) {
   expect_whole(fetch());  // from the start
   fs::remove_all(cache_);
   spoil_store([&](const HubRequest&, HubAnswer& answer) { answer = {.status = 206, .body = weights_}; });
-  expect_words(complaint([&] { fetch(); }), {"model.safetensors", "another part"});
+  expect_words(complaint([&] { fetch(); }), {"model.safetensors", "a different part"});
   expect_nothing_wrong_in_cache();
 }
 
@@ -429,7 +429,7 @@ TEST_F(Hub, Offline) {
   expect_whole(fetch(settings, {.revision = HubServer::commit()}));
   EXPECT_TRUE(notices_.empty()) << notices_;
   fs::remove(blob());
-  expect_words(complaint([&] { fetch(settings); }), {"not complete in the cache", "model.safetensors"});
+  expect_words(complaint([&] { fetch(settings); }), {"is incomplete in the cache", "model.safetensors"});
   EXPECT_TRUE(server_.requests().empty());
   std::ofstream(folder() / "refs" / "main") << "../../..";
   expect_words(complaint([&] { fetch(settings); }), {"not in the cache"});
@@ -472,7 +472,7 @@ TEST_F(Hub, AnswersThatAreNone) {
   for (const std::string body :
        {"", "[]", "null", "{", "{\"sha\": 1}", "{\"sha\": \"../../..\"}", "<html>", "{\"sha\": \"\xff\"}"}) {
     server_.set_mischief([&](const HubRequest&, HubAnswer& answer) { answer.body = body; });
-    expect_words(complaint([&] { fetch(); }), {"org/name", "does not answer as a hub does"});
+    expect_words(complaint([&] { fetch(); }), {"org/name", "does not answer like a Hub"});
   }
   server_.set_mischief([&](const HubRequest&, HubAnswer& answer) {
     answer.body =

@@ -56,7 +56,7 @@ std::vector<StoredTensor> read_shards(const fs::path& index, std::vector<fs::pat
   for (auto& [shard, tensors] : shards) {
     const fs::path path = index.parent_path() / shard;
     if (!is_present(path)) {
-      fail(kBad, "shard '{}' that {} names is missing in '{}'; download it", shard, name,
+      fail(kBad, "shard '{}', which {} lists, is missing in '{}'; download it", shard, name,
            index.parent_path().string());
     }
     files.push_back(path);
@@ -69,7 +69,7 @@ std::vector<StoredTensor> read_shards(const fs::path& index, std::vector<fs::pat
   std::vector<StoredTensor> found;
   for (const auto& [key, shard] : weight_map) {
     auto tensor = shards[shard].extract(key);
-    if (!tensor) fail(kBad, "{} puts tensor '{}' into shard '{}', which does not have it", name, key, shard);
+    if (!tensor) fail(kBad, "{} lists tensor '{}' in shard '{}', which does not have it", name, key, shard);
     found.push_back(std::move(tensor.mapped()));
   }
   // What the index does not name is there all the same, unless it names the key of another shard.

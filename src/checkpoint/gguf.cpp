@@ -120,13 +120,12 @@ std::uint32_t read_version(Reader& reader, const File& file) {
   std::string beginning(std::min<std::uint64_t>(64, file.size()), '\0');
   file.read(0, beginning.size(), reinterpret_cast<std::byte*>(beginning.data()));
   if (beginning.starts_with("version https://git-lfs"sv)) {
-    fail(kBad, "{} is a git-lfs pointer and not the weights themselves; run `git lfs pull` in its folder",
-         file.name());
+    fail(kBad, "{} is a git-lfs pointer, not the weights; run `git lfs pull` in its folder", file.name());
   }
   for (const std::string_view old : {"lmgg"sv, "fmgg"sv, "tjgg"sv, "algg"sv}) {
     if (!beginning.starts_with(old)) continue;
     fail(ErrorCode::unsupported,
-         "{} is in a format of llama.cpp from before GGUF; convert the original checkpoint again",
+         "{} is in a format of llama.cpp older than GGUF; convert the original checkpoint again",
          file.name());
   }
   if (!beginning.starts_with("GGUF"sv)) {
@@ -139,7 +138,7 @@ std::uint32_t read_version(Reader& reader, const File& file) {
     fail(ErrorCode::unsupported, "{} is big-endian, expected a little-endian file", file.name());
   }
   fail(ErrorCode::unsupported,
-       "{} is of version {} of GGUF, expected 2 or 3; convert the original checkpoint again", file.name(),
+       "{} has GGUF version {}, expected 2 or 3; convert the original checkpoint again", file.name(),
        version);
 }
 
@@ -218,7 +217,7 @@ std::optional<GgufScalar> read_scalar(Reader& reader, Type type) {
     case Type::array:
       break;
   }
-  reader.bad("is an array of arrays, which no reader knows");
+  reader.bad("is an array of arrays, which is not supported");
 }
 
 GgufArray read_array(Reader& reader) {
@@ -226,7 +225,7 @@ GgufArray read_array(Reader& reader) {
   GgufArray array{.size = reader.number<std::uint64_t>()};
   const std::uint64_t fewest = kFewestBytes.at(static_cast<std::size_t>(type));
   if (array.size > reader.left() / fewest) {
-    reader.bad("is an array of {} elements, but the file has only {} bytes more", array.size, reader.left());
+    reader.bad("is an array of {} elements, but the file has only {} bytes left", array.size, reader.left());
   }
   const bool keep = array.size <= kLongestArray;
   if (!keep && type != Type::text && type != Type::array) {
@@ -289,7 +288,7 @@ std::uint64_t byte_size(const Reader& reader, const TensorType& type,
                         const std::vector<std::int64_t>& shape) {
   const auto count = element_count(shape);
   if (!count || *count > (std::numeric_limits<std::int64_t>::max() >> 4)) {
-    reader.bad("has shape {}, which no file can hold", text::shape_text(shape));
+    reader.bad("has shape {}, which is too large for a file", text::shape_text(shape));
   }
   if (type.blocks == nullptr) return static_cast<std::uint64_t>(*count) * size_of(type.dtype);
   const std::int64_t row = shape.empty() ? 1 : shape.back();

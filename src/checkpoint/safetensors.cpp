@@ -314,7 +314,7 @@ void check_layout(std::vector<HeaderWalker::Entry>& entries, std::uint64_t data_
     before = &view.key;
   }
   if (covered != data_size) {
-    fail(kBad, "{} has {} bytes behind its last tensor that belong to none", file, data_size - covered);
+    fail(kBad, "{} has {} bytes after its last tensor that belong to none", file, data_size - covered);
   }
 }
 
@@ -355,7 +355,7 @@ class IndexWalker final : public Walker {
                        shard->find_first_of("/\\") == std::string_view::npos &&
                        shard->find('\0') == std::string_view::npos;
     if (!plain) {
-      fail(kBad, "index {} puts tensor '{}' into '{}', expected the plain name of a file beside it", file_,
+      fail(kBad, "index {} lists tensor '{}' in '{}', expected the plain name of a file beside it", file_,
            printable(map.back().first), printable(*shard));
     }
     map.back().second = *shard;
@@ -374,8 +374,7 @@ class IndexWalker final : public Walker {
 std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file_size,
                                   const std::string& file_name) {
   if (beginning.starts_with("version https://git-lfs")) {
-    fail(kBad, "{} is a git-lfs pointer and not the weights themselves; run `git lfs pull` in its folder",
-         file_name);
+    fail(kBad, "{} is a git-lfs pointer, not the weights; run `git lfs pull` in its folder", file_name);
   }
   if (beginning.size() < kLengthBytes) {
     fail(kBad, "{} has {} bytes, too short for a safetensors file; download it again", file_name, file_size);
@@ -386,7 +385,7 @@ std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file
   }
   if (length > kMaxHeader) {
     fail(kBad,
-         "{} announces a header of {} bytes, expected at most {}: it is no safetensors file, or damaged",
+         "{} announces a header of {} bytes, expected at most {}: it is damaged, or not a safetensors file",
          file_name, length, kMaxHeader);
   }
   if (length > file_size - kLengthBytes) {

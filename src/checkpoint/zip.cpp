@@ -124,7 +124,7 @@ void read_zip64(std::string_view extra, ZipArchive::Entry& entry, const std::str
     extra.remove_prefix(4 + size);
   }
   if (found < elsewhere.size()) {
-    fail(kBad, "entry '{}' of {} has no zip64 field, which its size or place needs", printable(entry.name),
+    fail(kBad, "entry '{}' of {} has no zip64 field, but its size or offset needs one", printable(entry.name),
          file);
   }
 }
@@ -145,7 +145,7 @@ ZipArchive::Entry parse_entry(std::string_view directory, std::size_t& at, const
                           .crc = u32(rest, 16)};
   read_zip64(rest.substr(kDirectoryEntryBytes + name, extra), entry, file);
   if ((u16(rest, 8) & 1U) != 0) {
-    fail(kBad, "entry '{}' of {} is encrypted, expected plain", printable(entry.name), file);
+    fail(kBad, "entry '{}' of {} is encrypted, expected no encryption", printable(entry.name), file);
   }
   const std::uint16_t method = u16(rest, 10);
   if (method != 0 && method != Z_DEFLATED) {
@@ -227,7 +227,7 @@ std::uint64_t ZipArchive::offset_of(const Entry& entry) const {
   const std::string head = bytes_of(*file_, entry.header, kLocalHeaderBytes + entry.name.size());
   if (u32(head, 0) != kLocalHeader || u16(head, 26) != entry.name.size() ||
       head.compare(kLocalHeaderBytes, std::string::npos, entry.name) != 0) {
-    fail(kBad, "{} has no header of entry '{}' at byte {}, where its directory says; download it again",
+    fail(kBad, "{} has no header for entry '{}' at byte {}, where its directory places it; download it again",
          file_->name(), printable(entry.name), entry.header);
   }
   const std::uint64_t begin = entry.header + head.size() + u16(head, 28);
@@ -278,8 +278,8 @@ void ZipArchive::extract(const Entry& entry,
   }
   if (entry.deflated && state != Z_STREAM_END && size <= entry.size) {
     fail(kBad, "entry '{}' of {} is damaged: its {} deflated bytes {} after {} bytes of content, expected {}",
-         printable(entry.name), file_->name(), entry.compressed, state == Z_OK ? "end" : "make no sense",
-         size, entry.size);
+         printable(entry.name), file_->name(), entry.compressed, state == Z_OK ? "end" : "are invalid", size,
+         entry.size);
   }
   if (size != entry.size) {
     fail(kBad, "entry '{}' of {} has {} bytes of content, expected {}", printable(entry.name), file_->name(),

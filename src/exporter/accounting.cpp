@@ -92,14 +92,14 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
     const std::string file =
         (fs::path(subfolder) / weights_->parts.at(subfolder).checkpoint->name()).string();
     complaints.push_back(
-        fmt::format("unexpected tensors in {}: {}; no task of '{}' reads them, so the checkpoint may be of "
-                    "another architecture; --ignore-unexpected goes on",
+        fmt::format("unexpected tensors in {}: {}; no task of '{}' reads them, so the checkpoint may have "
+                    "another architecture; --ignore-unexpected exports it anyway",
                     file, some(keys), definition_->model_type));
   }
   if (const std::vector<std::string> knobs = config_.unread_knobs(); !knobs.empty()) {
     complaints.push_back(
-        fmt::format("{} asks for {}, which the definition of '{}' does not read, so the export may differ "
-                    "from the original; --ignore-unexpected goes on",
+        fmt::format("{} sets {}, which the definition of '{}' does not read, so the export may differ from "
+                    "the original; --ignore-unexpected exports it anyway",
                     config_.origin(), some(knobs), definition_->model_type));
   }
   if (!complaints.empty() && !ignore_unexpected) {

@@ -57,10 +57,10 @@ void check_outputs(const NamedValues& outputs, const Interface& interface, const
   given.reserve(outputs.size());
   for (const auto& [name, value] : outputs) given.push_back(name);
   if (given != interface.output_names()) {
-    throw ExportError(ErrorCode::internal, fmt::format("{} gives the outputs {}; its configuration class "
-                                                       "lists {}",
-                                                       definition, text::join_quoted(given),
-                                                       text::join_quoted(interface.output_names())));
+    throw ExportError(
+        ErrorCode::internal,
+        fmt::format("{} returns the outputs {}, but its configuration class lists {}", definition,
+                    text::join_quoted(given), text::join_quoted(interface.output_names())));
   }
   const std::set<std::string> known = known_symbols(interface);
   const auto absent = absent_symbols(interface, known);
@@ -68,7 +68,7 @@ void check_outputs(const NamedValues& outputs, const Interface& interface, const
     const auto& [name, value] = outputs[i];
     if (!value) {
       throw ExportError(ErrorCode::internal,
-                        fmt::format("{} gives no value for output '{}'", definition, name));
+                        fmt::format("{} returns no value for output '{}'", definition, name));
     }
     for (const auto& [axis, called] : interface.outputs[i].axes) {
       const Dim& dim = value.dim(axis);
@@ -79,7 +79,7 @@ void check_outputs(const NamedValues& outputs, const Interface& interface, const
       if (dim == length || bounded || comes_from(dim, length, known)) continue;
       throw ExportError(
           ErrorCode::shape,
-          fmt::format("{}: axis {} of output '{}' {} is '{}'; its configuration class calls it '{}'",
+          fmt::format("{}: axis {} of output '{}' {} is '{}', but its configuration class calls it '{}'",
                       definition, axis, name, to_string(value.shape()), dim.str(), called.name));
     }
   }

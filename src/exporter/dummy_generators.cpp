@@ -26,10 +26,9 @@ void check_range(const DummyContext& context, std::string_view name, std::string
                  std::int64_t count) {
   const auto most = static_cast<std::int64_t>(std::min(highest(context.int_dtype), 0x1p62));
   if (count - 1 <= most) return;
-  throw ExportError(
-      ErrorCode::unsupported,
-      fmt::format("input '{}' of dtype {}: {} is {}, expected at most {}; ask for int32 or int64", name,
-                  to_string(context.int_dtype), what, count, most + 1));
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("input '{}' of dtype {}: {} is {}, expected at most {}; use int32 or int64",
+                                name, to_string(context.int_dtype), what, count, most + 1));
 }
 
 /// The number of ids that an input may hold.
@@ -173,7 +172,7 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const DummyConte
     return from_ints(name, type, [&](std::int64_t i) { return past + i % shapes.sequence_length; });
   }
   if (name == "inputs_embeds") return random_floats(seed, name, type);
-  throw ExportError(ErrorCode::internal, fmt::format("'{}' is no input of a text model", name));
+  throw ExportError(ErrorCode::internal, fmt::format("'{}' is not an input of a text model", name));
 }
 
 // ---- states ----

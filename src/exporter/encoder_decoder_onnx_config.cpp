@@ -51,10 +51,9 @@ EncoderDecoderBaseOnnxConfig::EncoderDecoderBaseOnnxConfig(PretrainedConfig conf
   const CrossDecoder::Cache cache = decoder_type->roles.cross_decoder->cache;
   caches_encoder_ = cache == CrossDecoder::Cache::own_and_encoder;
   if (cache == CrossDecoder::Cache::none && exporter::has_past(this->task())) {
-    throw ExportError(
-        ErrorCode::unsupported,
-        fmt::format("{}: a decoder of type '{}' keeps no cache; ask for the task '{}'", both.origin(),
-                    decoder_type->model_type, exporter::base_task(this->task())));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("{}: a decoder of type '{}' has no cache; use the task '{}'", both.origin(),
+                                  decoder_type->model_type, exporter::base_task(this->task())));
   }
 }
 
@@ -103,7 +102,7 @@ std::vector<StateSpec> EncoderDecoderBaseOnnxConfig::states() const {
   if (alone.empty() && use_past()) {
     throw ExportError(
         ErrorCode::bad_config,
-        fmt::format("{}: the decoder of type '{}' has no layer with a cache; ask for the task '{}'",
+        fmt::format("{}: the decoder of type '{}' has no layer with a cache; use the task '{}'",
                     config().origin(), decoder_->config().model_type(), exporter::base_task(task())));
   }
   return behind_encoder(alone);

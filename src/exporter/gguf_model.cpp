@@ -64,8 +64,9 @@ std::shared_ptr<const ModelDefinition> definition_of(const TasksManager& tasks, 
       return definition;
     }
   }
-  fail(ErrorCode::unsupported, "{} has the architecture '{}'; GGUF files are read for the model types {}",
-       info.file, printable(architecture), readable(tasks));
+  fail(ErrorCode::unsupported,
+       "{} has the architecture '{}'; onnxport reads GGUF files of the model types {}", info.file,
+       printable(architecture), readable(tasks));
 }
 
 /// Does it say no more than the type? Such files lie beside published GGUF files.
@@ -194,7 +195,7 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
   const GgufInfo& info = *stored.gguf();
   const GgufLayout* layout = find_layout(definition, config);
   if (layout == nullptr) {
-    fail(ErrorCode::unsupported, "{}: model type '{}' is not read from GGUF files; those that are: {}",
+    fail(ErrorCode::unsupported, "{}: GGUF files of model type '{}' are not supported; supported: {}",
          info.file, config.model_type(), readable(TasksManager::instance()));
   }
   if (info.architecture() != layout->architecture) {
@@ -236,7 +237,7 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
         tensors.push_back(named(weight.slice(0, i, i + 1).reshape(shape), fill(tensor.key, name, i)));
       }
     } catch (const ExportError& error) {
-      fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} does not suit the configuration {}: {}", view.key,
+      fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} does not fit the configuration {}: {}", view.key,
            stored.name(), config.origin(), error.what());
     }
   }
@@ -246,7 +247,8 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
 std::vector<std::string> gguf_notices(const GgufInfo& info, const PretrainedConfig& config,
                                       const fs::path& folder) {
   std::vector<std::string> notices;
-  if (is_made(config)) notices.push_back(fmt::format("configuration: from the metadata of {}", info.file));
+  if (is_made(config))
+    notices.push_back(fmt::format("configuration: taken from the metadata of {}", info.file));
   std::error_code ignored;
   const bool has_tokenizer =
       fs::exists(folder / "tokenizer.json", ignored) || fs::exists(folder / "tokenizer_config.json", ignored);

@@ -24,7 +24,7 @@ void add_type(TensorSpec& input, const DummyInputs& dummies) {
   for (const auto& [axis, called] : input.axes) {
     if (axis < 0 || axis >= static_cast<int>(input.shape.size())) {
       throw ExportError(ErrorCode::internal,
-                        fmt::format("input '{}' of '{}' names axis {} '{}', the dummy tensor has {} axes",
+                        fmt::format("input '{}' of '{}' names axis {} '{}', but the dummy tensor has {} axes",
                                     input.name, dummies.context.normalized.config().model_type(), axis,
                                     called.name, input.shape.size()));
     }

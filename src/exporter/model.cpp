@@ -27,8 +27,8 @@ fs::path below(const fs::path& folder, const std::string& name) {
   const bool leads_out = relative.is_absolute() ||
                          std::find(relative.begin(), relative.end(), "..") != relative.end() || name.empty();
   if (leads_out) {
-    throw ExportError(ErrorCode::bad_config, fmt::format("'{}' is no place below the checkpoint folder '{}'",
-                                                         name, folder.string()));
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("'{}' is not inside the checkpoint folder '{}'", name, folder.string()));
   }
   return folder / relative;
 }
@@ -99,9 +99,10 @@ std::string Model::read_file(const std::string& name) const {
 
 Graph Model::build(const Component& component) const {
   if (component.task != task_) {
-    throw ExportError(ErrorCode::internal,
-                      fmt::format("the model is opened for task '{}', the configuration class is for '{}'",
-                                  task_, component.task));
+    throw ExportError(
+        ErrorCode::internal,
+        fmt::format("the model is opened for task '{}', but the configuration class is for '{}'", task_,
+                    component.task));
   }
   weights_->built.insert(component.name);
   Graph graph(component.interface.float_dtype);

@@ -90,9 +90,8 @@ const AxesByName& OnnxConfig::common_outputs(std::string_view task) const {
   if (const auto it = table.find(task); it != table.end()) return it->second;
   throw ExportError(
       ErrorCode::unsupported,
-      fmt::format("task '{}' has no outputs in common between architectures: the configuration class of "
-                  "'{}' must list its own",
-                  task, config_.model_type()));
+      fmt::format("task '{}' has no common outputs: the configuration class of '{}' must list its own", task,
+                  config_.model_type()));
 }
 
 }  // namespace onnxport

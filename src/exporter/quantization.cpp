@@ -16,8 +16,7 @@ constexpr std::string_view kKey = "quantization_config";
 [[noreturn]] void fail_method(const PretrainedConfig& config, const std::optional<std::string>& method) {
   fail(ErrorCode::unsupported,
        "{}: key '{}.quant_method' is {}, expected 'fp8' or 'mxfp4': other quantized weights are not "
-       "supported; "
-       "export the checkpoint that these were made from",
+       "supported; export the unquantized checkpoint",
        config.origin(), kKey, method ? "'" + *method + "'" : "missing");
 }
 

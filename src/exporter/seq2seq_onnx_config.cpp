@@ -25,8 +25,8 @@ std::shared_ptr<const OnnxSeq2SeqConfigWithPast> OnnxSeq2SeqConfigWithPast::with
   part.use_past =
       use_past_in_inputs ? UsePast::inputs_and_outputs : (use_past ? UsePast::outputs : UsePast::no);
   if (part.make == nullptr) {
-    throw ExportError(ErrorCode::internal, fmt::format("the configuration class of '{}' was not made by its "
-                                                       "registration, so it cannot make its parts",
+    throw ExportError(ErrorCode::internal, fmt::format("the configuration class of '{}' was not created by "
+                                                       "its registration, so it cannot create its parts",
                                                        config().model_type()));
   }
   const std::shared_ptr<const OnnxConfig> made = part.make(config(), task(), part);
@@ -44,7 +44,7 @@ void OnnxSeq2SeqConfigWithPast::describe(ExportPlan& plan, const PlanRequest& re
   if (monolith && past) {
     throw ExportError(
         ErrorCode::unsupported,
-        fmt::format("--monolith: task '{}' has a cache, which one file cannot keep; ask for '{}'", task(),
+        fmt::format("--monolith: task '{}' has a cache, which a single file cannot have; use '{}'", task(),
                     base_task(task())));
   }
   if (!past && (monolith || !generates(task()))) return OnnxConfig::describe(plan, request);

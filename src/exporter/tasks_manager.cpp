@@ -48,11 +48,10 @@ std::string sentence_transformers_type(const fs::path& folder) {
                                   config::brief(modules)));
   }
   if (const std::string path = text_of("path"); !path.empty()) {
-    throw ExportError(
-        ErrorCode::unsupported,
-        fmt::format("{}: the first module lies in '{}', expected it beside modules.json; move its files "
-                    "there and empty its 'path'",
-                    file.string(), path));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("{}: the first module is in '{}', expected it beside modules.json; move "
+                                  "its files there and empty its 'path'",
+                                  file.string(), path));
   }
   return text_of("type").ends_with("CLIPModel") ? "clip" : "transformer";
 }
@@ -75,8 +74,8 @@ std::string infer_task(const ModelDefinition& definition, const PretrainedConfig
   const std::string reason =
       architectures.empty() ? "'architectures' names no class"
       : suggested.empty()
-          ? fmt::format("architecture '{}' tells no task", architectures.front())
-          : fmt::format("architecture '{}' asks for task '{}', which is not supported for '{}'",
+          ? fmt::format("architecture '{}' implies no task", architectures.front())
+          : fmt::format("architecture '{}' implies task '{}', which is not supported for '{}'",
                         architectures.front(), suggested, definition.model_type);
   throw ExportError(ErrorCode::unsupported, fmt::format("{}: {}; choose one with --task: {}", config.origin(),
                                                         reason, text::join(definition.tasks)));
@@ -160,13 +159,12 @@ std::shared_ptr<const ModelDefinition> TasksManager::get_definition(std::string_
     throw ExportError(ErrorCode::unsupported, fmt::format("library '{}' is not supported", library));
   }
   const std::vector<std::string> near = text::nearest(model_type, types);
-  throw ExportError(
-      ErrorCode::unsupported,
-      fmt::format("model type '{}' of library '{}' is not supported; {}; docs/adding-an-architecture.md "
-                  "tells how to add it",
-                  model_type, library,
-                  near.empty() ? fmt::format("{} types are, `onnxport list` names them", types.size())
-                               : "similar types are: " + text::join(near)));
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("model type '{}' of library '{}' is not supported; {}; "
+                                "docs/adding-an-architecture.md explains how to add it",
+                                model_type, library,
+                                near.empty() ? fmt::format("{} types are, see `onnxport list`", types.size())
+                                             : "similar types are: " + text::join(near)));
 }
 
 std::shared_ptr<const ModelDefinition> TasksManager::get_part(const PretrainedConfig& part,

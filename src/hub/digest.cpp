@@ -62,7 +62,7 @@ bool is_hash(std::string_view text) {
 }
 
 void check(int done) {
-  if (done != 1) fail(ErrorCode::io, "a download cannot be verified: libcrypto refuses to hash");
+  if (done != 1) fail(ErrorCode::io, "a download cannot be verified: libcrypto failed to compute a hash");
 }
 
 }  // namespace

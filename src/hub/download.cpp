@@ -67,14 +67,14 @@ class Attempt {
     writer_.restart();
     // A server that does not know ranges sends the whole file, which is as good.
     if (first != 0U)
-      throw HttpError(HttpError::Kind::broken, "the server sends another part than the one it was asked for");
+      throw HttpError(HttpError::Kind::broken, "the server sent a different part from the requested one");
   }
 
   void take(std::span<const std::byte> bytes) {
     if (!writer_.append(bytes)) {
       writer_.restart();
       fail(ErrorCode::io,
-           "'{}': the server sends more than the {} bytes that {} has by its own account; try again later",
+           "'{}': the server sent more than the {} bytes that it announced for {}; try again later",
            hub_.repo, file_.size, file_.name);
     }
     hub_.listener.arrived(bytes.size());
@@ -104,7 +104,7 @@ void fill(HttpClient& client, const Hub& hub, const RemoteFile& file, BlobWriter
         writer.restart();
         reason = "the server has no such range";
       } else if (response.status == kOk || response.status == kPart) {
-        reason = "the server ends its answer too early";
+        reason = "the server ended its answer too early";
       } else if (is_passing(response.status)) {
         if (!retries.another(retry_after)) throw refusal(hub, file.name, response, retries.count());
         continue;
@@ -117,7 +117,7 @@ void fill(HttpClient& client, const Hub& hub, const RemoteFile& file, BlobWriter
     }
     if (retries.another(retry_after)) continue;
     fail(ErrorCode::io,
-         "'{}': downloading {} failed{}: {}; {} of {} are kept, and the next run goes on there", hub.repo,
+         "'{}': downloading {} failed{}: {}; {} of {} are kept, and the next run resumes there", hub.repo,
          file.name, retries.count(), reason, text::human_bytes(writer.position()),
          text::human_bytes(file.size));
   }
@@ -166,7 +166,7 @@ RemoteFile look_up(HttpClient& client, const Hub& hub, const std::string& commit
       size_of(linked_size.empty() && own ? response.header("content-length") : linked_size);
   const auto complain = [&](const char* header, std::string_view value) {
     fail(ErrorCode::io,
-         "'{}': the server does not answer as a hub does: {} of {} is '{}'; check HF_ENDPOINT and proxies",
+         "'{}': the server does not answer like a Hub: {} of {} is '{}'; check HF_ENDPOINT and proxies",
          hub.repo, header, name, printable(value));
   };
   if (!is_safe_etag(file.etag)) complain("the etag", file.etag);
@@ -182,8 +182,7 @@ bool is_cached(const RepoCache& cache, const RemoteFile& file) {
 
 void download(HttpClient& client, const Hub& hub, const RemoteFile& file) {
   const BlobLock lock(hub.cache, file.etag, hub.stop, [&] {
-    hub.listener.say(
-        fmt::format("waiting for another process that downloads {} of '{}'", file.name, hub.repo));
+    hub.listener.say(fmt::format("waiting for another process to download {} of '{}'", file.name, hub.repo));
   });
   if (hub.stop) throw HttpError(HttpError::Kind::stopped, "stopped");
   if (!hub.settings.force && is_cached(hub.cache, file)) return hub.listener.arrived(file.size);
@@ -200,9 +199,8 @@ void download(HttpClient& client, const Hub& hub, const RemoteFile& file) {
     writer.restart();
     if (in_one_piece) {
       fail(ErrorCode::io,
-           "'{}': {} does not have the content that the hub announces: expected hash {}, got {}; it was "
-           "thrown "
-           "away; try again, and check what lies between here and {}",
+           "'{}': {} does not have the content that the Hub announces: expected hash {}, got {}; it was "
+           "deleted; try again, and check the network and proxies on the way to {}",
            hub.repo, file.name, file.etag, actual, hub.settings.endpoint);
     }
   }
@@ -225,13 +223,13 @@ ExportError refusal(const Hub& hub, const std::string& what, const Response& res
       case 403:
         return hub.settings.token.empty()
                    ? "the repository is private or gated, or does not exist; give --token or set HF_TOKEN"
-                   : "the token that was given has no access: is the repository gated, or the name wrong?";
+                   : "the token gives no access; check whether the repository is gated, and its name";
       case 404:
         return "there is no such repository, or it is private; check the name, or give --token";
       case 429:
-        return "it asks for fewer requests; try again later, or give --token";
+        return "it limits the rate of requests; try again later, or give --token";
       default:
-        return response.status >= 500 ? "it is out of order; try again later"
+        return response.status >= 500 ? "the server has a problem; try again later"
                                       : "check HF_ENDPOINT and proxies";
     }
   }();

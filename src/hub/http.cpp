@@ -161,7 +161,7 @@ struct HttpClient::Transfer {
 HttpClient::HttpClient(const Settings& settings, const std::atomic<bool>& stop)
     : settings_(settings), stop_(stop) {
   handle_ = Curl::get().easy_init();
-  if (handle_ == nullptr) throw HttpError(Kind::refused, "libcurl does not start");
+  if (handle_ == nullptr) throw HttpError(Kind::refused, "libcurl failed to start");
 }
 
 HttpClient::~HttpClient() { Curl::get().easy_cleanup(handle_); }
@@ -183,7 +183,7 @@ Response HttpClient::send(const Request& request) {
     if (!known) {
       throw HttpError(
           Kind::refused,
-          fmt::format("'{}' is redirected to '{}', which is not followed: expected an https address",
+          fmt::format("the redirection from '{}' to '{}' is not followed: expected an https address",
                       printable(request.url), printable(next)));
     }
     url = std::move(next);
@@ -270,10 +270,9 @@ Response HttpClient::perform(const Request& request, const std::string& url, std
 
 namespace {
 [[noreturn]] void fail_without_curl() {
-  throw HttpError(
-      Kind::unreachable,
-      "this onnxport was built without libcurl's headers and downloads nothing; download the model "
-      "with another tool first");
+  throw HttpError(Kind::unreachable,
+                  "this onnxport was built without libcurl's headers and cannot download; download the model "
+                  "with another tool first");
 }
 }  // namespace
 

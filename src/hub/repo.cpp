@@ -84,11 +84,10 @@ void Repo::ask_hub() {
   const nlohmann::json info = nlohmann::json::parse(answer, nullptr, false);
   commit_ = string_in(info, "sha");
   if (!is_commit(commit_)) {
-    fail(
-        ErrorCode::io,
-        "'{}': {} does not answer as a hub does: its 'sha' is '{}', expected a commit; check HF_ENDPOINT and "
-        "proxies",
-        id_, settings_.endpoint, printable(commit_));
+    fail(ErrorCode::io,
+         "'{}': {} does not answer like a Hub: its 'sha' is '{}', expected a commit; check HF_ENDPOINT and "
+         "proxies",
+         id_, settings_.endpoint, printable(commit_));
   }
   if (const auto siblings = info.find("siblings"); siblings != info.end() && siblings->is_array()) {
     for (const nlohmann::json& sibling : *siblings) {
@@ -104,18 +103,17 @@ void Repo::ask_hub() {
 void Repo::ask_cache(const std::string& reason) {
   commit_ = cache_.find(revision_);
   if (!commit_.empty()) {
-    if (!reason.empty()) listener_.say(fmt::format("{}; using commit {} of the cache", reason, commit_));
+    if (!reason.empty()) listener_.say(fmt::format("{}; using commit {} from the cache", reason, commit_));
     files_ = cache_.files(commit_);
     return;
   }
   const std::string what =
-      fmt::format("'{}' is no local folder, and revision '{}' of that repository is not in the cache '{}'",
+      fmt::format("'{}' is not a local folder, and revision '{}' of that repository is not in the cache '{}'",
                   id_, revision_, cache_.cache().string());
   if (reason.empty()) {
-    fail(
-        ErrorCode::io,
-        "{}; {} forbids to download it: leave that out, or give the folder of another cache with --cache_dir",
-        what, settings_.offline);
+    fail(ErrorCode::io,
+         "{}; {} forbids downloading it: leave it out, or give another cache folder with --cache_dir", what,
+         settings_.offline);
   }
   fail(ErrorCode::io,
        "{}, and cannot be downloaded: {}; check the connection, HF_ENDPOINT and proxies, or give a local "
@@ -127,13 +125,14 @@ void Repo::fetch(const std::vector<std::string>& names) {
   std::vector<std::string> missing;
   for (const std::string& name : names) {
     if (!is_safe_path(name))
-      fail(ErrorCode::bad_checkpoint, "{} names a file '{}' outside of its folder", id_, printable(name));
+      fail(ErrorCode::bad_checkpoint, "{} names a file '{}' outside its folder", id_, printable(name));
     if (settings_.force || !cache_.has(commit_, name)) missing.push_back(name);
   }
   if (missing.empty()) return;
   if (!is_online_) {
-    fail(ErrorCode::io, "{} is not complete in the cache '{}': {} is missing{}; download it with the network",
-         name(), cache_.cache().string(), missing.front(),
+    fail(ErrorCode::io,
+         "{} is incomplete in the cache '{}': {} is missing{}; download it with network access", name(),
+         cache_.cache().string(), missing.front(),
          missing.size() == 1 ? "" : fmt::format(", and {} more", missing.size() - 1));
   }
   std::vector<RemoteFile> files(missing.size());
@@ -187,7 +186,7 @@ void Repo::work(std::size_t count, const std::function<void(HttpClient&, std::si
     std::rethrow_exception(error);
   } catch (const HttpError& broken) {
     fail(ErrorCode::io,
-         "'{}': the download failed: {}; what has arrived is kept, and the next run goes on there", id_,
+         "'{}': the download failed: {}; the received data is kept, and the next run resumes there", id_,
          broken.what());
   }
 }

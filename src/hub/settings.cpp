@@ -89,7 +89,7 @@ std::string stored_token() {
 void check_token(const std::string& token) {
   if (std::all_of(token.begin(), token.end(), [](char c) { return c > 0x20 && c < 0x7f; })) return;
   fail(ErrorCode::invalid_argument,
-       "the token for the hub holds characters that no token has; check --token, HF_TOKEN, or the file that "
+       "the token for the Hub contains invalid characters; check --token, HF_TOKEN, or the file that "
        "HF_TOKEN_PATH or HF_HOME names");
 }
 

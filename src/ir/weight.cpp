@@ -111,7 +111,7 @@ Weight arithmetic(Arithmetic op, const Weight& left, const Weight& right) {
     fail(ErrorCode::shape, "cannot {} {} and {}: {}", to_string(op), describe(a), describe(b), why);
   };
   if (dtype != b.source->dtype()) refuse("their dtypes differ");
-  if (dtype == DType::boolean) refuse("there is no arithmetic of bool");
+  if (dtype == DType::boolean) refuse("bool has no arithmetic");
   Dims shape(std::max(a.shape.size(), b.shape.size()));
   for (std::size_t i = 1; i <= shape.size(); ++i) {
     const std::int64_t x = i <= a.shape.size() ? a.shape[a.shape.size() - i] : 1;
@@ -223,7 +223,8 @@ Weight Weight::permute(std::vector<std::int64_t> axes) const {
     shape.push_back(expr.shape[normal]);
   }
   if (std::any_of(seen.begin(), seen.end(), [](std::int64_t times) { return times != 1; })) {
-    fail(ErrorCode::shape, "[{}] is no permutation of the axes of {}", fmt::join(axes, ", "), describe(expr));
+    fail(ErrorCode::shape, "[{}] is not a permutation of the axes of {}", fmt::join(axes, ", "),
+         describe(expr));
   }
   if (expr.kind == Kind::permute) {
     for (std::int64_t& axis : axes) axis = expr.axes[static_cast<std::size_t>(axis)];
@@ -322,7 +323,7 @@ Weight Weight::take(const Weight& indices) const {
   Dims rows = indices.to_ints();
   const std::int64_t extent = expr.shape[0];
   for (const std::int64_t row : rows) {
-    if (row < 0 || row >= extent) fail(ErrorCode::shape, "row {} asked of {}", row, describe(expr));
+    if (row < 0 || row >= extent) fail(ErrorCode::shape, "row {} requested from {}", row, describe(expr));
   }
   Dims shape = indices.shape();
   shape.insert(shape.end(), expr.shape.begin() + 1, expr.shape.end());
@@ -372,7 +373,7 @@ Weight Weight::concat(std::span<const Weight> parts, std::int64_t axis_in) {
 void Weight::read(std::int64_t begin, std::int64_t count, std::byte* out) const {
   const WeightExpr& expr = WeightExpr::of(*this);
   if (begin < 0 || count < 0 || begin > expr.numel || count > expr.numel - begin) {
-    fail(ErrorCode::internal, "elements [{}, {}) asked of {}", begin, begin + count, describe(expr));
+    fail(ErrorCode::internal, "elements [{}, {}) requested from {}", begin, begin + count, describe(expr));
   }
   if (count > 0) expr.source->read(begin, count, out);
 }
@@ -388,7 +389,7 @@ std::vector<double> Weight::to_doubles() const {
 std::vector<std::int64_t> Weight::to_ints() const {
   const WeightExpr& expr = WeightExpr::of(*this);
   if (is_float(expr.source->dtype())) {
-    fail(ErrorCode::internal, "integers asked of {}", describe(expr));
+    fail(ErrorCode::internal, "integers requested from {}", describe(expr));
   }
   std::vector<std::int64_t> values(static_cast<std::size_t>(expr.numel));
   const auto cast_to_int = cast(DType::i64);

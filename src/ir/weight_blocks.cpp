@@ -71,7 +71,7 @@ SourcePtr make_blocks(SourcePtr bytes, const BlockFormat& format) {
 Weight decode_blocks(const TensorView& bytes, const BlockFormat& format, Dims shape) {
   const auto count = element_count(shape);
   if (!count || *count % format.elements != 0 || *count / format.elements * format.bytes != bytes.numel()) {
-    fail(ErrorCode::shape, "a tensor of shape {} is not made of {} bytes of {}", text::shape_text(shape),
+    fail(ErrorCode::shape, "a tensor of shape {} does not consist of {} bytes of {}", text::shape_text(shape),
          bytes.numel(), format.name);
   }
   return WeightExpr::wrap({.source = make_blocks(make_view(bytes), format), .shape = std::move(shape)});

@@ -32,7 +32,7 @@ class ViewSource final : public Source {
       : Source(view.dtype, text_of(view), 0), file_(view.file), offset_(view.offset) {}
 
   void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    if (!file_) fail(ErrorCode::internal, "the bytes of {} were asked for, which has no file", text());
+    if (!file_) fail(ErrorCode::internal, "the bytes of {} were requested, but it has no file", text());
     file_->read(offset_ + static_cast<std::uint64_t>(begin * element_size()),
                 static_cast<std::size_t>(count * element_size()), out);
   }
@@ -512,7 +512,7 @@ Source::Source(DType dtype, std::string text, int depth)
   constexpr std::size_t kLongText = 200;  // expressions that share their parts would else grow without bound
   constexpr int kDeepest = 500;           // reading and destruction recurse
   if (text_.size() > kLongText) text_ = "#" + hash128(std::as_bytes(std::span(text_)));
-  if (depth_ > kDeepest) fail(ErrorCode::internal, "a weight is made by more than {} transforms", kDeepest);
+  if (depth_ > kDeepest) fail(ErrorCode::internal, "a weight has more than {} transforms", kDeepest);
 }
 
 SourcePtr make_view(const TensorView& view) { return std::make_shared<ViewSource>(view); }

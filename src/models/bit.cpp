@@ -33,7 +33,7 @@ std::int64_t round_channels(double value) {
 [[noreturn]] void refuse(const PretrainedConfig& c, const char* key, const std::string& got,
                          const char* expected) {
   throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: {} of the backbone is {}, known is {}", c.origin(), key, got, expected));
+                    fmt::format("{}: {} of the backbone is {}, expected {}", c.origin(), key, got, expected));
 }
 
 // What TensorFlow's "SAME" puts around an axis so that a stride divides it: nothing, or more behind than

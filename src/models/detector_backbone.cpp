@@ -96,7 +96,7 @@ std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const
   std::vector<Value> features = type->roles.backbone->features(s, config, pixel_values).stages;
   if (features.empty() || features.front().rank() != 4) {
     refuse(ErrorCode::unsupported, c,
-           fmt::format("a backbone of type '{}' gives {}, expected images", type->model_type,
+           fmt::format("a backbone of type '{}' returns {}, expected images", type->model_type,
                        features.empty() ? "nothing" : "tokens"));
   }
   return features;

@@ -56,11 +56,11 @@ struct Config {
     const bool heads = encoder_heads > 0 && decoder_heads > 0 && d_model > 0 &&
                        d_model % encoder_heads == 0 && d_model % decoder_heads == 0;
     if (!heads || num_queries < 1 || decoder_layers < 1 || d_model % (sine_positions ? 4 : 2) != 0) {
-      refuse(c, fmt::format(
-                    "d_model {} with {} and {} heads and {} positions, num_queries {}, decoder_layers {}: "
-                    "the model must be a multiple of the heads and of {}, the others at least 1",
-                    d_model, encoder_heads, decoder_heads, positions, num_queries, decoder_layers,
-                    sine_positions ? 4 : 2));
+      refuse(c,
+             fmt::format("d_model {} with {} and {} heads and {} positions, num_queries {}, decoder_layers "
+                         "{}: d_model must be a multiple of the heads and of {}, and the others at least 1",
+                         d_model, encoder_heads, decoder_heads, positions, num_queries, decoder_layers,
+                         sine_positions ? 4 : 2));
     }
   }
 };
@@ -360,11 +360,10 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
     return {{"logits", logits}, {"pred_boxes", predict_boxes(detection / "bbox_predictor", c, r.hidden)}};
 
   if (r.features.size() < 3 || c.d_model % 16 != 0 || (c.d_model + c.encoder_heads) % 8 != 0) {
-    refuse(
-        model.config(),
-        fmt::format("a mask head wants three stages of the backbone, a d_model that is a multiple of 16, and "
-                    "with the encoder's heads one of 8; got {}, {} and {}",
-                    r.features.size(), c.d_model, c.encoder_heads));
+    refuse(model.config(),
+           fmt::format("a mask head needs three stages of the backbone, a d_model that is a multiple of 16, "
+                       "and a sum of d_model and encoder heads that is a multiple of 8; got {}, {} and {}",
+                       r.features.size(), c.d_model, c.encoder_heads));
   }
   const Value maps = attention_maps(root / "bbox_attention", c, r);
   return {{"logits", logits}, {"pred_masks", MaskHead{root / "mask_head", c.num_queries}(c, r, maps)}};

@@ -42,7 +42,7 @@ struct Config {
     // The auxiliary head of segmentation is for a loss. The shape of the backbone's features is seen.
     c.harmless({"use_auxiliary_head", "backbone_featmap_shape", "use_autobackbone"});
     for (const char* key : {"backbone", "backbone_kwargs"}) {
-      if (c.has(key)) refuse(key, "a backbone that its name says", "null and a backbone_config");
+      if (c.has(key)) refuse(key, "a backbone given by its name", "null and a backbone_config");
     }
     if (c.flag("use_timm_backbone") || c.flag("use_pretrained_backbone"))
       refuse("use_timm_backbone or use_pretrained_backbone", "true", "false");
@@ -113,7 +113,7 @@ Encoded encode(const TasksManager& tasks, const Scope& s, const PretrainedConfig
         image.dim(3) != Dim(c.grid.width)) {
       throw ExportError(
           ErrorCode::bad_config,
-          fmt::format("{}: the backbone gives {} maps, the last one {}, expected 3 and {} by {}",
+          fmt::format("{}: the backbone returns {} maps, the last one {}, expected 3 and {} by {}",
                       config.origin(), encoded.maps.size(), to_string(image.type()), c.grid.height,
                       c.grid.width));
     }
@@ -160,7 +160,7 @@ Encoded backbone_inputs(const TasksManager& tasks, const Scope& root, const Pret
   const Value last = features.stages.back();
   if (last.rank() != 3) {
     throw ExportError(ErrorCode::unsupported,
-                      fmt::format("{}: a backbone of type '{}' gives images, expected tokens",
+                      fmt::format("{}: a backbone of type '{}' returns images, expected tokens",
                                   config.origin(), inner.model_type()));
   }
   return {std::move(features.stages), {}, *last.dim(2).constant(), features.rows, features.columns};

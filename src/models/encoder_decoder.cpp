@@ -24,8 +24,8 @@ class EncoderDecoderOnnxConfig : public EncoderDecoderBaseOnnxConfig {
 void check_attention(const PretrainedConfig& whole, const PretrainedConfig& part, const std::string& key) {
   if (!eager_attention(whole) || eager_attention(part)) return;
   throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: eager attention is asked for the whole model; ask for it inside of "
-                                "'{}', with \"_attn_implementation\": \"eager\"",
+                    fmt::format("{}: eager attention is set for the whole model; set it inside '{}', with "
+                                "\"_attn_implementation\": \"eager\"",
                                 whole.origin(), key));
 }
 

@@ -48,12 +48,11 @@ struct Config {
     const bool widths = depth_divisible_by > 0 && min_depth > 0 && depth_multiplier > 0 && expand_ratio > 0 &&
                         depth_multiplier < 1000 && expand_ratio < 1000;
     if (!widths || num_channels < 1) {
-      throw ExportError(
-          ErrorCode::bad_config,
-          fmt::format("{}: depth_multiplier {}, depth_divisible_by {}, min_depth {}, expand_ratio "
-                      "{}, num_channels {}: no widths of layers",
-                      c.origin(), depth_multiplier, depth_divisible_by, min_depth, expand_ratio,
-                      num_channels));
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: depth_multiplier {}, depth_divisible_by {}, min_depth {}, "
+                                    "expand_ratio {}, num_channels {}: these give no valid widths of layers",
+                                    c.origin(), depth_multiplier, depth_divisible_by, min_depth, expand_ratio,
+                                    num_channels));
     }
   }
 

@@ -159,13 +159,11 @@ SamDecoderConfig::SamDecoderConfig(const PretrainedConfig& c)
       eps(c.real("layer_norm_eps")) {
   const bool fits = hidden_size >= 8 && heads > 0 && rate > 0 && rate <= hidden_size && masks > 0;
   if (fits && (hidden_size / rate) % heads == 0 && (hidden_size / kCrossRate) % heads == 0) return;
-  throw ExportError(
-      ErrorCode::bad_config,
-      fmt::format(
-          "{}: mask_decoder_config has hidden_size {}, num_attention_heads {}, "
-          "attention_downsample_rate {} and num_multimask_outputs {}, expected a mask, and heads that "
-          "divide the hidden size, also behind the rate",
-          c.origin(), hidden_size, heads, rate, masks));
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: mask_decoder_config has hidden_size {}, num_attention_heads {}, "
+                                "attention_downsample_rate {} and num_multimask_outputs {}, expected a mask, "
+                                "and heads that divide the hidden size, also divided by the rate",
+                                c.origin(), hidden_size, heads, rate, masks));
 }
 
 Value sam_mlp(const Scope& s, std::int64_t width, std::int64_t inner, const std::string& activation,

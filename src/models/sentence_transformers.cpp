@@ -107,8 +107,7 @@ void pool(Features& features, const PoolingConfig& config) {
     const Value chosen = op::cast(op::eq(positions, last), dtype);
     pooled.push_back(weighted_sum(op::mul(op::unsqueeze(chosen, 2), mask)));
   }
-  if (pooled.empty())
-    throw ExportError(ErrorCode::bad_config, "the pooling module turns every pooling mode off");
+  if (pooled.empty()) throw ExportError(ErrorCode::bad_config, "the pooling module enables no pooling mode");
   features.sentence_embedding = op::concat(std::move(pooled), 1);
 }
 
@@ -201,9 +200,8 @@ NamedValues forward_clip(const TasksManager& tasks, const Inputs& inputs, const 
                          const Component& /*component*/) {
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   if (modules.size() != 1) {
-    throw ExportError(
-        ErrorCode::unsupported,
-        fmt::format("modules.json: {} modules, expected a CLIPModel and nothing behind it", modules.size()));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("modules.json: {} modules, expected only a CLIPModel", modules.size()));
   }
   const ClipEmbeds embeds = clip_embeds(tasks, inputs, model);
   return {{"text_embeds", embeds.text}, {"image_embeds", embeds.image}};

@@ -27,7 +27,7 @@ nn::FeatureEncoderParameters feature_encoder(const PretrainedConfig& c) {
   if (p.channels.empty() || p.kernels.size() != p.channels.size() || p.strides.size() != p.channels.size()) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: conv_dim, conv_kernel and conv_stride have {}, {} and {} numbers, "
-                                  "expected as many of each",
+                                  "expected equally many of each",
                                   c.origin(), p.channels.size(), p.kernels.size(), p.strides.size()));
   }
   return p;

@@ -59,10 +59,11 @@ struct Config {
     c.harmless({"num_hidden_layers", "is_encoder_decoder", "max_length"});
     const std::int64_t layers = c.integer("num_conv_layers");
     if (static_cast<std::int64_t>(kernels.size()) != layers || layers < 1 || layers > kMostConvolutions) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: conv_kernel_sizes lists {} kernels, num_conv_layers is {}; expected "
-                                    "as many, 1 to {}",
-                                    c.origin(), kernels.size(), layers, kMostConvolutions));
+      throw ExportError(
+          ErrorCode::bad_config,
+          fmt::format(
+              "{}: conv_kernel_sizes lists {} kernels, num_conv_layers is {}; expected equally many, 1 to {}",
+              c.origin(), kernels.size(), layers, kMostConvolutions));
     }
     for (const std::int64_t kernel : kernels) {
       stride *= kStride;

@@ -59,7 +59,7 @@ struct Config {
                       window_size));
     for (std::int64_t stage = 0; stage < stages(); ++stage) {
       if (embed_dim < 1 || heads(stage) < 1 || width(stage) % heads(stage) != 0) {
-        bad(fmt::format("the {} channels of stage {} (embed_dim {}) are no multiple of num_heads {}",
+        bad(fmt::format("the {} channels of stage {} (embed_dim {}) are not a multiple of num_heads {}",
                         width(stage), stage, embed_dim, heads(stage)));
       }
     }

@@ -30,7 +30,7 @@ struct Config : SpeechEncoderConfig {
         x.dilations.size() < x.channels.size()) {
       throw ExportError(ErrorCode::bad_config,
                         fmt::format("{}: tdnn_dim, tdnn_kernel and tdnn_dilation have {}, {} and {} numbers, "
-                                    "expected as many of each",
+                                    "expected equally many of each",
                                     c.origin(), x.channels.size(), x.kernels.size(), x.dilations.size()));
     }
     // Of the quantizer, which only pretraining has.
@@ -60,7 +60,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const std::string& task = component.task;
   if (c.add_adapter && (task == "audio-classification" || task == "audio-frame-classification")) {
     throw ExportError(ErrorCode::unsupported,
-                      fmt::format("{}: add_adapter is true, with which the original has no head for {}",
+                      fmt::format("{}: add_adapter is true, but then the original has no head for {}",
                                   model.config().origin(), task));
   }
   const Wav2Vec2 wav2vec2(root.base_model("wav2vec2"), c);

@@ -79,7 +79,7 @@ NamedValues build_speech_task(const std::string& task, const std::vector<Value>&
   if (task == "audio-frame-classification")
     return {{"logits", Linear(s / "classifier", p.hidden_size, p.num_labels)(hidden)}};
   if (task == "audio-xvector") return xvector(hidden, s, p);
-  throw ExportError(ErrorCode::internal, "encoders of speech have no task '" + task + "'");
+  throw ExportError(ErrorCode::internal, "speech encoders have no task '" + task + "'");
 }
 
 }  // namespace onnxport::nn

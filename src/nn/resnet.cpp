@@ -79,7 +79,7 @@ void check(const ResNetParameters& p) {
     throw ExportError(
         ErrorCode::bad_config,
         fmt::format(
-            "hidden_sizes [{}] and depths [{}] of a residual network: expected as many positive numbers",
+            "hidden_sizes [{}] and depths [{}] of a residual network: expected equally many positive numbers",
             fmt::join(p.hidden_sizes, ", "), fmt::join(p.depths, ", ")));
   }
 }

@@ -112,7 +112,7 @@ RotaryEmbedding::RotaryEmbedding(std::string path, RopeParameters p)
   if (parameters_.dim < 2 || parameters_.dim % 2 != 0) {
     throw ExportError(
         ErrorCode::bad_config,
-        fmt::format("{} elements of a head are to rotate, expected an even number", parameters_.dim));
+        fmt::format("{} elements of a head are rotated, expected an even number", parameters_.dim));
   }
   if (parameters_.type != "longrope") return;
   for (const auto* factors : {&parameters_.short_factor, &parameters_.long_factor}) {

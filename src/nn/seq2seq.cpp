@@ -13,8 +13,9 @@ namespace {
 
 HeadSizes head_sizes(const Seq2SeqLayerParameters& p) {
   if (p.heads < 1 || p.hidden_size % p.heads != 0) {
-    throw ExportError(ErrorCode::bad_config, fmt::format("a width of {} is no multiple of {} attention heads",
-                                                         p.hidden_size, p.heads));
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("a width of {} is not a multiple of {} attention heads", p.hidden_size, p.heads));
   }
   return {p.hidden_size, p.heads, p.heads, p.hidden_size / p.heads};
 }
@@ -165,8 +166,8 @@ PostNormDecoder::PostNormDecoder(const Scope& s, std::int64_t layers, const Enco
   const SelfAttentionParameters& a = p.attention;
   if (a.relative_positions) {
     throw ExportError(ErrorCode::unsupported,
-                      "relative positions in a decoder behind an encoder are not "
-                      "supported, expected position_embedding_type absolute");
+                      "relative positions in a decoder with an encoder are not supported, expected "
+                      "position_embedding_type absolute");
   }
   const std::int64_t width = a.hidden_size;
   const CrossAttentionParameters cross{.sizes = {width, a.heads, a.heads, width / a.heads},

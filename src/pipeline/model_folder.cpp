@@ -45,7 +45,7 @@ class RemoteModel {
   void fetch() {
     const std::vector<std::string> gguf = gguf_files();
     if (!files_.contains("config.json") && gguf.empty()) {
-      fail(ErrorCode::bad_config, "{} has no {}config.json, which tells what the model is; {}", repo_.name(),
+      fail(ErrorCode::bad_config, "{} has no {}config.json, which describes the model; {}", repo_.name(),
            top_, top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
     }
     std::vector<std::string> companions;
@@ -67,8 +67,8 @@ class RemoteModel {
     }
     if (weights_in("").empty()) {
       const auto names = Checkpoint::file_names();
-      fail(ErrorCode::bad_checkpoint, "{} has no weights that can be read: looked for {}, *.gguf",
-           repo_.name(), text::join(std::vector<std::string>(names.begin(), names.end())));
+      fail(ErrorCode::bad_checkpoint, "{} has no readable weights: looked for {}, *.gguf", repo_.name(),
+           text::join(std::vector<std::string>(names.begin(), names.end())));
     }
     get(weights);
     for (const std::string& file : weights) {
@@ -135,15 +135,15 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
   }
   if (looks_like_path(model.string())) {
     fail(ErrorCode::bad_config,
-         "{}: no such folder; give a local checkpoint folder that holds config.json and the weights, "
-         "or the id of a repository of the hub (ORG/NAME)",
+         "{}: no such folder; give a local checkpoint folder that holds config.json and the weights, or the "
+         "id of a Hub repository (ORG/NAME)",
          model.string());
   }
   std::string subfolder = options.subfolder;
   while (subfolder.ends_with('/')) subfolder.pop_back();
   if (!subfolder.empty() && !hub::is_safe_path(subfolder)) {
-    fail(ErrorCode::invalid_argument,
-         "--subfolder '{}': expected the path of a folder inside of the repository", options.subfolder);
+    fail(ErrorCode::invalid_argument, "--subfolder '{}': expected the path of a folder inside the repository",
+         options.subfolder);
   }
   hub::Repo repo(model.string(), options);
   RemoteModel(repo, subfolder).fetch();

@@ -123,7 +123,7 @@ void check_accounting(const Model& model, const ExportOptions& options) {
   for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
     say(options.on_notice, ignored);
   if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
-    say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}",
+    say(options.on_notice, fmt::format("{}: ignored keys that the class does not declare: {}",
                                        model.config().origin(), fmt::join(unknown, ", ")));
   }
 }

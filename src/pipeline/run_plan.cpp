@@ -82,10 +82,9 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   ExportReport report = describe(plan);
   std::deque<Files> variants;  // graphs do not move
   if (how.target.attention == "gqa")
-    pipeline::say(
-        how.on_notice,
-        "--attention gqa: on the CPU such files take several new tokens behind a cache only for one "
-        "sequence at a time");
+    pipeline::say(how.on_notice,
+                  "--attention gqa: on the CPU, such a file takes several new tokens after a cache only for "
+                  "one sequence at a time");
   for (const Variant& variant : plan.variants) {
     pipeline::check_options(how, plan.opset, variant.dtype);
     variants.push_back(prepare(plan, variant, options));

@@ -61,8 +61,8 @@ ExportPlan plan_of_file(std::vector<ExportPlan> plans, const fs::path& file) {
     if (!merged) std::erase_if(plan.components, is_other);
     if (!plan.components.empty()) return std::move(plan);
   }
-  throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("'{}' is no file of task '{}'", file.string(), plans.front().model.task()));
+  throw ExportError(ErrorCode::invalid_argument, fmt::format("'{}' is not a file of task '{}'", file.string(),
+                                                             plans.front().model.task()));
 }
 
 }  // namespace

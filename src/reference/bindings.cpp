@@ -103,8 +103,8 @@ DimBindings bind(const Graph& graph, const Case& inputs) {
   }
   if (!open.empty()) {
     const auto& [dim, extent, where] = open[0];
-    throw ExportError(ErrorCode::shape, fmt::format("{} is {}, which does not tell the symbols of {}", where,
-                                                    extent, dim.str()));
+    throw ExportError(ErrorCode::shape, fmt::format("{} is {}, which does not determine the symbols of {}",
+                                                    where, extent, dim.str()));
   }
   return solver.values();
 }

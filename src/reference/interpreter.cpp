@@ -23,7 +23,7 @@ Results run(const Call& call) {
     return interpret_##name(call);
 #include "onnxport/ops.def"
   }
-  throw ExportError(ErrorCode::internal, fmt::format("{} is no computation", to_string(call.node.op)));
+  throw ExportError(ErrorCode::internal, fmt::format("{} is not a computation", to_string(call.node.op)));
 }
 
 HostTensor load(const Weight& weight) {

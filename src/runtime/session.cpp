@@ -98,7 +98,7 @@ class Library {
   Library() {
     void* handle = open_library();
     const auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
-    if (get_base == nullptr) fail("onnx runtime: the library that was found lacks OrtGetApiBase");
+    if (get_base == nullptr) fail("onnx runtime: the library found lacks OrtGetApiBase");
     version = get_base()->GetVersionString();
     // The table only ever grows, so an older library serves as well: all that is used here has been there
     // since 1.4.

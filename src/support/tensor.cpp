@@ -80,7 +80,7 @@ std::vector<double> Tensor::to_doubles() const {
 
 std::vector<std::int64_t> Tensor::to_ints() const {
   if (is_float(dtype)) {
-    fail(ErrorCode::internal, "integers asked of a tensor of {}", to_string(dtype));
+    fail(ErrorCode::internal, "integers requested from a tensor of {}", to_string(dtype));
   }
   std::vector<std::int64_t> values(data.size() / size_of(dtype));
   convert(dtype, data.data(), DType::i64, reinterpret_cast<std::byte*>(values.data()), values.size());

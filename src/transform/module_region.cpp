@@ -64,7 +64,7 @@ void complete(const Graph& graph, ModuleRegion& region) {
   if (is_called_again(graph, region)) {
     region.flaw = "is called more than once, expected one call";
   } else if (is_interrupted(graph, inside)) {
-    region.flaw = "is not one piece: a node outside of it takes from it and gives to it";
+    region.flaw = "is not one piece: a node outside it takes its results and feeds it";
   }
 }
 

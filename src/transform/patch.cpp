@@ -44,7 +44,7 @@ std::optional<Op> op_of(std::string_view name) {
 // What a spec gives for a site, checked.
 std::vector<Value> replacement(const PatchingSpec& spec, const PatchSite& site) {
   const auto refuse = [&](const std::string& got, const std::string& expected) {
-    return ExportError(ErrorCode::shape, fmt::format("patching spec '{}' at '{}': gives {}, expected {}",
+    return ExportError(ErrorCode::shape, fmt::format("patching spec '{}' at '{}': returns {}, expected {}",
                                                      spec.name, site.path, got, expected));
   };
   std::vector<Value> values = spec.replace(site);
@@ -179,7 +179,7 @@ Graph patch(Graph graph, const std::vector<PatchingSpec>& specs) {
       continue;
     }
     const std::optional<Op> op = op_of(spec.op);
-    if (!op) throw broken(spec, fmt::format("'{}' is no op", spec.op));
+    if (!op) throw broken(spec, fmt::format("'{}' is not an op", spec.op));
     graph = patch_op(std::move(graph), spec, *op);
   }
   return graph;
