@@ -37,7 +37,7 @@ constexpr std::uint64_t kLargestAlignment = 1 << 30;
 enum class Type : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
 constexpr std::array<std::uint64_t, 13> kFewestBytes = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 
-/// Reads numbers and texts one behind the other. `what()` says what is being read, for messages.
+/// Reads successive numbers and texts. `what()` describes the current item, for messages.
 class Reader {
  public:
   explicit Reader(const File& file) : file_(file) {}
@@ -52,7 +52,7 @@ class Reader {
     fail(kBad, "{} of {}: {}", what_, file_.name(), fmt::format(format, std::forward<Args>(args)...));
   }
 
-  /// Throws unless the file has so many bytes more.
+  /// Throws unless the file has this many bytes left.
   void need(std::uint64_t bytes) const {
     if (bytes <= left()) return;
     bad("needs {} bytes at byte {}, but the file ends at byte {}; download it again", bytes, position(),
@@ -115,7 +115,7 @@ class Reader {
 // ---------------------------------------------------------------------------------------------------------------------
 // Beginning
 
-/// Refuses what is no such file, in the words that help most; the version of one that is.
+/// Returns the version of a GGUF file. Refuses other files with a message that helps to fix the problem.
 std::uint32_t read_version(Reader& reader, const File& file) {
   std::string beginning(std::min<std::uint64_t>(64, file.size()), '\0');
   file.read(0, beginning.size(), reinterpret_cast<std::byte*>(beginning.data()));
@@ -167,7 +167,7 @@ std::string read_name(Reader& reader) {
   return reader.text(size);
 }
 
-/// The shortest decimal that gives this float: 1e-06, and not the 9.999999974752427e-07 that the float is.
+/// The shortest decimal that gives this float: 1e-06 instead of its exact value 9.999999974752427e-07.
 double as_written(float value) {
   if (!std::isfinite(value)) return value;
   std::array<char, 32> text{};
@@ -177,7 +177,7 @@ double as_written(float value) {
   return result;
 }
 
-/// A value that is no array; nothing for a text that is too long to be of use.
+/// A value that is not an array; nothing for a text that is too long to be useful.
 std::optional<GgufScalar> read_scalar(Reader& reader, Type type) {
   switch (type) {
     case Type::u8:
@@ -327,7 +327,7 @@ std::uint64_t read_alignment(const GgufInfo& info, const File& file) {
        value ? fmt::format(", got {}", *value) : "");
 }
 
-/// Throws unless the tensors lie in the file's data, each at its own place.
+/// Throws unless all tensors are inside the file's data and do not overlap.
 void check_places(const std::vector<Placed>& tensors, std::uint64_t alignment, std::uint64_t data,
                   const File& file) {
   std::vector<const Placed*> order;
@@ -354,7 +354,7 @@ void check_places(const std::vector<Placed>& tensors, std::uint64_t alignment, s
 }
 
 StoredTensor stored(Placed&& tensor, std::uint64_t data, const std::shared_ptr<const File>& file) {
-  // A file may end before the padding behind which an empty tensor would be.
+  // A file may end before the padding that precedes an empty tensor.
   const std::uint64_t offset = tensor.bytes == 0 ? 0 : data + tensor.offset;
   TensorView view{.key = std::move(tensor.name),
                   .dtype = tensor.type->dtype,

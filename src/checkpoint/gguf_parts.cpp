@@ -1,4 +1,4 @@
-// GGUF files in parts, and where they lie.
+// GGUF files in parts, and how to find them.
 #include <charconv>
 #include <map>
 #include <optional>
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 constexpr std::string_view kExtension = ".gguf";
 
-/// `<stem>-00002-of-00003.gguf`: how the parts of a split file are called.
+/// The name of a part of a split file: `<stem>-00002-of-00003.gguf`.
 struct PartName {
   std::string stem;
   std::int64_t number, count;

@@ -88,7 +88,7 @@ std::string_view describe(const Object& object) {
   return kKinds[static_cast<std::size_t>(object.kind)];
 }
 
-/// The stack machine that a pickle is a program of.
+/// The stack machine that runs the program in a pickle.
 class Unpickler {
  public:
   Unpickler(std::string_view bytes, const std::string& file) : bytes_(bytes), file_(file) {}
@@ -157,7 +157,7 @@ class Unpickler {
     if (stack_.size() <= bottom()) fail_here("the pickle uses the top of an empty stack");
     return objects_[stack_.back()];
   }
-  /// What was pushed since the last mark, which is taken away.
+  /// Pops everything that was pushed since the last mark, and the mark.
   std::vector<Id> pop_mark() {
     if (marks_.empty()) fail_here("the pickle closes a group that was not opened");
     const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
@@ -354,7 +354,7 @@ class Unpickler {
       case Name::dtype:
         fail_here("the pickle calls '{}', which is not a function", known.text);
     }
-    // The parts are looked at when a key of the dict needs them.
+    // The parts are checked when a key of the dict needs them.
     push({.kind = Kind::tensor, .known = &known, .parts = parts});
   }
 
@@ -408,7 +408,7 @@ class Unpickler {
     const std::optional<DType> dtype = (typed ? storage : objects_[object.parts[6]]).known->dtype;
     if (!dtype) fail(kBad, "tensor '{}' in {} has no dtype", printable(key), file_);
     tensor.dtype = *dtype;
-    // A storage without dtype counts bytes.
+    // A storage without a dtype has its size in bytes.
     const std::uint64_t element = size_of(*dtype),
                         unit = storage.known->dtype ? size_of(*storage.known->dtype) : 1;
     if (storage.known->dtype && storage.known->dtype != dtype) {
@@ -448,8 +448,8 @@ class Unpickler {
     return values;
   }
 
-  /// The number of elements of the storage up to the last one of the tensor, or nothing where shape, strides
-  /// and offset make no sense.
+  /// The number of storage elements up to the last element of the tensor; nothing if shape, strides and
+  /// offset are invalid.
   static std::optional<std::uint64_t> last_element(const Tensor& tensor, std::int64_t offset) {
     const auto count = element_count(tensor.shape);
     const auto negative = [](std::int64_t value) { return value < 0; };

@@ -18,7 +18,7 @@ namespace {
 
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 
-/// The tensors of a checkpoint, of which some go and some are replaced.
+/// The tensors of a checkpoint. Some are removed and some are replaced.
 class Tensors {
  public:
   Tensors(std::vector<StoredTensor> tensors, const std::string& file)
@@ -36,7 +36,7 @@ class Tensors {
     return found == by_key_.end() ? nullptr : &tensors_[found->second];
   }
 
-  /// It is a part of another tensor, and none of its own.
+  /// Marks a tensor that is only a part of another one.
   void take(const StoredTensor& tensor) { taken_[index_of(tensor)] = true; }
   void add(std::string key, const Weight& weight) {
     added_.push_back({{.key = std::move(key), .dtype = weight.dtype(), .shape = weight.shape()}, weight});
@@ -108,7 +108,7 @@ Weight scaled(const Tensors& tensors, const StoredTensor& tensor, const StoredTe
 }
 
 void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
-  // Scales first: they may be 8-bit floats themselves.
+  // Scales come first, because they may be 8-bit floats themselves.
   std::vector<std::pair<const StoredTensor*, const StoredTensor*>> pairs;  // tensor, its scale
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const StoredTensor& scale = tensors[i];

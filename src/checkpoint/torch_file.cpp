@@ -29,7 +29,7 @@ constexpr std::string_view kPickle = "/data.pkl";
        file.name(), format);
 }
 
-/// Refuses what is no zip file, in the words that help most.
+/// Refuses files that are not zip files, with a message that helps to fix the problem.
 void check_beginning(const File& file) {
   using namespace std::string_view_literals;
   std::string beginning(std::min<std::uint64_t>(512, file.size()), '\0');
@@ -80,7 +80,7 @@ bool is_contiguous(const pickle::Tensor& tensor) {
   return true;
 }
 
-/// A tensor as the bytes of its storage lie.
+/// A tensor in the order of its storage.
 struct Described {
   TensorView view;
   std::vector<std::int64_t> axes = {};  ///< empty, or the tensor is `view` permuted by these
@@ -92,14 +92,14 @@ struct Described {
   }
 };
 
-/// A tensor, without its place.
+/// A tensor without its position in the file.
 Described describe(const pickle::Tensor& tensor, const std::string& file) {
   Described stored{.view = {.key = tensor.key, .dtype = tensor.dtype, .shape = tensor.shape}};
   const std::size_t rank = tensor.shape.size();
   const bool empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
   if (empty || is_contiguous(tensor)) return stored;
 
-  // The axes in the order of the bytes: longest strides first. Those of extent 1 go anywhere.
+  // The axes in the order of the bytes: longest strides first. Axes of extent 1 may be anywhere.
   std::vector<std::size_t> order(rank);
   for (std::size_t i = 0; i < rank; ++i) order[i] = i;
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {

@@ -14,8 +14,8 @@
 namespace onnxport::exporter {
 namespace {
 
-/// Is this a length that strides divided, and that goes by the name of what was divided, or by one that no
-/// input has?
+/// Whether this is a length after strides that has the name of the length before them, or a name that no
+/// input has.
 bool comes_from(const Dim& dim, const Dim& called, const std::set<std::string>& known) {
   if (!dim.has_floor()) return false;
   const std::vector<std::string> own = dim.symbols(), names = called.symbols();
@@ -35,7 +35,7 @@ std::set<std::string> known_symbols(const Interface& interface) {
   return known;
 }
 
-/// A file without a past has a past of length 0: symbols that no input has count nothing.
+/// A file without a past has a past of length 0, so symbols that no input has are 0.
 std::map<std::string, Dim, std::less<>> absent_symbols(const Interface& interface,
                                                        const std::set<std::string>& known) {
   std::map<std::string, Dim, std::less<>> absent;

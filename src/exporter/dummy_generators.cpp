@@ -47,14 +47,14 @@ std::int64_t token_types(const DummyContext& context) {
   return std::max<std::int64_t>(context.normalized.maybe("type_vocab_size").value_or(2), 1);
 }
 
-/// The state that goes by this name as an input, or null.
+/// The state with this input name, or null.
 const StateSpec* find_state(const DummyContext& context, std::string_view input) {
   const auto it = std::find_if(context.states.begin(), context.states.end(),
                                [&](const StateSpec& state) { return state.input == input; });
   return it == context.states.end() ? nullptr : &*it;
 }
 
-/// Extents of a state: symbols are sizes of the shapes. `encoder_length`: of an encoder's inputs.
+/// Extents of a state, with sizes for the symbols. `encoder_length`: length of the encoder's inputs.
 TensorType state_type(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                       std::int64_t encoder_length) {
   const StateSpec* const state = find_state(context, name);
@@ -154,7 +154,8 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const DummyConte
   Random random(seed, name);
   if (name == "input_ids") {
     const std::int64_t size = vocabulary(context, name, of_decoder(context, name));
-    // Every position is attended, so none may hold the padding token: some models look for it in the ids.
+    // Every position is attended to, so none may hold the padding token, because some models look for it in
+    // the ids.
     const std::int64_t pad = context.normalized.maybe("pad_token_id").value_or(-1);
     const bool skips_pad = pad >= 0 && pad < size && size > 1;
     return from_ints(name, type, [&](std::int64_t) {

@@ -10,7 +10,7 @@
 namespace onnxport {
 namespace {
 
-// Inputs of an encoder, as its own class makes them.
+// Generates the inputs of an encoder with its own class.
 class DummyEncoderInputGenerator : public DummyInputGenerator {
  public:
   explicit DummyEncoderInputGenerator(const OnnxConfig& encoder) : dummies_(encoder.interface().dummies) {}
@@ -65,8 +65,8 @@ AxesByName EncoderDecoderBaseOnnxConfig::inputs() const {
   return inputs;
 }
 
-// The cache of a decoder that could stand alone is listed as it would be there, where tokens are
-// `sequence_length`, and with a past also where there is none.
+// The cache of a decoder that also works standalone has the axes that it has there: tokens are
+// `sequence_length`, and a past is listed even if there is none.
 Dim EncoderDecoderBaseOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
   Dim length = Dim::parse(symbol);
   if (caches_encoder_ || !tensor.starts_with("present.")) return length;

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// `folder / name`, where the name comes from a file of the checkpoint and must not lead out of it.
+/// `folder / name`. The name comes from a file of the checkpoint and must not lead out of the folder.
 fs::path below(const fs::path& folder, const std::string& name) {
   const fs::path relative(name);
   const bool leads_out = relative.is_absolute() ||
@@ -109,7 +109,7 @@ Graph Model::build(const Component& component) const {
   NamedValues inputs;
   for (const TensorSpec& spec : component.interface.inputs) {
     Value value = graph.input(spec.name, {spec.dtype, spec.shape});
-    // Definitions compute with int64, so that no sum or position runs over.
+    // Definitions compute with int64, so that no sum or position overflows.
     if (is_integer(spec.dtype) && spec.dtype != DType::i64) {
       const ModulePath at(graph, "inputs");
       value = op::cast(value, DType::i64);

@@ -19,7 +19,7 @@ DType pick_dtype(std::string_view text, std::string_view what,
                     fmt::format("{} dtype '{}', expected one of {}", what, text, names));
 }
 
-/// The outputs that architectures have in common, by task.
+/// The common outputs of architectures, by task.
 std::map<std::string, AxesByName, std::less<>> make_common_outputs() {
   const Axes rows = {{0, "batch_size"}};
   const Axes tokens = {{0, "batch_size"}, {1, "sequence_length"}};

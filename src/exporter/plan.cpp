@@ -26,7 +26,7 @@ std::vector<int> release(const std::string& version) {
   return numbers;
 }
 
-// A checkpoint of a library older than the architecture cannot be what it says.
+// A checkpoint cannot come from a library version that is older than its architecture.
 void check_library_version(const OnnxConfig& config) {
   const std::string needed = config.min_transformers_version();
   const std::string given = config.config().string("transformers_version", "");

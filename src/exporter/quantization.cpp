@@ -35,8 +35,8 @@ Quantization read_quantization(const PretrainedConfig& config) {
   if (!config.has(kKey)) return {};
   const PretrainedConfig quantization = config.sub(kKey);
   const std::optional<std::string> method = quantization.maybe_string("quant_method");
-  // Which tensors are quantized, and to what, is seen from them. How activations are rounded on their way
-  // into a product is not exported: they stay as they are.
+  // The tensors themselves show whether and how they are quantized. The rounding of activations before a
+  // product is not exported; activations stay unchanged.
   quantization.harmless(
       {"fmt", "scale_fmt", "activation_scheme", "modules_to_not_convert", "ignored_layers", "dequantize"});
   if (method == "mxfp4") return {.method = Quantization::Method::mxfp4};

@@ -10,7 +10,7 @@ namespace {
 
 using exporter::base_task;
 
-// Has the task an encoder and a decoder that a client calls one after the other?
+// Whether the task has an encoder and a decoder that a client calls separately.
 bool generates(const std::string& task) {
   const std::string base = base_task(task);
   return base == "text2text-generation" || base == "automatic-speech-recognition" || base == "image-to-text";
@@ -82,7 +82,7 @@ std::vector<StateSpec> OnnxSeq2SeqConfigWithPast::behind_encoder(const std::vect
     own.grown = "past_decoder_sequence_length + decoder_sequence_length";
     StateSpec cross = alone[i];
     cross.input = fmt::format("past_key_values.{}.encoder.{}", cross.layer, cross.part);
-    // They do not change: a decoder that takes them does not give them back.
+    // They do not change, so a decoder that takes them does not return them.
     cross.output = use_past_in_inputs() ? "" : fmt::format("present.{}.encoder.{}", cross.layer, cross.part);
     cross.shape[2] = Dim::symbol("encoder_sequence_length");
     cross.growing_axis.reset();

@@ -33,7 +33,7 @@ void require_task(const ModelDefinition& definition, std::string_view task) {
                                 definition.model_type, text::join(definition.tasks)));
 }
 
-/// The definition that a folder of sentence-transformers needs, by the class of its first module.
+/// The definition for a sentence-transformers folder, from the class of its first module.
 std::string sentence_transformers_type(const fs::path& folder) {
   const fs::path file = folder / "modules.json";
   const nlohmann::json modules = config::parse_json(config::read_json_text(file), file.string());
@@ -56,14 +56,14 @@ std::string sentence_transformers_type(const fs::path& folder) {
   return text_of("type").ends_with("CLIPModel") ? "clip" : "transformer";
 }
 
-/// The task that the architectures in config.json suggest, of those the type supports.
+/// The task that the architectures in config.json suggest, among those that the type supports.
 std::string infer_task(const ModelDefinition& definition, const PretrainedConfig& config) {
   const std::vector<std::string> architectures = config.architectures();
   std::string_view suggested;
   if (!architectures.empty()) {
     for (const std::string_view task : exporter::tasks_of_architecture(architectures.front())) {
       if (suggested.empty()) suggested = task;
-      // With past is the default wherever the type has it.
+      // The task with past is the default if the type has it.
       for (const std::string& candidate :
            {fmt::format("{}{}", task, exporter::kWithPast), std::string(task)}) {
         if (supports(definition, candidate)) return candidate;
@@ -91,7 +91,7 @@ struct TasksManager::Impl {
   };
   std::map<Key, std::shared_ptr<const ModelDefinition>> definitions;
 
-  /// A checkpoint folder, as the registry understands it.
+  /// A checkpoint folder with its configuration and definition.
   struct Folder {
     PretrainedConfig config;
     std::shared_ptr<const ModelDefinition> definition;
