@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr int kOk = 200, kPart = 206, kBadRange = 416;
 
-/// A number of bytes that a file can have.
+/// Parses a plausible file size in bytes.
 std::optional<std::uint64_t> size_of(std::string_view text) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -26,7 +26,7 @@ std::optional<std::uint64_t> size_of(std::string_view text) {
   return static_cast<std::uint64_t>(value);
 }
 
-/// Which byte of the file the body of an answer starts with.
+/// The position in the file at which the body of an answer starts.
 std::optional<std::uint64_t> start_of(const Response& response) {
   if (response.status == kOk) return 0;
   std::string_view range = response.header("content-range");  // bytes 100-199/200
@@ -65,7 +65,7 @@ class Attempt {
     if (first == writer_.position()) return;
     hub_.listener.lost(writer_.position());
     writer_.restart();
-    // A server that does not know ranges sends the whole file, which is as good.
+    // A server that does not support ranges sends the whole file, which works too.
     if (first != 0U)
       throw HttpError(HttpError::Kind::broken, "the server sent a different part from the requested one");
   }
@@ -88,7 +88,7 @@ class Attempt {
   bool started_ = false;
 };
 
-/// Fills the file, in as many attempts as it takes.
+/// Fills the file, in several attempts if necessary.
 void fill(HttpClient& client, const Hub& hub, const RemoteFile& file, BlobWriter& writer) {
   Retries retries(hub.settings, hub.stop);
   while (!writer.is_full()) {
@@ -156,8 +156,8 @@ RemoteFile look_up(HttpClient& client, const Hub& hub, const std::string& commit
   const bool moved = response.status >= 300 && response.status <= 399;
   if (response.status != kOk && !moved) throw refusal(hub, name, response, retries.count());
 
-  // Of a large file the hub knows what the store behind it has; the size of a redirection itself is no
-  // file's.
+  // For a large file, the Hub passes on the values of its storage server. The size of the redirection itself
+  // is not a file size.
   const std::string_view linked_etag = response.header("x-linked-etag");
   const std::string_view linked_size = response.header("x-linked-size");
   const bool own = !moved && linked_etag.empty();
@@ -190,7 +190,7 @@ void download(HttpClient& client, const Hub& hub, const RemoteFile& file) {
   BlobWriter writer(hub.cache.incomplete(file.etag), file.etag, file.size);
   if (hub.settings.force) writer.restart();
   hub.listener.arrived(writer.position());
-  // What has come in one piece is what the server has. What an older attempt has left may be anything.
+  // Content that was received in one piece is the server's. Content from an older attempt may be corrupt.
   for (bool in_one_piece = writer.position() == 0;; in_one_piece = true) {
     fill(client, hub, file, writer);
     std::string actual;

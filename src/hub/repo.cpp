@@ -53,7 +53,7 @@ Repo::Repo(std::string id, const HubOptions& options, Settings settings)
 
 std::string Repo::name() const { return fmt::format("'{}' at revision '{}'", id_, revision_); }
 
-/// The hub's answer, or what keeps it from being one in `failure`.
+/// The Hub's answer. If there is none, `failure` describes the reason.
 std::string Repo::look_up_revision(std::string& failure) {
   constexpr std::chrono::seconds kLimit{120};
   try {
@@ -63,7 +63,7 @@ std::string Repo::look_up_revision(std::string& failure) {
         fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint, id_, quote(revision_));
     const Response response = send_patiently(client, {.url = url, .limit = kLimit}, retries, true);
     if (response.status == 200) return response.body;
-    // Who has lost access, or meets a hub in trouble, still has what is in the cache.
+    // Without access, or if the Hub has a problem, the cache can still be used.
     const bool is_final = response.header("x-error-code") == "RevisionNotFound" || settings_.force;
     if (is_final || cache_.find(revision_).empty()) throw refusal(hub(), "", response, retries.count());
     failure = refusal(hub(), "", response, retries.count()).what();
@@ -91,7 +91,7 @@ void Repo::ask_hub() {
   }
   if (const auto siblings = info.find("siblings"); siblings != info.end() && siblings->is_array()) {
     for (const nlohmann::json& sibling : *siblings) {
-      // A name that leads out of the folder is nobody's file.
+      // Ignores names that lead out of the folder.
       std::string file = string_in(sibling, "rfilename");
       if (is_safe_path(file)) files_.push_back(std::move(file));
     }
@@ -156,7 +156,7 @@ void Repo::fetch(const std::vector<std::string>& names) {
   });
 }
 
-/// The first error ends the work of all threads.
+/// The first error stops all threads.
 void Repo::work(std::size_t count, const std::function<void(HttpClient&, std::size_t)>& task) {
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
@@ -176,7 +176,7 @@ void Repo::work(std::size_t count, const std::function<void(HttpClient&, std::si
     try {
       for (std::size_t i = 1; i < std::min(count, kConnections); ++i) threads.emplace_back(run);
     } catch (const std::system_error&) {
-      // The system gives no more threads: those that there are do the work.
+      // If the system provides no more threads, the existing ones do the work.
     }
     run();
   }

@@ -20,7 +20,7 @@ namespace onnxport {
 namespace detail {
 namespace {
 
-/// Fills in what follows from the other members. The shape has been checked.
+/// Fills in derived members. The shape is already checked.
 std::shared_ptr<const WeightExpr> finish(WeightExpr expr) {
   expr.numel = std::accumulate(expr.shape.begin(), expr.shape.end(), std::int64_t{1}, std::multiplies<>());
   expr.fingerprint = fmt::format("{}[{}] {}", short_name(expr.source->dtype()), fmt::join(expr.shape, ","),
@@ -51,7 +51,7 @@ std::string describe(const WeightExpr& expr) {
   return fmt::format("{} {}{}", what, to_string(expr.source->dtype()), text::shape_text(expr.shape));
 }
 
-/// Number of elements of a weight; shapes that no file can hold are refused, so that byte counts never
+/// Number of elements of a weight. Refuses shapes that are too large for any file, so byte counts never
 /// overflow.
 std::int64_t checked_count(const Dims& shape) {
   const auto count = element_count(shape);
@@ -68,7 +68,7 @@ std::size_t normalize_axis(std::int64_t axis, const WeightExpr& expr) {
   return static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
 }
 
-/// The name of a transformed weight; what comes from an unnamed one is unnamed.
+/// The name of a transformed weight. It is empty if the input has no name.
 std::string with_suffix(const std::string& name, std::string_view suffix) {
   return name.empty() ? std::string() : fmt::format("{}.{}", name, suffix);
 }
@@ -81,7 +81,8 @@ Weight make_constant(DType dtype, Dims shape, std::vector<std::byte> bytes, std:
                            .kind = Kind::constant});
 }
 
-/// A transform of `inputs`. A small one of constants only is computed at once; so is an empty one.
+/// A transform of `inputs`. If all inputs are constants and the result is small or empty, it is computed at
+/// once.
 Weight make_transform(WeightExpr expr, std::initializer_list<const WeightExpr*> inputs) {
   constexpr std::int64_t kSmall = 64 * 1024;  // bytes
   const std::int64_t bytes = checked_count(expr.shape) * expr.source->element_size();
@@ -94,8 +95,7 @@ Weight make_transform(WeightExpr expr, std::initializer_list<const WeightExpr*> 
   return make_constant(expr.source->dtype(), std::move(expr.shape), std::move(data), std::move(expr.name));
 }
 
-/// `expr` with another shape of as many elements. What the bytes come from stays the same, and so does the
-/// name.
+/// `expr` with another shape of equally many elements. The source of its bytes and its name stay the same.
 Weight with_shape(WeightExpr expr, Dims shape) {
   expr.shape = std::move(shape);
   if (expr.view) expr.view->shape = expr.shape;
@@ -179,7 +179,7 @@ const TensorView* Weight::view() const {
 Weight Weight::named(std::string name) const {
   WeightExpr expr = WeightExpr::of(*this);
   expr.name = std::move(name);
-  // Looking through this transform to simplify the next one would lose the name.
+  // Skipping this transform to simplify the next one would lose the name.
   if (expr.kind == Kind::cast || expr.kind == Kind::permute) expr.kind = Kind::other;
   return WeightExpr::wrap(std::move(expr));
 }

@@ -37,7 +37,7 @@ class BlocksSource final : public Source {
   }
 
  private:
-  /// Elements [first, end) from `blocks`, of which the first one has the number `number`.
+  /// Elements [first, end) from `blocks`, which start with block `number`.
   void decode(const std::byte* blocks, std::int64_t number, std::int64_t first, std::int64_t end,
               std::byte* out) const {
     const std::int64_t width = format_.elements;

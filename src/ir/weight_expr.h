@@ -1,12 +1,11 @@
-/// What is behind a Weight: how its elements are computed, range by range.
+/// The implementation of Weight: computes its elements range by range.
 ///
-/// A Source is one step of evaluation. It knows elements in row-major order only, not their shape: a reshape
-/// costs nothing and keeps equal expressions equal. Steps that depend on a shape (permute, concat, …) hold
-/// the part of it that matters, with axes merged where they stay together.
+/// A Source is one step of evaluation. It has elements in row-major order but no shape, so a reshape costs
+/// nothing and keeps equal expressions equal. Steps that depend on a shape (permute, concat, …) store the
+/// part of it that they need, with axes merged where possible.
 ///
-/// Memory: each step of a chain uses a few buffers of kTileBytes while it is read. A permutation that moves
-/// its last axis also keeps up to two panels (see PermuteSource) until every element of them has been handed
-/// out.
+/// Memory: while it is read, each step of a chain uses a few buffers of kTileBytes. A permutation that moves
+/// its last axis also keeps up to two panels (see PermuteSource) until all their elements were read.
 #pragma once
 
 #include <cstddef>

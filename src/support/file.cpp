@@ -42,7 +42,7 @@ ExportError io_error(std::string_view action, const std::filesystem::path& path,
 }
 
 std::shared_ptr<const File> File::open(const std::filesystem::path& path) {
-  // O_NONBLOCK, so that a named pipe is refused below and does not hang here.
+  // With O_NONBLOCK, a named pipe is refused below and does not hang here.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) throw io_error("open", path, errno);
   return std::shared_ptr<const File>(new File(path, descriptor));
