@@ -127,7 +127,7 @@ Types infer_scaled_dot_product_attention(const Node& node) {
 
 namespace {
 
-// What keys [B, S, G * D] or [B, G, S, D] are, with their heads apart; nothing where they are not.
+// The shape of keys [B, S, G * D] or [B, G, S, D] with separate heads; nothing if they do not fit.
 std::optional<Shape> heads_apart(const Shape& shape, std::int64_t heads) {
   if (shape.size() == 4 && shape[1] == Dim(heads)) return shape;
   if (shape.size() != 3) return {};

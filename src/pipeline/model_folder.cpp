@@ -1,4 +1,4 @@
-// From what a user calls a model to its folder: which files of a repository an export needs.
+// Finds the folder of a model that a user names, and the files of a repository that an export needs.
 #include <algorithm>
 #include <set>
 #include <string>
@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Ids have one slash at most, and none at an end.
+/// Ids have at most one slash, and none at either end.
 bool looks_like_path(const std::string& text) {
   return text.starts_with('.') || text.starts_with('/') || text.starts_with('~') || text.ends_with('/') ||
          std::count(text.begin(), text.end(), '/') > 1;
@@ -54,7 +54,7 @@ class RemoteModel {
       const std::size_t slash = file.find('/');
       const bool in_module = slash != file.npos && pipeline::is_module_folder(file.substr(0, slash));
       if (in_module) folders.insert(file.substr(0, slash + 1));
-      // Weights of a module are copied along as well, but one format of them is enough.
+      // Weights of a module are copied along too, but one format is enough.
       if (pipeline::is_companion(file) && (!in_module || file.ends_with(".json"))) companions.push_back(file);
     }
     get(companions);
@@ -83,7 +83,7 @@ class RemoteModel {
   }
 
  private:
-  /// A type that nobody knows is said before gigabytes of weights have come.
+  /// Refuses an unknown type before gigabytes of weights are downloaded.
   void check_type() const {
     const std::string type = PretrainedConfig::from_pretrained(repo_.folder() / top_).model_type();
     const TasksManager& tasks = TasksManager::instance();
@@ -93,7 +93,7 @@ class RemoteModel {
     if (!is_known) tasks.get_definition(type);  // throws
   }
 
-  /// What Checkpoint::open() will choose there; empty when there is nothing.
+  /// The file that Checkpoint::open() will choose there; empty if there is none.
   std::string weights_in(const std::string& folder) const {
     for (const std::string_view name : Checkpoint::file_names()) {
       if (std::string file = folder + std::string(name); files_.contains(file)) return file;
@@ -101,7 +101,7 @@ class RemoteModel {
     return "";
   }
 
-  /// Those of the model, where there is nothing that Checkpoint::open() would rather choose.
+  /// The GGUF files of the model, if there are no files that Checkpoint::open() prefers.
   std::vector<std::string> gguf_files() const {
     if (!weights_in("").empty()) return {};
     std::vector<std::string> names;

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using pipeline::Prepared;
 
-// Passes take a graph apart; validation interprets it as the definition built it.
+// Passes consume a graph. Validation interprets the copy, as the definition built it.
 Graph copy(const Graph& graph) {
   return pass::rebuild(graph, [](Graph&, const Node&) { return std::vector<Value>(); });
 }
@@ -30,7 +30,7 @@ struct Files {
   std::vector<Prepared> prepared;
 };
 
-// Mistakes in the model or the options are found here and in check_accounting, before anything is written.
+// Here and in check_accounting, errors in the model or the options are found before anything is written.
 Files prepare(const ExportPlan& plan, const Variant& variant, const RunOptions& options) {
   Files files;
   for (const Component& one : plan.components) {
@@ -91,7 +91,7 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   }
   pipeline::check_accounting(model, how);
   for (Files& files : variants) pipeline::place_weights(files.prepared, how);
-  // Companions first: whoever sees a model may rely on the rest being there.
+  // Companions come first, so that if a model exists, the other files exist too.
   const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
   for (const fs::path& path : pipeline::copy_companions(model.folder(), plan.layout.folder, made_config))
     report.files.push_back({path, fs::file_size(path)});

@@ -1,4 +1,4 @@
-// Ops that move elements, and sizes.
+// Ops that move elements, and `size`.
 #include <algorithm>
 #include <numeric>
 

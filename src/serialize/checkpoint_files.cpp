@@ -36,7 +36,7 @@ std::string CheckpointFiles::find(const TensorView& view) const {
   if (!fs::exists(status))
     refuse(fmt::format("the output folder {} does not hold {}", folder_.string(), relative.string()),
            way_out);
-  // The official checker takes links for a way out of the folder.
+  // The official checker treats links as a way out of the folder.
   const std::string copy = "expected a separate file: copy it there, or use --external-data auto";
   if (fs::is_symlink(status)) refuse(fmt::format("{} is a symbolic link", path.string()), copy);
   if (File::open(path)->identity() != view.file->identity())

@@ -14,10 +14,10 @@
 namespace onnxport::serialize {
 namespace {
 
-/// The kinds of messages on the way from a model to its tensors.
+/// The kinds of messages that contain tensors, directly or not.
 enum class Kind { model, graph, node, attribute, tensor, sparse_tensor, function };
 
-/// What the sub-message in a field is, where tensors may be inside. Field numbers of onnx.proto.
+/// The kind of the sub-message in a field, if tensors may be inside. Field numbers of onnx.proto.
 std::optional<Kind> child(Kind parent, std::uint64_t field) {
   switch (parent) {
     case Kind::model:
@@ -54,7 +54,7 @@ std::optional<Kind> child(Kind parent, std::uint64_t field) {
   return std::nullopt;
 }
 
-/// Fields that hold the elements as they are in raw data.
+/// Fields that store the elements like raw data.
 bool is_payload(Kind kind, std::uint64_t field) {
   if (kind != Kind::tensor) return false;
   switch (field) {
@@ -90,8 +90,7 @@ class Stripper {
     while (in_.position() < end) {
       const std::uint64_t tag = in_.varint(end);
       const std::uint64_t field = tag >> 3;
-      // An unknown field at the outermost level tells some other file from a model better than anything that
-      // follows.
+      // An unknown field at the top level is the best sign that the file is not a model.
       if (field == 0 || (kind == Kind::model && field > newest_model_field))
         in_.fail("it starts like another kind of file");
       switch (static_cast<WireType>(tag & 7)) {
