@@ -36,7 +36,8 @@ struct Side {
   }
 };
 
-// Where the words of a side lie: under their own name, under the common one, or under that of the other side.
+// The scope of a side's word embeddings: under their own name, the shared name, or the name of the other
+// side.
 Scope words_of(const Scope& base, const char* side, bool common) {
   Scope own = base / side / "embed_tokens";
   Scope shared = base / "shared";
@@ -64,7 +65,7 @@ Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_
 Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder) {
   const Side side(base / "decoder", words_of(base, "decoder", c.one_vocabulary), c);
   Value x = side.embed(pass.input_ids(), pass.past_length());
-  // All tokens of a decoder behind an encoder are real.
+  // All tokens of a decoder with an encoder are real.
   const op::AttentionMask mask = pass.mask({}, encoder != nullptr ? op::NoKeys::zero : op::NoKeys::uniform);
   for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
     const nn::Seq2SeqDecoderLayer decoder(base / "decoder" / "layers" / i, c.decoder, encoder == nullptr);
@@ -84,7 +85,7 @@ Value lm_head(const Scope& root, const Scope& base, const BartConfig& c, Value h
   return head(hidden);
 }
 
-// The whole model on one text: the decoder reads it shifted.
+// The whole model on one text. The decoder reads the text shifted.
 Value decode_shifted(const Scope& base, const BartConfig& c, const Inputs& inputs) {
   const Value ids = inputs["input_ids"];
   const Value states = encode(base, c, ids, inputs["attention_mask"]);

@@ -22,7 +22,7 @@ struct Config {
         num_labels(c.num_labels()),
         activation(c.string("activation")),
         tie_word_embeddings(c.flag("tie_word_embeddings")) {
-    // How the table was initialized (the stored one counts), and the row without a gradient.
+    // How the table was initialized (the stored one is used), and the row without a gradient.
     c.harmless({"sinusoidal_pos_embds", "pad_token_id"});
   }
 

@@ -14,8 +14,8 @@ struct Decoder {
   const SamDecoderConfig& c;
   Dim points;  // prompts of an image
 
-  // Attention of [B, points or 1, N, C] to [B, points or 1, M, C], with so many times fewer channels. What is
-  // the same for all prompts of an image is projected once.
+  // Attention of [B, points or 1, N, C] to [B, points or 1, M, C], with the channels divided by `rate`.
+  // Values that are equal for all prompts of an image are projected once.
   Value attend(const Scope& s, std::int64_t rate, Value query, Value key, Value value) const {
     const ModulePath at(query, s.path());
     const std::int64_t width = c.hidden_size / rate;
@@ -37,7 +37,7 @@ struct Decoder {
     Value tokens, pixels;  // [B, points, T, C], [B, points or 1, grid * grid, C]
   };
 
-  // Tokens look at themselves and at the pixels, then pixels at the tokens.
+  // Tokens attend to themselves and to the pixels, then pixels attend to the tokens.
   Streams layer(const Scope& s, Streams x, const Streams& places, bool first) const {
     const ModulePath at(x.tokens, s.path());
     const auto norm = [&](const char* name, Value y) {
@@ -73,8 +73,8 @@ struct Decoder {
     return {nn::LayerNorm(s / "layer_norm_final_attn", c.hidden_size, kFinalEps)(sum), x.pixels};
   }
 
-  // A transposed convolution whose kernel is its stride, on pixels that are rows: nothing overlaps, so it is
-  // a linear layer. [..., in] -> [..., 4 * out], the four in the order (row, column).
+  // A transposed convolution whose kernel equals its stride, on pixels stored as rows. Nothing overlaps, so
+  // it is a linear layer. [..., in] -> [..., 4 * out], the four in the order (row, column).
   static nn::Linear double_size(const Scope& s, std::int64_t in, std::int64_t out) {
     const Weight weight = s.weight("weight", {in, out, 2, 2});
     const Weight bias = s.weight("bias", {out});
@@ -82,8 +82,8 @@ struct Decoder {
     return {s.path(), weight.permute({2, 3, 1, 0}).reshape({4 * out, in}), Weight::concat(biases, 0)};
   }
 
-  // Tokens of the masks [B, points, masks, C] -> [B * points, C / 8, masks]. Each mask has an MLP of its own;
-  // the first one belongs to a mask that is not asked for.
+  // Tokens of the masks [B, points, masks, C] -> [B * points, C / 8, masks]. Each mask has its own MLP. The
+  // first MLP belongs to a mask that is not returned.
   Value hypernetworks(const Scope& s, Value tokens) const {
     Graph& graph = tokens.graph();
     const std::int64_t width = c.hidden_size;

@@ -33,7 +33,7 @@ nn::FeatureEncoderParameters feature_encoder(const PretrainedConfig& c) {
   return p;
 }
 
-// Into how many parts a key divides the hidden states.
+// The number of parts into which a key divides the hidden states.
 std::int64_t divisor(const PretrainedConfig& c, const char* key, std::int64_t hidden_size) {
   const std::int64_t parts = c.integer(key);
   check_multiple(c, "hidden_size", hidden_size, key, parts);

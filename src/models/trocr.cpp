@@ -1,4 +1,4 @@
-// TrOCR: a decoder behind an encoder of images. Original:
+// TrOCR: a text decoder for image encoders. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/trocr/modeling_trocr.py
 #include <cmath>
 

@@ -33,7 +33,7 @@ struct Config : SpeechEncoderConfig {
                                     "expected equally many of each",
                                     c.origin(), x.channels.size(), x.kernels.size(), x.dilations.size()));
     }
-    // Of the quantizer, which only pretraining has.
+    // Settings of the quantizer, which only pretraining uses.
     c.harmless({"num_codevectors_per_group", "num_codevector_groups", "contrastive_logits_temperature",
                 "num_negatives", "codevector_dim", "proj_codevector_dim"});
   }
@@ -73,8 +73,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_wav2vec2(TasksManager& tasks) {
-  // masked_spec_embed masks in training, the rest belongs to pretraining and to the loss of the x-vector
-  // head.
+  // masked_spec_embed is for training; the rest is for pretraining and the loss of the x-vector head.
   tasks.register_model<SpeechOnnxConfig>(
       {.model_type = "wav2vec2",
        .tasks = {"feature-extraction", "automatic-speech-recognition", "audio-classification",

@@ -12,7 +12,7 @@ namespace onnxport::nn {
 
 namespace {
 
-// The softmax of the layers' weights is the same for every input: numbers, not nodes.
+// The softmax of the layer weights does not depend on the input, so it is computed now.
 Value weighted_sum(const std::vector<Value>& states, const Weight& layer_weights) {
   std::vector<double> weights = layer_weights.to_doubles();
   const double largest = *std::max_element(weights.begin(), weights.end());
@@ -26,7 +26,7 @@ Value weighted_sum(const std::vector<Value>& states, const Weight& layer_weights
   return sum;
 }
 
-// A linear layer over `kernel` frames that lie `dilation` apart. The checkpoint has its weight as [out,
+// A linear layer over `kernel` frames at a distance of `dilation`. The checkpoint stores its weight as [out,
 // kernel * in]. (Snyder et al. 2018)
 Conv1d time_delay_layer(const Scope& s, std::int64_t in, std::int64_t out, std::int64_t kernel,
                         std::int64_t dilation) {

@@ -239,7 +239,7 @@ SinusoidalPositions::SinusoidalPositions(const Scope& s, std::int64_t rows, std:
                                                          width, rows, kMost));
   }
   std::vector<double> values(static_cast<std::size_t>(rows * width));
-  // In float, as the originals compute them.
+  // Computed in float, like the originals.
   const auto step = static_cast<float>(-std::log(10000.0) / static_cast<double>(half - 1));
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t i = 0; i < half && row != pad; ++i) {
