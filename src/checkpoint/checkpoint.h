@@ -77,7 +77,7 @@ class Checkpoint {
 
  private:
   std::vector<TensorView> tensors_;
-  std::map<std::string, Weight, std::less<>> computed_;  ///< those that are no view of a file
+  std::map<std::string, Weight, std::less<>> computed_;  ///< weights that are not views of a file
   std::string name_;
   std::shared_ptr<const GgufInfo> gguf_;
   std::vector<std::filesystem::path> files_;

@@ -31,7 +31,7 @@ struct Quantization {
 
 /// Replaces quantized tensors by their values, with the keys of an unquantized checkpoint:
 ///
-/// - fp8: `X` [..., R, C], float32. transformers never dequantizes these: it multiplies by scales inside of
+/// - fp8: `X` [..., R, C], float32. transformers never dequantizes these: it multiplies by scales inside
 ///   its matrix product. So the values are the products, rounded once, to float32.
 /// - mxfp4: `X_blocks` [E, R, G, 16] and `X_scales` [E, R, G] become `X` [E, 32 * G, R], bfloat16: the bits
 ///   that transformers gives.

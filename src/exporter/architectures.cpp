@@ -19,8 +19,7 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"ForTokenClassification", {"token-classification"}},
       {"ForQuestionAnswering", {"question-answering"}},
       {"ForMultipleChoice", {"multiple-choice"}},
-      {"ElectraForPreTraining",
-       {"feature-extraction"}},  // a discriminator, whose head is no task of the exporter
+      {"ElectraForPreTraining", {"feature-extraction"}},  // a discriminator, whose head has no task
       {"ForPreTraining", {"fill-mask", "feature-extraction"}},
       // vision
       {"ForMaskedImageModeling", {"masked-im"}},

@@ -187,7 +187,7 @@ TensorType DummyPastKeyValuesGenerator::type(std::string_view name, const DummyC
   return state_type(name, context, shapes, shapes.sequence_length);
 }
 
-// ---- decoders behind an encoder ----
+// ---- decoders of encoder-decoders ----
 
 bool DummySeq2SeqInputGenerator::supports_input(std::string_view name) const {
   return name == "decoder_input_ids" || name == "encoder_hidden_states" || name == "encoder_attention_mask" ||

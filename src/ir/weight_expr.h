@@ -64,7 +64,7 @@ struct WeightExpr {
   std::shared_ptr<const WeightExpr> input;  ///< of kinds cast and permute
   Dims axes;                                ///< of kind permute: output axis i is axes[i] of `input`
 
-  /// The expression behind a handle; throws ExportError(internal) for an empty one.
+  /// The expression of a handle. Throws ExportError(internal) for an empty one.
   static const WeightExpr& of(const Weight& weight);
   static Weight wrap(WeightExpr expr);
 };

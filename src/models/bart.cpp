@@ -7,7 +7,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;  // torch's default: no knob
+constexpr double kEps = 1e-5;  // torch's default, not configurable
 
 nn::Seq2SeqLayerParameters layer(const PretrainedConfig& c, const std::string& side) {
   return {.hidden_size = c.integer("d_model"),

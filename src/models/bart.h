@@ -35,7 +35,7 @@ struct BartConfig {
   bool tied;
   std::optional<std::int64_t> pad_token_id, eos_token_id, decoder_start_token_id;
   bool embedding_norm = true;  ///< layernorm_embedding
-  bool final_norm = false;     ///< layer_norm behind the last layer
+  bool final_norm = false;     ///< layer_norm after the last layer
   bool logits_bias = true;     ///< final_logits_bias
   bool one_vocabulary = true;  ///< encoder and decoder share their embeddings
 

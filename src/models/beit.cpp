@@ -59,7 +59,7 @@ std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, V
 Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const Config c(config);
   const Value hidden = beit_states(s, config, pixel_values).back();
-  if (c.mean_pooling) return hidden;  // the norm is behind the mean
+  if (c.mean_pooling) return hidden;  // the norm comes after the mean
   return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
 }
 

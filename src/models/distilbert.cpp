@@ -5,7 +5,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-12;  // written into the original's modules, no knob
+constexpr double kEps = 1e-12;  // a constant in the original's modules
 
 struct Config {
   std::int64_t vocab_size, dim, layers, heads, hidden_dim, max_positions, num_labels;

@@ -15,7 +15,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-6;  // of the norms behind convolutions: no knob
+constexpr double kEps = 1e-6;  // of the norms after convolutions; not configurable
 
 template <class... Args>
 void require(bool fits, fmt::format_string<Args...> message, Args&&... args) {

@@ -11,7 +11,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;        // torch's default: no knob
+constexpr double kEps = 1e-5;        // torch's default, not configurable
 constexpr std::int64_t kStride = 2;  // of each convolution
 constexpr std::int64_t kMostConvolutions = 16;
 constexpr std::int64_t kOffset = 2;  // rows of a table of positions beyond those of the configuration

@@ -20,7 +20,7 @@ struct SwinTokens {
   Value last_hidden_state() const { return nn::rows_to_tokens(rows, grid); }  ///< [B, L, channels]
 };
 
-enum class SwinNorm : std::uint8_t { none, last };  ///< behind the last stage
+enum class SwinNorm : std::uint8_t { none, last };  ///< after the last stage
 
 /// pixel_values [B, num_channels, height, width] -> tokens. `s`: the scope of the base model; `config`: of
 /// swin or donut-swin. Throws ExportError(bad_config | unsupported).

@@ -7,7 +7,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;  // torch's default: no knob
+constexpr double kEps = 1e-5;  // torch's default, not configurable
 
 class TrOCROnnxConfig : public TextDecoderOnnxConfig {
  public:

@@ -5,7 +5,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;        // torch's default: no knob
+constexpr double kEps = 1e-5;        // torch's default, not configurable
 constexpr std::int64_t kStride = 2;  // of the second convolution
 
 struct Config {

@@ -45,7 +45,7 @@ Mlp feed_forward(const Scope& s, const Seq2SeqLayerParameters& p) {
           p.activation};
 }
 
-constexpr double kEps = 1e-5;  // torch's default: no knob of these models
+constexpr double kEps = 1e-5;  // torch's default, not configurable
 
 }  // namespace
 

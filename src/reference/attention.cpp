@@ -17,7 +17,7 @@ struct Visibility {
   bool causal = false;
   std::int64_t window = 0;  // 0: none
   std::int64_t past = 0;
-  bool uniform = false;  // a query that sees no key attends to all of them alike
+  bool uniform = false;  // a query that sees no key attends to all of them equally
 };
 
 class ScoreMask {

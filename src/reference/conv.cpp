@@ -10,7 +10,7 @@ namespace {
 // The input position of one kernel weight, for every output position.
 struct Taps {
   Extents in, in_strides, out;
-  Extents stride, first;  // the input index of output 0; outside of [0, in) lie zeros
+  Extents stride, first;  // the input index of output 0; zeros outside [0, in)
 
   // Appends the values at all output positions of the axes from `axis` on; zeros if `from` is null.
   void read(std::size_t axis, const double* from, double*& to) const {

@@ -19,7 +19,7 @@ enum class ExternalData {
   always,     ///< in `<path>_data`
   never,
   shared,      ///< one file for all models that are written together
-  checkpoint,  ///< where the checkpoint has them, which lies in the same folder; the rest in `<path>_data`
+  checkpoint,  ///< in the checkpoint's files in the same folder; the rest in `<path>_data`
 };
 
 struct WriteOptions {

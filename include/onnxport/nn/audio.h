@@ -118,7 +118,7 @@ class ONNXPORT_API SpeechEncoder {
   bool pre_norm_;
 };
 
-// ---- behind the encoder ----
+// ---- after the encoder ----
 
 struct ConvAdapterParameters {
   std::int64_t in = 0, out = 0;
