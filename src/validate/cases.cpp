@@ -28,7 +28,8 @@ void pad(NamedTensors& inputs, const DummyInputs& dummies, Padding padding) {
   Tensor* mask = find_input(inputs, "attention_mask");
   if (mask == nullptr) mask = find_input(inputs, "encoder_attention_mask");
   if (mask == nullptr) return;
-  const bool own = find_input(inputs, "attention_mask") == mask;  // not that of an encoder in another file
+  const bool own =
+      find_input(inputs, "attention_mask") == mask;  // not the mask of an encoder in another file
   std::vector<std::int64_t> real = mask->to_ints();
   const std::int64_t length = mask->shape.back();
   const std::int64_t rows = length == 0 ? 0 : mask->numel() / length;
