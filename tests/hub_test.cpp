@@ -315,7 +315,7 @@ TEST_F(Hub, Refusals) {
                                    {403, {"403", "no access"}},
                                    {404, {"404", "no such repository"}},
                                    {429, {"429", "after 6 attempts", "try again later"}},
-                                   {500, {"500", "after 6 attempts", "out of order"}},
+                                   {500, {"500", "after 6 attempts", "the server has a problem"}},
                                    {503, {"503", "after 6 attempts"}},
                                    {418, {"418", "HF_ENDPOINT"}}};
   for (const auto& [status, words] : cases) {
@@ -407,7 +407,7 @@ TEST_F(Hub, ServerInTroubleLeavesTheCache) {
     server_.set_mischief([&](const HubRequest&, HubAnswer& answer) { answer = {.status = status}; });
     notices_.clear();
     expect_whole(fetch());
-    expect_words(notices_, {std::to_string(status), "of the cache"});
+    expect_words(notices_, {std::to_string(status), "from the cache"});
   }
   // But a revision that is gone is gone.
   server_.set_mischief([&](const HubRequest&, HubAnswer& answer) {

@@ -198,7 +198,7 @@ TEST(Patch, WantsTheSameTypes) {
   spec.replace = [](const PatchSite&) -> Values { return {}; };
   EXPECT_NE(refuse(spec).find("returns 0 values, expected 1"), std::string::npos);
   spec.replace = [](const PatchSite&) -> Values { return {Value()}; };
-  EXPECT_NE(refuse(spec).find("gives an absent value"), std::string::npos);
+  EXPECT_NE(refuse(spec).find("returns an absent value"), std::string::npos);
   Graph other;
   const Value strange = other.input("x", {DType::f32, {Dim::symbol("B"), 2}});
   spec.replace = [&](const PatchSite&) -> Values { return {strange}; };
