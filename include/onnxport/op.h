@@ -112,8 +112,7 @@ ONNXPORT_API Value squeeze(Value x, std::int64_t axis);
 /// Broadcasts axes of extent 1 to the given shape.
 ONNXPORT_API Value expand(Value x, Shape shape);
 ONNXPORT_API Value concat(std::vector<Value> parts, std::int64_t axis);
-/// Elements [begin, end) of an axis. Negative constants count from the end. The extent of the result is end -
-/// begin.
+/// Elements [begin, end) of an axis, end - begin in number. Negative constants count from the end.
 ONNXPORT_API Value slice(Value x, std::int64_t axis, Dim begin, Dim end);
 /// Consecutive parts of an axis. The sizes must add up to its extent. (torch.split)
 ONNXPORT_API std::vector<Value> split(Value x, std::int64_t axis, const std::vector<std::int64_t>& sizes);

@@ -313,8 +313,7 @@ Dim Dim::floor_div(std::int64_t divisor) const {
   if (divisor == 1) return *this;
   if (is_constant()) return floor_division(constant_, divisor);
   if (const std::optional<Dim> exact = exact_div(divisor)) return *exact;
-  // Terms without a remainder are moved out, so that equal sizes print alike: floor((2*a + 1)/2) = a +
-  // floor(1/2).
+  // Moves terms without a remainder out, so equal sizes print alike: floor((2*a + 1)/2) = a + floor(1/2).
   std::vector<Term> whole;
   std::vector<Term> rest;
   for (Term term : *terms_) {

@@ -81,8 +81,7 @@ Weight make_constant(DType dtype, Dims shape, std::vector<std::byte> bytes, std:
                            .kind = Kind::constant});
 }
 
-/// A transform of `inputs`. If all inputs are constants and the result is small or empty, it is computed at
-/// once.
+/// A transform of `inputs`. Computed at once if it is empty, or small and made only of constants.
 Weight make_transform(WeightExpr expr, std::initializer_list<const WeightExpr*> inputs) {
   constexpr std::int64_t kSmall = 64 * 1024;  // bytes
   const std::int64_t bytes = checked_count(expr.shape) * expr.source->element_size();

@@ -12,8 +12,7 @@
 namespace onnxport::lower {
 namespace {
 
-// The name of a constant without a checkpoint key. It is derived from the content, so it is the same on every
-// run.
+// The name of a constant without a checkpoint key: derived from its content, so equal on every run.
 std::string constant_name(const Weight& weight) {
   constexpr std::int64_t kLongest = 8;
   if (weight.numel() > kLongest || weight.numel() == 0) return "constant";

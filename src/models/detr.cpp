@@ -299,8 +299,7 @@ struct MaskHead {
     return op::relu(nn::GroupNorm(s / fmt::format("gn{}", i), groups, channels)(x));
   }
 
-  // Adds values that are equal for all queries of an image, [B, C, H, W], to values per query, [B * Q, C, H,
-  // W].
+  // Adds values per image, [B, C, H, W], to values per query, [B * Q, C, H, W].
   Value add_to_each(Value image, Value x) const {
     const Shape& shape = x.shape();
     const Value apart = op::reshape(x, {image.dim(0), queries, shape[1], shape[2], shape[3]});
@@ -312,8 +311,7 @@ struct MaskHead {
     const ModulePath at(maps, s.path());
     std::int64_t width = c.d_model + c.encoder_heads;
     const op::ConvOptions around = {.padding = {1, 1}};
-    // The first layer takes the image together with the map of each query. The image's contribution is
-    // computed once.
+    // The first layer takes the image and the map of each query. The image's share is computed once.
     const Scope first = s / "lay1";
     const Weight weight = first.weight("weight", {width, width, 3, 3});
     const nn::Conv2d of_image(first.path(), weight.slice(1, 0, c.d_model), first.weight("bias", {width}),

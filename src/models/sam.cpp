@@ -49,10 +49,9 @@ struct VisionConfig {
         absolute(c.flag("use_abs_pos")),
         relative(c.flag("use_rel_pos")) {
     check_heads(c, hidden_size, heads);
-    require(
-        patch_size > 0 && image_size >= patch_size && window_size >= 0,
-        "{}: image_size {}, patch_size {}, window_size {}: expected a positive patch and no negative window",
-        c.origin(), image_size, patch_size, window_size);
+    require(patch_size > 0 && image_size >= patch_size && window_size >= 0,
+            "{}: image_size {}, patch_size {}, window_size {}: expected a patch, and a window >= 0",
+            c.origin(), image_size, patch_size, window_size);
   }
   std::int64_t grid() const { return image_size / patch_size; }
   std::int64_t head_dim() const { return hidden_size / heads; }

@@ -26,8 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The bytes that one worker computes at a time, which fit into the second-level cache, and the bytes that it
-/// copies.
+/// Bytes that one worker computes at a time (they fit into the second-level cache), and that it copies.
 constexpr std::uint64_t tile_bytes = std::uint64_t{1} << 18;
 constexpr std::uint64_t copy_bytes = std::uint64_t{16} << 20;
 
