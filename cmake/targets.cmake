@@ -1,4 +1,4 @@
-# The rooms, and what is made of them: the program, the shared library, and the interface that plugins build against.
+# The rooms, and the targets made from them: the program, the shared library, and the interface for plugins.
 # A new file in src/<room>/ is picked up by itself.
 file(GLOB_RECURSE onnxport_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.cpp")
 file(GLOB onnxport_cli_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/cli/*.cpp")
@@ -15,7 +15,7 @@ target_compile_definitions(onnxport_objects PUBLIC ORT_API_MANUAL_INIT
 set_property(SOURCE ${onnxport_runtime_sources} APPEND PROPERTY COMPILE_DEFINITIONS
   "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
 target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
-# The bits of what is decoded must not depend on what a processor can fuse.
+# Decoded bits must not depend on whether a processor can fuse multiply and add.
 set_source_files_properties("${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp" PROPERTIES
   COMPILE_OPTIONS -ffp-contract=off SKIP_PRECOMPILE_HEADERS ON)
 # The archives are given as usage requirements only: each final target adds the protobuf that suits it.

@@ -76,7 +76,7 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
   set_tests_properties(client.huggingface_hub PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
 endif()
 
-# docs/supported.md says what the program and the fixtures say.
+# docs/supported.md must agree with the program and the fixtures.
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
   add_test(NAME docs.supported COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/make_supported.py"

@@ -1,4 +1,4 @@
-# Language level, ccache, mold, and onnxport_flags: what every target of ours is compiled with.
+# Language level, ccache, mold, and onnxport_flags: the compile settings of all our targets.
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)

@@ -172,14 +172,13 @@ TEST_F(CheckpointTest, BrokenFiles) {
             "model.safetensors is truncated: it announces a header of 10 bytes, but has 2 after the length; "
             "download it again");
   EXPECT_EQ(file_error(length_prefix(100'000'001) + "{}"),
-            "model.safetensors announces a header of 100000001 bytes, expected at most 100000000: it is no "
-            "safetensors file, or damaged");
+            "model.safetensors announces a header of 100000001 bytes, expected at most 100000000: it is "
+            "damaged, or not a safetensors file");
   EXPECT_EQ(file_error(length_prefix(~0ULL) + "{}"),
-            "model.safetensors announces a header of 18446744073709551615 bytes, expected at most "
-            "100000000: it is no safetensors file, or damaged");
+            "model.safetensors announces a header of 18446744073709551615 bytes, expected at most 100000000: "
+            "it is damaged, or not a safetensors file");
   EXPECT_EQ(file_error("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n"),
-            "model.safetensors is a git-lfs pointer and not the weights themselves; run `git lfs pull` in "
-            "its folder");
+            "model.safetensors is a git-lfs pointer, not the weights; run `git lfs pull` in its folder");
 }
 
 TEST_F(CheckpointTest, BrokenHeaders) {
@@ -309,8 +308,8 @@ TEST_F(CheckpointTest, TensorsMustCoverTheDataExactly) {
             "model.safetensors has a hole: 1 bytes before tensor 't1' belong to no tensor");
   EXPECT_EQ(layout({{1, 16}}),
             "model.safetensors has a hole: 1 bytes before tensor 't0' belong to no tensor");
-  EXPECT_EQ(layout({{0, 14}}), "model.safetensors has 2 bytes behind its last tensor that belong to none");
-  EXPECT_EQ(layout({}), "model.safetensors has 16 bytes behind its last tensor that belong to none");
+  EXPECT_EQ(layout({{0, 14}}), "model.safetensors has 2 bytes after its last tensor that belong to none");
+  EXPECT_EQ(layout({}), "model.safetensors has 16 bytes after its last tensor that belong to none");
 }
 
 // --- folders ---
@@ -337,13 +336,13 @@ TEST_F(CheckpointTest, Shards) {
     {"metadata": {"total_size": 20, "x": [{}]}, "weight_map": {"b": "model-2.safetensors", "a": "model-1.safetensors", "c": "model-1.safetensors"}})");
   write("model-1.safetensors", float_file({{"a", {1}}, {"c", {2}}}));
   EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
-            fmt::format("shard 'model-2.safetensors' that model.safetensors.index.json names is missing in "
-                        "'{}'; download it",
+            fmt::format("shard 'model-2.safetensors', which model.safetensors.index.json lists, is missing "
+                        "in '{}'; download it",
                         folder_.path().string()));
   write("model-2.safetensors", float_file({{"x", {2}}}));
-  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
-            "model.safetensors.index.json puts tensor 'b' into shard 'model-2.safetensors', which does not "
-            "have it");
+  EXPECT_EQ(
+      error_of([&] { Checkpoint::open(folder_.path()); }),
+      "model.safetensors.index.json lists tensor 'b' in shard 'model-2.safetensors', which does not have it");
   // Not in the index: there all the same. In the index for another shard: that one counts.
   write("model-2.safetensors", float_file({{"b", {3}}, {"a", {9}}, {"unlisted", {1}}}));
   const auto checkpoint = Checkpoint::open(folder_.path());
@@ -391,7 +390,7 @@ TEST(IndexTest, Errors) {
   EXPECT_EQ(shard("[]"), "index i.json has an array for tensor 'a', expected the name of a file");
   for (const std::string name : {"/etc/passwd", "../x", "..", ".", "", "a/b", "a\\\\b", "a\\u0000b"}) {
     const std::string error = shard('"' + name + '"');
-    EXPECT_TRUE(error.starts_with("index i.json puts tensor 'a' into '") &&
+    EXPECT_TRUE(error.starts_with("index i.json lists tensor 'a' in '") &&
                 error.ends_with("', expected the plain name of a file beside it"))
         << error;
   }

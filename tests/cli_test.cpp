@@ -517,7 +517,7 @@ TEST(Plugin, OfAnotherVersionIsRefused) {
     EXPECT_EQ(result.out, "");
   };
   refuse("other_version.so", "built for 0.0.9 (plugin ABI 1, layout 12345678)");
-  refuse("no_version.so", "built for no version");
+  refuse("no_version.so", "states no version");
   // Compiled from these headers, but the sizes of strings differ.
   refuse("other_layout.so", fmt::format("built for {} (plugin ABI {}, layout ", kVersion, kPluginAbi));
 }

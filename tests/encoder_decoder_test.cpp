@@ -103,7 +103,7 @@ TEST_F(EncoderDecoder, AccountsForTheKeysOfItsParts) {
   refuses("decoder", "num_attention_heads", 0, "num_attention_heads' is 0", ErrorCode::bad_config);
   take(kBertBert);
   config["_attn_implementation"] = "eager";
-  EXPECT_NE(complaint().find("ask for it inside of 'encoder'"), std::string::npos);
+  EXPECT_NE(complaint().find("set it inside 'encoder'"), std::string::npos);
   EXPECT_EQ(code, ErrorCode::unsupported);
 }
 

@@ -181,7 +181,7 @@ TEST(OnnxConfig, InterfaceOverlaysSymbolsOnSizes) {
 
   const PlainConfig wrong(bert(), "fill-mask", {}, {{"input_ids", {{2, "x"}}}});
   EXPECT_TRUE(contains(complaint(ErrorCode::internal, [&] { wrong.interface(); }),
-                       "names axis 2 'x', the dummy tensor has 2"));
+                       "names axis 2 'x', but the dummy tensor has 2"));
 }
 
 // ---- dummy inputs ----
@@ -239,7 +239,7 @@ TEST(DummyInputs, HaveTheAskedSizes) {
   EXPECT_TRUE(contains(
       complaint(ErrorCode::invalid_argument,
                 [&] { config.generate_dummy_inputs({.batch_size = 1 << 20, .sequence_length = 1 << 20}); }),
-      "ask for smaller shapes"));
+      "choose smaller sizes"));
 }
 
 TEST(DummyInputs, OfAudio) {
@@ -260,7 +260,7 @@ TEST(DummyInputs, OfAudio) {
       complaint(
           ErrorCode::invalid_argument,
           [&] { config.generate_dummy_inputs({.batch_size = 1 << 20, .audio_sequence_length = 1 << 20}); }),
-      "ask for smaller shapes"));
+      "choose smaller sizes"));
 }
 
 TEST(DummyInputs, NameAnInputWithoutGenerator) {
@@ -323,8 +323,8 @@ TEST_F(Exporter, WantsTheAxesOfTheConfigurationClass) {
   EXPECT_TRUE(
       contains(complaint(ErrorCode::shape,
                          [&] { build_with(output([](Value ids) { return op::transpose(ids, 0, 1); })); }),
-               "axis 0 of output 'last_hidden_state' [sequence_length, batch_size] is 'sequence_length'; its "
-               "configuration class calls it 'batch_size'"));
+               "axis 0 of output 'last_hidden_state' [sequence_length, batch_size] is 'sequence_length', but "
+               "its configuration class calls it 'batch_size'"));
   EXPECT_THROW(build_with(output([](Value ids) { return op::select(ids, 1, 0); })),
                ExportError);                                                               // no axis 1
   EXPECT_NO_THROW(build_with(output([](Value ids) { return op::slice(ids, 1, 0, 1); })));  // fixed: a number
@@ -382,10 +382,9 @@ TEST_F(Exporter, NamesKnobsThatNobodyReads) {
   model.build(*config_of(model));
   const std::string message = complaint(ErrorCode::bad_config, [&] { model.check_accounting(false); });
   // The dummy inputs looked at pad_token_id, the graph did not; and hidden_size was read.
-  EXPECT_TRUE(
-      contains(message,
-               "config.json asks for is_decoder = true (default false), pad_token_id = 3 (default 0), which "
-               "the definition of 'toy' does not read"));
+  EXPECT_TRUE(contains(message,
+                       "config.json sets is_decoder = true (default false), pad_token_id = 3 (default 0), "
+                       "which the definition of 'toy' does not read"));
   EXPECT_EQ(model.check_accounting(true), Strings{message});
   EXPECT_EQ(model.config().unknown_keys(), Strings{"odd_key"});
 }
@@ -429,10 +428,10 @@ TEST_F(Exporter, ReadsFoldersBelow) {
 TEST_F(Exporter, StaysInItsFolder) {
   const Model model = open();
   for (const char* name : {"../x", "a/../../x", "/etc/passwd", ""}) {
-    EXPECT_TRUE(contains(complaint(ErrorCode::bad_config, [&] { model.read_file(name); }), "no place below"))
+    EXPECT_TRUE(contains(complaint(ErrorCode::bad_config, [&] { model.read_file(name); }), "is not inside"))
         << name;
     EXPECT_TRUE(contains(complaint(ErrorCode::bad_config, [&] { model.scope_of(name / fs::path("..")); }),
-                         "no place below"));
+                         "is not inside"));
   }
   EXPECT_TRUE(contains(complaint(ErrorCode::bad_config, [&] { model.read_file("none.json"); }),
                        "none.json: no such file"));
@@ -548,10 +547,10 @@ TEST_F(Exporter, InfersTheTaskFromTheArchitecture) {
 
   EXPECT_TRUE(contains(
       complaint(ErrorCode::unsupported, [&] { infer("ToyForCausalLM", {"fill-mask", "multiple-choice"}); }),
-      "architecture 'ToyForCausalLM' asks for task 'text-generation', which is not supported for 'toy'; "
+      "architecture 'ToyForCausalLM' implies task 'text-generation', which is not supported for 'toy'; "
       "choose one with --task: fill-mask, multiple-choice"));
   EXPECT_TRUE(
-      contains(complaint(ErrorCode::unsupported, [&] { infer("Toy", encoder); }), "'Toy' tells no task"));
+      contains(complaint(ErrorCode::unsupported, [&] { infer("Toy", encoder); }), "'Toy' implies no task"));
   write_config(R"({"model_type": "toy"})");
   EXPECT_TRUE(
       contains(complaint(ErrorCode::unsupported, [&] { manager.infer_task_from_model(folder.path()); }),
@@ -591,8 +590,8 @@ TEST_F(Exporter, OpensSentenceTransformers) {
   EXPECT_TRUE(contains(complaint(ErrorCode::unsupported, [&] { open(); }),
                        "model type 'clip' of library 'sentence_transformers'"));
   write(modules, R"([{"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}])");
-  EXPECT_TRUE(contains(complaint(ErrorCode::unsupported, [&] { open(); }),
-                       "the first module lies in '0_Transformer'"));
+  EXPECT_TRUE(
+      contains(complaint(ErrorCode::unsupported, [&] { open(); }), "the first module is in '0_Transformer'"));
   for (const char* text : {"{}", "[]", "[1]", "[{\"path\": \"\"}]", "[{\"type\": 1}]"}) {
     write(modules, text);
     EXPECT_TRUE(contains(complaint(ErrorCode::bad_config, [&] { open(); }), "expected a list of modules"))

@@ -119,13 +119,15 @@ TEST_F(GgufModelTest, WhatDoesNotFit) {
     const auto config = PretrainedConfig::from_json("{}", "config.json", type);
     return error_of([&] { exporter::restore(*stored, *tasks_.get_definition(type), config); }, code);
   };
-  EXPECT_NE(restore("other", ErrorCode::unsupported).find("model type 'other' is not read from GGUF files"),
-            std::string::npos);
+  EXPECT_NE(
+      restore("other", ErrorCode::unsupported).find("GGUF files of model type 'other' are not supported"),
+      std::string::npos);
   Writer foreign;
   foreign.with("general.architecture", str, text("large"));
   write("tiny.gguf", foreign.bytes());
-  EXPECT_EQ(error_of([&] { exporter::read_config(tasks_, path); }, ErrorCode::unsupported),
-            path.string() + " has the architecture 'large'; GGUF files are read for the model types tiny");
+  EXPECT_EQ(
+      error_of([&] { exporter::read_config(tasks_, path); }, ErrorCode::unsupported),
+      path.string() + " has the architecture 'large'; onnxport reads GGUF files of the model types tiny");
   const auto config = PretrainedConfig::from_json("{}", "config.json", "tiny");
   EXPECT_EQ(
       error_of([&] { exporter::restore(*Checkpoint::open(path), *tasks_.get_definition("tiny"), config); }),
@@ -138,7 +140,7 @@ TEST_F(GgufModelTest, WhatDoesNotFit) {
   write("tiny.gguf", flat.bytes());
   EXPECT_NE(error_of([&] {
               exporter::restore(*Checkpoint::open(path), *tasks_.get_definition("tiny"), config);
-            }).find("tensor 'blk.0.turn.weight' of tiny.gguf does not suit the configuration config.json: "),
+            }).find("tensor 'blk.0.turn.weight' of tiny.gguf does not fit the configuration config.json: "),
             std::string::npos);
   Writer scalar;
   scalar.with("general.architecture", str, text("small")).tensor("blk.0.turn.weight", {}, 0, "abcd");

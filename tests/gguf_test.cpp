@@ -152,13 +152,13 @@ TEST_F(GgufTest, RangesOfBlocks) {
 TEST_F(GgufTest, OtherFiles) {
   EXPECT_EQ(error(""), "m.gguf (0 bytes) does not begin with GGUF; download it again");
   EXPECT_EQ(error("version https://git-lfs.github.com/spec/v1\n"),
-            "m.gguf is a git-lfs pointer and not the weights themselves; run `git lfs pull` in its folder");
+            "m.gguf is a git-lfs pointer, not the weights; run `git lfs pull` in its folder");
   EXPECT_EQ(error("tjgg" + le(1, 4), ErrorCode::unsupported),
-            "m.gguf is in a format of llama.cpp from before GGUF; convert the original checkpoint again");
+            "m.gguf is in a format of llama.cpp older than GGUF; convert the original checkpoint again");
   Writer file;
   file.version = 1;
   EXPECT_EQ(error(file.bytes(), ErrorCode::unsupported),
-            "m.gguf is of version 1 of GGUF, expected 2 or 3; convert the original checkpoint again");
+            "m.gguf has GGUF version 1, expected 2 or 3; convert the original checkpoint again");
   file.version = 3U << 24;
   EXPECT_EQ(error(file.bytes(), ErrorCode::unsupported),
             "m.gguf is big-endian, expected a little-endian file");
@@ -193,12 +193,11 @@ TEST_F(GgufTest, HostileMetadata) {
       one(entry("a\n", str, le(~0ULL, 8))),
       "'a?' in the metadata of m.gguf: needs 18446744073709551615 bytes at byte 46, but the file ends at "
       "byte 110; download it again");
-  EXPECT_EQ(
-      one(entry("a", array, array_of(u64, ~0ULL, ""))),
-      "'a' in the metadata of m.gguf: is an array of 18446744073709551615 elements, but the file has only "
-      "64 bytes more");
+  EXPECT_EQ(one(entry("a", array, array_of(u64, ~0ULL, ""))),
+            "'a' in the metadata of m.gguf: is an array of 18446744073709551615 elements, but the file has "
+            "only 64 bytes left");
   EXPECT_EQ(one(entry("a", array, array_of(array, 1, array_of(u8, 1, "x")))),
-            "'a' in the metadata of m.gguf: is an array of arrays, which no reader knows");
+            "'a' in the metadata of m.gguf: is an array of arrays, which is not supported");
   EXPECT_EQ(error(Writer().with("a", u8, "x").with("a", u8, "y").bytes()),
             "'a' in the metadata of m.gguf: occurs twice");
   EXPECT_EQ(error("GGUF" + le(3, 4) + le(~0ULL, 8) + le(0, 8)),
@@ -223,9 +222,9 @@ TEST_F(GgufTest, HostileTensors) {
   EXPECT_EQ(one({1, 1, 1, 1, 1}, 0), "tensor 'a' of m.gguf: has 5 axes, expected at most 4");
   EXPECT_EQ(one({-1}, 0), "tensor 'a' of m.gguf: has an axis of 18446744073709551615 elements");
   EXPECT_EQ(one({1LL << 40, 1LL << 40}, 0),
-            "tensor 'a' of m.gguf: has shape [1099511627776, 1099511627776], which no file can hold");
+            "tensor 'a' of m.gguf: has shape [1099511627776, 1099511627776], which is too large for a file");
   EXPECT_EQ(one({1LL << 60}, 0),
-            "tensor 'a' of m.gguf: has shape [1152921504606846976], which no file can hold");
+            "tensor 'a' of m.gguf: has shape [1152921504606846976], which is too large for a file");
   EXPECT_EQ(one({33}, 8),
             "tensor 'a' of m.gguf: has rows of 33 elements, expected a multiple of 32 in type Q8_0");
   EXPECT_EQ(one({}, 8),
@@ -273,7 +272,7 @@ TEST_F(GgufTest, Parts) {
 
   const auto failure = [&] { return error_of([&] { gguf::read(second); }); };
   write("m-00002-of-00002.gguf", part(1, "a"));
-  EXPECT_EQ(failure(), "tensor 'a' of m-00002-of-00002.gguf is in an earlier part too");
+  EXPECT_EQ(failure(), "tensor 'a' of m-00002-of-00002.gguf is also in an earlier part");
   write("m-00002-of-00002.gguf", part(0, "b"));
   EXPECT_EQ(failure(), "'split.no' in the metadata of m-00002-of-00002.gguf: expected 1, got 0");
   write("m-00002-of-00002.gguf", part(1, "b", 3));
@@ -286,14 +285,15 @@ TEST_F(GgufTest, Parts) {
   EXPECT_EQ(failure(), "part 'm-00001-of-00002.gguf' of m-00002-of-00002.gguf is missing in '" +
                            folder().string() + "'; download it");
   EXPECT_EQ(error_of([&] { gguf::read(write("whole.gguf", part(0, "a"))); }),
-            "whole.gguf is one of 2 parts, but is not called so; give it back its name, like "
+            "whole.gguf is one of 2 parts, but its name does not say so; restore its name, such as "
             "whole-00001-of-00002.gguf");
   EXPECT_EQ(error_of([&] { gguf::find_in(folder()); }),
             "'" + folder().string() +
-                "' holds several .gguf files: m-00001-of-00002.gguf, whole.gguf; name the "
-                "one to export instead of the folder");
-  EXPECT_NE(error_of([&] { gguf::read(write("m-00003-of-00002.gguf", part(0, "a"))); }).find("is no part of"),
-            std::string::npos);
+                "' holds several .gguf files: m-00001-of-00002.gguf, whole.gguf; give the file to export "
+                "instead of the folder");
+  EXPECT_NE(
+      error_of([&] { gguf::read(write("m-00003-of-00002.gguf", part(0, "a"))); }).find("is not a part of"),
+      std::string::npos);
 }
 
 }  // namespace

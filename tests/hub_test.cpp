@@ -238,7 +238,7 @@ TEST_F(Hub, AnotherRangeThanTheOneAskedFor) {
   expect_whole(fetch());  // from the start
   fs::remove_all(cache_);
   spoil_store([&](const HubRequest&, HubAnswer& answer) { answer = {.status = 206, .body = weights_}; });
-  expect_words(complaint([&] { fetch(); }), {"model.safetensors", "another part"});
+  expect_words(complaint([&] { fetch(); }), {"model.safetensors", "a different part"});
   expect_nothing_wrong_in_cache();
 }
 
@@ -315,7 +315,7 @@ TEST_F(Hub, Refusals) {
                                    {403, {"403", "no access"}},
                                    {404, {"404", "no such repository"}},
                                    {429, {"429", "after 6 attempts", "try again later"}},
-                                   {500, {"500", "after 6 attempts", "out of order"}},
+                                   {500, {"500", "after 6 attempts", "the server has a problem"}},
                                    {503, {"503", "after 6 attempts"}},
                                    {418, {"418", "HF_ENDPOINT"}}};
   for (const auto& [status, words] : cases) {
@@ -407,7 +407,7 @@ TEST_F(Hub, ServerInTroubleLeavesTheCache) {
     server_.set_mischief([&](const HubRequest&, HubAnswer& answer) { answer = {.status = status}; });
     notices_.clear();
     expect_whole(fetch());
-    expect_words(notices_, {std::to_string(status), "of the cache"});
+    expect_words(notices_, {std::to_string(status), "from the cache"});
   }
   // But a revision that is gone is gone.
   server_.set_mischief([&](const HubRequest&, HubAnswer& answer) {
@@ -429,7 +429,7 @@ TEST_F(Hub, Offline) {
   expect_whole(fetch(settings, {.revision = HubServer::commit()}));
   EXPECT_TRUE(notices_.empty()) << notices_;
   fs::remove(blob());
-  expect_words(complaint([&] { fetch(settings); }), {"not complete in the cache", "model.safetensors"});
+  expect_words(complaint([&] { fetch(settings); }), {"is incomplete in the cache", "model.safetensors"});
   EXPECT_TRUE(server_.requests().empty());
   std::ofstream(folder() / "refs" / "main") << "../../..";
   expect_words(complaint([&] { fetch(settings); }), {"not in the cache"});
@@ -472,7 +472,7 @@ TEST_F(Hub, AnswersThatAreNone) {
   for (const std::string body :
        {"", "[]", "null", "{", "{\"sha\": 1}", "{\"sha\": \"../../..\"}", "<html>", "{\"sha\": \"\xff\"}"}) {
     server_.set_mischief([&](const HubRequest&, HubAnswer& answer) { answer.body = body; });
-    expect_words(complaint([&] { fetch(); }), {"org/name", "does not answer as a hub does"});
+    expect_words(complaint([&] { fetch(); }), {"org/name", "does not answer like a Hub"});
   }
   server_.set_mischief([&](const HubRequest&, HubAnswer& answer) {
     answer.body =

@@ -93,7 +93,7 @@ TEST(Plan, ListsComponentsAndMerges) {
 TEST(Plan, RefusesAVariantThatThereIsNot) {
   const Opened bert("bert/fill-mask");
   EXPECT_NE(complaint(ErrorCode::invalid_argument, [&] { bert.plan({.variant = "split"}); })
-                .find("--variant 'split': bert has default"),
+                .find("--variant 'split': the variants of bert are default"),
             std::string::npos);
 }
 
@@ -233,10 +233,9 @@ Model with_vocabulary(const Opened& opened, std::int64_t size) {
 
 TEST(IntDtype, NamesAVocabularyThatDoesNotFit) {
   const Opened bert("bert/fill-mask"), t5("t5/text2text-generation-with-past");
-  EXPECT_EQ(
-      complaint(ErrorCode::unsupported,
-                [&] { make_plan(with_vocabulary(bert, 129), {.int_dtype = "int8"}); }),
-      "input 'input_ids' of dtype int8: vocab_size is 129, expected at most 128; ask for int32 or int64");
+  EXPECT_EQ(complaint(ErrorCode::unsupported,
+                      [&] { make_plan(with_vocabulary(bert, 129), {.int_dtype = "int8"}); }),
+            "input 'input_ids' of dtype int8: vocab_size is 129, expected at most 128; use int32 or int64");
   EXPECT_NO_THROW(make_plan(with_vocabulary(bert, 128), {.int_dtype = "int8"}));
   EXPECT_NO_THROW(make_plan(with_vocabulary(bert, 129), {.int_dtype = "int32"}));
   complaint(ErrorCode::unsupported, [&] { make_plan(with_vocabulary(t5, 30000), {.int_dtype = "int8"}); });

@@ -286,7 +286,7 @@ TEST_F(QuantizedErrors, Fp8) {
   const Raw weight = zeros("a.weight", "F8_E4M3", {200, 300}, 1);
   EXPECT_EQ(fp8({weight, zeros("a.weight_scale_inv", "F32", {2, 3}, 4)}), "no error");
   EXPECT_EQ(fp8({weight}),
-            "tensor 'a.weight' in model.safetensors has 8-bit floats and no scale, expected "
+            "tensor 'a.weight' in model.safetensors has 8-bit floats but no scale, expected "
             "'a.weight_scale_inv' or 'a.weight_scale' beside it");
   EXPECT_EQ(
       fp8({zeros("a.weight_scale_inv", "F32", {2, 3}, 4)}),
@@ -296,22 +296,20 @@ TEST_F(QuantizedErrors, Fp8) {
       fp8({zeros("a.weight", "BF16", {2, 3}, 2), zeros("a.weight_scale", "F32", {1}, 4)}),
       "tensor 'a.weight_scale' in model.safetensors has the scales of 'a.weight', which is bfloat16[2, 3], "
       "expected 8-bit floats");
-  EXPECT_EQ(
-      fp8({weight, zeros("a.weight_scale_inv", "F32", {3, 2}, 4)}),
-      "tensor 'a.weight_scale_inv' in model.safetensors has shape [3, 2], expected [2, 3]: a scale for each "
-      "128 x 128 of 'a.weight' [200, 300]");
-  EXPECT_EQ(
-      fp8({weight, zeros("a.weight_scale_inv", "F32", {}, 4)},
-          {Quantization::Method::fp8, std::array<std::int64_t, 2>{100, 100}}),
-      "tensor 'a.weight_scale_inv' in model.safetensors has shape [], expected [2, 3]: a scale for each "
-      "100 x 100 of 'a.weight' [200, 300]");
+  EXPECT_EQ(fp8({weight, zeros("a.weight_scale_inv", "F32", {3, 2}, 4)}),
+            "tensor 'a.weight_scale_inv' in model.safetensors has shape [3, 2], expected [2, 3]: one scale "
+            "per 128 x 128 elements of 'a.weight' [200, 300]");
+  EXPECT_EQ(fp8({weight, zeros("a.weight_scale_inv", "F32", {}, 4)},
+                {Quantization::Method::fp8, std::array<std::int64_t, 2>{100, 100}}),
+            "tensor 'a.weight_scale_inv' in model.safetensors has shape [], expected [2, 3]: one scale per "
+            "100 x 100 elements of 'a.weight' [200, 300]");
   EXPECT_EQ(fp8({weight, zeros("a.weight_scale_inv", "I32", {2, 3}, 4)}),
             "tensor 'a.weight_scale_inv' in model.safetensors is int32[2, 3], expected floats: it has the "
             "scales of "
             "'a.weight'");
   EXPECT_EQ(
       fp8({weight, zeros("a.weight_scale_inv", "F32", {2, 3}, 4), zeros("a.weight_scale", "F32", {2, 3}, 4)}),
-      "tensor 'a.weight' in model.safetensors has two tensors of scales, expected one of '_scale_inv' and "
+      "tensor 'a.weight' in model.safetensors has two tensors of scales, expected either '_scale_inv' or "
       "'_scale'");
   EXPECT_EQ(
       fp8({zeros("b.weight", "F8_E4M3", {200}, 1), zeros("b.weight_scale_inv", "F32", {2}, 4)}),
@@ -338,9 +336,8 @@ TEST_F(QuantizedErrors, Mxfp4) {
             scales = zeros("e.up_scales", "U8", {2, 3, 4}, 1);
   EXPECT_EQ(mxfp4({blocks, scales}), "no error");
   EXPECT_EQ(mxfp4({blocks}),
-            "tensor 'e.up_blocks' in model.safetensors has 4-bit floats and no scales, expected "
-            "'e.up_scales' beside "
-            "it");
+            "tensor 'e.up_blocks' in model.safetensors has 4-bit floats but no scales, expected "
+            "'e.up_scales' beside it");
   EXPECT_EQ(mxfp4({scales}),
             "tensor 'e.up_scales' in model.safetensors has the scales of 'e.up_blocks', which is missing");
   EXPECT_EQ(mxfp4({blocks, zeros("e.up_scales", "U8", {2, 4, 3}, 1)}),
@@ -364,7 +361,7 @@ TEST_F(QuantizedErrors, Mxfp4) {
              zeros("e.up_scales", "U8", {0, 1, std::int64_t{1} << 58}, 1)}),
       "tensor 'e.up_blocks' in model.safetensors has the impossible shape [0, 1, 288230376151711744, 16]");
   EXPECT_EQ(mxfp4({blocks, scales, zeros("e.up", "BF16", {1}, 2)}),
-            "tensor 'e.up' in model.safetensors is there twice: also as 'e.up_blocks'");
+            "tensor 'e.up' in model.safetensors occurs twice: also as 'e.up_blocks'");
 }
 
 TEST(QuantizationConfig, Methods) {
@@ -388,8 +385,7 @@ TEST(QuantizationConfig, Methods) {
         error_of([&] { read(fmt::format(R"({{"quant_method": "{}", "bits": 4}})", method)); },
                  ErrorCode::unsupported),
         fmt::format("config.json: key 'quantization_config.quant_method' is '{}', expected 'fp8' or 'mxfp4': "
-                    "other quantized weights are not supported; export the checkpoint that these were made "
-                    "from",
+                    "other quantized weights are not supported; export the unquantized checkpoint",
                     method));
   }
   EXPECT_NE(error_of([&] { read(R"({"load_in_8bit": true})"); }, ErrorCode::unsupported)

@@ -127,7 +127,7 @@ TEST_F(PluginBackbone, HasToOfferTheRole) {
     return {{pixel_values}};
   }});
   EXPECT_NE(complaint(ErrorCode::unsupported, [&] { build(); })
-                .find("a backbone of type 'stripes' gives images, expected tokens"),
+                .find("a backbone of type 'stripes' returns images, expected tokens"),
             std::string::npos);
 }
 
@@ -158,7 +158,7 @@ TEST(Encoders, GiveHiddenStates) {
   const std::string said = complaint(ErrorCode::unsupported, [&] {
     model.definition().roles.encoder(Role::vision_tower).encode(inputs, model, config->component());
   });
-  EXPECT_NE(said.find("an encoder of type 'resnet' gives last_hidden_state of float32[2, "),
+  EXPECT_NE(said.find("an encoder of type 'resnet' returns last_hidden_state of float32[2, "),
             std::string::npos)
       << said;
   EXPECT_NE(said.find("expected hidden states [batch, sequence, width]"), std::string::npos) << said;

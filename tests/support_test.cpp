@@ -265,8 +265,8 @@ TEST(TensorTest, ValuesAndErrors) {
                        "1 values given for a tensor of shape [3]"));
   EXPECT_TRUE(contains(error_of([] { Tensor(DType::f32, {2, -1}); }), "cannot have shape [2, -1]"));
   EXPECT_TRUE(contains(error_of([] { Tensor(DType::f32, {1LL << 40, 1LL << 40}); }), "cannot have shape"));
-  EXPECT_TRUE(
-      contains(error_of([] { Tensor(DType::f32, {1}).to_ints(); }), "integers asked of a tensor of float32"));
+  EXPECT_TRUE(contains(error_of([] { Tensor(DType::f32, {1}).to_ints(); }),
+                       "integers requested from a tensor of float32"));
 }
 
 TEST(ShapeTest, ElementCount) {
@@ -404,9 +404,9 @@ TEST(FileTest, RefusesWhatIsNoFile) {
   const TempFolder folder;
   EXPECT_TRUE(
       contains(error_of([&] { File::open(folder.path() / "none"); }), "/none': no such file or directory"));
-  EXPECT_TRUE(contains(error_of([&] { File::open(folder.path()); }), "it is no regular file"));
+  EXPECT_TRUE(contains(error_of([&] { File::open(folder.path()); }), "it is not a regular file"));
   ASSERT_EQ(::mkfifo((folder.path() / "pipe").c_str(), 0600), 0);
-  EXPECT_TRUE(contains(error_of([&] { File::open(folder.path() / "pipe"); }), "it is no regular file"));
+  EXPECT_TRUE(contains(error_of([&] { File::open(folder.path() / "pipe"); }), "it is not a regular file"));
   write_file(folder.path() / "file", "x");
   EXPECT_TRUE(contains(error_of([&] { File::open(folder.path() / "file" / "below"); }),
                        "a part of the path is a file"));

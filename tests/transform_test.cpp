@@ -192,22 +192,22 @@ TEST(Patch, WantsTheSameTypes) {
   PatchingSpec spec = {.name = "wrong", .op = "gelu", .replace = {}};
   spec.replace = [](const PatchSite& site) -> Values { return {op::unsqueeze(site.inputs[0], 0)}; };
   EXPECT_EQ(refuse(spec),
-            "patching spec 'wrong' at 'layer.0.ffn': gives float32[1, B, 2], expected float32[B, 2]");
+            "patching spec 'wrong' at 'layer.0.ffn': returns float32[1, B, 2], expected float32[B, 2]");
   spec.replace = [](const PatchSite& site) -> Values { return {op::cast(site.inputs[0], DType::f16)}; };
-  EXPECT_NE(refuse(spec).find("gives float16[B, 2], expected float32[B, 2]"), std::string::npos);
+  EXPECT_NE(refuse(spec).find("returns float16[B, 2], expected float32[B, 2]"), std::string::npos);
   spec.replace = [](const PatchSite&) -> Values { return {}; };
-  EXPECT_NE(refuse(spec).find("gives 0 values, expected 1"), std::string::npos);
+  EXPECT_NE(refuse(spec).find("returns 0 values, expected 1"), std::string::npos);
   spec.replace = [](const PatchSite&) -> Values { return {Value()}; };
-  EXPECT_NE(refuse(spec).find("gives an absent value"), std::string::npos);
+  EXPECT_NE(refuse(spec).find("returns an absent value"), std::string::npos);
   Graph other;
   const Value strange = other.input("x", {DType::f32, {Dim::symbol("B"), 2}});
   spec.replace = [&](const PatchSite&) -> Values { return {strange}; };
-  EXPECT_NE(refuse(spec).find("gives a value of another graph"), std::string::npos);
+  EXPECT_NE(refuse(spec).find("returns a value of another graph"), std::string::npos);
   spec.op = "";
   spec.path = "layer.0.ffn";
   spec.replace = [](const PatchSite& site) -> Values { return {site.inputs[1]}; };
   EXPECT_EQ(refuse(spec),
-            "patching spec 'wrong' at 'layer.0.ffn': gives float32[B, 1], expected float32[B, 2]");
+            "patching spec 'wrong' at 'layer.0.ffn': returns float32[B, 1], expected float32[B, 2]");
 }
 
 TEST(Patch, WantsAMatch) {
@@ -225,9 +225,9 @@ TEST(Patch, WantsAMatch) {
   spec.op = "";
   EXPECT_NE(refuse(spec).find("there is no module at 'layer.2'"), std::string::npos);
   spec.op = "Gelu";
-  EXPECT_EQ(refuse(spec), "patching spec 'relu': 'Gelu' is no op");
+  EXPECT_EQ(refuse(spec), "patching spec 'relu': 'Gelu' is not an op");
   spec.op = "weight";
-  EXPECT_EQ(refuse(spec), "patching spec 'relu': 'weight' is no op");
+  EXPECT_EQ(refuse(spec), "patching spec 'relu': 'weight' is not an op");
   spec.op = spec.path = "";
   EXPECT_EQ(refuse(spec), "patching spec 'relu': names neither a module path nor an op");
   spec.op = "gelu";
@@ -264,8 +264,7 @@ TEST(Patch, WantsAModuleInOnePiece) {
   graph.output("y", x);
   EXPECT_EQ(
       complaint(ErrorCode::internal, [&] { transform::patch(std::move(graph), {spec}); }),
-      "patching spec 'shared': 'shared' is not one piece: a node outside of it takes from it and gives to "
-      "it");
+      "patching spec 'shared': 'shared' is not one piece: a node outside it takes its results and feeds it");
 }
 
 TEST(ApproximateGelu, TakesThePlaceOfEveryExactOne) {

@@ -124,7 +124,7 @@ TEST(VisionConfig, BadValuesAreErrors) {
        "dinov2, resnet"},
       {"dpt/depth-estimation+dinov2", "backbone_config",
        R"({"model_type": "dinov2", "out_features": ["stage99"], "reshape_hidden_states": false})",
-       ErrorCode::bad_config, "the backbone gives stage99, but it has 12 stages"},
+       ErrorCode::bad_config, "the backbone is to return stage99, but it has 12 stages"},
       {"dpt/depth-estimation+hybrid", "neck_ignore_stages", "[]", ErrorCode::unsupported, "0 and 1"},
       {"dpt/depth-estimation+hybrid", "backbone_config", R"({"layer_type": "preactivation"})",
        ErrorCode::unsupported, "layer_type of the backbone is preactivation"},

@@ -294,7 +294,7 @@ TEST_F(WeightTest, TakesRows) {
   EXPECT_NE(taken.fingerprint(),
             a.take(Weight::from_ints({2, 3}, std::vector<std::int64_t>(6, 1))).fingerprint());
   EXPECT_EQ(error_of([&] { a.take(Weight::from_ints({1}, std::vector<std::int64_t>{6})); }),
-            "row 6 asked of weight 'a' float32[6, 2, 3]");
+            "row 6 requested from weight 'a' float32[6, 2, 3]");
 }
 
 TEST_F(WeightTest, LargeBroadcastOperands) {
@@ -321,7 +321,7 @@ TEST_F(WeightTest, IntegerArithmetic) {
             "division of an integer weight by zero");
   const Weight flag = Weight::from_ints({}, Dims{1}, DType::boolean, "flag");
   EXPECT_EQ(error_of([&] { flag.add(flag); }),
-            "cannot add weight 'flag' bool[] and weight 'flag' bool[]: there is no arithmetic of bool");
+            "cannot add weight 'flag' bool[] and weight 'flag' bool[]: bool has no arithmetic");
 }
 
 TEST_F(WeightTest, RandomChains) {
@@ -508,14 +508,15 @@ TEST_F(WeightTest, Errors) {
   EXPECT_EQ(error_of([&] { w.reshape({5, 2}); }), "cannot reshape weight 'w' float32[3, 4] to [5, 2]");
   EXPECT_EQ(error_of([&] { w.reshape({-1}); }), "cannot reshape weight 'w' float32[3, 4] to [-1]");
   EXPECT_EQ(error_of([&] { w.permute({0}); }),
-            "[0] is no permutation of the axes of weight 'w' float32[3, 4]");
+            "[0] is not a permutation of the axes of weight 'w' float32[3, 4]");
   EXPECT_EQ(error_of([&] { w.permute({0, 0}); }),
-            "[0, 0] is no permutation of the axes of weight 'w' float32[3, 4]");
+            "[0, 0] is not a permutation of the axes of weight 'w' float32[3, 4]");
   EXPECT_EQ(error_of([&] { w.permute({0, 2}); }), "weight 'w' float32[3, 4] has no axis 2");
   EXPECT_EQ(error_of([&] { w.slice(1, 2, 5); }), "cannot take [2, 5) of axis 1 of weight 'w' float32[3, 4]");
   EXPECT_EQ(error_of([&] { w.slice(-3, 0, 1); }), "weight 'w' float32[3, 4] has no axis -3");
-  EXPECT_EQ(error_of([&] { w.read(10, 3, nullptr); }), "elements [10, 13) asked of weight 'w' float32[3, 4]");
-  EXPECT_EQ(error_of([&] { w.to_ints(); }), "integers asked of weight 'w' float32[3, 4]");
+  EXPECT_EQ(error_of([&] { w.read(10, 3, nullptr); }),
+            "elements [10, 13) requested from weight 'w' float32[3, 4]");
+  EXPECT_EQ(error_of([&] { w.to_ints(); }), "integers requested from weight 'w' float32[3, 4]");
   EXPECT_EQ(error_of([] { Weight().shape(); }), "an empty weight was used");
   EXPECT_EQ(error_of([] { Weight::concat({}, 0); }), "nothing to concatenate");
   EXPECT_EQ(error_of([] { Weight::constant(DType::f32, {2}, std::vector<std::byte>(4), "c"); }),
@@ -525,11 +526,11 @@ TEST_F(WeightTest, Errors) {
               Weight chain = w;
               for (int i = 0; i < 1000; ++i) chain = chain.add(w);
             }),
-            "a weight is made by more than 500 transforms");
+            "a weight has more than 500 transforms");
   const Weight nowhere(TensorView{.key = "n", .dtype = DType::f32, .shape = {2}});
   EXPECT_EQ(nowhere.name(), "n");
   EXPECT_EQ(error_of([&] { nowhere.to_doubles(); }),
-            "the bytes of key(n)fp32@0 were asked for, which has no file");
+            "the bytes of key(n)fp32@0 were requested, but it has no file");
 }
 
 }  // namespace

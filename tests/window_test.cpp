@@ -158,7 +158,8 @@ TEST(Swin, RefusesConfigurationsThatMakeNoSense) {
       {R"(, "depths": [])", "depths has 0 stages"},
       {R"(, "num_heads": [3, 6])", "num_heads 2"},
       {R"(, "num_heads": [3, 6, 0, 24])", "'num_heads' is 0"},
-      {R"(, "embed_dim": 100)", "the 100 channels of stage 0 (embed_dim 100) are no multiple of num_heads 3"},
+      {R"(, "embed_dim": 100)",
+       "the 100 channels of stage 0 (embed_dim 100) are not a multiple of num_heads 3"},
   };
   for (const auto& [json, part] : bad) {
     const std::string message =

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a golden fixture with the original PyTorch model, or runs the original once more on an existing one. The format: tests/golden/README.md.
+"""Makes a golden fixture with the original PyTorch model, or runs the original again on an existing one. tests/golden/README.md describes the format.
 
   tools/make_golden.py bert feature-extraction
   tools/make_golden.py bert feature-extraction --variant-name gelu_new --config '{"hidden_act": "gelu_new"}'
@@ -9,10 +9,10 @@
   tools/make_golden.py llama text-generation-with-past --variant-name eager --config '{"_attn_implementation": "eager"}' --edge
   tools/make_golden.py phi3 text-generation-with-past --variant-name border --cases "15+1:0,3 12+4:0,14 0+5:0,-2,all"
   tools/make_golden.py swin feature-extraction --variant-name odd --sizes "2x14x30 1x31x17"
-  tools/make_golden.py --from-fixture tests/golden/bert/*          exit status 1 when a stored output differs
+  tools/make_golden.py --from-fixture tests/golden/bert/*          exits with status 1 if a stored output differs
 
-The packages that are needed (about 6 GB) are installed at the first run into a virtual environment of their own:
-${ONNXPORT_GOLDEN_ENV:-${XDG_CACHE_HOME:-~/.cache}/onnxport/golden-venv}. An interpreter that has them already is used as it is.
+The first run installs the packages that it needs (about 6 GB) into a virtual environment:
+${ONNXPORT_GOLDEN_ENV:-${XDG_CACHE_HOME:-~/.cache}/onnxport/golden-venv}. If the interpreter has them already, it installs nothing.
 """
 import argparse
 import copy
@@ -616,24 +616,24 @@ def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("model_type", nargs="?", help="a model_type, or sentence-transformers")
     a.add_argument("task", nargs="?", help=", ".join(TASKS) + "; for sentence-transformers: " + ", ".join(SENTENCE_TASKS))
-    a.add_argument("--variant-name", default="", help="the knob that this fixture turns: the folder is <task>+<name>")
-    a.add_argument("--config", default="{}", help="JSON object, laid over the tiny configuration")
-    a.add_argument("--config-file", help="a small config.json that takes the place of the tiny configuration")
+    a.add_argument("--variant-name", default="", help="name of the setting that this fixture changes; the folder is <task>+<name>")
+    a.add_argument("--config", default="{}", help="JSON object that overrides the tiny configuration")
+    a.add_argument("--config-file", help="a small config.json that replaces the tiny configuration")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--storage", choices=("F32", "F16", "BF16"), default="F32", help="dtype of the stored weights; the original runs in float32")
-    a.add_argument("--edge", action="store_true", help="one token, padding on the left, a fully masked row, holes, the longest input (decoders: padding inside of the past, on the right)")
-    a.add_argument("--cases", default="", metavar="'PAST+NEW:ROW,ROW …'", help="decoders: inputs of one's own; a row is the padding on the left (3), on the right (-2) or both (3-2), all, or holes; p behind it: a padding id that the mask shows")
-    a.add_argument("--sizes", default="2x32x32 3x32x32", metavar="'BATCHxHEIGHTxWIDTH …'", help="images: inputs of one's own")
-    a.add_argument("--inputs", help="comma-separated, instead of the type's own")
-    a.add_argument("--config-class", default="", help="for expected.json, instead of the type's own")
+    a.add_argument("--edge", action="store_true", help="one token, padding on the left, a fully masked row, holes, the longest input (decoders: padding within the past, and on the right)")
+    a.add_argument("--cases", default="", metavar="'PAST+NEW:ROW,ROW …'", help="decoders: the inputs of each case; a row is the padding on the left (3), on the right (-2) or both (3-2), all, or holes; followed by p: a padding id that the mask shows")
+    a.add_argument("--sizes", default="2x32x32 3x32x32", metavar="'BATCHxHEIGHTxWIDTH …'", help="images: the sizes of each case")
+    a.add_argument("--inputs", help="comma-separated inputs, instead of those of the type")
+    a.add_argument("--config-class", default="", help="configuration class for expected.json, instead of that of the type")
     a.add_argument("--atol", type=float, default=ATOL)
-    a.add_argument("--stored-as", help="class whose checkpoint is written (BertForPreTraining): heads of other tasks, another prefix")
+    a.add_argument("--stored-as", help="class whose checkpoint is written (BertForPreTraining), to add heads of other tasks or another prefix")
     a.add_argument("--rename", action="append", default=[], metavar="OLD=NEW", help="old spelling of keys (LayerNorm.weight=LayerNorm.gamma)")
     a.add_argument("--position-ids", metavar="KEY", help="store the buffer of positions under this key, as old checkpoints do")
-    a.add_argument("--written", default="{}", help="JSON object, laid over the config.json that is written: old spellings, keys that the class would not write")
-    a.add_argument("--drop", default="", metavar="KEY,KEY", help="keys that config.json shall not have")
-    a.add_argument("--no-init", action="store_true", help="for a configuration that the original loads but cannot start a training from (opt without affine norms)")
-    a.add_argument("--sparse-config", action="store_true", help="leave out what equals the class's defaults")
+    a.add_argument("--written", default="{}", help="JSON object that overrides the config.json that is written: old spellings, keys that the class would not write")
+    a.add_argument("--drop", default="", metavar="KEY,KEY", help="keys to leave out of config.json")
+    a.add_argument("--no-init", action="store_true", help="for a configuration that the original can load but not initialize (opt without affine norms)")
+    a.add_argument("--sparse-config", action="store_true", help="leave out keys that equal the class defaults")
     a.add_argument("--base", default="bert", help="sentence-transformers: type of the transformer")
     a.add_argument("--pooling", default="mean", help="sentence-transformers: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken, or several")
     a.add_argument("--dense", metavar="WIDTH[:ACTIVATION]", help="sentence-transformers: a Dense module, activation from torch.nn (Tanh)")

@@ -1,7 +1,6 @@
-// A made-up architecture, added without touching onnxport: an encoder of gated feed-forward layers.
+// A made-up architecture, added without changes to onnxport: an encoder of gated feed-forward layers.
 //
-// It has what every architecture's file has: a typed config, modules, a configuration class, and a
-// registration.
+// Like every architecture's file, it has a typed config, modules, a configuration class, and a registration.
 #include <onnxport/onnxport.h>
 
 namespace {
@@ -24,7 +23,7 @@ struct Config {
         hidden_act(c.string("hidden_act")) {}
 };
 
-// 2. Modules: plain structs. The key path of each weight is composed where the module is made.
+// 2. Modules: plain structs. The caller of a constructor composes the key path of its weights.
 struct Layer {
   nn::LayerNorm norm;
   nn::Linear gate, up, down;
@@ -60,21 +59,20 @@ struct GatedEncoder {
   }
 };
 
-// 3. The configuration class: inputs, outputs, axes and tolerance. The middle-end class knows all of that for
-// text.
+// 3. The configuration class: inputs, outputs, axes and tolerance. The middle-end class knows them for text.
 class GatedEncoderOnnxConfig : public TextEncoderOnnxConfig {
  public:
   using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
   double atol_for_validation() const override { return 1e-5; }
 };
 
-// 4. What each task computes.
+// 4. The computation of each task.
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope s = model.scope();
   const Value hidden = GatedEncoder(s.base_model("encoder"), c)(inputs["input_ids"]);
   if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
-  // Text classification: the mean over the tokens that are no padding.
+  // Text classification: the mean over the tokens that are not padding.
   const Value mask = op::unsqueeze(op::cast(inputs["attention_mask"], hidden.dtype()), 2);
   const Value total = op::sum(op::mul(hidden, mask), 1);
   const Value mean = op::div(total, op::sum(mask, 1));

@@ -15,11 +15,11 @@ int main(int argc, char** argv) {
   try {
     const std::filesystem::path onnx_path = argv[2];
 
-    // The base model, with its weights on disk: nothing is loaded.
+    // The base model. Its weights stay on disk.
     const TasksManager& tasks = TasksManager::instance();
     const Model base_model = tasks.get_model_from_task("feature-extraction", argv[1]);
 
-    // Its configuration class says which inputs, outputs and axes the file will have.
+    // Its configuration class describes the inputs, outputs and axes of the file.
     const OnnxConfigConstructor onnx_config_constructor = tasks.get_exporter_config_constructor(base_model);
     const auto onnx_config = onnx_config_constructor(base_model.config(), "feature-extraction", {});
     for (const auto& [name, axes] : onnx_config->outputs()) {
@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
     const auto [onnx_inputs, onnx_outputs] =
         export_onnx(base_model, *onnx_config, onnx_path, onnx_config->default_onnx_opset());
 
-    // Throws when the file does not compute what the model computes.
+    // Throws if the file does not compute the same as the model.
     const ValidationReport report = validate_model_outputs(*onnx_config, base_model, onnx_path, onnx_outputs,
                                                            onnx_config->atol_for_validation());
     std::printf("%s", to_string(report).c_str());

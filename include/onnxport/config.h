@@ -15,37 +15,38 @@
 
 namespace onnxport {
 
-/// A model's configuration: `config.json` over the defaults that the original class declares.
+/// A model's configuration: `config.json`, completed by the defaults that the original class declares.
 ///
-/// A lookup takes the value in the file, else the default of the class (a table generated from transformers,
-/// or what a plugin registered), else the fallback given in the call; a key that has none of them throws
-/// ExportError(bad_config). An explicit null is the None that the original class would hold: it takes the
-/// fallback and never the default of the class.
+/// A lookup returns the value in the file, or else the default of the class (from a table generated from
+/// transformers, or registered by a plugin), or else the fallback given in the call. A key that has none of
+/// them throws ExportError(bad_config). An explicit null is the None that the original class would hold: it
+/// takes the fallback, never the default of the class.
 ///
-/// Every lookup is accounted: a key that the class declares and nobody read fails the export when its value
-/// is not the default, for a knob that nobody read is the commonest way to a wrong graph. Copies share the
-/// accounting; it is not made for several threads.
+/// Every lookup is recorded. The export fails if a key that the class declares was never read and its value
+/// is not the default, because an unread setting is the most common cause of a wrong graph. Copies share this
+/// accounting. It is not thread-safe.
 class ONNXPORT_API PretrainedConfig {
  public:
   /// Reads `folder/config.json`. Throws ExportError(bad_config) when it is missing, broken or has no
   /// model_type.
   static PretrainedConfig from_pretrained(const std::filesystem::path& folder);
-  /// From JSON text; `origin` names it in errors. `model_type` may be given where the text has none.
+  /// From JSON text; `origin` names it in errors. `model_type` is used if the text has none.
   static PretrainedConfig from_json(std::string_view text, std::string origin, std::string model_type = {});
-  /// Gives a type (of a plugin) the defaults of its class, as a JSON object.
+  /// Registers the class defaults of a type (of a plugin), as a JSON object.
   static void register_class_defaults(const std::string& model_type, const std::string& json);
 
   const std::string& model_type() const;
   /// The file it came from, for errors.
   const std::string& origin() const;
-  /// `architectures`, maybe empty.
+  /// `architectures`; may be empty.
   std::vector<std::string> architectures() const;
-  /// Number of classes of a classification head: the size of `id2label`, else `num_labels`, else 2.
+  /// Number of classes of a classification head: the size of `id2label`, or else `num_labels`, or else 2.
   std::int64_t num_labels() const;
 
-  /// Is the key in the file or the class defaults, and not null? Counts as reading it only when false.
+  /// Whether the key is in the file or the class defaults, and not null. Counts as reading the key only if
+  /// false.
   bool has(std::string_view key) const;
-  /// 768.0 is an integer; 0 and 1 are flags; an explicit null is a false flag, where no fallback is given.
+  /// 768.0 is an integer; 0 and 1 are flags; an explicit null is a false flag if no fallback is given.
   std::int64_t integer(std::string_view key, std::optional<std::int64_t> fallback = {}) const;
   double real(std::string_view key, std::optional<double> fallback = {}) const;
   bool flag(std::string_view key, std::optional<bool> fallback = {}) const;
@@ -54,24 +55,24 @@ class ONNXPORT_API PretrainedConfig {
   std::vector<std::int64_t> integers(std::string_view key) const;
   std::vector<double> reals(std::string_view key) const;
   std::vector<std::string> strings(std::string_view key) const;
-  /// Integer or nothing (absent or null).
+  /// Nothing if the key is absent or null.
   std::optional<std::int64_t> maybe_integer(std::string_view key) const;
   std::optional<double> maybe_real(std::string_view key) const;
   std::optional<std::string> maybe_string(std::string_view key) const;
-  /// A nested object with the defaults of its own class (`model_type` inside, or as given); where the file
-  /// has none, the class defaults alone. Shares the accounting: in an object without a class (`rope_scaling`)
-  /// every key is a knob that has to be read.
+  /// A nested object with the defaults of its own class (`model_type` inside, or as given); if the file has
+  /// none, only the class defaults. Shares the accounting. In an object without a class (`rope_scaling`),
+  /// every key must be read.
   PretrainedConfig sub(std::string_view key, std::string model_type = {}) const;
-  /// The same file with another value for a key: JSON text. With an accounting of its own. Throws
-  /// ExportError(invalid_argument) for text that is no JSON.
+  /// A copy with another value for a key, given as JSON text, and with its own accounting. Throws
+  /// ExportError(invalid_argument) if the text is not JSON.
   PretrainedConfig with(std::string_view key, std::string_view value) const;
-  /// The same values with an accounting of its own, for readers that do not build the graph.
+  /// A copy with its own accounting, for readers that do not build the graph.
   PretrainedConfig unaccounted() const;
 
   /// Declares keys that do not change the graph of this definition, whatever their value.
   void harmless(std::initializer_list<std::string_view> keys) const;
-  /// Declared keys, in nested objects too, with a value other than the default that nobody read: `key = value
-  /// (default …)`.
+  /// Declared keys that nobody read and whose value is not the default, including those in nested objects:
+  /// `key = value (default …)`.
   std::vector<std::string> unread_knobs() const;
   /// Keys that the class does not declare and nobody read.
   std::vector<std::string> unknown_keys() const;
@@ -85,10 +86,10 @@ class ONNXPORT_API PretrainedConfig {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Names of the common quantities in one architecture's config, so that middle-end classes and dummy input
-/// generators need not know the architecture: `num_layers` may be called `n_layer`, or lie in a nested object
-/// (`text_config.hidden_size`). Lookups here do not count as reading: names and dummy inputs come from them,
-/// no graph.
+/// Names of common quantities in the config of one architecture, so that middle-end classes and dummy input
+/// generators need not know the architecture. `num_layers` may be called `n_layer`, or be in a nested object
+/// (`text_config.hidden_size`). Lookups here do not count as reading a key, because names and dummy inputs
+/// depend on them but no graph does.
 class ONNXPORT_API NormalizedConfig {
  public:
   using Names = std::map<std::string, std::string, std::less<>>;
@@ -101,7 +102,7 @@ class ONNXPORT_API NormalizedConfig {
   /// `num_attention_heads`, …).
   std::int64_t operator[](std::string_view quantity) const;
   std::optional<std::int64_t> maybe(std::string_view quantity) const;
-  /// A quantity that may be a list; empty when absent or null.
+  /// A quantity that may be a list; empty if absent or null.
   std::vector<std::int64_t> list(std::string_view quantity) const;
   const PretrainedConfig& config() const { return config_; }
 

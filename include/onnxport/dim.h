@@ -19,8 +19,8 @@ using DimBindings = std::map<std::string, std::int64_t, std::less<>>;
 /// One extent of a shape: an integer, or an integer polynomial over named symbols such as
 /// `past_sequence_length + sequence_length` or `4*batch_size*num_heads`.
 ///
-/// Two Dims are equal when they are the same polynomial; so `(a + b) - b == a`. Floor divisions that do not
-/// come out even are atoms of the polynomial, written `floor((height - 2)/16)`.
+/// Two Dims are equal if they are the same polynomial, so `(a + b) - b == a`. Floor divisions with a possible
+/// remainder are atoms of the polynomial, written `floor((height - 2)/16)`.
 ///
 /// A Dim is an immutable value, cheap to copy.
 class ONNXPORT_API Dim {
@@ -29,22 +29,22 @@ class ONNXPORT_API Dim {
   Dim(std::int64_t value) : constant_(value) {}  // NOLINT: an integer is a Dim
   Dim(int value) : constant_(value) {}           // NOLINT
 
-  /// A named symbol. The name may hold anything but the operators `+ - * / ( )`.
+  /// A named symbol. The name may contain anything except the operators `+ - * / ( )`.
   static Dim symbol(std::string_view name);
-  /// Parses what str() prints: integers, symbols, sums, products, `floor(expr/n)`, `min(expr, n)`; and
-  /// `expr // n`, a floor division as Python writes it.
+  /// Parses the output of str(): integers, symbols, sums, products, `floor(expr/n)`, `min(expr, n)`. Also
+  /// accepts Python's floor division, `expr // n`.
   static Dim parse(std::string_view text);
 
   bool is_constant() const { return terms_ == nullptr; }
-  /// The integer, where it is one.
+  /// The integer, if it is one.
   std::optional<std::int64_t> constant() const;
-  /// Is it a single bare symbol?
+  /// Whether it is a single bare symbol.
   bool is_symbol() const;
-  /// Names of all symbols, sorted, those inside floor() too.
+  /// Names of all symbols, including those inside floor(), sorted.
   std::vector<std::string> symbols() const;
   /// `past_sequence_length + sequence_length`; sorted, so equal Dims print alike.
   std::string str() const;
-  /// The integer under these values. Throws ExportError(shape) naming a symbol without a value.
+  /// The integer for these values. Throws ExportError(shape) that names the symbol if one has no value.
   std::int64_t evaluate(const DimBindings& bindings) const;
   /// This Dim with some symbols replaced.
   Dim substitute(const std::map<std::string, Dim, std::less<>>& values) const;
@@ -58,18 +58,18 @@ class ONNXPORT_API Dim {
   /// All summands, in the order of printing.
   std::vector<Term> terms() const;
 
-  /// Quotient when `divisor` is one term that divides every summand; nothing otherwise.
+  /// The quotient if `divisor` is one term that divides every summand; nothing otherwise.
   std::optional<Dim> exact_div(const Dim& divisor) const;
-  /// floor(this / divisor), divisor > 0; exact where it comes out even.
+  /// floor(this / divisor), divisor > 0; exact if there is no remainder.
   Dim floor_div(std::int64_t divisor) const;
   /// The smaller of this and `bound`, which is not negative.
   Dim min(std::int64_t bound) const;
 
-  /// A factor that is no symbol: floor(expression / n), or min(expression, n).
+  /// A factor that is not a symbol: floor(expression / n), or min(expression, n).
   struct Atom;
-  /// Is any factor a floor(…)?
+  /// Whether any factor is a floor(…).
   bool has_floor() const;
-  /// What is inside of such a factor; nothing for a symbol.
+  /// The content of such a factor; nothing for a symbol.
   static std::optional<Atom> open_atom(std::string_view factor);
 
   friend ONNXPORT_API Dim operator+(const Dim& a, const Dim& b);
@@ -96,9 +96,9 @@ using Shape = std::vector<Dim>;
 ONNXPORT_API std::string to_string(const Shape& shape);
 /// Product of all extents.
 ONNXPORT_API Dim numel(const Shape& shape);
-/// The integers, where all extents are.
+/// The extents, if all of them are integers.
 ONNXPORT_API std::optional<std::vector<std::int64_t>> static_shape(const Shape& shape);
-/// NumPy broadcasting of two shapes; nothing where they do not fit. Different symbols do not fit.
+/// NumPy broadcasting of two shapes; nothing if they do not fit. Different symbols do not fit.
 ONNXPORT_API std::optional<Shape> broadcast(const Shape& a, const Shape& b);
 
 }  // namespace onnxport

@@ -10,7 +10,7 @@
 
 namespace onnxport {
 
-/// Element type of a tensor, named as PyTorch and safetensors name them.
+/// Element type of a tensor, with the names of PyTorch and safetensors.
 enum class DType : std::uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u8, u16, u32, u64, boolean };
 
 /// Bytes of one element.

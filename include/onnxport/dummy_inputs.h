@@ -1,4 +1,5 @@
-/// Dummy inputs: what a component is tried with, and where dtype and static extents of its inputs come from.
+/// Dummy inputs: test inputs for a component. They also determine the dtypes and static extents of its
+/// inputs.
 #pragma once
 
 #include <cstdint>
@@ -17,17 +18,17 @@
 
 namespace onnxport {
 
-/// Sizes of dummy inputs; the defaults are those of the command line.
+/// Sizes of dummy inputs, with the same defaults as the command line.
 struct DummyShapes {
   std::int64_t batch_size = 2;
   std::int64_t sequence_length = 16;
-  std::int64_t past_sequence_length = 16;    ///< of a cache, where the file takes one
-  std::int64_t decoder_sequence_length = 0;  ///< tokens of a decoder behind an encoder; 0: sequence_length
+  std::int64_t past_sequence_length = 16;    ///< of the cache, if the file takes one
+  std::int64_t decoder_sequence_length = 0;  ///< decoder tokens of an encoder-decoder; 0: sequence_length
   std::int64_t text_batch_size = 0;          ///< of text beside images; 0: batch_size
   std::int64_t num_choices = 4;
-  std::int64_t width = 64;      ///< where neither the model nor its preprocessor has an image size, or
-  std::int64_t height = 64;     ///< `any_image_size` says to take these
-  bool any_image_size = false;  ///< images of width and height, where the model takes any
+  std::int64_t width = 64;      ///< used if neither the model nor its preprocessor has an image size, or
+  std::int64_t height = 64;     ///< if `any_image_size` is set
+  bool any_image_size = false;  ///< use width and height, if the model takes images of any size
   std::int64_t num_channels = 3;
   std::int64_t feature_size = 80;
   std::int64_t nb_max_frames = 3000;
@@ -43,16 +44,16 @@ struct ImageSize {
   friend bool operator==(const ImageSize&, const ImageSize&) = default;
 };
 
-/// A preprocessor that lies beside a checkpoint: what it makes of its inputs.
+/// A preprocessor beside a checkpoint, and the size of its results.
 struct Preprocessor {
   std::filesystem::path file;
-  std::optional<ImageSize> image_size = {};  ///< crop_size, else size; absent where the file has none of them
+  std::optional<ImageSize> image_size = {};  ///< crop_size, else size; absent if the file has neither
 };
-/// The preprocessors of a checkpoint folder: preprocessor_config.json, where there is one. Throws
-/// ExportError(bad_config) for a file that is no JSON.
+/// The preprocessors of a checkpoint folder: preprocessor_config.json, if it exists. Throws
+/// ExportError(bad_config) if the file is not JSON.
 ONNXPORT_API std::vector<Preprocessor> load_preprocessors(const std::filesystem::path& folder);
 
-/// All that generators read: the description of the component whose inputs they make.
+/// Everything that generators read: the description of the component whose inputs they make.
 struct DummyContext {
   std::string task;
   NormalizedConfig normalized;
@@ -62,17 +63,17 @@ struct DummyContext {
   std::vector<TensorSpec> inputs = {};  ///< with their axes
   std::vector<StateSpec> states = {};
 
-  /// The dynamic axis of an input, or null where that axis is static.
+  /// The dynamic axis of an input, or null if that axis is static.
   const AxisSpec* axis(std::string_view input, int position) const;
 };
 
-/// Makes dummy tensors for the inputs that it knows by name. Generators are listed in
-/// OnnxConfig::dummy_input_generators(); the first that supports an input makes it.
+/// Makes dummy tensors for the inputs that it knows by name. OnnxConfig::dummy_input_generators() lists the
+/// generators; the first one that supports an input makes it.
 class ONNXPORT_API DummyInputGenerator {
  public:
   virtual ~DummyInputGenerator() = default;
   virtual bool supports_input(std::string_view name) const = 0;
-  /// Dtype and extents of what generate() makes; here by making it.
+  /// Dtype and extents of the tensor that generate() makes. This implementation makes it.
   virtual TensorType type(std::string_view name, const DummyContext& context,
                           const DummyShapes& shapes) const;
   /// A tensor of the right dtype, rank and static extents; `seed` varies the values.
@@ -98,10 +99,9 @@ class ONNXPORT_API DummyFloatInputGenerator : public DummyInputGenerator {
 
 using DummyInputGenerators = std::vector<std::shared_ptr<const DummyInputGenerator>>;
 
-/// input_ids, attention_mask, token_type_ids, position_ids: [batch_size, sequence_length], and
-/// [batch_size, num_choices, sequence_length] for multiple-choice; inputs_embeds [batch_size,
-/// sequence_length, hidden_size]. Throws ExportError(unsupported) where ids or positions do not fit the dtype
-/// of integer inputs.
+/// input_ids, attention_mask, token_type_ids, position_ids: [batch_size, sequence_length], and [batch_size,
+/// num_choices, sequence_length] for multiple-choice; inputs_embeds [batch_size, sequence_length,
+/// hidden_size]. Throws ExportError(unsupported) if ids or positions do not fit the dtype of integer inputs.
 class ONNXPORT_API DummyTextInputGenerator : public DummyInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
@@ -111,7 +111,8 @@ class ONNXPORT_API DummyTextInputGenerator : public DummyInputGenerator {
                   std::uint64_t seed) const override;
 };
 
-/// States, by the names of `DummyContext::states`, between -1 and 1. A growing axis has past_sequence_length.
+/// The states of `DummyContext::states`, by name, with values between -1 and 1. A growing axis has the length
+/// past_sequence_length.
 class ONNXPORT_API DummyPastKeyValuesGenerator : public DummyFloatInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
@@ -119,12 +120,12 @@ class ONNXPORT_API DummyPastKeyValuesGenerator : public DummyFloatInputGenerator
                   const DummyShapes& shapes) const override;
 };
 
-/// Inputs of a decoder besides its own tokens: decoder_input_ids [batch_size, decoder_sequence_length],
-/// encoder_hidden_states [batch_size, length of the states, their width], encoder_attention_mask
-/// [batch_size, encoder_sequence_length], and the cache.
+/// Inputs of an encoder-decoder's decoder: decoder_input_ids [batch_size, decoder_sequence_length],
+/// encoder_hidden_states [batch_size, length of the states, their width], encoder_attention_mask [batch_size,
+/// encoder_sequence_length], and the cache.
 class ONNXPORT_API DummySeq2SeqInputGenerator : public DummyInputGenerator {
  public:
-  /// `most_frames`: encoder_sequence_length counts frames of audio, at most so many; absent: tokens.
+  /// `most_frames`: encoder_sequence_length counts audio frames, at most this many; absent: it counts tokens.
   explicit DummySeq2SeqInputGenerator(std::int64_t encoder_width,
                                       std::optional<std::int64_t> most_frames = {})
       : encoder_width_(encoder_width), most_frames_(most_frames) {}
@@ -148,14 +149,14 @@ class ONNXPORT_API DummyAudioInputGenerator : public DummyFloatInputGenerator {
                   const DummyShapes& shapes) const override;
 };
 
-/// The features of audio that an encoder takes.
+/// The audio features that an encoder takes.
 struct AudioFeatures {
   std::int64_t size = 0;    ///< of one frame
-  std::int64_t frames = 0;  ///< the number of frames; with `any_frames` the largest one
+  std::int64_t frames = 0;  ///< the number of frames; with `any_frames` the maximum
   bool any_frames = false;  ///< then [batch_size, frames, size], else [batch_size, size, frames]
 };
 
-/// input_features, between -1 and 1, and the attention_mask of their frames.
+/// input_features with values between -1 and 1, and the attention_mask of their frames.
 class ONNXPORT_API DummyAudioFeaturesInputGenerator : public DummyInputGenerator {
  public:
   explicit DummyAudioFeaturesInputGenerator(AudioFeatures features) : features_(features) {}
@@ -169,8 +170,8 @@ class ONNXPORT_API DummyAudioFeaturesInputGenerator : public DummyInputGenerator
   AudioFeatures features_;
 };
 
-/// pixel_values: images [batch_size, num_channels, height, width], between -1 and 1. Their size is that of
-/// image_size of the normalized config, else that of a preprocessor, else the one of the shapes.
+/// pixel_values: images [batch_size, num_channels, height, width], between -1 and 1. Their size comes from
+/// image_size of the normalized config, or else a preprocessor, or else the shapes.
 class ONNXPORT_API DummyVisionInputGenerator : public DummyFloatInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;
@@ -178,28 +179,27 @@ class ONNXPORT_API DummyVisionInputGenerator : public DummyFloatInputGenerator {
                   const DummyShapes& shapes) const override;
 };
 
-/// Sizes of images that a model takes, where it takes any.
+/// Constraints on the image sizes, for a model that takes images of any size.
 struct ImageSizes {
   std::int64_t step = 1;  ///< height and width must be multiples of this
   ImageSize smallest = {1, 1};
 };
 
-/// How to make the inputs of one component, and the limits that validation keeps to.
+/// How to make the inputs of one component, and the limits for validation.
 struct ONNXPORT_API DummyInputs {
   DummyContext context;
   DummyInputGenerators generators;
-  DummyShapes shapes = {};              ///< those asked for
-  bool dynamic_axes = true;             ///< else no other shapes than those
+  DummyShapes shapes = {};              ///< the requested ones
+  bool dynamic_axes = true;             ///< false: only those shapes
   std::int64_t padded_position_id = 1;  ///< position that clients give to a masked token
   std::optional<std::int64_t> pad_token_id = {};
-  std::optional<std::int64_t> longest_sequence = {};  ///< that tables of positions hold
+  std::optional<std::int64_t> longest_sequence = {};  ///< limited by the table of positions
   ImageSizes images = {};
 
-  /// One tensor per input. Deterministic in `seed`. Throws ExportError(invalid_argument) for sizes that give
-  /// no tensor or one of more than 2^30 elements, and ExportError(internal) for an input that no generator
-  /// makes.
+  /// One tensor per input. Deterministic in `seed`. Throws ExportError(invalid_argument) if a tensor would be
+  /// invalid or have more than 2^30 elements, and ExportError(internal) if no generator makes an input.
   NamedTensors make(const DummyShapes& shapes, std::uint64_t seed = 0) const;
-  /// Dtype and extents of one of them, without making it.
+  /// Dtype and extents of one input, without making it.
   TensorType type(std::string_view input, const DummyShapes& shapes) const;
 
  private:

@@ -1,7 +1,7 @@
 /// The graph of semantic ops: Graph, Node, Value.
 ///
-/// Values know their dtype and symbolic shape from birth. Nodes are appended in execution order, so a graph
-/// is always topologically sorted. Ops are made with the functions of op.h, never here.
+/// Every value has a dtype and a symbolic shape from the start. Nodes are appended in execution order, so a
+/// graph is always topologically sorted. The functions of op.h create ops.
 #pragma once
 
 #include <cstdint>
@@ -44,14 +44,15 @@ struct TensorType {
 /// `float32[batch_size, 16]`
 ONNXPORT_API std::string to_string(const TensorType& type);
 
-/// Where the values of a graph find it. It follows the graph when that moves, and is empty once that is gone.
+/// The link from the values of a graph to the graph. It follows the graph when the graph moves, and is empty
+/// after the graph is destroyed.
 struct GraphAnchor {
   Graph* graph = nullptr;
 };
 
-/// Handle to one output of a node: names graph, node and output. Cheap to copy. The graph owns its nodes; a
-/// value of a graph that is gone throws ExportError(internal) when it is used. A default-made Value stands
-/// for an absent optional operand. A graph that nobody changes may be read from several threads.
+/// A handle to one output of a node: it names graph, node and output. Cheap to copy. The graph owns its
+/// nodes. Using a value after its graph was destroyed throws ExportError(internal). A default-constructed
+/// Value stands for an absent optional operand. Several threads may read a graph that nobody changes.
 class ONNXPORT_API Value {
  public:
   Value() = default;
@@ -65,9 +66,9 @@ class ONNXPORT_API Value {
   DType dtype() const { return type().dtype; }
   const Shape& shape() const { return type().shape; }
   std::int64_t rank() const { return static_cast<std::int64_t>(shape().size()); }
-  /// Extent of an axis; negative counts from the end. Throws ExportError(shape) when out of range.
+  /// Extent of an axis; negative axes count from the end. Throws ExportError(shape) if out of range.
   const Dim& dim(std::int64_t axis) const;
-  /// The same output of the same node, or both absent. Answers for values of graphs that are gone as well.
+  /// The same output of the same node, or both absent. Works even after the graphs are destroyed.
   friend bool operator==(const Value&, const Value&) = default;
 
  private:
@@ -83,7 +84,7 @@ class ONNXPORT_API Value {
 /// An attribute of a node.
 using Attr = std::variant<bool, std::int64_t, double, std::string, DType, std::vector<std::int64_t>, Shape>;
 
-/// The attributes of a node, in the order in which its op gives them.
+/// The attributes of a node, in the order that its op defines.
 class ONNXPORT_API Attrs {
  public:
   Attrs() = default;
@@ -91,7 +92,7 @@ class ONNXPORT_API Attrs {
   explicit Attrs(std::vector<std::pair<std::string, Attr>> items) : items_(std::move(items)) {}
 
   bool has(std::string_view name) const;
-  /// Throws ExportError(internal) when absent or of another type.
+  /// Throws ExportError(internal) if it is absent, std::bad_variant_access if it has another type.
   template <class T>
   const T& get(std::string_view name) const {
     return std::get<T>(at(name));
@@ -134,8 +135,7 @@ class ONNXPORT_API Graph {
   explicit Graph(DType float_dtype = DType::f32);
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
-  /// Values of `other` are values of this graph from now on; of `other` only destruction and assignment are
-  /// left.
+  /// Values of `other` become values of this graph. `other` may then only be destroyed or assigned to.
   Graph(Graph&& other) noexcept;
   Graph& operator=(Graph&& other) noexcept;
   ~Graph();
@@ -143,11 +143,11 @@ class ONNXPORT_API Graph {
   DType float_dtype() const { return float_dtype_; }
 
   Value input(std::string name, TensorType type);
-  /// A weight as a value. Float weights are cast to `float_dtype()`; the same weight gives the same value.
+  /// A weight as a value. Float weights are cast to `float_dtype()`. The same weight gives the same value.
   Value weight(const Weight& weight);
   /// A weight in its own dtype.
   Value weight_as_is(const Weight& weight);
-  /// Appends a node. The result types must be right: the functions in op.h infer them.
+  /// Appends a node. The result types must be correct; the functions in op.h infer them.
   Node& add(Op op, std::vector<Value> inputs, Attrs attrs, std::vector<TensorType> outputs);
   void output(std::string name, Value value);
 
@@ -156,7 +156,7 @@ class ONNXPORT_API Graph {
   const NamedValues& inputs() const { return inputs_; }
   const NamedValues& outputs() const { return outputs_; }
 
-  /// The module path given to nodes that are added now.
+  /// The module path for nodes that are added from now on.
   const std::string& path() const { return path_; }
   void set_path(std::string path) { path_ = std::move(path); }
 
@@ -172,7 +172,8 @@ class ONNXPORT_API Graph {
   std::string path_;
 };
 
-/// Gives the nodes made during its life a module path. Modules open one in their call operator.
+/// Sets the module path of all nodes that are added during its lifetime. Modules open one in their call
+/// operator.
 class ONNXPORT_API ModulePath {
  public:
   ModulePath(const Value& any, const std::string& path) : ModulePath(any.graph(), path) {}

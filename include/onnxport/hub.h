@@ -1,4 +1,4 @@
-/// Models by name: the cache of the Hugging Face hub, and downloads into it.
+/// Models by name: the cache of the Hugging Face Hub, and downloads into it.
 #pragma once
 
 #include <cstdint>
@@ -10,29 +10,29 @@
 
 namespace onnxport {
 
-/// Where a model that is no local folder comes from. What is empty comes from the environment, as
-/// docs/cli.md lists it.
+/// Where to get a model that is not a local folder. Empty members come from the environment; docs/cli.md
+/// lists the variables.
 struct HubOptions {
   std::string revision;   ///< branch, tag or commit; empty: main
-  std::string subfolder;  ///< of the repository, or below the local folder
+  std::string subfolder;  ///< subfolder of the repository or local folder
   std::string token;
   std::filesystem::path cache_dir;
-  bool local_files_only = false;  ///< only the cache is read
-  bool force_download = false;    ///< download again what the cache has
-  /// Called with bytes downloaded and to be downloaded, from several threads but never at the same time.
+  bool local_files_only = false;  ///< use only the cache
+  bool force_download = false;    ///< download files even if the cache has them
+  /// Called with the bytes downloaded so far and in total, from several threads but never concurrently.
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress = {};
-  /// Called with a line for the user: that the server was not reached and the cache is used.
+  /// Called with a line for the user, such as that the server was not reached and the cache is used.
   std::function<void(const std::string&)> on_notice = {};
 };
 
-/// The folder of a model. `model` is that folder where one exists under this path; else it is the id of a
-/// repository, ORG/NAME or NAME, and what an export needs of it is looked for in the cache and downloaded
-/// where it is missing. Files in the cache are verified when they are downloaded, by size and by hash.
+/// Finds the folder of a model. If the path `model` exists, it is that folder. Otherwise it is the id of a
+/// repository, ORG/NAME or NAME. The files that an export needs are then looked up in the cache, and missing
+/// ones are downloaded and verified by size and hash.
 ///
-/// Throws ExportError: invalid_argument (no folder and no id; options that contradict each other), io (the
-/// server, the network or the disk fails, or the model is not in the cache and may not be downloaded),
-/// bad_config and bad_checkpoint (there is no such folder; the repository has no config.json or no weights),
-/// unsupported (its model type is not registered: said before the weights are downloaded).
+/// Throws ExportError: invalid_argument (neither a folder nor an id; contradictory options), io (the server,
+/// the network or the disk fails, or the model is not in the cache and may not be downloaded), bad_config and
+/// bad_checkpoint (there is no such folder; the repository has no config.json or no weights), unsupported
+/// (its model type is not registered; this is checked before weights are downloaded).
 ONNXPORT_API std::filesystem::path get_model_folder(const std::filesystem::path& model,
                                                     const HubOptions& options = {});
 

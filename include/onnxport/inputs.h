@@ -13,13 +13,13 @@ namespace onnxport {
 class ONNXPORT_API Inputs {
  public:
   explicit Inputs(NamedValues values) : values_(std::move(values)) {}
-  /// Throws ExportError(internal) when there is no such input.
+  /// Throws ExportError(internal) if there is no such input.
   Value operator[](std::string_view name) const;
   /// The input, or an absent Value.
   Value get(std::string_view name) const;
   bool has(std::string_view name) const { return static_cast<bool>(get(name)); }
   const NamedValues& values() const { return values_; }
-  /// The same with another value under a name.
+  /// A copy in which `name` has another value.
   Inputs with(std::string_view name, Value value) const;
 
  private:

@@ -1,4 +1,4 @@
-/// What is in an .onnx file.
+/// The content of an .onnx file.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace onnxport {
 struct ValueSummary {
   std::string name;
   std::string type;                ///< "float32", "int64", …
-  std::vector<std::string> shape;  ///< numbers and names of axes; "?" where neither is given
+  std::vector<std::string> shape;  ///< numbers and names of axes; "?" if neither is given
 };
 
 struct InitializerSummary {
@@ -23,7 +23,7 @@ struct InitializerSummary {
   std::string type;
   std::vector<std::int64_t> shape;
   std::uint64_t bytes = 0;
-  std::string file;  ///< name of the file that holds external data; empty where the data is in the model
+  std::string file;  ///< name of the external data file; empty if the data is in the model
 };
 
 struct SubgraphSummary;
@@ -60,7 +60,7 @@ struct ModelSummary {
   GraphSummary graph;
 };
 
-/// Reads everything but payloads. Throws ExportError(io) for a file that cannot be read, is truncated or is
+/// Reads everything except payloads. Throws ExportError(io) if the file cannot be read, is truncated or is
 /// not ONNX.
 ONNXPORT_API ModelSummary summarize(const std::filesystem::path& path);
 

@@ -1,4 +1,4 @@
-/// Interfaces as data: the tensors and states of a component, as its file shows them.
+/// Interfaces as data: the tensors and states of a component, as in its file.
 ///
 /// Configuration classes (onnx_config.h) describe an interface; every room behind `exporter` reads this data.
 #pragma once
@@ -23,7 +23,7 @@ struct DummyInputs;
 /// A dynamic axis of a tensor.
 struct AxisSpec {
   std::string name;  ///< in the file
-  /// As the graph computes it. It differs from the name where a list calls two lengths alike.
+  /// Its length in the graph. It differs from the name if a list has one name for two lengths.
   Dim length;
   friend bool operator==(const AxisSpec&, const AxisSpec&) = default;
 };
@@ -32,24 +32,25 @@ struct AxisSpec {
 struct TensorSpec {
   std::string name;
   DType dtype = DType::f32;
-  /// Numbers and symbols, as the graph has them. Of an output that is no state the configuration class knows
-  /// only `axes`: dtype and shape are what its graph infers.
+  /// Numbers and symbols, as in the graph. For an output that is not a state, the configuration class knows
+  /// only `axes`; the graph infers dtype and shape.
   Shape shape = {};
   std::map<int, AxisSpec> axes = {};  ///< the dynamic ones, by position
   friend bool operator==(const TensorSpec&, const TensorSpec&) = default;
 };
 
-/// What a client hands back with the next call: keys and values, convolution states, recurrent states.
+/// A tensor that a client passes from one call to the next: keys or values, convolution states, recurrent
+/// states.
 struct StateSpec {
-  std::string input;   ///< name of the input; empty where the component takes none (prefill)
-  std::string output;  ///< name of the output; empty where the component does not give it back
+  std::string input;   ///< name of the input; empty if the component does not take it (prefill)
+  std::string output;  ///< name of the output; empty if the component does not return it
   DType dtype = DType::f32;
   Shape shape = {};  ///< of the input
   /// The axis along which new tokens are appended; absent for a state of fixed size.
   std::optional<int> growing_axis = {};
   std::string grown = {};  ///< name of the growing axis of the output
   std::int64_t layer = 0;  ///< of the model; some layers may have no state
-  std::string part = {};   ///< "key", "value", "encoder.key", "conv", …: what it is in its layer
+  std::string part = {};   ///< "key", "value", "encoder.key", "conv", …: its part of the layer
   friend bool operator==(const StateSpec&, const StateSpec&) = default;
 };
 
@@ -59,8 +60,8 @@ ONNXPORT_API bool takes_any(const std::vector<StateSpec>& states);
 /// Inputs, outputs and states of one component.
 struct ONNXPORT_API Interface {
   std::vector<TensorSpec> inputs, outputs;  ///< in the order of the file, states among them
-  std::vector<StateSpec> states = {};       ///< those that the component takes or gives back, in their order
-  std::shared_ptr<const DummyInputs> dummies = {};  ///< how to make inputs to try it with
+  std::vector<StateSpec> states = {};       ///< those that the component takes or returns, in their order
+  std::shared_ptr<const DummyInputs> dummies = {};  ///< how to make test inputs
   double atol = 1e-5;  ///< largest |difference| relative to max(1, max|reference|) at fp32
   int opset = 18;      ///< the default
   DType float_dtype = DType::f32;
@@ -82,8 +83,7 @@ struct ONNXPORT_API Component {
   std::string stem;         ///< of its file
   std::string folder = {};  ///< of its file, below that of the export
   std::string task = {};
-  /// For the definition: the part of the model that is computed, such as "encoder" or "decoder"; empty: the
-  /// whole.
+  /// For the definition: the part of the model to compute, such as "encoder" or "decoder"; empty: the whole.
   std::string part = {};
   Interface interface = {};
   std::vector<PatchingSpec> patches = {};  ///< applied to its graph when it is built

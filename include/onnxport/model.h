@@ -20,7 +20,7 @@ namespace onnxport {
 struct ModelDefinition;
 
 /// A model for one task: configuration, weights (nothing is loaded) and the definition that builds its graph.
-/// A handle; copies share the checkpoint and its accounting.
+/// It is a handle: copies share the checkpoint and its accounting.
 class ONNXPORT_API Model {
  public:
   /// `path`: the checkpoint folder, or a .gguf file in it. Throws ExportError(bad_config | bad_checkpoint |
@@ -32,42 +32,42 @@ class ONNXPORT_API Model {
   const std::filesystem::path& folder() const { return folder_; }
   const std::string& task() const { return task_; }
   const ModelDefinition& definition() const { return *definition_; }
-  /// Does the configuration come from a file of weights (.gguf), and not from a config.json?
+  /// Whether the configuration comes from a weights file (.gguf) instead of a config.json.
   bool has_made_config() const;
-  /// What a user should know of how the checkpoint was read.
+  /// Notices for the user about how the checkpoint was read.
   const std::vector<std::string>& notices() const { return notices_; }
 
-  /// The same checkpoint under another configuration, with an accounting of its own.
+  /// The same checkpoint with another configuration and its own accounting.
   Model with_config(PretrainedConfig config) const;
 
-  /// An architecture inside of this model, for one of its tasks: config.json and keys of the checkpoint below
-  /// `key`. Shares the accounting.
+  /// An architecture inside this model, for one of its tasks: the part of config.json and of the checkpoint
+  /// keys below `key`. Shares the accounting.
   Model part(const std::string& key, std::shared_ptr<const ModelDefinition> definition,
              std::string task) const;
 
-  /// The same for an architecture whose configuration (a part of this one) lies elsewhere than its keys,
-  /// which begin at the root of this model's.
+  /// The same for an architecture whose keys begin at the root of this model. `config` is a part of this
+  /// model's configuration.
   Model part(PretrainedConfig config, std::shared_ptr<const ModelDefinition> definition,
              std::string task) const;
 
   /// The root of the model's keys.
   Scope scope() const;
-  /// The root of the keys of a folder below (`2_Dense`), with its own weights file.
+  /// The root of the keys of a subfolder (`2_Dense`) with its own weights file.
   Scope scope_of(const std::string& subfolder) const;
-  /// JSON text of a file below the folder (`modules.json`); throws ExportError(bad_config) when missing.
+  /// JSON text of a file in the folder (`modules.json`). Throws ExportError(bad_config) if it is missing.
   std::string read_file(const std::string& name) const;
 
-  /// Builds the graph of a component of this model and task: inputs, nodes and outputs. Integer inputs that
-  /// are not int64 are cast to it first; patches are applied last. Throws ExportError(internal) for a
-  /// component of another task, and when the definition gives other outputs than the interface lists.
+  /// Builds the graph of a component of this model and task: inputs, nodes and outputs. Integer inputs of
+  /// another dtype are cast to int64 first; patches are applied last. Throws ExportError(internal) if the
+  /// component has another task, or if the outputs of the definition differ from those of the interface.
   Graph build(const Component& component) const;
-  /// The same of the component that `config` describes.
+  /// The same for the component that `config` describes.
   Graph build(const OnnxConfig& config, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
 
-  /// After build() of all components of an export: throws ExportError(bad_checkpoint) when tensors were left
-  /// unread that belong to no other component or task of the type, and ExportError(bad_config) for unread
-  /// knobs. With `ignore_unexpected` they are returned instead. Only where tensors were left, graphs of the
-  /// components that this model has not built are made, to learn which tensors they read.
+  /// Call it after build() of all components of an export. Throws ExportError(bad_checkpoint) for unread
+  /// tensors that belong to no other component or task of the type, and ExportError(bad_config) for unread
+  /// configuration keys. With `ignore_unexpected`, it returns them instead. If tensors were left unread, it
+  /// also builds the other components and tasks of the type, to find out which tensors they read.
   std::vector<std::string> check_accounting(bool ignore_unexpected) const;
 
   /// Number of elements of all float tensors in the checkpoint.

@@ -1,5 +1,6 @@
-/// Reusable modules. A module is a plain struct: the constructor takes a Scope and plain parameters and asks
-/// for its weights by key; the const call operator builds nodes. No base class, no state besides weights.
+/// Reusable modules. A module is a plain struct: its constructor takes a Scope and plain parameters and asks
+/// for weights by key, and its const call operator builds nodes. It has no base class and no state except
+/// weights.
 #pragma once
 
 #include "onnxport/nn/activation.h"

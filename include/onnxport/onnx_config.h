@@ -1,10 +1,10 @@
-/// The configuration classes: which inputs, outputs, axes, dummy inputs and tolerances an exported model has.
+/// The configuration classes: the inputs, outputs, axes, dummy inputs and tolerances of an exported model.
 ///
-/// Three levels, as in the field's exporter documentation: generic bases (OnnxConfig), middle-end classes
-/// that know the modality (middle_end.h), and one class per architecture (BertOnnxConfig), which lives in the
-/// architecture's own file.
+/// There are three levels, as in Optimum: generic bases (OnnxConfig), middle-end classes that know the
+/// modality (middle_end.h), and one class per architecture (BertOnnxConfig) in the architecture's own file.
 ///
-/// They describe. Rooms behind `exporter` read the data that interface() and describe() make of them.
+/// The classes only describe. Rooms behind `exporter` read the data that interface() and describe() make from
+/// them.
 #pragma once
 
 #include <cstdint>
@@ -32,36 +32,36 @@ using Axes = std::map<int, std::string>;
 /// Names of tensors with their dynamic axes, in the order of the exported file.
 using AxesByName = std::vector<std::pair<std::string, Axes>>;
 
-/// Which part of an encoder-decoder a configuration describes.
+/// The part of an encoder-decoder that a configuration describes.
 enum class ConfigBehavior {
-  monolith,  ///< all of it
+  monolith,  ///< the whole model
   encoder,
   decoder,
 };
 
-/// What a decoder does with its cache.
+/// How a decoder uses its cache.
 enum class UsePast {
   no,
-  outputs,             ///< gives it
-  inputs_and_outputs,  ///< takes and gives it
+  outputs,             ///< returns it
+  inputs_and_outputs,  ///< takes and returns it
 };
 
 class OnnxConfig;
 struct ExportPlan;
 struct PlanRequest;
 struct OnnxConfigOptions;
-/// Makes one configuration class; register_model() knows it.
+/// Creates a configuration class; set by register_model().
 using MakeOnnxConfig = std::shared_ptr<const OnnxConfig> (*)(PretrainedConfig config, std::string task,
                                                              OnnxConfigOptions options);
 
-/// What an OnnxConfig is made with besides config and task.
+/// Arguments of an OnnxConfig besides config and task.
 struct OnnxConfigOptions {
   std::vector<Preprocessor> preprocessors = {};  ///< load_preprocessors() of the folder
   std::string int_dtype = "int64";               ///< of integer inputs: int64, int32, int8
   std::string float_dtype = "fp32";              ///< fp32, fp16, bf16
   bool legacy = false;
   std::string variant = "default";
-  // Of encoder-decoders; with_behavior() sets them.
+  // For encoder-decoders; with_behavior() sets them.
   ConfigBehavior behavior = ConfigBehavior::monolith;
   UsePast use_past = UsePast::no;
   MakeOnnxConfig make = nullptr;  ///< set by register_model(): the class itself
@@ -84,30 +84,30 @@ class ONNXPORT_API OnnxConfig {
 
   /// Inputs with their dynamic axes, in order.
   virtual AxesByName inputs() const = 0;
-  /// Outputs with their dynamic axes, in order; by task, unless overridden. A length that strides divide may
-  /// go by the name of the length that it comes from.
+  /// Outputs with their dynamic axes, in order; by task, unless overridden. A length after strides may have
+  /// the name of the length before them.
   virtual AxesByName outputs() const;
-  /// The length that the list of a tensor's axes calls `symbol`: the symbol itself, unless the list calls two
-  /// lengths alike.
+  /// The length of the axis that the list of a tensor's axes calls `symbol`: the symbol itself, unless the
+  /// list uses one name for two lengths.
   virtual Dim axis_length(std::string_view tensor, const std::string& symbol) const;
-  /// What a client hands back with the next call, in the order of the file: those that the component takes
-  /// or gives are in inputs() and outputs() too. Shapes are in the words of those lists.
+  /// The states that a client passes from one call to the next, in the order of the file. inputs() and
+  /// outputs() list the ones that the component takes or returns. Shapes use the symbols of those lists.
   virtual std::vector<StateSpec> states() const { return {}; }
-  /// Component::part: what is described, where it is not the whole model.
+  /// Component::part: the part that this class describes; empty: the whole model.
   virtual std::string part() const { return {}; }
   virtual NormalizedConfig normalized_config() const = 0;
   virtual DummyInputGenerators dummy_input_generators() const = 0;
   /// Largest |difference| relative to max(1, max|reference|) that validation accepts at fp32.
   virtual double atol_for_validation() const { return 1e-5; }
   virtual int default_onnx_opset() const { return 18; }
-  /// What clients give as position of a masked token.
+  /// The position that clients give to a masked token.
   virtual std::int64_t padded_position_id() const { return 1; }
-  /// The longest sequence that tables of positions hold, for validation: max_position_embeddings of the
-  /// normalized config, where it has one.
+  /// The longest sequence that the table of positions allows, for validation: max_position_embeddings of the
+  /// normalized config, if it has one.
   virtual std::optional<std::int64_t> longest_sequence() const;
-  /// Sizes of images that validation may try.
+  /// The image sizes that validation may use.
   virtual ImageSizes image_sizes() const { return {}; }
-  /// Compared with `transformers_version` of config.json; empty: any.
+  /// The minimum `transformers_version` in config.json; empty: any.
   virtual std::string min_transformers_version() const { return {}; }
   virtual std::vector<std::string> variants() const { return {"default"}; }
   /// Replacements of modules and ops in the graph of this configuration (PATCHING_SPECS).
@@ -115,17 +115,17 @@ class ONNXPORT_API OnnxConfig {
   /// Adds the components of an export, and their merges, to a plan: `model`, unless overridden.
   virtual void describe(ExportPlan& plan, const PlanRequest& request) const;
 
-  /// The interface that this configuration describes. `shapes` gives the extents of axes that are not
-  /// dynamic; with `dynamic_axes` false these are all.
+  /// The interface that this configuration describes. `shapes` gives the extents of static axes; with
+  /// `dynamic_axes` false, all axes are static.
   Interface interface(const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
-  /// The component that this configuration describes, whose file has its name; without one it is called as
-  /// part(), or `model`.
+  /// The component that this configuration describes. Its file has the same name. The default name is part(),
+  /// or `model`.
   Component component(std::string name = {}, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
   /// One dummy tensor per input. Deterministic in `seed`.
   NamedTensors generate_dummy_inputs(const DummyShapes& shapes = {}, std::uint64_t seed = 0) const;
 
  protected:
-  /// The outputs that architectures have in common for a task.
+  /// The outputs that architectures share for a task.
   const AxesByName& common_outputs(std::string_view task) const;
 
  private:
@@ -136,16 +136,16 @@ class ONNXPORT_API OnnxConfig {
   DType float_dtype_;
 };
 
-/// A decoder with a cache. The task tells about it: with `-with-past` the file gives present.{i}.key|value,
-/// and, but for feature extraction (prefill only), takes past_key_values.{i}.key|value.
+/// A decoder with a cache. For tasks with `-with-past`, the file returns present.{i}.key|value. It also takes
+/// past_key_values.{i}.key|value, except in feature extraction (prefill only).
 class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
  public:
   using OnnxConfig::OnnxConfig;
   virtual bool use_past() const;
   virtual bool use_past_in_inputs() const;
-  /// Keys and values of every layer: num_layers, num_key_value_heads (absent: num_attention_heads) and
-  /// head_dim (absent: hidden_size by num_attention_heads) of the normalized config. Hybrids list what each
-  /// of their layers has.
+  /// Keys and values of every layer, from num_layers, num_key_value_heads (absent: num_attention_heads) and
+  /// head_dim (absent: hidden_size / num_attention_heads) of the normalized config. Hybrids list the states
+  /// of each layer.
   std::vector<StateSpec> states() const override;
   AxesByName outputs() const override;
 
@@ -161,14 +161,14 @@ class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
   /// past_{part}.{layer} -> present_{part}.{layer}: a state of fixed size [batch_size, extents…].
   StateSpec fixed_state(std::int64_t layer, const std::string& part,
                         const std::vector<std::int64_t>& extents) const;
-  /// head_dim of the normalized config, else hidden_size by `heads`. Throws ExportError(bad_config) without
-  /// heads.
+  /// head_dim of the normalized config, or else hidden_size / `heads`. Throws ExportError(bad_config) if
+  /// there are no heads.
   std::int64_t head_dim(std::int64_t heads) const;
 };
 
-/// An encoder and a decoder. An export has several components: encoder_model, decoder_model, and with a past
-/// decoder_with_past_model, with decoder_model_merged of the two; or one, `model`, for tasks without a past
-/// on request and for feature extraction.
+/// An encoder and a decoder. An export has several components: encoder_model, decoder_model and, with a past,
+/// decoder_with_past_model and decoder_model_merged. Feature extraction has one component, `model`; so do
+/// other tasks without a past on request.
 class ONNXPORT_API OnnxSeq2SeqConfigWithPast : public OnnxConfigWithPast {
  public:
   using OnnxConfigWithPast::OnnxConfigWithPast;
@@ -181,20 +181,20 @@ class ONNXPORT_API OnnxSeq2SeqConfigWithPast : public OnnxConfigWithPast {
                                                                  bool use_past = false,
                                                                  bool use_past_in_inputs = false) const;
   void describe(ExportPlan& plan, const PlanRequest& request) const override;
-  /// Of the decoder: decoder_num_layers, decoder_num_attention_heads and hidden_size of the normalized
-  /// config.
+  /// The states of the decoder, from decoder_num_layers, decoder_num_attention_heads and hidden_size of the
+  /// normalized config.
   std::vector<StateSpec> states() const override;
   AxesByName outputs() const override;
-  /// Does the decoder take a mask of the encoder's positions?
+  /// Whether the decoder takes a mask of the encoder's positions.
   virtual bool has_encoder_mask() const { return true; }
-  /// Does the cache also hold keys and values of the encoder's states? Else they are made anew for each
-  /// token, and the cache has the names of a decoder that stands alone: past_key_values.{i}.key|value.
+  /// Whether the cache also holds keys and values of the encoder's states. If not, they are recomputed for
+  /// each token, and the cache has the names of a standalone decoder: past_key_values.{i}.key|value.
   virtual bool caches_encoder() const { return true; }
   /// Width of the encoder's states: hidden_size of the normalized config.
   virtual std::int64_t encoder_width() const;
 
  protected:
-  /// The states of a decoder that stands alone, as they are behind an encoder.
+  /// Turns the states of a standalone decoder into those of an encoder-decoder.
   std::vector<StateSpec> behind_encoder(const std::vector<StateSpec>& alone) const;
   /// Inputs of a decoder file.
   AxesByName decoder_inputs() const;

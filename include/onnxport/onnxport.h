@@ -1,4 +1,4 @@
-/// Everything.
+/// The API for programs and plugins.
 #pragma once
 
 #include "onnxport/error.h"

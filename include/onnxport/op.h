@@ -1,12 +1,12 @@
-/// The semantic ops, with the names and the meaning of PyTorch's functional API.
+/// The semantic ops, with the names and meanings of PyTorch's functional API.
 ///
 /// Each function checks its operands, infers dtype and symbolic shape, appends one node to the operands'
-/// graph and returns its value. A mistake throws ExportError(shape) at once, naming the op, the module path,
-/// what it got and what it expected. `axis` arguments may be negative. Operands named `Weight` are taken into
-/// the graph in its float dtype.
+/// graph and returns its value. If operands do not fit, it throws ExportError(shape) that names the op, the
+/// module path, the types found and the types expected. `axis` arguments may be negative. Graph::weight()
+/// turns a Weight into an operand.
 ///
-/// C++ leaves the evaluation order of operands open: at most one node-creating call per expression that has
-/// several; name the rest.
+/// C++ does not define the order in which operands are evaluated. An expression with several operands may
+/// have at most one call that creates a node; give the other results names first.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,7 @@ ONNXPORT_API Value sigmoid(Value x);
 ONNXPORT_API Value relu(Value x);
 /// log(1 + exp(x))
 ONNXPORT_API Value softplus(Value x);
-/// To the nearest integer, ties to the even one.
+/// To the nearest integer, ties to even.
 ONNXPORT_API Value round(Value x);
 ONNXPORT_API Value sin(Value x);
 ONNXPORT_API Value cos(Value x);
@@ -58,7 +58,7 @@ ONNXPORT_API Value maximum(Value a, Value b);
 ONNXPORT_API Value minimum(Value a, Value b);
 ONNXPORT_API Value logical_and(Value a, Value b);
 ONNXPORT_API Value logical_or(Value a, Value b);
-/// With a Python-like scalar, taken in the dtype of the other operand.
+/// With a scalar as in Python, which gets the dtype of the other operand.
 ONNXPORT_API Value add(Value a, double b);
 ONNXPORT_API Value sub(Value a, double b);
 ONNXPORT_API Value sub(double a, Value b);
@@ -68,7 +68,7 @@ ONNXPORT_API Value pow(Value a, double b);
 ONNXPORT_API Value maximum(Value a, double b);
 ONNXPORT_API Value minimum(Value a, double b);
 
-/// Comparisons give boolean.
+/// Comparisons return bool.
 ONNXPORT_API Value eq(Value a, Value b);
 ONNXPORT_API Value lt(Value a, Value b);
 ONNXPORT_API Value le(Value a, Value b);
@@ -79,7 +79,7 @@ ONNXPORT_API Value ne(Value a, double b);
 ONNXPORT_API Value lt(Value a, double b);
 ONNXPORT_API Value gt(Value a, double b);
 
-/// No node when the dtype is right already.
+/// Makes no node if x already has the dtype.
 ONNXPORT_API Value cast(Value x, DType dtype);
 /// condition ? a : b, broadcasting. (torch.where)
 ONNXPORT_API Value where(Value condition, Value a, Value b);
@@ -101,7 +101,7 @@ ONNXPORT_API Value mish(Value x);
 
 // ---- shape ----
 
-/// One entry may be -1. The number of elements must agree as polynomials.
+/// One entry may be -1. The numbers of elements must be equal as polynomials.
 ONNXPORT_API Value reshape(Value x, Shape shape);
 /// Joins axes [start, end] into one.
 ONNXPORT_API Value flatten(Value x, std::int64_t start, std::int64_t end);
@@ -112,12 +112,11 @@ ONNXPORT_API Value squeeze(Value x, std::int64_t axis);
 /// Broadcasts axes of extent 1 to the given shape.
 ONNXPORT_API Value expand(Value x, Shape shape);
 ONNXPORT_API Value concat(std::vector<Value> parts, std::int64_t axis);
-/// Elements [begin, end) of an axis; negative constants count from the end; the extent of the result is end -
-/// begin.
+/// Elements [begin, end) of an axis, end - begin in number. Negative constants count from the end.
 ONNXPORT_API Value slice(Value x, std::int64_t axis, Dim begin, Dim end);
-/// Consecutive parts of an axis, which their sizes must fill. (torch.split)
+/// Consecutive parts of an axis. The sizes must add up to its extent. (torch.split)
 ONNXPORT_API std::vector<Value> split(Value x, std::int64_t axis, const std::vector<std::int64_t>& sizes);
-/// `parts` equal parts of a static axis. (torch.chunk, where it comes out even)
+/// `parts` equal parts of a static axis. (torch.chunk, without a remainder)
 ONNXPORT_API std::vector<Value> chunk(Value x, std::int64_t axis, std::int64_t parts);
 /// x[..., index, ...] with the axis removed. (Tensor.select)
 ONNXPORT_API Value select(Value x, std::int64_t axis, std::int64_t index);
@@ -135,7 +134,7 @@ struct TopK {
   Value values;
   Value indices;  ///< int64
 };
-/// The k largest elements of an axis, the largest first; among equals the one that comes first. (torch.topk)
+/// The k largest elements of an axis, in descending order; equal elements keep their order. (torch.topk)
 ONNXPORT_API TopK topk(Value x, std::int64_t k, std::int64_t axis);
 
 // ---- indexing ----
@@ -149,16 +148,16 @@ ONNXPORT_API Value gather(Value x, std::int64_t axis, Value indices);
 
 /// Batched matrix product with broadcasting of the leading axes. (torch.matmul; both operands of rank >= 2)
 ONNXPORT_API Value matmul(Value a, Value b);
-/// x [..., in] * weight[out, in]^T + bias[out]. (torch.nn.functional.linear) `bias` may have the shape of the
-/// result as well: what is added to it. (torch.addmm)
+/// x [..., in] * weight[out, in]^T + bias[out]. (torch.nn.functional.linear) `bias` may also have the shape
+/// of the result, to which it is added. (torch.addmm)
 ONNXPORT_API Value linear(Value x, Value weight, Value bias = {});
 
 // ---- convolutions ----
 
 struct ConvOptions {
   std::vector<std::int64_t> stride = {};  ///< one per spatial axis; empty: 1
-  /// Zeros around each spatial axis: one number for both sides, or twice as many numbers, those before all
-  /// axes and then those behind; empty: none.
+  /// Zeros around each spatial axis: one number per axis for both sides; or two numbers per axis, first those
+  /// before all axes, then those after them; empty: none.
   std::vector<std::int64_t> padding = {};
   std::vector<std::int64_t> dilation = {};  ///< one per spatial axis; empty: 1
   std::int64_t groups = 1;
@@ -172,40 +171,39 @@ ONNXPORT_API Value conv2d(Value x, Value weight, Value bias = {}, const ConvOpti
 /// x [N, I, H, W], weight [I, O / groups, KH, KW], bias [O] or absent -> [N, O, H', W'] with
 /// H' = (H - 1) * stride + dilation * (KH - 1) + 1 - padding. (torch.nn.functional.conv_transpose2d)
 ONNXPORT_API Value conv_transpose2d(Value x, Value weight, Value bias = {}, const ConvOptions& options = {});
-/// x [N, C, H, W]: the largest element under each place of the kernel [KH, KW]; padding never is. Without a
-/// stride, the kernel's. (torch.nn.functional.max_pool2d; no groups)
+/// x [N, C, H, W]: the largest element under each position of the kernel [KH, KW], ignoring padding. The
+/// default stride is the size of the kernel. (torch.nn.functional.max_pool2d; no groups)
 ONNXPORT_API Value max_pool2d(Value x, const std::vector<std::int64_t>& kernel,
                               const ConvOptions& options = {});
 
 // ---- images ----
 
-/// `before` and `after` elements with this value around x: one of each per axis, not negative.
+/// Adds `before` and `after` elements with this value around x: one number of each per axis, not negative.
 /// (torch.nn.functional.pad)
 ONNXPORT_API Value pad(Value x, Shape before, Shape after, double value = 0);
-/// Resamples the last axes of x, as many as `size` has, to these extents. `mode`: "nearest", "linear" (on two
-/// axes: bilinear) or "cubic" (bicubic, coefficient -0.75, no antialiasing). `align_corners`: the centres of
-/// the outermost elements stay, not their outer edges; not with "nearest".
-/// (torch.nn.functional.interpolate)
+/// Resamples the last axes of x to the extents `size`. `mode`: "nearest", "linear" (on two axes: bilinear) or
+/// "cubic" (bicubic, coefficient -0.75, no antialiasing). `align_corners` aligns the centres of the outermost
+/// elements instead of their outer edges; not with "nearest". (torch.nn.functional.interpolate)
 ONNXPORT_API Value interpolate(Value x, Shape size, std::string_view mode, bool align_corners = false);
 
 // ---- normalization ----
 
-/// Softmax over an axis; sums to one. Rows of only -inf give NaN as in PyTorch.
+/// Softmax over an axis; the result sums to one. As in PyTorch, a row of only -inf gives NaN.
 ONNXPORT_API Value softmax(Value x, std::int64_t axis);
 /// Over the last axis. (torch.nn.functional.layer_norm)
 ONNXPORT_API Value layer_norm(Value x, Value weight, Value bias, double eps);
-/// x [N, C, ...]: over C / groups channels and all that is behind them; weight [C] and bias [C], which may be
-/// absent, for each channel. (torch.nn.functional.group_norm)
+/// x [N, C, ...]: over C / groups channels and all axes after them; weight [C] and bias [C] per channel,
+/// which may be absent. (torch.nn.functional.group_norm)
 ONNXPORT_API Value group_norm(Value x, std::int64_t groups, Value weight, Value bias, double eps = 1e-5);
-/// x / sqrt(mean(x²) + eps) * weight over the last axis; half precision is widened inside. `weight` may be
-/// absent. (torch.nn.functional.rms_norm)
+/// x / sqrt(mean(x²) + eps) * weight over the last axis; computes in float32 if x has half precision.
+/// `weight` may be absent. (torch.nn.functional.rms_norm)
 ONNXPORT_API Value rms_norm(Value x, Value weight, double eps);
 struct AddNorm {
   Value normed;  ///< the norm of the sum
   Value sum;
 };
-/// A residual and the norm behind it: layer_norm(x + skip + linear_bias, …). x and skip have one shape;
-/// `linear_bias` [D] is the bias of what gave x, and may be absent.
+/// A residual and the norm after it: layer_norm(x + skip + linear_bias, …). x and skip have the same shape.
+/// `linear_bias` [D] is the bias of the linear layer that computed x, and may be absent.
 ONNXPORT_API AddNorm add_layer_norm(Value x, Value skip, Value weight, Value bias, double eps,
                                     Value linear_bias = {});
 /// The same with rms_norm.
@@ -218,72 +216,73 @@ ONNXPORT_API Value normalize(Value x, std::int64_t axis, double eps = 1e-12);
 struct AttentionOptions {
   /// Multiplies the scores; absent: 1/sqrt(head_dim).
   std::optional<double> scale = {};
-  /// Scores become softcap * tanh(scores / softcap) before masking; 0: they stay.
+  /// Scores become softcap * tanh(scores / softcap) before masking; 0: no cap.
   double softcap = 0;
 };
 
 /// The result for a query that sees no key.
 enum class NoKeys {
   zero,     ///< 0
-  uniform,  ///< the mean over all keys, masked ones too, as where masks are added to the scores
+  uniform,  ///< the mean over all keys, even masked ones, as if masks were added to the scores
 };
 
-/// The keys that each query sees, among P past ones and L new ones, or S of another sequence. A key takes
-/// part where all of this allows it. Without any of it, all keys take part.
+/// The keys that each query sees, among P past and L new ones, or among S keys of another sequence. A query
+/// sees a key if all members allow it. By default, it sees all keys.
 struct AttentionMask {
-  /// bool or int [B, P + L]: keys that are not 0 take part.
+  /// bool or int [B, P + L]: 0 hides a key.
   Value padding = {};
-  /// bool, broadcasts to [B, H, L, P + L]: pairs of a query and a key.
+  /// bool, broadcasts to [B, H, L, P + L]: whether a query sees a key.
   Value visible = {};
   /// float, broadcasts to [B, H, L, P + L]: added to the scores.
   Value bias = {};
-  /// Query i sees the keys up to number P + i, its own.
+  /// Query i sees only the keys up to its own, number P + i.
   bool causal = false;
-  /// Query i sees only the keys whose number differs from its own, P + i, by less than this.
+  /// Query i sees only keys whose number differs from its own, P + i, by less than this.
   std::optional<std::int64_t> window = {};
   NoKeys no_keys = NoKeys::zero;
 };
 
-/// Rotary position embeddings (Su et al. 2021): pair i of the first R elements of each head turns by the
+/// Rotary position embeddings (Su et al. 2021): pair i of the first R elements of each head is rotated by the
 /// angle position * frequencies[i].
 struct Rope {
-  Value position_ids = {};   ///< int [B, L] or [1, L]; absent: nothing turns
+  Value position_ids = {};   ///< int [B, L] or [1, L]; absent: no rotation
   Value frequencies = {};    ///< float32 [R / 2]
   double scale = 1;          ///< multiplies cosines and sines
-  bool interleaved = false;  ///< element 2 i pairs with 2 i + 1, and not i with i + R / 2
+  bool interleaved = false;  ///< element 2 i pairs with 2 i + 1, instead of i with i + R / 2
 
   explicit operator bool() const { return static_cast<bool>(position_ids); }
 };
 
-/// Operands of attention(). Only the first three must be there.
+/// Operands of attention(). Only the first three are required.
 struct AttentionOperands {
-  /// [B, L, H * D], [B, S, G * D], [B, S, G * E]. Without a past, key and value may have their heads apart
-  /// already: [B, G, S, D], [B, G, S, E].
+  /// [B, L, H * D], [B, S, G * D], [B, S, G * E]. Without a past, key and value may already have separate
+  /// heads: [B, G, S, D], [B, G, S, E].
   Value query, key, value;
-  Value past_key = {};    ///< [B, G, P, D]: what earlier calls gave; S is L
+  Value past_key = {};    ///< [B, G, P, D]: from earlier calls; S is L
   Value past_value = {};  ///< [B, G, P, E]
   AttentionMask mask = {};
-  Rope rope = {};  ///< turns queries and keys; S is L
+  Rope rope = {};  ///< rotates queries and keys; S is L
 };
 struct AttentionResults {
   Value output;  ///< [B, L, H * E]
-  Value key;     ///< [B, G, P + S, D]: the rotated keys, behind the past ones
+  Value key;     ///< [B, G, P + S, D]: the past keys, then the new rotated ones
   Value value;   ///< [B, G, P + S, E]
 };
-/// Multi-head attention: rotates queries and keys, appends keys and values to the past ones, attends. H is a
-/// multiple of G: query head h attends to key head h / (H / G). Masks and angles are made once per graph, by
-/// the op's decomposition. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention,
+/// Multi-head attention: rotates queries and keys, appends keys and values to the past ones, and attends. H
+/// is a multiple of G: query head h attends to key head h / (H / G). The op's decomposition computes masks
+/// and angles, once per graph. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention,
 /// enable_gqa)
 ONNXPORT_API AttentionResults attention(const AttentionOperands& operands, std::int64_t heads,
                                         std::int64_t kv_heads, const AttentionOptions& options = {});
 
-/// The same on heads that lie apart: query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L,
-/// E]. `mask`: absent; boolean (true takes part; a row without any true gives 0); or float, added to the
-/// scores. Must broadcast to [B, H, L, S].
+/// The same with separate heads: query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E].
+/// `mask`: absent; bool (a query sees the keys with true; a row without any true gives 0); or float, added to
+/// the scores. Must broadcast to [B, H, L, S].
 ONNXPORT_API Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask = {},
                                                 const AttentionOptions& options = {});
 
-/// Turns every head of x [B, L, heads * D] or [B, heads, L, D]. cos and sin: [B, L, R / 2] or [1, L, R / 2].
+/// Rotates every head of x [B, L, heads * D] or [B, heads, L, D]. cos and sin: [B, L, R / 2] or [1, L, R /
+/// 2].
 ONNXPORT_API Value rotary_embedding(Value x, Value cos, Value sin, std::int64_t heads,
                                     bool interleaved = false);
 
@@ -294,8 +293,9 @@ struct Expert {
   Value gate, up;  ///< [F, D]
   Value down;      ///< [D, F]
 };
-/// x [N, D], routing [N, number of experts] -> [N, D]: the sum of what the experts make of each row, weighted
-/// by `routing`. An expert sees only the rows whose weight is not 0. `activation`: "silu", "gelu" or "relu".
+/// x [N, D], routing [N, number of experts] -> [N, D]: for each row, the sum of the experts' results,
+/// weighted by `routing`. An expert sees only the rows whose weight is not 0. `activation`: "silu", "gelu" or
+/// "relu".
 ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const std::vector<Expert>& experts,
                                       std::string_view activation);
 
@@ -303,13 +303,13 @@ ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const std::vector<
 
 namespace onnxport::op::detail {
 
-/// Makes a node of any op: infers the result types and appends it to the operands' graph. For passes.
+/// Makes a node of any op: infers the result types and appends the node to the operands' graph. For passes.
 ONNXPORT_API Node& make(Graph& graph, Op op, std::vector<Value> inputs, Attrs attrs);
-/// The same result from smaller ops, for composites. `node` need not be part of a graph, its inputs must be.
+/// For composites: computes the results with smaller ops. `node` need not be part of a graph, but its inputs
+/// must be.
 ONNXPORT_API std::vector<Value> decompose(const Node& node);
 ONNXPORT_API bool is_composite(Op op);
-/// The weight that the op gives for weight operands, without any node: an empty Weight where it cannot be
-/// folded.
+/// The result of the op on weight operands as a weight, without a node; empty if the op cannot be folded.
 ONNXPORT_API Weight fold(const Node& node, std::span<const Weight> operands);
 
 }  // namespace onnxport::op::detail

@@ -1,5 +1,5 @@
-/// Plans: what one export makes, as data. make_plan() makes it from a model and a request, run_plan()
-/// (export.h) makes its files. A batch of exports is a list of plans.
+/// Plans: an export as data. make_plan() makes a plan from a model and a request, and run_plan() (export.h)
+/// makes its files. A batch of exports is a list of plans.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@
 
 namespace onnxport {
 
-/// A file of two components: an `If` on use_cache_branch, whose branches share their weights.
+/// A file made of two components: an `If` on use_cache_branch, whose branches share their weights.
 struct Merge {
   std::string name;
   std::string stem;  ///< of its file
@@ -27,7 +27,7 @@ struct Variant {
   std::string name = "default";
   std::string suffix = {};  ///< of the files' stems
   DType dtype = DType::f32;
-  bool approximate_gelu = false;  ///< every exact gelu is its approximation by tanh
+  bool approximate_gelu = false;  ///< every exact gelu becomes its tanh approximation
 };
 
 /// Names, folders and side files that a client expects.
@@ -40,14 +40,14 @@ struct ONNXPORT_API Layout {
   std::filesystem::path path(const Merge& merge, const Variant& variant) const;
 };
 
-/// How a model with an encoder and a decoder, or several towers, is cut into files.
+/// How to split a model with an encoder and a decoder, or several towers, into files.
 enum class Split {
-  merged,    ///< as its type says; decoders with and without past also as one file
-  apart,     ///< as its type says
+  merged,    ///< as the type defines, plus a file that merges the decoders with and without past
+  apart,     ///< as the type defines
   monolith,  ///< one file
 };
 
-/// What is asked of an export.
+/// The request for an export.
 struct PlanRequest {
   std::string dtype = "fp32";       ///< fp32, fp16, bf16
   std::string int_dtype = "int64";  ///< of integer inputs: int64, int32, int8
@@ -56,27 +56,27 @@ struct PlanRequest {
   bool approximate_gelu = false;    ///< as in Variant
   Split split = Split::merged;
   bool legacy = false;
-  DummyShapes shapes = {};   ///< extents of axes that are not dynamic, and of validation
-  bool dynamic_axes = true;  ///< else all extents are numbers, those of the shapes
+  DummyShapes shapes = {};   ///< extents of static axes and of validation inputs
+  bool dynamic_axes = true;  ///< false: all extents are the numbers in `shapes`
   std::filesystem::path output = {};
 };
 
-/// What one export makes.
+/// The plan of one export.
 struct ONNXPORT_API ExportPlan {
-  Model model;  ///< a handle: nothing of it is loaded
+  Model model;  ///< a handle: nothing is loaded
   int opset = 18;
   std::vector<Component> components = {};
   std::vector<Merge> merges = {};
   std::vector<Variant> variants = {};
   Layout layout = {};
 
-  /// Throws ExportError(internal) for a component that the plan does not have.
+  /// Throws ExportError(internal) if the plan has no such component.
   const Component& component(std::string_view name) const;
 };
 
-/// The plan of an export. Throws ExportError(invalid_argument) for a dtype or variant that there is not,
-/// ExportError(unsupported) for a task that cannot be split as asked for or ids that do not fit the dtype of
-/// integer inputs, and ExportError(bad_config) for sizes in config.json that make no sense.
+/// Makes the plan of an export. Throws ExportError(invalid_argument) for an unknown dtype or variant,
+/// ExportError(unsupported) if the task cannot be split as requested or ids do not fit the dtype of integer
+/// inputs, and ExportError(bad_config) for invalid sizes in config.json.
 ONNXPORT_API ExportPlan make_plan(const Model& model, const PlanRequest& request = {});
 
 /// The component with its float inputs and states in another dtype.

@@ -1,4 +1,4 @@
-/// What a plugin exports: a shared library that registers further architectures in the program that loads it.
+/// The exports of a plugin: a shared library that registers more architectures in the program that loads it.
 #pragma once
 
 #include <array>
@@ -15,18 +15,19 @@
 
 namespace onnxport {
 
-/// Raise it with every change of a public header after which plugins must be built again, unless the version
-/// of the project changes at the same time: another virtual function or another order of them, another
-/// signature or meaning of a function. Sizes of public types and the list of ops are seen by themselves.
+/// Increase it with every change of a public header that requires plugins to be rebuilt, unless the version
+/// of the project changes at the same time. Examples are a new virtual function, a different order of virtual
+/// functions, or a function with a different signature or meaning. The sizes of public types and the list of
+/// ops are detected automatically.
 inline constexpr std::uint32_t kPluginAbi = 1;
 
-/// Text that ends with a zero.
+/// Zero-terminated text.
 using PluginAbiText = std::array<char, 80>;
 
 namespace detail {
 
-/// A number for the sizes of the types that program and plugin share, and for the names of the ops in their
-/// order. Other compilers' standard libraries differ here, too.
+/// A hash of the sizes of the types that program and plugin share, and of the names and order of the ops. It
+/// also differs between the standard libraries of different compilers.
 consteval std::uint32_t plugin_layout() {
   std::uint32_t hash = 2166136261;  // FNV-1a
   const auto mix = [&hash](std::uint32_t byte) { hash = (hash ^ byte) * 16777619; };
@@ -67,8 +68,8 @@ consteval std::uint32_t plugin_layout() {
 
 }  // namespace detail
 
-/// "0.1.0 (plugin ABI 1, layout 1a2b3c4d)": what program and plugin must have in common. No symbol stands for
-/// it, since the dynamic linker would give the plugin that of the program.
+/// "0.1.0 (plugin ABI 1, layout 1a2b3c4d)": the text that must be equal in program and plugin. It cannot be a
+/// symbol, because the dynamic linker would give the plugin the program's symbol.
 consteval PluginAbiText plugin_abi() {
   PluginAbiText text = {};
   std::size_t at = 0;
@@ -91,9 +92,9 @@ consteval PluginAbiText plugin_abi() {
 
 }  // namespace onnxport
 
-/// Makes a shared library a plugin: `ONNXPORT_PLUGIN(register_mine)`, once, at the top level of a source
-/// file. `register_mine(onnxport::TasksManager&)` registers the architectures. Defines the two functions that
-/// `onnxport --plugin` looks for.
+/// Makes a shared library a plugin. Write `ONNXPORT_PLUGIN(register_mine)` once, at the top level of a source
+/// file. `register_mine(onnxport::TasksManager&)` registers the architectures. The macro defines the two
+/// functions that `onnxport --plugin` looks for.
 #define ONNXPORT_PLUGIN(register_models)                                            \
   extern "C" ONNXPORT_API const char* onnxport_plugin_abi() {                       \
     static constexpr ::onnxport::PluginAbiText text = ::onnxport::plugin_abi();     \

@@ -1,7 +1,7 @@
-/// Roles: what a model type offers to models that are made of others.
+/// Roles that a model type can play in composite models.
 ///
-/// A model names the role of a part and takes the type from the part's configuration, so that any type that
-/// offers the role will do.
+/// A composite model names the role of a part and finds its type in the part's configuration. Any type that
+/// offers the role works.
 #pragma once
 
 #include <cstdint>
@@ -39,21 +39,21 @@ ONNXPORT_API std::string_view to_string(Role role);
 /// The results of an encoder.
 struct EncoderStates {
   Value hidden;       ///< [B, S, H]
-  Value pooled = {};  ///< [B, D]: one vector for all of them; absent where the type has none
+  Value pooled = {};  ///< [B, D]: one vector per row; absent if the type has none
 };
 
 /// A type as the encoder of another model: its text model, vision tower or audio encoder.
 struct EncoderRole {
-  /// `model` is the part, with its own configuration and a scope at the root of its keys; `component` is its
-  /// encoder for feature-extraction. Left empty, the hidden states are the first output of
+  /// `model` is the part, with its own configuration and a scope at the root of its keys. `component` is its
+  /// encoder for feature-extraction. If `encode` is empty, the hidden states are the first output of
   /// feature-extraction.
   std::function<EncoderStates(const Inputs& inputs, const Model& model, const Component& component)> encode =
       {};
 };
 
-/// Features of the stages that the configuration of a backbone chooses, in the order of the layers.
+/// Features of the stages that the configuration of a backbone selects, in the order of the layers.
 struct BackboneFeatures {
-  /// Images [B, C, H', W'], or tokens [B, 1 + rows * columns, H] with a class token in front.
+  /// Images [B, C, H', W'], or tokens [B, 1 + rows * columns, H] that start with a class token.
   std::vector<Value> stages;
   Dim rows = 0, columns = 0;  ///< of tokens, in patches
 };
@@ -65,13 +65,13 @@ struct BackboneRole {
       features;
 };
 
-/// A type as the decoder behind an encoder of another type.
+/// A type as the decoder for an encoder of another type.
 struct CrossDecoder {
-  /// What is kept between tokens.
+  /// The keys and values that are kept between tokens.
   enum class Cache {
     none,
     own,             ///< keys and values of its own tokens
-    own_and_encoder  ///< those of the encoder's states too
+    own_and_encoder  ///< also those of the encoder's states
   };
   /// Logits [B, S, V]. `model` is the decoder: its own config, and a scope that starts at its keys.
   std::function<Value(nn::Seq2SeqPass& pass, const Model& model)> logits;
@@ -85,9 +85,9 @@ struct ONNXPORT_API Roles {
   std::optional<CrossDecoder> cross_decoder = {};
 
   bool offers(Role role) const;
-  /// Those that are offered.
+  /// The roles that are offered.
   std::vector<Role> all() const;
-  /// Of the first three roles. Throws ExportError(internal) for another role and for one that is absent.
+  /// One of the first three roles. Throws ExportError(internal) for any other role, or if the role is absent.
   const EncoderRole& encoder(Role role) const;
 };
 

@@ -16,43 +16,43 @@ namespace onnxport {
 class Checkpoint;     // src/checkpoint/checkpoint.h: the tensors of a folder
 class KeyAccounting;  // src/checkpoint/accounting.h: which keys were asked for
 
-/// A place in the tree of modules, which is also a prefix of checkpoint keys. Modules take one in their
-/// constructor, ask it for their weights, and hand `s / "child"` to their parts, so that the key path is
-/// composed where the module is constructed. Every key asked for is accounted: a key that nobody read fails
-/// the export by name.
+/// A place in the tree of modules, which is also a prefix of checkpoint keys. A module takes a scope in its
+/// constructor, asks it for weights, and passes `s / "child"` to its parts, so the caller of a constructor
+/// composes the key path. Every requested key is recorded. If a key was never read, the export fails and
+/// names it.
 ///
-/// Old spellings are handled here, once: `gamma`/`beta` for `weight`/`bias` of norms, `weight_g`/`weight_v`
-/// for `parametrizations.weight.original0/1`.
+/// Scope also handles old spellings: `gamma`/`beta` for `weight`/`bias` of norms, `weight_g`/`weight_v` for
+/// `parametrizations.weight.original0/1`.
 class ONNXPORT_API Scope {
  public:
   Scope(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<KeyAccounting> accounting,
         std::string path = {});
 
-  /// The module one level down: `s / "encoder" / "layer" / 0`. A dotted name goes several levels down; an
-  /// empty one stays.
+  /// The module one level down: `s / "encoder" / "layer" / 0`. A dotted name goes several levels down. An
+  /// empty name gives the same scope.
   Scope operator/(std::string_view name) const;
   Scope operator/(std::int64_t index) const;
 
-  /// The base model inside a checkpoint of a model with a head (`bert.…`): the scope below `prefix` when any
-  /// key lies there, else this scope (a checkpoint of the bare base model has no prefix).
+  /// The base model inside a checkpoint of a model with a head (`bert.…`): the scope below `prefix` if it has
+  /// any keys, else this scope (a checkpoint of the bare base model has no prefix).
   Scope base_model(std::string_view prefix) const;
 
   /// The key path of this scope, without the final dot.
   const std::string& path() const { return path_; }
 
-  /// The tensor `path.name` of exactly this shape. Throws ExportError(bad_checkpoint) naming the key, what
-  /// was expected and what is there (or the nearest keys).
+  /// The tensor `path.name` of exactly this shape. Throws ExportError(bad_checkpoint) that names the key, the
+  /// expected shape, and the shape found (or the nearest keys).
   Weight weight(std::string_view name, const std::vector<std::int64_t>& shape) const;
-  /// The tensor, or an empty Weight when the checkpoint has none of that name. Still checks the shape.
+  /// The tensor, or an empty Weight if the checkpoint has no tensor of that name. Still checks the shape.
   Weight try_weight(std::string_view name, const std::vector<std::int64_t>& shape) const;
-  /// Is there a tensor `path.name` (in any spelling)? Does not count as reading it.
+  /// Whether there is a tensor `path.name`, in any spelling. Does not count as reading it.
   bool has(std::string_view name) const;
-  /// Shape of the tensor as it is stored, if there is one. Does not count as reading it.
+  /// The stored shape of the tensor, if there is one. Does not count as reading it.
   std::optional<std::vector<std::int64_t>> shape_of(std::string_view name) const;
-  /// Does any key lie below this scope?
+  /// Whether there are any keys below this scope.
   bool exists() const;
-  /// Declares `path.name` (a tensor, or all below it) as known and not needed: a copy of a tied weight, a
-  /// stored buffer.
+  /// Declares `path.name` (a tensor, or everything below it) as known but not needed: a copy of a tied
+  /// weight, a stored buffer.
   void ignore(std::string_view name) const;
 
  private:

@@ -25,43 +25,44 @@ namespace onnxport {
 using OnnxConfigConstructor = std::function<std::shared_ptr<const OnnxConfig>(
     PretrainedConfig config, std::string task, OnnxConfigOptions options)>;
 
-/// Builds the outputs of a component's graph from its inputs. Reads weights from `model.scope()`, and from
-/// the component its task, which part of the model it is, and its states.
+/// Builds the outputs of a component's graph from its inputs. It reads weights from `model.scope()`, and the
+/// task, part and states from the component.
 using Forward =
     std::function<NamedValues(const Inputs& inputs, const Model& model, const Component& component)>;
 
 struct ModelDefinition;
 
-/// Another architecture inside of a model.
+/// Another architecture inside a model.
 struct ModelPart {
-  /// Where it lies in config.json, and below which its keys are; empty: it is the whole checkpoint.
+  /// Its key in config.json, which is also the prefix of its checkpoint keys; empty: it is the whole
+  /// checkpoint.
   std::string key;
   std::shared_ptr<const ModelDefinition> definition;
 };
 
-/// What the registry knows of one architecture.
+/// The registry's entry for one architecture.
 struct ModelDefinition {
   std::string model_type;
   std::vector<std::string> tasks;
   Forward forward;
-  /// Keys (with `*`) that checkpoints of this type carry and no task reads.
+  /// Keys (with `*`) that checkpoints of this type contain but no task reads.
   std::vector<std::string> ignorable_keys = {};
   /// "transformers", "sentence_transformers", …
   std::string library = "transformers";
   OnnxConfigConstructor onnx_config = {};
-  /// For a type that is made of others (Sentence Transformers around an encoder, an encoder with a decoder):
-  /// those, whose heads are then known keys as well.
+  /// For a composite type (Sentence Transformers around an encoder, an encoder with a decoder): its parts.
+  /// Their heads then count as known keys too.
   std::function<std::vector<ModelPart>(const PretrainedConfig& config)> parts = {};
-  /// Those of `tasks` that a model of this configuration has, where that differs; empty: all.
+  /// The subset of `tasks` that a model with this configuration has; unset: all of them.
   std::function<std::vector<std::string>(const PretrainedConfig& config)> tasks_of = {};
-  /// Its roles in models that are made of others. register_model() adds the role of an encoder that its
-  /// configuration class is for. A type with roles may have no tasks of its own.
+  /// Its roles in composite models. register_model() adds the encoder role that matches the configuration
+  /// class. A type with roles may have no tasks of its own.
   Roles roles = {};
-  /// Absent: checkpoints of this type are not read from GGUF files.
+  /// Absent: this type does not support GGUF files.
   std::optional<GgufLayout> gguf = {};
 };
 
-/// Makes a configuration that can make its like (with_behavior).
+/// Makes a configuration that can create others of its own class (with_behavior).
 template <class Config>
 std::shared_ptr<const OnnxConfig> make_onnx_config(PretrainedConfig config, std::string task,
                                                    OnnxConfigOptions options) {
@@ -69,8 +70,8 @@ std::shared_ptr<const OnnxConfig> make_onnx_config(PretrainedConfig config, std:
   return std::make_shared<Config>(std::move(config), std::move(task), std::move(options));
 }
 
-/// Offers a type with the task feature-extraction as the encoder that its class is for: of text, images or
-/// audio.
+/// Adds the encoder role that matches the configuration class (text, images or audio), if the type has the
+/// task feature-extraction.
 template <class Config>
 void offer_encoder(ModelDefinition& definition) {
   std::optional<EncoderRole>* role = nullptr;
@@ -102,7 +103,7 @@ class ONNXPORT_API TasksManager {
   TasksManager& operator=(const TasksManager&) = delete;
 
   /// Registers an architecture with its configuration class. A later registration of the same type and
-  /// library wins.
+  /// library replaces an earlier one.
   template <class Config>
   void register_model(ModelDefinition definition) {
     definition.onnx_config = make_onnx_config<Config>;
@@ -110,32 +111,32 @@ class ONNXPORT_API TasksManager {
     register_definition(std::move(definition));
   }
   void register_definition(ModelDefinition definition);
-  /// Registers `model_type` as what `original` is, with class defaults of its own. Such a claim needs
-  /// fixtures of its own.
+  /// Registers `model_type` with the definition of `original`, but its own class defaults. An alias needs its
+  /// own fixtures.
   void register_alias(const std::string& model_type, std::string_view original);
 
-  /// Throws ExportError(unsupported) that names the nearest known types and how to add one.
+  /// Throws ExportError(unsupported) that names similar types and explains how to add one.
   std::shared_ptr<const ModelDefinition> get_definition(std::string_view model_type,
                                                         std::string_view library = "transformers") const;
   /// The architecture of a part of a model, by the model_type of its configuration; `key` names the part in
-  /// errors. Throws ExportError(unsupported) that lists the types with the role when this one does not offer
-  /// it.
+  /// errors. If the type does not offer the role, throws ExportError(unsupported) that lists the types that
+  /// do.
   std::shared_ptr<const ModelDefinition> get_part(const PretrainedConfig& part, std::string_view key,
                                                   Role role) const;
   /// The types that offer a role, sorted.
   std::vector<std::string> get_model_types_with_role(Role role,
                                                      std::string_view library = "transformers") const;
-  /// The configuration class of (type, task). Throws ExportError(unsupported) listing the supported tasks.
+  /// The configuration class of (type, task). Throws ExportError(unsupported) that lists the supported tasks.
   OnnxConfigConstructor get_exporter_config_constructor(std::string_view model_type,
                                                         std::string_view task = "feature-extraction",
                                                         std::string_view library = "transformers") const;
-  /// The same for an opened model; the preprocessor's image size comes from its folder.
+  /// The same for an opened model. The image size comes from the preprocessor in its folder.
   OnnxConfigConstructor get_exporter_config_constructor(const Model& model) const;
   std::vector<std::string> get_supported_tasks_for_model_type(
       std::string_view model_type, std::string_view library = "transformers") const;
-  /// Those that have tasks.
+  /// The types that have tasks.
   std::vector<std::string> get_supported_model_types(std::string_view library = "transformers") const;
-  /// All definitions, sorted by library and type. One without tasks is only a part of others.
+  /// All definitions, sorted by library and type. A definition without tasks is only a part of other models.
   std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
 
   /// Opens a checkpoint folder, or a .gguf file, for a task ("auto": inferred). `library` empty: inferred.
@@ -143,9 +144,10 @@ class ONNXPORT_API TasksManager {
                             std::string_view library = {}) const;
   /// The task of a checkpoint folder, from `architectures` of config.json (or modules.json).
   std::string infer_task_from_model(const std::filesystem::path& folder, std::string_view library = {}) const;
-  /// "sentence_transformers" when the folder has a modules.json, else "transformers".
+  /// "sentence_transformers" if the folder has a modules.json, else "transformers".
   static std::string infer_library_from_model(const std::filesystem::path& folder);
-  /// "sequence-classification" -> "text-classification", "masked-lm" -> "fill-mask", …; others stay.
+  /// "sequence-classification" -> "text-classification", "masked-lm" -> "fill-mask", …; other names are
+  /// returned unchanged.
   static std::string map_from_synonym(std::string_view task);
 
  private:

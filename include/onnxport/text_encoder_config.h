@@ -11,8 +11,8 @@
 namespace onnxport {
 
 /// Reads hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, layer_norm_eps,
-/// max_position_embeddings, vocab_size, and, where the class has them, type_vocab_size,
-/// position_embedding_type and tie_word_embeddings.
+/// max_position_embeddings and vocab_size. Also reads type_vocab_size, position_embedding_type and
+/// tie_word_embeddings, if the class has them.
 struct ONNXPORT_API TextEncoderConfig {
   explicit TextEncoderConfig(const PretrainedConfig& config);
 
@@ -23,11 +23,11 @@ struct ONNXPORT_API TextEncoderConfig {
   double layer_norm_eps;
   bool tie_word_embeddings;
 
-  /// Embeddings as wide as the encoder.
+  /// Embeddings with the width of the encoder.
   nn::TextEmbeddingsParameters embeddings() const;
-  /// A layer with the keys of BERT.
+  /// A layer with BERT's keys.
   nn::EncoderLayerParameters layer() const;
-  /// A masked language model head on hidden states of full width.
+  /// A masked language model head for hidden states of full width.
   nn::MaskedLmHeadParameters masked_lm_head() const;
 };
 

@@ -1,4 +1,4 @@
-/// Does an exported file compute what the model computes?
+/// Checks whether an exported file computes the same as the model.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ namespace onnxport {
 /// One output on one set of inputs.
 struct OutputComparison {
   std::string name;
-  std::vector<std::int64_t> shape;            ///< what ONNX Runtime gave
-  std::vector<std::int64_t> reference_shape;  ///< what it should be
+  std::vector<std::int64_t> shape;            ///< of ONNX Runtime's result
+  std::vector<std::int64_t> reference_shape;  ///< the expected one
   double max_difference = 0;                  ///< largest |difference|
   double tolerance = 0;                       ///< atol * max(1, max|reference|)
   bool passed = false;
@@ -48,34 +48,34 @@ struct ValidationOptions {
   std::optional<std::filesystem::path> reference;
 };
 
-/// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|); values
-/// of 1e6 and more (mask fills) must agree to 1 % and do not count for the maximum.
+/// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|). Values
+/// of 1e6 or more (mask fills) must agree to within 1 % and do not count towards the maximum.
 ONNXPORT_API OutputComparison compare_outputs(const std::string& name, const Tensor& got,
                                               const Tensor& reference, double atol);
 
-/// Tolerance of a configuration for its dtype: atol_for_validation() at fp32, 1e-2 at fp16, 5e-3 at bf16 (run
-/// widened).
+/// Tolerance of a configuration for its dtype: atol_for_validation(), but at least 1e-2 at fp16 and 5e-3 at
+/// bf16 (run widened). `atol` replaces it.
 ONNXPORT_API double validation_atol(const OnnxConfig& config, std::optional<double> atol = {});
-/// The same of a component.
+/// The same for a component.
 ONNXPORT_API double validation_atol(const Interface& interface, std::optional<double> atol = {});
 
 /// Runs the file in ONNX Runtime and the model's graph in the double-precision interpreter, on several shapes
-/// and paddings, and compares. Reports; does not throw for differences. Throws ExportError(runtime) when ONNX
-/// Runtime is missing or refuses the file.
+/// and paddings, and compares the results. Reports differences and does not throw for them. Throws
+/// ExportError(runtime) if ONNX Runtime is missing or refuses the file.
 ONNXPORT_API ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& model,
                                                     const std::filesystem::path& onnx_model,
                                                     const std::vector<std::string>& onnx_named_outputs,
                                                     std::optional<double> atol = {},
                                                     const ValidationOptions& options = {});
 
-/// The same, and throws ExportError(validation_failed) with the report when anything differs.
+/// The same, but throws ExportError(validation_failed) with the report if anything differs.
 ONNXPORT_API ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& model,
                                                      const std::filesystem::path& onnx_model,
                                                      const std::vector<std::string>& onnx_named_outputs,
                                                      std::optional<double> atol = {},
                                                      const ValidationOptions& options = {});
 
-/// The report in the words of the field's exporter: `-[✓] (2, 16, 384) matches (2, 16, 384)`.
+/// The report as text, in the format of Optimum: `-[✓] (2, 16, 384) matches (2, 16, 384)`.
 ONNXPORT_API std::string to_string(const ValidationReport& report);
 
 }  // namespace onnxport

@@ -5,7 +5,7 @@
 
 namespace onnxport {
 
-/// That of the project in CMakeLists.txt; the build checks it.
+/// The version of the project in CMakeLists.txt; the build checks that they are equal.
 inline constexpr std::string_view kVersion = "0.1.0";
 
 }  // namespace onnxport

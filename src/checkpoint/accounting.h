@@ -1,4 +1,4 @@
-/// Which keys of a checkpoint were asked for.
+/// Records which keys of a checkpoint were read.
 #pragma once
 
 #include <functional>
@@ -12,17 +12,17 @@
 
 namespace onnxport {
 
-/// Remembers the keys that modules read or declared as not needed, so that what is left can fail the export
-/// by name. Used by one thread at a time.
+/// Records the keys that modules read or declared as not needed, so that the export can fail for any other
+/// key. Not thread-safe.
 class KeyAccounting {
  public:
-  /// `key`: as it is stored.
+  /// `key`: as stored in the checkpoint.
   void mark_read(std::string_view key) { read_.emplace(key); }
   /// `path`: a key, or a prefix that ends before a dot ("encoder.layer.11").
   void mark_ignored(std::string_view path) { ignored_.emplace(path); }
 
   bool is_read(std::string_view key) const { return read_.find(key) != read_.end(); }
-  /// Is the key, or a part of the tree above it, marked as ignored?
+  /// Whether the key, or a part of the tree above it, is marked as ignored.
   bool is_ignored(std::string_view key) const;
 
   /// Keys of the checkpoint that were neither read nor ignored and match none of the patterns (with `*`),

@@ -31,7 +31,8 @@ constexpr std::array<std::string_view, 8> kCandidates = {"model.safetensors",
                                                          "diffusion_pytorch_model.bin",
                                                          "diffusion_pytorch_model.bin.index.json"};
 
-/// Is there anything of this name? A link to nowhere is an unfinished download, and worth its own words.
+/// Whether there is anything of this name. A broken link means an unfinished download and gets its own
+/// message.
 bool is_present(const fs::path& path) {
   std::error_code ignored;
   if (fs::exists(path, ignored)) return true;
@@ -40,7 +41,7 @@ bool is_present(const fs::path& path) {
        fs::read_symlink(path, ignored).string());
 }
 
-/// The tensors of one file with weights, of either format.
+/// The tensors of one weights file of either format.
 std::vector<StoredTensor> read_file(const fs::path& path) {
   const auto file = File::open(path);
   if (path.extension() == ".bin") return torch_file::read(file);
@@ -56,7 +57,7 @@ std::vector<StoredTensor> read_shards(const fs::path& index, std::vector<fs::pat
   for (auto& [shard, tensors] : shards) {
     const fs::path path = index.parent_path() / shard;
     if (!is_present(path)) {
-      fail(kBad, "shard '{}' that {} names is missing in '{}'; download it", shard, name,
+      fail(kBad, "shard '{}', which {} lists, is missing in '{}'; download it", shard, name,
            index.parent_path().string());
     }
     files.push_back(path);
@@ -69,10 +70,10 @@ std::vector<StoredTensor> read_shards(const fs::path& index, std::vector<fs::pat
   std::vector<StoredTensor> found;
   for (const auto& [key, shard] : weight_map) {
     auto tensor = shards[shard].extract(key);
-    if (!tensor) fail(kBad, "{} puts tensor '{}' into shard '{}', which does not have it", name, key, shard);
+    if (!tensor) fail(kBad, "{} lists tensor '{}' in shard '{}', which does not have it", name, key, shard);
     found.push_back(std::move(tensor.mapped()));
   }
-  // What the index does not name is there all the same, unless it names the key of another shard.
+  // Tensors that the index does not list count too, unless the index places the key in another shard.
   for (auto& [shard, tensors] : shards) {
     for (auto& [key, tensor] : tensors) {
       const auto listed =

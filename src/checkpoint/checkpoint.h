@@ -21,43 +21,41 @@ struct Quantization;
 /// A tensor of a checkpoint.
 struct StoredTensor {
   TensorView view;
-  /// Empty where `view` is all. Else its elements come from this (of the same dtype and shape): the bytes are
-  /// in another order, or in another format; `view` has no file then.
+  /// Empty if `view` is the whole tensor. Otherwise the elements come from this weight, of the same dtype and
+  /// shape, because the bytes have another order or format; `view` then has no file.
   Weight weight = {};
-  bool float8 = false;  ///< stored as 8-bit floats: `weight` has the values, to which a scale may belong
+  bool float8 = false;  ///< stored as 8-bit floats: `weight` has the values, and a scale may belong to them
 
   Weight as_weight() const { return weight ? weight : Weight(view); }
 };
 
-/// All tensors of a folder (or single file), by key. Headers are read and checked when it is opened; weights
-/// are not.
+/// All tensors of a folder (or single file), by key. Opening it reads and checks headers, but not weights.
 class Checkpoint {
  public:
   /// Opens the weights in a folder: model.safetensors, else the shards of model.safetensors.index.json, else
   /// the same with diffusion_pytorch_model, else pytorch_model.bin or the shards of its index, else the only
-  /// .gguf file. Also takes the path of such a file. What is quantized as `quantization` says becomes
-  /// computed tensors, under the keys and with the shapes that it has without. Throws
-  /// ExportError(bad_checkpoint | unsupported | io); see safetensors.h, torch_file.h, quantization.h and
-  /// gguf.h.
+  /// .gguf file. Also takes the path of such a file. Tensors that are quantized as described by
+  /// `quantization` become computed tensors, with the keys and shapes that they have without quantization.
+  /// Throws ExportError(bad_checkpoint | unsupported | io); see safetensors.h, torch_file.h, quantization.h
+  /// and gguf.h.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
                                                 const Quantization& quantization);
-  /// The same where nothing is quantized.
+  /// The same for a checkpoint without quantization.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path);
 
   /// Names of the files that open() looks for in a folder, best first.
   static std::span<const std::string_view> file_names();
 
-  /// From tensors; `name` stands for the file in messages. Throws ExportError(bad_checkpoint) for a key that
-  /// occurs twice.
+  /// From tensors. Messages use `name` as the file. Throws ExportError(bad_checkpoint) if a key occurs twice.
   Checkpoint(std::vector<StoredTensor> tensors, std::string name, std::shared_ptr<const GgufInfo> gguf = {},
              std::vector<std::filesystem::path> files = {});
 
-  /// The tensor, or null. The pointer lives as long as the checkpoint.
+  /// The tensor, or null. The pointer is valid as long as the checkpoint exists.
   const TensorView* find(std::string_view key) const;
-  /// A tensor of this checkpoint, as a weight. (A view alone is no address where its elements are computed:
-  /// it has no file then.)
+  /// A tensor of this checkpoint, as a weight. (The view alone is not enough if the elements are computed: it
+  /// then has no file.)
   Weight weight(const TensorView& view) const;
-  /// Does any key start with `prefix`?
+  /// Whether any key starts with `prefix`.
   bool has_prefix(std::string_view prefix) const;
   /// Sorted by key.
   const std::vector<TensorView>& tensors() const { return tensors_; }
@@ -74,12 +72,12 @@ class Checkpoint {
   /// The files that hold the tensors: one, or the shards of an index.
   const std::vector<std::filesystem::path>& files() const { return files_; }
 
-  /// Of a GGUF file, whose tensors have names and layouts of their own; else null.
+  /// For a GGUF file, whose tensors have their own names and layouts: its content; else null.
   const std::shared_ptr<const GgufInfo>& gguf() const { return gguf_; }
 
  private:
   std::vector<TensorView> tensors_;
-  std::map<std::string, Weight, std::less<>> computed_;  ///< those that are no view of a file
+  std::map<std::string, Weight, std::less<>> computed_;  ///< weights that are not views of a file
   std::string name_;
   std::shared_ptr<const GgufInfo> gguf_;
   std::vector<std::filesystem::path> files_;

@@ -7,8 +7,8 @@
 
 #include "support/float16.h"
 
-// Bits must not depend on compiler and processor: cmake/targets.cmake compiles this file without fused
-// multiply-adds, so that every product is rounded, as in the original.
+// The bits must not depend on compiler or processor. cmake/targets.cmake compiles this file without fused
+// multiply-adds, so every product is rounded, as in the original.
 
 namespace onnxport::gguf {
 namespace {
@@ -17,8 +17,8 @@ using Byte = std::uint8_t;
 
 float half(const Byte (&bits)[2]) { return f16_to_float(static_cast<std::uint16_t>(bits[0] | bits[1] << 8)); }
 
-// Each structure is a block as it lies in the file: bytes only, so without padding. `decode` writes its
-// elements. The inner loops have fixed lengths and no branches: compilers vectorize them.
+// Each structure is a block as stored in the file: only bytes, so it has no padding. `decode` writes its
+// elements. The inner loops have fixed lengths and no branches, so compilers vectorize them.
 
 constexpr int kSmall = 32;   // elements of a block of the simple formats
 constexpr int kSuper = 256;  // elements of a block of the K formats
@@ -47,7 +47,7 @@ struct Q4_1 {
   }
 };
 
-/// The fifth bits of a block, one in each of its elements' places.
+/// The fifth bits of a block, one at the position of each element.
 void spread_bits(const Byte (&high)[4], Byte* out) {
   for (int i = 0; i < kSmall; ++i) out[i] = static_cast<Byte>(((high[i / 8] >> (i % 8)) & 1) << 4);
 }
@@ -123,7 +123,7 @@ struct Q3_K {
   }
 };
 
-/// Scales and minima of six bits each, of the eight groups in a block.
+/// Scales and minima of the eight groups in a block, six bits each.
 struct PackedScales {
   Byte bytes[12];
   int scale(int group) const {

@@ -1,4 +1,4 @@
-/// The types of tensors in GGUF files, and how those of blocks are decoded.
+/// The types of tensors in GGUF files, and decoders for the block types.
 /// https://github.com/ggml-org/llama.cpp/blob/b6907/ggml/src/ggml-common.h (the structures `block_…`)
 #pragma once
 
@@ -16,9 +16,9 @@ namespace onnxport::gguf {
 struct TensorType {
   std::uint32_t number;
   std::string_view name;
-  /// Of tensors that are stored element by element.
+  /// For tensors that are stored element by element.
   DType dtype = DType::f32;
-  /// Of those that are stored in blocks; else null.
+  /// For tensors that are stored in blocks; else null.
   const detail::BlockFormat* blocks = nullptr;
   bool supported = true;
 };

@@ -37,7 +37,7 @@ constexpr std::uint64_t kLargestAlignment = 1 << 30;
 enum class Type : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
 constexpr std::array<std::uint64_t, 13> kFewestBytes = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 
-/// Reads numbers and texts one behind the other. `what()` says what is being read, for messages.
+/// Reads successive numbers and texts. `what()` describes the current item, for messages.
 class Reader {
  public:
   explicit Reader(const File& file) : file_(file) {}
@@ -52,7 +52,7 @@ class Reader {
     fail(kBad, "{} of {}: {}", what_, file_.name(), fmt::format(format, std::forward<Args>(args)...));
   }
 
-  /// Throws unless the file has so many bytes more.
+  /// Throws unless the file has this many bytes left.
   void need(std::uint64_t bytes) const {
     if (bytes <= left()) return;
     bad("needs {} bytes at byte {}, but the file ends at byte {}; download it again", bytes, position(),
@@ -115,18 +115,17 @@ class Reader {
 // ---------------------------------------------------------------------------------------------------------------------
 // Beginning
 
-/// Refuses what is no such file, in the words that help most; the version of one that is.
+/// Returns the version of a GGUF file. Refuses other files with a message that helps to fix the problem.
 std::uint32_t read_version(Reader& reader, const File& file) {
   std::string beginning(std::min<std::uint64_t>(64, file.size()), '\0');
   file.read(0, beginning.size(), reinterpret_cast<std::byte*>(beginning.data()));
   if (beginning.starts_with("version https://git-lfs"sv)) {
-    fail(kBad, "{} is a git-lfs pointer and not the weights themselves; run `git lfs pull` in its folder",
-         file.name());
+    fail(kBad, "{} is a git-lfs pointer, not the weights; run `git lfs pull` in its folder", file.name());
   }
   for (const std::string_view old : {"lmgg"sv, "fmgg"sv, "tjgg"sv, "algg"sv}) {
     if (!beginning.starts_with(old)) continue;
     fail(ErrorCode::unsupported,
-         "{} is in a format of llama.cpp from before GGUF; convert the original checkpoint again",
+         "{} is in a format of llama.cpp older than GGUF; convert the original checkpoint again",
          file.name());
   }
   if (!beginning.starts_with("GGUF"sv)) {
@@ -139,7 +138,7 @@ std::uint32_t read_version(Reader& reader, const File& file) {
     fail(ErrorCode::unsupported, "{} is big-endian, expected a little-endian file", file.name());
   }
   fail(ErrorCode::unsupported,
-       "{} is of version {} of GGUF, expected 2 or 3; convert the original checkpoint again", file.name(),
+       "{} has GGUF version {}, expected 2 or 3; convert the original checkpoint again", file.name(),
        version);
 }
 
@@ -168,7 +167,7 @@ std::string read_name(Reader& reader) {
   return reader.text(size);
 }
 
-/// The shortest decimal that gives this float: 1e-06, and not the 9.999999974752427e-07 that the float is.
+/// The shortest decimal that gives this float: 1e-06 instead of its exact value 9.999999974752427e-07.
 double as_written(float value) {
   if (!std::isfinite(value)) return value;
   std::array<char, 32> text{};
@@ -178,7 +177,7 @@ double as_written(float value) {
   return result;
 }
 
-/// A value that is no array; nothing for a text that is too long to be of use.
+/// A value that is not an array; nothing for a text that is too long to be useful.
 std::optional<GgufScalar> read_scalar(Reader& reader, Type type) {
   switch (type) {
     case Type::u8:
@@ -218,7 +217,7 @@ std::optional<GgufScalar> read_scalar(Reader& reader, Type type) {
     case Type::array:
       break;
   }
-  reader.bad("is an array of arrays, which no reader knows");
+  reader.bad("is an array of arrays, which is not supported");
 }
 
 GgufArray read_array(Reader& reader) {
@@ -226,7 +225,7 @@ GgufArray read_array(Reader& reader) {
   GgufArray array{.size = reader.number<std::uint64_t>()};
   const std::uint64_t fewest = kFewestBytes.at(static_cast<std::size_t>(type));
   if (array.size > reader.left() / fewest) {
-    reader.bad("is an array of {} elements, but the file has only {} bytes more", array.size, reader.left());
+    reader.bad("is an array of {} elements, but the file has only {} bytes left", array.size, reader.left());
   }
   const bool keep = array.size <= kLongestArray;
   if (!keep && type != Type::text && type != Type::array) {
@@ -289,7 +288,7 @@ std::uint64_t byte_size(const Reader& reader, const TensorType& type,
                         const std::vector<std::int64_t>& shape) {
   const auto count = element_count(shape);
   if (!count || *count > (std::numeric_limits<std::int64_t>::max() >> 4)) {
-    reader.bad("has shape {}, which no file can hold", text::shape_text(shape));
+    reader.bad("has shape {}, which is too large for a file", text::shape_text(shape));
   }
   if (type.blocks == nullptr) return static_cast<std::uint64_t>(*count) * size_of(type.dtype);
   const std::int64_t row = shape.empty() ? 1 : shape.back();
@@ -328,7 +327,7 @@ std::uint64_t read_alignment(const GgufInfo& info, const File& file) {
        value ? fmt::format(", got {}", *value) : "");
 }
 
-/// Throws unless the tensors lie in the file's data, each at its own place.
+/// Throws unless all tensors are inside the file's data and do not overlap.
 void check_places(const std::vector<Placed>& tensors, std::uint64_t alignment, std::uint64_t data,
                   const File& file) {
   std::vector<const Placed*> order;
@@ -355,7 +354,7 @@ void check_places(const std::vector<Placed>& tensors, std::uint64_t alignment, s
 }
 
 StoredTensor stored(Placed&& tensor, std::uint64_t data, const std::shared_ptr<const File>& file) {
-  // A file may end before the padding behind which an empty tensor would be.
+  // A file may end before the padding that precedes an empty tensor.
   const std::uint64_t offset = tensor.bytes == 0 ? 0 : data + tensor.offset;
   TensorView view{.key = std::move(tensor.name),
                   .dtype = tensor.type->dtype,

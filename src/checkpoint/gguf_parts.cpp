@@ -1,4 +1,4 @@
-// GGUF files in parts, and where they lie.
+// GGUF files in parts, and how to find them.
 #include <charconv>
 #include <map>
 #include <optional>
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 constexpr std::string_view kExtension = ".gguf";
 
-/// `<stem>-00002-of-00003.gguf`: how the parts of a split file are called.
+/// The name of a part of a split file: `<stem>-00002-of-00003.gguf`.
 struct PartName {
   std::string stem;
   std::int64_t number, count;
@@ -79,7 +79,7 @@ fs::path find_in(const fs::path& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     if (is_file(entry.path())) names.push_back(entry.path().filename().string());
   }
-  const auto chosen = choose(names, folder.string(), "name the one to export instead of the folder");
+  const auto chosen = choose(names, folder.string(), "give the file to export instead of the folder");
   return chosen.empty() ? fs::path() : folder / chosen.front();
 }
 
@@ -89,13 +89,13 @@ Contents read(const fs::path& path) {
     Contents whole = read_part(File::open(path));
     const auto parts = whole.info.integer("split.count");
     if (parts && *parts > 1) {
-      fail(kBad, "{} is one of {} parts, but is not called so; give it back its name, like {}",
+      fail(kBad, "{} is one of {} parts, but its name does not say so; restore its name, such as {}",
            path.filename().string(), *parts, PartName{path.stem().string(), 1, *parts}.of(1));
     }
     return whole;
   }
   if (name->count < 1 || name->number < 1 || name->number > name->count) {
-    fail(kBad, "'{}' is no part of a split file: expected parts from 1 on", path.string());
+    fail(kBad, "'{}' is not a part of a split file: expected part numbers from 1", path.string());
   }
   Contents all;
   for (std::int64_t i = 1; i <= name->count; ++i) {
@@ -115,7 +115,7 @@ Contents read(const fs::path& path) {
     }
     for (StoredTensor& tensor : part.tensors) {
       if (!all.info.tensors.insert(part.info.tensors.extract(tensor.view.key)).inserted)
-        fail(kBad, "tensor '{}' of {} is in an earlier part too", tensor.view.key, part_name);
+        fail(kBad, "tensor '{}' of {} is also in an earlier part", tensor.view.key, part_name);
       all.tensors.push_back(std::move(tensor));
     }
   }

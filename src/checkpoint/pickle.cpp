@@ -88,7 +88,7 @@ std::string_view describe(const Object& object) {
   return kKinds[static_cast<std::size_t>(object.kind)];
 }
 
-/// The stack machine that a pickle is a program of.
+/// The stack machine that runs the program in a pickle.
 class Unpickler {
  public:
   Unpickler(std::string_view bytes, const std::string& file) : bytes_(bytes), file_(file) {}
@@ -148,16 +148,16 @@ class Unpickler {
 
   std::size_t bottom() const { return marks_.empty() ? 0 : marks_.back(); }
   Id pop() {
-    if (stack_.size() <= bottom()) fail_here("the pickle takes more objects from its stack than there are");
+    if (stack_.size() <= bottom()) fail_here("the pickle takes more objects from its stack than it has");
     const Id id = stack_.back();
     stack_.pop_back();
     return id;
   }
   Object& top() {
-    if (stack_.size() <= bottom()) fail_here("the pickle uses an object of its stack where there is none");
+    if (stack_.size() <= bottom()) fail_here("the pickle uses the top of an empty stack");
     return objects_[stack_.back()];
   }
-  /// What was pushed since the last mark, which is taken away.
+  /// Pops everything that was pushed since the last mark, and the mark.
   std::vector<Id> pop_mark() {
     if (marks_.empty()) fail_here("the pickle closes a group that was not opened");
     const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
@@ -173,22 +173,22 @@ class Unpickler {
   }
   void append(Kind kind, std::vector<Id> ids) {
     Object& object = top();
-    if (object.kind != kind) fail_here("the pickle puts items into {}", describe(object));
+    if (object.kind != kind) fail_here("the pickle adds items to {}", describe(object));
     if (kind == Kind::dict && ids.size() % 2 != 0)
-      fail_here("the pickle puts a key without value into a dict");
+      fail_here("the pickle adds a key without a value to a dict");
     object.parts.insert(object.parts.end(), ids.begin(), ids.end());
   }
 
   void remember(std::uint64_t slot) {
     top();
     if (slot >= kMaxObjects)
-      fail_here("the pickle remembers an object as number {}, expected at most {}", slot, kMaxObjects);
+      fail_here("the pickle memoizes an object as number {}, expected at most {}", slot, kMaxObjects);
     if (slot >= memo_.size()) memo_.resize(std::max(slot + 1, memo_.size() * 2), kForgotten);
     memo_[slot] = stack_.back();
   }
   void recall(std::uint64_t slot) {
     if (slot >= memo_.size() || memo_[slot] == kForgotten) {
-      fail_here("the pickle recalls object number {}, which it did not remember", slot);
+      fail_here("the pickle recalls object number {}, which it did not memoize", slot);
     }
     stack_.push_back(memo_[slot]);
   }
@@ -201,7 +201,7 @@ class Unpickler {
     switch (opcode) {
       case 0x80:  // PROTO
         if (const auto version = number(1); version != 2)
-          fail_here("it is of pickle protocol {}, expected 2", version);
+          fail_here("it uses pickle protocol {}, expected 2", version);
         return;
       case '(':  // MARK
         marks_.push_back(stack_.size());
@@ -291,7 +291,7 @@ class Unpickler {
     const auto known =
         std::find_if(kNames.begin(), kNames.end(), [&](const auto& k) { return k.text == text; });
     if (known == kNames.end()) {
-      fail_here("the pickle asks for '{}', and nothing but tensors is read, nor is any code run",
+      fail_here("the pickle asks for '{}', but onnxport reads only tensors and runs no code",
                 printable(text));
     }
     push({.kind = Kind::name, .known = &*known});
@@ -304,7 +304,7 @@ class Unpickler {
     if (id.kind != Kind::tuple || id.parts.size() != 5 || !is(0, Kind::text) || !is(1, Kind::name) ||
         !is(2, Kind::text) || !is(4, Kind::integer) || objects_[id.parts[0]].text != "storage" ||
         objects_[id.parts[1]].known->name != Name::storage) {
-      fail_here("the pickle refers to something outside that is no storage of a tensor");
+      fail_here("the pickle refers to external data that is not the storage of a tensor");
     }
     const Object storage{.kind = Kind::storage,
                          .integer = objects_[id.parts[4]].integer,
@@ -331,7 +331,7 @@ class Unpickler {
       bool good = parts.size() >= kinds.size() && parts.size() <= most;
       for (std::size_t i = 0; good && i < kinds.size(); ++i)
         good = objects_[parts[i]].kind == kinds.begin()[i];
-      if (!good) fail_here("the pickle calls '{}' with other arguments than torch does", known.text);
+      if (!good) fail_here("the pickle calls '{}' with arguments that torch does not use", known.text);
     };
     const auto view = {Kind::storage, Kind::integer, Kind::tuple, Kind::tuple};
     const auto typed_view = {Kind::storage, Kind::integer, Kind::tuple, Kind::tuple,
@@ -352,9 +352,9 @@ class Unpickler {
         break;
       case Name::storage:
       case Name::dtype:
-        fail_here("the pickle calls '{}', which is no function", known.text);
+        fail_here("the pickle calls '{}', which is not a function", known.text);
     }
-    // The parts are looked at when a key of the dict needs them.
+    // The parts are checked when a key of the dict needs them.
     push({.kind = Kind::tensor, .known = &known, .parts = parts});
   }
 
@@ -371,7 +371,7 @@ class Unpickler {
       }
       if (value.kind != Kind::tensor) continue;
       if (key.kind != Kind::text) {
-        fail(kBad, "{} has {} as key of a tensor, expected a string", file_, describe(key));
+        fail(kBad, "{} has {} as the key of a tensor, expected a string", file_, describe(key));
       }
       if (key.text.size() > kMaxKey) {
         fail(kBad, "tensor '{}' in {} has a key of {} bytes, expected at most {}", printable(key.text), file_,
@@ -381,9 +381,8 @@ class Unpickler {
     }
     if (found.empty() && !inner.empty()) {
       fail(kBad,
-           "{} has no tensors in its dict, but dicts {}, like a checkpoint of a training: expected a state "
-           "dict; "
-           "save that alone",
+           "{} has no tensors in its dict, but dicts {}, like a training checkpoint: expected a state dict; "
+           "save only that",
            file_, text::join_quoted(inner));
     }
     if (found.empty()) fail(kBad, "{} has no tensors in its dict, expected a state dict", file_);
@@ -409,11 +408,11 @@ class Unpickler {
     const std::optional<DType> dtype = (typed ? storage : objects_[object.parts[6]]).known->dtype;
     if (!dtype) fail(kBad, "tensor '{}' in {} has no dtype", printable(key), file_);
     tensor.dtype = *dtype;
-    // A storage without dtype counts bytes.
+    // A storage without a dtype has its size in bytes.
     const std::uint64_t element = size_of(*dtype),
                         unit = storage.known->dtype ? size_of(*storage.known->dtype) : 1;
     if (storage.known->dtype && storage.known->dtype != dtype) {
-      fail(kBad, "tensor '{}' in {} is of {}, but its storage of {}", printable(key), file_,
+      fail(kBad, "tensor '{}' in {} has dtype {}, but its storage has {}", printable(key), file_,
            to_string(*dtype), to_string(*storage.known->dtype));
     }
     const auto last = last_element(tensor, offset);
@@ -424,8 +423,7 @@ class Unpickler {
     if (!fits) {
       fail(kBad,
            "tensor '{}' in {} of shape {} with strides {} begins at element {} of a storage of {} {}, which "
-           "it "
-           "does not fit into",
+           "it does not fit into",
            printable(key), file_, text::shape_text(tensor.shape), text::shape_text(tensor.strides), offset,
            storage.integer, unit == element ? "elements" : "bytes");
     }
@@ -450,8 +448,8 @@ class Unpickler {
     return values;
   }
 
-  /// The number of elements of the storage up to the last one of the tensor, or nothing where shape, strides
-  /// and offset make no sense.
+  /// The number of storage elements up to the last element of the tensor; nothing if shape, strides and
+  /// offset are invalid.
   static std::optional<std::uint64_t> last_element(const Tensor& tensor, std::int64_t offset) {
     const auto count = element_count(tensor.shape);
     const auto negative = [](std::int64_t value) { return value < 0; };

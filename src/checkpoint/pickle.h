@@ -1,6 +1,6 @@
-/// The pickle of a state dict, as torch.save writes it (protocol 2), read without running anything: a fixed
-/// list of opcodes, and of names that stand for tensors and their parts. Whatever else a pickle asks for is
-/// refused by name. https://github.com/python/cpython/blob/3.13/Lib/pickletools.py
+/// Reads the pickle of a state dict, as written by torch.save (protocol 2), without running any code. It
+/// knows a fixed list of opcodes, and of names that stand for tensors and their parts. Anything else that a
+/// pickle asks for is refused by name. https://github.com/python/cpython/blob/3.13/Lib/pickletools.py
 #pragma once
 
 #include <cstddef>
@@ -13,14 +13,13 @@
 
 namespace onnxport::pickle {
 
-/// Longest pickle that is accepted, in bytes, and most objects in one. A tensor takes some 300 bytes and 20
-/// objects.
+/// Limits of a pickle, in bytes and objects. A tensor takes about 300 bytes and 20 objects.
 inline constexpr std::uint64_t kMaxBytes = 100'000'000;
 inline constexpr std::size_t kMaxObjects = 2'000'000;
 inline constexpr std::size_t kMaxKey = 10'000;
 inline constexpr std::size_t kMaxAxes = 32;
 
-/// A tensor of the state dict: a view of a storage, which is a file of its own in the archive.
+/// A tensor of the state dict: a view of a storage, which is a separate file in the archive.
 struct Tensor {
   std::string key;
   DType dtype = DType::f32;
@@ -31,9 +30,9 @@ struct Tensor {
   std::uint64_t offset = 0;  ///< of the first element, in bytes of the storage
 };
 
-/// The tensors of the dict that the pickle holds, in its order; other values in it are left out. Every
-/// element lies inside its storage. Throws ExportError(bad_checkpoint) that names the file, and the byte or
-/// key, for anything but a dict of tensors by name.
+/// The tensors of the dict in the pickle, in its order, without its other values. Every element is inside its
+/// storage. Throws ExportError(bad_checkpoint) that names the file, and the byte or key, if the pickle is not
+/// a dict of tensors by name.
 std::vector<Tensor> parse_state_dict(std::string_view bytes, const std::string& file_name);
 
 }  // namespace onnxport::pickle

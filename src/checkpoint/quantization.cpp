@@ -18,7 +18,7 @@ namespace {
 
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 
-/// The tensors of a checkpoint, of which some go and some are replaced.
+/// The tensors of a checkpoint. Some are removed and some are replaced.
 class Tensors {
  public:
   Tensors(std::vector<StoredTensor> tensors, const std::string& file)
@@ -36,7 +36,7 @@ class Tensors {
     return found == by_key_.end() ? nullptr : &tensors_[found->second];
   }
 
-  /// It is a part of another tensor, and none of its own.
+  /// Marks a tensor that is only a part of another one.
   void take(const StoredTensor& tensor) { taken_[index_of(tensor)] = true; }
   void add(std::string key, const Weight& weight) {
     added_.push_back({{.key = std::move(key), .dtype = weight.dtype(), .shape = weight.shape()}, weight});
@@ -100,7 +100,7 @@ Weight scaled(const Tensors& tensors, const StoredTensor& tensor, const StoredTe
   }
   const std::vector<std::int64_t> expected = shape_of_scales(view.shape, rows, columns);
   if (factors.shape() != expected) {
-    fail(kBad, "tensor '{}' in {} has shape {}, expected {}: a scale for each {} x {} of '{}' {}",
+    fail(kBad, "tensor '{}' in {} has shape {}, expected {}: one scale per {} x {} elements of '{}' {}",
          printable(scale.view.key), tensors.file(), text::shape_text(factors.shape()),
          text::shape_text(expected), rows, columns, printable(view.key), text::shape_text(view.shape));
   }
@@ -108,7 +108,7 @@ Weight scaled(const Tensors& tensors, const StoredTensor& tensor, const StoredTe
 }
 
 void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
-  // Scales first: they may be 8-bit floats themselves.
+  // Scales come first, because they may be 8-bit floats themselves.
   std::vector<std::pair<const StoredTensor*, const StoredTensor*>> pairs;  // tensor, its scale
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const StoredTensor& scale = tensors[i];
@@ -129,7 +129,7 @@ void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
   }
   for (const auto& [tensor, scale] : pairs) {
     if (tensors.is_taken(*tensor)) {
-      fail(kBad, "tensor '{}' in {} has two tensors of scales, expected one of '{}' and '{}'",
+      fail(kBad, "tensor '{}' in {} has two tensors of scales, expected either '{}' or '{}'",
            printable(tensor->view.key), tensors.file(), kScales[0], kScales[1]);
     }
     tensors.add(tensor->view.key, scaled(tensors, *tensor, *scale, quantization));
@@ -143,7 +143,7 @@ void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (!tensors[i].float8 || tensors.is_taken(tensors[i])) continue;
     const std::string key = printable(tensors[i].view.key);
-    fail(kBad, "tensor '{}' in {} has 8-bit floats and no scale, expected '{}{}' or '{}{}' beside it", key,
+    fail(kBad, "tensor '{}' in {} has 8-bit floats but no scale, expected '{}{}' or '{}{}' beside it", key,
          tensors.file(), key, kScales[0], key, kScales[1]);
   }
 }
@@ -163,11 +163,11 @@ void dequantize_mxfp4(Tensors& tensors) {
     if (key.empty()) continue;
     const StoredTensor* scales = tensors.find(fmt::format("{}_scales", key));
     if (scales == nullptr) {
-      fail(kBad, "tensor '{}' in {} has 4-bit floats and no scales, expected '{}_scales' beside it",
+      fail(kBad, "tensor '{}' in {} has 4-bit floats but no scales, expected '{}_scales' beside it",
            printable(view.key), tensors.file(), printable(key));
     }
     if (tensors.find(key) != nullptr) {
-      fail(kBad, "tensor '{}' in {} is there twice: also as '{}'", printable(key), tensors.file(),
+      fail(kBad, "tensor '{}' in {} occurs twice: also as '{}'", printable(key), tensors.file(),
            printable(view.key));
     }
     if (view.dtype != DType::u8 || view.shape.size() != 4 || view.shape.back() != 16) {

@@ -30,15 +30,15 @@ std::string_view describe(const Scalar& value) {
   return kNames[value.index()];
 }
 
-/// Walks through JSON without building it. A derived class is told where it is by the depth and the last key;
-/// what it does not expect it throws. Keeps no stack of its own, so that depth costs nothing.
+/// Walks through JSON without building values. A derived class knows its position by the depth and the last
+/// key, and throws if it meets anything unexpected. There is no stack, so depth costs nothing.
 class Walker : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit Walker(const std::string& file) : file_(file) {}
 
   void walk(std::string_view text, std::string_view what) {
     what_ = what;
-    // The byte order mark and leading blanks that a JSON parser forgives are not allowed here.
+    // Unlike a JSON parser, the format does not allow a byte order mark or leading blanks.
     if (!text.starts_with('{')) fail(kBad, "{} of {} is not a JSON object", what, file_);
     nlohmann::json::sax_parse(text, this);
   }
@@ -98,7 +98,7 @@ class Walker : public nlohmann::json_sax<nlohmann::json> {
   int depth_ = 0;
 };
 
-/// Throws for the first key that occurs twice; `keys` get sorted.
+/// Throws for the first key that occurs twice. Sorts `keys`.
 void check_unique(std::vector<std::string_view> keys, std::string_view what, const std::string& file) {
   std::sort(keys.begin(), keys.end());
   const auto twice = std::adjacent_find(keys.begin(), keys.end());
@@ -124,7 +124,7 @@ void set_dtype(Described& described, std::string_view name, const std::string& f
     described.float8 = format;
     return;
   }
-  // In the format, but not built.
+  // Part of the format, but not supported.
   constexpr std::array<std::string_view, 7> kOthers = {"F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2",
                                                        "F4",          "C64",         "C128"};
   if (std::find(kOthers.begin(), kOthers.end(), name) != kOthers.end()) {
@@ -267,14 +267,14 @@ class HeaderWalker final : public Walker {
 
   std::vector<Entry> entries_;
   bool in_metadata_ = false, has_metadata_ = false;
-  // Of the last entry, while it is read:
+  // The current entry:
   Field field_ = Field::none;
   std::vector<std::uint64_t> offsets_;
   bool has_dtype_ = false, has_shape_ = false, has_offsets_ = false;
 };
 
-/// Is each tensor as large as its shape says, inside the file, and do all of them together cover the data
-/// exactly?
+/// Checks that each tensor has the size of its shape and is inside the file, and that all of them cover the
+/// data exactly.
 void check_layout(std::vector<HeaderWalker::Entry>& entries, std::uint64_t data_size,
                   const std::string& file) {
   std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
@@ -314,7 +314,7 @@ void check_layout(std::vector<HeaderWalker::Entry>& entries, std::uint64_t data_
     before = &view.key;
   }
   if (covered != data_size) {
-    fail(kBad, "{} has {} bytes behind its last tensor that belong to none", file, data_size - covered);
+    fail(kBad, "{} has {} bytes after its last tensor that belong to none", file, data_size - covered);
   }
 }
 
@@ -355,7 +355,7 @@ class IndexWalker final : public Walker {
                        shard->find_first_of("/\\") == std::string_view::npos &&
                        shard->find('\0') == std::string_view::npos;
     if (!plain) {
-      fail(kBad, "index {} puts tensor '{}' into '{}', expected the plain name of a file beside it", file_,
+      fail(kBad, "index {} lists tensor '{}' in '{}', expected the plain name of a file beside it", file_,
            printable(map.back().first), printable(*shard));
     }
     map.back().second = *shard;
@@ -374,8 +374,7 @@ class IndexWalker final : public Walker {
 std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file_size,
                                   const std::string& file_name) {
   if (beginning.starts_with("version https://git-lfs")) {
-    fail(kBad, "{} is a git-lfs pointer and not the weights themselves; run `git lfs pull` in its folder",
-         file_name);
+    fail(kBad, "{} is a git-lfs pointer, not the weights; run `git lfs pull` in its folder", file_name);
   }
   if (beginning.size() < kLengthBytes) {
     fail(kBad, "{} has {} bytes, too short for a safetensors file; download it again", file_name, file_size);
@@ -386,7 +385,7 @@ std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file
   }
   if (length > kMaxHeader) {
     fail(kBad,
-         "{} announces a header of {} bytes, expected at most {}: it is no safetensors file, or damaged",
+         "{} announces a header of {} bytes, expected at most {}: it is damaged, or not a safetensors file",
          file_name, length, kMaxHeader);
   }
   if (length > file_size - kLengthBytes) {
@@ -435,7 +434,7 @@ std::vector<StoredTensor> read(const std::shared_ptr<const File>& file) {
 std::vector<std::pair<std::string, std::string>> parse_index(std::string_view text,
                                                              const std::string& file_name) {
   IndexWalker walker(file_name);
-  // Indices are written by people and scripts: blanks before the object are as good as any.
+  // People and scripts write index files, so blanks before the object are allowed.
   text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
   walker.walk(text, "content");
   if (!walker.found) fail(kBad, "index {} has no weight_map", file_name);

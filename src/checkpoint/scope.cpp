@@ -21,7 +21,7 @@ std::string join_path(std::string_view path, std::string_view name) {
   return fmt::format("{}.{}", path, name);
 }
 
-/// Pairs of (what a module asks for, how else it may be stored), as endings of keys.
+/// Pairs of key endings: the name that a module asks for, and another name under which it may be stored.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kSpellings = {{
     {"weight", "gamma"},
     {"bias", "beta"},

@@ -29,15 +29,14 @@ constexpr std::string_view kPickle = "/data.pkl";
        file.name(), format);
 }
 
-/// Refuses what is no zip file, in the words that help most.
+/// Refuses files that are not zip files, with a message that helps to fix the problem.
 void check_beginning(const File& file) {
   using namespace std::string_view_literals;
   std::string beginning(std::min<std::uint64_t>(512, file.size()), '\0');
   file.read(0, beginning.size(), reinterpret_cast<std::byte*>(beginning.data()));
   if (beginning.starts_with("PK\x03\x04"sv)) return;
   if (beginning.starts_with("version https://git-lfs"sv)) {
-    fail(kBad, "{} is a git-lfs pointer and not the weights themselves; run `git lfs pull` in its folder",
-         file.name());
+    fail(kBad, "{} is a git-lfs pointer, not the weights; run `git lfs pull` in its folder", file.name());
   }
   // The pickle of the number 0x1950a86a20f9469cfc6c.
   if (beginning.starts_with("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv)) {
@@ -48,7 +47,7 @@ void check_beginning(const File& file) {
           .starts_with("ustar"sv)) {
     fail_old(file, "tar format");
   }
-  fail(kBad, "{} ({} bytes) does not begin as a file of torch.save does; download it again", file.name(),
+  fail(kBad, "{} ({} bytes) does not begin like a file of torch.save; download it again", file.name(),
        file.size());
 }
 
@@ -81,7 +80,7 @@ bool is_contiguous(const pickle::Tensor& tensor) {
   return true;
 }
 
-/// A tensor as the bytes of its storage lie.
+/// A tensor in the order of its storage.
 struct Described {
   TensorView view;
   std::vector<std::int64_t> axes = {};  ///< empty, or the tensor is `view` permuted by these
@@ -93,14 +92,14 @@ struct Described {
   }
 };
 
-/// A tensor, without its place.
+/// A tensor without its position in the file.
 Described describe(const pickle::Tensor& tensor, const std::string& file) {
   Described stored{.view = {.key = tensor.key, .dtype = tensor.dtype, .shape = tensor.shape}};
   const std::size_t rank = tensor.shape.size();
   const bool empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
   if (empty || is_contiguous(tensor)) return stored;
 
-  // The axes in the order of the bytes: longest strides first. Those of extent 1 go anywhere.
+  // The axes in the order of the bytes: longest strides first. Axes of extent 1 may be anywhere.
   std::vector<std::size_t> order(rank);
   for (std::size_t i = 0; i < rank; ++i) order[i] = i;
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -116,9 +115,8 @@ Described describe(const pickle::Tensor& tensor, const std::string& file) {
   }
   if (!is_contiguous(sorted)) {
     fail(kBad,
-         "tensor '{}' in {} of shape {} has strides {}: its elements repeat or have gaps, expected each of "
-         "them once; "
-         "call .contiguous() on it before torch.save",
+         "tensor '{}' in {} of shape {} has strides {}: its elements repeat or have gaps, expected each "
+         "element once; call .contiguous() on it before torch.save",
          printable(tensor.key), file, text::shape_text(tensor.shape), text::shape_text(tensor.strides));
   }
   stored.view.shape = std::move(sorted.shape);
@@ -133,7 +131,7 @@ std::vector<StoredTensor> read(const std::shared_ptr<const File>& file) {
   const std::string name = file->name();
   const std::string folder = find_folder(archive);
   if (archive.find(folder + "/constants.pkl") != nullptr) {
-    fail(kBad, "{} is a program of torch.jit.save, expected a state dict of torch.save", name);
+    fail(kBad, "{} is a program saved by torch.jit.save, expected a state dict saved by torch.save", name);
   }
   if (const ZipArchive::Entry* order = archive.find(folder + "/byteorder")) {
     if (const std::string text = archive.read(*order, 64); text != "little") {

@@ -20,11 +20,11 @@ constexpr std::size_t kLocalHeaderBytes = 30, kDirectoryEntryBytes = 46, kEndByt
                       kLocator64Bytes = 20;
 constexpr std::uint64_t kLongestComment = 0xffff;
 constexpr std::uint32_t kIn64 = 0xffffffff;  // "see the zip64 field"
-// A deflated byte stands for at most 1032 (RFC 1951: 258 bytes per match of two bits).
+// A deflated byte expands to at most 1032 bytes (RFC 1951: 258 bytes per match of two bits).
 constexpr std::uint64_t kLargestRatio = 1032;
 constexpr std::size_t kPiece = std::size_t{1} << 18;
 
-/// Unsigned little-endian numbers of a text, which the caller knows to be long enough.
+/// Unsigned little-endian numbers in a text. The caller ensures that it is long enough.
 std::uint64_t number(std::string_view bytes, std::size_t at, std::size_t size) {
   std::uint64_t value = 0;
   for (std::size_t i = 0; i < size; ++i) {
@@ -50,7 +50,7 @@ struct Directory {
   std::uint64_t offset = 0, size = 0, count = 0;
 };
 
-/// Where the directory is, by the record at the end of the file.
+/// The position of the directory, from the record at the end of the file.
 Directory find_directory(const File& file) {
   const std::uint64_t tail_size = std::min(file.size(), kEndBytes + kLongestComment);
   const std::uint64_t tail_begin = file.size() - tail_size;
@@ -104,7 +104,7 @@ Directory find_directory(const File& file) {
   return directory;
 }
 
-/// Replaces the numbers that say "see the zip64 field" by those in it.
+/// Replaces the numbers that refer to the zip64 field by its values.
 void read_zip64(std::string_view extra, ZipArchive::Entry& entry, const std::string& file) {
   std::vector<std::uint64_t*> elsewhere;
   for (std::uint64_t* value : {&entry.size, &entry.compressed, &entry.header}) {
@@ -124,12 +124,12 @@ void read_zip64(std::string_view extra, ZipArchive::Entry& entry, const std::str
     extra.remove_prefix(4 + size);
   }
   if (found < elsewhere.size()) {
-    fail(kBad, "entry '{}' of {} has no zip64 field, which its size or place needs", printable(entry.name),
+    fail(kBad, "entry '{}' of {} has no zip64 field, but its size or offset needs one", printable(entry.name),
          file);
   }
 }
 
-/// The entry at `at`, which moves on to the next one.
+/// Reads the entry at `at` and moves `at` to the next one.
 ZipArchive::Entry parse_entry(std::string_view directory, std::size_t& at, const std::string& file) {
   const std::string_view rest = directory.substr(at);
   const auto fail_cut = [&] {
@@ -145,7 +145,7 @@ ZipArchive::Entry parse_entry(std::string_view directory, std::size_t& at, const
                           .crc = u32(rest, 16)};
   read_zip64(rest.substr(kDirectoryEntryBytes + name, extra), entry, file);
   if ((u16(rest, 8) & 1U) != 0) {
-    fail(kBad, "entry '{}' of {} is encrypted, expected plain", printable(entry.name), file);
+    fail(kBad, "entry '{}' of {} is encrypted, expected no encryption", printable(entry.name), file);
   }
   const std::uint16_t method = u16(rest, 10);
   if (method != 0 && method != Z_DEFLATED) {
@@ -165,7 +165,7 @@ ZipArchive::Entry parse_entry(std::string_view directory, std::size_t& at, const
   return entry;
 }
 
-/// Do all entries lie between the ones around them? Sets their ends.
+/// Checks that no entries overlap, and sets their ends.
 void check_layout(std::vector<ZipArchive::Entry>& entries, std::uint64_t directory, const std::string& file) {
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.header < b.header; });
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -181,7 +181,7 @@ void check_layout(std::vector<ZipArchive::Entry>& entries, std::uint64_t directo
   }
 }
 
-/// A zlib stream of raw deflate data that is freed.
+/// A zlib stream of raw deflate data that frees itself.
 class Inflater {
  public:
   Inflater() {
@@ -227,7 +227,7 @@ std::uint64_t ZipArchive::offset_of(const Entry& entry) const {
   const std::string head = bytes_of(*file_, entry.header, kLocalHeaderBytes + entry.name.size());
   if (u32(head, 0) != kLocalHeader || u16(head, 26) != entry.name.size() ||
       head.compare(kLocalHeaderBytes, std::string::npos, entry.name) != 0) {
-    fail(kBad, "{} has no header of entry '{}' at byte {}, where its directory says; download it again",
+    fail(kBad, "{} has no header for entry '{}' at byte {}, where its directory places it; download it again",
          file_->name(), printable(entry.name), entry.header);
   }
   const std::uint64_t begin = entry.header + head.size() + u16(head, 28);
@@ -278,8 +278,8 @@ void ZipArchive::extract(const Entry& entry,
   }
   if (entry.deflated && state != Z_STREAM_END && size <= entry.size) {
     fail(kBad, "entry '{}' of {} is damaged: its {} deflated bytes {} after {} bytes of content, expected {}",
-         printable(entry.name), file_->name(), entry.compressed, state == Z_OK ? "end" : "make no sense",
-         size, entry.size);
+         printable(entry.name), file_->name(), entry.compressed, state == Z_OK ? "end" : "are invalid", size,
+         entry.size);
   }
   if (size != entry.size) {
     fail(kBad, "entry '{}' of {} has {} bytes of content, expected {}", printable(entry.name), file_->name(),

@@ -1,8 +1,8 @@
-/// Zip archives, as far as torch.save and those who repack its files write them: stored and deflated entries,
+/// Zip archives as written by torch.save and by tools that repack its files: stored and deflated entries,
 /// with or without zip64. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 ///
-/// Everything in an archive is checked before it is used, and every function here throws
-/// ExportError(bad_checkpoint) that names the file, the entry, what it found and what it expected.
+/// Everything in an archive is checked before it is used. Every function here throws
+/// ExportError(bad_checkpoint) that names the file, the entry, the value found and the value expected.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 
 namespace onnxport {
 
-/// The directory of an archive. Contents are read when they are asked for.
+/// The directory of an archive. Contents are read on demand.
 class ZipArchive {
  public:
   struct Entry {
@@ -31,7 +31,7 @@ class ZipArchive {
     bool deflated = false;
   };
 
-  /// Longest directory that is accepted, in bytes.
+  /// Maximum size of a directory, in bytes.
   static constexpr std::uint64_t kMaxDirectory = 100'000'000;
 
   explicit ZipArchive(std::shared_ptr<const File> file);
@@ -42,9 +42,9 @@ class ZipArchive {
   /// The entry, or null.
   const Entry* find(std::string_view name) const;
 
-  /// Where the bytes of an entry begin in the file: its content, if it is stored.
+  /// The position of an entry's bytes in the file: its content, if it is stored uncompressed.
   std::uint64_t offset_of(const Entry& entry) const;
-  /// Gives the content in pieces, and compares its length and checksum with what the directory says.
+  /// Passes on the content in pieces, and checks its length and checksum against the directory.
   void extract(const Entry& entry, const std::function<void(std::span<const std::byte>)>& take) const;
   /// The content of an entry of at most `limit` bytes.
   std::string read(const Entry& entry, std::uint64_t limit) const;

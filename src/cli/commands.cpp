@@ -25,15 +25,15 @@ void say(const std::string& line) { std::fprintf(stdout, "%s\n", line.c_str()); 
 void note(const std::string& line) { std::fprintf(stderr, "onnxport: %s\n", line.c_str()); }
 void print_json(const json& report) { say(report.dump(2, ' ', false, json::error_handler_t::replace)); }
 
-// Flags of the field's exporter: what has no effect is said in one line, what is not built is refused by
-// name.
+// Flags of Optimum's exporter: a notice explains each flag without effect; flags that are not built are
+// refused.
 void explain_flags(const ExportFlags& flags, const std::function<void(const std::string&)>& notice) {
   const auto refuse = [](bool given, const char* flag, const char* instead) {
     if (given)
       throw ExportError(ErrorCode::unsupported, fmt::format("{} is not built yet: {}", flag, instead));
   };
-  refuse(flags.slim, "--slim", "graphs are written without redundant nodes; leave the flag out");
-  refuse(flags.options.legacy, "--legacy", "the old file layout concerns decoders; leave the flag out");
+  refuse(flags.slim, "--slim", "graphs have no redundant nodes anyway; leave the flag out");
+  refuse(flags.options.legacy, "--legacy", "onnxport does not write the old file layout; leave the flag out");
 
   if (flags.device != "cpu")
     notice("--device " + flags.device + " has no effect: exporting runs no model on a device");
@@ -44,25 +44,24 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
   if (flags.framework_given) notice("--framework has no effect: weights are read, not traced");
 }
 
-// The levels of the field's exporter: O1 is the graph as it is, O2 has the contrib operators of ONNX Runtime,
-// O3 an approximate gelu as well, O4 is O2 in half precision.
+// Optimum's levels. O1 leaves the graph as it is, O2 uses the contrib operators of ONNX Runtime, O3 also
+// approximates gelu, O4 is O2 in half precision.
 void apply_level(const std::string& level, TargetOptions& target, bool& approximate_gelu,
                  std::string& dtype) {
   if (level.empty()) return;
   if (level == "O1" && target.runtime != "any") {
-    throw ExportError(
-        ErrorCode::invalid_argument,
-        fmt::format("--optimize O1 is the graph of --target any, got --target {}", target.runtime));
+    throw ExportError(ErrorCode::invalid_argument,
+                      fmt::format("--optimize O1 needs --target any, got --target {}", target.runtime));
   }
   target.runtime = level == "O1" ? "any" : "ort";
   approximate_gelu = level == "O3";
   if (level != "O4") return;
   if (dtype == "bf16")
-    throw ExportError(ErrorCode::invalid_argument, "--optimize O4 is in fp16, got --dtype bf16");
+    throw ExportError(ErrorCode::invalid_argument, "--optimize O4 exports in fp16, got --dtype bf16");
   dtype = "fp16";
 }
 
-// The folder of a model, with a progress line while it is downloaded.
+// Finds the folder of a model. Shows a progress line during a download.
 fs::path model_folder(const fs::path& model, HubOptions hub, const Voice& voice) {
   Progress progress("downloading", Progress::Unit::bytes, !voice.quiet);
   hub.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
@@ -70,7 +69,7 @@ fs::path model_folder(const fs::path& model, HubOptions hub, const Voice& voice)
   return get_model_folder(model, hub);
 }
 
-// What --model-kwargs and --pad_token_id say, as keys of config.json.
+// The values of --model-kwargs and --pad_token_id, as keys of config.json.
 std::map<std::string, std::string> config_values(const ExportFlags& flags) {
   std::map<std::string, std::string> values;
   if (flags.pad_token_id) values["pad_token_id"] = fmt::format("{}", *flags.pad_token_id);

@@ -1,4 +1,4 @@
-/// The commands of the program. Each returns the exit status.
+/// The commands of the program. Each returns its exit status.
 #pragma once
 
 #include <filesystem>
@@ -11,18 +11,18 @@
 
 namespace onnxport::cli {
 
-/// How much is said, and in which form.
+/// How much a command prints, and in which form.
 struct Voice {
   bool quiet = false;
   bool verbose = false;
   bool json = false;
 };
 
-/// Flags of `export onnx` that are the command line's own business.
+/// The flags of `export onnx`. Those beside `options` exist only on the command line.
 struct ExportFlags {
   MainExportOptions options;
   Voice voice;
-  // Flags of the field's exporter that have no effect here, or are not built: handled by `explain_flags`.
+  // Most of these come from Optimum and have no effect or are refused here; see `explain_flags`.
   std::string device = "cpu";
   std::string framework = "pt";
   std::string optimize;

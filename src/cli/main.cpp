@@ -1,5 +1,5 @@
-// The argument table. The flags of `export onnx` are those of the field's exporter, with the same spelling
-// and default.
+// The argument table. `export onnx` takes the flags of Optimum's exporter, with the same spelling and
+// defaults.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -14,13 +14,13 @@ namespace onnxport::cli {
 namespace {
 
 void add_voice(CLI::App& app, Voice& voice) {
-  app.add_flag("-q,--quiet", voice.quiet, "Say nothing but errors");
-  app.add_flag("-v,--verbose", voice.verbose, "Say more");
+  app.add_flag("-q,--quiet", voice.quiet, "Print errors only");
+  app.add_flag("-v,--verbose", voice.verbose, "Print more details");
   app.add_flag("--json", voice.json, "Print a machine-readable report on standard output");
 }
 
 void add_plugins(CLI::App& app, std::vector<std::string>& plugins) {
-  app.add_option("--plugin", plugins, "Shared library that registers further architectures (repeatable)")
+  app.add_option("--plugin", plugins, "Shared library that registers more architectures (repeatable)")
       ->type_name("LIB");
 }
 
@@ -29,12 +29,12 @@ void add_shapes(CLI::App& app, DummyShapes& shapes) {
     app.add_option(name, value, text)
         ->check(CLI::PositiveNumber)
         ->capture_default_str()
-        ->group("Shapes of validation inputs, and of axes that are not dynamic");
+        ->group("Sizes of validation inputs, and of axes that are not dynamic");
   };
-  add("--batch_size", shapes.batch_size, "Rows");
-  add("--sequence_length", shapes.sequence_length, "Tokens");
+  add("--batch_size", shapes.batch_size, "Rows of the batch");
+  add("--sequence_length", shapes.sequence_length, "Tokens per row");
   add("--past_sequence_length", shapes.past_sequence_length, "Tokens in the cache");
-  add("--num_choices", shapes.num_choices, "Answers of multiple-choice");
+  add("--num_choices", shapes.num_choices, "Answers per question in multiple-choice");
   add("--width", shapes.width, "Image width");
   add("--height", shapes.height, "Image height");
   add("--num_channels", shapes.num_channels, "Image channels");
@@ -47,29 +47,32 @@ void add_shapes(CLI::App& app, DummyShapes& shapes) {
 }
 
 void add_hub(CLI::App& app, HubOptions& hub) {
-  const char* group = "Models of the hub";
+  const char* group = "Models from the Hugging Face Hub";
   app.add_option("--revision", hub.revision, "Branch, tag or commit; default: main")->group(group);
-  app.add_option("--subfolder", hub.subfolder, "Folder of the repository, or below the model's folder")
+  app.add_option("--subfolder", hub.subfolder,
+                 "Subfolder of the repository or local folder that holds the checkpoint")
       ->group(group);
-  app.add_option("--token", hub.token, "For private and gated models; default: HF_TOKEN, or the stored one")
+  app.add_option("--token", hub.token,
+                 "Access token for private and gated models; default: HF_TOKEN, or the stored token")
       ->group(group);
-  app.add_option("--cache_dir", hub.cache_dir, "Cache of the hub's tools; default: HF_HUB_CACHE, HF_HOME/hub")
+  app.add_option("--cache_dir", hub.cache_dir, "Cache folder; default: HF_HUB_CACHE, or HF_HOME/hub")
       ->type_name("DIR")
       ->group(group);
-  app.add_flag("--local_files_only", hub.local_files_only, "Read the cache only, without the network")
+  app.add_flag("--local_files_only", hub.local_files_only, "Use only the cache, not the network")
       ->group(group);
-  app.add_flag("--force_download", hub.force_download, "Download again what the cache has")->group(group);
+  app.add_flag("--force_download", hub.force_download, "Download files even if the cache has them")
+      ->group(group);
 }
 
 void add_level(CLI::App& app, std::string& level) {
   app.add_option(
          "--optimize", level,
-         "O1: as without the flag; O2: --target ort; O3: the same with the tanh form of gelu; O4: O2 in fp16")
+         "O1: no change; O2: --target ort; O3: O2 with the tanh approximation of gelu; O4: O2 in fp16")
       ->check(CLI::IsMember({"O1", "O2", "O3", "O4"}));
 }
 
 void add_int_dtype(CLI::App& app, std::string& dtype) {
-  app.add_option("--int-dtype", dtype, "Type of integer inputs; int8 only where all token ids fit")
+  app.add_option("--int-dtype", dtype, "Type of integer inputs; int8 requires that all token ids fit")
       ->check(CLI::IsMember({"int64", "int32", "int8"}))
       ->capture_default_str();
 }
@@ -78,67 +81,71 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   MainExportOptions& o = flags.options;
   app.add_option(
          "-m,--model", o.model,
-         "Checkpoint folder (config.json and weights), .gguf file, or a repository of the hub, which is "
-         "downloaded")
+         "Checkpoint folder (config.json and weights), .gguf file, or Hub repository, which is downloaded")
       ->required()
       ->type_name("DIR|ORG/NAME");
   app.add_option("output", o.output, "Folder to write to")->required()->type_name("OUT");
-  app.add_option("--task", o.task, "Task to export for, as `onnxport list` shows; auto: from the checkpoint")
+  app.add_option("--task", o.task,
+                 "Task to export for, see `onnxport list`; auto: inferred from the checkpoint")
       ->capture_default_str();
-  app.add_option("--opset", o.opset, "ONNX opset, 11 to 26; default: the model type's, 18")
+  app.add_option("--opset", o.opset, "ONNX opset, 11 to 26; default: set by the model type, usually 18")
       ->check(CLI::PositiveNumber);
-  app.add_option("--target", o.export_options.target.runtime,
-                 "Runtime to export for: any (operators of ai.onnx alone), or ort (contrib operators of ONNX "
-                 "Runtime as well: MultiHeadAttention, SkipLayerNormalization, ...)")
+  app.add_option(
+         "--target", o.export_options.target.runtime,
+         "Runtime to export for: any (ai.onnx operators only), or ort (also contrib operators of ONNX "
+         "Runtime, such as MultiHeadAttention and SkipLayerNormalization)")
       ->check(CLI::IsMember({"any", "ort"}))
       ->capture_default_str();
   app.add_option(
          "--attention", o.export_options.target.attention,
-         "Causal attention of --target ort: auto, or gqa (GroupQueryAttention, which takes several new "
-         "tokens behind a cache on the CPU only for one sequence at a time)")
+         "Causal attention for --target ort: auto, or gqa (GroupQueryAttention; on the CPU, it processes "
+         "several new tokens after a cache only if the batch size is 1)")
       ->check(CLI::IsMember({"auto", "gqa"}))
       ->capture_default_str();
   add_level(app, flags.optimize);
   app.add_option("--dtype", o.dtype,
-                 "Floating point type of the exported model, whatever the checkpoint stores")
+                 "Floating-point type of the exported model, whatever the checkpoint stores")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
       ->capture_default_str();
   add_int_dtype(app, o.int_dtype);
   app.add_option("--library-name", o.library,
-                 "transformers or sentence_transformers; default: from the folder")
+                 "Library of the model: transformers or sentence_transformers; default: inferred from the "
+                 "folder. diffusers and timm are not supported yet")
       ->check(CLI::IsMember({"transformers", "diffusers", "timm", "sentence_transformers"}));
   app.add_option("--variant", o.variant, "Variant of the export")->capture_default_str();
-  app.add_option("--atol", o.atol, "Tolerance of validation; default: the model type's")
+  app.add_option("--atol", o.atol, "Tolerance of validation; default: set by the model type and dtype")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--reference", o.reference,
-                 "Outputs of the original to compare with: safetensors with in/<input> and out/<output>")
+                 "Also compare with recorded outputs of the original model: a safetensors file with "
+                 "in/<input> and out/<output>")
       ->type_name("FILE");
   app.add_option(
          "--external-data", o.export_options.external_data,
-         "Weights in a file beside the model: auto (beyond 2 GB), always, never, shared (one file for "
-         "all models), checkpoint (none is written: the models lie in the checkpoint's folder)")
+         "Where to store the weights: auto (beside the model if it exceeds 2 GB), always (beside it), never "
+         "(inside it), shared (one file for all models of the export), checkpoint (models point into the "
+         "checkpoint's files; OUT must be the checkpoint folder)")
       ->check(CLI::IsMember({"auto", "always", "never", "shared", "checkpoint"}))
       ->capture_default_str();
   app.add_option("--external-data-threshold", o.export_options.external_data_threshold,
-                 "Tensors of fewer bytes stay in the model's file")
+                 "Tensors smaller than this stay in the .onnx file")
       ->type_name("BYTES")
       ->capture_default_str();
   app.add_option(
          "--external-data-alignment", o.export_options.external_data_alignment,
-         "Where tensors may begin in a data file, a power of two; default: 64, and 4096 for large ones")
+         "Alignment of tensors in a data file, a power of two; default: 64, and 4096 for large tensors")
       ->type_name("BYTES");
-  app.add_option("--model-kwargs", flags.model_kwargs, "JSON: {\"attn_implementation\": \"eager\"}")
+  app.add_option("--model-kwargs", flags.model_kwargs,
+                 "JSON object; known: {\"attn_implementation\": \"eager\"} (or \"sdpa\")")
       ->type_name("JSON");
-  app.add_option("--pad_token_id", flags.pad_token_id, "Another pad_token_id than config.json has")
+  app.add_option("--pad_token_id", flags.pad_token_id, "Override pad_token_id from config.json")
       ->type_name("N");
   app.add_flag("!--no-dynamic-axes", o.export_options.dynamic_axes,
-               "All axes are numbers, as the shape flags say");
-  app.add_flag("!--no-validate", o.validate, "Do not run the exported model");
+               "Make all axes static, with the sizes that the size flags give");
+  app.add_flag("!--no-validate", o.validate, "Do not run the exported model; the ONNX checker still runs");
   app.add_flag("--ignore-unexpected", o.export_options.ignore_unexpected,
-               "Go on when tensors or config keys are unknown to the definition");
-  app.add_flag("--monolith", o.monolith, "One file for models that are split by default");
-  app.add_flag("--legacy", o.legacy, "File layout of old exporters");
-  const char* compat = "Accepted for scripts of the field's exporter";
+               "Continue if the definition leaves tensors or config keys unread");
+  app.add_flag("--monolith", o.monolith, "Write one file for models that are split by default");
+  const char* compat = "Accepted for compatibility with Optimum";
   app.add_option("--device", flags.device, "No effect: exporting runs no model on a device")
       ->group(compat)
       ->capture_default_str();
@@ -152,8 +159,9 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->group(compat);
   app.add_flag("--dynamo", flags.dynamo, "No effect: nothing is traced")->group(compat);
   app.add_flag("--no-post-process", flags.no_post_process, "Do not merge the decoders with and without past");
-  const char* refused = "Not built yet, refused";
-  app.add_flag("--slim", flags.slim)->group(refused);
+  const char* refused = "Recognized, but not supported";
+  app.add_flag("--slim", flags.slim, "Not needed: graphs have no redundant nodes")->group(refused);
+  app.add_flag("--legacy", o.legacy, "File layout of old exporters")->group(refused);
   add_hub(app, o.hub);
   add_plugins(app, plugins);
   add_shapes(app, o.export_options.shapes);
@@ -176,7 +184,7 @@ int report(int argc, char** argv, ErrorCode code, const std::string& message) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Turns Hugging Face checkpoints into validated ONNX.", "onnxport");
+  CLI::App app("Export Hugging Face checkpoints to validated ONNX files.", "onnxport");
   app.set_version_flag("--version", std::string("onnxport ") + ONNXPORT_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
@@ -192,46 +200,46 @@ int run(int argc, char** argv) {
   ValidateFlags validate_flags;
   CLI::App* validate = app.add_subcommand("validate", "Check an exported model against its checkpoint");
   validate
-      ->add_option("model", validate_flags.options.model,
-                   "Checkpoint folder, .gguf file, or repository of the hub")
+      ->add_option("model", validate_flags.options.model, "Checkpoint folder, .gguf file, or Hub repository")
       ->required()
       ->type_name("DIR|ORG/NAME");
-  validate->add_option("onnx", validate_flags.options.onnx, "Folder with model.onnx, or the file")
+  validate->add_option("onnx", validate_flags.options.onnx, "Folder of the export, or one of its .onnx files")
       ->required()
       ->type_name("ONNX_DIR");
-  validate->add_option("--task", validate_flags.options.task, "Task it was exported for")
-      ->capture_default_str();
-  validate->add_option("--dtype", validate_flags.options.dtype, "Floating point type it was exported with")
+  validate->add_option("--task", validate_flags.options.task, "Task of the export")->capture_default_str();
+  validate->add_option("--dtype", validate_flags.options.dtype, "Floating-point type of the export")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
       ->capture_default_str();
   add_int_dtype(*validate, validate_flags.options.int_dtype);
   add_level(*validate, validate_flags.optimize);
   validate->add_option("--variant", validate_flags.options.variant, "Variant of the export")
       ->capture_default_str();
-  validate->add_flag("--monolith", validate_flags.monolith, "It was exported as one file");
+  validate->add_flag("--monolith", validate_flags.monolith, "The model was exported as one file");
   validate->add_option("--library-name", validate_flags.options.library,
-                       "transformers or sentence_transformers; default: from the folder");
-  validate->add_option("--atol", validate_flags.options.atol, "Tolerance; default: the model type's")
+                       "Library of the model: transformers or sentence_transformers; default: inferred from "
+                       "the folder");
+  validate
+      ->add_option("--atol", validate_flags.options.atol,
+                   "Tolerance; default: set by the model type and dtype")
       ->check(CLI::NonNegativeNumber);
   validate
       ->add_option("--reference", validate_flags.options.validation.reference,
-                   "Outputs of the original to compare with")
+                   "Also compare with recorded outputs of the original model")
       ->type_name("FILE");
   validate->add_flag("!--no-dynamic-axes", validate_flags.options.validation.dynamic_axes,
-                     "It was exported without dynamic axes");
+                     "The model was exported without dynamic axes");
   add_hub(*validate, validate_flags.options.hub);
   add_plugins(*validate, plugins);
   add_shapes(*validate, validate_flags.options.validation.shapes);
   add_voice(*validate, validate_flags.voice);
 
   InspectFlags inspect_flags;
-  CLI::App* inspect = app.add_subcommand("inspect", "Show what is in a checkpoint folder or an .onnx file");
+  CLI::App* inspect = app.add_subcommand("inspect", "Show the contents of a checkpoint or an .onnx file");
   inspect
-      ->add_option("path", inspect_flags.path,
-                   "Checkpoint folder, .gguf file, repository of the hub, or .onnx file")
+      ->add_option("path", inspect_flags.path, "Checkpoint folder, .gguf file, Hub repository, or .onnx file")
       ->required()
       ->type_name("DIR|ORG/NAME|FILE.onnx");
-  inspect->add_option("--task", inspect_flags.task, "Task whose graph is shown, for a folder")
+  inspect->add_option("--task", inspect_flags.task, "For a checkpoint: task whose graph is shown")
       ->capture_default_str();
   inspect->add_flag("--nodes", inspect_flags.nodes, "List every node");
   add_hub(*inspect, inspect_flags.hub);

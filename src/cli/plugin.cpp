@@ -14,7 +14,7 @@ static_assert(kVersion == ONNXPORT_VERSION, "onnxport/version.h has another vers
 constexpr PluginAbiText kAbi = plugin_abi();
 
 constexpr std::string_view kRebuild =
-    "build it again, against the headers of this onnxport and with ONNXPORT_PLUGIN of onnxport/plugin.h";
+    "build it again against the headers of this onnxport, with ONNXPORT_PLUGIN from onnxport/plugin.h";
 
 }  // namespace
 
@@ -23,8 +23,9 @@ void load_plugin(const std::filesystem::path& library) {
     return ExportError(ErrorCode::invalid_argument, fmt::format("--plugin {}: {}", library.string(), what));
   };
   const std::string path = library.has_parent_path() ? library.string() : "./" + library.string();
-  // RTLD_GLOBAL is not needed: the plugin resolves against the program, which exports the API. Functions are
-  // not resolved before the version is known: one that is gone would hide why.
+  // The plugin resolves against the program, which exports the API, so it needs no RTLD_GLOBAL. RTLD_LAZY
+  // leaves functions unresolved until the version is checked: a missing function would hide a version
+  // mismatch.
   void* const handle = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
   if (handle == nullptr) {
     const std::string reason = dlerror();
@@ -35,13 +36,13 @@ void load_plugin(const std::filesystem::path& library) {
   const auto entry = reinterpret_cast<Register>(dlsym(handle, "onnxport_register"));
   if (entry == nullptr) {
     throw refuse(
-        "it has no function onnxport_register, so it is no plugin; ONNXPORT_PLUGIN of "
+        "it has no function onnxport_register, so it is not a plugin; ONNXPORT_PLUGIN from "
         "onnxport/plugin.h makes it one");
   }
   using Abi = const char* (*)();
   const auto abi = reinterpret_cast<Abi>(dlsym(handle, "onnxport_plugin_abi"));
   if (abi == nullptr)
-    throw refuse(fmt::format("it was built for no version, expected {}; {}", kAbi.data(), kRebuild));
+    throw refuse(fmt::format("it states no version of onnxport, expected {}; {}", kAbi.data(), kRebuild));
   if (const std::string_view built = abi(); built != kAbi.data())
     throw refuse(fmt::format("it was built for {}, expected {}; {}", built, kAbi.data(), kRebuild));
   if (dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr)

@@ -1,13 +1,13 @@
-/// Shared libraries that register further architectures.
+/// Shared libraries that register more architectures.
 #pragma once
 
 #include <filesystem>
 
 namespace onnxport::cli {
 
-/// Loads a plugin and lets it register its architectures. Throws ExportError(invalid_argument) when it does
-/// not load, is no plugin, or was built against another version of onnxport; nothing of it but its static
-/// initialization has run then.
+/// Loads a plugin and lets it register its architectures. Throws ExportError(invalid_argument) if the file
+/// does not load, is not a plugin, or was built for another version of onnxport. In these cases only its
+/// static initializers have run.
 void load_plugin(const std::filesystem::path& library);
 
 }  // namespace onnxport::cli

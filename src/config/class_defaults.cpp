@@ -17,7 +17,7 @@ constexpr std::pair<std::string_view, std::string_view> built_in[] = {
 #include "config/class_defaults.inc"
 };
 
-/// Types of plugins; they come before the built-in ones.
+/// Types from plugins. They take precedence over built-in ones.
 struct Registered {
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<const nlohmann::json>, std::less<>> entries;

@@ -8,9 +8,8 @@
 
 namespace onnxport::config {
 
-/// What the class of a type declares, as an object, or null when the type is unknown. "" stands for the base
-/// class of all configurations, "<type>.<key>" for a nested object that has no type of its own. Parses only
-/// that one entry.
+/// The declarations of a type's class as an object, or null if the type is unknown. "" means the base class
+/// of all configurations, and "<type>.<key>" a nested object without a type. Parses only that entry.
 std::shared_ptr<const nlohmann::json> class_defaults(std::string_view model_type);
 
 /// Adds or replaces the entry of a type.

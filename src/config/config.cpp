@@ -211,11 +211,10 @@ PretrainedConfig PretrainedConfig::from_pretrained(const fs::path& folder) {
                     folder.string(), fs::exists(folder, error) ? "not a folder" : "no such folder"));
   }
   if (!fs::exists(file, error)) {
-    throw ExportError(
-        ErrorCode::bad_config,
-        fmt::format("{}: no config.json in this folder; copy it from the model's repository beside the "
-                    "weights, or give the folder that has it",
-                    folder.string()));
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: no config.json in this folder; copy it from the model's repository "
+                                  "into the folder of the weights, or give the folder that has it",
+                                  folder.string()));
   }
   return from_json(config::read_json_text(file), file.string());
 }
@@ -284,7 +283,7 @@ PretrainedConfig PretrainedConfig::with(std::string_view key, std::string_view v
   json replacement = json::parse(value, nullptr, false);
   if (replacement.is_discarded()) {
     throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("the value of '{}' is no JSON: {}", key, value));
+                      fmt::format("the value of '{}' is not JSON: {}", key, value));
   }
   json values = *impl_->part.values;
   values[std::string(key)] = std::move(replacement);

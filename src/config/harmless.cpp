@@ -6,7 +6,7 @@
 namespace onnxport::config {
 namespace {
 
-/// Where the file came from, how the library runs or prints it, what a head's classes are called.
+/// The origin of the file, options for running or printing the model, the names of a head's classes.
 constexpr std::string_view bookkeeping[] = {"model_type",
                                             "architectures",
                                             "transformers_version",
@@ -66,7 +66,7 @@ constexpr std::string_view generation[] = {"max_length",
                                            "remove_invalid_values",
                                            "exponential_decay_length_penalty"};
 
-/// Used by losses, by the initialization of fresh weights, or by noise that training adds.
+/// Used only by losses, by the initialization of new weights, or by noise in training.
 constexpr std::string_view training[] = {"gradient_checkpointing",
                                          "tf_legacy_loss",
                                          "initializer_range",
@@ -108,7 +108,7 @@ bool contains(const List& list, std::string_view key) {
 }
 
 bool is_dropout(std::string_view key) {
-  // These two work at inference: esm rescales its embeddings, speecht5 samples its prenet.
+  // These two matter at inference: esm rescales its embeddings, speecht5 samples its prenet.
   if (key == "token_dropout" || key == "speech_decoder_prenet_dropout") return false;
   return key.find("dropout") != key.npos || key.ends_with("pdrop") || key.ends_with("layerdrop") ||
          (key.find("drop_") != key.npos && key.ends_with("_rate"));

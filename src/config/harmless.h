@@ -1,12 +1,12 @@
-/// Config keys that never change the graph of an inference.
+/// Config keys that never change an inference graph.
 #pragma once
 
 #include <string_view>
 
 namespace onnxport::config {
 
-/// Is the key harmless whatever its value, in every architecture? `declared_by_class`: the class itself
-/// declares the key, so that a name of the base class may mean something else there (`max_length` of a
+/// Whether the key is harmless for any value in every architecture. `declared_by_class`: the class itself
+/// declares the key, so a name from the base class may have another meaning there (`max_length` of a
 /// spectrogram).
 bool is_harmless(std::string_view key, bool declared_by_class);
 

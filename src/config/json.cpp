@@ -21,8 +21,7 @@ std::string place(std::string_view text, std::size_t byte, const std::string& or
   return fmt::format("{}: line {}, column {}", origin, line, column);
 }
 
-/// Quotes the tokens that Python writes and JSON does not know, and checks the depth before anything
-/// recurses.
+/// Quotes the tokens that Python writes but JSON does not have, and checks the depth before any recursion.
 std::string prepare(std::string_view text, const std::string& origin) {
   static constexpr std::pair<std::string_view, std::string_view> python_tokens[] = {
       {"NaN", R"("nan")"}, {"-Infinity", R"("-inf")"}, {"Infinity", R"("inf")"}};
@@ -59,7 +58,7 @@ std::string prepare(std::string_view text, const std::string& origin) {
   return out;
 }
 
-/// What the parser says, without its prefix, unprintable bytes and overlong quotes of the input.
+/// The parser's message without its prefix, unprintable bytes and overlong quotes of the input.
 std::string parser_message(const char* what) {
   std::string message = what;
   if (const auto end = message.find("] "); end != std::string::npos) message.erase(0, end + 2);

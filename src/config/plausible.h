@@ -1,4 +1,4 @@
-/// Which numbers make sense, by the name of a key.
+/// Plausible ranges of numbers, by the name of a key.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@ struct Range {
   bool contains(std::int64_t value) const { return least <= value && value <= most; }
 };
 
-/// Counts and sizes are what architectures divide by and make loops of. Names are alike in all classes:
-/// `num_attention_heads`, `encoder_layers`, `hidden_size`, `patch_size`; the range is wide, so that no real
-/// model is outside of it.
+/// Architectures divide by counts and sizes, and loop over them. All classes use similar names:
+/// `num_attention_heads`, `encoder_layers`, `hidden_size`, `patch_size`. The range is wide, so every real
+/// model is inside it.
 Range plausible(std::string_view key);
 
 }  // namespace onnxport::config

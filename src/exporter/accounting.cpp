@@ -1,8 +1,8 @@
-// Which tensors of a checkpoint are a surprise.
+// Finds unexpected tensors in a checkpoint.
 //
-// A definition makes its modules and its graph in one go, so only building graphs tells which tensors a task
-// reads. That costs nothing for a checkpoint that has what its task needs: the graphs of other tasks are
-// built only when tensors were left over.
+// A definition makes its modules and its graph together, so only building a graph shows which tensors a task
+// reads. The graphs of other tasks are built only if tensors were left unread, so other checkpoints do not
+// pay for this.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,15 +24,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The names, or the first of very many.
+/// The names, or only the first ones if there are very many.
 std::string some(std::span<const std::string> names) {
   constexpr std::size_t most = 8;
   if (names.size() <= most) return text::join(names);
   return fmt::format("{}, … ({} in all)", text::join(names.first(most)), names.size());
 }
 
-/// Builds the graphs of the model's components for the weights they ask for, but for those of `built`. A
-/// checkpoint that is not for the model's task lacks some.
+/// Builds the graphs of the model's components, except those in `built`, to record the weights that they ask
+/// for. A checkpoint for another task lacks some of them.
 void ask_for_weights(const Model& model, const std::set<std::string>& built) {
   try {
     const auto config = model.definition().onnx_config(model.config(), model.task(), {});
@@ -42,7 +42,7 @@ void ask_for_weights(const Model& model, const std::set<std::string>& built) {
       if (!built.contains(component.name)) model.build(component);
     }
   } catch (const ExportError&) {
-    // What was asked for before counts.
+    // Weights that were requested before the failure count.
   }
 }
 
@@ -51,8 +51,8 @@ void ask_for_weights(const Model& model, const std::set<std::string>& built) {
 std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
   std::map<std::string, std::vector<std::string>> unread;  // by subfolder
   std::vector<std::string> ignorable = definition_->ignorable_keys;
-  // Heads of the type's other tasks are no surprise, nor are the other files of this one, nor those of the
-  // architectures that it is made of: all of them may ask for their weights too.
+  // Tensors of the type's other tasks are expected, as are those of this task's other files and of the
+  // architectures that the model consists of. All of these may ask for their weights too.
   Model unaccounted = *this;
   unaccounted.config_ = config_.unaccounted();
   std::vector<Model> others;
@@ -74,7 +74,7 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
 
   for (Model& other : others) {
     if (unread.empty()) break;
-    // Graphs of this export were built already, and what they read is known.
+    // The graphs of this export were already built, so the tensors that they read are known.
     const bool same = other.definition_ == definition_ && other.task_ == task_;
     other.weights_ = weights_->unread();
     ask_for_weights(other, same ? weights_->built : std::set<std::string>());
@@ -92,14 +92,14 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
     const std::string file =
         (fs::path(subfolder) / weights_->parts.at(subfolder).checkpoint->name()).string();
     complaints.push_back(
-        fmt::format("unexpected tensors in {}: {}; no task of '{}' reads them, so the checkpoint may be of "
-                    "another architecture; --ignore-unexpected goes on",
+        fmt::format("unexpected tensors in {}: {}; no task of '{}' reads them, so the checkpoint may have "
+                    "another architecture; --ignore-unexpected exports it anyway",
                     file, some(keys), definition_->model_type));
   }
   if (const std::vector<std::string> knobs = config_.unread_knobs(); !knobs.empty()) {
     complaints.push_back(
-        fmt::format("{} asks for {}, which the definition of '{}' does not read, so the export may differ "
-                    "from the original; --ignore-unexpected goes on",
+        fmt::format("{} sets {}, which the definition of '{}' does not read, so the export may differ from "
+                    "the original; --ignore-unexpected exports it anyway",
                     config_.origin(), some(knobs), definition_->model_type));
   }
   if (!complaints.empty() && !ignore_unexpected) {

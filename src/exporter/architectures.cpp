@@ -5,8 +5,8 @@
 namespace onnxport::exporter {
 
 std::vector<std::string_view> tasks_of_architecture(std::string_view architecture) {
-  // The first fragment that occurs in the name decides. Where the head says less than the type
-  // (`…LMHeadModel` is causal in gpt2 and masked in xlm), the type's supported tasks choose from the list.
+  // The first fragment that occurs in the name decides. If the head is ambiguous (`…LMHeadModel` is causal in
+  // gpt2 and masked in xlm), the type's supported tasks select from the list.
   static const std::vector<std::pair<std::string_view, std::vector<std::string_view>>> table = {
       // text
       {"ForMaskedLM", {"fill-mask"}},
@@ -19,8 +19,7 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"ForTokenClassification", {"token-classification"}},
       {"ForQuestionAnswering", {"question-answering"}},
       {"ForMultipleChoice", {"multiple-choice"}},
-      {"ElectraForPreTraining",
-       {"feature-extraction"}},  // a discriminator, whose head is no task of the exporter
+      {"ElectraForPreTraining", {"feature-extraction"}},  // a discriminator, whose head has no task
       {"ForPreTraining", {"fill-mask", "feature-extraction"}},
       // vision
       {"ForMaskedImageModeling", {"masked-im"}},
@@ -45,7 +44,7 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"ForTextToSpeech", {"text-to-audio"}},
       // time series
       {"ForPrediction", {"time-series-forecasting"}},
-      // composites, and what has no head
+      // composites, and classes without a head
       {"SpeechEncoderDecoderModel", {"automatic-speech-recognition"}},
       {"VisionEncoderDecoderModel", {"image-to-text"}},
       {"EncoderDecoderModel", {"text2text-generation"}},

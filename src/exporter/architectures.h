@@ -8,7 +8,7 @@
 namespace onnxport::exporter {
 
 /// Tasks that an architecture name (`BertForMaskedLM`) suggests, most likely first, without `-with-past`.
-/// Empty when the name says nothing.
+/// Empty if the name suggests none.
 std::vector<std::string_view> tasks_of_architecture(std::string_view architecture);
 
 }  // namespace onnxport::exporter

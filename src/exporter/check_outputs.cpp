@@ -14,8 +14,8 @@
 namespace onnxport::exporter {
 namespace {
 
-/// Is this a length that strides divided, and that goes by the name of what was divided, or by one that no
-/// input has?
+/// Whether this is a length after strides that has the name of the length before them, or a name that no
+/// input has.
 bool comes_from(const Dim& dim, const Dim& called, const std::set<std::string>& known) {
   if (!dim.has_floor()) return false;
   const std::vector<std::string> own = dim.symbols(), names = called.symbols();
@@ -35,7 +35,7 @@ std::set<std::string> known_symbols(const Interface& interface) {
   return known;
 }
 
-/// A file without a past has a past of length 0: symbols that no input has count nothing.
+/// A file without a past has a past of length 0, so symbols that no input has are 0.
 std::map<std::string, Dim, std::less<>> absent_symbols(const Interface& interface,
                                                        const std::set<std::string>& known) {
   std::map<std::string, Dim, std::less<>> absent;
@@ -57,10 +57,10 @@ void check_outputs(const NamedValues& outputs, const Interface& interface, const
   given.reserve(outputs.size());
   for (const auto& [name, value] : outputs) given.push_back(name);
   if (given != interface.output_names()) {
-    throw ExportError(ErrorCode::internal, fmt::format("{} gives the outputs {}; its configuration class "
-                                                       "lists {}",
-                                                       definition, text::join_quoted(given),
-                                                       text::join_quoted(interface.output_names())));
+    throw ExportError(
+        ErrorCode::internal,
+        fmt::format("{} returns the outputs {}, but its configuration class lists {}", definition,
+                    text::join_quoted(given), text::join_quoted(interface.output_names())));
   }
   const std::set<std::string> known = known_symbols(interface);
   const auto absent = absent_symbols(interface, known);
@@ -68,7 +68,7 @@ void check_outputs(const NamedValues& outputs, const Interface& interface, const
     const auto& [name, value] = outputs[i];
     if (!value) {
       throw ExportError(ErrorCode::internal,
-                        fmt::format("{} gives no value for output '{}'", definition, name));
+                        fmt::format("{} returns no value for output '{}'", definition, name));
     }
     for (const auto& [axis, called] : interface.outputs[i].axes) {
       const Dim& dim = value.dim(axis);
@@ -79,7 +79,7 @@ void check_outputs(const NamedValues& outputs, const Interface& interface, const
       if (dim == length || bounded || comes_from(dim, length, known)) continue;
       throw ExportError(
           ErrorCode::shape,
-          fmt::format("{}: axis {} of output '{}' {} is '{}'; its configuration class calls it '{}'",
+          fmt::format("{}: axis {} of output '{}' {} is '{}', but its configuration class calls it '{}'",
                       definition, axis, name, to_string(value.shape()), dim.str(), called.name));
     }
   }

@@ -1,4 +1,4 @@
-/// A definition keeps to the interface of its component.
+/// Checks that a definition follows the interface of its component.
 #pragma once
 
 #include "onnxport/graph.h"
@@ -6,10 +6,10 @@
 
 namespace onnxport::exporter {
 
-/// Outputs must be those of the interface, in its order, and an axis that it calls dynamic must be the length
-/// that the ops inferred, or come from it. (An axis that turns out to be fixed stays a number.) Throws
+/// The outputs must be those of the interface, in its order. A dynamic axis must have the length that the ops
+/// inferred, or be derived from it. (An axis that turns out to be fixed stays a number.) Throws
 /// ExportError(internal) for other names or an absent value, and ExportError(shape) for another axis.
-/// `definition` names the definition in messages.
+/// `definition` is for messages.
 void check_outputs(const NamedValues& outputs, const Interface& interface, const std::string& definition);
 
 }  // namespace onnxport::exporter

@@ -26,10 +26,9 @@ void check_range(const DummyContext& context, std::string_view name, std::string
                  std::int64_t count) {
   const auto most = static_cast<std::int64_t>(std::min(highest(context.int_dtype), 0x1p62));
   if (count - 1 <= most) return;
-  throw ExportError(
-      ErrorCode::unsupported,
-      fmt::format("input '{}' of dtype {}: {} is {}, expected at most {}; ask for int32 or int64", name,
-                  to_string(context.int_dtype), what, count, most + 1));
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("input '{}' of dtype {}: {} is {}, expected at most {}; use int32 or int64",
+                                name, to_string(context.int_dtype), what, count, most + 1));
 }
 
 /// The number of ids that an input may hold.
@@ -48,14 +47,14 @@ std::int64_t token_types(const DummyContext& context) {
   return std::max<std::int64_t>(context.normalized.maybe("type_vocab_size").value_or(2), 1);
 }
 
-/// The state that goes by this name as an input, or null.
+/// The state with this input name, or null.
 const StateSpec* find_state(const DummyContext& context, std::string_view input) {
   const auto it = std::find_if(context.states.begin(), context.states.end(),
                                [&](const StateSpec& state) { return state.input == input; });
   return it == context.states.end() ? nullptr : &*it;
 }
 
-/// Extents of a state: symbols are sizes of the shapes. `encoder_length`: of an encoder's inputs.
+/// Extents of a state, with sizes for the symbols. `encoder_length`: length of the encoder's inputs.
 TensorType state_type(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                       std::int64_t encoder_length) {
   const StateSpec* const state = find_state(context, name);
@@ -155,7 +154,8 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const DummyConte
   Random random(seed, name);
   if (name == "input_ids") {
     const std::int64_t size = vocabulary(context, name, of_decoder(context, name));
-    // Every position is attended, so none may hold the padding token: some models look for it in the ids.
+    // Every position is attended to, so none may hold the padding token, because some models look for it in
+    // the ids.
     const std::int64_t pad = context.normalized.maybe("pad_token_id").value_or(-1);
     const bool skips_pad = pad >= 0 && pad < size && size > 1;
     return from_ints(name, type, [&](std::int64_t) {
@@ -173,7 +173,7 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const DummyConte
     return from_ints(name, type, [&](std::int64_t i) { return past + i % shapes.sequence_length; });
   }
   if (name == "inputs_embeds") return random_floats(seed, name, type);
-  throw ExportError(ErrorCode::internal, fmt::format("'{}' is no input of a text model", name));
+  throw ExportError(ErrorCode::internal, fmt::format("'{}' is not an input of a text model", name));
 }
 
 // ---- states ----
@@ -187,7 +187,7 @@ TensorType DummyPastKeyValuesGenerator::type(std::string_view name, const DummyC
   return state_type(name, context, shapes, shapes.sequence_length);
 }
 
-// ---- decoders behind an encoder ----
+// ---- decoders of encoder-decoders ----
 
 bool DummySeq2SeqInputGenerator::supports_input(std::string_view name) const {
   return name == "decoder_input_ids" || name == "encoder_hidden_states" || name == "encoder_attention_mask" ||

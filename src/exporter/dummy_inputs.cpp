@@ -9,7 +9,7 @@
 namespace onnxport {
 namespace {
 
-/// Refuses sizes that give no tensor, or one that no machine holds.
+/// Refuses sizes of invalid or huge tensors.
 void check(const DummyShapes& shapes) {
   const std::pair<std::string_view, std::int64_t> sizes[] = {
       {"batch_size", shapes.batch_size},

@@ -19,8 +19,8 @@ std::int64_t checked_count(std::string_view name, const std::vector<std::int64_t
   if (count <= most) return count;
   throw ExportError(
       ErrorCode::invalid_argument,
-      fmt::format("dummy input '{}' would have {} elements, expected at most {}; ask for smaller shapes",
-                  name, count, most));
+      fmt::format("dummy input '{}' would have {} elements, expected at most {}; choose smaller sizes", name,
+                  count, most));
 }
 
 std::vector<std::int64_t> extents(const TensorType& type) { return static_shape(type.shape).value(); }

@@ -11,10 +11,10 @@
 
 namespace onnxport::exporter {
 
-/// splitmix64: the same numbers under every standard library.
+/// splitmix64: the same numbers with every standard library.
 class Random {
  public:
-  /// Its own stream for every (seed, name).
+  /// A separate stream for every (seed, name).
   Random(std::uint64_t seed, std::string_view name) : state_(seed * step) {
     std::uint64_t hash = 0xCBF29CE484222325;  // fnv-1a
     for (const unsigned char c : name) hash = (hash ^ c) * 0x100000001B3;
@@ -34,7 +34,7 @@ class Random {
   std::uint64_t state_;
 };
 
-/// Number of elements. Throws ExportError(invalid_argument) for a shape that asks for too many.
+/// Number of elements. Throws ExportError(invalid_argument) for a shape with too many elements.
 std::int64_t checked_count(std::string_view name, const std::vector<std::int64_t>& shape);
 
 /// The numbers of a static shape.

@@ -10,7 +10,7 @@
 namespace onnxport {
 namespace {
 
-// Inputs of an encoder, as its own class makes them.
+// Generates the inputs of an encoder with its own class.
 class DummyEncoderInputGenerator : public DummyInputGenerator {
  public:
   explicit DummyEncoderInputGenerator(const OnnxConfig& encoder) : dummies_(encoder.interface().dummies) {}
@@ -51,10 +51,9 @@ EncoderDecoderBaseOnnxConfig::EncoderDecoderBaseOnnxConfig(PretrainedConfig conf
   const CrossDecoder::Cache cache = decoder_type->roles.cross_decoder->cache;
   caches_encoder_ = cache == CrossDecoder::Cache::own_and_encoder;
   if (cache == CrossDecoder::Cache::none && exporter::has_past(this->task())) {
-    throw ExportError(
-        ErrorCode::unsupported,
-        fmt::format("{}: a decoder of type '{}' keeps no cache; ask for the task '{}'", both.origin(),
-                    decoder_type->model_type, exporter::base_task(this->task())));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("{}: a decoder of type '{}' has no cache; use the task '{}'", both.origin(),
+                                  decoder_type->model_type, exporter::base_task(this->task())));
   }
 }
 
@@ -66,8 +65,8 @@ AxesByName EncoderDecoderBaseOnnxConfig::inputs() const {
   return inputs;
 }
 
-// The cache of a decoder that could stand alone is listed as it would be there, where tokens are
-// `sequence_length`, and with a past also where there is none.
+// The cache of a decoder that also works standalone has the axes that it has there: tokens are
+// `sequence_length`, and a past is listed even if there is none.
 Dim EncoderDecoderBaseOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
   Dim length = Dim::parse(symbol);
   if (caches_encoder_ || !tensor.starts_with("present.")) return length;
@@ -103,7 +102,7 @@ std::vector<StateSpec> EncoderDecoderBaseOnnxConfig::states() const {
   if (alone.empty() && use_past()) {
     throw ExportError(
         ErrorCode::bad_config,
-        fmt::format("{}: the decoder of type '{}' has no layer with a cache; ask for the task '{}'",
+        fmt::format("{}: the decoder of type '{}' has no layer with a cache; use the task '{}'",
                     config().origin(), decoder_->config().model_type(), exporter::base_task(task())));
   }
   return behind_encoder(alone);

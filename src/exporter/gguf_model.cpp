@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-/// "llama, qwen2, …": what GGUF files are read for.
+/// "llama, qwen2, …": the types that support GGUF files.
 std::string readable(const TasksManager& tasks) {
   std::vector<std::string> types;
   for (const auto& definition : tasks.definitions()) {
@@ -29,7 +29,7 @@ std::string readable(const TasksManager& tasks) {
   return text::join(types);
 }
 
-/// The layout of the model, or of the transformer that it is all of (in Sentence Transformers).
+/// The layout of the model, or of its only transformer (in Sentence Transformers).
 const GgufLayout* find_layout(const ModelDefinition& definition, const PretrainedConfig& config) {
   if (definition.gguf) return &*definition.gguf;
   if (!definition.parts) return nullptr;
@@ -64,11 +64,12 @@ std::shared_ptr<const ModelDefinition> definition_of(const TasksManager& tasks, 
       return definition;
     }
   }
-  fail(ErrorCode::unsupported, "{} has the architecture '{}'; GGUF files are read for the model types {}",
-       info.file, printable(architecture), readable(tasks));
+  fail(ErrorCode::unsupported,
+       "{} has the architecture '{}'; onnxport reads GGUF files of the model types {}", info.file,
+       printable(architecture), readable(tasks));
 }
 
-/// Does it say no more than the type? Such files lie beside published GGUF files.
+/// Whether it holds only the type. Published GGUF files come with such files.
 bool is_bare(const PretrainedConfig& config) {
   return config::parse_json(config.text(), config.origin()).size() == 1;
 }
@@ -99,7 +100,7 @@ struct Name {
   }
 };
 
-/// `pattern` with the numbers in the places of its `{}`, and `last` in one that is left.
+/// `pattern` with `{}` replaced by the numbers, and a remaining one by `last`.
 std::string fill(const std::string& pattern, const Name& name, std::int64_t last = 0) {
   std::string result;
   std::size_t used = 0;
@@ -138,7 +139,7 @@ void check_parts(std::int64_t count, const std::string& name, const std::string&
 
 }  // namespace
 
-// As transformers 4.57.6 does it, and what it leaves to the defaults of the class although the file says it.
+// Like transformers 4.57.6, but also with settings that it ignores although the file has them.
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/modeling_gguf_pytorch_utils.py
 PretrainedConfig config_from(const TasksManager& tasks, const GgufInfo& info) {
   const auto definition = definition_of(tasks, info);
@@ -168,7 +169,7 @@ PretrainedConfig config_from(const TasksManager& tasks, const GgufInfo& info) {
   if (layout.more_config) {
     for (const auto& [key, value] : layout.more_config(info)) config[key] = json::parse(value);
   }
-  // Texts of a file may be no UTF-8.
+  // Texts in a file may be invalid UTF-8.
   const std::string written = config.dump(2, ' ', false, json::error_handler_t::replace);
   return PretrainedConfig::from_json(written + "\n", info.file);
 }
@@ -194,7 +195,7 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
   const GgufInfo& info = *stored.gguf();
   const GgufLayout* layout = find_layout(definition, config);
   if (layout == nullptr) {
-    fail(ErrorCode::unsupported, "{}: model type '{}' is not read from GGUF files; those that are: {}",
+    fail(ErrorCode::unsupported, "{}: GGUF files of model type '{}' are not supported; supported: {}",
          info.file, config.model_type(), readable(TasksManager::instance()));
   }
   if (info.architecture() != layout->architecture) {
@@ -236,7 +237,7 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
         tensors.push_back(named(weight.slice(0, i, i + 1).reshape(shape), fill(tensor.key, name, i)));
       }
     } catch (const ExportError& error) {
-      fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} does not suit the configuration {}: {}", view.key,
+      fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} does not fit the configuration {}: {}", view.key,
            stored.name(), config.origin(), error.what());
     }
   }
@@ -246,7 +247,8 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
 std::vector<std::string> gguf_notices(const GgufInfo& info, const PretrainedConfig& config,
                                       const fs::path& folder) {
   std::vector<std::string> notices;
-  if (is_made(config)) notices.push_back(fmt::format("configuration: from the metadata of {}", info.file));
+  if (is_made(config))
+    notices.push_back(fmt::format("configuration: taken from the metadata of {}", info.file));
   std::error_code ignored;
   const bool has_tokenizer =
       fs::exists(folder / "tokenizer.json", ignored) || fs::exists(folder / "tokenizer_config.json", ignored);

@@ -1,4 +1,4 @@
-/// Checkpoints from GGUF files: their tensors under the keys of the original, and a configuration from their
+/// Checkpoints from GGUF files: their tensors with the keys of the original, and a configuration from their
 /// metadata.
 #pragma once
 
@@ -13,25 +13,25 @@
 
 namespace onnxport::exporter {
 
-/// config.json of the folder `path`, or beside the .gguf file `path`; where there is none, or none that says
-/// more than the model type, what the metadata of the .gguf file there say. Throws ExportError(bad_config),
-/// and for GGUF files what Checkpoint::open() does, and ExportError(unsupported) for an architecture that no
-/// model type is read from.
+/// Reads config.json in the folder `path`, or beside the .gguf file `path`. If there is none, or it holds
+/// only the model type, uses the metadata of the .gguf file. Throws ExportError(bad_config); for GGUF files
+/// also the errors of Checkpoint::open(), and ExportError(unsupported) if no model type supports the
+/// architecture.
 PretrainedConfig read_config(const TasksManager& tasks, const std::filesystem::path& path);
 
-/// What the metadata say. Throws ExportError(unsupported) as above.
+/// The configuration from the metadata. Throws ExportError(unsupported) as above.
 PretrainedConfig config_from(const TasksManager& tasks, const GgufInfo& info);
 
-/// Was it made from metadata?
+/// Whether it was made from metadata.
 bool is_made(const PretrainedConfig& config);
 
-/// The checkpoint that was converted to `stored`, for a model of this type and configuration. Tensors that
-/// the layout does not know keep their names. Throws ExportError(unsupported) for a type without layout,
-/// ExportError(bad_checkpoint) for a file of another architecture and for shapes that cannot be.
+/// Restores the checkpoint that was converted to `stored`, for a model of this type and configuration.
+/// Tensors that the layout does not know keep their names. Throws ExportError(unsupported) for a type without
+/// a layout, and ExportError(bad_checkpoint) for a file of another architecture or impossible shapes.
 std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelDefinition& definition,
                                           const PretrainedConfig& config);
 
-/// What a user should know: where the configuration comes from, and that the tokenizer stays behind unless
+/// Notices for the user: where the configuration comes from, and that the tokenizer is not converted unless
 /// the folder has it.
 std::vector<std::string> gguf_notices(const GgufInfo& info, const PretrainedConfig& config,
                                       const std::filesystem::path& folder);

@@ -1,4 +1,4 @@
-// From a configuration class to data.
+// Turns a configuration class into data.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,7 +24,7 @@ void add_type(TensorSpec& input, const DummyInputs& dummies) {
   for (const auto& [axis, called] : input.axes) {
     if (axis < 0 || axis >= static_cast<int>(input.shape.size())) {
       throw ExportError(ErrorCode::internal,
-                        fmt::format("input '{}' of '{}' names axis {} '{}', the dummy tensor has {} axes",
+                        fmt::format("input '{}' of '{}' names axis {} '{}', but the dummy tensor has {} axes",
                                     input.name, dummies.context.normalized.config().model_type(), axis,
                                     called.name, input.shape.size()));
     }
@@ -32,7 +32,7 @@ void add_type(TensorSpec& input, const DummyInputs& dummies) {
   }
 }
 
-// Those that the component takes or gives, with the lengths that its graph computes.
+// The states that the component takes or returns, with the lengths that its graph computes.
 std::vector<StateSpec> present_states(const OnnxConfig& config, const Interface& interface) {
   std::vector<StateSpec> states;
   for (StateSpec state : config.states()) {
@@ -48,7 +48,7 @@ std::vector<StateSpec> present_states(const OnnxConfig& config, const Interface&
   return states;
 }
 
-// The longest sequence to try: positions have to fit the dtype of integer inputs.
+// The longest sequence for validation. Positions must fit the dtype of integer inputs.
 std::optional<std::int64_t> tried_length(const OnnxConfig& config, const Interface& interface) {
   const std::optional<std::int64_t> longest = config.longest_sequence();
   if (config.int_dtype() != DType::i8 || interface.find_input("position_ids") == nullptr) return longest;

@@ -21,14 +21,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// `folder / name`, where the name comes from a file of the checkpoint and must not lead out of it.
+/// `folder / name`. The name comes from a file of the checkpoint and must not lead out of the folder.
 fs::path below(const fs::path& folder, const std::string& name) {
   const fs::path relative(name);
   const bool leads_out = relative.is_absolute() ||
                          std::find(relative.begin(), relative.end(), "..") != relative.end() || name.empty();
   if (leads_out) {
-    throw ExportError(ErrorCode::bad_config, fmt::format("'{}' is no place below the checkpoint folder '{}'",
-                                                         name, folder.string()));
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("'{}' is not inside the checkpoint folder '{}'", name, folder.string()));
   }
   return folder / relative;
 }
@@ -99,16 +99,17 @@ std::string Model::read_file(const std::string& name) const {
 
 Graph Model::build(const Component& component) const {
   if (component.task != task_) {
-    throw ExportError(ErrorCode::internal,
-                      fmt::format("the model is opened for task '{}', the configuration class is for '{}'",
-                                  task_, component.task));
+    throw ExportError(
+        ErrorCode::internal,
+        fmt::format("the model is opened for task '{}', but the configuration class is for '{}'", task_,
+                    component.task));
   }
   weights_->built.insert(component.name);
   Graph graph(component.interface.float_dtype);
   NamedValues inputs;
   for (const TensorSpec& spec : component.interface.inputs) {
     Value value = graph.input(spec.name, {spec.dtype, spec.shape});
-    // Definitions compute with int64, so that no sum or position runs over.
+    // Definitions compute with int64, so that no sum or position overflows.
     if (is_integer(spec.dtype) && spec.dtype != DType::i64) {
       const ModulePath at(graph, "inputs");
       value = op::cast(value, DType::i64);

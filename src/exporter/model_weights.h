@@ -12,7 +12,7 @@
 
 namespace onnxport {
 
-/// The weights files of a model, opened when first asked for.
+/// The weights files of a model, opened on first use.
 struct Model::Weights {
   struct Part {
     std::shared_ptr<const Checkpoint> checkpoint;
@@ -21,7 +21,7 @@ struct Model::Weights {
   std::map<std::string, Part> parts;  ///< by subfolder; "" is the checkpoint folder itself
   std::set<std::string> built;        ///< names of the components whose graphs were built
 
-  /// The same files with nothing read yet.
+  /// The same files, with nothing recorded as read.
   std::shared_ptr<Weights> unread() const {
     auto copy = std::make_shared<Weights>();
     for (const auto& [subfolder, part] : parts) copy->parts.emplace(subfolder, Part{part.checkpoint});

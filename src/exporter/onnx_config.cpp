@@ -19,7 +19,7 @@ DType pick_dtype(std::string_view text, std::string_view what,
                     fmt::format("{} dtype '{}', expected one of {}", what, text, names));
 }
 
-/// The outputs that architectures have in common, by task.
+/// The common outputs of architectures, by task.
 std::map<std::string, AxesByName, std::less<>> make_common_outputs() {
   const Axes rows = {{0, "batch_size"}};
   const Axes tokens = {{0, "batch_size"}, {1, "sequence_length"}};
@@ -90,9 +90,8 @@ const AxesByName& OnnxConfig::common_outputs(std::string_view task) const {
   if (const auto it = table.find(task); it != table.end()) return it->second;
   throw ExportError(
       ErrorCode::unsupported,
-      fmt::format("task '{}' has no outputs in common between architectures: the configuration class of "
-                  "'{}' must list its own",
-                  task, config_.model_type()));
+      fmt::format("task '{}' has no common outputs: the configuration class of '{}' must list its own", task,
+                  config_.model_type()));
 }
 
 }  // namespace onnxport

@@ -26,23 +26,24 @@ std::vector<int> release(const std::string& version) {
   return numbers;
 }
 
-// A checkpoint of a library older than the architecture cannot be what it says.
+// A checkpoint cannot come from a library version that is older than its architecture.
 void check_library_version(const OnnxConfig& config) {
   const std::string needed = config.min_transformers_version();
   const std::string given = config.config().string("transformers_version", "");
   if (needed.empty() || given.empty() || release(given) >= release(needed)) return;
   throw ExportError(
       ErrorCode::bad_config,
-      fmt::format("{}: transformers_version is {}, but {} came with {}; save the checkpoint with a newer one",
-                  config.config().origin(), given, config.config().model_type(), needed));
+      fmt::format(
+          "{}: transformers_version is {}, but {} was added in {}; save the checkpoint with a newer version",
+          config.config().origin(), given, config.config().model_type(), needed));
 }
 
 void check_variant(const OnnxConfig& config, const std::string& variant) {
   const std::vector<std::string> variants = config.variants();
   if (std::find(variants.begin(), variants.end(), variant) != variants.end()) return;
   throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("--variant '{}': {} has {}", variant, config.config().model_type(),
-                                fmt::join(variants, ", ")));
+                    fmt::format("--variant '{}': the variants of {} are {}", variant,
+                                config.config().model_type(), fmt::join(variants, ", ")));
 }
 
 fs::path path_of(const Layout& layout, const std::string& folder, const std::string& stem,

@@ -9,10 +9,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The images that a preprocessor gives to the model.
+/// The images that a preprocessor passes to the model.
 std::optional<ImageSize> image_size_of(const nlohmann::json& preprocessor) {
   if (!preprocessor.is_object()) return {};
-  // The crop comes last. Old files have one number; "shortest_edge" fixes only the other one.
+  // The crop is the last step. Old files have one number; "shortest_edge" fixes only one side.
   for (const char* key : {"crop_size", "size"}) {
     const auto it = preprocessor.find(key);
     if (it == preprocessor.end()) continue;

@@ -16,8 +16,7 @@ constexpr std::string_view kKey = "quantization_config";
 [[noreturn]] void fail_method(const PretrainedConfig& config, const std::optional<std::string>& method) {
   fail(ErrorCode::unsupported,
        "{}: key '{}.quant_method' is {}, expected 'fp8' or 'mxfp4': other quantized weights are not "
-       "supported; "
-       "export the checkpoint that these were made from",
+       "supported; export the unquantized checkpoint",
        config.origin(), kKey, method ? "'" + *method + "'" : "missing");
 }
 
@@ -36,8 +35,8 @@ Quantization read_quantization(const PretrainedConfig& config) {
   if (!config.has(kKey)) return {};
   const PretrainedConfig quantization = config.sub(kKey);
   const std::optional<std::string> method = quantization.maybe_string("quant_method");
-  // Which tensors are quantized, and to what, is seen from them. How activations are rounded on their way
-  // into a product is not exported: they stay as they are.
+  // The tensors themselves show whether and how they are quantized. The rounding of activations before a
+  // product is not exported; activations stay unchanged.
   quantization.harmless(
       {"fmt", "scale_fmt", "activation_scheme", "modules_to_not_convert", "ignored_layers", "dequantize"});
   if (method == "mxfp4") return {.method = Quantization::Method::mxfp4};

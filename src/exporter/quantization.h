@@ -6,9 +6,9 @@
 
 namespace onnxport {
 
-/// How the weights beside this configuration are quantized. Its `quantization_config` counts as read, but for
-/// keys in it that nobody knows. Throws ExportError(unsupported) for a method other than fp8 and mxfp4, and
-/// ExportError(bad_config) for values that make no sense.
+/// How the weights of this configuration are quantized. Its `quantization_config` counts as read, except
+/// unknown keys in it. Throws ExportError(unsupported) for a method other than fp8 and mxfp4, and
+/// ExportError(bad_config) for invalid values.
 Quantization read_quantization(const PretrainedConfig& config);
 
 }  // namespace onnxport

@@ -17,9 +17,9 @@ void complete(std::optional<EncoderRole>& role, const Forward& forward) {
     if (hidden.rank() == 3) return {hidden};
     throw ExportError(
         ErrorCode::unsupported,
-        fmt::format("{}: an encoder of type '{}' gives {} of {}, expected hidden states [batch, "
-                    "sequence, width]",
-                    model.config().origin(), model.definition().model_type, name, to_string(hidden.type())));
+        fmt::format(
+            "{}: an encoder of type '{}' returns {} of {}, expected hidden states [batch, sequence, width]",
+            model.config().origin(), model.definition().model_type, name, to_string(hidden.type())));
   };
 }
 

@@ -1,4 +1,4 @@
-/// What a registration leaves to the registry.
+/// Defaults that the registry adds to a registration.
 #pragma once
 
 #include <string>
@@ -8,10 +8,10 @@
 
 namespace onnxport::exporter {
 
-/// Is there an encoder among the roles that is the type's feature-extraction?
+/// Whether one of the roles is an encoder that uses the type's feature-extraction.
 bool needs_forward(const Roles& roles);
 
-/// Gives the encoders that have no function of their own the first output of feature-extraction.
+/// For encoders without a function, uses the first output of feature-extraction.
 void complete_roles(ModelDefinition& definition);
 
 /// "backbone, cross decoder"

@@ -61,7 +61,7 @@ const EncoderRole& Roles::encoder(Role role) const {
                                                                           : nullptr;
   if (found == nullptr || !found->has_value()) {
     throw ExportError(ErrorCode::internal,
-                      fmt::format("'{}' is no role of an encoder that is offered", to_string(role)));
+                      fmt::format("'{}' is not an encoder role that the type offers", to_string(role)));
   }
   return **found;
 }

@@ -10,7 +10,7 @@ namespace {
 
 using exporter::base_task;
 
-// Has the task an encoder and a decoder that a client calls one after the other?
+// Whether the task has an encoder and a decoder that a client calls separately.
 bool generates(const std::string& task) {
   const std::string base = base_task(task);
   return base == "text2text-generation" || base == "automatic-speech-recognition" || base == "image-to-text";
@@ -25,8 +25,8 @@ std::shared_ptr<const OnnxSeq2SeqConfigWithPast> OnnxSeq2SeqConfigWithPast::with
   part.use_past =
       use_past_in_inputs ? UsePast::inputs_and_outputs : (use_past ? UsePast::outputs : UsePast::no);
   if (part.make == nullptr) {
-    throw ExportError(ErrorCode::internal, fmt::format("the configuration class of '{}' was not made by its "
-                                                       "registration, so it cannot make its parts",
+    throw ExportError(ErrorCode::internal, fmt::format("the configuration class of '{}' was not created by "
+                                                       "its registration, so it cannot create its parts",
                                                        config().model_type()));
   }
   const std::shared_ptr<const OnnxConfig> made = part.make(config(), task(), part);
@@ -44,7 +44,7 @@ void OnnxSeq2SeqConfigWithPast::describe(ExportPlan& plan, const PlanRequest& re
   if (monolith && past) {
     throw ExportError(
         ErrorCode::unsupported,
-        fmt::format("--monolith: task '{}' has a cache, which one file cannot keep; ask for '{}'", task(),
+        fmt::format("--monolith: task '{}' has a cache, which a single file cannot have; use '{}'", task(),
                     base_task(task())));
   }
   if (!past && (monolith || !generates(task()))) return OnnxConfig::describe(plan, request);
@@ -82,7 +82,7 @@ std::vector<StateSpec> OnnxSeq2SeqConfigWithPast::behind_encoder(const std::vect
     own.grown = "past_decoder_sequence_length + decoder_sequence_length";
     StateSpec cross = alone[i];
     cross.input = fmt::format("past_key_values.{}.encoder.{}", cross.layer, cross.part);
-    // They do not change: a decoder that takes them does not give them back.
+    // They do not change, so a decoder that takes them does not return them.
     cross.output = use_past_in_inputs() ? "" : fmt::format("present.{}.encoder.{}", cross.layer, cross.part);
     cross.shape[2] = Dim::symbol("encoder_sequence_length");
     cross.growing_axis.reset();

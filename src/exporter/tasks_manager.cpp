@@ -33,7 +33,7 @@ void require_task(const ModelDefinition& definition, std::string_view task) {
                                 definition.model_type, text::join(definition.tasks)));
 }
 
-/// The definition that a folder of sentence-transformers needs, by the class of its first module.
+/// The definition for a sentence-transformers folder, from the class of its first module.
 std::string sentence_transformers_type(const fs::path& folder) {
   const fs::path file = folder / "modules.json";
   const nlohmann::json modules = config::parse_json(config::read_json_text(file), file.string());
@@ -48,23 +48,22 @@ std::string sentence_transformers_type(const fs::path& folder) {
                                   config::brief(modules)));
   }
   if (const std::string path = text_of("path"); !path.empty()) {
-    throw ExportError(
-        ErrorCode::unsupported,
-        fmt::format("{}: the first module lies in '{}', expected it beside modules.json; move its files "
-                    "there and empty its 'path'",
-                    file.string(), path));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("{}: the first module is in '{}', expected it beside modules.json; move "
+                                  "its files there and empty its 'path'",
+                                  file.string(), path));
   }
   return text_of("type").ends_with("CLIPModel") ? "clip" : "transformer";
 }
 
-/// The task that the architectures in config.json suggest, of those the type supports.
+/// The task that the architectures in config.json suggest, among those that the type supports.
 std::string infer_task(const ModelDefinition& definition, const PretrainedConfig& config) {
   const std::vector<std::string> architectures = config.architectures();
   std::string_view suggested;
   if (!architectures.empty()) {
     for (const std::string_view task : exporter::tasks_of_architecture(architectures.front())) {
       if (suggested.empty()) suggested = task;
-      // With past is the default wherever the type has it.
+      // The task with past is the default if the type has it.
       for (const std::string& candidate :
            {fmt::format("{}{}", task, exporter::kWithPast), std::string(task)}) {
         if (supports(definition, candidate)) return candidate;
@@ -75,8 +74,8 @@ std::string infer_task(const ModelDefinition& definition, const PretrainedConfig
   const std::string reason =
       architectures.empty() ? "'architectures' names no class"
       : suggested.empty()
-          ? fmt::format("architecture '{}' tells no task", architectures.front())
-          : fmt::format("architecture '{}' asks for task '{}', which is not supported for '{}'",
+          ? fmt::format("architecture '{}' implies no task", architectures.front())
+          : fmt::format("architecture '{}' implies task '{}', which is not supported for '{}'",
                         architectures.front(), suggested, definition.model_type);
   throw ExportError(ErrorCode::unsupported, fmt::format("{}: {}; choose one with --task: {}", config.origin(),
                                                         reason, text::join(definition.tasks)));
@@ -92,7 +91,7 @@ struct TasksManager::Impl {
   };
   std::map<Key, std::shared_ptr<const ModelDefinition>> definitions;
 
-  /// A checkpoint folder, as the registry understands it.
+  /// A checkpoint folder with its configuration and definition.
   struct Folder {
     PretrainedConfig config;
     std::shared_ptr<const ModelDefinition> definition;
@@ -160,13 +159,12 @@ std::shared_ptr<const ModelDefinition> TasksManager::get_definition(std::string_
     throw ExportError(ErrorCode::unsupported, fmt::format("library '{}' is not supported", library));
   }
   const std::vector<std::string> near = text::nearest(model_type, types);
-  throw ExportError(
-      ErrorCode::unsupported,
-      fmt::format("model type '{}' of library '{}' is not supported; {}; docs/adding-an-architecture.md "
-                  "tells how to add it",
-                  model_type, library,
-                  near.empty() ? fmt::format("{} types are, `onnxport list` names them", types.size())
-                               : "similar types are: " + text::join(near)));
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("model type '{}' of library '{}' is not supported; {}; "
+                                "docs/adding-an-architecture.md explains how to add it",
+                                model_type, library,
+                                near.empty() ? fmt::format("{} types are, see `onnxport list`", types.size())
+                                             : "similar types are: " + text::join(near)));
 }
 
 std::shared_ptr<const ModelDefinition> TasksManager::get_part(const PretrainedConfig& part,

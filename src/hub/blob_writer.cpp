@@ -24,7 +24,7 @@ BlobWriter::BlobWriter(std::filesystem::path path, std::string etag, std::uint64
   if (there > size_ || !read_back(there)) restart();
 }
 
-/// Hashes what the file holds. False when somebody has cut it meanwhile.
+/// Hashes the content of the file. False if somebody has truncated it meanwhile.
 bool BlobWriter::read_back(std::uint64_t size) {
   constexpr std::uint64_t kStep = 1U << 20U;
   std::vector<std::byte> buffer(std::min(kStep, size));

@@ -1,4 +1,4 @@
-/// A blob that grows.
+/// A blob during its download.
 #pragma once
 
 #include <cstddef>
@@ -13,24 +13,24 @@
 
 namespace onnxport::hub {
 
-/// The file of an unfinished download and the hash of what it holds. What it holds stays when the process
-/// ends, however it ends. Throws ExportError(io) when the disk fails.
+/// The file of an unfinished download and the hash of its content. The content survives the end of the
+/// process. Throws ExportError(io) if the disk fails.
 class BlobWriter {
  public:
-  /// Goes on with what `path` holds, up to `size` bytes of a blob with this name.
+  /// Continues with the content of `path`, up to `size` bytes of a blob with this name.
   BlobWriter(std::filesystem::path path, std::string etag, std::uint64_t size);
   BlobWriter(const BlobWriter&) = delete;
   BlobWriter& operator=(const BlobWriter&) = delete;
 
-  /// Bytes that are there.
+  /// Bytes received so far.
   std::uint64_t position() const { return position_; }
   bool is_full() const { return position_ == size_; }
-  /// Throws away what is there.
+  /// Discards the content.
   void restart();
-  /// False when these are more bytes than the blob has; then none is written.
+  /// False, and writes nothing, if the blob would have more bytes than it should.
   bool append(std::span<const std::byte> bytes);
-  /// Once it is full: gives it its name when the bytes are right. Else false, and `actual` is what they hash
-  /// to.
+  /// Call it when the blob is complete. If its hash is correct, gives it its name. Otherwise returns false,
+  /// and `actual` is the hash found.
   bool finish(const std::filesystem::path& name, std::string& actual);
 
  private:

@@ -33,7 +33,7 @@ std::string folder_name(std::string_view repo) {
   return name;
 }
 
-/// What a file in `refs/` says, if that is a commit.
+/// The content of a file in `refs/`, if it is a commit.
 std::string read_commit(const fs::path& file) {
   constexpr std::uint64_t kLargest = 4096;
   std::error_code ignored;
@@ -85,7 +85,7 @@ void RepoCache::link(std::string_view commit, std::string_view file, std::string
   const fs::path path = snapshot(commit) / file;
   make_folder(path.parent_path());
   const fs::path target = blob(etag).lexically_relative(path.parent_path());
-  // A process that dies in between leaves the blob, which the next one links without a download.
+  // If the process dies in between, the blob stays, and the next process links it without a download.
   for (int attempt = 0; attempt < 2; ++attempt) {
     std::error_code error;
     if (fs::read_symlink(path, error) == target) return;
@@ -100,7 +100,7 @@ void RepoCache::remember(std::string_view revision, std::string_view commit) con
   const fs::path file = folder_ / "refs" / revision;
   if (revision == commit || read_commit(file) == commit) return;
   make_folder(file.parent_path());
-  // Temporary names stay out of refs/, where other tools take every file for a ref.
+  // Temporary files stay out of refs/, because other tools treat every file there as a ref.
   AtomicFile ref(folder_ / fmt::format("ref-{}", ::gettid()));
   ref.append(commit);
   ref.commit();
@@ -124,8 +124,9 @@ BlobLock::BlobLock(const RepoCache& cache, std::string_view etag, const std::ato
     do {
       result = ::flock(file_.get(), LOCK_EX | LOCK_NB);
     } while (result != 0 && errno == EINTR);
-    // Some holders remove the file at the end: then the lock on it is nobody's. On a file system without
-    // locks two processes may download the same; both write the same bytes, which are verified in any case.
+    // Some holders remove the file at the end, which leaves the lock on a deleted file. On a file system
+    // without locks, two processes may download the same file. Both write the same bytes, which are verified
+    // in any case.
     struct stat info{};
     if (result == 0 && ::fstat(file_.get(), &info) == 0 && info.st_nlink > 0) return;
     if (result != 0 && errno != EWOULDBLOCK) return;

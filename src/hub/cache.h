@@ -1,5 +1,5 @@
-/// The cache folder of the hub's tools. Its layout is that of huggingface_hub 0.36 (file_download.py), so
-/// that what one of them downloads the others find:
+/// The cache folder shared with the Hub's other tools. Its layout is that of huggingface_hub 0.36
+/// (file_download.py), so the tools find each other's downloads:
 ///
 ///     models--ORG--NAME/refs/main                   the commit that a branch or tag was last seen at
 ///     models--ORG--NAME/snapshots/<commit>/<file>   a relative link to a blob
@@ -18,7 +18,7 @@
 
 namespace onnxport::hub {
 
-/// One repository in the cache. Nothing is made before something is to be written. All functions that write
+/// One repository in the cache. Folders are created only when something is written. All functions that write
 /// throw ExportError(io).
 class RepoCache {
  public:
@@ -30,9 +30,9 @@ class RepoCache {
   std::filesystem::path incomplete(std::string_view etag) const;
   std::filesystem::path snapshot(std::string_view commit) const { return folder_ / "snapshots" / commit; }
 
-  /// The commit of a branch, tag or commit of which there is a snapshot; empty when there is none.
+  /// The commit of a branch, tag or commit that has a snapshot; empty if there is none.
   std::string find(std::string_view revision) const;
-  /// Files of a snapshot, with `/`, sorted. Links to blobs that are not there do not count.
+  /// Files of a snapshot, with `/`, sorted. Broken links do not count.
   std::vector<std::string> files(std::string_view commit) const;
   bool has(std::string_view commit, std::string_view file) const;
 
@@ -40,7 +40,7 @@ class RepoCache {
   void prepare() const;
   /// Makes the file of a snapshot a link to a blob.
   void link(std::string_view commit, std::string_view file, std::string_view etag) const;
-  /// Stores which commit a branch or tag is at.
+  /// Stores the commit of a branch or tag.
   void remember(std::string_view revision, std::string_view commit) const;
 
  private:
@@ -50,10 +50,10 @@ class RepoCache {
   std::filesystem::path folder_;
 };
 
-/// Held by the one process and thread that downloads a blob.
+/// A lock for the one process and thread that downloads a blob.
 class BlobLock {
  public:
-  /// Waits until nobody else holds it, or until `stop`; `on_wait` is called once when that takes a while.
+  /// Waits until nobody else holds it, or until `stop`. Calls `on_wait` once if that takes a while.
   BlobLock(const RepoCache& cache, std::string_view etag, const std::atomic<bool>& stop,
            const std::function<void()>& on_wait);
 

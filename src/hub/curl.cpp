@@ -24,7 +24,7 @@ template <class Function>
 void load(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(library, name));
   if (function == nullptr)
-    throw HttpError(HttpError::Kind::unreachable, fmt::format("the libcurl that was found lacks {}", name));
+    throw HttpError(HttpError::Kind::unreachable, fmt::format("the installed libcurl lacks {}", name));
 }
 
 Curl load_all() {
@@ -42,7 +42,7 @@ Curl load_all() {
   load(library, "curl_slist_append", curl.slist_append);
   load(library, "curl_slist_free_all", curl.slist_free_all);
   if (global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-    throw HttpError(HttpError::Kind::unreachable, "libcurl does not start");
+    throw HttpError(HttpError::Kind::unreachable, "libcurl failed to start");
   return curl;
 }
 

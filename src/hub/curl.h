@@ -1,7 +1,7 @@
-/// The functions of libcurl that are used here.
+/// The functions of libcurl that this room uses.
 #pragma once
 
-// Without the headers the program is built all the same: it reads the cache and does not download.
+// Without libcurl's headers, the program can still be built: it reads the cache but does not download.
 #if __has_include(<curl/curl.h>)
 #include <curl/curl.h>
 
@@ -18,7 +18,7 @@ struct Curl {
   decltype(&curl_slist_append) slist_append;
   decltype(&curl_slist_free_all) slist_free_all;
 
-  /// Opens the library at the first call. Throws HttpError(unreachable) when it is not there.
+  /// Opens the library at the first call. Throws HttpError(unreachable) if it is not installed.
   static const Curl& get();
 };
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kSha1Digits = 40, kSha256Digits = 64;
 
-// The interface of OpenSSL 1.1 and 3 (EVP_DigestInit(3)), of which nothing else is needed.
+// The part of the interface of OpenSSL 1.1 and 3 that is needed (EVP_DigestInit(3)).
 struct Crypto {
   void* (*new_context)();
   void (*free_context)(void*);
@@ -62,7 +62,7 @@ bool is_hash(std::string_view text) {
 }
 
 void check(int done) {
-  if (done != 1) fail(ErrorCode::io, "a download cannot be verified: libcrypto refuses to hash");
+  if (done != 1) fail(ErrorCode::io, "a download cannot be verified: libcrypto failed to compute a hash");
 }
 
 }  // namespace

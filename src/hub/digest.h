@@ -10,18 +10,19 @@
 
 namespace onnxport::hub {
 
-/// What the bytes of a blob must hash to, by its name: 64 hexadecimal digits are the SHA-256 of the bytes
-/// (large files), 40 are git's hash of a blob (SHA-1 over "blob <size>\0" and the bytes). Any other name says
-/// nothing of the bytes.
+/// The expected hash of a blob, from its name. 64 hexadecimal digits are the SHA-256 of the bytes (large
+/// files). 40 digits are git's hash of a blob (SHA-1 over "blob <size>\0" and the bytes). Any other name is
+/// not a hash.
 ///
-/// Computed by libcrypto, which is opened at the first use: a libcurl with TLS brings it along, and it has
-/// the instructions of the processor for it.
+/// libcrypto computes the hashes, with the processor's instructions for them. It is opened at the first use.
+/// A libcurl with TLS depends on it, so it is usually installed.
 class Digest {
  public:
-  /// Throws ExportError(io) when a hash is needed and libcrypto is not there.
+  /// Throws ExportError(io) if a hash is needed and libcrypto is not installed.
   Digest(std::string_view etag, std::uint64_t size);
   void update(std::span<const std::byte> bytes);
-  /// Once, at the end: are these the bytes? True for a name that is no hash. `actual` gets the hash.
+  /// Call it once, at the end. Whether the bytes match; true for a name that is not a hash. `actual` gets the
+  /// hash.
   bool matches(std::string& actual);
 
  private:

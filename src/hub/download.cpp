@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr int kOk = 200, kPart = 206, kBadRange = 416;
 
-/// A number of bytes that a file can have.
+/// Parses a plausible file size in bytes.
 std::optional<std::uint64_t> size_of(std::string_view text) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -26,7 +26,7 @@ std::optional<std::uint64_t> size_of(std::string_view text) {
   return static_cast<std::uint64_t>(value);
 }
 
-/// Which byte of the file the body of an answer starts with.
+/// The position in the file at which the body of an answer starts.
 std::optional<std::uint64_t> start_of(const Response& response) {
   if (response.status == kOk) return 0;
   std::string_view range = response.header("content-range");  // bytes 100-199/200
@@ -65,16 +65,16 @@ class Attempt {
     if (first == writer_.position()) return;
     hub_.listener.lost(writer_.position());
     writer_.restart();
-    // A server that does not know ranges sends the whole file, which is as good.
+    // A server that does not support ranges sends the whole file, which works too.
     if (first != 0U)
-      throw HttpError(HttpError::Kind::broken, "the server sends another part than the one it was asked for");
+      throw HttpError(HttpError::Kind::broken, "the server sent a different part from the requested one");
   }
 
   void take(std::span<const std::byte> bytes) {
     if (!writer_.append(bytes)) {
       writer_.restart();
       fail(ErrorCode::io,
-           "'{}': the server sends more than the {} bytes that {} has by its own account; try again later",
+           "'{}': the server sent more than the {} bytes that it announced for {}; try again later",
            hub_.repo, file_.size, file_.name);
     }
     hub_.listener.arrived(bytes.size());
@@ -88,7 +88,7 @@ class Attempt {
   bool started_ = false;
 };
 
-/// Fills the file, in as many attempts as it takes.
+/// Fills the file, in several attempts if necessary.
 void fill(HttpClient& client, const Hub& hub, const RemoteFile& file, BlobWriter& writer) {
   Retries retries(hub.settings, hub.stop);
   while (!writer.is_full()) {
@@ -104,7 +104,7 @@ void fill(HttpClient& client, const Hub& hub, const RemoteFile& file, BlobWriter
         writer.restart();
         reason = "the server has no such range";
       } else if (response.status == kOk || response.status == kPart) {
-        reason = "the server ends its answer too early";
+        reason = "the server ended its answer too early";
       } else if (is_passing(response.status)) {
         if (!retries.another(retry_after)) throw refusal(hub, file.name, response, retries.count());
         continue;
@@ -117,7 +117,7 @@ void fill(HttpClient& client, const Hub& hub, const RemoteFile& file, BlobWriter
     }
     if (retries.another(retry_after)) continue;
     fail(ErrorCode::io,
-         "'{}': downloading {} failed{}: {}; {} of {} are kept, and the next run goes on there", hub.repo,
+         "'{}': downloading {} failed{}: {}; {} of {} are kept, and the next run resumes there", hub.repo,
          file.name, retries.count(), reason, text::human_bytes(writer.position()),
          text::human_bytes(file.size));
   }
@@ -156,8 +156,8 @@ RemoteFile look_up(HttpClient& client, const Hub& hub, const std::string& commit
   const bool moved = response.status >= 300 && response.status <= 399;
   if (response.status != kOk && !moved) throw refusal(hub, name, response, retries.count());
 
-  // Of a large file the hub knows what the store behind it has; the size of a redirection itself is no
-  // file's.
+  // For a large file, the Hub passes on the values of its storage server. The size of the redirection itself
+  // is not a file size.
   const std::string_view linked_etag = response.header("x-linked-etag");
   const std::string_view linked_size = response.header("x-linked-size");
   const bool own = !moved && linked_etag.empty();
@@ -166,7 +166,7 @@ RemoteFile look_up(HttpClient& client, const Hub& hub, const std::string& commit
       size_of(linked_size.empty() && own ? response.header("content-length") : linked_size);
   const auto complain = [&](const char* header, std::string_view value) {
     fail(ErrorCode::io,
-         "'{}': the server does not answer as a hub does: {} of {} is '{}'; check HF_ENDPOINT and proxies",
+         "'{}': the server does not answer like a Hub: {} of {} is '{}'; check HF_ENDPOINT and proxies",
          hub.repo, header, name, printable(value));
   };
   if (!is_safe_etag(file.etag)) complain("the etag", file.etag);
@@ -182,8 +182,7 @@ bool is_cached(const RepoCache& cache, const RemoteFile& file) {
 
 void download(HttpClient& client, const Hub& hub, const RemoteFile& file) {
   const BlobLock lock(hub.cache, file.etag, hub.stop, [&] {
-    hub.listener.say(
-        fmt::format("waiting for another process that downloads {} of '{}'", file.name, hub.repo));
+    hub.listener.say(fmt::format("waiting for another process to download {} of '{}'", file.name, hub.repo));
   });
   if (hub.stop) throw HttpError(HttpError::Kind::stopped, "stopped");
   if (!hub.settings.force && is_cached(hub.cache, file)) return hub.listener.arrived(file.size);
@@ -191,7 +190,7 @@ void download(HttpClient& client, const Hub& hub, const RemoteFile& file) {
   BlobWriter writer(hub.cache.incomplete(file.etag), file.etag, file.size);
   if (hub.settings.force) writer.restart();
   hub.listener.arrived(writer.position());
-  // What has come in one piece is what the server has. What an older attempt has left may be anything.
+  // Content that was received in one piece is the server's. Content from an older attempt may be corrupt.
   for (bool in_one_piece = writer.position() == 0;; in_one_piece = true) {
     fill(client, hub, file, writer);
     std::string actual;
@@ -200,9 +199,8 @@ void download(HttpClient& client, const Hub& hub, const RemoteFile& file) {
     writer.restart();
     if (in_one_piece) {
       fail(ErrorCode::io,
-           "'{}': {} does not have the content that the hub announces: expected hash {}, got {}; it was "
-           "thrown "
-           "away; try again, and check what lies between here and {}",
+           "'{}': {} does not have the content that the Hub announces: expected hash {}, got {}; it was "
+           "deleted; try again, and check the network and proxies on the way to {}",
            hub.repo, file.name, file.etag, actual, hub.settings.endpoint);
     }
   }
@@ -225,13 +223,13 @@ ExportError refusal(const Hub& hub, const std::string& what, const Response& res
       case 403:
         return hub.settings.token.empty()
                    ? "the repository is private or gated, or does not exist; give --token or set HF_TOKEN"
-                   : "the token that was given has no access: is the repository gated, or the name wrong?";
+                   : "the token gives no access; check whether the repository is gated, and its name";
       case 404:
         return "there is no such repository, or it is private; check the name, or give --token";
       case 429:
-        return "it asks for fewer requests; try again later, or give --token";
+        return "it limits the rate of requests; try again later, or give --token";
       default:
-        return response.status >= 500 ? "it is out of order; try again later"
+        return response.status >= 500 ? "the server has a problem; try again later"
                                       : "check HF_ENDPOINT and proxies";
     }
   }();

@@ -1,4 +1,4 @@
-/// One file of a repository, from the hub into the cache.
+/// Downloads one file of a repository into the cache.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@
 
 namespace onnxport::hub {
 
-/// Bytes of all downloads together, and lines for the user. For several threads.
+/// Progress of all downloads together, and notices for the user. Thread-safe.
 class Listener {
  public:
   explicit Listener(const HubOptions& options)
@@ -31,17 +31,17 @@ class Listener {
   std::uint64_t done_ = 0, total_ = 0;
 };
 
-/// What downloads work with. All of it outlives them.
+/// The context of downloads. All members outlive them.
 struct Hub {
   const std::string& repo;
-  const std::string& revision;  ///< as the user calls it
+  const std::string& revision;  ///< as given by the user
   const Settings& settings;
   const RepoCache& cache;
   const std::atomic<bool>& stop;
   Listener& listener;
 };
 
-/// What the hub says of a file.
+/// The Hub's information about a file.
 struct RemoteFile {
   std::string name;
   std::string url;
@@ -49,18 +49,18 @@ struct RemoteFile {
   std::uint64_t size = 0;
 };
 
-/// Asks the hub for a file of a commit. Throws ExportError(io), HttpError.
+/// Asks the Hub about a file of a commit. Throws ExportError(io), HttpError.
 RemoteFile look_up(HttpClient& client, const Hub& hub, const std::string& commit, const std::string& name);
 
-/// Is the blob in the cache, whole?
+/// Whether the complete blob is in the cache.
 bool is_cached(const RepoCache& cache, const RemoteFile& file);
 
-/// Puts the blob of a file into the cache, unless it is there and `force` is not set: goes on with a part
-/// that is there, again where the connection breaks, and verifies size and hash. Throws ExportError(io),
+/// Downloads the blob of a file into the cache, unless it is already there and `force` is not set. Resumes a
+/// partial download, retries after broken connections, and verifies size and hash. Throws ExportError(io),
 /// HttpError.
 void download(HttpClient& client, const Hub& hub, const RemoteFile& file);
 
-/// The error for an answer that is no success. `what`: "model.safetensors", or empty for the repository.
+/// The error for an unsuccessful answer. `what`: "model.safetensors", or empty for the repository.
 ExportError refusal(const Hub& hub, const std::string& what, const Response& response,
                     const std::string& attempts);
 

@@ -17,7 +17,7 @@ namespace {
 
 using Kind = HttpError::Kind;
 
-/// "https://host:port" in lower case. What is odd, such as a user before the host, stays in it: then it is no
+/// "https://host:port" in lower case. Odd parts, such as a user before the host, stay in it, so it equals no
 /// other address's origin.
 std::string origin(std::string_view url) {
   const std::size_t scheme = url.find("://");
@@ -41,7 +41,7 @@ std::string_view Response::header(std::string_view name) const {
 
 namespace {
 
-/// What is kept of a response's headers, so that a server cannot fill the memory with others.
+/// The headers of a response to keep, so that a server cannot fill the memory with others.
 constexpr std::array<std::string_view, 8> kHeaders = {"etag",          "content-length", "content-range",
                                                       "x-linked-etag", "x-linked-size",  "x-repo-commit",
                                                       "x-error-code",  "x-error-message"};
@@ -69,8 +69,8 @@ Kind kind_of(CURLcode code) {
   }
 }
 
-/// Some libraries below libcurl write to closed connections with a signal that would end the program. While
-/// this lives, the thread does not get it.
+/// When libraries below libcurl write to a closed connection, a signal would end the program. This object
+/// blocks it for the thread during its lifetime.
 class NoPipeSignal {
  public:
   NoPipeSignal() {
@@ -97,7 +97,7 @@ class NoPipeSignal {
 
 }  // namespace
 
-/// One request and its answer, as libcurl's callbacks see them. No exception may pass through libcurl.
+/// One request and its answer, for libcurl's callbacks. No exception may pass through libcurl.
 struct HttpClient::Transfer {
   const Request& request;
   const std::atomic<bool>& stop;
@@ -161,7 +161,7 @@ struct HttpClient::Transfer {
 HttpClient::HttpClient(const Settings& settings, const std::atomic<bool>& stop)
     : settings_(settings), stop_(stop) {
   handle_ = Curl::get().easy_init();
-  if (handle_ == nullptr) throw HttpError(Kind::refused, "libcurl does not start");
+  if (handle_ == nullptr) throw HttpError(Kind::refused, "libcurl failed to start");
 }
 
 HttpClient::~HttpClient() { Curl::get().easy_cleanup(handle_); }
@@ -183,7 +183,7 @@ Response HttpClient::send(const Request& request) {
     if (!known) {
       throw HttpError(
           Kind::refused,
-          fmt::format("'{}' is redirected to '{}', which is not followed: expected an https address",
+          fmt::format("the redirection from '{}' to '{}' is not followed: expected an https address",
                       printable(request.url), printable(next)));
     }
     url = std::move(next);
@@ -209,7 +209,7 @@ Response HttpClient::perform(const Request& request, const std::string& url, std
     headers.reset(longer != nullptr ? longer : shorter);
     if (longer == nullptr) throw std::bad_alloc();
   };
-  // The size of a compressed answer would not be that of the file.
+  // Compression is off, because the size of a compressed answer is not that of the file.
   add_header("Accept-Encoding: identity");
   if (!settings_.token.empty() && same_origin(url, settings_.endpoint))
     add_header("Authorization: Bearer " + settings_.token);
@@ -270,10 +270,9 @@ Response HttpClient::perform(const Request& request, const std::string& url, std
 
 namespace {
 [[noreturn]] void fail_without_curl() {
-  throw HttpError(
-      Kind::unreachable,
-      "this onnxport was built without libcurl's headers and downloads nothing; download the model "
-      "with another tool first");
+  throw HttpError(Kind::unreachable,
+                  "this onnxport was built without libcurl's headers and cannot download; download the model "
+                  "with another tool first");
 }
 }  // namespace
 

@@ -31,11 +31,13 @@ void check_repo_id(std::string_view id) {
   const std::string_view name = has_owner ? id.substr(slash + 1) : id;
   const std::string_view reason = [&]() -> std::string_view {
     if (has_owner && !is_id_part(id.substr(0, slash)))
-      return "its owner must be letters, digits, '.', '_' or '-', without '.' or '-' at an end";
+      return "its owner may contain only letters, digits, '.', '_' and '-', and neither start nor end with "
+             "'.' or '-'";
     if (!is_id_part(name))
-      return "its name must be letters, digits, '.', '_' or '-', without '.' or '-' at an end";
+      return "its name may contain only letters, digits, '.', '_' and '-', and neither start nor end with "
+             "'.' or '-'";
     if (name.size() > kLongestName) return "its name has more than 96 characters";
-    if (contains(id, "--") || contains(id, "..")) return "it holds '--' or '..'";
+    if (contains(id, "--") || contains(id, "..")) return "it contains '--' or '..'";
     if (id.ends_with(".git")) return "it ends in '.git'";
     return "";
   }();

@@ -53,7 +53,7 @@ Repo::Repo(std::string id, const HubOptions& options, Settings settings)
 
 std::string Repo::name() const { return fmt::format("'{}' at revision '{}'", id_, revision_); }
 
-/// The hub's answer, or what keeps it from being one in `failure`.
+/// The Hub's answer. If there is none, `failure` describes the reason.
 std::string Repo::look_up_revision(std::string& failure) {
   constexpr std::chrono::seconds kLimit{120};
   try {
@@ -63,7 +63,7 @@ std::string Repo::look_up_revision(std::string& failure) {
         fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint, id_, quote(revision_));
     const Response response = send_patiently(client, {.url = url, .limit = kLimit}, retries, true);
     if (response.status == 200) return response.body;
-    // Who has lost access, or meets a hub in trouble, still has what is in the cache.
+    // Without access, or if the Hub has a problem, the cache can still be used.
     const bool is_final = response.header("x-error-code") == "RevisionNotFound" || settings_.force;
     if (is_final || cache_.find(revision_).empty()) throw refusal(hub(), "", response, retries.count());
     failure = refusal(hub(), "", response, retries.count()).what();
@@ -84,15 +84,14 @@ void Repo::ask_hub() {
   const nlohmann::json info = nlohmann::json::parse(answer, nullptr, false);
   commit_ = string_in(info, "sha");
   if (!is_commit(commit_)) {
-    fail(
-        ErrorCode::io,
-        "'{}': {} does not answer as a hub does: its 'sha' is '{}', expected a commit; check HF_ENDPOINT and "
-        "proxies",
-        id_, settings_.endpoint, printable(commit_));
+    fail(ErrorCode::io,
+         "'{}': {} does not answer like a Hub: its 'sha' is '{}', expected a commit; check HF_ENDPOINT and "
+         "proxies",
+         id_, settings_.endpoint, printable(commit_));
   }
   if (const auto siblings = info.find("siblings"); siblings != info.end() && siblings->is_array()) {
     for (const nlohmann::json& sibling : *siblings) {
-      // A name that leads out of the folder is nobody's file.
+      // Ignores names that lead out of the folder.
       std::string file = string_in(sibling, "rfilename");
       if (is_safe_path(file)) files_.push_back(std::move(file));
     }
@@ -104,18 +103,17 @@ void Repo::ask_hub() {
 void Repo::ask_cache(const std::string& reason) {
   commit_ = cache_.find(revision_);
   if (!commit_.empty()) {
-    if (!reason.empty()) listener_.say(fmt::format("{}; using commit {} of the cache", reason, commit_));
+    if (!reason.empty()) listener_.say(fmt::format("{}; using commit {} from the cache", reason, commit_));
     files_ = cache_.files(commit_);
     return;
   }
   const std::string what =
-      fmt::format("'{}' is no local folder, and revision '{}' of that repository is not in the cache '{}'",
+      fmt::format("'{}' is not a local folder, and revision '{}' of that repository is not in the cache '{}'",
                   id_, revision_, cache_.cache().string());
   if (reason.empty()) {
-    fail(
-        ErrorCode::io,
-        "{}; {} forbids to download it: leave that out, or give the folder of another cache with --cache_dir",
-        what, settings_.offline);
+    fail(ErrorCode::io,
+         "{}; {} forbids downloading it: leave it out, or give another cache folder with --cache_dir", what,
+         settings_.offline);
   }
   fail(ErrorCode::io,
        "{}, and cannot be downloaded: {}; check the connection, HF_ENDPOINT and proxies, or give a local "
@@ -127,13 +125,14 @@ void Repo::fetch(const std::vector<std::string>& names) {
   std::vector<std::string> missing;
   for (const std::string& name : names) {
     if (!is_safe_path(name))
-      fail(ErrorCode::bad_checkpoint, "{} names a file '{}' outside of its folder", id_, printable(name));
+      fail(ErrorCode::bad_checkpoint, "{} names a file '{}' outside its folder", id_, printable(name));
     if (settings_.force || !cache_.has(commit_, name)) missing.push_back(name);
   }
   if (missing.empty()) return;
   if (!is_online_) {
-    fail(ErrorCode::io, "{} is not complete in the cache '{}': {} is missing{}; download it with the network",
-         name(), cache_.cache().string(), missing.front(),
+    fail(ErrorCode::io,
+         "{} is incomplete in the cache '{}': {} is missing{}; download it with network access", name(),
+         cache_.cache().string(), missing.front(),
          missing.size() == 1 ? "" : fmt::format(", and {} more", missing.size() - 1));
   }
   std::vector<RemoteFile> files(missing.size());
@@ -157,7 +156,7 @@ void Repo::fetch(const std::vector<std::string>& names) {
   });
 }
 
-/// The first error ends the work of all threads.
+/// The first error stops all threads.
 void Repo::work(std::size_t count, const std::function<void(HttpClient&, std::size_t)>& task) {
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
@@ -177,7 +176,7 @@ void Repo::work(std::size_t count, const std::function<void(HttpClient&, std::si
     try {
       for (std::size_t i = 1; i < std::min(count, kConnections); ++i) threads.emplace_back(run);
     } catch (const std::system_error&) {
-      // The system gives no more threads: those that there are do the work.
+      // If the system provides no more threads, the existing ones do the work.
     }
     run();
   }
@@ -187,7 +186,7 @@ void Repo::work(std::size_t count, const std::function<void(HttpClient&, std::si
     std::rethrow_exception(error);
   } catch (const HttpError& broken) {
     fail(ErrorCode::io,
-         "'{}': the download failed: {}; what has arrived is kept, and the next run goes on there", id_,
+         "'{}': the download failed: {}; the received data is kept, and the next run resumes there", id_,
          broken.what());
   }
 }

@@ -1,4 +1,4 @@
-/// A repository of the hub, through the cache.
+/// A Hub repository, accessed through the cache.
 #pragma once
 
 #include <atomic>
@@ -13,12 +13,12 @@
 
 namespace onnxport::hub {
 
-/// One commit of a repository. With the network, the hub says which commit a revision is and which files it
-/// has; without, the cache does: then the files are those that somebody has downloaded.
+/// One commit of a repository. With the network, the Hub resolves the revision and lists the files. Without
+/// it, the cache does, and the files are those that were downloaded before.
 class Repo {
  public:
-  /// Resolves the revision. Throws ExportError(invalid_argument) for an id that is
-  /// none, ExportError(io) when neither the hub nor the cache has it.
+  /// Resolves the revision. Throws ExportError(invalid_argument) for an invalid id, and ExportError(io) if
+  /// neither the Hub nor the cache has it.
   Repo(std::string id, const HubOptions& options);
   /// With settings that do not come from the environment.
   Repo(std::string id, const HubOptions& options, Settings settings);
@@ -31,13 +31,13 @@ class Repo {
   std::string name() const;
   /// Sorted, with `/`.
   const std::vector<std::string>& files() const { return files_; }
-  /// Where files are after fetch().
+  /// The folder of the files after fetch().
   std::filesystem::path folder() const { return cache_.snapshot(commit_); }
 
-  /// Downloads what is missing of these files. Throws ExportError(io); what has been downloaded stays.
+  /// Downloads those of these files that are missing. Throws ExportError(io), but keeps the downloaded data.
   void fetch(const std::vector<std::string>& names);
-  /// Lets the cache say that the revision is this commit. To be called when all that is needed is there, so
-  /// that an older, complete snapshot is found until then.
+  /// Records in the cache that the revision is this commit. Call it when all needed files are there, so that
+  /// the cache refers to an older, complete snapshot until then.
   void publish() const;
 
  private:

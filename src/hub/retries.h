@@ -1,4 +1,4 @@
-/// Attempts that have failed, and the pauses between them.
+/// Counts failed attempts, and pauses between them.
 #pragma once
 
 #include <atomic>
@@ -10,15 +10,15 @@
 
 namespace onnxport::hub {
 
-/// Counts the attempts at one thing.
+/// Counts the attempts at one task.
 class Retries {
  public:
   Retries(const Settings& settings, const std::atomic<bool>& stop) : settings_(settings), stop_(stop) {}
 
-  /// Pauses before another attempt, longer each time, or as long as the server asks for. False when there
-  /// have been enough attempts, or when the server asks for too much.
+  /// Pauses before another attempt, longer each time, or as long as the server asks for. False after too many
+  /// attempts, or if the server asks for too long a pause.
   bool another(std::chrono::seconds retry_after = std::chrono::seconds(0));
-  /// Bytes have arrived: after enough of them the count starts again.
+  /// Reports received bytes. After enough of them, the count restarts.
   void arrived(std::uint64_t bytes);
   /// "after 6 attempts"
   std::string count() const;
@@ -30,14 +30,14 @@ class Retries {
   std::uint64_t arrived_ = 0;
 };
 
-/// Is it a status that may be another one later?
+/// Whether the status may be temporary.
 bool is_passing(int status);
 
-/// May another attempt go better? With `once`, a host that cannot be reached is not tried again.
+/// Whether another attempt may succeed. With `once`, an unreachable host is not tried again.
 bool may_pass(HttpError::Kind kind, bool once = false);
 
-/// Sends a request without `on_body`, again where that may help. What is left: an answer that stays as it is,
-/// or an error.
+/// Sends a request without `on_body`, and retries where that may help. The result is a final answer or an
+/// error.
 Response send_patiently(HttpClient& client, const Request& request, Retries& retries, bool once = false);
 
 }  // namespace onnxport::hub

@@ -23,7 +23,7 @@ std::optional<std::string> environment(const std::string& name) {
   return value;
 }
 
-/// Empty when it is not set.
+/// Empty if it is not set.
 std::string text_of(const std::string& name) { return environment(name).value_or(""); }
 
 bool is_true(std::string_view text) {
@@ -31,7 +31,7 @@ bool is_true(std::string_view text) {
   return value == "1" || value == "on" || value == "yes" || value == "true";
 }
 
-/// With a leading `~` as the home folder, and `$NAME` and `${NAME}` as what they stand for, where they do.
+/// Expands a leading `~` to the home folder, and `$NAME` and `${NAME}` if they are set.
 fs::path expand(const std::string& text) {
   std::string result;
   for (std::size_t at = 0; at < text.size();) {
@@ -85,11 +85,11 @@ std::string stored_token() {
   return std::string(text::trimmed(read_text_file(file, kLargest)));
 }
 
-/// It goes into the header of a request.
+/// The token goes into the header of a request.
 void check_token(const std::string& token) {
   if (std::all_of(token.begin(), token.end(), [](char c) { return c > 0x20 && c < 0x7f; })) return;
   fail(ErrorCode::invalid_argument,
-       "the token for the hub holds characters that no token has; check --token, HF_TOKEN, or the file that "
+       "the token for the Hub contains invalid characters; check --token, HF_TOKEN, or the file that "
        "HF_TOKEN_PATH or HF_HOME names");
 }
 
@@ -129,7 +129,7 @@ Settings read_settings(const HubOptions& options) {
   if (options.local_files_only) {
     settings.offline = "--local_files_only";
   } else {
-    // An HF_HUB_OFFLINE that is not empty decides, whatever the older name says.
+    // A non-empty HF_HUB_OFFLINE overrides the older name.
     for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}) {
       const std::string text = text_of(name);
       if (text.empty()) continue;

@@ -1,5 +1,5 @@
-/// What the options and the environment say about the hub. Only this file of the room reads the environment;
-/// names, defaults and precedence are those of huggingface_hub 0.36 (constants.py).
+/// Settings for the Hub, from the options and the environment. In this room, only this file reads the
+/// environment. Names, defaults and precedence are those of huggingface_hub 0.36 (constants.py).
 #pragma once
 
 #include <chrono>
@@ -22,8 +22,8 @@ struct Settings {
   std::chrono::milliseconds longest{8000};  ///< pause of our own; a server may ask for a longer one
 };
 
-/// Throws ExportError(invalid_argument) for values that make no sense, ExportError(io) for a token file that
-/// cannot be read.
+/// Throws ExportError(invalid_argument) for invalid values, and ExportError(io) if a token file cannot be
+/// read.
 Settings read_settings(const HubOptions& options);
 
 }  // namespace onnxport::hub

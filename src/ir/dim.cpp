@@ -41,7 +41,7 @@ bool is_atom(std::string_view factor) {
   return (factor.starts_with(kFloor) || factor.starts_with(kMin)) && factor.ends_with(")");
 }
 
-// What is inside an atom that floor_div or min made, with other values in the place of its expression.
+// The value of an atom made by floor_div or min, with other values in its expression.
 std::int64_t value_of(const Dim::Atom& atom, std::int64_t expression) {
   return atom.minimum ? std::min(expression, atom.n) : floor_division(expression, atom.n);
 }
@@ -313,7 +313,7 @@ Dim Dim::floor_div(std::int64_t divisor) const {
   if (divisor == 1) return *this;
   if (is_constant()) return floor_division(constant_, divisor);
   if (const std::optional<Dim> exact = exact_div(divisor)) return *exact;
-  // What divides evenly comes out, so that equal sizes print alike: floor((2*a + 1)/2) = a + floor(1/2).
+  // Moves terms without a remainder out, so equal sizes print alike: floor((2*a + 1)/2) = a + floor(1/2).
   std::vector<Term> whole;
   std::vector<Term> rest;
   for (Term term : *terms_) {
@@ -380,7 +380,7 @@ std::string to_string(const Shape& shape) {
 }
 
 Dim numel(const Shape& shape) {
-  // Numbers first: products of polynomials take their time.
+  // Handles numbers first, because products of polynomials are slow.
   Dim product = 1;
   std::int64_t factor = 1;
   for (const Dim& dim : shape) {

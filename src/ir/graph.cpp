@@ -26,7 +26,7 @@ Node* Value::node() const {
   if (anchor_ == nullptr) return nullptr;
   if (anchor_->graph == nullptr) {
     throw ExportError(ErrorCode::internal,
-                      "a value was used whose graph is gone; keep the graph as long as its values");
+                      "a value was used after its graph was destroyed; keep the graph as long as its values");
   }
   return &anchor_->graph->nodes()[node_];
 }
@@ -60,7 +60,7 @@ const Attr& Attrs::at(std::string_view name) const {
   for (const auto& [key, value] : items_) {
     if (key == name) return value;
   }
-  throw ExportError(ErrorCode::internal, fmt::format("a node has no attribute '{}'", name));
+  throw ExportError(ErrorCode::internal, fmt::format("the node has no attribute '{}'", name));
 }
 
 std::string to_string(const Attr& attr) {
@@ -200,7 +200,7 @@ void verify(const Graph& graph) {
       if (input.node()->id >= node.id)
         broken(fmt::format("node %{} takes %{}, which comes later", node.id, input.node()->id));
       if (input.index() >= input.node()->outputs.size())
-        broken(fmt::format("node %{} takes a result that is not there", node.id));
+        broken(fmt::format("node %{} takes a result that does not exist", node.id));
     }
   }
   if (graph.outputs().empty()) broken("no outputs");

@@ -21,7 +21,7 @@ Value Inputs::operator[](std::string_view name) const {
   for (const auto& [other, value] : values_) names += (names.empty() ? "" : ", ") + other;
   throw ExportError(
       ErrorCode::internal,
-      fmt::format("the definition asks for input '{}', the configuration class gives: {}", name, names));
+      fmt::format("the definition asks for input '{}', but the configuration class lists: {}", name, names));
 }
 
 Inputs Inputs::with(std::string_view name, Value value) const {

@@ -20,7 +20,7 @@ namespace onnxport {
 namespace detail {
 namespace {
 
-/// Fills in what follows from the other members. The shape has been checked.
+/// Fills in derived members. The shape is already checked.
 std::shared_ptr<const WeightExpr> finish(WeightExpr expr) {
   expr.numel = std::accumulate(expr.shape.begin(), expr.shape.end(), std::int64_t{1}, std::multiplies<>());
   expr.fingerprint = fmt::format("{}[{}] {}", short_name(expr.source->dtype()), fmt::join(expr.shape, ","),
@@ -51,7 +51,7 @@ std::string describe(const WeightExpr& expr) {
   return fmt::format("{} {}{}", what, to_string(expr.source->dtype()), text::shape_text(expr.shape));
 }
 
-/// Number of elements of a weight; shapes that no file can hold are refused, so that byte counts never
+/// Number of elements of a weight. Refuses shapes that are too large for any file, so byte counts never
 /// overflow.
 std::int64_t checked_count(const Dims& shape) {
   const auto count = element_count(shape);
@@ -68,7 +68,7 @@ std::size_t normalize_axis(std::int64_t axis, const WeightExpr& expr) {
   return static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
 }
 
-/// The name of a transformed weight; what comes from an unnamed one is unnamed.
+/// The name of a transformed weight. It is empty if the input has no name.
 std::string with_suffix(const std::string& name, std::string_view suffix) {
   return name.empty() ? std::string() : fmt::format("{}.{}", name, suffix);
 }
@@ -81,7 +81,7 @@ Weight make_constant(DType dtype, Dims shape, std::vector<std::byte> bytes, std:
                            .kind = Kind::constant});
 }
 
-/// A transform of `inputs`. A small one of constants only is computed at once; so is an empty one.
+/// A transform of `inputs`. Computed at once if it is empty, or small and made only of constants.
 Weight make_transform(WeightExpr expr, std::initializer_list<const WeightExpr*> inputs) {
   constexpr std::int64_t kSmall = 64 * 1024;  // bytes
   const std::int64_t bytes = checked_count(expr.shape) * expr.source->element_size();
@@ -94,8 +94,7 @@ Weight make_transform(WeightExpr expr, std::initializer_list<const WeightExpr*> 
   return make_constant(expr.source->dtype(), std::move(expr.shape), std::move(data), std::move(expr.name));
 }
 
-/// `expr` with another shape of as many elements. What the bytes come from stays the same, and so does the
-/// name.
+/// `expr` with another shape of equally many elements. The source of its bytes and its name stay the same.
 Weight with_shape(WeightExpr expr, Dims shape) {
   expr.shape = std::move(shape);
   if (expr.view) expr.view->shape = expr.shape;
@@ -111,7 +110,7 @@ Weight arithmetic(Arithmetic op, const Weight& left, const Weight& right) {
     fail(ErrorCode::shape, "cannot {} {} and {}: {}", to_string(op), describe(a), describe(b), why);
   };
   if (dtype != b.source->dtype()) refuse("their dtypes differ");
-  if (dtype == DType::boolean) refuse("there is no arithmetic of bool");
+  if (dtype == DType::boolean) refuse("bool has no arithmetic");
   Dims shape(std::max(a.shape.size(), b.shape.size()));
   for (std::size_t i = 1; i <= shape.size(); ++i) {
     const std::int64_t x = i <= a.shape.size() ? a.shape[a.shape.size() - i] : 1;
@@ -179,7 +178,7 @@ const TensorView* Weight::view() const {
 Weight Weight::named(std::string name) const {
   WeightExpr expr = WeightExpr::of(*this);
   expr.name = std::move(name);
-  // Looking through this transform to simplify the next one would lose the name.
+  // Skipping this transform to simplify the next one would lose the name.
   if (expr.kind == Kind::cast || expr.kind == Kind::permute) expr.kind = Kind::other;
   return WeightExpr::wrap(std::move(expr));
 }
@@ -223,7 +222,8 @@ Weight Weight::permute(std::vector<std::int64_t> axes) const {
     shape.push_back(expr.shape[normal]);
   }
   if (std::any_of(seen.begin(), seen.end(), [](std::int64_t times) { return times != 1; })) {
-    fail(ErrorCode::shape, "[{}] is no permutation of the axes of {}", fmt::join(axes, ", "), describe(expr));
+    fail(ErrorCode::shape, "[{}] is not a permutation of the axes of {}", fmt::join(axes, ", "),
+         describe(expr));
   }
   if (expr.kind == Kind::permute) {
     for (std::int64_t& axis : axes) axis = expr.axes[static_cast<std::size_t>(axis)];
@@ -322,7 +322,7 @@ Weight Weight::take(const Weight& indices) const {
   Dims rows = indices.to_ints();
   const std::int64_t extent = expr.shape[0];
   for (const std::int64_t row : rows) {
-    if (row < 0 || row >= extent) fail(ErrorCode::shape, "row {} asked of {}", row, describe(expr));
+    if (row < 0 || row >= extent) fail(ErrorCode::shape, "row {} requested from {}", row, describe(expr));
   }
   Dims shape = indices.shape();
   shape.insert(shape.end(), expr.shape.begin() + 1, expr.shape.end());
@@ -372,7 +372,7 @@ Weight Weight::concat(std::span<const Weight> parts, std::int64_t axis_in) {
 void Weight::read(std::int64_t begin, std::int64_t count, std::byte* out) const {
   const WeightExpr& expr = WeightExpr::of(*this);
   if (begin < 0 || count < 0 || begin > expr.numel || count > expr.numel - begin) {
-    fail(ErrorCode::internal, "elements [{}, {}) asked of {}", begin, begin + count, describe(expr));
+    fail(ErrorCode::internal, "elements [{}, {}) requested from {}", begin, begin + count, describe(expr));
   }
   if (count > 0) expr.source->read(begin, count, out);
 }
@@ -388,7 +388,7 @@ std::vector<double> Weight::to_doubles() const {
 std::vector<std::int64_t> Weight::to_ints() const {
   const WeightExpr& expr = WeightExpr::of(*this);
   if (is_float(expr.source->dtype())) {
-    fail(ErrorCode::internal, "integers asked of {}", describe(expr));
+    fail(ErrorCode::internal, "integers requested from {}", describe(expr));
   }
   std::vector<std::int64_t> values(static_cast<std::size_t>(expr.numel));
   const auto cast_to_int = cast(DType::i64);

@@ -37,7 +37,7 @@ class BlocksSource final : public Source {
   }
 
  private:
-  /// Elements [first, end) from `blocks`, of which the first one has the number `number`.
+  /// Elements [first, end) from `blocks`, which start with block `number`.
   void decode(const std::byte* blocks, std::int64_t number, std::int64_t first, std::int64_t end,
               std::byte* out) const {
     const std::int64_t width = format_.elements;
@@ -71,7 +71,7 @@ SourcePtr make_blocks(SourcePtr bytes, const BlockFormat& format) {
 Weight decode_blocks(const TensorView& bytes, const BlockFormat& format, Dims shape) {
   const auto count = element_count(shape);
   if (!count || *count % format.elements != 0 || *count / format.elements * format.bytes != bytes.numel()) {
-    fail(ErrorCode::shape, "a tensor of shape {} is not made of {} bytes of {}", text::shape_text(shape),
+    fail(ErrorCode::shape, "a tensor of shape {} does not consist of {} bytes of {}", text::shape_text(shape),
          bytes.numel(), format.name);
   }
   return WeightExpr::wrap({.source = make_blocks(make_view(bytes), format), .shape = std::move(shape)});

@@ -1,5 +1,5 @@
-/// Sub-arrays of row-major arrays, and buffers to hold them: what steps of evaluation that depend on a shape
-/// are made of.
+/// Sub-arrays of row-major arrays, and buffers for them: the tools of evaluation steps that depend on a
+/// shape.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ inline std::unique_ptr<std::byte[]> make_buffer(std::int64_t bytes) {
   return std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(bytes));
 }
 
-/// Elements of a tile, and no more than are needed.
+/// Number of elements of a tile, but no more than are needed.
 inline std::int64_t tile_elements(std::int64_t element_size, std::int64_t needed) {
   return std::clamp<std::int64_t>(needed, 1, kTileBytes / element_size);
 }
@@ -53,8 +53,8 @@ void for_each_index(const Dims& extents, Fn&& fn) {
   }
 }
 
-/// Calls fn(begin, extents) for boxes that make up the elements [begin, begin + count) of the row-major
-/// order, in this order. At most 2 * rank - 1 of them.
+/// Splits the elements [begin, begin + count), in row-major order, into at most 2 * rank - 1 boxes, and calls
+/// fn(begin, extents) for each, in this order.
 template <class Fn>
 void for_each_box(const Dims& shape, std::int64_t begin, std::int64_t count, Fn&& fn) {
   while (count > 0) {
@@ -72,7 +72,7 @@ void for_each_box(const Dims& shape, std::int64_t begin, std::int64_t count, Fn&
   }
 }
 
-/// Reads `runs` runs of `run` elements that lie `stride` elements apart, one behind the other.
+/// Reads `runs` runs of `run` elements, `stride` elements apart, and packs them.
 inline void read_runs(const Source& source, std::int64_t first, std::int64_t run, std::int64_t stride,
                       std::int64_t runs, std::byte* out) {
   constexpr std::int64_t kSmallGap = 1024;  // bytes: to read these and drop them costs less than another call
@@ -97,7 +97,8 @@ inline void read_runs(const Source& source, std::int64_t first, std::int64_t run
 inline void read_box(const Source& source, const Dims& shape, const Dims& begin, const Dims& extents,
                      std::byte* out) {
   const Dims strides = row_major_strides(shape);
-  // The trailing axes that are taken whole, and the first one that is not, make a run of adjacent elements.
+  // The trailing axes that are read completely, and the first one that is not, form a run of adjacent
+  // elements.
   std::size_t axis = shape.size();
   std::int64_t run = 1;
   while (axis > 0) {

@@ -32,7 +32,7 @@ class ViewSource final : public Source {
       : Source(view.dtype, text_of(view), 0), file_(view.file), offset_(view.offset) {}
 
   void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    if (!file_) fail(ErrorCode::internal, "the bytes of {} were asked for, which has no file", text());
+    if (!file_) fail(ErrorCode::internal, "the bytes of {} were requested, but it has no file", text());
     file_->read(offset_ + static_cast<std::uint64_t>(begin * element_size()),
                 static_cast<std::size_t>(count * element_size()), out);
   }
@@ -155,7 +155,7 @@ class ConcatSource final : public Source {
   }
 
  private:
-  /// Whole rows of one part to their places in whole rows of the output.
+  /// Copies whole rows of one part to their positions in whole rows of the output.
   void read_rows(const ConcatPart& part, std::int64_t first, std::int64_t rows, std::byte* out) const {
     constexpr std::int64_t kLongRow = 16 * 1024;  // bytes: read in place
     const std::int64_t row_bytes = part.width * element_size();
@@ -250,8 +250,8 @@ class OperandReader {
             reinterpret_cast<std::byte*>(out), static_cast<std::size_t>(count));
   }
 
-  /// `count` elements from `first` on. All elements that the range needs are loaded at once where they are
-  /// few, else those around.
+  /// `count` elements from `first` on. If the range needs only few elements, all of them are loaded at once,
+  /// else only those nearby.
   const Wide* window(std::int64_t first, std::int64_t count) {
     if (first < window_begin_ || first + count > window_begin_ + static_cast<std::int64_t>(window_.size())) {
       window_begin_ = last_ - first_ < kWindow ? first_ : first;
@@ -382,7 +382,7 @@ Dims broadcast_strides(const Dims& operand, const Dims& shape) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Norm
 
-/// Few elements, each of which needs a part of the whole input: all are computed at once, and kept.
+/// There are few elements, and each needs a part of the whole input, so all are computed at once and kept.
 class NormSource final : public Source {
  public:
   NormSource(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner)
@@ -485,7 +485,7 @@ class TakeSource final : public Source {
       const std::int64_t row = begin / width_, column = begin % width_;
       std::int64_t n = std::min(width_ - column, count);
       const std::int64_t from = indices_[static_cast<std::size_t>(row)] * width_ + column;
-      // Rows that follow each other are one read.
+      // Successive rows are one read.
       for (auto next = static_cast<std::size_t>(row) + 1;
            n < count && indices_[next] == indices_[next - 1] + 1; ++next) {
         n = std::min(n + width_, count);
@@ -512,7 +512,7 @@ Source::Source(DType dtype, std::string text, int depth)
   constexpr std::size_t kLongText = 200;  // expressions that share their parts would else grow without bound
   constexpr int kDeepest = 500;           // reading and destruction recurse
   if (text_.size() > kLongText) text_ = "#" + hash128(std::as_bytes(std::span(text_)));
-  if (depth_ > kDeepest) fail(ErrorCode::internal, "a weight is made by more than {} transforms", kDeepest);
+  if (depth_ > kDeepest) fail(ErrorCode::internal, "a weight has more than {} transforms", kDeepest);
 }
 
 SourcePtr make_view(const TensorView& view) { return std::make_shared<ViewSource>(view); }
@@ -569,7 +569,7 @@ SourcePtr make_arithmetic(Arithmetic op, SourcePtr a, const Dims& a_shape, Sourc
                           const Dims& shape) {
   const Dims a_strides = broadcast_strides(a_shape, shape), b_strides = broadcast_strides(b_shape, shape);
   Operand left{std::move(a), {}}, right{std::move(b), {}};
-  // Neighbouring axes that both operands step through alike become one.
+  // Merges neighbouring axes that both operands step through in the same way.
   Dims merged;
   for (std::size_t axis = 0; axis < shape.size(); ++axis) {
     if (shape[axis] == 1) continue;

@@ -1,12 +1,11 @@
-/// What is behind a Weight: how its elements are computed, range by range.
+/// The implementation of Weight: computes its elements range by range.
 ///
-/// A Source is one step of evaluation. It knows elements in row-major order only, not their shape: a reshape
-/// costs nothing and keeps equal expressions equal. Steps that depend on a shape (permute, concat, …) hold
-/// the part of it that matters, with axes merged where they stay together.
+/// A Source is one step of evaluation. It has elements in row-major order but no shape, so a reshape costs
+/// nothing and keeps equal expressions equal. Steps that depend on a shape (permute, concat, …) store the
+/// part of it that they need, with axes merged where possible.
 ///
-/// Memory: each step of a chain uses a few buffers of kTileBytes while it is read. A permutation that moves
-/// its last axis also keeps up to two panels (see PermuteSource) until every element of them has been handed
-/// out.
+/// Memory: while it is read, each step of a chain uses a few buffers of kTileBytes. A permutation that moves
+/// its last axis also keeps up to two panels (see PermuteSource) until all their elements were read.
 #pragma once
 
 #include <cstddef>
@@ -41,7 +40,7 @@ class Source {
   /// Number of steps below.
   int depth() const { return depth_; }
 
-  /// Writes elements [begin, begin + count), which the caller has checked. Safe to call from several threads.
+  /// Writes elements [begin, begin + count), which the caller has checked. Thread-safe.
   virtual void read(std::int64_t begin, std::int64_t count, std::byte* out) const = 0;
 
  private:
@@ -52,7 +51,7 @@ class Source {
 using SourcePtr = std::shared_ptr<const Source>;
 
 struct WeightExpr {
-  /// What can be simplified away by the next transform.
+  /// Properties that let the next transform simplify this one.
   enum class Kind { view, constant, cast, permute, other };
 
   SourcePtr source;
@@ -65,7 +64,7 @@ struct WeightExpr {
   std::shared_ptr<const WeightExpr> input;  ///< of kinds cast and permute
   Dims axes;                                ///< of kind permute: output axis i is axes[i] of `input`
 
-  /// The expression behind a handle; throws ExportError(internal) for an empty one.
+  /// The expression of a handle. Throws ExportError(internal) for an empty one.
   static const WeightExpr& of(const Weight& weight);
   static Weight wrap(WeightExpr expr);
 };
@@ -75,7 +74,7 @@ SourcePtr make_constant(DType dtype, std::shared_ptr<const std::vector<std::byte
 SourcePtr make_cast(SourcePtr input, DType dtype);
 /// Output axis i is axis axes[i] of `input`, seen in `shape`. Null when that moves no element.
 SourcePtr make_permute(SourcePtr input, const Dims& shape, const Dims& axes);
-/// Columns [first, first + length) of `input`, seen as a matrix of rows of `width` elements.
+/// Columns [first, first + length) of `input`, treated as a matrix with rows of `width` elements.
 SourcePtr make_columns(SourcePtr input, std::int64_t rows, std::int64_t width, std::int64_t first,
                        std::int64_t length);
 
@@ -86,8 +85,8 @@ struct ConcatPart {
 };
 SourcePtr make_concat(std::vector<ConcatPart> parts, std::int64_t rows);
 
-/// Square roots of the sums of squares at each index of the middle axis of `input`, seen as [outer, extent,
-/// inner].
+/// Square roots of the sums of squares at each index of the middle axis of `input`, treated as [outer,
+/// extent, inner].
 SourcePtr make_norm(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner);
 
 enum class Function { sqrt, exp, sin, cos };
@@ -96,7 +95,7 @@ std::string_view to_string(Function function);
 /// The function of each element, computed in double.
 SourcePtr make_function(Function function, SourcePtr input);
 
-/// The rows of `width` elements at these indices, one behind the other.
+/// The rows of `width` elements at these indices, in order.
 SourcePtr make_take(SourcePtr input, std::int64_t width, Dims indices);
 
 enum class Arithmetic { add, sub, mul, div };

@@ -35,8 +35,8 @@ struct Block {
     constexpr std::make_index_sequence<kSide> kIndices;
     Vector rows[kSide], next[kSide];  // NOLINT: std::array drops it too
     for (std::int64_t i = 0; i < kSide; ++i) std::memcpy(&rows[i], in + i * in_stride, 16);
-    // Interleaving the two halves of the rows rotates the bits of every element's (row, column) by one; after
-    // as many rounds as a row number has bits, row and column have changed places.
+    // Interleaving the two halves of the rows rotates the bits of every element's (row, column) by one. After
+    // as many rounds as a row number has bits, row and column are swapped.
     for (std::int64_t round = 1; round < kSide; round *= 2) {
       for (std::int64_t i = 0; i < kSide / 2; ++i) {
         next[2 * i] = interleave<0>(rows[i], rows[i + kSide / 2], kIndices);
@@ -85,13 +85,13 @@ void transpose(std::int64_t element_size, const std::byte* in, std::int64_t in_s
   }
 }
 
-/// Permutes axes; `shape` has no axes of extent 1, nor neighbours that stay neighbours.
+/// Permutes axes. `shape` has no axes of extent 1, and no neighbours that stay neighbours.
 ///
-/// A range of the output that is short compared to the input is spread over all of the input, a few bytes
-/// here and a few there. So where the last axis moves, the output is computed in panels of kPanelBytes (or
-/// kPieceBytes per row of the input where that is more, up to kLargestPanel) that are kept until all their
-/// elements have been handed out. Neighbouring ranges then come out of memory, and the input is read once per
-/// panel in pieces of a useful size. Ranges of the size of a panel and more are computed in place.
+/// A short range of the output is scattered over the whole input, a few bytes at a time. So if the last axis
+/// moves, the output is computed in panels of kPanelBytes (or kPieceBytes per row of the input if that is
+/// more, up to kLargestPanel), which are kept until all their elements were read. Neighbouring ranges then
+/// come from memory, and the input is read once per panel in pieces of a useful size. Ranges of at least the
+/// size of a panel are computed in place.
 class PermuteSource final : public Source {
  public:
   PermuteSource(SourcePtr input, Dims shape, Dims axes)
@@ -165,7 +165,7 @@ class PermuteSource final : public Source {
     if (panel == panels_.end()) {
       const std::int64_t first = index * panel_elements_;
       const std::int64_t size = std::min(panel_elements_, numel() - first);
-      // The one before stays for a thread that is late.
+      // The previous panel stays for a slower thread.
       if (panels_.size() == 2) {
         panels_.erase(std::min_element(panels_.begin(), panels_.end(),
                                        [](const Panel& a, const Panel& b) { return a.index < b.index; }));
@@ -200,8 +200,8 @@ class PermuteSource final : public Source {
 
   void permute_box(const Dims& begin, const Dims& extents, const Dims& out_strides, std::byte* tile,
                    std::int64_t room, std::byte* out) const {
-    // Tiles are filled from the last axis outwards, as the input lies, after setting some room aside for the
-    // axis that becomes the last one: it takes rows to transpose.
+    // Tiles are filled from the last axis outwards, in the order of the input, after reserving room for the
+    // axis that becomes the last one, because transposing needs rows.
     constexpr std::int64_t kRows = 32;
     const std::int64_t rows =
         source_of_last_ == last_ ? 1 : std::min({kRows, extents[source_of_last_], room});
@@ -259,7 +259,7 @@ class PermuteSource final : public Source {
 }  // namespace
 
 SourcePtr make_permute(SourcePtr input, const Dims& shape, const Dims& axes) {
-  // Groups of axes that travel together, in the order of the output; each is known by its first axis.
+  // Groups of axes that stay together, in the order of the output. Each is identified by its first axis.
   Dims first, extent(shape.size(), 1);
   std::int64_t before = -2;  // the axis of the input that was last put into a group
   for (std::int64_t axis : axes) {

@@ -50,7 +50,7 @@ class Float8Source final : public Source {
   std::array<float, 256> values_;
 };
 
-/// A matrix, or several of the same shape one behind the other, in blocks.
+/// A matrix, or several successive ones of the same shape, in blocks.
 struct BlockGrid {
   std::int64_t rows, columns;              ///< of a matrix
   std::int64_t block_rows, block_columns;  ///< of a block
@@ -120,7 +120,7 @@ class ScaledSource final : public Source {
       float value = 0;
       std::memcpy(&value, values, sizeof value);
       value *= factor;
-      // Which of two NaNs a product is, and the sign of one that it makes, is up to the compiler.
+      // The compiler decides which of two NaNs a product is, and the sign of a new NaN.
       value = std::isnan(value) ? std::numeric_limits<float>::quiet_NaN() : value;
       std::memcpy(values, &value, sizeof value);
     }

@@ -1,4 +1,4 @@
-/// Weights that are stored in 8 bits and less, with scales beside them: their values, tile by tile.
+/// Values of weights that are stored with scales in 8 bits or less, tile by tile.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,13 @@ Weight from_float8(const Weight& codes, Float8 format);
 std::vector<std::int64_t> shape_of_scales(std::vector<std::int64_t> values, std::int64_t rows,
                                           std::int64_t columns);
 
-/// `values` times the scale of the block that they lie in; `scales` has shape_of_scales(). Computed in
-/// float32, to which the scales are cast; any NaN comes out as the same one. Throws ExportError(shape) for
-/// shapes that do not fit, and for values that are not float32.
+/// `values` times the scale of their block; `scales` has shape_of_scales(). Scales are cast to float32, and
+/// the products computed in float32. All NaNs become the same one. Throws ExportError(shape) for shapes that
+/// do not fit, and for values that are not float32.
 Weight scale_blocks(const Weight& values, const Weight& scales, std::int64_t rows, std::int64_t columns);
 
-/// The values of MXFP4 blocks as the `transformers` library computes them (convert_moe_packed_tensors, but
-/// for its transposition). `blocks`: uint8 [..., groups, 16], two 4-bit floats in each byte, the lower half
+/// The values of MXFP4 blocks as computed by the `transformers` library (convert_moe_packed_tensors, without
+/// its transposition). `blocks`: uint8 [..., groups, 16], two 4-bit floats in each byte, the lower half
 /// first; `scales`: uint8 [..., groups], the exponents of two, biased by 127, of 32 values each. The result
 /// is bfloat16 [..., 32 * groups], and exact up to overflow to infinity. A scale of 255, which the
 /// specification calls NaN, is 2^128 there, and here. Throws ExportError(shape) for shapes that do not fit.

@@ -1,12 +1,12 @@
-/// The last step of a weight's expression, for those who do it elsewhere.
+/// The last step of a weight's expression, for code that does this step elsewhere.
 #pragma once
 
 #include "onnxport/weight.h"
 
 namespace onnxport {
 
-/// The weight of which this one is a cast, where it is just that, in this shape; else empty.
-/// (Its neighbour: Weight::transpose_of.)
+/// If this weight is only a cast of another one in the same shape: that weight; else empty. See also
+/// Weight::transpose_of.
 Weight cast_of(const Weight& weight);
 
 }  // namespace onnxport

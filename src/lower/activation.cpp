@@ -60,7 +60,7 @@ std::span<const Form> forms_quick_gelu() {
   return forms;
 }
 
-// Swish came with opset 24, but ONNX Runtime 1.31 has no kernel for it.
+// Opset 24 has Swish, but ONNX Runtime 1.31 has no kernel for it.
 std::span<const Form> forms_silu() {
   static constexpr Form forms[] = {{.name = "com.microsoft.QuickGelu", .fits = is_ort, .lower = lower_silu}};
   return forms;

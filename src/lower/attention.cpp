@@ -1,4 +1,4 @@
-// Forms of attention and of rotary positions.
+// Forms of attention and rotary embeddings.
 #include "op/attention.h"
 
 #include <algorithm>
@@ -14,10 +14,10 @@ using namespace op::detail;  // NOLINT: the places of attention's operands, and 
 
 // ---- ai.onnx, opset 23 ----
 
-// With a boolean mask, a query that sees no key gives 0 there as well (ONNX 1.23, errata of Attention). Under
-// a float mask of lowest values its result is no part of the specification, and ONNX Runtime 1.31 differs
-// from the originals: such masks stay with the decomposition. So does half precision, whose sums are then
-// those of the original.
+// With a boolean mask, a query that sees no key returns 0 in this operator too (ONNX 1.23, errata of
+// Attention). With a float mask of lowest values, the specification does not define the result, and ONNX
+// Runtime 1.31 differs from the originals, so such masks use the decomposition. So does half precision, to
+// get the same sums as the original.
 bool leads_to_attention(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   return target.runtime == Runtime::any && target.opset >= 23 && node.outputs[0].dtype == DType::f32 &&

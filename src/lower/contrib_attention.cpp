@@ -1,4 +1,4 @@
-// Attention and rotary positions as contrib operators of ONNX Runtime.
+// Attention and rotary embeddings as contrib operators of ONNX Runtime.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ using namespace op::detail;  // NOLINT: the places of attention's operands, and 
 
 bool is_half_or_single(const Value& x) { return x.dtype() == DType::f32 || x.dtype() == DType::f16; }
 
-// Is the bias [B or 1, H or 1, L, P + S], as the kernels take it?
+// Whether the bias has the shape [B or 1, H or 1, L, P + S] that the kernels need.
 bool is_whole_bias(const Node& node) {
   const Value bias = node.inputs[kBias];
   const Value query = node.inputs[kQuery];
@@ -26,9 +26,9 @@ bool is_whole_bias(const Node& node) {
   return rows && heads && bias.dim(2) == query.dim(1) && bias.dim(3) == node.outputs[1].shape[2];
 }
 
-// Could it be MultiHeadAttention once its mask is as that takes it? In float32 not where keys lie apart
-// already, as those of an encoder in a cache: for one new token, the CPU kernel of ONNX Runtime 1.31 then
-// takes longer than the products that it replaces (Whisper-base, 1500 states: 0.7 ms against 0.5 ms).
+// Whether it can become MultiHeadAttention after its mask is rewritten. In float32, not if keys already have
+// separate heads, like cached encoder keys: for one new token, the CPU kernel of ONNX Runtime 1.31 is then
+// slower than the products that it replaces (Whisper-base, 1500 states: 0.7 ms instead of 0.5 ms).
 bool leads_to_multi_head(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   const bool same_width = node.outputs[1].shape[3] == node.outputs[2].shape[3];
@@ -38,8 +38,8 @@ bool leads_to_multi_head(const Node& node, const Target& target) {
          in.key.rank() == in.value.rank() && (in.key.rank() == 3 || in.query.dtype() != DType::f32);
 }
 
-// Could it be GroupQueryAttention? It is causal whatever its bias says: a query that sees no key cannot
-// attend to later ones. The kernel wants heads of a multiple of 8.
+// Whether it can become GroupQueryAttention. This operator is causal whatever its bias, so a query that sees
+// no key cannot attend to later ones. The kernel needs a head size that is a multiple of 8.
 bool leads_to_group_query(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   return target.runtime == Runtime::ort && target.group_query_attention && is_half_or_single(in.query) &&
@@ -48,7 +48,7 @@ bool leads_to_group_query(const Node& node, const Target& target) {
          (in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask));
 }
 
-// Do all heads of a query see the same keys? Then one factor serves all of them.
+// Whether all heads of a query see the same keys, so that one factor serves all of them.
 bool heads_see_alike(const op::AttentionMask& mask) {
   return !mask.visible || (mask.visible.rank() == 4 && mask.visible.dim(1) == Dim(1));
 }
@@ -64,7 +64,7 @@ bool fits_multi_head(const Node& node, const Target& target) {
   const op::AttentionMask mask = attention_operands(node).mask;
   if (mask.visible || mask.window) return false;
   if (mask.bias) return !mask.padding && is_whole_bias(node);
-  // Padding alone is masked with the lowest value, which swallows every score.
+  // A mask that is only padding uses the lowest value, which swallows every score.
   return !mask.padding || (!mask.causal && !node.inputs[kPastKey] && mask.no_keys == op::NoKeys::uniform);
 }
 
@@ -101,7 +101,7 @@ Lowered lower_group_query(Emitter& e, const Node& node) {
                      {"scale", static_cast<float>(node.attrs.real("scale"))}};
   if (const std::int64_t window = node.attrs.integer("window"); window > 0)
     attrs.emplace_back("local_window_size", window);
-  // All rows are as long as the longest one: the bias knows their padding.
+  // All rows get the length of the longest one; the bias handles their padding.
   const std::string last = e.shared("attention_mask", "last " + total.str(), [&] {
     const std::string index = e.emit("Sub", {e.dim(total), e.ints({1})});
     return cast_to_int32(e, e.emit("Expand", {index, e.dim(batch)}));
@@ -144,7 +144,7 @@ Lowered lower_contrib_rotary(Emitter& e, const Node& node) {
     return e.shared("rotary_emb", "table " + name,
                     [&] { return e.emit("Reshape", {name, e.ints({-1, half})}); });
   };
-  std::string rows = e.ints({0});  // where all rows turn alike: the first token's
+  std::string rows = e.ints({0});  // position of the first token, if all rows have the same positions
   if (cos.dim(0) != Dim(1)) {
     const Dim tokens = x.dim(0) * x.dim(1);
     rows = e.shared("rotary_emb", "rows " + to_string(Shape{x.dim(0), x.dim(1)}), [&] {

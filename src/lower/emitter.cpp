@@ -12,7 +12,7 @@
 namespace onnxport::lower {
 namespace {
 
-// The name of a constant that no checkpoint key names: by content, so that it is the same on every run.
+// The name of a constant without a checkpoint key: derived from its content, so equal on every run.
 std::string constant_name(const Weight& weight) {
   constexpr std::int64_t kLongest = 8;
   if (weight.numel() > kLongest || weight.numel() == 0) return "constant";
@@ -141,8 +141,8 @@ std::string Emitter::axis_of_input(const Dim& wanted) {
   return {};
 }
 
-// A symbol is read from the shape of the first input that has it as an axis. Where it only occurs inside a
-// sum (`past_sequence_length + sequence_length`), the rest is subtracted.
+// Reads a symbol from the shape of the first input that has it as an axis. If it only occurs in a sum
+// (`past_sequence_length + sequence_length`), the rest is subtracted.
 std::string Emitter::symbol(const std::string& name) {
   const Dim wanted = Dim::symbol(name);
   if (std::string found = axis_of_input(wanted); !found.empty()) return found;
@@ -214,7 +214,7 @@ std::string Emitter::scalar_dim(const Dim& dim) {
   return name;
 }
 
-// The extents as one int64 vector; runs of constants are one constant.
+// The extents as one int64 vector. Runs of constants become one constant.
 std::string Emitter::dims(const std::vector<Dim>& extents) {
   const std::string key = to_string(extents);
   if (const auto it = dims_.find(key); it != dims_.end()) return it->second;
@@ -268,7 +268,7 @@ std::string Emitter::expand_target(const Shape& from, const Shape& to) {
   return dims(target);
 }
 
-// The official shape inference knows nothing of other domains: the types of what their nodes give are stored.
+// The official shape inference does not know other domains, so the types of their results are stored.
 void Emitter::declare(const Node& node, const Lowered& made) {
   for (std::size_t i = 0; i < made.size(); ++i) {
     const auto producer = producers_.find(made[i]);
@@ -301,8 +301,8 @@ OnnxGraph Emitter::run() {
   return std::move(result_);
 }
 
-// An output takes the place of the name that its node made up; where that is not possible (it is an input, a
-// weight, or another output as well) it gets an Identity.
+// The name of an output replaces the name that its node made up. If that is not possible (the value is also
+// an input, a weight, or another output), the output gets an Identity.
 void Emitter::name_outputs() {
   path_.clear();
   std::unordered_map<std::string, std::string> renamed;

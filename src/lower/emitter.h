@@ -1,4 +1,4 @@
-/// The state of one lowering, and what the functions of each op build with.
+/// The state of one lowering, and the tools for the functions of each op.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace onnxport::lower {
 
 using Names = std::vector<std::string>;
 
-/// An ONNX operator. Its domain is ai.onnx unless it is given.
+/// An ONNX operator. The default domain is ai.onnx.
 struct OpType {
   OpType(std::string op_type) : name(std::move(op_type)) {}  // NOLINT: most are of ai.onnx
   OpType(const char* op_type) : name(op_type) {}             // NOLINT
@@ -29,7 +29,7 @@ struct OpType {
 /// A contrib operator of ONNX Runtime.
 inline OpType contrib(const char* name) { return {name, kMicrosoftDomain}; }
 
-/// The ONNX names of an op's results: one in most cases.
+/// The ONNX names of an op's results; usually one.
 struct Lowered : Names {
   Lowered(std::string only) { push_back(std::move(only)); }  // NOLINT: a name is the results of most ops
   Lowered(Names names) : Names(std::move(names)) {}          // NOLINT
@@ -43,8 +43,7 @@ class Emitter {
   int opset() const { return target_.opset; }
   const Target& target() const { return target_; }
 
-  /// The ONNX name of a value that has been lowered; empty for an absent one. A weight becomes an initializer
-  /// when it is first asked for.
+  /// The ONNX name of a lowered value; empty for an absent one. A weight becomes an initializer on first use.
   std::string name_of(const Value& value);
   Names names_of(const std::vector<Value>& values);
 
@@ -52,12 +51,12 @@ class Emitter {
   std::string emit(OpType op_type, Names inputs, OnnxAttrs attrs = {});
   /// Appends a node with several outputs and returns their names.
   Names emit_all(OpType op_type, std::size_t outputs, Names inputs, OnnxAttrs attrs = {});
-  /// The same with some outputs left out: their names are empty.
+  /// The same, but without some of the outputs, whose names are empty.
   Names emit_wanted(OpType op_type, const std::vector<bool>& wanted, Names inputs, OnnxAttrs attrs = {});
 
-  /// Does the graph use this result of a node?
+  /// Whether the graph uses this result of a node.
   bool is_used(const Node& node, std::uint32_t index) const;
-  /// What `make` emits under `path`, made when it is first asked for by this key.
+  /// The result of `make`, emitted under `path` the first time that this key is requested.
   std::string shared(std::string_view path, const std::string& key, const std::function<std::string()>& make);
 
   /// An initializer.
@@ -72,15 +71,15 @@ class Emitter {
   std::string scalar_dim(const Dim& dim);
   /// Zeros of a type.
   std::string zeros(const TensorType& type);
-  /// The shape operand of Reshape: constant with 0 and -1 where at most one extent is unknown.
+  /// The shape operand of Reshape: a constant with 0 and -1 if at most one extent is unknown.
   std::string reshape_target(const Shape& from, const Shape& to);
   /// The extents as one int64 vector.
   std::string dims(const std::vector<Dim>& extents);
-  /// The shape operand of Expand: 1 where an extent stays.
+  /// The shape operand of Expand: 1 for extents that stay.
   std::string expand_target(const Shape& from, const Shape& to);
 
-  /// Squeeze, Unsqueeze and the reductions took `axes` as an attribute before some opset, and as an operand
-  /// since.
+  /// Squeeze, Unsqueeze and the reductions took `axes` as an attribute before some opset, and take it as an
+  /// operand since then.
   std::string emit_with_axes(std::string op_type, std::string input, std::vector<std::int64_t> axes,
                              int operand_since, OnnxAttrs attrs = {});
 
@@ -91,7 +90,7 @@ class Emitter {
   std::string unique(std::string_view base);
   void declare(const Node& node, const Lowered& made);
   std::string symbol(const std::string& name);
-  /// Extent of an axis of an input, as a vector of one; empty when no input has this axis.
+  /// Extent of an axis of an input, as a vector of one element; empty if no input has this axis.
   std::string axis_of_input(const Dim& wanted);
   std::string extent(const std::string& input, std::size_t axis);
   void name_outputs();

@@ -11,24 +11,24 @@
 
 namespace onnxport::lower {
 
-/// One way to write an op. It either emits ONNX nodes (`lower`), or gives smaller ops that take the place of
-/// the node before lowering (`expand`).
+/// One way to write an op. It either emits ONNX nodes (`lower`), or returns smaller ops that replace the node
+/// before lowering (`expand`).
 struct Form {
   std::string_view name;
-  /// Is the form exact for this node, and has the target what it needs?
+  /// Whether the form is exact for this node, and the target has everything that it needs.
   bool (*fits)(const Node& node, const Target& target);
   Lowered (*lower)(Emitter& e, const Node& node) = nullptr;
   std::vector<Value> (*expand)(const Node& node) = nullptr;
 };
 
-/// The forms of an op in the order of preference: the first that fits is taken. A composite op whose forms do
-/// not fit is decomposed.
+/// The forms of an op, in the order of preference: the first that fits is used. If no form of a composite op
+/// fits, the op is decomposed.
 std::span<const Form> forms_of(Op op);
 
 /// The form of a node. Composite ops always have one, because their decomposition fits every target.
 const Form& form_of(const Node& node, const Target& target);
 
-/// Does the node become ONNX nodes as it is, without being expanded first?
+/// Whether the node becomes ONNX nodes directly, without expansion.
 bool has_native_form(const Node& node, const Target& target);
 
 #define ONNXPORT_COMPOSITE(name) std::span<const Form> forms_##name();

@@ -23,7 +23,7 @@ Lowered lower_interpolate(Emitter& e, const Node& node) {
                                                                                         : "half_pixel")}};
   if (nearest) attrs.emplace_back("nearest_mode", std::string("floor"));
   if (mode == "cubic") attrs.emplace_back("cubic_coeff_a", -0.75F);
-  // Before opset 13 nothing may be absent, before 18 every axis takes part.
+  // Before opset 13, no operand may be absent. Before opset 18, it covers every axis.
   std::string none;
   if (e.opset() < 13) none = e.weight(Weight::from_doubles(DType::f32, {0}, {}));
   std::string size;

@@ -7,9 +7,9 @@
 
 namespace onnxport::lower {
 
-/// Lowers a legalized graph (pass/passes.h): every node in it has a form that fits. Values of the result are
-/// named after the module path and the ONNX op, initializers after their weights. Throws
-/// ExportError(unsupported) for an opset or a dtype that the target cannot express.
+/// Lowers a legalized graph (pass/passes.h), in which every node has a form that fits. In the result, values
+/// are named after the module path and the ONNX op, and initializers after their weights. Throws
+/// ExportError(unsupported) for an opset or a dtype that the target does not support.
 OnnxGraph lower(const Graph& graph, const Target& target);
 
 }  // namespace onnxport::lower

@@ -20,23 +20,23 @@ Lowered lower_group_norm(Emitter& e, const Node& node) {
   return e.emit("InstanceNormalization", e.names_of(node.inputs), epsilon(node));
 }
 
-// GroupNormalization has no kernel in ONNX Runtime, InstanceNormalization (a group per channel) has one for
-// float32.
+// ONNX Runtime has no kernel for GroupNormalization, but one for InstanceNormalization (one group per
+// channel) in float32.
 bool is_instance_norm(const Node& node, const Target& /*target*/) {
   const Shape& shape = node.outputs[0].shape;
   return node.outputs[0].dtype == DType::f32 && shape.size() > 2 && node.inputs[1] && node.inputs[2] &&
          shape[1] == Dim(node.attrs.integer("groups"));
 }
 
-// The contrib operators take matrices and batches of them, and must have a weight. Their fourth result is the
-// sum; the two between are of no use.
+// The contrib operators take matrices and batches of matrices, and need a weight. Their fourth result is the
+// sum; the two in between are not used.
 bool fits_skip_norm(const Node& node, const Target& target) {
   const std::size_t rank = node.outputs[0].shape.size();
   return target.runtime == Runtime::ort && node.inputs[2] && (rank == 2 || rank == 3);
 }
 
-// In float32, the CPU kernel of ONNX Runtime 1.31 takes four times as long as Add and LayerNormalization on
-// 128 tokens of BERT-base; for half precision, which is for other devices, it saves a kernel.
+// In float32, the CPU kernel of ONNX Runtime 1.31 takes four times as long as Add and LayerNormalization
+// (BERT-base, 128 tokens). In half precision, which is for other devices, it saves a kernel.
 bool fits_skip_layer_norm(const Node& node, const Target& target) {
   return fits_skip_norm(node, target) && node.outputs[0].dtype != DType::f32;
 }

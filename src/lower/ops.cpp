@@ -26,7 +26,7 @@ std::string extremum(Emitter& e, const Node& node, const char* op_type, const ch
   return e.emit("Where", {condition, names[0], names[1]});
 }
 
-// LessOrEqual and GreaterOrEqual came with opset 12.
+// LessOrEqual and GreaterOrEqual exist since opset 12.
 std::string or_equal(Emitter& e, const Node& node, const char* op_type, const char* strict) {
   if (e.opset() >= 12) return direct(e, node, op_type);
   const Names names = e.names_of(node.inputs);
@@ -91,8 +91,8 @@ Lowered lower_reshape(Emitter& e, const Node& node) {
   return e.emit("Reshape", {e.name_of(node.inputs[0]), target});
 }
 
-// ONNX Runtime 1.31 draws a rotation of axes such as {1, 2, 0} into the MatMul behind it, and in half
-// precision it then crashes when it loads the file. It does not recognize the rotation with one axis more.
+// ONNX Runtime 1.31 merges a rotation of axes such as {1, 2, 0} into the MatMul after it, and then crashes in
+// half precision when it loads the file. It does not recognize the rotation if there is one more axis.
 Lowered lower_permute(Emitter& e, const Node& node) {
   const auto& axes = node.attrs.get<std::vector<std::int64_t>>("axes");
   std::vector<std::int64_t> rotation(axes.size());
@@ -120,7 +120,7 @@ Lowered lower_concat(Emitter& e, const Node& node) {
 Lowered lower_slice(Emitter& e, const Node& node) {
   const Shape& range = node.attrs.get<Shape>("range");
   const Dim& extent = node.inputs[0].dim(node.attrs.integer("axis"));
-  // Counted from the end where that is a number: no arithmetic on shapes. Minus zero is "to the end".
+  // Counts from the end if that gives a number, to avoid arithmetic on shapes. Minus zero means "to the end".
   const auto bound = [&](const Dim& at) {
     const std::optional<std::int64_t> back = (at - extent).constant();
     if (at.is_constant() || !back) return e.dim(at);
@@ -177,13 +177,13 @@ Lowered lower_gather(Emitter& e, const Node& node) {
 
 Lowered lower_matmul(Emitter& e, const Node& node) { return direct(e, node, "MatMul"); }
 
-// Gemm keeps the checkpoint's bytes of the weight. pass::flatten_linear gives it the matrices that it takes;
-// where it did not run, MatMul takes any rank and the transposed weight.
+// Gemm keeps the checkpoint's bytes of the weight. pass::flatten_linear provides the matrices that Gemm
+// needs. If that pass did not run, MatMul takes any rank and the transposed weight.
 Lowered lower_linear(Emitter& e, const Node& node) {
   const Value weight = node.inputs[1];
   const Value bias = node.inputs[2];
   if (rank_of(node) == 2) {
-    // A checkpoint that stores [in, out] (Conv1D of GPT-2) keeps its bytes as well.
+    // A weight stored as [in, out] (Conv1D of GPT-2) keeps its bytes too.
     const Weight stored = weight.node()->op == Op::weight ? weight.node()->weight.transpose_of() : Weight();
     if (stored) return e.emit("Gemm", {e.name_of(node.inputs[0]), e.weight(stored), e.name_of(bias)});
     return e.emit("Gemm", e.names_of(node.inputs), {{"transB", std::int64_t{1}}});
@@ -196,7 +196,7 @@ Lowered lower_linear(Emitter& e, const Node& node) {
   return bias ? e.emit("Add", {product, e.name_of(bias)}) : product;
 }
 
-// Before opset 13, Softmax flattened everything from `axis` on: right only for the last axis.
+// Before opset 13, Softmax flattened all axes from `axis` on, which is correct only for the last axis.
 Lowered lower_softmax(Emitter& e, const Node& node) {
   const std::int64_t axis = node.attrs.integer("axis");
   const std::int64_t last = rank_of(node) - 1;

@@ -3,7 +3,7 @@
 
 namespace onnxport::lower {
 
-/// Oldest opset that is lowered to.
+/// The oldest supported opset.
 inline constexpr int oldest_opset = 11;
 
 enum class Runtime {
@@ -14,8 +14,8 @@ enum class Runtime {
 struct Target {
   int opset = 18;
   Runtime runtime = Runtime::any;
-  /// Causal attention becomes GroupQueryAttention of ONNX Runtime wherever that is exact. Its CPU kernel
-  /// refuses several new tokens behind a past in batches of more than one, so it has to be asked for.
+  /// Causal attention becomes ONNX Runtime's GroupQueryAttention wherever that is exact. Its CPU kernel
+  /// refuses several new tokens after a past in batches of more than one row, so it is off by default.
   bool group_query_attention = false;
 };
 

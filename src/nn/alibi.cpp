@@ -7,7 +7,7 @@
 namespace onnxport::nn {
 namespace {
 
-// Position of each real token among the real ones, 0 under the mask: int64 [B, P + S].
+// Position of each real token among the real tokens, and 0 for masked ones: int64 [B, P + S].
 Value real_positions(const DecoderPass& pass) {
   const Value mask = op::cast(pass.attention_mask(), DType::i64);
   return op::mul(op::sub(op::cumsum(mask, 1), 1.0), mask);
@@ -24,7 +24,7 @@ std::vector<double> alibi_slopes(std::int64_t heads) {
   while (2 * power_of_two <= heads) power_of_two *= 2;
   std::vector<double> slopes;
   const auto append = [&](std::int64_t base_heads, std::int64_t step, std::int64_t count) {
-    // In float, as the originals compute them.
+    // Computed in float, like the originals.
     const auto base = static_cast<float>(std::pow(2.0, -8.0 / static_cast<double>(base_heads)));
     for (std::int64_t i = 0; i < count; ++i) {
       const auto exponent = static_cast<double>(1 + i * step);

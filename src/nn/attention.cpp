@@ -19,7 +19,7 @@ Value merge_heads(Value x) {
 
 namespace {
 
-// bool: which keys a mask [B, S] keeps.
+// bool: the keys that a mask [B, S] keeps.
 Value kept(Value attention_mask) {
   const ModulePath at(attention_mask, "attention_mask");
   return attention_mask.dtype() == DType::boolean ? attention_mask : op::eq(attention_mask, 1.0);
@@ -48,8 +48,8 @@ std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets, std::
   std::vector<std::int64_t> thresholds;
   for (std::int64_t m = 1; m <= exact; ++m) thresholds.push_back(m);
   // Beyond, bucket exact + floor(log(m / exact) / log(max_distance / exact) * (buckets - exact)), at most the
-  // last one. In float, as the originals compute it: a distance on the edge of a bucket falls where float
-  // arithmetic puts it.
+  // last one. Computed in float, like the originals, because float arithmetic decides the bucket of a
+  // distance on an edge.
   std::int64_t next = exact + 1;
   const auto denominator =
       static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
@@ -76,7 +76,7 @@ Value RelativeKeyPositions::operator()(Value query, Value key) const {
   const Value left = op::unsqueeze(positions, 1);
   const Value distance = op::add(op::sub(left, positions), static_cast<double>(max_positions_ - 1));
   const Value table = op::embedding(graph.weight(weight_), distance);  // [query, key, d]
-  // Each query has distance vectors of its own, so the product is one row times a matrix per query.
+  // Each query has its own distance vectors, so the product is one row times a matrix per query.
   const Value query_rows = op::unsqueeze(query, 3);
   const Value by_query = op::permute(table, {0, 2, 1});
   const Value query_terms = op::squeeze(op::matmul(query_rows, by_query), 3);
@@ -122,7 +122,7 @@ SelfAttention::SelfAttention(const Scope& s, const SelfAttentionParameters& p)
       value_(s / p.value, p.hidden_size, p.hidden_size, p.qkv_bias),
       output_(s / p.output, p.hidden_size, p.hidden_size) {
   if (!p.relative_positions) return;
-  // The table lies beside the query projection.
+  // The table is stored beside the query projection.
   const std::size_t dot = p.query.rfind('.');
   const Scope beside = dot == std::string::npos ? s : s / p.query.substr(0, dot);
   positions_.emplace(beside, *p.relative_positions, head_dim_, p.relative_with_key);

@@ -8,7 +8,7 @@ namespace onnxport::nn {
 
 namespace {
 
-// What these norms take where the originals do not say.
+// The default eps of these norms in the originals.
 constexpr double kDefaultEps = 1e-5;
 
 Value swap_time_and_channels(Value x) { return op::transpose(x, 1, 2); }
@@ -64,8 +64,8 @@ namespace {
 Conv1d positional_conv(const Scope& s, const PositionalConvParameters& p) {
   const std::vector<std::int64_t> shape = {p.width, p.width / p.groups, p.kernel};
   Weight weight = p.batch_norm ? s.weight("weight", shape) : weight_norm(s, shape, 2);
-  // The originals pad by half of the kernel on both sides, and drop what an even kernel then gives too much
-  // at the end.
+  // The originals pad by half the kernel on both sides, and drop the surplus element of an even kernel at the
+  // end.
   const std::int64_t before = p.kernel / 2, behind = p.kernel - 1 - before;
   return {s.path(),
           std::move(weight),

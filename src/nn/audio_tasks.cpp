@@ -12,7 +12,7 @@ namespace onnxport::nn {
 
 namespace {
 
-// The softmax of the layers' weights is the same for every input: numbers, not nodes.
+// The softmax of the layer weights does not depend on the input, so it is computed now.
 Value weighted_sum(const std::vector<Value>& states, const Weight& layer_weights) {
   std::vector<double> weights = layer_weights.to_doubles();
   const double largest = *std::max_element(weights.begin(), weights.end());
@@ -26,7 +26,7 @@ Value weighted_sum(const std::vector<Value>& states, const Weight& layer_weights
   return sum;
 }
 
-// A linear layer over `kernel` frames that lie `dilation` apart. The checkpoint has its weight as [out,
+// A linear layer over `kernel` frames at a distance of `dilation`. The checkpoint stores its weight as [out,
 // kernel * in]. (Snyder et al. 2018)
 Conv1d time_delay_layer(const Scope& s, std::int64_t in, std::int64_t out, std::int64_t kernel,
                         std::int64_t dilation) {
@@ -79,7 +79,7 @@ NamedValues build_speech_task(const std::string& task, const std::vector<Value>&
   if (task == "audio-frame-classification")
     return {{"logits", Linear(s / "classifier", p.hidden_size, p.num_labels)(hidden)}};
   if (task == "audio-xvector") return xvector(hidden, s, p);
-  throw ExportError(ErrorCode::internal, "encoders of speech have no task '" + task + "'");
+  throw ExportError(ErrorCode::internal, "speech encoders have no task '" + task + "'");
 }
 
 }  // namespace onnxport::nn

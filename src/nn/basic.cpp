@@ -52,7 +52,7 @@ Value LayerNorm::operator()(Value x) const {
 
 RmsNorm::RmsNorm(const Scope& s, std::int64_t width, const NormParameters& p)
     : path_(s.path()), weight_(s.weight("weight", {width})), eps_(p.eps) {
-  // In float32, as the originals add: half precision would lose what the checkpoint stores.
+  // Added in float32, like the originals, because half precision would lose precision of the checkpoint.
   if (p.offset != 0)
     weight_ = weight_.cast(DType::f32).add(Weight::from_doubles(DType::f32, {}, {&p.offset, 1}));
 }

@@ -51,12 +51,13 @@ Value Conv2d::with_same_padding(Value x) const {
     const std::int64_t stride = options_.stride.empty() ? 1 : options_.stride[i];
     const std::int64_t dilation = options_.dilation.empty() ? 1 : options_.dilation[i];
     const Dim& extent = x.dim(static_cast<std::int64_t>(i) + 2);
-    // The last place of a stride of 2 needs one more behind an odd extent. A kernel of 1 needs none.
+    // With a stride of 2, the last position needs one more element after an odd extent. A kernel of 1 needs
+    // none.
     const Dim odd = extent - stride * extent.floor_div(stride);
     const Dim all = kernel < stride ? Dim(0) : kernel - stride + odd;
     before[i + 2] = all.floor_div(2) * dilation;
     after[i + 2] = all * dilation - before[i + 2];
-    // What is the same for all sizes costs nothing inside of the convolution.
+    // Padding that is equal for all sizes costs nothing inside the convolution.
     if (!before[i + 2].is_constant() || !after[i + 2].is_constant()) continue;
     padded.options_.padding[i] = *before[i + 2].constant();
     padded.options_.padding[i + 2] = *after[i + 2].constant();
@@ -113,7 +114,7 @@ Value GroupNorm::operator()(Value x) const {
 Weight weight_norm(const Scope& s, const std::vector<std::int64_t>& shape, std::int64_t axis) {
   std::vector<std::int64_t> lengths(shape.size(), 1);
   lengths.at(static_cast<std::size_t>(axis)) = shape.at(static_cast<std::size_t>(axis));
-  // In float32: half precision would lose what the checkpoint stores.
+  // Computed in float32, because half precision would lose precision of the checkpoint.
   const Weight g = s.weight("parametrizations.weight.original0", lengths).cast(DType::f32);
   const Weight v = s.weight("parametrizations.weight.original1", shape).cast(DType::f32);
   return v.mul(g.div(v.norm_except(axis))).named((s / "weight").path());

@@ -7,8 +7,8 @@ namespace {
 
 constexpr std::int64_t kWithFirst = 3;  // rows of pairs with the first token
 
-/// Which row of the table a pair of tokens has: int64 [1 + patches, 1 + patches]. A pair of patches has one
-/// by its distance in both directions; the last three rows are those of pairs with the first token.
+/// The table row of each pair of tokens: int64 [1 + patches, 1 + patches]. The row of a pair of patches
+/// depends on their distance in both directions. The last three rows are for pairs with the first token.
 Value relative_positions(Graph& graph, const Dim& rows, const Dim& columns) {
   const auto distances = [&](const Dim& n) {  // [n, n], from 0 on
     const Value from = op::unsqueeze(op::arange(graph, n, n - 1), 1);

@@ -13,7 +13,7 @@ namespace {
 
 using Stages = std::vector<std::vector<ResNetBlock>>;
 
-// Where a convolution and the norm behind it lie.
+// The scopes of a convolution and the norm after it.
 struct Place {
   Scope convolution, norm;
 };
@@ -45,7 +45,7 @@ NormedConv2d conv(const Place& at, std::int64_t in, std::int64_t out, std::int64
   return {bare, BatchNorm2d(at.norm, out)};
 }
 
-// What a stage does to the image: the first of its blocks shrinks it, or the kernels widen in its place.
+// The effect of a stage on the image: its first block shrinks the image, or its kernels are dilated instead.
 struct Steps {
   std::int64_t stride = 1;
   std::int64_t first_dilation = 1;  // of the first block's first 3x3
@@ -79,7 +79,7 @@ void check(const ResNetParameters& p) {
     throw ExportError(
         ErrorCode::bad_config,
         fmt::format(
-            "hidden_sizes [{}] and depths [{}] of a residual network: expected as many positive numbers",
+            "hidden_sizes [{}] and depths [{}] of a residual network: expected equally many positive numbers",
             fmt::join(p.hidden_sizes, ", "), fmt::join(p.depths, ", ")));
   }
 }
@@ -111,7 +111,7 @@ Stages stages(const Keys& keys, const ResNetParameters& p) {
 Value ResNetBlock::operator()(Value x) const {
   Value y = x;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    // The originals name the activation of a whole block only; those inside of it are always relu.
+    // The originals configure only the activation at the end of a block. Those inside it are always relu.
     if (i > 0) y = op::relu(y);
     y = layers_[i](y);
   }

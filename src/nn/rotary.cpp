@@ -12,7 +12,7 @@
 namespace onnxport::nn {
 namespace {
 
-// Frequencies are computed in float, as the originals do: an angle at position 100,000 feels the difference.
+// Frequencies are computed in float, like the originals, because the difference matters at position 100,000.
 using Floats = std::vector<float>;
 
 Floats exponents(std::int64_t dim) {
@@ -52,7 +52,7 @@ Floats llama3_frequencies(const RopeParameters& p) {
 
 Floats yarn_frequencies(const RopeParameters& p) {
   const auto dim = static_cast<double>(p.dim);
-  // The dimension that turns this many times over the original length.
+  // The dimension that makes this many turns over the original length.
   const auto correction = [&](double rotations) {
     const auto length = static_cast<double>(p.original_max_position_embeddings);
     return dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(p.theta));
@@ -112,7 +112,7 @@ RotaryEmbedding::RotaryEmbedding(std::string path, RopeParameters p)
   if (parameters_.dim < 2 || parameters_.dim % 2 != 0) {
     throw ExportError(
         ErrorCode::bad_config,
-        fmt::format("{} elements of a head are to rotate, expected an even number", parameters_.dim));
+        fmt::format("{} elements of a head are rotated, expected an even number", parameters_.dim));
   }
   if (parameters_.type != "longrope") return;
   for (const auto* factors : {&parameters_.short_factor, &parameters_.long_factor}) {

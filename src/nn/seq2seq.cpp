@@ -13,8 +13,9 @@ namespace {
 
 HeadSizes head_sizes(const Seq2SeqLayerParameters& p) {
   if (p.heads < 1 || p.hidden_size % p.heads != 0) {
-    throw ExportError(ErrorCode::bad_config, fmt::format("a width of {} is no multiple of {} attention heads",
-                                                         p.hidden_size, p.heads));
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("a width of {} is not a multiple of {} attention heads", p.hidden_size, p.heads));
   }
   return {p.hidden_size, p.heads, p.heads, p.hidden_size / p.heads};
 }
@@ -31,7 +32,7 @@ SelfAttentionParameters encoder_attention(const Seq2SeqLayerParameters& p) {
   return attention;
 }
 
-// All tokens of a decoder behind an encoder are real.
+// All tokens of a decoder with an encoder are real.
 CausalAttention decoder_attention(const Scope& s, std::int64_t layer, const Seq2SeqLayerParameters& p,
                                   bool alone) {
   const HeadSizes sizes = head_sizes(p);
@@ -49,7 +50,7 @@ Mlp feed_forward(const Scope& s, const Seq2SeqLayerParameters& p) {
           p.activation};
 }
 
-constexpr double kEps = 1e-5;  // torch's default: no knob of these models
+constexpr double kEps = 1e-5;  // torch's default, not configurable
 
 }  // namespace
 
@@ -171,8 +172,8 @@ PostNormDecoder::PostNormDecoder(const Scope& s, std::int64_t layers, const Enco
   const SelfAttentionParameters& a = p.attention;
   if (a.relative_positions) {
     throw ExportError(ErrorCode::unsupported,
-                      "relative positions in a decoder behind an encoder are not "
-                      "supported, expected position_embedding_type absolute");
+                      "relative positions in a decoder with an encoder are not supported, expected "
+                      "position_embedding_type absolute");
   }
   const std::int64_t width = a.hidden_size;
   const CrossAttentionParameters cross{.sizes = {width, a.heads, a.heads, width / a.heads},
@@ -244,7 +245,7 @@ SinusoidalPositions::SinusoidalPositions(const Scope& s, std::int64_t rows, std:
                                                          width, rows, kMost));
   }
   std::vector<double> values(static_cast<std::size_t>(rows * width));
-  // In float, as the originals compute them.
+  // Computed in float, like the originals.
   const auto step = static_cast<float>(-std::log(10000.0) / static_cast<double>(half - 1));
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t i = 0; i < half && row != pad; ++i) {

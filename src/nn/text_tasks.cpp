@@ -15,7 +15,7 @@ const std::vector<std::string>& text_encoder_tasks() {
 
 namespace {
 
-// Every choice is a row of the batch: [B, C, S] -> [B * C, S].
+// Every choice becomes a row of the batch: [B, C, S] -> [B * C, S].
 Inputs join_choices(const Inputs& inputs) {
   Inputs joined = inputs;
   for (const auto& [name, value] : inputs.values()) joined = joined.with(name, op::flatten(value, 0, 1));

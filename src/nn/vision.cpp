@@ -56,9 +56,9 @@ Weight clamped_ends(std::int64_t from, std::int64_t margin) {
 }  // namespace
 
 Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::string_view mode) {
-  // Element i of the result has its centre at (i + 1/2) / to of the axis, element m of the table at
-  // (m + 1/2) / from. Their distance in elements of the table is |(2i + 1) from - (2m + 1) to| / (2 to):
-  // exact but for the division.
+  // Element i of the result has its centre at (i + 1/2) / to of the axis, element m of the table at (m + 1/2)
+  // / from. Their distance in elements of the table is |(2i + 1) from - (2m + 1) to| / (2 to), which is exact
+  // except for the division.
   const std::int64_t margin = mode == "cubic" ? 2 : 1;
   std::vector<std::int64_t> odd;
   for (std::int64_t m = -margin; m < from + margin; ++m) odd.push_back(2 * m + 1);
@@ -85,7 +85,7 @@ GridTable::GridTable(const Weight& table, KernelSize grid, std::string mode)
 Value GridTable::operator()(Graph& graph, const Dim& rows, const Dim& columns) const {
   if (rows == Dim(grid_.height) && columns == Dim(grid_.width)) return graph.weight(table_);
   const std::int64_t count = table_.shape()[0], width = table_.shape()[2];
-  // In float32: half precision would lose what the checkpoint stores.
+  // Computed in float32, because half precision would lose precision of the checkpoint.
   const Weight grid = table_.cast(DType::f32);
   const Value by_row = graph.weight_as_is(grid.reshape({count, grid_.height, grid_.width * width}));
   const Value vertical = op::matmul(resampling_matrix(graph, rows, grid_.height, mode_), by_row);

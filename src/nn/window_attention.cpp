@@ -11,8 +11,8 @@
 namespace onnxport::nn {
 namespace {
 
-// Of a score of tokens that only the shift brings together: what the original adds, which is not all but
-// enough.
+// The value that the original adds to the score of tokens that only the shift brings together. It is finite,
+// but enough.
 constexpr double kFar = -100.0;
 
 // Beyond every matrix.
@@ -26,8 +26,8 @@ Value rolled(Graph& graph, const Dim& n, const Dim& first, const Dim& count) {
   return op::concat({ahead, behind}, 0);
 }
 
-// Where the tokens of a line stand among windows, each of which has `inside` numbers for one step in the line
-// and `windows` for one from window to window: i % window * inside + i / window * windows.
+// The positions of the tokens of a line in the order of windows: i % window * inside + i / window * windows,
+// where `inside` is the step within a window and `windows` the step between windows.
 Value places(Value i, std::int64_t window, const Dim& inside, const Dim& windows) {
   Graph& graph = i.graph();
   const Value number = op::div(i, static_cast<double>(window));
@@ -36,7 +36,8 @@ Value places(Value i, std::int64_t window, const Dim& inside, const Dim& windows
   return op::add(steps, jumps);
 }
 
-// [(2 * window - 1)², heads] -> [heads, window², window²]: the bias of the way from each token to each other.
+// [(2 * window - 1)², heads] -> [heads, window², window²]: the bias for the offset from each token to each
+// other one.
 Weight relative_position_bias(const Weight& table, std::int64_t window) {
   std::vector<std::int64_t> indices;
   for (std::int64_t from = 0; from < window * window; ++from) {
@@ -61,8 +62,7 @@ WindowPartition::WindowPartition(Graph& graph, const TokenGrid& grid, const Wind
       across_((grid.width + (p.window - 1)).floor_div(p.window)) {
   const Dim height = down_ * window_, width = across_ * window_;
   const bool padded = height != grid.height || width != grid.width;
-  // 0 windows fit into a grid that is too small. It has padding, which then stands for a row that is not
-  // there.
+  // 0 windows fit into a grid that is too small. Its padding then refers to a row that does not exist.
   const Dim fits = grid.height.floor_div(window_).min(1) * grid.width.floor_div(window_).min(1);
   if (!p.smaller_grid && fits == Dim(0)) {
     throw ExportError(ErrorCode::shape,
@@ -83,8 +83,8 @@ WindowPartition::WindowPartition(Graph& graph, const TokenGrid& grid, const Wind
   join_ = {detail::for_all_images(inverse, grid.batch, height * width)};
 
   if (p.shift == Dim(0)) return;
-  // Of the windows at an edge, the tokens behind the edge come from the opposite one: their coordinates are
-  // below the shift. The four combinations are as many regions.
+  // In windows at an edge, the tokens beyond the edge come from the opposite one, with coordinates below the
+  // shift. The four combinations give four regions.
   const Value shift = op::size(graph, p.shift);
   const Value wrapped_y = op::cast(op::lt(y, shift), graph.float_dtype());
   const Value wrapped_x = op::cast(op::lt(x, shift), graph.float_dtype());
@@ -128,7 +128,8 @@ Value WindowAttention::operator()(Value x, const WindowPartition& windows) const
   const Value key = heads_of(key_);
   const Value value = heads_of(value_);
 
-  // By hand: a mask for each window and a bias for each head, added up, would be as large as the scores.
+  // Attention is written out here, because the sum of a mask per window and a bias per head would be as large
+  // as the scores.
   const Value scaled = op::mul(query, 1.0 / std::sqrt(static_cast<double>(head_dim_)));
   const Value key_transposed = op::transpose(key, -2, -1);
   const Value products = op::matmul(scaled, key_transposed);
@@ -140,7 +141,7 @@ Value WindowAttention::operator()(Value x, const WindowPartition& windows) const
 }
 
 PatchMerging::PatchMerging(const Scope& s, std::int64_t width) : path_(s.path()), width_(width) {
-  // The original goes through a patch by columns.
+  // The original traverses a patch by columns.
   const auto by_rows = [&](const Weight& weight, std::int64_t rows, const std::vector<std::int64_t>& shape) {
     return weight.reshape({rows, 2, 2, width})
         .permute({0, 2, 1, 3})

@@ -14,7 +14,8 @@ struct ElementType {
   std::size_t bits;
 };
 
-// By number: the values of TensorProto.DataType are dense. Names are those of to_string(DType).
+// Indexed by number, because the values of TensorProto.DataType are dense. The names are those of
+// to_string(DType).
 constexpr ElementType element_types[] = {
     {"undefined", 0},      {"float32", 32},  {"uint8", 8},        {"int8", 8},           {"uint16", 16},
     {"int16", 16},         {"int32", 32},    {"int64", 64},       {"string", 0},         {"bool", 8},

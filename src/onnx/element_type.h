@@ -1,4 +1,4 @@
-/// Element types as ONNX numbers them.
+/// Element types with ONNX's numbers.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace onnxport {
 std::int32_t element_type(DType dtype);
 /// "float32", "int4", "string", …; "type 99" for a number that ONNX does not define.
 std::string element_type_name(std::int32_t type);
-/// Bits of one element; 0 where it has no fixed width (string, unknown numbers).
+/// Bits of one element; 0 if it has no fixed width (string, unknown numbers).
 std::size_t element_type_bits(std::int32_t type);
 
 }  // namespace onnxport

@@ -15,7 +15,7 @@ std::string inside(const std::string& branch, const std::string& name) {
   return fmt::format("{}/{}", branch, name);
 }
 
-// Moves graphs into branches of one that has their initializers.
+// Moves graphs into branches of one graph, which holds their initializers.
 class Merger {
  public:
   explicit Merger(OnnxGraph& whole) : whole_(whole) {
@@ -23,7 +23,7 @@ class Merger {
     for (const OnnxValueInfo& output : whole.outputs) taken_.insert(output.name);
   }
 
-  // The nodes of `graph`, with names that no other graph of the file has.
+  // The nodes of `graph`, with names that are unique in the file.
   std::shared_ptr<OnnxGraph> branch(const OnnxGraph& graph, const std::string& name) {
     auto branch = std::make_shared<OnnxGraph>();
     branch->name = name;
@@ -56,7 +56,7 @@ class Merger {
     return branch;
   }
 
-  // An initializer of the whole graph, made once for equal weights.
+  // An initializer of the whole graph. Equal weights share one.
   std::string share(const OnnxInitializer& initializer) {
     std::string& name = shared_[initializer.weight.fingerprint()];
     if (!name.empty()) return name;
@@ -72,7 +72,7 @@ class Merger {
   std::set<std::string> taken_;
 };
 
-// A tensor without rows, of the rank and the static extents of `type`: [0, heads, 1, head_dim].
+// An empty tensor with the rank and the static extents of `type`: [0, heads, 1, head_dim].
 Weight nothing(const TensorType& type) {
   std::vector<std::int64_t> shape;
   for (const Dim& dim : type.shape) shape.push_back(dim.constant().value_or(1));
@@ -97,7 +97,7 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
   Merger merger(whole);
   const std::shared_ptr<OnnxGraph> no_past = merger.branch(without, "no_past");
   const std::shared_ptr<OnnxGraph> past = merger.branch(with, "with_past");
-  // The outputs of the branch with a past, in the order of the other.
+  // The outputs of the branch with a past, in the order of the other branch.
   std::vector<OnnxValueInfo> outputs;
   for (OnnxValueInfo& output : whole.outputs) {
     const auto given = std::find_if(with.outputs.begin(), with.outputs.end(),

@@ -1,4 +1,4 @@
-/// The lowered graph: ONNX nodes of one opset, weights still lazy. What the writer writes.
+/// The lowered graph, which the writer writes: ONNX nodes of one opset, with lazy weights.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,7 @@ struct OnnxNode {
 struct OnnxValueInfo {
   std::string name;
   TensorType type;
-  std::map<int, std::string> axis_names =
-      {};  ///< where an axis is to be called otherwise than its Dim prints
+  std::map<int, std::string> axis_names = {};  ///< names of axes that differ from the printed Dim
 };
 
 /// A stored tensor.
@@ -57,7 +56,7 @@ struct OnnxGraph {
   std::vector<OnnxValueInfo> outputs;
   std::vector<OnnxInitializer> initializers;
   std::vector<OnnxNode> nodes;
-  /// Types of results of nodes outside of ai.onnx, whose shapes the official inference does not know.
+  /// Types of the results of nodes outside ai.onnx, whose shapes the official inference does not know.
   std::vector<OnnxValueInfo> values;
   std::map<std::string, int> opsets;  ///< domain -> version; "" is ai.onnx
 };

@@ -42,7 +42,7 @@ class Referrer {
         keep(initializer.name, initializer.weight);
       }
     }
-    // The names that the graph uses come first: a weight may be a step on the way to another.
+    // Names that the graph uses come first, because a weight may also be a step towards another one.
     for (const OnnxInitializer* initializer : made)
       names_[initializer->weight.fingerprint()] = initializer->name;
     for (const OnnxInitializer* initializer : made) make(initializer->weight);
@@ -52,7 +52,7 @@ class Referrer {
   }
 
  private:
-  // What the weight is one step away from; empty where there is no such step, or none that ONNX has.
+  // The weight that is one step before this one; empty if there is none, or if ONNX has no node for the step.
   Weight before(const Weight& weight) const {
     if (const Weight input = cast_of(weight)) {
       const bool narrow = weight.dtype() == DType::bf16 || input.dtype() == DType::bf16;

@@ -1,4 +1,4 @@
-/// A graph whose weights are the tensors of the checkpoint, as they are stored.
+/// Makes a graph refer to the tensors of the checkpoint as they are stored.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,10 @@
 
 namespace onnxport {
 
-/// Lets initializers be what the checkpoint stores, where they are casts or transposes of it: nodes at the
-/// front of the graph make the rest, which runtimes do when they load the file. Others stay as they are: of
-/// fewer than `smallest` bytes, computed from several tensors, or with a cast that the opset does not have.
+/// Replaces initializers that are casts or transposes of stored tensors by these tensors. Nodes at the start
+/// of the graph convert them; runtimes run these nodes when they load the file. Other initializers stay
+/// unchanged: those of fewer than `smallest` bytes, computed from several tensors, or with a cast that the
+/// opset does not have.
 void refer_to_checkpoint(OnnxGraph& graph, std::int64_t smallest);
 
 }  // namespace onnxport

@@ -112,7 +112,7 @@ Types infer_scaled_dot_product_attention(const Node& node) {
            to_string(v.shape));
   }
   if (!q.shape[1].exact_div(k.shape[1]))
-    reject(node, "{} query heads are no multiple of {} key heads", q.shape[1].str(), k.shape[1].str());
+    reject(node, "{} query heads are not a multiple of {} key heads", q.shape[1].str(), k.shape[1].str());
   if (const Value mask = node.inputs[3]) {
     if (mask.dtype() != DType::boolean && mask.dtype() != q.dtype)
       reject(node, "mask {}, expected bool or {}", to_string(mask.type()), to_string(q.dtype));
@@ -127,7 +127,7 @@ Types infer_scaled_dot_product_attention(const Node& node) {
 
 namespace {
 
-// What keys [B, S, G * D] or [B, G, S, D] are, with their heads apart; nothing where they are not.
+// The shape of keys [B, S, G * D] or [B, G, S, D] with separate heads; nothing if they do not fit.
 std::optional<Shape> heads_apart(const Shape& shape, std::int64_t heads) {
   if (shape.size() == 4 && shape[1] == Dim(heads)) return shape;
   if (shape.size() != 3) return {};
@@ -139,7 +139,7 @@ std::optional<Shape> heads_apart(const Shape& shape, std::int64_t heads) {
 // Appends the extent of the past to that of new keys and values.
 void append_past(const Node& node, Shape& key, Shape& value) {
   if (static_cast<bool>(node.inputs[kPastKey]) != static_cast<bool>(node.inputs[kPastValue]))
-    reject(node, "past keys and past values go together");
+    reject(node, "past keys and past values must be given together");
   if (!node.inputs[kPastKey]) return;
   const TensorType& past_key = operand(node, kPastKey);
   const TensorType& past_value = operand(node, kPastValue);
@@ -175,12 +175,12 @@ void check_mask(const Node& node, DType dtype, const Shape& scores, bool same_se
   const std::int64_t window = node.attrs.integer("window");
   if (window < 0) reject(node, "a window of {}", window);
   if (!same_sequence && (node.attrs.flag("causal") || window > 0))
-    reject(node, "the order of keys of another sequence means nothing");
+    reject(node, "keys of another sequence have no order to the queries");
 }
 
 void check_rope(const Node& node, const TensorType& q, const Dim& head_dim, bool same_sequence) {
   if (static_cast<bool>(node.inputs[kPositionIds]) != static_cast<bool>(node.inputs[kFrequencies]))
-    reject(node, "positions and frequencies go together");
+    reject(node, "positions and frequencies must be given together");
   if (!node.inputs[kPositionIds]) return;
   const TensorType& positions = operand(node, kPositionIds);
   const TensorType& frequencies = operand(node, kFrequencies);

@@ -8,7 +8,7 @@
 
 namespace onnxport::op::detail {
 
-/// Places of the operands of an attention node.
+/// Positions of the operands of an attention node.
 enum AttentionOperand : std::size_t {
   kQuery,
   kKey,
@@ -23,34 +23,34 @@ enum AttentionOperand : std::size_t {
   kAttentionOperands,  ///< their number
 };
 
-/// What the functions of op.h made the node of.
+/// The arguments from which the functions of op.h made the node.
 AttentionOperands attention_operands(const Node& node);
 AttentionOptions attention_options(const Node& node);
 
-/// scaled_dot_product_attention() whose scores become the lowest value where `visible` is false: a query that
-/// sees no key attends to all of them alike. `bias` may be absent.
+/// scaled_dot_product_attention() in which scores become the lowest value where `visible` is false. A query
+/// that sees no key attends to all keys equally. `bias` may be absent.
 Value uniform_attention(Value query, Value key, Value value, Value visible, Value bias,
                         const AttentionOptions& options);
 
-/// Is adding the lowest value to a score not enough to hide it? In half precision it swallows no score, all
-/// the less where a runtime computes in float32.
+/// Whether adding the lowest value to a score is not enough to hide it. In half precision, the lowest value
+/// does not swallow the score, even less if a runtime computes in float32.
 bool needs_replaced_scores(const Node& node);
 
-/// Does the order of the keys hide some of them?
+/// Whether the order of the keys hides some of them.
 inline bool has_order(const AttentionMask& mask) { return mask.causal || mask.window; }
 
-/// Does every query see a key, whatever the inputs? So it is where the order alone hides keys.
+/// Whether every query sees a key for any input, as when only the order hides keys.
 bool always_sees_a_key(const AttentionMask& mask);
 
-/// Rewrites of an attention node as a simpler one. Each gives the three results.
+/// Rewrites of an attention node as a simpler one. Each returns the three results.
 
-/// With queries and keys rotated in front of it.
+/// Rotates queries and keys before the node.
 std::vector<Value> with_rotated_operands(const Node& node);
-/// With all of its mask as `visible` [B or 1, H or 1, L, P + S]. Exact where the mask has no bias, and
-/// for NoKeys::uniform only where every query sees a key.
+/// Turns the whole mask into `visible` [B or 1, H or 1, L, P + S]. Exact if the mask has no bias; for
+/// NoKeys::uniform, only if every query sees a key.
 std::vector<Value> with_visible_keys(const Node& node);
-/// With all of its mask as `bias` [B or 1, H or 1, L, P + S]; for NoKeys::zero the result is multiplied by 0
-/// where a query sees no key. The rewritten node is still causal, and has its window, where `keep_order`.
+/// Turns the whole mask into `bias` [B or 1, H or 1, L, P + S]. For NoKeys::zero, the result of a query that
+/// sees no key is multiplied by 0. With `keep_order`, the rewritten node stays causal and keeps its window.
 std::vector<Value> with_bias(const Node& node, bool keep_order);
 
 }  // namespace onnxport::op::detail

@@ -1,4 +1,4 @@
-// Attention: what it is made of.
+// Attention: the parts of its decomposition.
 #include <algorithm>
 
 #include "op/attention.h"
@@ -7,14 +7,14 @@
 namespace onnxport::op::detail {
 namespace {
 
-// [B, L, heads * D] -> [B, heads, L, D]; what lies apart already stays.
+// [B, L, heads * D] -> [B, heads, L, D]; separate heads stay unchanged.
 Value split_heads(Value x, std::int64_t heads) {
   if (x.rank() == 4) return x;
   const Dim head_dim = *x.dim(2).exact_div(heads);
   return permute(reshape(x, {x.dim(0), x.dim(1), heads, head_dim}), {0, 2, 1, 3});
 }
 
-// Are these all parts of one value, cut along its last axis?
+// Whether these are all parts of one value, split along its last axis.
 bool is_split_of_two(const Value& a, const Value& b) {
   const Node& node = *a.node();
   return b.node() == &node && node.op == Op::split && node.outputs.size() == 2 && a.index() == 0 &&
@@ -23,7 +23,7 @@ bool is_split_of_two(const Value& a, const Value& b) {
 
 // ---- masks ----
 
-// bool [L, P + L]: the keys that a query sees by their order.
+// bool [L, P + L]: the keys that the order allows a query to see.
 Value order(Graph& graph, const Dim& length, const Dim& past, const AttentionMask& mask) {
   const Value key = arange(graph, past + length);
   const Value query = unsqueeze(arange(graph, length, past), 1);
@@ -34,7 +34,7 @@ Value order(Graph& graph, const Dim& length, const Dim& past, const AttentionMas
   return logical_and(before, near);
 }
 
-// bool, broadcasts to [B, H, L, P + S]: all that the mask says of which keys take part; absent: all do.
+// bool, broadcasts to [B, H, L, P + S]: the keys that the mask allows; absent: all keys.
 Value visible_keys(const Node& node, const AttentionMask& mask) {
   Graph& graph = node.inputs[kQuery].graph();
   const Value past = node.inputs[kPastKey];
@@ -51,8 +51,8 @@ Value visible_keys(const Node& node, const AttentionMask& mask) {
   return seen;
 }
 
-// `bias`, or 0, where a key is visible, and `hidden` elsewhere. Not a sum: in half precision that could pass
-// the lowest value.
+// `bias`, or 0, where a key is visible, and `hidden` elsewhere. This is not a sum, which could exceed the
+// lowest value in half precision.
 Value masked_bias(Value visible, Value bias, double hidden, DType dtype) {
   Graph& graph = visible.graph();
   if (!bias) bias = scalar(graph, 0.0, dtype);
@@ -62,7 +62,7 @@ Value masked_bias(Value visible, Value bias, double hidden, DType dtype) {
 // 1 for a query that sees a key, 0 for others: [..., L or 1, 1]
 Value sees_any(Value visible, DType dtype) { return minimum(sum(cast(visible, dtype), -1, true), 1.0); }
 
-// Below every score, and finite when a score is added to it.
+// A value below every score that stays finite when a score is added.
 double far_below(DType dtype) { return lowest(dtype) / 2; }
 
 }  // namespace
@@ -76,7 +76,7 @@ bool needs_replaced_scores(const Node& node) {
 
 namespace {
 
-// All of a mask as one tensor that is added to the scores.
+// A whole mask as one tensor to add to the scores.
 struct ScoreBias {
   Value bias;   // absent: nothing is masked
   Value alive;  // [..., L or 1, 1]: 0 for a query that sees no key; absent: no factor is needed
@@ -88,15 +88,15 @@ ScoreBias score_bias(const Node& node) {
   const Value visible = visible_keys(node, mask);
   if (!visible) return {mask.bias, {}};
   const DType dtype = node.outputs[0].dtype;
-  // The lowest value swallows every score, so that a query without keys attends to all of them alike.
+  // The lowest value swallows every score, so a query without keys attends to all of them equally.
   if (mask.no_keys == NoKeys::uniform || always_sees_a_key(mask))
     return {masked_bias(visible, mask.bias, lowest(dtype), dtype), {}};
-  // What is added stays finite under any score: the factor alone makes 0 of such a query's result.
+  // The added value stays finite for any score; only the factor makes the result of such a query 0.
   const Value bias = masked_bias(visible, mask.bias, far_below(dtype), dtype);
   return {bias, sees_any(visible, dtype)};
 }
 
-// The results of an attention of other operands, which has the options of `node`.
+// The results of an attention with other operands and the options of `node`.
 AttentionResults attention_like(const Node& node, const AttentionOperands& operands) {
   return attention(operands, node.attrs.integer("heads"), node.attrs.integer("kv_heads"),
                    attention_options(node));
@@ -106,7 +106,8 @@ std::vector<Value> list(const AttentionResults& results) {
   return {results.output, results.key, results.value};
 }
 
-// cos and sin [B, L, R / 2] of the angles of a node, computed in float32: a half would lose positions.
+// cos and sin [B, L, R / 2] of the angles of a node, computed in float32, because half precision would lose
+// positions.
 std::pair<Value, Value> angles(const Node& node, const Rope& rope) {
   const ModulePath at(rope.position_ids, "rotary_emb");
   const Value position = unsqueeze(cast(rope.position_ids, DType::f32), 2);
@@ -122,7 +123,7 @@ std::pair<Value, Value> angles(const Node& node, const Rope& rope) {
   return {cosine, cast(sine, dtype)};
 }
 
-// A mask of any rank as [B or 1, H or 1, L, P + S]: kernels broadcast no further.
+// A mask of any rank as [B or 1, H or 1, L, P + S], because kernels broadcast only these axes.
 Value whole(const Node& node, Value mask) {
   Shape shape(static_cast<std::size_t>(4 - mask.rank()), 1);
   shape.insert(shape.end(), mask.shape().begin(), mask.shape().end());
@@ -176,7 +177,7 @@ std::vector<Value> decompose_attention(const Node& node) {
   const std::int64_t kv_heads = node.attrs.integer("kv_heads");
   const AttentionOperands in = attention_operands(node);
   const double scale = node.attrs.real("scale");
-  // The query is scaled, not the scores: they could overflow in half precision, and there are more of them.
+  // Scales the query instead of the scores, which could overflow in half precision and have more elements.
   const auto scaled = [&](Value query) { return scale == 1.0 ? query : mul(query, scale); };
   Value query, key;
   if (in.rope) {  // queries and keys turn together: half the nodes
@@ -221,7 +222,7 @@ std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
   const Shape& q = node.inputs[0].shape();
   const Shape& k = node.inputs[1].shape();
   const DType dtype = node.inputs[0].dtype();
-  // Query heads that share a key head are rows of one matrix: the keys are read once and never repeated.
+  // Query heads that share a key head become rows of one matrix, so keys are read once and never repeated.
   const bool grouped = q[1] != k[1];
   const Dim rows = *q[1].exact_div(k[1]) * q[2];
   const auto together = [&](Value x) { return grouped ? reshape(x, {q[0], k[1], rows, x.dim(3)}) : x; };
@@ -243,8 +244,8 @@ std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
     const Value masked = where(mask, scores, scalar(mask.graph(), lowest(dtype), dtype));
     return {apart(matmul(together(softmax(masked, -1)), value))};
   }
-  // What is added to masked scores stays finite under any score. A query that sees no key then attends to all
-  // of them alike, where it must give 0: the last factor sees to that. Both are the same in all layers.
+  // The value added to masked scores stays finite for any score. A query that sees no key would then attend
+  // to all keys equally, so the last factor makes its result 0. Both tensors are the same in all layers.
   Value bias, alive;
   {
     const ModulePath at(mask, "attention_mask");

@@ -8,7 +8,7 @@ namespace onnxport::op {
 
 namespace {
 
-// One spelling in the graph: a number per axis, and two paddings per axis.
+// The graph always has one number per axis, and two paddings per axis.
 ConvOptions spelled_out(ConvOptions options, std::size_t spatial) {
   if (options.stride.empty()) options.stride.assign(spatial, 1);
   if (options.dilation.empty()) options.dilation.assign(spatial, 1);
@@ -81,11 +81,11 @@ struct Window {
     }
   }
 
-  // From the first to behind the last element that it covers on a spatial axis.
+  // The number of elements that it covers on a spatial axis.
   std::int64_t reach(std::size_t i) const { return dilation[i] * (kernel[i] - 1) + 1; }
   std::int64_t padded(std::size_t i) const { return padding[i] + padding[i + kernel.size()]; }
 
-  // How many places it has on a spatial axis of this extent.
+  // The number of positions on a spatial axis of this extent.
   Dim places(const Node& node, const Shape& shape, std::size_t i) const {
     const Dim room = shape[i + 2] + padded(i) - reach(i);
     if (room.is_constant() && *room.constant() < 0)
@@ -164,7 +164,7 @@ Types infer_max_pool(const Node& node) {
   if (x.shape.size() != spatial + 2) reject(node, "got {}, expected {} axes", to_string(x), spatial + 2);
   Shape shape = x.shape;
   for (std::size_t i = 0; i < spatial; ++i) {
-    // A window of nothing but padding would have no largest element.
+    // A window that contains only padding would have no largest element.
     if (std::max(window.padding[i], window.padding[i + spatial]) >= window.reach(i))
       reject(node, "padding {} and {} with a kernel of {} on axis {}", window.padding[i],
              window.padding[i + spatial], window.kernel[i], i + 2);

@@ -30,13 +30,13 @@ template <class... Args>
                                 fmt::format(what, std::forward<Args>(args)...)));
 }
 
-/// Operand `index`, which must be there.
+/// Operand `index`, which must be present.
 inline const TensorType& operand(const Node& node, std::size_t index) {
   if (index >= node.inputs.size() || !node.inputs[index]) reject(node, "operand {} is missing", index);
   return node.inputs[index].type();
 }
 
-/// As in Python, a negative axis counts from the end. Out of range is left for inference to reject.
+/// As in Python, a negative axis counts from the end. Inference rejects axes that are out of range.
 inline std::int64_t from_front(std::int64_t axis, std::int64_t rank) { return axis < 0 ? axis + rank : axis; }
 
 /// The attribute `axis` as an index into a shape of this rank.

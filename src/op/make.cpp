@@ -1,4 +1,4 @@
-// Making nodes: the table of inference functions, decompositions, and folding of weight arithmetic.
+// Creates nodes: the table of inference functions, decompositions, and folding of weight arithmetic.
 #include "onnxport/op.h"
 #include "op/infer.h"
 

@@ -44,7 +44,7 @@ Types infer_gather(const Node& node) {
     fits = a == axis || !more.is_constant() || *more.constant() <= 0;
   }
   if (!fits)
-    reject(node, "indices are {}, expected at most {} outside of axis {}", to_string(indices.shape),
+    reject(node, "indices are {}, expected at most {} outside axis {}", to_string(indices.shape),
            to_string(x.shape), axis);
   return {{x.dtype, indices.shape}};
 }

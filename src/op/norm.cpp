@@ -32,7 +32,7 @@ namespace detail {
 
 namespace {
 
-// x, and parameters of the extent of its last axis, which may be absent.
+// x, and parameters with the extent of its last axis, which may be absent.
 Types infer_norm(const Node& node, std::initializer_list<const char*> parameters) {
   const TensorType& x = operand(node, 0);
   require_float(node, x);
@@ -57,7 +57,7 @@ Types infer_rms_norm(const Node& node) { return infer_norm(node, {"weight"}); }
 
 namespace {
 
-// x and skip of one shape, the parameters of the norm, and the bias of what gave x.
+// x and skip of the same shape, the parameters of the norm, and the bias of the layer that computed x.
 Types infer_add_norm(const Node& node, std::size_t parameters) {
   const TensorType& x = operand(node, 0);
   require_float(node, x);
@@ -112,7 +112,8 @@ Types infer_group_norm(const Node& node) {
   return {x};
 }
 
-// Half precision is widened inside, as in the original kernels: squares overflow and eps would vanish.
+// Computes half precision in float32, like the original kernels, because squares would overflow and eps would
+// vanish.
 std::vector<Value> decompose_layer_norm(const Node& node) {
   const DType dtype = node.outputs[0].dtype;
   const DType inner = dtype == DType::f64 ? DType::f64 : DType::f32;
@@ -134,7 +135,7 @@ std::vector<Value> decompose_group_norm(const Node& node) {
   const Dim width = *shape[1].exact_div(groups) * numel(Shape(shape.begin() + 2, shape.end()));
   const Value rows = reshape(cast(node.inputs[0], inner), {shape[0], groups, width});
   const double eps = node.attrs.real("eps");
-  // A norm with a channel for each group has an ONNX op in float32, which makes fewer rounds through memory.
+  // A norm with one channel per group has an ONNX op in float32, which accesses memory less often.
   const bool is_that = rows == node.inputs[0] && node.inputs[1] && node.inputs[2];
   Value normed;
   if (inner == DType::f32 && !is_that) {

@@ -39,8 +39,8 @@ Types infer_rotary_embedding(const Node& node) {
 
 namespace {
 
-// Pairs are halves of the rotated part. Elements behind it meet a cosine of 1 and a sine of 0: one product
-// for all of a head, and nothing is cut off.
+// Pairs are halves of the rotated part. Elements after it get a cosine of 1 and a sine of 0, so a whole head
+// is one product without slices.
 Value turn_halves(Value x, std::vector<Value> cosines, std::vector<Value> sines, std::int64_t half,
                   std::int64_t head_axis) {
   const std::int64_t rest = *x.dim(3).constant() - 2 * half;
@@ -56,7 +56,7 @@ Value turn_halves(Value x, std::vector<Value> cosines, std::vector<Value> sines,
   }
   Value all_cosines, all_sines;
   {
-    const ModulePath at(x, "rotary_emb");  // the same for all that turn alike
+    const ModulePath at(x, "rotary_emb");  // the same for all with equal angles
     all_cosines = unsqueeze(concat(std::move(cosines), 2), head_axis);
     all_sines = unsqueeze(concat(std::move(sines), 2), head_axis);
   }

@@ -167,7 +167,7 @@ Types infer_permute(const Node& node) {
   Shape shape;
   for (const std::int64_t axis : axes) {
     const std::size_t at = normalized_axis(node, axis, x.shape.size());
-    if (seen[at]) reject(node, "axis {} is there twice", axis);
+    if (seen[at]) reject(node, "axis {} occurs twice", axis);
     seen[at] = true;
     shape.push_back(x.shape[at]);
   }
@@ -194,8 +194,7 @@ Types infer_concat(const Node& node) {
     for (std::size_t a = 0; fits && a < result.shape.size(); ++a)
       fits = a == axis || part.shape[a] == result.shape[a];
     if (!fits)
-      reject(node, "{} and {} differ outside of axis {}", to_string(result.shape), to_string(part.shape),
-             axis);
+      reject(node, "{} and {} differ outside axis {}", to_string(result.shape), to_string(part.shape), axis);
     result.shape[axis] = result.shape[axis] + part.shape[axis];
   }
   return {result};
@@ -209,7 +208,7 @@ Types infer_slice(const Node& node) {
   const Dim rest = result.shape[axis] - range[1];
   const auto negative = [](const Dim& dim) { return dim.is_constant() && *dim.constant() < 0; };
   if (negative(range[0]) || negative(extent) || negative(rest)) {
-    reject(node, "range {} is outside of axis {} of {}", to_string(range), axis, to_string(result.shape));
+    reject(node, "range {} is outside axis {} of {}", to_string(range), axis, to_string(result.shape));
   }
   result.shape[axis] = extent;
   return {result};

@@ -12,7 +12,7 @@ namespace {
 
 bool is_bare_linear(const Value& value) { return value.node()->op == Op::linear && !value.node()->inputs[2]; }
 
-// Is it a sum of matrices, one of them a product?
+// Whether it is a sum of matrices, one of which is a product.
 bool may_fit(const Node& node) {
   return node.op == Op::add && node.outputs[0].shape.size() == 2 &&
          (is_bare_linear(node.inputs[0]) || is_bare_linear(node.inputs[1]));
@@ -24,7 +24,7 @@ Graph add_into_linear(Graph graph) {
   if (std::none_of(graph.nodes().begin(), graph.nodes().end(), may_fit)) return graph;
   const std::vector<int> uses = uses_of(graph);
 
-  // By the id of a node in the new graph: is it a linear that only one node uses?
+  // By the id of a node in the new graph: whether it is a linear that only one node uses.
   std::vector<bool> free;
   return rebuild(std::move(graph), [&](Graph& result, const Node& node) -> std::vector<Value> {
     const Shape& shape = node.outputs[0].shape;

@@ -10,7 +10,7 @@
 namespace onnxport::pass {
 namespace {
 
-// Does it make images larger? Where nobody knows, it does.
+// Whether it makes images larger. True if that is unknown.
 bool enlarges(const Node& node) {
   const auto places = [](const Shape& shape) { return (shape[2] * shape[3]).constant(); };
   if (node.op != Op::interpolate || node.outputs[0].shape.size() != 4) return false;
@@ -20,7 +20,7 @@ bool enlarges(const Node& node) {
   return !before || !after || *before < *after;
 }
 
-// How a convolution of one place takes its operand apart.
+// How to split the operand of a 1 x 1 convolution.
 struct Parts {
   bool joined = false;        // the operand is a concat of images, by channels
   std::vector<bool> resized;  // for each image
@@ -37,12 +37,12 @@ Parts parts_of(const Node& conv, const std::vector<int>& uses) {
     if (!part.dim(1).is_constant()) return {};
     parts.resized.push_back(is_resized(*part.node()));
   }
-  // One of them may have the size already: it costs one more sum of images.
+  // One of them may already have the size, which costs one more sum of images.
   const auto others = std::count(parts.resized.begin(), parts.resized.end(), false);
   return others <= 1 && parts.resized.size() > 1 ? parts : Parts();
 }
 
-// An interpolation of another image with as many places.
+// The same interpolation for another image of the same size.
 Value resize_like(const Node& interpolate, Value image) {
   const ModulePath path(image, interpolate.path);
   const Shape& to = interpolate.outputs[0].shape;

@@ -10,8 +10,8 @@
 namespace onnxport::pass {
 namespace {
 
-// Is it a convolution of one place behind another that nothing else reads, with so many channels between them
-// that one for both has less to do?
+// Whether it is a 1 x 1 convolution after another one that nothing else reads, with so many channels in
+// between that a single convolution is less work.
 bool is_second(const Node& node, const std::vector<int>& uses) {
   if (!is_pointwise(node)) return false;
   const Node& first = *node.inputs[0].node();
@@ -27,7 +27,7 @@ Graph compose_pointwise(Graph graph) {
   const std::vector<int> uses = uses_of(graph);
   std::vector<bool> seconds(graph.nodes().size());
   for (const Node& node : graph.nodes()) {
-    // Of three in a row, the middle one goes into the last.
+    // If there are three in a row, the middle one is merged into the last.
     seconds[node.id] = is_second(node, uses) && !seconds[node.inputs[0].node()->id];
   }
   if (std::find(seconds.begin(), seconds.end(), true) == seconds.end()) return graph;

@@ -1,12 +1,12 @@
-/// Which ops work on each element alone.
+/// Ops that work on each element separately.
 #pragma once
 
 #include "onnxport/graph.h"
 
 namespace onnxport::pass {
 
-/// Numbers (or booleans) to the same kind, element by element. Not where() and the comparisons, whose
-/// operands and results are of different dtypes.
+/// Ops from numbers (or booleans) to the same kind, element by element. Not where() and comparisons, whose
+/// operands and results have different dtypes.
 inline bool is_elementwise(Op op) {
   switch (op) {
 #define ONNXPORT_UNARY(name) case Op::name:

@@ -9,7 +9,7 @@
 namespace onnxport::pass {
 namespace {
 
-// Works on each row of the last axis alone, so that the leading axes may be joined around it.
+// Works on each row of the last axis separately, so the leading axes may be merged.
 bool is_rowwise(const Node& node) {
   const auto along_last = [&] {
     return node.attrs.integer("axis") == static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1;
@@ -32,20 +32,20 @@ bool is_rowwise(const Node& node) {
 
 Shape joined(const Shape& shape) { return {numel(Shape(shape.begin(), shape.end() - 1)), shape.back()}; }
 
-// The matrix behind a value that is only a matrix with its rows spread over more axes; else nothing.
+// If a value is only a matrix with its rows spread over more axes: that matrix; else nothing.
 Value matrix_behind(const Value& value) {
   if (!value || value.node()->op != Op::reshape || value.rank() < 3) return {};
   const Value source = value.node()->inputs[0];
   return source.shape() == joined(value.shape()) ? source : Value();
 }
 
-// Reshapes that meet become one, or none.
+// Merges two adjacent reshapes into one or none.
 Value reshaped(const Value& value, const Shape& shape) {
   const bool again = value.node()->op == Op::reshape;
   return op::reshape(again ? value.node()->inputs[0] : value, shape);
 }
 
-// The attributes with their axis at the end of a matrix.
+// The attributes with `axis` set to the last axis of a matrix.
 Attrs with_last_axis(const Attrs& attrs) {
   std::vector<std::pair<std::string, Attr>> items = attrs.items();
   for (auto& [name, value] : items) {
@@ -54,7 +54,7 @@ Attrs with_last_axis(const Attrs& attrs) {
   return Attrs(std::move(items));
 }
 
-// Cuts or joins rows, of which all operands have the matrix at hand.
+// Splits or concatenates rows, if the matrices of all operands are available.
 bool cuts_rows(const Node& node) {
   if (node.op != Op::split && node.op != Op::concat) return false;
   if (node.attrs.integer("axis") != static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1) return false;
@@ -62,10 +62,10 @@ bool cuts_rows(const Node& node) {
                      [](const Value& input) { return matrix_behind(input); });
 }
 
-// Broadcasts along rows as it is: a scalar or a vector of the last axis.
+// Broadcasts along rows unchanged: a scalar, or a vector of the last axis.
 bool fits_rows(const Value& value) { return !value || value.rank() <= 1; }
 
-// Has the rows of `shape`, whole or as one number each.
+// Has the rows of `shape`, either whole or as one number each.
 bool has_rows_of(const Value& value, const Shape& shape) {
   return value.rank() == static_cast<std::int64_t>(shape.size()) &&
          std::equal(shape.begin(), shape.end() - 1, value.shape().begin());

@@ -13,22 +13,22 @@
 namespace onnxport::pass {
 namespace {
 
-// A factor or a summand behind a layer: a weight with one element, or one for each output channel.
+// A factor or a summand after a layer: a weight with one element, or one per output channel.
 struct Step {
   Op op = Op::mul;
   Value operand;
   friend bool operator==(const Step&, const Step&) = default;
 };
 
-// The steps behind a linear layer or a convolution that it takes over.
+// The steps after a linear layer or a convolution that it absorbs.
 struct Layer {
   std::vector<Step> steps;
 };
 
-// The end of a chain that starts at a layer and that nothing else reads.
+// The end of a chain that starts at a layer and has no other readers.
 struct End {
   std::uint32_t layer = 0;
-  bool moved = false;  // by a reshape or a permute: its channels lie elsewhere now
+  bool moved = false;  // by a reshape or a permute: its channels are on another axis
 };
 
 // The axis of the output channels of a layer.
@@ -43,7 +43,7 @@ bool is_layer(const Node& node) {
 
 bool is_one_element(const Value& value) { return numel(value.shape()) == Dim(1); }
 
-// One element for each index of an axis of `shape`?
+// Whether it has one element per index of an axis of `shape`.
 bool lies_along(const Value& value, const Shape& shape, std::size_t axis) {
   const std::size_t added = shape.size() - value.shape().size();
   if (value.shape().size() > shape.size() || axis < added) return false;
@@ -58,7 +58,7 @@ struct Plan {
   std::vector<bool> absorbed;             // by node: the layer computes it
 };
 
-// Which operand of a product or sum is the constant one?
+// The constant operand of a product or sum.
 std::optional<std::size_t> constant_operand(const Node& node) {
   if (node.op != Op::mul && node.op != Op::add) return {};
   for (const std::size_t i : {0, 1}) {
@@ -67,8 +67,8 @@ std::optional<std::size_t> constant_operand(const Node& node) {
   return {};
 }
 
-// Only layers with a factor change. A weight that other nodes read as well would be stored twice: all its
-// readers take the same steps, or none does.
+// Only layers with a factor change. A weight with other readers would be stored twice, so either all its
+// readers absorb the same steps, or none does.
 void drop_others(const Graph& graph, const std::vector<int>& uses, std::map<std::uint32_t, Layer>& layers) {
   std::erase_if(layers, [](const auto& entry) {
     const std::vector<Step>& steps = entry.second.steps;
@@ -118,14 +118,14 @@ Plan plan_for(const Graph& graph) {
   return plan;
 }
 
-// In float32: half precision would lose what the checkpoint stores.
+// Computes in float32, because half precision would lose precision of the checkpoint.
 Weight widened(const Weight& weight) {
   if (weight.dtype() == DType::f64) return weight;
   const Weight stored = cast_of(weight);
   return (stored && is_float(stored.dtype()) ? stored : weight).cast(DType::f32);
 }
 
-// The weight and the bias of a layer behind its steps.
+// The weight and the bias of a layer after its steps.
 std::pair<Weight, Weight> after(const Node& layer, const std::vector<Step>& steps) {
   Weight weight = widened(layer.inputs[1].node()->weight);
   Weight bias = layer.inputs[2] ? widened(layer.inputs[2].node()->weight) : Weight();

@@ -11,13 +11,13 @@
 namespace onnxport::pass {
 namespace {
 
-// A sum with the norm that takes it.
+// A sum with the norm after it.
 struct Pair {
   const Node* norm = nullptr;
   std::optional<std::size_t> biased;  // the addend that is a linear with a bias, and nothing else's operand
 };
 
-// A norm with weights of its own, over a sum of two values of one shape.
+// A norm of a sum of two values of the same shape.
 const Node* normed_sum(const Node& norm) {
   if (norm.op != Op::layer_norm && norm.op != Op::rms_norm) return nullptr;
   const Node& sum = *norm.inputs[0].node();

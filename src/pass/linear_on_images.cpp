@@ -12,14 +12,14 @@
 namespace onnxport::pass {
 namespace {
 
-const Axes kFirst = {0, 3, 1, 2};  // channels: from the last axis to behind the batch
+const Axes kFirst = {0, 3, 1, 2};  // moves channels from the last axis to the one after the batch
 const Axes kLast = {0, 2, 3, 1};   // and back
 
 bool is_permute(const Value& value, const Axes& axes) {
   return value.node()->op == Op::permute && axes_of(value) == axes;
 }
 
-// A reshape that leaves the last axis alone, or nothing at all: the value behind it.
+// Skips a reshape that keeps the last axis, if there is one.
 Value through_reshape(const Value& value) {
   const bool rows = value.node()->op == Op::reshape && value.node()->inputs[0].dim(-1) == value.dim(-1);
   return rows ? value.node()->inputs[0] : value;
@@ -46,7 +46,7 @@ class Rewriter {
   }
 
  private:
-  // How many read a value of the new graph that stands for one of the old graph.
+  // The number of readers of a value in the new graph that represents one of the old graph.
   void count(const Value& made, int readers) {
     const std::uint32_t id = made.node()->id;
     if (id >= readers_.size()) readers_.resize(id + 1);
@@ -65,7 +65,7 @@ class Rewriter {
     return is_linear(node) ? image_to_tokens(node) : std::vector<Value>();
   }
 
-  // An image made of what a linear layer gives: the layer moves behind the permutation.
+  // An image made from the result of a linear layer: the layer moves after the permutation.
   std::vector<Value> tokens_to_image(const Value& tokens) const {
     const Value rows = through_reshape(tokens);
     const Node& linear = *rows.node();
@@ -77,7 +77,7 @@ class Rewriter {
     return {pointwise(narrow, linear.inputs[1].node()->weight, linear.inputs[2])};
   }
 
-  // A linear layer on what an image's channels become, element by element: it moves in front.
+  // A linear layer on the channels of an image after elementwise ops: it moves before the permutation.
   std::vector<Value> image_to_tokens(const Node& linear) const {
     if (widens(linear)) return {};
     std::vector<const Node*> functions;
@@ -97,7 +97,7 @@ class Rewriter {
     return {reshaped(permuted(mixed, kLast), linear.outputs[0].shape)};
   }
 
-  // A convolution of one place between two permutations is a linear layer.
+  // A 1 x 1 convolution between two permutations is a linear layer.
   std::vector<Value> tokens_of_image(const Node& permute) const {
     const Value image = permute.inputs[0];
     const Node& conv = *image.node();

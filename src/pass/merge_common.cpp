@@ -13,7 +13,7 @@ void append(std::string& key, std::uint32_t number) {
   key.append(reinterpret_cast<const char*>(&number), sizeof(number));
 }
 
-// For each node, by id, the first one that computes the same.
+// By the id of a node: the first node that computes the same.
 std::vector<std::uint32_t> first_equals(const Graph& graph) {
   constexpr std::uint32_t kAbsent = ~std::uint32_t{0};
   std::vector<std::uint32_t> firsts(graph.nodes().size());

@@ -12,21 +12,21 @@
 namespace onnxport::pass {
 namespace {
 
-// The part of a value that something looks at: elements [begin, end) of an axis.
+// The part of a value that a user needs: elements [begin, end) of an axis.
 struct Part {
   std::size_t axis = 0;
   std::int64_t begin = 0, end = 0;
 };
-// Nothing: the whole value.
+// Empty: the whole value.
 using Need = std::optional<Part>;
 
-// What two users need together.
+// The part that covers the needs of two users.
 Need both(const Need& a, const Need& b) {
   if (!a || !b || a->axis != b->axis) return {};
   return Part{a->axis, std::min(a->begin, b->begin), std::max(a->end, b->end)};
 }
 
-// The part that a slice takes, where it is known without the extents.
+// The part that a slice takes, if it is known without the extents.
 Need part_of(const Node& slice) {
   const Shape& range = slice.attrs.get<Shape>("range");
   const std::optional<std::int64_t> begin = range[0].constant(), end = range[1].constant();
@@ -41,7 +41,8 @@ Need of_operand(const Part& part, const Shape& shape, const Value& operand) {
   return Part{part.axis - added, part.begin, part.end};
 }
 
-// Some queries of an attention [B, L, H * E]. Their order and their positions are those of all.
+// Some queries of an attention [B, L, H * E]. They keep the order and positions that they have among all
+// queries.
 std::optional<std::vector<Need>> needs_of_attention(const Node& node, const Part& part) {
   const op::AttentionOperands in = op::detail::attention_operands(node);
   if (part.axis != 1 || op::detail::has_order(in.mask) || in.rope || in.past_key) return {};
@@ -56,7 +57,7 @@ std::optional<std::vector<Need>> needs_of_attention(const Node& node, const Part
   return needs;
 }
 
-// What a part of the result needs of each operand; nothing where the op looks at more than it.
+// The part of each operand that a part of the result needs; nothing if the op needs more.
 std::optional<std::vector<Need>> needs_of_operands(const Node& node, const Part& part) {
   const Shape& shape = node.outputs[0].shape;
   const std::size_t last = shape.size() - 1;
@@ -91,7 +92,7 @@ std::optional<std::vector<Need>> needs_of_operands(const Node& node, const Part&
       needs[0] = Part{static_cast<std::size_t>(axes[part.axis]), part.begin, part.end};
       return needs;
     }
-    case Op::reshape: {  // where it changes only what is behind the axis
+    case Op::reshape: {  // if it changes only the axes after this one
       const Shape& from = node.inputs[0].shape();
       if (from.size() <= part.axis) return {};
       const auto end = shape.begin() + static_cast<std::ptrdiff_t>(part.axis) + 1;
@@ -112,7 +113,8 @@ std::optional<std::vector<Need>> needs_of_operands(const Node& node, const Part&
   }
 }
 
-// What is needed of the first result of each node, by the node's id; all where others are used too.
+// The part of each node's first result that is needed, by the node's id; the whole if other results are used
+// too.
 std::vector<Need> needs_of(const Graph& graph) {
   std::vector<Need> needs(graph.nodes().size());
   std::vector<bool> used(graph.nodes().size()), others(graph.nodes().size());
@@ -142,7 +144,7 @@ std::vector<Need> needs_of(const Graph& graph) {
   return needs;
 }
 
-// `wanted` of a value of which `value` holds the part `given`.
+// The part `wanted` of a value, from `value`, which holds the part `given`.
 Value taken(const Value& value, const Need& given, const Need& wanted) {
   if (!wanted) return value;
   const std::int64_t first = given ? given->begin : 0;

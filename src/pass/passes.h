@@ -1,4 +1,4 @@
-/// The passes over the semantic graph. Each takes a graph and returns a better one; none knows an
+/// The passes over the semantic graph. Each takes a graph and returns a better one. None of them knows an
 /// architecture.
 #pragma once
 
@@ -9,75 +9,76 @@
 
 namespace onnxport::pass {
 
-/// Arithmetic on weights alone becomes one lazy weight expression, evaluated when the file is written.
+/// Turns arithmetic on weights alone into one lazy weight expression, which is evaluated when the file is
+/// written.
 Graph fold_weights(Graph graph);
 
-/// Nodes that compute the same from the same operands are made once.
+/// Merges nodes that compute the same from the same operands.
 Graph merge_common(Graph graph);
 
-/// Weights with equal bytes are stored once: tied weights that the checkpoint carries twice. Reads candidates
-/// of equal dtype, shape and first bytes.
+/// Merges weights with equal bytes, such as tied weights that the checkpoint stores twice. Reads only
+/// candidates with equal dtype, shape and first bytes.
 Graph merge_weights(Graph graph);
 
-/// Nodes that no output needs are dropped. Inputs stay.
+/// Drops nodes that no output needs. Inputs stay.
 Graph remove_dead(Graph graph);
 
-/// Where only a part of an axis is looked at, such as the first token for a classifier, what makes the rest
-/// is not computed: slices move up through what works on each element, row or query alone.
+/// Computes only the slice of an axis that is used, such as the first token for a classifier. Moves slices up
+/// through ops that work on each element, row or query separately.
 Graph narrow(Graph graph);
 
-/// A factor behind a linear layer or a convolution goes into its weight and bias: one number, or one for each
-/// output channel, which a summand may follow (a learned scale, a norm by recorded statistics). Not where the
-/// weight has other readers that would keep the original.
+/// Folds a factor after a linear layer or a convolution, and a summand after it, into weight and bias: one
+/// number, or one per output channel (a learned scale, a norm with recorded statistics). Not if the weight
+/// has other readers that need the original.
 Graph fold_scale(Graph graph);
 
-/// A linear layer on tokens that were an image, or that become one, is a convolution of one place where the
-/// permutation then moves fewer channels; and such a convolution between two permutations is a linear layer.
+/// Turns a linear layer on tokens that come from an image, or become one, into a 1 x 1 convolution if the
+/// permutation then moves fewer channels. Turns such a convolution between two permutations into a linear
+/// layer.
 Graph linear_on_images(Graph graph);
 
-/// A convolution of one place behind an interpolation, or behind a concat of such, moves in front of it,
-/// where there are fewer places: both are linear, and resampled constants stay.
+/// Moves a 1 x 1 convolution before an interpolation, or a concat of interpolations, where the image is
+/// smaller. This is exact, because both are linear and resampled constants stay constant.
 Graph before_resizing(Graph graph);
 
-/// Two convolutions of one place behind one another become one, where that is less work: its weight is their
-/// product.
+/// Combines two successive 1 x 1 convolutions if one is less work. Its weight is their product.
 Graph compose_pointwise(Graph graph);
 
-/// A permutation of axes moves behind an element-wise op on two operands where it saves one, until two meet
-/// and cancel.
+/// Moves permutations after elementwise ops with two operands if this saves one, until two of them meet and
+/// cancel.
 Graph sink_permutes(Graph graph);
 
-/// A sum over the places of an image, with the channels behind them, becomes a product with ones. ONNX
-/// Runtime takes up to nine times as long to sum an axis in front of the last one, for one image; for eight,
-/// as long.
+/// Turns a sum over the pixels of an image with the channels last into a product with ones. For one image,
+/// ONNX Runtime takes up to nine times as long to sum over an axis before the last; for eight images, the
+/// time is equal.
 Graph sum_by_product(Graph graph);
 
-/// The ops that take the place of a node: its results.
+/// Makes the ops that replace a node, and returns its results.
 using Expansion = std::vector<Value> (*)(const Node& node);
-/// Expands nodes until `expansion_of` gives null for all that are left.
+/// Expands nodes until `expansion_of` returns null for all that are left.
 Graph legalize(Graph graph, const std::function<Expansion(const Node&)>& expansion_of);
 
-/// Rows of a batch are rows of a matrix: `linear` on [batch, …, in] becomes `linear` on [rows, in] between
-/// two reshapes, and the reshapes move through what works row by row until they meet and cancel.
+/// Turns `linear` on [batch, …, in] into `linear` on [rows, in] between two reshapes. Moves the reshapes
+/// through ops that work row by row, until they meet and cancel.
 Graph flatten_linear(Graph graph);
 
-/// What is added to the result of a `linear` without bias becomes its bias: a residual costs no node of its
-/// own. For matrices, after flatten_linear.
+/// Makes a residual the bias of the `linear` without bias that it is added to, which saves a node. For
+/// matrices, after flatten_linear.
 Graph add_into_linear(Graph graph);
 
-/// The bias of a `linear` in front of `gelu` becomes an `add` between the two. ONNX Runtime makes one step of
-/// it and gelu, while Gemm first fills its result with the bias: 5 % of all time for 96 input features,
-/// little from 400 on.
+/// Turns the bias of a `linear` before `gelu` into an `add`. ONNX Runtime fuses the add with gelu, while Gemm
+/// first fills its result with the bias, which takes 5 % of the total time for 96 input features, and little
+/// from 400 on.
 Graph bias_for_gelu(Graph graph);
 
-/// A sum and the norm behind it become add_layer_norm or add_rms_norm, with the bias of a `linear` that gave
-/// one of the addends; only where `native` holds for the new node.
+/// Combines a sum and the norm after it into add_layer_norm or add_rms_norm, with the bias of the `linear`
+/// that computed one of the addends. Only if `native` is true for the new node.
 Graph fuse_residual_norm(Graph graph, const std::function<bool(const Node&)>& native);
 
-/// The bias of a `linear` in front of `gelu` moves into bias_gelu.
+/// Moves the bias of a `linear` before `gelu` into bias_gelu.
 Graph fuse_bias_gelu(Graph graph);
 
-/// The passes that need no target, in their order.
+/// The passes that need no target, in order.
 Graph simplify(Graph graph);
 
 }  // namespace onnxport::pass

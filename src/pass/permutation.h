@@ -1,4 +1,4 @@
-/// Permutations of axes, as the passes move them.
+/// Permutations of axes, for passes that move them.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace onnxport::pass {
 
 using Axes = std::vector<std::int64_t>;
 
-/// Those of a permute.
+/// The axes of a permute.
 inline const Axes& axes_of(const Value& permute) { return permute.node()->attrs.get<Axes>("axes"); }
 
 inline Axes inverse(const Axes& axes) {
@@ -20,7 +20,7 @@ inline Axes inverse(const Axes& axes) {
   return result;
 }
 
-/// op::permute(), which makes one of two permutations that meet, or none where they cancel.
+/// op::permute() that merges two successive permutations into one, or none if they cancel.
 inline Value permuted(Value x, Axes axes) {
   if (x.node()->op == Op::permute) {
     const Axes& inner = axes_of(x);

@@ -1,4 +1,4 @@
-/// Convolutions of one place: linear layers on the channels of an image.
+/// 1 x 1 convolutions: linear layers on the channels of an image.
 #pragma once
 
 #include <algorithm>
@@ -24,13 +24,14 @@ inline bool is_pointwise(const Node& node) {
          std::all_of(kernel.begin() + 2, kernel.end(), [](const Dim& extent) { return extent == Dim(1); });
 }
 
-/// The kernel of one, as a matrix [out, in].
+/// Its kernel as a matrix [out, in].
 inline Weight matrix_of(const Node& pointwise) {
   const Weight& kernel = pointwise.inputs[1].node()->weight;
   return kernel.reshape({kernel.shape()[0], kernel.shape()[1]});
 }
 
-/// The linear layer of weight [out, in] and bias [out], or none, on the channels of an image [B, in, H, W].
+/// Applies a linear layer with weight [out, in] and an optional bias [out] to the channels of an image [B,
+/// in, H, W].
 inline Value pointwise(Value image, const Weight& weight, Value bias) {
   const Weight kernel = weight.reshape({weight.shape()[0], weight.shape()[1], 1, 1});
   return op::conv2d(image, image.graph().weight_as_is(kernel), bias);

@@ -5,7 +5,7 @@
 namespace onnxport::pass {
 namespace {
 
-// `take`: gives a node of `graph` away, or a copy of it.
+// `take`: moves or copies a node out of `graph`.
 template <class AnyGraph, class Take>
 Graph rebuild_from(AnyGraph& graph, const Rewrite& rewrite, Take&& take) {
   Graph result(graph.float_dtype());

@@ -1,4 +1,4 @@
-/// What passes are made of: a new graph from an old one, node by node.
+/// The basis of passes: makes a new graph from an old one, node by node.
 #pragma once
 
 #include <functional>
@@ -8,21 +8,20 @@
 
 namespace onnxport::pass {
 
-/// Replaces one node: is given the new graph and the node with its operands already in it (its id is still
-/// the old one), and returns the values that take the place of its results, or nothing to keep the node as it
-/// is.
+/// Replaces one node. It gets the new graph and the node, whose operands are already in the new graph (its id
+/// is still the old one). It returns the values that replace the node's results, or nothing to keep the node.
 using Rewrite = std::function<std::vector<Value>(Graph& graph, const Node& node)>;
 
-/// Makes a graph of the nodes of `graph`, asking `rewrite` at every one but the inputs. Paths and weights are
-/// kept. The nodes are moved: of the old graph, `rewrite` may look at nothing but ids.
+/// Makes a new graph from the nodes of `graph`, and calls `rewrite` for each except inputs. Keeps paths and
+/// weights. Nodes are moved, so `rewrite` may use only ids of the old graph.
 Graph rebuild(Graph&& graph, const Rewrite& rewrite);
-/// The same with copies, for those who look at the old graph meanwhile.
+/// The same with copies, for passes that use the old graph meanwhile.
 Graph rebuild(const Graph& graph, const Rewrite& rewrite);
 
-/// How often the results of each node are read, by its id: by other nodes, and as outputs of the graph.
+/// How often the results of each node are read, by other nodes and as outputs of the graph; by the node's id.
 std::vector<int> uses_of(const Graph& graph);
 
-/// Adds one node (its operands are in `graph` already).
+/// Adds one node, whose operands are already in `graph`.
 Value copy_node(Graph& graph, Node node);
 
 }  // namespace onnxport::pass

@@ -12,9 +12,9 @@
 namespace onnxport::pass {
 namespace {
 
-// The permutation that all permuted operands share, if the op works element by element on operands of one
-// shape and moving the permutation behind it saves one. The rest of the operands are results of convolutions:
-// a permutation is part of writing them.
+// The permutation that all permuted operands share, if the op works elementwise on operands of one shape, and
+// moving the permutation after it saves one. The other operands are results of convolutions, which can be
+// written permuted.
 std::optional<Axes> shared_axes(const Node& node, const std::vector<bool>& read_once) {
   if (!is_elementwise(node.op) || node.inputs.size() != 2) return {};
   std::optional<Axes> axes;

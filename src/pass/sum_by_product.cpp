@@ -9,7 +9,7 @@
 namespace onnxport::pass {
 namespace {
 
-// Are these as many as the places of an image? A product of extents, or a large number.
+// Whether this can be the number of pixels of an image: a product of extents, or a large number.
 bool is_many(const Dim& extent) {
   constexpr std::int64_t kMany = 32;
   if (const auto known = extent.constant()) return *known >= kMany;

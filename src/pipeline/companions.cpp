@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What clients look for beside model.onnx.
+// The files that clients look for beside model.onnx.
 constexpr std::array kPatterns = {
     std::string_view("config.json"),
     std::string_view("generation_config.json"),

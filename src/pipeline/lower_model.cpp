@@ -13,10 +13,10 @@ namespace {
 
 using Pass = std::function<Graph(Graph)>;
 
-// Norms are kept whole until sums have become part of them.
+// Norms stay whole until they are fused with sums.
 bool waits_for_fusion(const Node& node) { return node.op == Op::layer_norm || node.op == Op::rms_norm; }
 
-// The passes of a target, in their order.
+// The passes of a target, in order.
 std::vector<Pass> passes_for(const lower::Target& target) {
   const auto expansion = [target](const Node& node) { return lower::form_of(node, target).expand; };
   const Pass legalize = [=](Graph graph) { return pass::legalize(std::move(graph), expansion); };

@@ -1,4 +1,4 @@
-/// From a model's graph to the ONNX graph that is written.
+/// Turns a model's graph into the ONNX graph that is written.
 #pragma once
 
 #include "lower/target.h"

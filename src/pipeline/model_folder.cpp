@@ -1,4 +1,4 @@
-// From what a user calls a model to its folder: which files of a repository an export needs.
+// Finds the folder of a model that a user names, and the files of a repository that an export needs.
 #include <algorithm>
 #include <set>
 #include <string>
@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Ids have one slash at most, and none at an end.
+/// Ids have at most one slash, and none at either end.
 bool looks_like_path(const std::string& text) {
   return text.starts_with('.') || text.starts_with('/') || text.starts_with('~') || text.ends_with('/') ||
          std::count(text.begin(), text.end(), '/') > 1;
@@ -45,7 +45,7 @@ class RemoteModel {
   void fetch() {
     const std::vector<std::string> gguf = gguf_files();
     if (!files_.contains("config.json") && gguf.empty()) {
-      fail(ErrorCode::bad_config, "{} has no {}config.json, which tells what the model is; {}", repo_.name(),
+      fail(ErrorCode::bad_config, "{} has no {}config.json, which describes the model; {}", repo_.name(),
            top_, top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
     }
     std::vector<std::string> companions;
@@ -54,7 +54,7 @@ class RemoteModel {
       const std::size_t slash = file.find('/');
       const bool in_module = slash != file.npos && pipeline::is_module_folder(file.substr(0, slash));
       if (in_module) folders.insert(file.substr(0, slash + 1));
-      // Weights of a module are copied along as well, but one format of them is enough.
+      // Weights of a module are copied along too, but one format is enough.
       if (pipeline::is_companion(file) && (!in_module || file.ends_with(".json"))) companions.push_back(file);
     }
     get(companions);
@@ -67,8 +67,8 @@ class RemoteModel {
     }
     if (weights_in("").empty()) {
       const auto names = Checkpoint::file_names();
-      fail(ErrorCode::bad_checkpoint, "{} has no weights that can be read: looked for {}, *.gguf",
-           repo_.name(), text::join(std::vector<std::string>(names.begin(), names.end())));
+      fail(ErrorCode::bad_checkpoint, "{} has no readable weights: looked for {}, *.gguf", repo_.name(),
+           text::join(std::vector<std::string>(names.begin(), names.end())));
     }
     get(weights);
     for (const std::string& file : weights) {
@@ -83,7 +83,7 @@ class RemoteModel {
   }
 
  private:
-  /// A type that nobody knows is said before gigabytes of weights have come.
+  /// Refuses an unknown type before gigabytes of weights are downloaded.
   void check_type() const {
     const std::string type = PretrainedConfig::from_pretrained(repo_.folder() / top_).model_type();
     const TasksManager& tasks = TasksManager::instance();
@@ -93,7 +93,7 @@ class RemoteModel {
     if (!is_known) tasks.get_definition(type);  // throws
   }
 
-  /// What Checkpoint::open() will choose there; empty when there is nothing.
+  /// The file that Checkpoint::open() will choose there; empty if there is none.
   std::string weights_in(const std::string& folder) const {
     for (const std::string_view name : Checkpoint::file_names()) {
       if (std::string file = folder + std::string(name); files_.contains(file)) return file;
@@ -101,7 +101,7 @@ class RemoteModel {
     return "";
   }
 
-  /// Those of the model, where there is nothing that Checkpoint::open() would rather choose.
+  /// The GGUF files of the model, if there are no files that Checkpoint::open() prefers.
   std::vector<std::string> gguf_files() const {
     if (!weights_in("").empty()) return {};
     std::vector<std::string> names;
@@ -135,15 +135,15 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
   }
   if (looks_like_path(model.string())) {
     fail(ErrorCode::bad_config,
-         "{}: no such folder; give a local checkpoint folder that holds config.json and the weights, "
-         "or the id of a repository of the hub (ORG/NAME)",
+         "{}: no such folder; give a local checkpoint folder that holds config.json and the weights, or the "
+         "id of a Hub repository (ORG/NAME)",
          model.string());
   }
   std::string subfolder = options.subfolder;
   while (subfolder.ends_with('/')) subfolder.pop_back();
   if (!subfolder.empty() && !hub::is_safe_path(subfolder)) {
-    fail(ErrorCode::invalid_argument,
-         "--subfolder '{}': expected the path of a folder inside of the repository", options.subfolder);
+    fail(ErrorCode::invalid_argument, "--subfolder '{}': expected the path of a folder inside the repository",
+         options.subfolder);
   }
   hub::Repo repo(model.string(), options);
   RemoteModel(repo, subfolder).fetch();

@@ -59,7 +59,7 @@ serialize::ExternalData external_data(const std::string& text) {
       fmt::format("--external-data '{}': expected auto, always, never, shared or checkpoint", text));
 }
 
-// Smaller tensors may be shapes, which clients and checkers want to see in the file.
+// Smaller tensors may be shapes, which clients and checkers need in the file.
 void check_threshold(std::int64_t threshold) {
   constexpr std::int64_t kSmallest = 1024;
   if (threshold >= kSmallest) return;
@@ -77,8 +77,8 @@ void check_alignment(std::int64_t alignment) {
                                 alignment, kLargest));
 }
 
-// Equal sums print alike, but clients know an axis by the words of the interface, also where it is what
-// strides make of another.
+// Equal sums print alike, but clients know an axis by its name in the interface, even if it is the length of
+// another axis after strides.
 void name_axes(std::vector<OnnxValueInfo>& values, const std::vector<TensorSpec>& specs) {
   for (std::size_t i = 0; i < values.size() && i < specs.size(); ++i) {
     for (const auto& [axis, called] : specs[i].axes) {
@@ -123,7 +123,7 @@ void check_accounting(const Model& model, const ExportOptions& options) {
   for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
     say(options.on_notice, ignored);
   if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
-    say(options.on_notice, fmt::format("{}: keys that the class does not declare, ignored: {}",
+    say(options.on_notice, fmt::format("{}: ignored keys that the class does not declare: {}",
                                        model.config().origin(), fmt::join(unknown, ", ")));
   }
 }

@@ -16,18 +16,16 @@
 
 namespace onnxport::pipeline {
 
-/// Throws ExportError(invalid_argument) for options that make no sense.
+/// Throws ExportError(invalid_argument) for invalid options.
 void check_options(const ExportOptions& options, int opset, DType float_dtype);
 
-/// The graph of a component in a variant: as its definition builds it, with the variant's changes of meaning.
+/// The graph of a component in a variant, built by its definition and changed by the variant's transforms.
 Graph build_component(const Model& model, const Component& component, const Variant& variant);
 
-/// The ONNX graph of a component, whose axes are called as its interface says. `graph` is that of
-/// build_component().
+/// The ONNX graph of a component, with the axis names of its interface. `graph` comes from build_component().
 OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options);
 
-/// When all graphs are built: a definition that cannot be built says so first, rather than that its tensors
-/// were not read.
+/// Call it after all graphs are built, so that a failing definition is reported before its unread tensors.
 void check_accounting(const Model& model, const ExportOptions& options);
 
 /// A file with its graph.
@@ -36,15 +34,15 @@ struct Prepared {
   OnnxGraph graph;
 };
 
-/// With external data in the checkpoint: weights become what it stores, and its files must lie where the
-/// models will.
+/// For external data in the checkpoint: weights become the stored tensors, and the files must be in the
+/// folder of the models.
 void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options);
 
 /// Writes them together. `shared_data`: the name of one file of external data for several models.
 std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                           const std::string& shared_data, const ExportOptions& options);
 
-/// Calls the listener, where there is one.
+/// Calls the listener, if there is one.
 void say(const std::function<void(const std::string&)>& listener, const std::string& text);
 
 }  // namespace onnxport::pipeline

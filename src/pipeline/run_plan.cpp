@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using pipeline::Prepared;
 
-// Passes take a graph apart; validation interprets it as the definition built it.
+// Passes consume a graph. Validation interprets the copy, as the definition built it.
 Graph copy(const Graph& graph) {
   return pass::rebuild(graph, [](Graph&, const Node&) { return std::vector<Value>(); });
 }
@@ -30,7 +30,7 @@ struct Files {
   std::vector<Prepared> prepared;
 };
 
-// Mistakes in the model or the options are found here and in check_accounting, before anything is written.
+// Here and in check_accounting, errors in the model or the options are found before anything is written.
 Files prepare(const ExportPlan& plan, const Variant& variant, const RunOptions& options) {
   Files files;
   for (const Component& one : plan.components) {
@@ -82,17 +82,16 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   ExportReport report = describe(plan);
   std::deque<Files> variants;  // graphs do not move
   if (how.target.attention == "gqa")
-    pipeline::say(
-        how.on_notice,
-        "--attention gqa: on the CPU such files take several new tokens behind a cache only for one "
-        "sequence at a time");
+    pipeline::say(how.on_notice,
+                  "--attention gqa: on the CPU, such a file takes several new tokens after a cache only for "
+                  "one sequence at a time");
   for (const Variant& variant : plan.variants) {
     pipeline::check_options(how, plan.opset, variant.dtype);
     variants.push_back(prepare(plan, variant, options));
   }
   pipeline::check_accounting(model, how);
   for (Files& files : variants) pipeline::place_weights(files.prepared, how);
-  // Companions first: whoever sees a model may rely on the rest being there.
+  // Companions come first, so that if a model exists, the other files exist too.
   const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
   for (const fs::path& path : pipeline::copy_companions(model.folder(), plan.layout.folder, made_config))
     report.files.push_back({path, fs::file_size(path)});

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The plans that an export may have been made by, the likeliest first.
+// The plans by which an export may have been made, the most likely first.
 std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOptions& options) {
   PlanRequest request{.dtype = options.dtype,
                       .int_dtype = options.int_dtype,
@@ -38,7 +38,7 @@ fs::path path_of(const ExportPlan& plan, const auto& one) {
   return plan.layout.path(one, plan.variants.front());
 }
 
-// Folders: the first plan whose components are all there. Of its merges those that are there.
+// For folders: the first plan whose components all exist, with those of its merges that exist.
 ExportPlan plan_of_folder(std::vector<ExportPlan> plans) {
   const auto is_there = [](const ExportPlan& plan) {
     return std::all_of(plan.components.begin(), plan.components.end(),
@@ -50,7 +50,8 @@ ExportPlan plan_of_folder(std::vector<ExportPlan> plans) {
   return plan;
 }
 
-// Single files: the first plan that has it, with nothing but that file; a component alone may have any name.
+// For single files: the first plan that has the file, reduced to that file. The file of a single component
+// may have any name.
 ExportPlan plan_of_file(std::vector<ExportPlan> plans, const fs::path& file) {
   for (ExportPlan& plan : plans) {
     const auto is_other = [&](const auto& one) { return path_of(plan, one) != file; };
@@ -61,8 +62,8 @@ ExportPlan plan_of_file(std::vector<ExportPlan> plans, const fs::path& file) {
     if (!merged) std::erase_if(plan.components, is_other);
     if (!plan.components.empty()) return std::move(plan);
   }
-  throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("'{}' is no file of task '{}'", file.string(), plans.front().model.task()));
+  throw ExportError(ErrorCode::invalid_argument, fmt::format("'{}' is not a file of task '{}'", file.string(),
+                                                             plans.front().model.task()));
 }
 
 }  // namespace

@@ -17,12 +17,12 @@ struct ValidateFilesOptions {
   std::optional<double> atol = {};
   std::optional<std::filesystem::path> recorded = {};  ///< outputs of the original, for the components' files
   std::function<void(const std::string&)> on_detail = {};
-  /// Which files are validated; all, where it is empty.
+  /// The files to validate; all if it is empty.
   std::function<bool(const std::filesystem::path&)> wants = {};
 };
 
 /// Compares the files of the components, then those of the merges, with the interpreter, which runs the graph
-/// of each component once. `graphs` are those of `components`.
+/// of each component once. `graphs` belong to `components`.
 std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Variant& variant,
                                              const std::vector<Component>& components,
                                              const std::deque<Graph>& graphs,

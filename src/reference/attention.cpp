@@ -9,7 +9,7 @@
 namespace onnxport::reference {
 namespace {
 
-// The keys that each query sees, and what is added to its scores.
+// The keys that each query sees, and the bias of its scores.
 struct Visibility {
   const HostTensor* padding = nullptr;
   const HostTensor* visible = nullptr;
@@ -17,7 +17,7 @@ struct Visibility {
   bool causal = false;
   std::int64_t window = 0;  // 0: none
   std::int64_t past = 0;
-  bool uniform = false;  // a query that sees no key attends to all of them alike
+  bool uniform = false;  // a query that sees no key attends to all of them equally
 };
 
 class ScoreMask {
@@ -37,7 +37,7 @@ class ScoreMask {
     bias_ = strides_of(sight.bias);
   }
 
-  // Masks the scores of one query. False where it sees no key and is to give 0.
+  // Masks the scores of one query. False if it sees no key and must return 0.
   bool apply(Lane<double> scores, std::int64_t head, std::int64_t row) const {
     bool any = false;
     for (std::int64_t key = 0; key < scores.size; ++key) {
@@ -137,7 +137,7 @@ HostTensor swap_heads(const HostTensor& x, std::int64_t heads, bool back) {
   return out;
 }
 
-// Cosines and sines [B or 1, L, R / 2] of positions, as the dtype stores them.
+// Cosines and sines [B or 1, L, R / 2] of positions, rounded to the dtype.
 std::pair<HostTensor, HostTensor> angles(const Call& call) {
   const HostTensor& positions = call.input(op::detail::kPositionIds);
   const HostTensor& frequencies = call.input(op::detail::kFrequencies);
@@ -157,7 +157,7 @@ std::pair<HostTensor, HostTensor> angles(const Call& call) {
   return {std::move(cos), std::move(sin)};
 }
 
-// How the heads of x [B, L, heads * D] or [B, heads, L, D] are found.
+// The layout of the heads of x [B, L, heads * D] or [B, heads, L, D].
 struct HeadView {
   std::int64_t batch, heads, length, width;
   bool apart;
@@ -172,7 +172,7 @@ struct HeadView {
   }
 };
 
-// Turns every head by the angles of its position: pair i is elements i and i + R / 2, or 2 i and 2 i + 1.
+// Rotates every head by the angles of its position: pair i is elements i and i + R / 2, or 2 i and 2 i + 1.
 void rotate(HostTensor& x, std::int64_t heads, const HostTensor& cos, const HostTensor& sin,
             bool interleaved) {
   const HeadView view(x, heads);

@@ -15,7 +15,7 @@
 namespace onnxport::reference {
 namespace {
 
-// What an axis of an input says: `dim` is `extent`.
+// An equation from an axis of an input: `dim` is `extent`.
 struct Equation {
   Dim dim;
   std::int64_t extent;
@@ -39,13 +39,13 @@ const Tensor& checked_input(const Case& inputs, const std::string& name, const T
   return *tensor;
 }
 
-// Takes the values of symbols from equations, and knows for messages where each came from.
+// Collects the values of symbols from equations, with their origins for messages.
 class Solver {
  public:
   const DimBindings& values() const { return values_; }
 
-  // Checks an equation without unknowns; solves one with a single unknown (`past + now = 7` where `now` is
-  // known). False where that needs more values.
+  // Checks an equation without unknowns, or solves one with a single unknown (`past + now = 7` if `now` is
+  // known). False if it needs more values.
   bool use(const Equation& equation) {
     const Dim rest = equation.dim.substitute({values_.begin(), values_.end()});
     const std::vector<std::string> unknown = rest.symbols();
@@ -92,7 +92,8 @@ DimBindings bind(const Graph& graph, const Case& inputs) {
       open.push_back({value.shape()[axis], tensor.shape[axis], where});
     }
   }
-  // Bare symbols first: what contradicts them is then the composite axis, whatever the order of the inputs.
+  // Bare symbols come first, so that a contradiction is reported for the composite axis, whatever the order
+  // of the inputs.
   std::stable_partition(open.begin(), open.end(),
                         [](const Equation& equation) { return equation.dim.is_symbol(); });
 
@@ -103,8 +104,8 @@ DimBindings bind(const Graph& graph, const Case& inputs) {
   }
   if (!open.empty()) {
     const auto& [dim, extent, where] = open[0];
-    throw ExportError(ErrorCode::shape, fmt::format("{} is {}, which does not tell the symbols of {}", where,
-                                                    extent, dim.str()));
+    throw ExportError(ErrorCode::shape, fmt::format("{} is {}, which does not determine the symbols of {}",
+                                                    where, extent, dim.str()));
   }
   return solver.values();
 }

@@ -8,8 +8,8 @@
 namespace onnxport::reference {
 
 /// Checks the inputs of a case against the graph's declarations and finds the value of every symbol in them.
-/// Throws ExportError(invalid_argument) for an input that is missing or does not fit its declaration, and
-/// ExportError(shape) for a symbol with two values, or whose value the inputs do not tell.
+/// Throws ExportError(invalid_argument) if an input is missing or does not fit its declaration, and
+/// ExportError(shape) if a symbol has two values, or the inputs do not determine it.
 DimBindings bind(const Graph& graph, const Case& inputs);
 
 }  // namespace onnxport::reference

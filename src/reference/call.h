@@ -1,4 +1,4 @@
-/// One function per op of ops.def, and what it is given.
+/// One function per op of ops.def, and its argument.
 #pragma once
 
 #include <cmath>
@@ -18,11 +18,11 @@ namespace onnxport::reference {
 
 using op::detail::reject;
 
-/// One node, to be run on one case.
+/// One node to run on one case.
 struct Call {
   const Node& node;
   const DimBindings& bindings;
-  /// The tensor of a value. A weight is loaded when it is asked for.
+  /// The tensor of a value. A weight is loaded on first use.
   const std::function<const HostTensor&(Value)>& tensor_of;
 
   bool has(std::size_t i) const { return i < node.inputs.size() && node.inputs[i]; }
@@ -44,7 +44,7 @@ struct Call {
   }
 };
 
-/// The results of a node. Made of a single tensor without copying it, which a braced list would do.
+/// The results of a node. Takes a single tensor without copying it, unlike a braced list.
 struct Results : std::vector<HostTensor> {
   Results() = default;
   Results(HostTensor only) { push_back(std::move(only)); }  // NOLINT: a tensor is the results of most ops
@@ -65,7 +65,7 @@ inline HostTensor make_tensor(DType dtype, Extents shape) {
   return tensor;
 }
 
-/// The elements of a tensor, of which the caller knows the kind.
+/// The elements of a tensor whose kind the caller knows.
 template <class T, class Tensor>
 auto& elements(Tensor& tensor) {
   if constexpr (std::is_same_v<T, double>) {
@@ -85,7 +85,7 @@ void with_kind(DType dtype, F f) {
 inline bool is_nan(double value) { return std::isnan(value); }
 inline bool is_nan(std::int64_t) { return false; }
 
-/// An index as ONNX and Python read it: negative ones count from the end. ExportError(shape) when out of
+/// An index as in ONNX and Python: negative ones count from the end. Throws ExportError(shape) if out of
 /// range.
 inline std::int64_t checked_index(const Call& call, std::int64_t index, std::int64_t extent) {
   if (index < -extent || index >= extent) {
@@ -94,14 +94,14 @@ inline std::int64_t checked_index(const Call& call, std::int64_t index, std::int
   return index < 0 ? index + extent : index;
 }
 
-/// The shape to which all these broadcast. Throws ExportError(shape) where they do not fit.
+/// The shape to which all these broadcast. Throws ExportError(shape) if they do not fit.
 Extents broadcast_extents(const Call& call, std::span<const Extents> shapes);
 
 /// Softmax of a lane; `to` may be `from`.
 void softmax(Lane<const double> from, Lane<double> to);
 
-/// Calls f(begin, end) for parts of [0, count): in parallel where `work`, the number of scalar operations,
-/// makes up for starting threads.
+/// Calls f(begin, end) for parts of [0, count), in parallel if `work`, the number of scalar operations,
+/// justifies starting threads.
 void for_each_part(std::int64_t count, double work, const std::function<void(std::int64_t, std::int64_t)>& f);
 
 /// Scalar operations that an exp or a division costs, roughly.

@@ -7,12 +7,12 @@
 namespace onnxport::reference {
 namespace {
 
-// Where one weight of the kernel falls, for every output position.
+// The input position of one kernel weight, for every output position.
 struct Taps {
   Extents in, in_strides, out;
-  Extents stride, first;  // the input index of output 0; outside of [0, in) lie zeros
+  Extents stride, first;  // the input index of output 0; zeros outside [0, in)
 
-  // Appends the values at all output positions of the axes from `axis` on; zeros where `from` is null.
+  // Appends the values at all output positions of the axes from `axis` on; zeros if `from` is null.
   void read(std::size_t axis, const double* from, double*& to) const {
     if (axis == in.size()) {
       *to++ = from == nullptr ? 0 : *from;
@@ -74,7 +74,8 @@ Results interpret_conv(const Call& call) {
   return out;
 }
 
-// The transpose of a convolution from the result to the input: every element spreads the kernel.
+// The transpose of a convolution from the result to the input: every element adds a scaled kernel to the
+// result.
 Results interpret_conv_transpose(const Call& call) {
   const HostTensor& x = call.input(0);
   const HostTensor& weight = call.input(1);

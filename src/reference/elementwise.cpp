@@ -12,7 +12,7 @@ namespace {
 
 using Int = std::int64_t;
 
-// Integers wrap around: unsigned arithmetic, since signed overflow is undefined.
+// Integers wrap around. Uses unsigned arithmetic, because signed overflow is undefined.
 double wrapping(double value) { return value; }
 std::uint64_t wrapping(Int value) { return static_cast<std::uint64_t>(value); }
 
@@ -175,7 +175,7 @@ Results interpret_cast(const Call& call) {
     }
     return out;
   }
-  // What a real graph loses in a narrowing cast starts from what the operand's own dtype could hold.
+  // In a real graph, a narrowing cast starts from the precision of the operand's dtype.
   const bool narrows = !is_float(out.dtype) || size_of(out.dtype) <= size_of(x.dtype);
   for (std::size_t i = 0; i < count; ++i) {
     const double value = narrows ? round_to(x.dtype, x.reals[i]) : x.reals[i];
@@ -218,7 +218,7 @@ namespace {
 double gelu_tanh(double x) {
   return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
 }
-// erfc keeps its digits in the left tail, where 1 + erf cancels.
+// erfc keeps its precision in the left tail, where 1 + erf cancels.
 double gelu_erf(double x) { return 0.5 * x * std::erfc(-x * 0.7071067811865476); }
 
 auto gelu_of(const Call& call) {

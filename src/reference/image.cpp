@@ -14,7 +14,7 @@ struct Tap {
 };
 using Taps = std::vector<Tap>;
 
-// What each element of a resampled axis is made of.
+// The sources and weights of each element of a resampled axis.
 std::vector<Taps> resampling(std::int64_t in, std::int64_t out, const std::string& mode, bool align_corners) {
   std::vector<Taps> all;
   const auto inside = [&](std::int64_t i) { return std::clamp<std::int64_t>(i, 0, in - 1); };

@@ -23,7 +23,7 @@ Results run(const Call& call) {
     return interpret_##name(call);
 #include "onnxport/ops.def"
   }
-  throw ExportError(ErrorCode::internal, fmt::format("{} is no computation", to_string(call.node.op)));
+  throw ExportError(ErrorCode::internal, fmt::format("{} is not a computation", to_string(call.node.op)));
 }
 
 HostTensor load(const Weight& weight) {
@@ -36,7 +36,7 @@ HostTensor load(const Weight& weight) {
   return tensor;
 }
 
-// Inference and interpretation are written independently of each other: they must agree at every node.
+// Inference and interpretation are written independently and must agree at every node.
 void check_inference(const Call& call, const Results& results) {
   const Node& node = call.node;
   const auto disagreement = [&](const std::string& computed, const std::string& inferred) {
@@ -66,7 +66,7 @@ class Walk {
       : graph_(graph), cases_(cases), uses_(graph.nodes().size()), results_(graph.nodes().size()) {
     for (const Case& inputs : cases) bindings_.push_back(bind(graph, inputs));
     for (const auto& [name, value] : graph.outputs()) ++uses_[value.node()->id];
-    // From the end to the start, so that what is used only by unused nodes stays unused.
+    // From the end to the start, so that nodes used only by unused nodes stay unused.
     for (auto at = graph.nodes().rbegin(); at != graph.nodes().rend(); ++at) {
       const Node& node = *at;
       if (uses_[node.id] == 0) continue;
@@ -105,7 +105,7 @@ class Walk {
     return results;
   }
 
-  // A weight serves all cases, and is loaded when the first of its users asks for it.
+  // A weight serves all cases, and is loaded on first use.
   const HostTensor& tensor_of(Value value, std::size_t c) {
     std::vector<Results>& results = results_[value.node()->id];
     if (value.node()->op != Op::weight) return results[c][value.index()];

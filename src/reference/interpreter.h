@@ -12,8 +12,8 @@
 
 namespace onnxport::reference {
 
-/// A tensor of the interpreter. Floats are doubles, integers and booleans are int64; `dtype` is what the
-/// graph declares, and governs the range (overflow to ±inf) and the discontinuous ops.
+/// A tensor of the interpreter. Floats are doubles, integers and booleans are int64; `dtype` is the dtype in
+/// the graph. It determines the range (overflow to ±inf) and the results of discontinuous ops.
 struct HostTensor {
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
@@ -29,11 +29,11 @@ Tensor to_tensor(const HostTensor& tensor);
 /// Inputs of one run, by name.
 using Case = std::vector<std::pair<std::string, Tensor>>;
 
-/// Runs the graph on several cases in one walk over the nodes, so that each weight is loaded once and freed
-/// after its last use: memory is bounded by activations and the largest weight. Returns the outputs of each
-/// case in the graph's order. Throws ExportError(invalid_argument) for an input that is missing or does not
-/// fit its declared shape, and ExportError(shape) when a symbol has two values. `on_node` (optional) is
-/// called before each node, for progress.
+/// Runs the graph on several cases in one walk over the nodes. Each weight is loaded once and freed after its
+/// last use, so memory is bounded by activations and the largest weight. Returns the outputs of each case in
+/// the graph's order. Throws ExportError(invalid_argument) if an input is missing or does not fit its
+/// declared shape, and ExportError(shape) if a symbol has two values. `on_node` (optional) is called before
+/// each node, for progress.
 std::vector<std::vector<HostTensor>> interpret(
     const Graph& graph, const std::vector<Case>& cases,
     const std::function<void(std::size_t done, std::size_t total)>& on_node = {});

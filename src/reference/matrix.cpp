@@ -96,7 +96,7 @@ Results interpret_gather(const Call& call) {
              x.shape[i]);
     }
   }
-  // Walk over the indices; in x, the place along the axis comes from the index instead.
+  // Walks over the indices. In x, the index gives the position along the axis.
   Extents strides = row_major_strides(x.shape);
   const std::int64_t axis_stride = std::exchange(strides[axis], 0);
   HostTensor out = make_tensor(x.dtype, indices.shape);

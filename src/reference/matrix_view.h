@@ -1,4 +1,4 @@
-/// Tensors as matrices of Eigen.
+/// Tensors as Eigen matrices.
 #pragma once
 
 #include <Eigen/Core>

@@ -13,7 +13,7 @@ struct Affine {
   const double* weight = nullptr;
   const double* bias = nullptr;
 
-  // `first`: the place of the weight among the operands; the bias follows where the op has one.
+  // `first`: the position of the weight among the operands, followed by the bias if the op has one.
   Affine(const Call& call, std::size_t first, bool has_bias) {
     const auto read = [&](std::size_t i) {
       if (!call.has(i)) return static_cast<const double*>(nullptr);

@@ -10,7 +10,7 @@
 namespace onnxport::reference {
 namespace {
 
-// Integers wrap around: they are added up unsigned, since signed overflow is undefined.
+// Integers wrap around. They are added unsigned, because signed overflow is undefined.
 template <class T>
 using Sum = std::conditional_t<std::is_same_v<T, double>, double, std::uint64_t>;
 

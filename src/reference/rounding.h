@@ -18,12 +18,13 @@ double overflow_limit(DType dtype);
 inline double limited(double value, double limit) {
   return std::abs(value) >= limit ? std::copysign(std::numeric_limits<double>::infinity(), value) : value;
 }
-/// The low bits of an integer, as its dtype reads them; 0 or 1 for bool.
+/// Wraps an integer to its dtype; 0 or 1 for bool.
 std::int64_t wrap(DType dtype, std::int64_t value);
-/// Toward zero, saturated at the range of an integer dtype; NaN gives 0. For bool: is it not zero?
+/// Rounds toward zero, saturated at the range of an integer dtype; NaN gives 0. For bool: whether it is not
+/// zero.
 std::int64_t truncate_to(DType dtype, double value);
 
-/// The tensor as its dtype would store it: what discontinuous ops work on.
+/// The tensor rounded to its dtype, for discontinuous ops.
 HostTensor rounded(HostTensor tensor);
 /// Turns values beyond the range of the declared dtype into ±inf; integers wrap. Does not round.
 void limit_range(HostTensor& tensor);

@@ -1,4 +1,4 @@
-// Ops that move elements, and sizes.
+// Ops that move elements, and `size`.
 #include <algorithm>
 #include <numeric>
 
@@ -73,7 +73,7 @@ Results interpret_concat(const Call& call) {
     const HostTensor& part = call.input(i);
     const AxisView view(part.shape, axis);
     if (view.outer != whole.outer || view.inner != whole.inner) {
-      reject(call.node, "operand {} differs outside of axis {}", i, axis);
+      reject(call.node, "operand {} differs outside axis {}", i, axis);
     }
     with_kind(part.dtype, [&]<class T>(T) {
       const std::int64_t count = view.extent * view.inner;
@@ -95,7 +95,7 @@ Results interpret_slice(const Call& call) {
   const std::int64_t begin = call.evaluate(range[0]);
   const std::int64_t end = call.evaluate(range[1]);
   if (begin < 0 || begin > end || end > view.extent) {
-    reject(call.node, "range [{}, {}) is outside of axis {} with extent {}", begin, end, axis, view.extent);
+    reject(call.node, "range [{}, {}) is outside axis {} with extent {}", begin, end, axis, view.extent);
   }
   Extents shape = x.shape;
   shape[axis] = end - begin;

@@ -44,8 +44,7 @@ void for_each_run(const Extents& shape, const std::array<Extents, N>& strides, V
   };
   if (product(shape) == 0) return;
 
-  // Neighbouring axes that every tensor walks through evenly become one: most walks end up with a single long
-  // run.
+  // Merges neighbouring axes if every tensor has even steps there. Most walks end up with a single long run.
   std::vector<Axis> axes;
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 1) continue;
@@ -90,7 +89,7 @@ struct AxisView {
         inner(product(std::span(shape).subspan(axis + 1))) {}
 };
 
-/// The elements along an axis, at one place of the others.
+/// The elements along an axis, at one position of the other axes.
 template <class T>
 struct Lane {
   T* data;

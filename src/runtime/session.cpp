@@ -80,7 +80,7 @@ class Library {
   Library& operator=(const Library&) = delete;
   ~Library() { api->ReleaseEnv(env); }
 
-  /// Turns a status into an exception with ONNX Runtime's own words.
+  /// Turns a status into an exception with ONNX Runtime's message.
   void check(OrtStatus* status, std::string_view what) const {
     if (status == nullptr) return;
     std::string words = api->GetErrorMessage(status);
@@ -98,10 +98,9 @@ class Library {
   Library() {
     void* handle = open_library();
     const auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
-    if (get_base == nullptr) fail("onnx runtime: the library that was found lacks OrtGetApiBase");
+    if (get_base == nullptr) fail("onnx runtime: the library found lacks OrtGetApiBase");
     version = get_base()->GetVersionString();
-    // The table only ever grows, so an older library serves as well: all that is used here has been there
-    // since 1.4.
+    // The table only grows, so an older library works too. Everything used here exists since 1.4.
     const auto minor = static_cast<std::uint32_t>(std::atoi(version.substr(version.find('.') + 1).c_str()));
     api = get_base()->GetApi(std::min<std::uint32_t>(minor, ORT_API_VERSION));
     if (api == nullptr) fail(fmt::format("onnx runtime {} does not offer its C API", version));

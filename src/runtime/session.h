@@ -15,13 +15,13 @@ struct SessionOptions {
   bool optimize = true;      ///< all graph optimizations, or none
 };
 
-/// A model loaded in ONNX Runtime (CPU). The library is found in `$ONNXRUNTIME_ROOT/lib`, beside the program,
-/// in
-/// `../lib`, where the build found it, then in the system's search path; it is opened once per process.
+/// A model loaded in ONNX Runtime (CPU). The library is looked for in `$ONNXRUNTIME_ROOT/lib`, beside the
+/// program, in `../lib`, where the build found it, and in the system's search path. It is opened once per
+/// process.
 class Session {
  public:
-  /// Throws ExportError(runtime) when ONNX Runtime cannot be found (naming where it looked and what to do) or
-  /// refuses the model (with its words).
+  /// Throws ExportError(runtime) if ONNX Runtime cannot be found (the message lists the places and the next
+  /// step) or refuses the model (with its message).
   explicit Session(const std::filesystem::path& model, const SessionOptions& options = {});
   ~Session();
   Session(Session&&) noexcept;
@@ -36,8 +36,8 @@ class Session {
   const std::vector<Info>& inputs() const;
   const std::vector<Info>& outputs() const;
 
-  /// Runs on inputs by name (those the model does not have are left out) and returns the outputs, in the
-  /// order asked for, or all.
+  /// Runs on inputs by name, ignoring those that the model does not have. Returns the requested outputs in
+  /// order, or all.
   NamedTensors run(const NamedTensors& inputs, const std::vector<std::string>& outputs = {}) const;
 
  private:
@@ -47,7 +47,7 @@ class Session {
 
 /// Version of the library, such as "1.31.1". Throws like Session.
 std::string version();
-/// Newest ai.onnx opset that this project exports for; what the supported ONNX Runtime accepts.
+/// Newest ai.onnx opset that onnxport exports; the newest that the supported ONNX Runtime accepts.
 inline constexpr int newest_opset = 26;
 
 }  // namespace onnxport::runtime

@@ -29,7 +29,7 @@ std::string describe(const onnx::TypeProto_Tensor& type) {
   return fmt::format("{}[{}]", element_type_name(type.elem_type()), fmt::join(dims, ", "));
 }
 
-/// Do the types agree, as far as both know?
+/// Whether the types agree, as far as both are known.
 bool agree(const onnx::TypeProto_Tensor& declared, const onnx::TypeProto_Tensor& inferred) {
   if (declared.elem_type() != inferred.elem_type()) return false;
   if (!inferred.has_shape()) return true;
@@ -38,15 +38,15 @@ bool agree(const onnx::TypeProto_Tensor& declared, const onnx::TypeProto_Tensor&
   });
 }
 
-/// As shape inference sees it.
+/// The model for shape inference.
 bool may_be_shape(std::int32_t type) {
   return type == onnx::TensorProto::INT64 || type == onnx::TensorProto::INT32;
 }
 
-/// Vectors of unknown integers may be shapes, of which inference follows each element: with external data it
-/// would try to read them, and fail. Vectors of floats it leaves alone only if they are initializers.
-/// So: takes initializers of integers with external data away and leaves their types; makes initializers,
-/// without data, of vectors of floats that are casts of initializers.
+/// Inference tracks the elements of integer vectors, because they may be shapes. If their data is external,
+/// it tries to read them and fails. It ignores vectors of floats only if they are initializers. Therefore,
+/// this removes integer initializers with external data but leaves their types, and turns float vectors that
+/// are casts of initializers into initializers without data.
 void forget_data(onnx::GraphProto& graph) {
   std::unordered_map<std::string, const onnx::TensorProto*> vectors;  // of floats, with external data
   for (const onnx::TensorProto& tensor : graph.initializer()) {
@@ -128,8 +128,8 @@ class Check {
     throw ExportError(ErrorCode::internal, name_ + ": " + message);
   }
 
-  /// The official check. onnx offers it for a path, whose payloads it would load, and for a model in memory,
-  /// whose external data it would look for in the working folder; the parts of both are public.
+  /// The official check. onnx offers it for a path, but then loads the payloads; and for a model in memory,
+  /// but then looks for external data in the working folder. The parts of both are public.
   void check_structure() const {
     if (model_.ir_version() < 3 || model_.ir_version() > onnx::Version::IR_VERSION) {
       fail(fmt::format("ir version {} is not in 3..{}", model_.ir_version(), int{onnx::Version::IR_VERSION}));
@@ -148,8 +148,8 @@ class Check {
     if (model_.ir_version() >= 8) onnx::checker::check_model_local_functions(model_, context, scope);
   }
 
-  /// Data outside of the message must have the size that dims and type ask for and lie inside its file. The
-  /// official check does not look at sizes.
+  /// External data must have the size that dims and type need, and be inside its file. The official check
+  /// ignores sizes.
   void check_extents() const {
     std::map<std::string, std::uint64_t> file_sizes;
     for (const onnx::TensorProto& tensor : model_.graph().initializer()) {
@@ -170,11 +170,10 @@ class Check {
     }
   }
 
-  /// Strict shape inference; what is declared for the outputs must agree with the result. Consumes the model.
+  /// Strict shape inference. The declared outputs must agree with the result. Consumes the model.
   void check_shapes() {
     onnx::GraphProto& graph = *model_.mutable_graph();
-    // Without the declared types, a contradiction can be told by the name of the output instead of the
-    // node's.
+    // Without the declared types, an error can name the output instead of the node.
     const google::protobuf::RepeatedPtrField<onnx::ValueInfoProto> declared = graph.output();
     for (onnx::ValueInfoProto& output : *graph.mutable_output()) output.clear_type();
     forget_data(graph);

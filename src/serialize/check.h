@@ -1,4 +1,4 @@
-/// The check of files that still have their temporary names.
+/// Checks files that still have their temporary names.
 #pragma once
 
 #include <filesystem>
@@ -7,8 +7,8 @@
 
 namespace onnxport::serialize {
 
-/// `check_model_file` for a file at `path` that messages call `name`. `renamed` maps locations of external
-/// data to the names of the files that hold it now.
+/// `check_model_file` for a file at `path`. Messages use `name`. `renamed` maps locations of external data to
+/// the current names of these files.
 void check_written(const std::filesystem::path& path, const std::string& name,
                    const std::map<std::string, std::string>& renamed);
 

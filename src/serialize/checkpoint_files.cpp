@@ -26,7 +26,7 @@ std::string CheckpointFiles::find(const TensorView& view) const {
 
   const auto refuse = [&](const std::string& got, const std::string& advice) {
     throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("--external-data checkpoint: {}: '{}' lies there, but {}; {}",
+                      fmt::format("--external-data checkpoint: {}: '{}' is there, but {}; {}",
                                   stored.string(), view.key, got, advice));
   };
   const std::string way_out = fmt::format("export into the checkpoint's own folder, {}", own_folder.string());
@@ -36,8 +36,8 @@ std::string CheckpointFiles::find(const TensorView& view) const {
   if (!fs::exists(status))
     refuse(fmt::format("the output folder {} does not hold {}", folder_.string(), relative.string()),
            way_out);
-  // The official checker takes links for a way out of the folder.
-  const std::string copy = "expected a file of its own: copy it there, or use --external-data auto";
+  // The official checker treats links as a way out of the folder.
+  const std::string copy = "expected a separate file: copy it there, or use --external-data auto";
   if (fs::is_symlink(status)) refuse(fmt::format("{} is a symbolic link", path.string()), copy);
   if (File::open(path)->identity() != view.file->identity())
     refuse(fmt::format("{} is another file", path.string()), way_out);

@@ -15,9 +15,10 @@ class CheckpointFiles {
  public:
   explicit CheckpointFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// The file that holds the bytes of the weight, relative to the folder; nothing when they are not the
-  /// checkpoint's, or not at a multiple of their size. Throws ExportError(invalid_argument) when the file
-  /// does not lie in the folder (or below), or is a link, which the official checker refuses.
+  /// The file that holds the bytes of the weight, relative to the folder; nothing if they are not the
+  /// checkpoint's bytes, or their offset is not a multiple of the element size. Throws
+  /// ExportError(invalid_argument) if the file is not in the folder (or below), or is a link, which the
+  /// official checker refuses.
   std::optional<std::string> location(const Weight& weight);
 
  private:

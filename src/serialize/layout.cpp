@@ -6,7 +6,7 @@
 namespace onnxport::serialize {
 namespace {
 
-/// Smaller weights become text: that is cheaper than a system call of their own.
+/// Smaller weights become text, because that is cheaper than a separate system call.
 constexpr std::uint64_t smallest_streamed = 4096;
 
 }  // namespace

@@ -10,7 +10,7 @@
 
 namespace onnxport::serialize {
 
-/// What a file, or a message inside it, will hold: text, with weights that are streamed into the gaps.
+/// The future content of a file, or of a message inside it: text, with gaps for weights that are streamed.
 class Layout {
  public:
   struct Text {
@@ -31,7 +31,7 @@ class Layout {
   void add(std::string_view text);
   void add(const Weight& weight);
   void add(const Layout& inner);
-  /// A sub-message, with the tag and length that go before it.
+  /// A sub-message, preceded by its tag and length.
   void add_field(int number, const Layout& inner);
   /// Zeros up to a multiple of `alignment`.
   void align(std::uint64_t alignment) { size_ = (size_ + alignment - 1) / alignment * alignment; }

@@ -139,7 +139,8 @@ std::string serialize(const google::protobuf::MessageLite& message) {
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
     if (!message.SerializeToCodedStream(&coded)) {
-      throw ExportError(ErrorCode::internal, "a part of the onnx message passes 2 GB, the limit of protobuf");
+      throw ExportError(ErrorCode::internal,
+                        "a part of the onnx message exceeds 2 GB, the limit of protobuf");
     }
   }
   return bytes;

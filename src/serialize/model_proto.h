@@ -1,4 +1,4 @@
-/// Parts of a lowered graph as messages of ONNX. Payloads of initializers stay outside.
+/// Parts of a lowered graph as ONNX messages, without the payloads of initializers.
 #pragma once
 
 #include <onnx/onnx_pb.h>
@@ -15,12 +15,12 @@ onnx::GraphProto nodes_proto(const OnnxGraph& graph);
 onnx::GraphProto interface_proto(const OnnxGraph& graph);
 /// Dims, type and name of a tensor, without its bytes.
 onnx::TensorProto tensor_header(const Weight& weight, const std::string& name);
-/// The bytes of a weight, all of them: for small ones.
+/// All bytes of a weight, for small ones.
 std::string payload(const Weight& weight);
 
 /// Number of bytes of a weight.
 std::uint64_t byte_size(const Weight& weight);
-/// Lets a tensor's bytes lie in another file. `location` is a plain file name beside the model.
+/// Makes a tensor refer to bytes in another file. `location` is the name of a file beside the model.
 void set_external(onnx::TensorProto& tensor, const std::string& location, std::uint64_t offset,
                   std::uint64_t bytes);
 

@@ -14,10 +14,10 @@
 namespace onnxport::serialize {
 namespace {
 
-/// The kinds of messages on the way from a model to its tensors.
+/// The kinds of messages that contain tensors, directly or not.
 enum class Kind { model, graph, node, attribute, tensor, sparse_tensor, function };
 
-/// What the sub-message in a field is, where tensors may be inside. Field numbers of onnx.proto.
+/// The kind of the sub-message in a field, if tensors may be inside. Field numbers of onnx.proto.
 std::optional<Kind> child(Kind parent, std::uint64_t field) {
   switch (parent) {
     case Kind::model:
@@ -54,7 +54,7 @@ std::optional<Kind> child(Kind parent, std::uint64_t field) {
   return std::nullopt;
 }
 
-/// Fields that hold the elements as they are in raw data.
+/// Fields that store the elements like raw data.
 bool is_payload(Kind kind, std::uint64_t field) {
   if (kind != Kind::tensor) return false;
   switch (field) {
@@ -76,7 +76,7 @@ class Stripper {
   onnx::ModelProto model() {
     const std::string bytes = copy(Kind::model, in_.size(), 0);
     onnx::ModelProto model;
-    if (!model.ParseFromString(bytes)) in_.fail("a message inside does not parse");
+    if (!model.ParseFromString(bytes)) in_.fail("an inner message does not parse");
     if (!model.has_graph()) in_.fail("it holds no graph");
     if (model.opset_import().empty()) in_.fail("it imports no opset");  // our own last field
     return model;
@@ -90,10 +90,9 @@ class Stripper {
     while (in_.position() < end) {
       const std::uint64_t tag = in_.varint(end);
       const std::uint64_t field = tag >> 3;
-      // An unknown field at the outermost level tells some other file from a model better than anything that
-      // follows.
+      // An unknown field at the top level is the best sign that the file is not a model.
       if (field == 0 || (kind == Kind::model && field > newest_model_field))
-        in_.fail("it starts like something else");
+        in_.fail("it starts like another kind of file");
       switch (static_cast<WireType>(tag & 7)) {
         case WireType::varint:
           append_varint(out, tag);
@@ -115,7 +114,7 @@ class Stripper {
           break;
         }
         default:
-          in_.fail(fmt::format("no wire type {}", tag & 7));
+          in_.fail(fmt::format("unknown wire type {}", tag & 7));
       }
     }
     return out;
@@ -179,7 +178,7 @@ std::uint64_t raw_bytes(const onnx::TensorProto& tensor) {
   std::uint64_t bits = element_type_bits(tensor.data_type());
   for (const std::int64_t dim : tensor.dims()) {
     if (dim < 0 || __builtin_mul_overflow(bits, static_cast<std::uint64_t>(dim), &bits)) {
-      throw ExportError(ErrorCode::io, fmt::format("tensor {}: its dims [{}] make no sense", tensor.name(),
+      throw ExportError(ErrorCode::io, fmt::format("tensor {}: its dims [{}] are invalid", tensor.name(),
                                                    fmt::join(tensor.dims(), ", ")));
     }
   }

@@ -1,4 +1,4 @@
-/// Reading what is in an .onnx file; the interface is public.
+/// Reads the content of an .onnx file; the interface is public.
 #pragma once
 
 #include "onnxport/inspect.h"

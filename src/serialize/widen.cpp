@@ -32,7 +32,7 @@ std::vector<std::byte> widen(std::string_view bfloat16, std::int64_t count) {
   return result;
 }
 
-// A tensor whose data is in the message.
+// A tensor whose data is inside the message.
 void widen_inline(onnx::TensorProto& tensor) {
   if (tensor.data_type() != kBfloat16) return;
   const auto wide = widen(tensor.raw_data(), static_cast<std::int64_t>(tensor.raw_data().size() / 2));
@@ -53,7 +53,7 @@ std::set<std::string> rounded_weights(const onnx::GraphProto& graph) {
   return rounded;
 }
 
-// What the file rounds is widened behind the rounding, and not instead of it.
+// Values that the file rounds to bfloat16 are rounded first and then widened.
 void round_again(onnx::GraphProto& graph, const std::set<std::string>& rounded) {
   if (rounded.empty()) return;
   google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;

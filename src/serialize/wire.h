@@ -1,5 +1,4 @@
-/// The few pieces of protobuf's wire format that are needed where messages are larger than memory should
-/// hold.
+/// The parts of protobuf's wire format that are needed for messages that are too large for memory.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +19,7 @@ inline void append_varint(std::string& out, std::uint64_t value) {
   out += static_cast<char>(value);
 }
 
-/// What goes before the bytes of a sub-message, string or payload.
+/// The tag and length before the bytes of a sub-message, string or payload.
 inline std::string bytes_prefix(int field, std::uint64_t size) {
   std::string out;
   append_varint(out, static_cast<std::uint64_t>(field) << 3 | static_cast<std::uint64_t>(WireType::bytes));
@@ -28,8 +27,8 @@ inline std::string bytes_prefix(int field, std::uint64_t size) {
   return out;
 }
 
-/// Reads a file forwards through a small buffer; skipped ranges are not touched. Every access is bounded by
-/// the end of the message that it belongs to.
+/// Reads a file forwards through a small buffer, without reading skipped ranges. Every access is limited by
+/// the end of its message.
 class WireReader {
  public:
   explicit WireReader(const File& file) : file_(file) {}

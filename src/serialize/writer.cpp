@@ -26,12 +26,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What one worker computes at a time, which fits the second-level cache, and what it copies.
+/// Bytes that one worker computes at a time (they fit into the second-level cache), and that it copies.
 constexpr std::uint64_t tile_bytes = std::uint64_t{1} << 18;
 constexpr std::uint64_t copy_bytes = std::uint64_t{16} << 20;
 
-/// Names are defined once, and something comes out. The checker would find that too, but later and less
-/// clearly.
+/// Checks that names are defined once and that there are outputs. The checker would find this too, but later
+/// and with a worse message.
 void check_names(const OnnxGraph& graph, const std::string& file) {
   const auto fail = [&](const std::string& message) {
     throw ExportError(ErrorCode::internal, file + ": " + message);
@@ -56,7 +56,7 @@ void check_names(const OnnxGraph& graph, const std::string& file) {
 
 // --- layout of the files -----------------------------------------------------------------------------------
 
-/// A file of external data, as it is filled.
+/// A file of external data while it is filled.
 struct DataFile {
   fs::path path;
   std::uint64_t threshold = 0;  ///< smaller tensors stay in the message, bytes
@@ -65,11 +65,11 @@ struct DataFile {
   CheckpointFiles* checkpoint = nullptr;                  ///< asked first; null: all goes here
   std::unordered_map<std::string, std::uint64_t> places;  ///< offsets by fingerprint
 
-  /// Where the weight lies; it is added unless it is there.
+  /// The place of a weight, which is added if it is new.
   std::uint64_t place(const Weight& weight) {
     const auto [it, is_new] = places.emplace(weight.fingerprint(), 0);
     if (is_new) {
-      // Cache lines for arithmetic, pages for mmap.
+      // Aligned to cache lines for arithmetic, and to pages for mmap.
       const std::uint64_t by_size = byte_size(weight) < (1 << 20) ? 64 : 4096;
       layout.align(alignment == 0 ? by_size : alignment);
       it->second = layout.size();
@@ -79,7 +79,7 @@ struct DataFile {
   }
 };
 
-/// A stored tensor as TensorProto. raw_data is its last field, as protobuf itself would order them.
+/// A stored tensor as TensorProto. raw_data is its last field, as in protobuf's own order.
 Layout tensor_layout(const OnnxInitializer& initializer, DataFile* data) {
   onnx::TensorProto header = tensor_header(initializer.weight, initializer.name);
   const std::uint64_t bytes = byte_size(initializer.weight);
@@ -103,7 +103,7 @@ Layout tensor_layout(const OnnxInitializer& initializer, DataFile* data) {
   return layout;
 }
 
-/// The whole ModelProto. `data`: where large tensors go; null: all stay inside.
+/// The whole ModelProto. `data`: the file for large tensors; null: all tensors stay inside.
 Layout model_layout(const OnnxGraph& graph, DataFile* data) {
   Layout body;  // in the order of field numbers
   body.add(serialize(nodes_proto(graph)));
@@ -130,7 +130,7 @@ Layout model_layout(const OnnxGraph& graph, DataFile* data) {
 
 // --- writing -----------------------------------------------------------------------------------------------
 
-/// A part of a payload: what one worker does at a time.
+/// A part of a payload that one worker handles at a time.
 struct Tile {
   AtomicFile* file;
   std::uint64_t offset;
@@ -150,7 +150,7 @@ struct Tile {
   }
 };
 
-/// Writes the text and appends what is left to do to `tiles`.
+/// Writes the text and appends the remaining work to `tiles`.
 void start(AtomicFile& file, const Layout& layout, std::vector<Tile>& tiles) {
   file.reserve(layout.size());
   for (const Layout::Text& text : layout.texts())
@@ -165,7 +165,7 @@ void start(AtomicFile& file, const Layout& layout, std::vector<Tile>& tiles) {
   }
 }
 
-/// Makes a folder with those above it, and takes away again what it has made unless keep() is called.
+/// Makes a folder and its parents, and removes the new ones again unless keep() is called.
 class NewFolder {
  public:
   explicit NewFolder(const fs::path& folder) {
@@ -227,8 +227,8 @@ Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared, 
   return plan;
 }
 
-/// All files take their names, the models last. A kill in between must not leave an old model with new data,
-/// nor some models of an export without the others where that can be helped.
+/// Gives all files their names, the models last. If the process is killed in between, there must be no old
+/// model with new data and, if possible, no models of an export without the others.
 void commit(std::deque<AtomicFile>& data_files, std::deque<AtomicFile>& model_files) {
   std::error_code ignored;
   const bool several = data_files.size() + model_files.size() > 1;
@@ -252,7 +252,7 @@ void commit(std::deque<AtomicFile>& data_files, std::deque<AtomicFile>& model_fi
 }  // namespace
 
 int ir_version_for(int opset) {
-  // First opsets of IR versions 4, 5, …; older models are IR 3. ONNX Runtime takes up to 13.
+  // First opsets of IR versions 4, 5, …; older models are IR 3. ONNX Runtime accepts up to 13.
   constexpr int first_opsets[] = {9, 10, 11, 12, 15, 19, 21, 23, 24, 25};
   return 3 + static_cast<int>(std::ranges::upper_bound(first_opsets, opset) - std::begin(first_opsets));
 }
@@ -302,7 +302,7 @@ std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, cons
     done += tiles[i].count * size_of(tiles[i].weight->dtype());
     options.on_progress(done, total);
   };
-  // For less than a tile, a thread costs more to start than it brings.
+  // For less than a tile, starting a thread costs more than it saves.
   const std::uint64_t threads = std::min<std::uint64_t>(available_threads(), 1 + total / tile_bytes);
   parallel_for(tiles.size(), write_tile, static_cast<unsigned>(threads));
 

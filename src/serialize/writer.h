@@ -11,7 +11,7 @@
 
 namespace onnxport::serialize {
 
-/// Protobuf ends at 2 GiB. The margin is for clients that add something and write the file again.
+/// Protobuf is limited to 2 GiB. The margin is for clients that add something and write the file again.
 inline constexpr std::uint64_t largest_message = (std::uint64_t{1} << 31) - (std::uint64_t{1} << 24);
 
 enum class ExternalData {
@@ -19,7 +19,7 @@ enum class ExternalData {
   always,     ///< in `<path>_data`
   never,
   shared,      ///< one file for all models that are written together
-  checkpoint,  ///< where the checkpoint has them, which lies in the same folder; the rest in `<path>_data`
+  checkpoint,  ///< in the checkpoint's files in the same folder; the rest in `<path>_data`
 };
 
 struct WriteOptions {
@@ -37,7 +37,7 @@ struct WrittenFile {
   std::uint64_t bytes = 0;
 };
 
-/// Lowest IR version that an opset of ai.onnx needs, so that older clients load the file.
+/// Lowest IR version for an opset of ai.onnx, so that older clients can load the file.
 int ir_version_for(int opset);
 
 /// A graph and the .onnx file that it becomes.
@@ -46,21 +46,21 @@ struct ModelFile {
   std::filesystem::path path;
 };
 
-/// Writes the models, all in one folder, and external data beside them where needed: tensors at multiples of
-/// `alignment`, without one of 64 bytes, from 1 MiB on of 4096. Equal tensors share their place in a data
-/// file. Payloads are streamed by all processors: memory is bounded by a few tiles. Everything is written
-/// under temporary names in the same folder (made when it is missing), checked (see `check_model_file`) and
-/// renamed at the end, the .onnx files last; on any failure nothing is left. Byte-identical for equal input.
-/// Returns each .onnx file with its own data file behind it, a shared one at the end. Throws ExportError(io |
-/// internal).
+/// Writes the models, all in one folder, with external data beside them if needed. Tensors in it are at
+/// multiples of `alignment`, by default 64 bytes, and 4096 from 1 MiB on. Equal tensors share their place in
+/// a data file. All processors stream payloads, and memory is bounded by a few tiles. Everything is written
+/// under temporary names in the same folder (which is created if necessary), checked (see `check_model_file`)
+/// and renamed at the end, the .onnx files last. A failure leaves no files. Equal input gives identical
+/// bytes. Returns each .onnx file followed by its own data file, and a shared data file at the end. Throws
+/// ExportError(io | internal).
 std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, const WriteOptions& options = {});
 /// The same for one model.
 std::vector<WrittenFile> write_model(const OnnxGraph& graph, const std::filesystem::path& path,
                                      const WriteOptions& options = {});
 
-/// The official full check and strict shape inference on a written file, with payloads replaced by external
-/// references into the bytes on disk, so that memory stays flat. Static dims declared for outputs must equal
-/// the inferred ones. Throws ExportError(internal) with the checker's words.
+/// Runs the official full check and strict shape inference on a written file, with payloads replaced by
+/// external references to the bytes on disk, so memory stays flat. Static dims declared for outputs must
+/// equal the inferred ones. Throws ExportError(internal) with the checker's message.
 void check_model_file(const std::filesystem::path& path);
 
 }  // namespace onnxport::serialize

@@ -11,8 +11,8 @@
 
 namespace onnxport {
 
-/// Written once from its start, then read. It lies in the system's folder for temporary files and is gone
-/// when its last user is, however the program ends. Throws ExportError(io).
+/// It is written once from its start, then read. It is in the system's folder for temporary files, and
+/// disappears with its last user, even if the program crashes. Throws ExportError(io).
 class AnonymousFile {
  public:
   AnonymousFile();
@@ -23,7 +23,7 @@ class AnonymousFile {
   void append(std::span<const std::byte> bytes);
   /// Bytes so far.
   std::uint64_t size() const { return size_; }
-  /// What was written, for reading; nothing can be appended after. `name` stands for it in messages.
+  /// The written content, for reading. Nothing can be appended afterwards. Messages use `name`.
   std::shared_ptr<const File> finish(std::filesystem::path name);
 
  private:

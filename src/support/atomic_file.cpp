@@ -21,7 +21,7 @@ namespace onnxport {
 namespace {
 
 constexpr std::size_t kBufferSize = 1U << 20U;
-// Positions in two files that are as far from the beginning of a block can share it, or are copied block by
+// If two positions have the same offset within a block, the files can share blocks, or are copied block by
 // block.
 constexpr std::uint64_t kBlockSize = 4096;
 
@@ -34,8 +34,7 @@ std::string temporary_prefix(const std::filesystem::path& target) {
   return fmt::format(".{}.", target.filename().string());
 }
 
-/// `<prefix><pid>-<n>.tmp`, and nothing that merely looks similar: `.a.b.1-0.tmp` belongs to `a.b`, not to
-/// `a`.
+/// Matches `<prefix><pid>-<n>.tmp` exactly: `.a.b.1-0.tmp` belongs to `a.b`, not to `a`.
 bool is_temporary_name(std::string_view name, std::string_view prefix) {
   constexpr std::string_view kSuffix = ".tmp";
   if (name.size() <= prefix.size() + kSuffix.size() || !name.starts_with(prefix) ||
@@ -47,7 +46,7 @@ bool is_temporary_name(std::string_view name, std::string_view prefix) {
   return name.find_first_not_of("0123456789-") == std::string_view::npos;
 }
 
-/// Does a live process hold the lock that AtomicFile takes? When in doubt, yes.
+/// Whether a live process holds AtomicFile's lock. True if in doubt.
 bool is_in_use(int descriptor) { return ::flock(descriptor, LOCK_EX | LOCK_NB) != 0; }
 
 }  // namespace
@@ -67,8 +66,8 @@ void AtomicFile::create() {
     descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && (errno == EEXIST || errno == EINTR)) continue;
     if (descriptor_ < 0) throw io_error("create", target_, errno);
-    // Between the two calls another process can take the file for a stale one: then it holds the lock, or has
-    // removed the name. A file system without locks never lets it get that far.
+    // Between the two calls, another process may consider the file stale. It then holds the lock, or has
+    // removed the name. On a file system without locks, this cannot happen.
     struct stat info{};
     const bool locked = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
     if (locked && ::fstat(descriptor_, &info) == 0 && info.st_nlink > 0) return;
@@ -111,7 +110,7 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 void AtomicFile::copy_from(const File& source, std::uint64_t source_offset, std::uint64_t offset,
                            std::uint64_t size) {
   source.check_range(source_offset, size);
-  // Elsewhere the kernel takes twice as long as a buffer.
+  // Otherwise the kernel takes twice as long as a buffer.
   const bool same_blocks = source_offset % kBlockSize == offset % kBlockSize;
   while (same_blocks && size > 0 && kernel_copy_) {
     off_t from = static_cast<off_t>(source_offset), to = static_cast<off_t>(offset);
@@ -155,8 +154,8 @@ void AtomicFile::flush() {
 
 void AtomicFile::commit() {
   flush();
-  // Some file systems (NFS, quotas) report what went wrong while writing only here. The name changes before
-  // the lock goes, lest another process takes the file for a stale one.
+  // Some file systems (NFS, quotas) report write errors only here. The file is renamed before the lock is
+  // released, so that no other process considers it stale.
   const int probe = ::dup(descriptor_);
   if (probe < 0 || ::close(probe) != 0) throw io_error("write", target_, errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw io_error("create", target_, errno);

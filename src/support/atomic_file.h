@@ -1,4 +1,4 @@
-/// Files that are written: whole, or not at all.
+/// Files that are written completely or not at all.
 #pragma once
 
 #include <atomic>
@@ -13,11 +13,10 @@
 
 namespace onnxport {
 
-/// A file that appears under its name when it is complete. Until commit() it lies under a hidden temporary
-/// name
-/// (`.<name>.<pid>-<n>.tmp`) in the same folder; without commit() the destructor removes it. A killed process
-/// leaves the temporary behind; the next AtomicFile for the same target removes it. Live temporaries are told
-/// by an flock(2).
+/// A file that appears under its name only when it is complete. Until commit(), it has a hidden temporary
+/// name (`.<name>.<pid>-<n>.tmp`) in the same folder. Without commit(), the destructor removes it. A killed
+/// process leaves the temporary file behind, and the next AtomicFile for the same target removes it. An
+/// flock(2) marks temporary files in use.
 ///
 /// All errors are ExportError(io) with the path of the target and advice. The folder must exist.
 class AtomicFile {
@@ -28,29 +27,29 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   const std::filesystem::path& target() const { return target_; }
-  /// Where the bytes are before commit(); complete there after flush().
+  /// The temporary path before commit(). The file is complete there after flush().
   const std::filesystem::path& temporary() const { return temporary_; }
 
-  /// Reserves disk space, where the file system can, so that a full disk is known before the work. The size
-  /// stays.
+  /// Reserves disk space if the file system supports it, so that a full disk is noticed before the work. Does
+  /// not change the size of the file.
   void reserve(std::uint64_t bytes);
 
-  /// Writes at a position; gaps read as zeros. Several threads may write (disjoint ranges) at the same time.
+  /// Writes at a position; gaps read as zeros. Several threads may write disjoint ranges concurrently.
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
-  /// Copies bytes of another file, inside the kernel where blocks of both begin at the same bytes and it can.
-  /// As thread-safe as write_at().
+  /// Copies bytes of another file, inside the kernel if it supports that and the block boundaries of both
+  /// files match. As thread-safe as write_at().
   void copy_from(const File& source, std::uint64_t source_offset, std::uint64_t offset, std::uint64_t size);
 
-  /// Writes behind the last append(), buffered. One thread at a time.
+  /// Writes after the last append(), buffered. One thread at a time.
   void append(std::span<const std::byte> bytes);
   void append(std::string_view text) { append(std::as_bytes(std::span(text))); }
-  /// Where the next append() goes.
+  /// The position of the next append().
   std::uint64_t position() const { return position_ + buffer_.size(); }
-  /// Writes out what append() has buffered.
+  /// Writes out the buffer of append().
   void flush();
 
-  /// Gives the file its name, in place of any older one. The data is not forced to the disk: the kernel keeps
-  /// it when the process dies, and only a crash of the machine can lose it.
+  /// Gives the file its name and replaces any older file. The data is not forced to disk. The kernel keeps it
+  /// if the process dies; only a crash of the machine can lose it.
   void commit();
 
  private:
@@ -65,7 +64,7 @@ class AtomicFile {
   std::vector<std::byte> buffer_;
 };
 
-/// Throws ExportError(io) when the file system of `folder` has less than `bytes` free.
+/// Throws ExportError(io) if the file system of `folder` has less than `bytes` free.
 void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes);
 
 }  // namespace onnxport

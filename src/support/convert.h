@@ -13,7 +13,7 @@
 
 namespace onnxport {
 
-// Storage types of the dtypes that C++ has no type for.
+// Storage types for dtypes without a C++ type.
 struct F16 {
   std::uint16_t bits;
 };
@@ -21,7 +21,7 @@ struct BF16 {
   std::uint16_t bits;
 };
 struct Bool {
-  std::uint8_t bits;  ///< any byte but zero is true
+  std::uint8_t bits;  ///< any byte except zero is true
 };
 
 /// Calls `fn(std::type_identity<T>{})` with the storage type of `dtype`.
@@ -58,8 +58,8 @@ decltype(auto) with_element_type(DType dtype, Fn&& fn) {
   return fn(std::type_identity<Bool>{});
 }
 
-/// A 64-bit integer as a double, in whose place rounding to a half or bfloat16 gives the same. The bits that
-/// a double may not hold become one that only says whether there are any.
+/// Converts a 64-bit integer to a double so that rounding it to half or bfloat16 gives the same result. Bits
+/// that do not fit into the double become one sticky bit.
 template <std::integral Integer>
 double to_double_sticky(Integer value) {
   constexpr Integer kExact = Integer{1} << 53, kLow = (Integer{1} << 13) - 1, kSticky = Integer{1} << 12;
@@ -68,8 +68,8 @@ double to_double_sticky(Integer value) {
   return static_cast<double>(value);
 }
 
-/// One element. Floats round to nearest even in one step; floats become integers by truncation, saturated at
-/// the range (NaN: 0); integers wrap; anything but zero is true.
+/// Converts one element. Floats round to nearest even in one step. Floats become integers by truncation,
+/// saturated at the range (NaN: 0). Integers wrap. Anything except zero is true.
 template <class To, class From>
 To convert_element(From value) {
   if constexpr (std::same_as<To, From>) {
@@ -95,7 +95,7 @@ To convert_element(From value) {
   } else if constexpr (std::floating_point<From> && std::integral<To>) {
     using Limits = std::numeric_limits<To>;
     if (!(value > static_cast<From>(Limits::lowest()))) return std::isnan(value) ? To{0} : Limits::lowest();
-    // The largest integer may be no float: compare with the power of two above it, which always is.
+    // The largest integer may not be a float. The power of two above it always is, so compare with that.
     constexpr To kHalfOfEnd = Limits::max() / 2 + 1;
     constexpr From kEnd = static_cast<From>(kHalfOfEnd) * 2;
     return value >= kEnd ? Limits::max() : static_cast<To>(value);
@@ -107,7 +107,7 @@ To convert_element(From value) {
 /// Converts `count` elements with convert_element(). The arrays need no alignment and must not overlap.
 void convert(DType from, const std::byte* in, DType to, std::byte* out, std::size_t count);
 
-/// Can every value of `from` be represented in `to`?
+/// Whether `to` can represent every value of `from`.
 bool is_lossless(DType from, DType to);
 
 }  // namespace onnxport

@@ -1,4 +1,4 @@
-/// Open files of the system.
+/// File descriptors.
 #pragma once
 
 #include <unistd.h>
@@ -9,7 +9,7 @@
 
 namespace onnxport {
 
-/// A descriptor that is closed at the end of its scope.
+/// A file descriptor that is closed at the end of its scope.
 class Descriptor {
  public:
   Descriptor() = default;
@@ -27,12 +27,11 @@ class Descriptor {
   int value_ = -1;
 };
 
-/// Bytes that one system call writes, and a good size of buffers for copies: fits the second-level cache.
-/// Linux 6 takes five times as long for pieces of 1 MiB (ext4).
+/// Bytes per write call, and a good size of copy buffers, because it fits into the second-level cache. Linux
+/// 6 takes five times as long for pieces of 1 MiB (ext4).
 inline constexpr std::size_t kPieceSize = 1U << 18U;
 
-/// Writes at a position, as far as the system takes it: how many bytes. Where these are not all, errno says
-/// why.
+/// Writes at a position and returns the number of bytes written. If these are not all, errno has the reason.
 std::size_t write_at(int descriptor, std::uint64_t offset, std::span<const std::byte> bytes);
 
 }  // namespace onnxport

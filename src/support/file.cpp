@@ -42,7 +42,7 @@ ExportError io_error(std::string_view action, const std::filesystem::path& path,
 }
 
 std::shared_ptr<const File> File::open(const std::filesystem::path& path) {
-  // O_NONBLOCK, so that a named pipe is refused below and does not hang here.
+  // With O_NONBLOCK, a named pipe is refused below and does not hang here.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) throw io_error("open", path, errno);
   return std::shared_ptr<const File>(new File(path, descriptor));
@@ -58,7 +58,7 @@ File::File(std::filesystem::path path, int descriptor) : path_(std::move(path)),
   if (error != 0 || !S_ISREG(info.st_mode)) {
     ::close(descriptor_);
     if (error != 0) throw io_error("read", path_, error);
-    fail(ErrorCode::io, "cannot read '{}': it is no regular file", path_.string());
+    fail(ErrorCode::io, "cannot read '{}': it is not a regular file", path_.string());
   }
   size_ = static_cast<std::uint64_t>(info.st_size);
   identity_ = fmt::format("{:x}:{:x}", info.st_dev, info.st_ino);
@@ -68,7 +68,7 @@ File::~File() { ::close(descriptor_); }
 
 void File::check_range(std::uint64_t offset, std::uint64_t size) const {
   if (offset <= size_ && size <= size_ - offset) return;
-  fail(ErrorCode::io, "cannot read {} bytes from byte {} on of '{}': the file has {} bytes", size, offset,
+  fail(ErrorCode::io, "cannot read {} bytes at byte {} of '{}': the file has {} bytes", size, offset,
        path_.string(), size_);
 }
 

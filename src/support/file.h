@@ -1,4 +1,4 @@
-/// Files that are read.
+/// Files for reading.
 #pragma once
 
 #include <cstddef>
@@ -13,13 +13,13 @@
 
 namespace onnxport {
 
-/// A regular file, open for reading by position. Nothing is mapped, so that a file that shrinks while it is
-/// read gives an error and not a signal. Symbolic links are followed. Safe to read from several threads.
+/// A regular file, open for reading by position. It is not mapped, so a file that shrinks during reading
+/// causes an error and not a signal. Follows symbolic links. Several threads may read it.
 class File {
  public:
-  /// Throws ExportError(io) that names the path and says why it cannot be opened.
+  /// Throws ExportError(io) that names the path and the reason.
   static std::shared_ptr<const File> open(const std::filesystem::path& path);
-  /// Takes over an open descriptor; `name` stands for the file in messages. Throws as open() does.
+  /// Takes over an open descriptor. Messages use `name`. Throws like open().
   static std::shared_ptr<const File> adopt(std::filesystem::path name, int descriptor);
   ~File();
   File(const File&) = delete;
@@ -27,15 +27,15 @@ class File {
 
   const std::filesystem::path& path() const { return path_; }
   std::string name() const { return path_.filename().string(); }
-  /// Bytes, when it was opened.
+  /// Size in bytes when it was opened.
   std::uint64_t size() const { return size_; }
   /// The same text for the same file under any path ("device:inode"), as long as it is open.
   const std::string& identity() const { return identity_; }
   int descriptor() const { return descriptor_; }
 
-  /// Throws ExportError(io) unless the file had these bytes when it was opened.
+  /// Throws ExportError(io) if the file did not have these bytes when it was opened.
   void check_range(std::uint64_t offset, std::uint64_t size) const;
-  /// Reads exactly `size` bytes. Throws ExportError(io) when the file ends before, or cannot be read.
+  /// Reads exactly `size` bytes. Throws ExportError(io) if the file ends earlier or cannot be read.
   void read(std::uint64_t offset, std::size_t size, std::byte* out) const;
 
  private:
@@ -46,7 +46,7 @@ class File {
   std::string identity_;
 };
 
-/// The whole of a text file. Throws ExportError(io), also when it is larger than `limit` bytes.
+/// The whole content of a text file. Throws ExportError(io), also if it is larger than `limit` bytes.
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t limit = 64'000'000);
 
 /// "cannot <action> '<path>': no space left on device; <advice>", from an errno.

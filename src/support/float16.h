@@ -1,10 +1,9 @@
 /// Half precision and bfloat16 as bit patterns.
 ///
-/// Plain integer and float code, not _Float16: the conversions of that type call run-time functions whose
-/// names and calling convention differ between gcc and clang. All rounding is to nearest, ties to even;
-/// overflow gives infinity; NaNs stay NaNs with the upper bits of their payload. Everything selects instead
-/// of branching, so that loops over these functions vectorize. Assumes the default rounding mode and no
-/// flushing of denormals.
+/// The code uses plain integers and floats, not _Float16, whose conversions call run-time functions that
+/// differ between gcc and clang in names and calling convention. Rounds to nearest, ties to even. Overflow
+/// gives infinity. NaNs stay NaNs and keep the upper bits of their payload. Selects instead of branching, so
+/// loops over these functions vectorize. Assumes the default rounding mode and no flushing of denormals.
 #pragma once
 
 #include <bit>
@@ -26,12 +25,12 @@ inline std::uint16_t f16_from_float(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16) & 0x8000U;
   const std::uint32_t magnitude = bits & 0x7fffffffU;
-  // Denormal halves: adding 0.5 leaves the float unit with a last place of 2^-24, so that it does the
-  // rounding. The addend is made harmless for other values, which would round-trip through infinity or NaN
-  // for nothing.
+  // Denormal halves: after adding 0.5, the last place of the float is 2^-24, so the float unit does the
+  // rounding. For other values, the addend is made harmless, so that they do not become infinity or NaN for
+  // nothing.
   const float small = std::bit_cast<float>(magnitude < 0x38800000U ? magnitude : 0U) + 0.5F;
   const std::uint32_t denormal = std::bit_cast<std::uint32_t>(small) - 0x3f000000U;
-  // Normal halves: rebias the exponent by 15 - 127 and round on the 13 bits that fall off; a carry out of the
+  // Normal halves: rebias the exponent by 15 - 127 and round on the 13 dropped bits. A carry out of the
   // mantissa goes into the exponent, up to infinity.
   const std::uint32_t normal = (magnitude + 0xc8000fffU + ((magnitude >> 13) & 1U)) >> 13;
   const std::uint32_t payload = (magnitude >> 13) & 0x3ffU;
@@ -54,8 +53,8 @@ inline std::uint16_t bf16_from_float(float value) {
   return static_cast<std::uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? nan : rounded);
 }
 
-/// The float next to `value` with an odd mantissa when `value` is no float itself. Rounding the result again,
-/// to a type with at least two bits less, then gives what rounding `value` once would have given.
+/// If `value` is not a float, the neighbouring float with an odd mantissa. Rounding this result again, to a
+/// type with at least two bits fewer, gives the same as rounding `value` once.
 inline float round_to_odd(double value) {
   const float near = static_cast<float>(value);
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(near);

@@ -1,4 +1,4 @@
-/// Hash of bytes, for telling equal weights.
+/// Hash of bytes, to recognize equal weights.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,8 @@
 
 namespace onnxport {
 
-/// 128 bits as 32 hexadecimal digits. Two independent 64-bit lanes: good against accidents, not against
-/// attackers. The same on every machine of the same byte order.
+/// 128 bits as 32 hexadecimal digits, from two independent 64-bit lanes. Protects against accidents, not
+/// against attackers. The same on all machines of the same byte order.
 std::string hash128(std::span<const std::byte> bytes);
 
 }  // namespace onnxport

@@ -31,7 +31,7 @@ void parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn, uns
       try {
         fn(i);
       } catch (...) {
-        // Every lower index has been handed out before this one, so the lowest failing one always gets here.
+        // All lower indices were handed out earlier, so the lowest failing one always gets here.
         const std::lock_guard lock(mutex);
         failed = true;
         if (i < error_index) {
@@ -46,7 +46,7 @@ void parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn, uns
     try {
       while (pool.size() + 1 < workers) pool.emplace_back(work);
     } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch)
-      // No more threads to be had: those that run will do.
+      // If no more threads can be started, the running ones do the work.
     }
     work();
   }

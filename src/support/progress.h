@@ -9,8 +9,8 @@
 
 namespace onnxport {
 
-/// One line on stderr that is rewritten in place, at most ten times a second, and removed at the end. Silent
-/// when stderr is no terminal. Safe to call from several threads.
+/// One line on stderr that is updated in place, at most ten times a second, and removed at the end. Prints
+/// nothing if stderr is not a terminal. Thread-safe.
 class Progress {
  public:
   enum class Unit { count, bytes };

@@ -7,8 +7,8 @@
 
 namespace onnxport {
 
-/// Number of elements, or nothing when an extent is negative or the product of those that are not zero does
-/// not fit 63 bits (so that partial products never overflow, of empty shapes either).
+/// Number of elements. Nothing if an extent is negative, or if the product of the nonzero extents does not
+/// fit into 63 bits (so partial products never overflow, not even for empty shapes).
 inline std::optional<std::int64_t> element_count(std::span<const std::int64_t> shape) {
   std::int64_t count = 1;
   bool empty = false;

@@ -1,12 +1,12 @@
-/// A folder for a while.
+/// A temporary folder.
 #pragma once
 
 #include <filesystem>
 
 namespace onnxport {
 
-/// A fresh, empty folder in the system's place for temporary files, removed with all in it at the end of its
-/// scope. Throws ExportError(io).
+/// A new, empty folder in the system's folder for temporary files. It is removed with its content at the end
+/// of its scope. Throws ExportError(io).
 class TempFolder {
  public:
   TempFolder();

@@ -24,8 +24,8 @@ bool fits(From value) {
   if constexpr (std::is_same_v<T, Bool>) return value == 0 || value == 1;
   if constexpr (std::is_integral_v<T> && std::is_integral_v<From>) return std::in_range<T>(value);
   if constexpr (std::is_integral_v<T> && std::is_floating_point_v<From>) {
-    // Conversion saturates, and the largest 64-bit integers round up on the way back: hence the second
-    // condition.
+    // The second condition is necessary because conversion saturates, and the largest 64-bit integers round
+    // up on the way back.
     return static_cast<From>(convert_element<T>(value)) == value &&
            value < std::ldexp(1.0, std::numeric_limits<T>::digits);
   }
@@ -80,7 +80,7 @@ std::vector<double> Tensor::to_doubles() const {
 
 std::vector<std::int64_t> Tensor::to_ints() const {
   if (is_float(dtype)) {
-    fail(ErrorCode::internal, "integers asked of a tensor of {}", to_string(dtype));
+    fail(ErrorCode::internal, "integers requested from a tensor of {}", to_string(dtype));
   }
   std::vector<std::int64_t> values(data.size() / size_of(dtype));
   convert(dtype, data.data(), DType::i64, reinterpret_cast<std::byte*>(values.data()), values.size());

@@ -13,7 +13,7 @@ namespace onnxport::text {
 /// Levenshtein distance in bytes.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
-/// At most `count` candidates that look most like `word`, best first; none that share less than half of it.
+/// The `count` candidates most similar to `word`, best first, without any that share less than half of it.
 std::vector<std::string> nearest(std::string_view word, std::span<const std::string_view> candidates,
                                  std::size_t count = 3);
 template <class Range>
@@ -22,16 +22,16 @@ std::vector<std::string> nearest(std::string_view word, const Range& candidates,
   return nearest(word, std::span<const std::string_view>(views), count);
 }
 
-/// Does `text` match `pattern`, in which `*` stands for any characters (dots too)?
+/// Whether `text` matches `pattern`, in which `*` stands for any characters, including dots.
 bool glob_match(std::string_view pattern, std::string_view text);
 
-/// Without blanks and ends of lines around it.
+/// Removes blanks and line ends at both ends.
 std::string_view trimmed(std::string_view text);
 
-/// With the letters of ASCII in lower case.
+/// Converts ASCII letters to lower case.
 std::string lower(std::string_view text);
 
-/// "512 B", "1.5 kB", "2.7 GB": decimal units, as disks and `df -H` count.
+/// "512 B", "1.5 kB", "2.7 GB": decimal units, like disks and `df -H`.
 std::string human_bytes(std::uint64_t bytes);
 
 /// "a, b, c"

@@ -13,8 +13,8 @@ void add_once(std::vector<Value>& values, const Value& value) {
   if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
 }
 
-// Is the module called more than once? Then every weight of it is used twice by the same op of the same
-// module.
+// Whether the module is called more than once: then the same op of the same module uses each of its weights
+// twice.
 bool is_called_again(const Graph& graph, const ModuleRegion& region) {
   std::map<std::tuple<std::string_view, Op, std::uint32_t>, int> uses;
   for (const std::uint32_t id : region.nodes) {
@@ -28,7 +28,7 @@ bool is_called_again(const Graph& graph, const ModuleRegion& region) {
          std::all_of(uses.begin(), uses.end(), [](const auto& use) { return use.second > 1; });
 }
 
-// Does a node outside need a result of the region and give it an operand?
+// Whether a node outside uses a result of the region and provides an operand to it.
 bool is_interrupted(const Graph& graph, const std::vector<bool>& inside) {
   std::vector<bool> behind(inside.size());  // outside, but after the region
   for (const Node& node : graph.nodes()) {
@@ -64,7 +64,7 @@ void complete(const Graph& graph, ModuleRegion& region) {
   if (is_called_again(graph, region)) {
     region.flaw = "is called more than once, expected one call";
   } else if (is_interrupted(graph, inside)) {
-    region.flaw = "is not one piece: a node outside of it takes from it and gives to it";
+    region.flaw = "is not one piece: a node outside it takes its results and feeds it";
   }
 }
 

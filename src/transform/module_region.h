@@ -15,14 +15,14 @@ namespace onnxport::transform {
 /// characters); the shortest one.
 std::optional<std::string_view> module_at(std::string_view path, std::string_view pattern);
 
-/// All nodes of a graph below one module path, but for weights.
+/// All nodes of a graph below one module path, except weights.
 struct ModuleRegion {
   std::string path;
   std::vector<std::uint32_t> nodes;  ///< in their order
   std::vector<Value> inputs;         ///< from outside and no weights, in the order of their first use
   std::vector<Value> weights;        ///< likewise
   std::vector<Value> outputs;        ///< used outside, in the order in which they are made
-  std::string flaw;                  ///< why the region cannot be replaced by other nodes; empty when it can
+  std::string flaw;                  ///< why the region cannot be replaced by other nodes; empty if it can
 };
 
 /// The regions of all modules that match a pattern, in the order of their first nodes.

@@ -41,10 +41,10 @@ std::optional<Op> op_of(std::string_view name) {
                                  near.empty() ? "" : "; similar module paths are: " + text::join(near)));
 }
 
-// What a spec gives for a site, checked.
+// The results of a spec for a site, checked.
 std::vector<Value> replacement(const PatchingSpec& spec, const PatchSite& site) {
   const auto refuse = [&](const std::string& got, const std::string& expected) {
-    return ExportError(ErrorCode::shape, fmt::format("patching spec '{}' at '{}': gives {}, expected {}",
+    return ExportError(ErrorCode::shape, fmt::format("patching spec '{}' at '{}': returns {}, expected {}",
                                                      spec.name, site.path, got, expected));
   };
   std::vector<Value> values = spec.replace(site);
@@ -75,8 +75,8 @@ Graph patch_op(Graph graph, const PatchingSpec& spec, Op op) {
   });
 }
 
-// Copies a graph but for its regions, in whose place the spec's replacements stand. A node is made where it
-// stood, or earlier when a replacement before it needs it.
+// Copies a graph, with replacements instead of its regions. A node is made at its original position, or
+// earlier if an earlier replacement needs it.
 class ModulePatch {
  public:
   ModulePatch(const Graph& graph, const PatchingSpec& spec, const std::vector<ModuleRegion>& regions)
@@ -179,7 +179,7 @@ Graph patch(Graph graph, const std::vector<PatchingSpec>& specs) {
       continue;
     }
     const std::optional<Op> op = op_of(spec.op);
-    if (!op) throw broken(spec, fmt::format("'{}' is no op", spec.op));
+    if (!op) throw broken(spec, fmt::format("'{}' is not an op", spec.op));
     graph = patch_op(std::move(graph), spec, *op);
   }
   return graph;

@@ -7,9 +7,10 @@
 
 namespace onnxport::transform {
 
-/// Applies the specs one after the other. Without any, the graph is the same. Throws ExportError(shape) when
-/// a replacement gives another number of values or other types than the original, ExportError(internal) for a
-/// spec that names no op and no module, that matches nothing, or whose module is not one piece.
+/// Applies the specs in order. Without specs, the graph stays the same. Throws ExportError(shape) if a
+/// replacement returns another number of values or other types than the original. Throws
+/// ExportError(internal) for a spec that names neither an op nor a module, matches nothing, or whose module
+/// is not one piece.
 Graph patch(Graph graph, const std::vector<PatchingSpec>& specs);
 
 }  // namespace onnxport::transform

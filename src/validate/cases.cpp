@@ -11,7 +11,7 @@ namespace {
 
 enum class Padding { none, right, left };
 
-// Row r loses 1 + 2r of its positions (the first row none, and one always stays).
+// Row r loses 1 + 2r of its positions. The first row loses none, and at least one always stays.
 std::int64_t padding_of_row(std::int64_t row, std::int64_t length) {
   return row == 0 ? 0 : std::min(1 + 2 * row, length - 1);
 }
@@ -22,13 +22,14 @@ Tensor* find_input(NamedTensors& inputs, std::string_view name) {
   return it == inputs.end() || it->second.shape.size() < 2 ? nullptr : &it->second;
 }
 
-// Pads all rows but the first: in the mask, and with it in the ids and positions, which may be those of the
-// last tokens only (the others are in the cache).
+// Pads all rows except the first: the mask, the ids and the positions. Ids and positions may cover only the
+// last tokens, because the others are in the cache.
 void pad(NamedTensors& inputs, const DummyInputs& dummies, Padding padding) {
   Tensor* mask = find_input(inputs, "attention_mask");
   if (mask == nullptr) mask = find_input(inputs, "encoder_attention_mask");
   if (mask == nullptr) return;
-  const bool own = find_input(inputs, "attention_mask") == mask;  // not that of an encoder in another file
+  const bool own =
+      find_input(inputs, "attention_mask") == mask;  // not the mask of an encoder in another file
   std::vector<std::int64_t> real = mask->to_ints();
   const std::int64_t length = mask->shape.back();
   const std::int64_t rows = length == 0 ? 0 : mask->numel() / length;
@@ -69,7 +70,7 @@ bool takes_images_alone(const Interface& interface) {
   return interface.inputs.size() == 1 && interface.find_input("pixel_values") != nullptr;
 }
 
-// Audio as it was recorded; features that were made of it have their own name.
+// Raw audio. Features made from audio have another name.
 bool takes_samples(const Interface& interface) { return interface.find_input("input_values") != nullptr; }
 
 std::string describe(const Interface& interface, const DummyShapes& shapes, Padding padding) {
@@ -95,8 +96,8 @@ std::string describe(const Interface& interface, const DummyShapes& shapes, Padd
   return text;
 }
 
-// Audio is not padded: its architectures take no mask, or one of their own. Strides divide what is odd unlike
-// what is even.
+// Audio is not padded, because its architectures take no mask, or a special one. Strides divide odd and even
+// lengths differently, so both are used.
 std::vector<InputCase> audio_cases(const Interface& interface) {
   const DummyInputs& dummies = *interface.dummies;
   std::vector<InputCase> cases;
@@ -114,7 +115,7 @@ std::vector<InputCase> audio_cases(const Interface& interface) {
   return cases;
 }
 
-// Images are not padded. Of sizes, small ones are tried: they show as much as large ones.
+// Images are not padded. Small sizes are used, because they show as much as large ones.
 std::vector<InputCase> vision_cases(const Interface& interface) {
   const DummyInputs& dummies = *interface.dummies;
   std::vector<InputCase> cases;
@@ -141,7 +142,7 @@ std::vector<InputCase> vision_cases(const Interface& interface) {
   return cases;
 }
 
-// Tables of positions end: what is tried has to fit.
+// Limits the shapes to the table of positions.
 DummyShapes within(DummyShapes shapes, std::int64_t most, bool with_past) {
   shapes.sequence_length = std::min(shapes.sequence_length, most);
   const std::int64_t new_tokens = std::min(shapes.sequence_length, most - 1);
@@ -161,7 +162,7 @@ std::vector<InputCase> text_cases(const Interface& interface) {
   const std::optional<std::int64_t> most = dummies.longest_sequence;
   const auto add = [&](DummyShapes shapes, Padding padding) {
     if (!has_mask) padding = Padding::none;
-    // Unless the user asked for just that shape.
+    // Static shapes stay as the user asked for.
     if (most && *most > 1 && dummies.dynamic_axes) shapes = within(shapes, *most, with_past);
     InputCase one{describe(interface, shapes, padding), dummies.make(shapes, cases.size())};
     if (padding != Padding::none) pad(one.inputs, dummies, padding);

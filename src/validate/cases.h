@@ -1,4 +1,4 @@
-/// The inputs that validation runs on.
+/// The inputs for validation.
 #pragma once
 
 #include <string>
@@ -15,10 +15,10 @@ struct InputCase {
   NamedTensors inputs;
 };
 
-/// The shapes asked for without padding; and, where axes are dynamic, others. Their kind follows from the
-/// inputs. Text: one row of one token, a batch padded on the right and a batch padded on the left; with a
-/// cache these start from an empty one, and two more go on from a filled one. Images alone: two more sizes,
-/// where the model takes any. Samples of audio: two more lengths.
+/// The requested shapes without padding and, if axes are dynamic, other shapes. These depend on the inputs.
+/// Text: one row of one token, a batch padded on the right, and a batch padded on the left; with a cache,
+/// these start from an empty one, and two more continue from a filled one. Only images: two more batch sizes,
+/// and sizes if the model takes any. Audio samples: two more lengths.
 std::vector<InputCase> input_cases(const Interface& interface);
 
 }  // namespace onnxport::validate

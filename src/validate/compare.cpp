@@ -16,8 +16,8 @@ bool ValidationReport::passed() const {
 
 OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference,
                                  double atol) {
-  // A mask fill survives in some outputs. It is far beyond any activation, so it neither may widen the
-  // tolerance of the other values nor can meet an absolute one.
+  // Some outputs contain mask fills. These are far larger than any activation, so they must not widen the
+  // tolerance of other values, and cannot meet an absolute tolerance.
   constexpr double kSentinel = 1e6;
   constexpr double kSentinelTolerance = 1e-2;
   OutputComparison result{name, got.shape, reference.shape, 0, atol, false};

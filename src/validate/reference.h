@@ -1,4 +1,4 @@
-/// What a component should answer, and whether a file does.
+/// The expected outputs of a component, and the comparison of a file with them.
 #pragma once
 
 #include <filesystem>
@@ -15,12 +15,11 @@
 
 namespace onnxport::validate {
 
-/// The answers of one component to its cases: its graph in the double-precision interpreter. They are
-/// computed when first asked for, and serve every file that the component is in. Component and graph must
-/// live as long.
+/// The outputs of one component for its cases, computed by the double-precision interpreter on first use.
+/// They serve every file that contains the component. Component and graph must outlive this object.
 class Reference {
  public:
-  /// `on_detail` hears of the interpretation.
+  /// `on_detail` is called before the interpretation.
   Reference(const Component& component, const Graph& graph,
             std::function<void(const std::string&)> on_detail = {})
       : component_(component), graph_(graph), on_detail_(std::move(on_detail)) {}
@@ -38,7 +37,7 @@ class Reference {
   std::vector<NamedTensors> outputs_;
 };
 
-/// How one file is compared.
+/// How to compare one file.
 struct FileOptions {
   std::optional<double> atol = {};
   /// Outputs recorded with the original model, as in ValidationOptions.
@@ -47,7 +46,7 @@ struct FileOptions {
   std::optional<bool> branch = {};
 };
 
-/// Runs a file and compares. Throws ExportError(runtime) when ONNX Runtime is missing or refuses the file.
+/// Runs a file and compares. Throws ExportError(runtime) if ONNX Runtime is missing or refuses the file.
 ValidationReport check_file(Reference& reference, const std::filesystem::path& file,
                             const std::vector<std::string>& outputs, const FileOptions& options);
 

@@ -10,12 +10,12 @@
 
 namespace onnxport::validate {
 
-/// Whether ONNX Runtime's CPU kernels take these inputs of the file only row by row: GroupQueryAttention
-/// refuses several new tokens behind a past in batches of more than one.
+/// Whether ONNX Runtime's CPU kernels accept these inputs only row by row: GroupQueryAttention refuses
+/// several new tokens after a past in batches of more than one row.
 bool needs_single_rows(const std::filesystem::path& file, const NamedTensors& inputs);
 
-/// Runs each row of a batch alone. The first axis of all inputs and outputs is the batch, but for those of
-/// extent 1.
+/// Runs each row of a batch separately. The first axis of all inputs and outputs is the batch, unless its
+/// extent is 1.
 NamedTensors run_by_row(const runtime::Session& session, const NamedTensors& inputs,
                         const std::vector<std::string>& outputs);
 

@@ -93,8 +93,8 @@ NamedTensors widened(NamedTensors inputs) {
   return inputs;
 }
 
-// What a merged decoder takes besides the inputs of one branch: which one it is, and for the branch without a
-// past a past that it does not look at, of one row or of none and as long.
+// Adds the inputs that a merged decoder takes besides those of one branch: the choice of the branch and, for
+// the branch without a past, an unused past with 0 or 1 rows and positions.
 void add_merged_inputs(NamedTensors& inputs, const runtime::Session& session, bool with_past,
                        std::int64_t extent) {
   for (const auto& info : session.inputs()) {
@@ -147,7 +147,8 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
   report.file = file;
   report.atol = validation_atol(interface, options.atol);
 
-  // ONNX Runtime's CPU kernels do not cover bfloat16: such a file runs with its weights widened to float32.
+  // ONNX Runtime's CPU kernels do not cover bfloat16, so such a file runs with its weights widened to
+  // float32.
   std::optional<TempFolder> folder;
   std::filesystem::path runnable = file;
   if (interface.float_dtype == DType::bf16) {
@@ -217,9 +218,9 @@ std::string to_string(const ValidationReport& report) {
     }
   }
   text += report.passed()
-              ? fmt::format("The ONNX model computes what the original does, on {} cases (atol: {}).\n",
+              ? fmt::format("The ONNX model computes what its definition computes, on {} cases (atol: {}).\n",
                             report.cases.size(), report.atol)
-              : std::string("The ONNX model does NOT compute what the original does.\n");
+              : std::string("The ONNX model does NOT compute what its definition computes.\n");
   return text;
 }
 

@@ -1,4 +1,4 @@
-/// Activations by the names that config.json uses.
+/// Activations by their names in config.json.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@ namespace onnxport::nn {
 /// silu, tanh, …
 class ONNXPORT_API Activation {
  public:
-  /// Throws ExportError(bad_config) for an unknown name, listing the known ones.
+  /// Throws ExportError(bad_config) that lists the known names if this one is unknown.
   explicit Activation(std::string name);
   Value operator()(Value x) const;
 

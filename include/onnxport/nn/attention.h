@@ -1,4 +1,4 @@
-/// Attention: heads, masks, positions inside the scores.
+/// Attention: heads, masks, positions in the scores.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +17,21 @@ ONNXPORT_API Value split_heads(Value x, std::int64_t heads);
 /// [B, heads, S, d] -> [B, S, heads * d]
 ONNXPORT_API Value merge_heads(Value x);
 
-/// Of an attention mask [B, S] of 0 and 1, or bool: keys take part where it is 1. A row whose keys are all
-/// masked attends to all of them alike, as the originals do, which add the mask to the scores. An absent mask
-/// masks nothing.
+/// The mask for an attention mask [B, S] of 0 and 1, or bool: 0 hides a key. If all keys of a row are masked,
+/// it attends to all of them equally, like the originals, which add the mask to the scores. An absent mask
+/// hides nothing.
 ONNXPORT_API op::AttentionMask padding_mask(Value attention_mask);
 /// The same as float [B, 1, 1, S]: 0 where the mask is 1, the lowest finite value elsewhere. For originals
-/// that add several masks to the scores. An absent mask stays absent.
+/// that add several masks to the scores. The result is absent if the mask is.
 ONNXPORT_API Value padding_bias(Value attention_mask, DType dtype);
 
-/// How many positions `mpnet`-like bucket tables tell apart, as integer thresholds: bucket b of a distance m
-/// is the number of thresholds <= m. No logarithm at run time, so no rounding differs.
+/// The buckets of relative distances, as integer thresholds: the bucket of a distance m is the number of
+/// thresholds <= m. This needs no logarithm at run time, so rounding cannot differ.
 ONNXPORT_API std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets,
                                                                   std::int64_t max_distance);
 
-/// Learned key (and query) distances inside the scores: Shaw et al. 2018 and Huang et al. 2020,
-/// `relative_key` and `relative_key_query`. Keys: distance_embedding.weight [2 * max_positions - 1,
-/// head_dim].
+/// Learned distances in the scores, for keys (and queries): `relative_key` and `relative_key_query`. (Shaw et
+/// al. 2018, Huang et al. 2020) Keys: distance_embedding.weight [2 * max_positions - 1, head_dim].
 class ONNXPORT_API RelativeKeyPositions {
  public:
   RelativeKeyPositions(const Scope& s, std::int64_t max_positions, std::int64_t head_dim, bool with_key);
@@ -49,9 +48,9 @@ class ONNXPORT_API RelativeKeyPositions {
 struct RelativeBiasParameters {
   std::int64_t heads = 0;
   std::int64_t rows = 32;     ///< of the stored table
-  std::int64_t buckets = 32;  ///< that the bucket function tells apart
+  std::int64_t buckets = 32;  ///< of the bucket function
   std::int64_t max_distance = 128;
-  bool both_ways = true;  ///< false: positions that come later share the bucket of distance 0
+  bool both_ways = true;  ///< false: later positions share the bucket of distance 0
 };
 
 /// A table of bias per distance bucket, shared by all layers (Raffel et al. 2020). Keys: weight [rows,
@@ -59,7 +58,7 @@ struct RelativeBiasParameters {
 class ONNXPORT_API RelativeBias {
  public:
   RelativeBias(const Scope& s, const RelativeBiasParameters& p);
-  /// Bias [1, heads, S, P + S] for S positions behind a past of P.
+  /// Bias [1, heads, S, P + S] for S positions after a past of P.
   Value operator()(Graph& graph, const Dim& length, const Dim& past = 0) const;
 
  private:
@@ -71,15 +70,15 @@ class ONNXPORT_API RelativeBias {
 struct SelfAttentionParameters {
   std::int64_t hidden_size = 0;
   std::int64_t heads = 0;
-  /// Keys below the scope that the attention is given.
+  /// Keys below the scope of the attention.
   std::string query = "self.query", key = "self.key", value = "self.value", output = "output.dense";
-  /// `relative_key` / `relative_key_query` positions: length of the table, whether keys take part, and
+  /// `relative_key` / `relative_key_query` positions: length of the table, whether keys contribute too, and
   /// whether the terms are scaled like the scores.
   std::optional<std::int64_t> relative_positions = {};
   bool relative_with_key = false;
   bool relative_scaled = true;
   bool qkv_bias = true;
-  bool key_bias = true;  ///< false: the key alone has none
+  bool key_bias = true;  ///< false: only the key has no bias
 };
 
 /// Multi-head self-attention with its output projection.

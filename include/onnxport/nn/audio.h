@@ -1,4 +1,4 @@
-/// The parts of encoders of raw speech (Baevski et al. 2020).
+/// The parts of raw speech encoders (Baevski et al. 2020).
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace onnxport::nn {
 // ---- from samples to features ----
 
 struct FeatureEncoderParameters {
-  /// Of each convolution.
+  /// One entry per convolution.
   std::vector<std::int64_t> channels, kernels, strides;
   bool bias = false;
   /// true: each convolution has a norm over its channels. false: only the first has one, over time.
@@ -67,15 +67,16 @@ struct PositionalConvParameters {
   std::int64_t kernel = 128;
   std::int64_t groups = 16;
   std::string activation = "gelu";
-  /// true: a batch norm in front of the convolution. false: the convolution has a weight norm.
+  /// true: a batch norm before the convolution. false: the convolution has a weight norm.
   bool batch_norm = false;
 };
 
-/// Relative positions from a convolution over time, as long as its input. Keys: conv, batch_norm.
+/// Relative positions from a convolution over time. The result has the length of the input. Keys: conv,
+/// batch_norm.
 class ONNXPORT_API PositionalConv {
  public:
   PositionalConv(const Scope& s, const PositionalConvParameters& p);
-  /// [B, L, width] -> what is to be added to it
+  /// [B, L, width] -> the term to add to it, of the same shape
   Value operator()(Value x) const;
 
  private:
@@ -89,18 +90,19 @@ struct SpeechEncoderParameters {
   PositionalConvParameters positions;
   std::int64_t layers = 0;
   EncoderLayerParameters layer;
-  /// Norms in front of attention and feed-forward, and one behind all layers, instead of norms behind.
+  /// Norms before attention and feed-forward, and one after all layers, instead of norms after attention and
+  /// feed-forward.
   bool pre_norm = false;
-  /// Width of an adapter behind each pre-norm layer (Houlsby et al. 2019); absent: there is none.
+  /// Width of an adapter after each pre-norm layer (Houlsby et al. 2019); absent: no adapters.
   std::optional<std::int64_t> adapter_width = {};
 };
 
-/// Keys: pos_conv_embed, layer_norm, layers.{i}; below a layer with an adapter also adapter_layer.{norm,
-/// linear_1, linear_2}.
+/// Keys: pos_conv_embed, layer_norm, layers.{i}; and adapter_layer.{norm, linear_1, linear_2} below a layer
+/// with an adapter.
 class ONNXPORT_API SpeechEncoder {
  public:
   SpeechEncoder(const Scope& s, const SpeechEncoderParameters& p);
-  /// [B, L, H] -> all hidden states, those in front of the first layer first: layers + 1 times [B, L, H]
+  /// [B, L, H] -> all hidden states, starting with the input of the first layer: layers + 1 times [B, L, H]
   std::vector<Value> operator()(Value x) const;
 
  private:
@@ -116,7 +118,7 @@ class ONNXPORT_API SpeechEncoder {
   bool pre_norm_;
 };
 
-// ---- behind the encoder ----
+// ---- after the encoder ----
 
 struct ConvAdapterParameters {
   std::int64_t in = 0, out = 0;
@@ -125,8 +127,8 @@ struct ConvAdapterParameters {
   std::int64_t stride = 2;
 };
 
-/// Gated convolutions that shorten what the encoder gives. Keys: layers.{i}.conv, and, where the widths
-/// differ, proj, proj_layer_norm.
+/// Gated convolutions that shorten the encoder's output. Keys: layers.{i}.conv; also proj, proj_layer_norm if
+/// the widths differ.
 class ONNXPORT_API ConvAdapter {
  public:
   ConvAdapter(const Scope& s, const ConvAdapterParameters& p);

@@ -1,4 +1,4 @@
-/// The tasks of encoders of raw speech.
+/// The tasks of raw speech encoders.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace onnxport::nn {
 
-/// Layers of a time delay network, and what follows them.
+/// Layers of a time delay network, and the output size.
 struct XVectorParameters {
   std::vector<std::int64_t> channels, kernels, dilations;
   std::int64_t output_size = 512;
@@ -18,7 +18,7 @@ struct XVectorParameters {
 
 struct SpeechHeadParameters {
   std::int64_t hidden_size = 0;
-  std::int64_t output_size = 0;  ///< of what is behind the encoder's adapter, where it has one
+  std::int64_t output_size = 0;  ///< width after the encoder's adapter, if it has one
   std::int64_t vocab_size = 0;
   std::int64_t num_labels = 2;
   std::int64_t projection_size = 256;
@@ -28,7 +28,7 @@ struct SpeechHeadParameters {
 };
 
 /// Outputs of `task`: last_hidden_state; logits; or logits and embeddings. `states` are all hidden states of
-/// the encoder, `last` what the model gives. Keys at the root scope `s`: lm_head; projector, classifier;
+/// the encoder, and `last` is the model's output. Keys at the root scope `s`: lm_head; projector, classifier;
 /// tdnn.{i}.kernel, feature_extractor.
 ONNXPORT_API NamedValues build_speech_task(const std::string& task, const std::vector<Value>& states,
                                            Value last, const Scope& s, const SpeechHeadParameters& p);

@@ -13,9 +13,9 @@ namespace onnxport::nn {
 class ONNXPORT_API Linear {
  public:
   Linear(const Scope& s, std::int64_t in, std::int64_t out, bool bias = true);
-  /// From weights that lie elsewhere: a tied output embedding. `bias` may be empty.
+  /// From existing weights, such as a tied output embedding. `bias` may be empty.
   Linear(std::string path, Weight weight, Weight bias);
-  /// A checkpoint that stores the weight as [in, out]. (transformers' Conv1D)
+  /// For a checkpoint that stores the weight as [in, out]. (transformers' Conv1D)
   static Linear transposed(const Scope& s, std::int64_t in, std::int64_t out);
   /// [..., in] -> [..., out]
   Value operator()(Value x) const;
@@ -35,7 +35,7 @@ class ONNXPORT_API Embedding {
   Embedding(const Scope& s, std::int64_t count, std::int64_t width);
   /// int [...] -> [..., width]
   Value operator()(Value indices) const;
-  /// The first rows: [count, width]. What indices 0, 1, … would give, without a lookup.
+  /// The first rows: [count, width]. The same as a lookup of 0, 1, …, but without one.
   Value first(Graph& graph, const Dim& count) const;
   const Weight& weight() const { return weight_; }
 
@@ -47,7 +47,7 @@ class ONNXPORT_API Embedding {
 /// Over the last axis. Keys: weight [width], bias [width]. (torch.nn.LayerNorm)
 class ONNXPORT_API LayerNorm {
  public:
-  /// `affine` false: without weight and bias; `bias` false: without bias.
+  /// `affine` false: no weight and no bias; `bias` false: no bias.
   LayerNorm(const Scope& s, std::int64_t width, double eps, bool affine = true, bool bias = true);
   Value operator()(Value x) const;
 

@@ -1,4 +1,4 @@
-/// Convolutions and the norms over channels that go with them.
+/// Convolutions, and the norms over channels that are used with them.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +57,8 @@ class ONNXPORT_API Conv2d {
   Conv2d(std::string path, Weight weight, Weight bias, op::ConvOptions options = {});
   /// [B, in, H, W] -> [B, out, H', W']
   Value operator()(Value x) const;
-  /// The same with the padding that TensorFlow calls "same" in place of its own: as much as the kernel needs
-  /// to start at every stride-th place, the odd one behind. It depends on the size of x. Strides of 1 or 2.
+  /// Like operator(), but with TensorFlow's "same" padding, which depends on the size of x. An odd element of
+  /// padding comes last. Only for strides of 1 or 2.
   Value with_same_padding(Value x) const;
 
  private:
@@ -67,7 +67,7 @@ class ONNXPORT_API Conv2d {
   op::ConvOptions options_;
 };
 
-/// A convolution and the norm behind it, as residual networks have them.
+/// A convolution followed by a norm, as in residual networks.
 struct ONNXPORT_API NormedConv2d {
   Conv2d convolution;
   BatchNorm2d norm;
@@ -89,7 +89,7 @@ class ONNXPORT_API ConvTranspose2d {
   op::ConvOptions options_;
 };
 
-/// Over the channels of a group and all positions. Keys: weight [channels], bias [channels].
+/// Normalizes over the channels of a group and all positions. Keys: weight [channels], bias [channels].
 /// (torch.nn.GroupNorm)
 class ONNXPORT_API GroupNorm {
  public:

@@ -12,10 +12,10 @@
 namespace onnxport::nn {
 
 /// A learned bias of the scores for each distance between two patches of a grid, in both directions, and for
-/// pairs with a token in front of them. For other grids it is resampled (bilinear). Keys:
-/// relative_position_bias_table [(2 * height - 1) * (2 * width - 1) + 3, heads], the last three rows being
-/// those of pairs with the first token. (Bao et al. 2022; transformers' BeitRelativePositionBias, which takes
-/// the table's height for its width)
+/// pairs with the class token before them. It is resampled (bilinear) for other grids. Keys:
+/// relative_position_bias_table [(2 * height - 1) * (2 * width - 1) + 3, heads], where the last three rows
+/// are for pairs with the first token. (Bao et al. 2022; transformers' BeitRelativePositionBias, which uses
+/// the table's height as its width)
 class ONNXPORT_API GridBias {
  public:
   GridBias(const Scope& s, KernelSize grid, std::int64_t heads);

@@ -1,4 +1,4 @@
-/// Encoders whose norms stand in front of attention and feed-forward.
+/// Encoders with norms before attention and feed-forward.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,16 @@
 
 namespace onnxport::nn {
 
-/// What some have on top; the scales are learned weights [H] behind attention and feed-forward, by the key of
-/// the tensor below the layer. (Touvron et al. 2021)
+/// Optional features. The scales are learned weights [H] after attention and feed-forward, given by the key
+/// of the tensor below the layer. (Touvron et al. 2021)
 struct PreNormOptions {
   std::string attention_scale = {}, output_scale = {};  ///< empty: none
-  /// Feed-forward with a gate: down(activation(a) * b), where `up` gives a and b side by side. (Shazeer 2020)
+  /// Gated feed-forward: down(activation(a) * b), where `up` computes a and b side by side. (Shazeer 2020)
   bool gated = false;
 };
 
 /// x + attention(norm(x)), then x + feed-forward(norm(x)). (Xiong et al. 2020) The keys are those of
-/// EncoderLayerParameters: `attention_norm` and `output_norm` stand in front of what they are named after.
+/// EncoderLayerParameters: `attention_norm` and `output_norm` come before attention and feed-forward.
 class ONNXPORT_API PreNormEncoderLayer {
  public:
   PreNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p, const PreNormOptions& options = {});
@@ -47,7 +47,7 @@ class ONNXPORT_API PreNormEncoder {
   PreNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p,
                  const PreNormOptions& options = {});
   Value operator()(Value x, const op::AttentionMask& mask = {}) const;
-  /// For what happens between layers.
+  /// For models that do something between layers.
   const std::vector<PreNormEncoderLayer>& layers() const { return layers_; }
 
  private:

@@ -13,7 +13,7 @@
 
 namespace onnxport::nn {
 
-/// How the keys of a residual network are called.
+/// The names of the keys of a residual network.
 enum class ResNetKeys {
   /// embedder.embedder.convolution|normalization,
   /// encoder.stages.{i}.layers.{j}.layer.{k}.convolution|normalization,
@@ -27,17 +27,17 @@ enum class ResNetKeys {
 struct ResNetParameters {
   ResNetKeys keys = ResNetKeys::transformers;
   std::int64_t num_channels = 3;
-  std::int64_t embedding_size = 64;                ///< channels behind the stem
+  std::int64_t embedding_size = 64;                ///< channels after the stem
   std::vector<std::int64_t> hidden_sizes, depths;  ///< channels and blocks of each stage
-  bool bottleneck = true;  ///< blocks of 1x1, 3x3, 1x1 with a quarter of the channels inside; else of two 3x3
+  bool bottleneck = true;  ///< blocks of 1x1, 3x3, 1x1 with a quarter of the channels; false: two 3x3
   std::string activation = "relu";
   bool downsample_in_first_stage = false;
-  bool downsample_in_bottleneck = false;  ///< the first convolution of a bottleneck has the stride
-  /// Stages that would shrink the image by more than this dilate instead.
+  bool downsample_in_bottleneck = false;  ///< the stride is in the first convolution of a bottleneck
+  /// Stages that would shrink the image by more than this use dilation instead.
   std::optional<std::int64_t> output_stride = {};
 };
 
-/// A block: convolutions, and around them what makes the input fit their output.
+/// A block: convolutions, and a shortcut that makes the input fit their output.
 class ONNXPORT_API ResNetBlock {
  public:
   ResNetBlock(std::vector<NormedConv2d> layers, std::optional<NormedConv2d> shortcut, Activation activation)
@@ -53,9 +53,9 @@ class ONNXPORT_API ResNetBlock {
 /// Stem and stages.
 class ONNXPORT_API ResNet {
  public:
-  /// Throws ExportError(bad_config) where the sizes of the stages do not make a network.
+  /// Throws ExportError(bad_config) if the sizes of the stages are invalid.
   ResNet(const Scope& s, const ResNetParameters& p);
-  /// Images [B, num_channels, H, W] -> what the stem and each stage give, [B, channels, H', W'].
+  /// Images [B, num_channels, H, W] -> the results of the stem and each stage, [B, channels, H', W'].
   std::vector<Value> operator()(Value pixel_values) const;
 
  private:
@@ -64,7 +64,7 @@ class ONNXPORT_API ResNet {
   std::vector<std::vector<ResNetBlock>> stages_;
 };
 
-/// The mean over all places: [B, C, H, W] -> [B, C].
+/// The mean over all pixels: [B, C, H, W] -> [B, C].
 ONNXPORT_API Value global_average_pool(Value x);
 
 }  // namespace onnxport::nn

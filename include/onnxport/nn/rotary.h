@@ -11,10 +11,10 @@
 
 namespace onnxport::nn {
 
-/// What `rope_scaling` of a config says, with the names it has there (transformers 4.57.6,
+/// The settings of `rope_scaling` in a config, with the same names (transformers 4.57.6,
 /// modeling_rope_utils.py).
 struct RopeParameters {
-  std::int64_t dim = 0;  ///< elements of a head that turn
+  std::int64_t dim = 0;  ///< elements of a head that are rotated
   double theta = 10000;
   std::string type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope
   double factor = 1;
@@ -28,11 +28,11 @@ struct RopeParameters {
   std::vector<double> short_factor, long_factor;     ///< longrope, dim / 2 each
 };
 
-/// Angles are computed in float32 whatever the dtype of the graph, as the originals do. With `dynamic` and
-/// `longrope` the frequencies depend on the largest position of the call.
+/// Like the originals, computes angles in float32, whatever the dtype of the graph. With `dynamic` and
+/// `longrope`, the frequencies depend on the largest position of the call.
 class ONNXPORT_API RotaryEmbedding {
  public:
-  /// Throws ExportError(bad_config) for an unknown type or factors of the wrong number.
+  /// Throws ExportError(bad_config) for an unknown type or a wrong number of factors.
   RotaryEmbedding(std::string path, RopeParameters p);
   /// position_ids int [B, S] or [1, S]
   op::Rope operator()(Value position_ids) const;

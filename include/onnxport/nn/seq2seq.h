@@ -19,27 +19,27 @@
 
 namespace onnxport::nn {
 
-/// One forward pass of a decoder behind an encoder. Reads the inputs that the file has: encoder_hidden_states
-/// [B, E, H], encoder_attention_mask [B, E], and the states of its layers, of which the parts encoder.key and
-/// encoder.value are [B, heads, E, head_dim].
+/// One forward pass of the decoder of an encoder-decoder. It reads the inputs that the file has:
+/// encoder_hidden_states [B, E, H], encoder_attention_mask [B, E], and the states of its layers. The parts
+/// encoder.key and encoder.value are [B, heads, E, head_dim].
 class ONNXPORT_API Seq2SeqPass : public DecoderPass {
  public:
   /// A decoder file with these states.
   Seq2SeqPass(const Inputs& inputs, std::vector<StateSpec> states);
-  /// The decoder of a whole model: its ids are decoder_input_ids, the encoder's states are computed.
+  /// The decoder of a whole model: its ids are decoder_input_ids, and the encoder's states are computed.
   Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encoder_mask);
 
   /// [B, E, H]; a decoder with a past may not need it.
   Value encoder_states() const { return encoder_states_; }
-  /// As it was given: [B, E] unless the architecture says otherwise, or absent.
+  /// The mask as an input: [B, E] unless the architecture defines another shape, or absent.
   Value encoder_attention_mask() const { return encoder_mask_; }
-  /// The states of the encoder that take part.
+  /// The mask of the encoder's states, for attention.
   op::AttentionMask encoder_mask() const { return padding_mask(encoder_mask_); }
-  /// What lies between encoder and decoder: other states, another mask [B, E].
+  /// For steps between encoder and decoder: replaces the states, or the mask [B, E].
   void set_encoder_states(Value states) { encoder_states_ = states; }
   void set_encoder_attention_mask(Value mask) { encoder_mask_ = mask; }
 
-  /// Keys and values of the encoder's states as they were given; absent without a past.
+  /// Keys and values of the encoder's states from the inputs; absent without a past.
   KeyValue cross_past(std::int64_t layer) const;
   void keep_cross(std::int64_t layer, KeyValue present);
 
@@ -50,7 +50,7 @@ class ONNXPORT_API Seq2SeqPass : public DecoderPass {
 struct CrossAttentionParameters {
   HeadSizes sizes;
   op::AttentionOptions options = {};
-  /// Of the encoder's states; absent: that of the decoder.
+  /// Width of the encoder's states; absent: that of the decoder.
   std::optional<std::int64_t> encoder_width = {};
   bool bias = true;
   bool key_bias = true;
@@ -61,8 +61,7 @@ struct CrossAttentionParameters {
 class ONNXPORT_API CrossAttention {
  public:
   CrossAttention(const Scope& s, const CrossAttentionParameters& p);
-  /// Around projections that its owner makes: `key_value` are two, or one whose rows are all keys, all
-  /// values.
+  /// With given projections. `key_value` has two, or one whose rows are all keys followed by all values.
   CrossAttention(std::string path, std::int64_t heads, op::AttentionOptions options, Linear query,
                  std::vector<Linear> key_value, Linear output);
   /// x [B, S, H] -> [B, S, H]
@@ -84,9 +83,9 @@ struct Seq2SeqLayerParameters {
   std::int64_t heads = 0;
   std::int64_t ffn_dim = 0;
   std::string activation = "gelu";
-  bool norm_before = false;  ///< norms in front of attention and feed-forward, else behind their sums
+  bool norm_before = false;  ///< norms before attention and feed-forward; false: after their residuals
   bool key_bias = true;
-  /// Of a decoder: width of the encoder's states; absent: hidden_size.
+  /// For a decoder: width of the encoder's states; absent: hidden_size.
   std::optional<std::int64_t> encoder_width = {};
 };
 
@@ -104,12 +103,12 @@ class ONNXPORT_API Seq2SeqEncoderLayer {
   LayerNorm final_layer_norm_;
 };
 
-/// The same with encoder_attn and encoder_attn_layer_norm, unless the decoder stands alone.
+/// The same with encoder_attn and encoder_attn_layer_norm, unless the decoder is standalone (`alone`).
 class ONNXPORT_API Seq2SeqDecoderLayer {
  public:
   Seq2SeqDecoderLayer(const Scope& s, std::int64_t layer, const Seq2SeqLayerParameters& p,
                       bool alone = false);
-  /// `encoder`: the same pass, or null for a decoder that stands alone.
+  /// `encoder`: the same pass, or null for a standalone decoder.
   Value operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder) const;
 
  private:
@@ -124,11 +123,11 @@ class ONNXPORT_API Seq2SeqDecoderLayer {
 };
 
 /// A PostNormEncoder whose layers see only earlier tokens and, between attention and feed-forward, attend to
-/// an encoder's states. It keeps no cache. Layers `s / 0`, `s / 1`, …; keys: those of the layer, and the same
-/// of its attention below `crossattention`.
+/// an encoder's states. It keeps no cache. Layers `s / 0`, `s / 1`, …. The keys are those of the encoder
+/// layer; cross attention has the keys of the attention below `crossattention`.
 class ONNXPORT_API PostNormDecoder {
  public:
-  /// Throws ExportError(unsupported) for positions inside the scores.
+  /// Throws ExportError(unsupported) for positions in the scores.
   PostNormDecoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p);
   /// x [B, S, H] -> [B, S, H]
   Value operator()(Value x, Seq2SeqPass& pass) const;
@@ -149,7 +148,7 @@ class ONNXPORT_API PostNormDecoder {
 /// feature-extraction and text2text-generation, each with and without past.
 ONNXPORT_API std::vector<std::string> text2text_tasks();
 
-/// What differs between encoder-decoders. Functions are called only for the file at hand.
+/// The differences between encoder-decoders. A function is called only if the component needs it.
 struct Seq2SeqParts {
   /// Inputs of the encoder -> its states [B, E, H]
   std::function<Value(const Inputs&)> encode;
@@ -157,26 +156,26 @@ struct Seq2SeqParts {
   std::function<Value(Seq2SeqPass&)> decode;
   /// Hidden states -> logits
   std::function<Value(Value)> lm_head;
-  bool encoder_mask = true;  ///< the encoder's attention_mask masks the attention to it
+  bool encoder_mask = true;  ///< attention to the encoder uses the encoder's attention_mask
 };
 
-/// Outputs of one component of the tasks feature-extraction and text2text-generation (and its like), with and
-/// without past: of its part `encoder` or `decoder`, or of the whole.
+/// Outputs of one component (its part `encoder` or `decoder`, or the whole), for the tasks
+/// feature-extraction, text2text-generation and similar ones, with and without past.
 ONNXPORT_API NamedValues build_seq2seq_task(const Component& component, const Inputs& inputs,
                                             const Seq2SeqParts& parts);
 
-/// Positions 0, 1, … behind the past, [S].
+/// Positions P, P + 1, … after a past of P, [S].
 ONNXPORT_API Value decoder_positions(const DecoderPass& pass);
 
-/// Sines at positions that count only real tokens: those that are no `pad` stand at pad + 1, pad + 2, …; the
-/// others get a row of zeros. Sines are in the first half of a row, cosines in the second, with the
-/// frequencies of tensor2tensor. What checkpoints store below the scope (`weights`, a marker of the dtype) is
-/// computed.
+/// Sinusoidal positions that count only real tokens: tokens other than `pad` are at pad + 1, pad + 2, …, and
+/// `pad` tokens get a row of zeros. The first half of a row has sines, the second half cosines, with the
+/// frequencies of tensor2tensor. The table is computed; tensors that checkpoints store below the scope
+/// (`weights`, a marker of the dtype) are ignored.
 class ONNXPORT_API SinusoidalPositions {
  public:
   /// Throws ExportError(bad_config) for a width below 4, which has no frequencies.
   SinusoidalPositions(const Scope& s, std::int64_t rows, std::int64_t width, std::int64_t pad);
-  /// ids int [B, S], behind a past of so many positions, all of them real -> [B, S, width]
+  /// ids int [B, S], after `past` positions that are all real -> [B, S, width]
   Value operator()(Value ids, const Dim& past = 0) const;
 
  private:
@@ -186,7 +185,7 @@ class ONNXPORT_API SinusoidalPositions {
 };
 
 /// Sines in the first half of each row and cosines in the second, float32 [positions, width]. (Vaswani et al.
-/// 2017, as Marian lays them out)
+/// 2017, in Marian's layout)
 ONNXPORT_API Weight sinusoidal_table(std::int64_t positions, std::int64_t width);
 
 }  // namespace onnxport::nn

@@ -20,8 +20,8 @@ struct TextEmbeddingsParameters {
   std::int64_t max_positions = 0;
   std::int64_t token_types = 0;  ///< 0: the model has none
   double eps = 1e-12;
-  bool add_positions = true;  ///< false where positions live in the attention
-  bool norm = true;           ///< false where the first layer begins with one
+  bool add_positions = true;  ///< false if attention handles positions
+  bool norm = true;           ///< false if the first layer starts with one
 };
 
 /// LayerNorm(word + token type + position). Keys: word_embeddings, token_type_embeddings,
@@ -32,7 +32,7 @@ class ONNXPORT_API TextEmbeddings {
   /// input_ids [B, S]; token_type_ids [B, S], absent: zeros; position_ids [B, S], absent: 0, 1, 2, … -> [B,
   /// S, width]
   Value operator()(Value input_ids, Value token_type_ids = {}, Value position_ids = {}) const;
-  /// The table of words, for a tied output layer.
+  /// The word embeddings, for a tied output layer.
   const Weight& words() const { return words_.weight(); }
 
  private:
@@ -43,8 +43,8 @@ class ONNXPORT_API TextEmbeddings {
   std::optional<LayerNorm> norm_;
 };
 
-/// Positions that count only real tokens, from the ids: pad tokens get `pad`, the others pad + 1, pad + 2, …
-/// int [B, S] -> int64 [B, S]
+/// Position ids that count only real tokens, computed from the ids: pad tokens get `pad`, the others pad + 1,
+/// pad + 2, … int [B, S] -> int64 [B, S]
 ONNXPORT_API Value position_ids_from_input_ids(Value input_ids, std::int64_t pad);
 
 struct EncoderLayerParameters {
@@ -117,11 +117,11 @@ struct MaskedLmHeadParameters {
   std::string activation = "gelu";
   double eps = 1e-12;
   std::string dense = "dense", norm = "layer_norm", decoder = "decoder";
-  /// Names under which the bias may be stored; the first that is there counts.
+  /// Possible names of the bias; the first that exists is used.
   std::vector<std::string> bias = {"bias", "decoder.bias"};
 };
 
-/// dense, activation, norm, output embedding. `tied`: the word embeddings, or empty when config.json unties
+/// dense, activation, norm, output embedding. `tied`: the word embeddings, or empty if config.json unties
 /// them.
 class ONNXPORT_API MaskedLmHead {
  public:

@@ -12,11 +12,11 @@
 
 namespace onnxport::nn {
 
-/// The six tasks that text encoders have.
+/// The six tasks of text encoders.
 ONNXPORT_API const std::vector<std::string>& text_encoder_tasks();
 
-/// What differs between encoders in those tasks. Functions are called only for the task at hand, so that a
-/// head's weights are asked for only where the task needs them.
+/// The differences between encoders in these tasks. A function is called only if the task needs it, so only
+/// then the weights of its head are read.
 struct TextEncoderHeads {
   /// Inputs -> hidden states [B, S, H]
   std::function<Value(const Inputs&)> encode;
@@ -24,7 +24,7 @@ struct TextEncoderHeads {
   std::function<Value(Value)> fill_mask;
   /// Hidden states -> logits [B, num_labels]
   std::function<Value(Value)> classify;
-  /// Hidden states -> the vector [B, H] that the multiple-choice classifier takes
+  /// Hidden states -> the vector [B, H] for the multiple-choice classifier
   std::function<Value(Value)> summarize;
   std::int64_t hidden_size = 0;
   std::int64_t num_labels = 2;
@@ -32,12 +32,12 @@ struct TextEncoderHeads {
 
 /// Outputs of `task`: last_hidden_state; logits; or start_logits and end_logits. The heads of token
 /// classification (`classifier`), question answering (`qa_outputs`) and multiple choice (`classifier`, one
-/// column) are the same everywhere and lie at the root scope `s`.
+/// column) are the same for all encoders, at the root scope `s`.
 ONNXPORT_API NamedValues build_text_encoder_task(const std::string& task, const Inputs& inputs,
                                                  const Scope& s, const TextEncoderHeads& heads);
 
-/// start_logits and end_logits [B, S] of hidden states [B, S, H], by the linear layer `key` below the root
-/// scope `s`.
+/// start_logits and end_logits [B, S] from hidden states [B, S, H], with the linear layer `key` below the
+/// root scope `s`.
 ONNXPORT_API NamedValues question_answering(const Scope& s, Value hidden, std::int64_t hidden_size,
                                             const std::string& key = "qa_outputs");
 

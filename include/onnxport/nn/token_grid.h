@@ -1,4 +1,4 @@
-/// Tokens of images: grids of rows, and patches of such grids.
+/// Image tokens as matrix rows: grids, and patches of grids.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace onnxport::nn {
 
-/// How tokens lie in the rows of a matrix: token (y, x) of image b is row (b * height + y) * width + x.
+/// The order of tokens in the rows of a matrix: token (y, x) of image b is row (b * height + y) * width + x.
 struct TokenGrid {
   Dim batch, height, width;
 
@@ -25,7 +25,7 @@ ONNXPORT_API Value rows_to_image(Value rows, const TokenGrid& grid);
 /// [B * H * W, C] -> [B, H * W, C]
 ONNXPORT_API Value rows_to_tokens(Value rows, const TokenGrid& grid);
 
-/// Row numbers of a matrix, in groups that follow each other.
+/// Row numbers of a matrix, in consecutive groups.
 struct RowSelection {
   Value indices;  ///< int64 [groups * size of a group]
   Value real =
@@ -35,24 +35,24 @@ struct RowSelection {
   Value operator()(Value x) const;
 };
 
-/// What becomes of tokens that do not fill a patch.
+/// How to treat tokens that do not fill a patch.
 enum class PatchEdge : std::uint8_t {
-  drop,  ///< they are left out
-  fill,  ///< zeros fill the patch behind them
+  drop,  ///< drop these tokens
+  fill,  ///< fill the rest of the patch with zeros
 };
 
-/// The tokens of each patch of side x side tokens, row by row; patch after patch, row by row, image after
-/// image. The order of a convolution's places whose stride is its kernel.
+/// The tokens of each patch of side x side tokens: row by row in a patch, patches row by row in an image,
+/// image after image. This is the order of a convolution whose stride equals its kernel.
 ONNXPORT_API RowSelection patches_of(Graph& graph, const TokenGrid& grid, std::int64_t side, PatchEdge edge);
 
 namespace detail {
 
 /// The rows of the tokens (y, x) for y int64 [down * side] and x int64 [across * side], in the order of
-/// patches_of(). Coordinates outside of the grid are padding, where `padded` says that there may be any;
-/// their row number is `filler`.
+/// patches_of(). Coordinates outside the grid are padding, with row number `filler`. `padded` says whether
+/// there may be any.
 ONNXPORT_API RowSelection select_rows(Value y, Value x, const TokenGrid& grid, std::int64_t side, bool padded,
                                       const Dim& filler = 0);
-/// indices [n] that are right for the first image -> [batch * n], where `per_image` rows belong to an image.
+/// indices [n] of the first image -> [batch * n] for all images of `per_image` rows.
 ONNXPORT_API Value for_all_images(Value indices, const Dim& batch, const Dim& per_image);
 
 }  // namespace detail

@@ -1,4 +1,4 @@
-/// What models of images have in common: the ways between an image and a sequence of tokens.
+/// Shared parts of image models: conversions between images and sequences of tokens.
 #pragma once
 
 #include <cstdint>
@@ -21,15 +21,15 @@ ONNXPORT_API Value tokens_to_image(Value tokens, const Dim& rows, const Dim& col
 /// (torch.nn.functional.pixel_shuffle)
 ONNXPORT_API Value pixel_shuffle(Value image, std::int64_t factor);
 
-/// How an axis of `from` elements is resampled to `to`, as a matrix [to, from], float32: what
-/// op::interpolate() computes for `mode` "linear" or "cubic". Of its own length, the identity.
+/// The matrix [to, from], float32, that resamples an axis of `from` elements to `to`, like op::interpolate()
+/// with `mode` "linear" or "cubic". It is the identity if both lengths are equal.
 ONNXPORT_API Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::string_view mode);
 
-/// A table with one row for each place of a grid, resampled for grids of any size: a product with
-/// resampling_matrix() for each axis. Of its own size it comes out as it is.
+/// A table with one row per cell of a grid, resampled for grids of any size by a product with
+/// resampling_matrix() for each axis. For its own size, it is unchanged.
 class ONNXPORT_API GridTable {
  public:
-  /// `table`: [N, places of the grid, C]; `mode`: that of resampling_matrix().
+  /// `table`: [N, cells of the grid, C]; `mode`: as in resampling_matrix().
   GridTable(const Weight& table, KernelSize grid, std::string mode);
   /// -> [N, rows * columns, C]
   Value operator()(Graph& graph, const Dim& rows, const Dim& columns) const;
@@ -50,16 +50,16 @@ struct ImageTokensParameters {
   std::int64_t channels = 3;
   std::int64_t hidden_size = 0;
   KernelSize patch;  ///< of an image, in pixels
-  KernelSize grid;   ///< of patches, for which there are positions
+  KernelSize grid;   ///< of the patches that have stored positions
   std::vector<LearnedTokens> before = {{"cls_token"}};
   std::vector<LearnedTokens> behind = {};
   bool positions = true;
-  std::string resampling = "cubic";  ///< of positions for another grid: a mode of op::interpolate()
+  std::string resampling = "cubic";  ///< of positions, for other grids: a mode of op::interpolate()
   std::string projection = "patch_embeddings.projection";
 };
 
-/// Patches of an image as tokens, between learned ones, and their positions. (Dosovitskiy et al. 2021) Keys:
-/// `projection`, the learned tokens, position_embeddings [1, all tokens, hidden_size].
+/// Patches of an image as tokens, with learned tokens before and after them, and positions. (Dosovitskiy et
+/// al. 2021) Keys: `projection`, the learned tokens, position_embeddings [1, all tokens, hidden_size].
 class ONNXPORT_API ImageTokens {
  public:
   ImageTokens(const Scope& s, const ImageTokensParameters& p);

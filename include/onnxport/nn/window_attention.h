@@ -1,4 +1,4 @@
-/// Attention inside of windows of a grid of tokens. (Liu et al. 2021, Swin Transformer)
+/// Attention within the windows of a grid of tokens. (Liu et al. 2021, Swin Transformer)
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,15 @@ namespace onnxport::nn {
 
 struct WindowParameters {
   std::int64_t window = 7;  ///< side of a window, in tokens
-  Dim shift = 0;            ///< how far windows start below and right of the corner; less than a window
-  /// May a grid be smaller than a window? If not, it fails: at export where its size is known, else in the
-  /// run, where row numbers are out of range.
+  Dim shift = 0;            ///< offset of the windows from the top left corner; less than a window
+  /// Whether a grid may be smaller than a window. If not, a smaller grid fails at export if its size is
+  /// known, else at run time, because row numbers are out of range.
   bool smaller_grid = true;
 };
 
-/// A grid cut into windows, for all layers that cut it alike. Windows begin `shift` tokens below and right of
-/// the corner; those over the edge go on at the other edge. Zeros fill the last ones. All is computed from
-/// the sizes of the grid, which need not be known at export.
+/// A grid cut into windows, shared by all layers that cut it in the same way. Windows begin `shift` tokens
+/// below and to the right of the corner and wrap around at the edges. Zeros fill the last windows. Everything
+/// is computed from the size of the grid, which need not be known at export.
 class ONNXPORT_API WindowPartition {
  public:
   WindowPartition(Graph& graph, const TokenGrid& grid, const WindowParameters& p);
@@ -29,12 +29,12 @@ class ONNXPORT_API WindowPartition {
   std::int64_t window() const { return window_; }
   /// x [rows of the grid, C] -> [batch * windows * window², C], window after window.
   Value split(Value x) const { return split_(x); }
-  /// The way back; padding is left out.
+  /// The inverse; drops the padding.
   Value join(Value x) const { return join_(x); }
   const Dim& batch() const { return grid_.batch; }
   Dim windows() const { return down_ * across_; }  ///< of one image
-  /// What is added to scores: float [windows, 1, window², window²], 0 for tokens that are neighbours in the
-  /// image and -100 for those that only the shift brings together. Absent without a shift.
+  /// A mask to add to the scores: float [windows, 1, window², window²], 0 for tokens that are neighbours in
+  /// the image, and -100 for tokens that only the shift brings together. Absent without a shift.
   Value mask() const { return mask_; }
 
  private:
@@ -52,9 +52,9 @@ struct WindowAttentionParameters {
   bool qkv_bias = true;
 };
 
-/// Multi-head self-attention of the tokens of a window, with a learned bias for each way from token to token.
-/// Keys: self.query, self.key, self.value, self.relative_position_bias_table [(2 * window - 1)², heads],
-/// output.dense.
+/// Multi-head self-attention of the tokens of a window, with a learned bias for each offset between two
+/// tokens. Keys: self.query, self.key, self.value, self.relative_position_bias_table [(2 * window - 1)²,
+/// heads], output.dense.
 class ONNXPORT_API WindowAttention {
  public:
   WindowAttention(const Scope& s, const WindowAttentionParameters& p);
@@ -68,7 +68,7 @@ class ONNXPORT_API WindowAttention {
   Weight bias_;  // [heads, window², window²]
 };
 
-/// Four tokens become one: norm and reduction of their concatenation. Keys: norm [4 * width],
+/// Merges four tokens into one: a norm and a reduction of their concatenation. Keys: norm [4 * width],
 /// reduction.weight [2 * width, 4 * width].
 class ONNXPORT_API PatchMerging {
  public:

@@ -23,7 +23,7 @@ class DummySpectrogramInputGenerator : public DummyFloatInputGenerator {
   }
 };
 
-/// The positions are those of one length: only the batch is dynamic.
+/// Positions exist only for one length, so only the batch is dynamic.
 class AudioSpectrogramTransformerOnnxConfig : public AudioOnnxConfig {
  public:
   using AudioOnnxConfig::AudioOnnxConfig;
@@ -97,7 +97,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Value hidden = norm(encoder(embeddings(inputs["input_values"])));
   if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
 
-  // The mean of the first two tokens, behind a norm of its own.
+  // The mean of the first two tokens, followed by a norm.
   const Value pooled = op::mean(op::slice(hidden, 1, 0, 2), 1);
   const Scope head = root / "classifier";
   const Value normed = nn::LayerNorm(head / "layernorm", c.hidden_size, c.layer_norm_eps)(pooled);

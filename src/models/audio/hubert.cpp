@@ -1,4 +1,4 @@
-// HuBERT: wav2vec 2.0 trained otherwise. Original:
+// HuBERT: wav2vec 2.0 with another training. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/hubert/modeling_hubert.py
 #include <fmt/format.h>
 

@@ -16,7 +16,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;        // torch's default: no knob
+constexpr double kEps = 1e-5;        // torch's default, not configurable
 constexpr std::int64_t kStride = 2;  // of each convolution
 constexpr std::int64_t kMostConvolutions = 16;
 constexpr std::int64_t kOffset = 2;  // rows of a table of positions beyond those of the configuration
@@ -64,10 +64,11 @@ struct Config {
     c.harmless({"num_hidden_layers", "is_encoder_decoder", "max_length"});
     const std::int64_t layers = c.integer("num_conv_layers");
     if (static_cast<std::int64_t>(kernels.size()) != layers || layers < 1 || layers > kMostConvolutions) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: conv_kernel_sizes lists {} kernels, num_conv_layers is {}; expected "
-                                    "as many, 1 to {}",
-                                    c.origin(), kernels.size(), layers, kMostConvolutions));
+      throw ExportError(
+          ErrorCode::bad_config,
+          fmt::format(
+              "{}: conv_kernel_sizes lists {} kernels, num_conv_layers is {}; expected equally many, 1 to {}",
+              c.origin(), kernels.size(), layers, kMostConvolutions));
     }
     for (const std::int64_t kernel : kernels) {
       stride *= kStride;
@@ -81,7 +82,7 @@ struct Config {
 class Speech2TextOnnxConfig : public AudioToTextOnnxConfig {
  public:
   using AudioToTextOnnxConfig::AudioToTextOnnxConfig;
-  // As many frames as there are positions for.
+  // The number of frames that the positions allow.
   AudioFeatures features() const override {
     constexpr std::int64_t kMost = 1 << 20;  // dummy inputs are no longer
     const Config c(config().unaccounted());
@@ -112,8 +113,8 @@ Value subsample(const Scope& s, const Config& c, Value features) {
   return op::transpose(x, 1, 2);
 }
 
-// Which of `length` states are made of real frames: mask of the frames [B, frames] -> bool [B, length]. A row
-// without any frame attends to all of them, as an index of -1 does in the original.
+// The states, out of `length`, that come from real frames: mask of the frames [B, frames] -> bool [B,
+// length]. A row without any frame attends to all of them, like an index of -1 in the original.
 Value shorten(Value mask, const Config& c, const Dim& length) {
   const ModulePath at(mask, "attention_mask");
   const Value frames = op::sum(mask, 1, true);
@@ -130,7 +131,7 @@ Value encode(const Scope& s, const Config& c, Value features, Value attention_ma
   const Value real = shorten(attention_mask, c, x.dim(1));
   const nn::SinusoidalPositions positions(s / "embed_positions", c.source_positions + kOffset, c.d_model,
                                           c.pad);
-  // The original takes the mask for ids here: 1 is padding, and 0 is not.
+  // The original uses the mask as ids here: 1 is padding, and 0 is not.
   x = op::add(x, positions(op::cast(op::logical_not(real), DType::i64)));
   const op::AttentionMask mask = nn::padding_mask(real);
   for (std::int64_t i = 0; i < c.encoder_layers; ++i)

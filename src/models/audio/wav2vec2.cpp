@@ -32,10 +32,10 @@ struct Config : SpeechEncoderConfig {
         x.dilations.size() < x.channels.size()) {
       throw ExportError(ErrorCode::bad_config,
                         fmt::format("{}: tdnn_dim, tdnn_kernel and tdnn_dilation have {}, {} and {} numbers, "
-                                    "expected as many of each",
+                                    "expected equally many of each",
                                     c.origin(), x.channels.size(), x.kernels.size(), x.dilations.size()));
     }
-    // Of the quantizer, which only pretraining has.
+    // Settings of the quantizer, which only pretraining uses.
     c.harmless({"num_codevectors_per_group", "num_codevector_groups", "contrastive_logits_temperature",
                 "num_negatives", "codevector_dim", "proj_codevector_dim"});
   }
@@ -62,7 +62,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const std::string& task = component.task;
   if (c.add_adapter && (task == "audio-classification" || task == "audio-frame-classification")) {
     throw ExportError(ErrorCode::unsupported,
-                      fmt::format("{}: add_adapter is true, with which the original has no head for {}",
+                      fmt::format("{}: add_adapter is true, but then the original has no head for {}",
                                   model.config().origin(), task));
   }
   const Wav2Vec2 wav2vec2(root.base_model("wav2vec2"), c);
@@ -75,8 +75,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_wav2vec2(TasksManager& tasks) {
-  // masked_spec_embed masks in training, the rest belongs to pretraining and to the loss of the x-vector
-  // head.
+  // masked_spec_embed is for training; the rest is for pretraining and the loss of the x-vector head.
   tasks.register_model<SpeechOnnxConfig>(
       {.model_type = "wav2vec2",
        .tasks = {"feature-extraction", "automatic-speech-recognition", "audio-classification",

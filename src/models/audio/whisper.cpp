@@ -10,7 +10,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;        // torch's default: no knob
+constexpr double kEps = 1e-5;        // torch's default, not configurable
 constexpr std::int64_t kStride = 2;  // of the second convolution
 
 struct Config {
@@ -44,7 +44,7 @@ struct Config {
         tied(c.flag("tie_word_embeddings", true)),
         weighted_sum(c.flag("use_weighted_layer_sum")),
         eager(eager_attention(c)) {
-    // The original computes a scale and does not use it; the others concern timestamps and training.
+    // The original computes a scale but does not use it. The others concern timestamps and training.
     c.harmless({"scale_embedding", "median_filter_width", "num_hidden_layers", "is_encoder_decoder",
                 "pad_token_id", "max_length", "apply_spec_augment"});
   }
@@ -59,7 +59,7 @@ class WhisperOnnxConfig : public AudioToTextOnnxConfig {
   }
 };
 
-// All hidden states: in front of each layer, and behind the last one's norm.
+// All hidden states: before each layer, and after the last norm.
 std::vector<Value> encode(const Scope& s, const Config& c, Value features) {
   const ModulePath at(features, s.path());
   const nn::Conv1d conv1(s / "conv1", c.mel_bins, c.d_model, 3, true, {.padding = {1, 1}});
@@ -90,7 +90,7 @@ Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
   return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);
 }
 
-// One number per state, as a softmax: their weighted sum.
+// The sum of the states, weighted by the softmax of one number per state.
 Value weighted_sum(const Scope& root, const std::vector<Value>& states) {
   Graph& graph = states[0].graph();
   const auto count = static_cast<std::int64_t>(states.size());

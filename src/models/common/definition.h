@@ -1,4 +1,4 @@
-/// What an architecture's file includes, besides the modules that it uses.
+/// The include for an architecture's file, besides the modules that it uses.
 #pragma once
 
 #include "onnxport/middle_end.h"
@@ -8,7 +8,8 @@
 
 namespace onnxport::models {
 
-/// A key that a class knows under two names (its attribute_map): the usual one wins where the file has it.
+/// A key that a class knows by two names (its attribute_map). The usual name takes precedence if the file has
+/// it.
 inline std::int64_t either(const PretrainedConfig& config, std::string_view usual, std::string_view own) {
   return config.has(usual) ? config.integer(usual) : config.integer(own);
 }
@@ -16,7 +17,7 @@ inline std::int64_t either(const PretrainedConfig& config, std::string_view usua
 /// Throws ExportError(bad_config) that names both keys unless `width` is a positive multiple of `parts`.
 void check_multiple(const PretrainedConfig& config, std::string_view width_key, std::int64_t width,
                     std::string_view parts_key, std::int64_t parts);
-/// The same of hidden_size and num_attention_heads.
+/// The same for hidden_size and num_attention_heads.
 void check_heads(const PretrainedConfig& config, std::int64_t hidden_size, std::int64_t heads);
 
 }  // namespace onnxport::models

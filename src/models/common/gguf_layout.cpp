@@ -84,13 +84,13 @@ ConfigTexts llama3_scaling(const GgufInfo& file) {
   const std::vector<double> factors = small_tensor(file, "rope_freqs.weight");
   if (factors.empty()) return {};
   const double theta = file.real("llama.rope.freq_base").value_or(10'000);
-  // How much of a frequency stays as it is.
+  // The share of a frequency that stays unchanged.
   const auto kept = [&](std::size_t i) {
     const double turn = static_cast<double>(i) / static_cast<double>(factors.size());
     const double length = kTwoPi * std::pow(theta, turn);
     return std::clamp((kOriginal / length - kLow) / (kHigh - kLow), 0.0, 1.0);
   };
-  // The slowest one tells the factor, which has few digits.
+  // The slowest frequency shows the factor, which has few digits.
   const double last = kept(factors.size() - 1);
   const double factor = std::round((1 - last) / (1 / factors.back() - last) * 1000) / 1000;
   for (std::size_t i = 0; i < factors.size(); ++i) {

@@ -1,6 +1,5 @@
-/// What the layouts of GGUF files have in common: changes of a layout, and what llama.cpp's converter does to
-/// elements and numbers of a checkpoint, undone. The layouts themselves stand beside their types, as the
-/// converter's classes `…Model` have them.
+/// Helpers for the layouts of GGUF files, which stand beside their types: changes to a layout, and the reverse of
+/// the changes that llama.cpp's converter makes to the elements and numbers of a checkpoint.
 /// https://github.com/ggml-org/llama.cpp/blob/b6907/convert_hf_to_gguf.py, and gguf-py/gguf/tensor_mapping.py
 /// there.
 #pragma once
@@ -19,12 +18,12 @@ namespace onnxport::models {
 using GgufTensors = std::vector<GgufTensor>;
 using GgufRestore = std::function<Weight(const Weight& stored)>;
 
-/// The rows of a head in the order of rotary positions, of which each half turns with the other: the
-/// converter brings those together that turn with each other.
+/// Restores the order of a head's rows, in which row i is rotated with row i + half. The converter puts
+/// rotated pairs next to each other.
 GgufRestore rotary_halves(std::int64_t heads);
-/// Queries, keys and values of all heads, one after the other, to those of each head.
+/// From all queries, then all keys, then all values, to queries, keys and values of each head.
 GgufRestore per_head(std::int64_t heads);
-/// Queries, keys and values, one after the other, to groups of a key head with its queries.
+/// From all queries, then all keys, then all values, to groups of a key head with its queries.
 GgufRestore per_key_head(std::int64_t heads, std::int64_t kv_heads);
 /// [in, out], as GPT-2 has it. (Biases stay.)
 Weight transposed(const Weight& stored);
@@ -41,13 +40,13 @@ void add_config(GgufLayout& layout, std::function<ConfigTexts(const GgufInfo&)> 
 /// Adds keys of the metadata, each with the name that config.json has for it.
 void add_keys(GgufLayout& layout, const std::vector<std::pair<std::string, std::string>>& keys);
 
-// rope_scaling, and what belongs to it, where the file says all of it.
+// rope_scaling and related keys, if the file has all of them.
 
 /// Positions scaled by one factor, or by yarn.
 ConfigTexts rope_scaling(const GgufInfo& file);
-/// Llama 3 divides its frequencies by factors of their own, which the file has and the metadata do not
-/// explain: they must be those of the formula with the numbers that all published models have.
-/// transformers v4.57.6, modeling_rope_utils.py, _compute_llama3_parameters
+/// Llama 3 divides each frequency by its own factor. The file has these factors, but not their parameters.
+/// They must equal the formula with the parameters of all published models. transformers v4.57.6,
+/// modeling_rope_utils.py, _compute_llama3_parameters
 ConfigTexts llama3_scaling(const GgufInfo& file);
 /// Phi-3 has two lists of such factors, for short and for long inputs.
 ConfigTexts longrope(const GgufInfo& file);

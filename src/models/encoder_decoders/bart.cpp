@@ -13,7 +13,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;  // torch's default: no knob
+constexpr double kEps = 1e-5;  // torch's default, not configurable
 
 nn::Seq2SeqLayerParameters layer(const PretrainedConfig& c, const std::string& side) {
   return {.hidden_size = c.integer("d_model"),
@@ -42,7 +42,8 @@ struct Side {
   }
 };
 
-// Where the words of a side lie: under their own name, under the common one, or under that of the other side.
+// The scope of a side's word embeddings: under their own name, the shared name, or the name of the other
+// side.
 Scope words_of(const Scope& base, const char* side, bool common) {
   Scope own = base / side / "embed_tokens";
   Scope shared = base / "shared";
@@ -88,7 +89,7 @@ Value lm_head(const Scope& root, const Scope& base, const BartConfig& c, Value h
   return head(hidden);
 }
 
-// The whole model on one text: the decoder reads it shifted.
+// The whole model on one text. The decoder reads the text shifted.
 Value decode_shifted(const Scope& base, const BartConfig& c, const Inputs& inputs) {
   const Value ids = inputs["input_ids"];
   const Value states = encode(base, c, ids, inputs["attention_mask"]);

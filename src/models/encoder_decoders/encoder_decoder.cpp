@@ -1,4 +1,4 @@
-// Encoder and decoder of types of their own. Original:
+// Encoder and decoder of other types. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/encoder_decoder/modeling_encoder_decoder.py
 #include "models/encoder_decoders/common/encoder_decoder.h"
 
@@ -23,16 +23,16 @@ class EncoderDecoderOnnxConfig : public EncoderDecoderBaseOnnxConfig {
   }
 };
 
-// A part that asks for its attention itself has it; what the whole asks for would have to reach the parts.
+// Each part may set its own attention. A setting for the whole model would not reach the parts.
 void check_attention(const PretrainedConfig& whole, const PretrainedConfig& part, const std::string& key) {
   if (!eager_attention(whole) || eager_attention(part)) return;
   throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: eager attention is asked for the whole model; ask for it inside of "
-                                "'{}', with \"_attn_implementation\": \"eager\"",
+                    fmt::format("{}: eager attention is set for the whole model; set it inside '{}', with "
+                                "\"_attn_implementation\": \"eager\"",
                                 whole.origin(), key));
 }
 
-// The type of a part, whose keys are not read yet.
+// The type of a part, without reading its keys.
 std::shared_ptr<const ModelDefinition> type_of(const TasksManager& tasks, const PretrainedConfig& config,
                                                const char* key, Role role) {
   return tasks.get_part(config.unaccounted().sub(key), key, role);
@@ -61,7 +61,7 @@ Value decode(const TasksManager& tasks, const Model& model, nn::Seq2SeqPass& pas
   const auto described = definition->onnx_config(c.unaccounted(), "text-generation", {});
   const std::int64_t from = pass.encoder_states().dim(2).constant().value();
   const std::int64_t to = described->normalized_config()["hidden_size"];
-  // A decoder that knows the width of the states attends to them as they are.
+  // A decoder that knows the width of the states attends to them without a projection.
   if (const auto known = c.maybe_integer("cross_attention_hidden_size")) {
     if (*known != from) {
       throw ExportError(ErrorCode::bad_config,
@@ -82,7 +82,7 @@ ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, con
                                 Role encoder_role) {
   const auto forward = [&tasks, encoder_role](const Inputs& inputs, const Model& model,
                                               const Component& component) {
-    // Each file reads the keys of its own part. Ties and padding are the parts' own.
+    // Each file reads only the keys of its part. Parts have their own ties and padding.
     model.config().harmless(
         {"encoder", "decoder", "is_encoder_decoder", "tie_word_embeddings", "pad_token_id"});
     return nn::build_seq2seq_task(

@@ -1,4 +1,4 @@
-// M2M-100: mBART with a table of sines at positions that skip padding. Original:
+// M2M-100: mBART with sinusoidal positions that skip padding. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/m2m_100/modeling_m2m_100.py
 #include "models/encoder_decoders/common/bart.h"
 #include "onnxport/nn/seq2seq.h"

@@ -1,4 +1,4 @@
-// Marian: BART with a table of sines. Original:
+// Marian: BART with sinusoidal positions. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/marian/modeling_marian.py
 #include "models/encoder_decoders/common/bart.h"
 #include "onnxport/nn/seq2seq.h"
@@ -10,7 +10,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   BartConfig c(model.config());
   c.embedding_norm = false;
   c.one_vocabulary = model.config().flag("share_encoder_decoder_embeddings", true);
-  // Some checkpoints store the table, and then it counts.
+  // If a checkpoint stores the table, the stored one is used.
   c.positions = [rows = c.max_positions, width = c.d_model](const Scope& side) -> BartConfig::Positions {
     Weight table = (side / "embed_positions").try_weight("weight", {rows, width});
     if (!table) table = nn::sinusoidal_table(rows, width);

@@ -1,4 +1,4 @@
-// mBART: BART with norms in front. Original:
+// mBART: BART with norms before attention and feed-forward. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mbart/modeling_mbart.py
 #include "models/encoder_decoders/common/bart.h"
 #include "onnxport/nn/seq2seq.h"
@@ -11,7 +11,7 @@ BartConfig read(const PretrainedConfig& config) {
   c.encoder.norm_before = c.decoder.norm_before = true;
   c.final_norm = true;
   c.positions = learned_positions(c);
-  // The last token that is no padding, the language, moves to the front.
+  // The last token that is not padding, the language, moves to the front.
   c.shift_right = [pad = c.pad_token_id.value_or(1)](Value ids) {
     const Value real = op::cast(op::ne(ids, static_cast<double>(pad)), DType::i64);
     const Value last = op::sub(op::sum(real, 1, true), 1.0);

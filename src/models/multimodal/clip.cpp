@@ -6,7 +6,8 @@
 namespace onnxport::models {
 namespace {
 
-// Old files carry `text_config_dict` and `vision_config_dict`, which win with all of their class's keys.
+// Old files contain `text_config_dict` and `vision_config_dict`, which take precedence for all keys of their
+// class.
 PretrainedConfig tower_config(const PretrainedConfig& c, const std::string& name) {
   const std::string type = name == "text_config" ? "clip_text_model" : "clip_vision_model";
   if (!c.has(name + "_dict")) return c.sub(name, type);

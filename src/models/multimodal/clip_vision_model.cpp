@@ -1,4 +1,4 @@
-// The image tower of CLIP, with a projection where `architectures` asks for one. Original:
+// The image tower of CLIP, with a projection if `architectures` asks for one. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clip/modeling_clip.py
 #include "models/multimodal/common/clip.h"
 #include "onnxport/nn/basic.h"

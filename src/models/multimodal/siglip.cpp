@@ -31,12 +31,11 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const PretrainedConfig text_config = c.sub("text_config", "siglip_text_model");
   const Value text = encode_tower(tasks, Role::text_model, "text_config", text_config, inputs, model).pooled;
   if (!image || text.dim(1) != image.dim(1)) {
-    throw ExportError(
-        ErrorCode::bad_config,
-        fmt::format("{}: projection_size of text_config is {} and the image tower gives {}, expected the "
-                    "same width",
-                    c.origin(), text.dim(1).str(),
-                    image ? image.dim(1).str() : "no vector (vision_use_head)"));
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: projection_size of text_config is {} and the image tower returns {}, "
+                                  "expected the same width",
+                                  c.origin(), text.dim(1).str(),
+                                  image ? image.dim(1).str() : "no vector (vision_use_head)"));
   }
   return compare_towers(text, image, root.weight("logit_scale", {1}), root.weight("logit_bias", {1}));
 }

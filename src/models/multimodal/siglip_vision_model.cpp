@@ -20,7 +20,7 @@ class SiglipVisionModelOnnxConfig : public VisionOnnxConfig {
   }
 };
 
-// One learned query looks at all patches. Keys: probe, attention.{in_proj_weight, in_proj_bias, out_proj},
+// One learned query attends to all patches. Keys: probe, attention.{in_proj_weight, in_proj_bias, out_proj},
 // layernorm, mlp.
 Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
   const ModulePath at(hidden, s.path());

@@ -1,4 +1,4 @@
-// TrOCR: a decoder behind an encoder of images. Original:
+// TrOCR: a text decoder for image encoders. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/trocr/modeling_trocr.py
 #include <cmath>
 
@@ -11,7 +11,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;  // torch's default: no knob
+constexpr double kEps = 1e-5;  // torch's default, not configurable
 
 class TrOCROnnxConfig : public TextDecoderOnnxConfig {
  public:

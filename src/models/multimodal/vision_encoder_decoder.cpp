@@ -1,4 +1,4 @@
-// An encoder of images and a decoder of text, of types of their own. Original:
+// An image encoder and a text decoder of other types. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/vision_encoder_decoder/modeling_vision_encoder_decoder.py
 #include "models/encoder_decoders/common/encoder_decoder.h"
 

@@ -28,7 +28,7 @@ class DebertaV2OnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-// `a|b` or a list; all of `known`.
+// `a|b` or a list; all of them must be in `known`.
 std::vector<std::string> choices(const PretrainedConfig& c, const char* key,
                                  const std::vector<std::string>& known) {
   std::vector<std::string> found;
@@ -83,7 +83,7 @@ struct Config : TextEncoderConfig {
     const auto refuse = [&](const std::string& what) {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: {}", c.origin(), what));
     };
-    // The original's modules take these sizes, and its additions then fail.
+    // The original's modules accept other sizes, but its additions then fail.
     if (const auto width = c.maybe_integer("pooler_hidden_size"); width && *width != hidden_size)
       refuse(fmt::format("pooler_hidden_size is {}, expected hidden_size {}", *width, hidden_size));
     const std::int64_t head_size = hidden_size / num_attention_heads;
@@ -97,7 +97,7 @@ struct Config : TextEncoderConfig {
     constexpr std::int64_t kMost = 1 << 20;  // the table of distances is made here
     if (max_relative_positions > kMost || max_relative_positions < 1)
       refuse(fmt::format("max_relative_positions is {}, expected 1 to {}", max_relative_positions, kMost));
-    // With an odd number the buckets of far distances would never come to an end.
+    // With an odd number, the buckets of far distances would never end.
     if (buckets > 0 && (buckets % 2 != 0 || max_relative_positions - 1 <= buckets / 2))
       refuse(fmt::format("position_buckets is {}, expected an even number below {}", buckets,
                          2 * (max_relative_positions - 1)));
@@ -109,8 +109,8 @@ struct Config : TextEncoderConfig {
 
 // ---- positions ----
 
-// The bucket of a distance m >= 0: small ones have their own, then it grows with the logarithm. In float, as
-// the original computes it.
+// The bucket of a distance m >= 0: small distances have their own bucket, larger ones grow with the
+// logarithm. Computed in float, like the original.
 std::int64_t bucket(std::int64_t m, const Config& c) {
   const std::int64_t middle = c.buckets / 2;
   if (c.buckets < 1 || m <= middle) return m;
@@ -121,8 +121,8 @@ std::int64_t bucket(std::int64_t m, const Config& c) {
   return middle + static_cast<std::int64_t>(std::ceil(ratio * static_cast<float>(middle - 1)));
 }
 
-// Rows of the tables of positions for the distances -S, …, S - 1, int64 [2 S]. They depend on the length
-// only: all layers share them.
+// Rows of the tables of positions for the distances -S, …, S - 1, int64 [2 S]. They depend only on the
+// length, so all layers share them.
 struct Distances {
   Value ahead;   // row of distance d
   Value behind;  // row of distance -d
@@ -147,7 +147,7 @@ struct Distances {
   }
 };
 
-// What the layers share.
+// Values that all layers share.
 struct Sight {
   Value mask;       // added to the scores [B, 1, S, S]
   Value positions;  // the table [2 span, H], or absent
@@ -155,8 +155,8 @@ struct Sight {
 };
 
 // x [B, heads, S, 2 S], where column c of row i belongs to position i + c - S: -> [B, heads, S, S] with the
-// columns of positions 0, …, S - 1. Read as one row after the other, element (i, j) is the one at
-// i (2 S - 1) + j + S. So the columns come into place without any index.
+// columns of positions 0, …, S - 1. In row-major order, element (i, j) is at i (2 S - 1) + j + S, so a
+// reshape selects the columns without any index.
 Value align(Value x) {
   const Dim& length = x.dim(2);
   const Value flat = op::flatten(x, 2, 3);
@@ -168,7 +168,7 @@ Value align(Value x) {
 // ---- layers ----
 
 // Scores are content to content, content to position (c2p) and position to content (p2c). (He et al. 2020)
-// All have the same scale, and each has a query: the queries take it.
+// All have the same scale, and each contains a query, so the queries are scaled.
 struct DisentangledSelfAttention {
   std::string path;
   std::int64_t heads;
@@ -251,7 +251,7 @@ struct Layer {
   }
 };
 
-// norm(what the first layer made of x + act(conv(x))), without padding.
+// norm(first layer's result for x + act(conv(x))), without padding.
 struct ConvLayer {
   std::string path;
   Weight weight, bias;
@@ -336,7 +336,7 @@ struct DebertaV2 {
     if (c.conv_kernel_size > 0) conv.emplace(encoder / "conv", c);
   }
 
-  // Padding sees nothing, and nothing sees it: a query of padding attends to all keys alike.
+  // Padding sees no token, and no token sees padding. A padding query attends to all keys equally.
   Value mask(Value attention_mask, DType dtype) const {
     const Value keys = nn::padding_bias(attention_mask, dtype);
     return op::minimum(keys, op::transpose(keys, 2, 3));

@@ -9,7 +9,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-12;  // written into the original's modules, no knob
+constexpr double kEps = 1e-12;  // a constant in the original's modules
 
 struct Config {
   std::int64_t vocab_size, dim, layers, heads, hidden_dim, max_positions, num_labels;
@@ -26,7 +26,7 @@ struct Config {
         num_labels(c.num_labels()),
         activation(c.string("activation")),
         tie_word_embeddings(c.flag("tie_word_embeddings")) {
-    // How the table was initialized (the stored one counts), and the row without a gradient.
+    // How the table was initialized (the stored one is used), and the row without a gradient.
     c.harmless({"sinusoidal_pos_embds", "pad_token_id"});
   }
 

@@ -62,7 +62,7 @@ struct Electra {
   }
 };
 
-// One vector per sequence, as the config asks. (modeling_electra.py, ElectraSequenceSummary)
+// One vector per sequence, selected by the config. (modeling_electra.py, ElectraSequenceSummary)
 Value summarize(Value hidden, const Scope& s, const Config& c) {
   Value summary;
   if (c.summary_type == "first") {

@@ -60,14 +60,14 @@ struct Config {
       refuse(fmt::format("local_attention is {}, expected 0 or more", local_attention));
     if (classifier_pooling != "cls" && classifier_pooling != "mean")
       refuse(fmt::format("classifier_pooling is '{}', expected cls or mean", classifier_pooling));
-    // The original multiplies whole heads by the cosines, however many elements these have.
+    // The original multiplies whole heads by the cosines, whatever their number of elements.
     if (const double part = c.real("partial_rotary_factor", 1); part != 1)
       refuse(fmt::format("partial_rotary_factor is {}, expected 1", part));
     global_rope = rope_parameters(c, hidden_size / heads);
     global_rope.theta = c.has("rope_theta") ? c.real("rope_theta") : c.real("global_rope_theta");
     local_rope = global_rope;
     local_rope.theta = c.maybe_real("local_rope_theta").value_or(global_rope.theta);
-    // What the loss looks at, and how the original runs.
+    // Settings of the loss, and of how the original runs.
     c.harmless({"pad_token_id", "sparse_prediction", "sparse_pred_ignore_index", "repad_logits_with_grad",
                 "deterministic_flash_attn", "reference_compile"});
   }
@@ -75,13 +75,13 @@ struct Config {
   nn::LayerNorm norm(const Scope& s) const { return {s, hidden_size, eps, true, norm_bias}; }
 };
 
-// What the layers of one kind share.
+// Values that the layers of one kind share.
 struct Sight {
   op::AttentionMask mask;
   op::Rope rope;
 };
 
-// Queries and keys are made by one product, since they turn together.
+// One product computes queries and keys, because they are rotated together.
 struct Attention {
   std::string path;
   nn::HeadSizes sizes;
@@ -110,7 +110,7 @@ struct Attention {
   }
 };
 
-// Wo(act(input) * gate), where Wi gives both.
+// Wo(act(input) * gate), where Wi computes both.
 struct FeedForward {
   std::string path;
   nn::Linear wi, wo;
@@ -175,8 +175,8 @@ struct ModernBert {
     const Value positions = op::unsqueeze(op::arange(graph, ids.dim(1)), 0);
     const op::AttentionMask mask = nn::padding_mask(in["attention_mask"]);
     const Sight global{mask, global_rotary(positions)};
-    // The original masks far keys like padding: a query without any token in its window then attends to all
-    // keys alike, near and far.
+    // The original masks far keys like padding, so a query without any token in its window attends to all
+    // keys equally, near and far.
     Sight local{mask, local_rotary(positions)};
     local.mask.window = window + 1;
     for (std::size_t i = 0; i < layers.size(); ++i) {

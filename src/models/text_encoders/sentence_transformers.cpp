@@ -1,5 +1,5 @@
-// Sentence Transformers: a text encoder followed by pooling, dense and normalization modules, as modules.json
-// lists them. Original:
+// Sentence Transformers: a text encoder followed by the pooling, dense and normalization modules that
+// modules.json lists. Original:
 // https://github.com/huggingface/sentence-transformers/tree/v5.1.2/sentence_transformers/models
 #include <fmt/format.h>
 
@@ -28,7 +28,7 @@ class SentenceTransformersTransformerOnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-/// CLIP: the embeddings of both towers, as they are projected.
+/// CLIP: the projected embeddings of both towers.
 class SentenceTransformersClipOnnxConfig : public ClipOnnxConfig {
  public:
   using ClipOnnxConfig::ClipOnnxConfig;
@@ -43,7 +43,7 @@ struct Features {
   Value sentence_embedding;  // [B, H], once there was a pooling
 };
 
-// Which poolings are on, in the order in which the original concatenates them.
+// The enabled poolings, in the order in which the original concatenates them.
 struct PoolingConfig {
   bool cls, max, mean, mean_sqrt_len, weightedmean, lasttoken;
 
@@ -83,7 +83,7 @@ void pool(Features& features, const PoolingConfig& config) {
   };
   const auto at_least = [](Value count) { return op::maximum(count, 1e-9); };
   if (config.max) {
-    // The original writes into token_embeddings itself: its output, and the first token, show it.
+    // The original modifies token_embeddings in place, which shows in its output and in the first token.
     const Value padding = op::unsqueeze(op::eq(integer_mask, 0.0), 2);
     features.token_embeddings =
         op::masked_fill(features.token_embeddings, padding, std::max(-1e9, lowest(dtype)));
@@ -110,13 +110,12 @@ void pool(Features& features, const PoolingConfig& config) {
     const Value chosen = op::cast(op::eq(positions, last), dtype);
     pooled.push_back(weighted_sum(op::mul(op::unsqueeze(chosen, 2), mask)));
   }
-  if (pooled.empty())
-    throw ExportError(ErrorCode::bad_config, "the pooling module turns every pooling mode off");
+  if (pooled.empty()) throw ExportError(ErrorCode::bad_config, "the pooling module enables no pooling mode");
   features.sentence_embedding = op::concat(std::move(pooled), 1);
 }
 
-// `torch.nn.modules.activation.Tanh` -> tanh. The class is made without arguments, so the plain function is
-// meant.
+// `torch.nn.modules.activation.Tanh` -> tanh. The class is created without arguments, so it means the plain
+// function.
 nn::Activation activation_of_class(const std::string& dotted, const std::string& origin) {
   const std::string name = dotted.substr(dotted.rfind('.') + 1);
   static const std::vector<std::pair<std::string, std::string>> classes = {
@@ -169,7 +168,7 @@ void apply_module(Features& features, const std::string& kind, const std::string
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& /*component*/) {
   const auto encoder = tasks.get_part(model.config(), "the first module", Role::text_model);
-  // Of T5 and its like, only that half is here.
+  // For T5 and its relatives, only the encoder is needed.
   const Component part{.name = "encoder", .task = "feature-extraction", .part = "encoder"};
   Features features;
   features.token_embeddings = encoder->roles.text_model->encode(inputs, model, part).hidden;
@@ -204,9 +203,8 @@ NamedValues forward_clip(const TasksManager& tasks, const Inputs& inputs, const 
                          const Component& /*component*/) {
   const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
   if (modules.size() != 1) {
-    throw ExportError(
-        ErrorCode::unsupported,
-        fmt::format("modules.json: {} modules, expected a CLIPModel and nothing behind it", modules.size()));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("modules.json: {} modules, expected only a CLIPModel", modules.size()));
   }
   const ClipEmbeds embeds = clip_embeds(tasks, inputs, model);
   return {{"text_embeds", embeds.text}, {"image_embeds", embeds.image}};

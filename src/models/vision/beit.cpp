@@ -21,14 +21,14 @@ struct Config : ViTConfig {
         absolute_positions(c.flag("use_absolute_position_embeddings")),
         mean_pooling(c.flag("use_mean_pooling")),
         layer_scale(c.real("layer_scale_init_value") > 0) {
-    // Of the heads for segmentation, of the one that predicts visual tokens, and of a backbone.
+    // Keys of the segmentation heads, of the head that predicts visual tokens, and of a backbone.
     c.harmless({"pool_scales", "use_auxiliary_head", "auxiliary_channels", "auxiliary_num_convs",
                 "auxiliary_concat_input", "segmentation_indices", "vocab_size", "use_mask_token",
                 "out_features", "out_indices", "reshape_hidden_states"});
   }
 };
 
-// The embeddings and what each layer gives, without the last norm: [B, 1 + patches, hidden_size].
+// The embeddings and the result of each layer, without the last norm: [B, 1 + patches, hidden_size].
 std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const Config c(config);
   nn::ImageTokensParameters tokens = c.tokens();
@@ -64,7 +64,7 @@ std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, V
 Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const Config c(config);
   const Value hidden = beit_states(s, config, pixel_values).back();
-  if (c.mean_pooling) return hidden;  // the norm is behind the mean
+  if (c.mean_pooling) return hidden;  // the norm comes after the mean
   return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
 }
 
@@ -94,7 +94,7 @@ BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value 
 }  // namespace
 
 void register_beit(TasksManager& tasks) {
-  // The head that predicts visual tokens, and tables that are computed here, are in many checkpoints.
+  // Many checkpoints contain the head that predicts visual tokens, and tables that are computed here.
   tasks.register_model<VisionOnnxConfig>(
       {.model_type = "beit",
        .tasks = {"feature-extraction", "image-classification"},

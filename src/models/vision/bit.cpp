@@ -15,8 +15,8 @@ namespace onnxport::models {
 namespace {
 
 struct BitConfig {
-  /// Throws ExportError for what is not built: layers other than "bottleneck", padding other than "SAME", an
-  /// output_stride below 32 (dilated stages).
+  /// Throws ExportError for unsupported settings: layers other than "bottleneck", padding other than "SAME",
+  /// an output_stride below 32 (dilated stages).
   explicit BitConfig(const PretrainedConfig& config);
 
   std::int64_t num_channels, embedding_size, num_groups;
@@ -26,7 +26,7 @@ struct BitConfig {
   bool dynamic_padding;  ///< in front of the pooling of the stem
 };
 
-// To a multiple of 8, at least 8, and not below nine tenths of the value.
+// Rounds to a multiple of 8, at least 8, and not below nine tenths of the value.
 std::int64_t round_channels(double value) {
   const std::int64_t nearest = std::max<std::int64_t>(8, static_cast<std::int64_t>(value + 4) / 8 * 8);
   return static_cast<double>(nearest) < 0.9 * value ? nearest + 8 : nearest;
@@ -35,11 +35,11 @@ std::int64_t round_channels(double value) {
 [[noreturn]] void refuse(const PretrainedConfig& c, const char* key, const std::string& got,
                          const char* expected) {
   throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: {} of the backbone is {}, known is {}", c.origin(), key, got, expected));
+                    fmt::format("{}: {} of the backbone is {}, expected {}", c.origin(), key, got, expected));
 }
 
-// What TensorFlow's "SAME" puts around an axis so that a stride divides it: nothing, or more behind than
-// before.
+// TensorFlow's "SAME" padding around an axis. It makes the stride divide the axis. An odd element comes at
+// the end.
 struct SamePadding {
   std::int64_t before = 0, behind = 0;
 
@@ -94,7 +94,7 @@ struct Convolution {
   }
 };
 
-/// Three convolutions, the middle one with fewer channels, around which the input goes.
+/// Three convolutions, the middle one with fewer channels, and a shortcut around them.
 struct Bottleneck {
   std::string path;
   Convolution conv1, conv2, conv3;
@@ -139,8 +139,7 @@ Value stem(const Scope& s, const BitConfig& c, Value pixel_values) {
   const Value x = activation(norm(convolution(pixel_values)));
   const ModulePath at(x, s.path());
   if (!c.dynamic_padding) return op::max_pool2d(x, {3, 3}, {.stride = {2, 2}});
-  // The original pads with zeros. Behind a relu, where nothing is smaller, that is what the op's padding
-  // does.
+  // The original pads with zeros. After a relu, where no value is smaller, this equals the op's padding.
   const op::ConvOptions options = same_options(x, 3, 2);
   if (c.hidden_act == "relu") return op::max_pool2d(x, {3, 3}, options);
   const std::vector<std::int64_t>& around = options.padding;

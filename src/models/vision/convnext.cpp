@@ -33,7 +33,7 @@ struct Config {
         hidden_act(c.string("hidden_act")),
         layer_norm_eps(c.real("layer_norm_eps")) {
     const std::int64_t stages = c.integer("num_stages");
-    // Images of any size; a backbone's choice of stages, where these tasks take the last one.
+    // Images of any size; stages for a backbone, while these tasks use the last one.
     c.harmless({"image_size", "out_features", "out_indices", "stage_names"});
     const auto positive = [](std::int64_t n) { return n > 0; };
     if (stages < 1 || std::ssize(hidden_sizes) != stages || std::ssize(depths) != stages || patch_size < 1 ||
@@ -47,7 +47,7 @@ struct Config {
     }
   }
 
-  // The defaults stand in the class's constructor, not among its declared ones.
+  // The class sets these defaults in its constructor, not in its declaration.
   static std::vector<std::int64_t> list(const PretrainedConfig& c, const char* key,
                                         std::vector<std::int64_t> fallback) {
     return c.has(key) ? c.integers(key) : std::move(fallback);

@@ -6,7 +6,8 @@
 namespace onnxport::models {
 namespace {
 
-// Global response normalization: each channel by how strong it is in the whole image, against the others.
+// Global response normalization: scales each channel by its norm over the whole image, relative to the other
+// channels.
 struct GlobalResponseNorm {
   std::string path;
   Weight weight, bias;
@@ -24,7 +25,7 @@ struct GlobalResponseNorm {
     const Value strength = op::sqrt(op::sum(op::mul(flat, flat), 1, true));
     const Value others = op::add(op::mean(strength, -1, true), 1e-6);
     const Value relative = op::mul(op::div(strength, others), graph.weight(weight));
-    // The input is added to what is made of it: one more in the factor.
+    // The input is added to the result, which adds 1 to the factor.
     const Value scaled = op::mul(flat, op::add(relative, 1.0));
     return op::reshape(op::add(scaled, graph.weight(bias)), x.shape());
   }

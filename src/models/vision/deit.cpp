@@ -1,4 +1,4 @@
-// DeiT: a ViT with a second learned token, which learned from a teacher. Original:
+// DeiT: a ViT with a second learned token, trained with a teacher. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/deit/modeling_deit.py
 #include <algorithm>
 
@@ -21,8 +21,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Value hidden = encode_deit(root.base_model("deit"), config, inputs["pixel_values"]);
   if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   if (component.task == "masked-im") {
-    // The original leaves out the first token and the last, as if the second one of the two that are learned
-    // lay behind the patches.
+    // The original drops the first token and the last one, as if the second learned token came after the
+    // patches.
     const Value patches = op::slice(hidden, 1, 1, hidden.dim(1) - 1);
     return {{"reconstruction", reconstruct_image(root, config, patches)}};
   }

@@ -49,9 +49,9 @@ struct Config {
         decoder_heads(c.integer("decoder_attention_heads")),
         decoder_ffn_dim(c.integer("decoder_ffn_dim")),
         activation(c.string("activation_function")),
-        // With losses of all layers, what goes from layer to layer of the decoder is normed.
+        // With losses for all layers, the states between the decoder's layers are normed.
         norm_each_layer(c.flag("auxiliary_loss")) {
-    // The encoder's number of layers once more; the backbone has its own number of channels.
+    // The number of encoder layers again; the backbone has its own number of channels.
     c.harmless({"is_encoder_decoder", "num_hidden_layers", "num_channels"});
     const std::string positions = c.string("position_embedding_type");
     if (positions != "sine" && positions != "learned") {
@@ -61,24 +61,24 @@ struct Config {
     const bool heads = encoder_heads > 0 && decoder_heads > 0 && d_model > 0 &&
                        d_model % encoder_heads == 0 && d_model % decoder_heads == 0;
     if (!heads || num_queries < 1 || decoder_layers < 1 || d_model % (sine_positions ? 4 : 2) != 0) {
-      refuse(c, fmt::format(
-                    "d_model {} with {} and {} heads and {} positions, num_queries {}, decoder_layers {}: "
-                    "the model must be a multiple of the heads and of {}, the others at least 1",
-                    d_model, encoder_heads, decoder_heads, positions, num_queries, decoder_layers,
-                    sine_positions ? 4 : 2));
+      refuse(c,
+             fmt::format("d_model {} with {} and {} heads and {} positions, num_queries {}, decoder_layers "
+                         "{}: d_model must be a multiple of the heads and of {}, and the others at least 1",
+                         d_model, encoder_heads, decoder_heads, positions, num_queries, decoder_layers,
+                         sine_positions ? 4 : 2));
     }
   }
 };
 
 // ---- positions ----
 
-// Sines and cosines in turns, of an angle for each of half as many frequencies: [count, width].
+// Alternating sines and cosines of the angles for width / 2 frequencies: [count, width].
 Value sine_positions(Graph& graph, const Dim& count, std::int64_t width) {
   constexpr double turn = 2 * std::numbers::pi;
   std::vector<double> frequencies;
   for (std::int64_t i = 0; i < width; i += 2)
     frequencies.push_back(turn / std::pow(10000.0, static_cast<double>(i) / static_cast<double>(width)));
-  // In float32 in every dtype, as in the original.
+  // Computed in float32 for every dtype, like the original.
   const Value place = op::cast(op::arange(graph, count, 1), DType::f32);
   const Value all = op::add(op::cast(op::size(graph, count), DType::f32), 1e-6);
   const Value part = op::unsqueeze(op::div(place, all), 1);
@@ -100,7 +100,7 @@ struct PositionEmbedding {
     column_embeddings = s.weight("column_embeddings.weight", {kLearned, d_model / 2});
   }
 
-  // For the places of an image [B, C, H', W']: [1, H' * W', d_model].
+  // For the pixels of an image [B, C, H', W']: [1, H' * W', d_model].
   Value operator()(Value image) const {
     const ModulePath at(image, path);
     Graph& graph = image.graph();
@@ -146,8 +146,8 @@ struct Attention {
     return out_proj(op::attention({.query = query, .key = key, .value = value}, heads, heads).output);
   }
 
-  // What attending to nothing but zeros gives for every query: [1, 1, width]. All values are the bias then,
-  // and so is every mean of them.
+  // The result of attention to zeros, for every query: [1, 1, width]. All values are then the bias, and so is
+  // every mean of them.
   Value of_zeros(Graph& graph) const {
     const ModulePath at(graph, path);
     return out_proj(graph.weight(v_proj.bias().reshape({1, 1, v_proj.bias().numel()})));
@@ -202,8 +202,8 @@ struct DecoderLayer {
         encoder_attn_norm(s / "encoder_attn_layer_norm", c.d_model, 1e-5),
         feed_forward(s, c.d_model, c.decoder_ffn_dim, c) {}
 
-  // x: what the queries [Q, d_model] hold so far, absent in the first layer: zeros. `placed`: the memory with
-  // its positions.
+  // x: the state of the queries [Q, d_model]; absent in the first layer, where it is zero. `placed`: the
+  // memory with its positions.
   Value operator()(Value x, Value queries, Value memory, Value placed) const {
     const ModulePath at(memory, path);
     if (x) {
@@ -229,7 +229,7 @@ struct Detr {
   nn::LayerNorm norm;
   bool norm_each_layer;
 
-  // `channels`: of the features of the backbone that are looked at last.
+  // `channels`: those of the backbone's last used features.
   Detr(const Scope& s, const Config& c, std::int64_t channels)
       : path(s.path()),
         position_embedding(s / "backbone" / "position_embedding", c),
@@ -248,7 +248,7 @@ struct Detr {
     Value hidden;                 // of the queries, [B, Q, d_model]
   };
 
-  // The mask of pixels is all ones in the original when there is none: no place is hidden.
+  // If there is no pixel mask, the original uses ones, so no pixel is hidden.
   Results operator()(std::vector<Value> features) const {
     const ModulePath at(features.back(), path);
     Results r;
@@ -279,8 +279,8 @@ Value predict_boxes(const Scope& s, const Config& c, Value x) {
   return op::sigmoid(x);
 }
 
-// How much each query looks where, head by head; all heads and places of a query sum to one: [B * Q, heads,
-// H', W'].
+// The attention of each query to each pixel, by head: [B * Q, heads, H', W']. The values of a query sum to
+// one over all heads and pixels.
 Value attention_maps(const Scope& s, const Config& c, const Detr::Results& r) {
   const ModulePath at(r.hidden, s.path());
   const std::int64_t heads = c.encoder_heads;
@@ -293,7 +293,7 @@ Value attention_maps(const Scope& s, const Config& c, const Detr::Results& r) {
   return op::reshape(maps, {maps.dim(0) * maps.dim(1), heads, r.projected.dim(2), r.projected.dim(3)});
 }
 
-// From the attention of each query to its mask, through ever larger features of the image.
+// Computes the mask of each query from its attention, with features of the image of increasing size.
 struct MaskHead {
   Scope s;
   std::int64_t queries;
@@ -304,7 +304,7 @@ struct MaskHead {
     return op::relu(nn::GroupNorm(s / fmt::format("gn{}", i), groups, channels)(x));
   }
 
-  // Adds what is the same for all queries of an image, [B, C, H, W], to what is not, [B * Q, C, H, W].
+  // Adds values per image, [B, C, H, W], to values per query, [B * Q, C, H, W].
   Value add_to_each(Value image, Value x) const {
     const Shape& shape = x.shape();
     const Value apart = op::reshape(x, {image.dim(0), queries, shape[1], shape[2], shape[3]});
@@ -316,7 +316,7 @@ struct MaskHead {
     const ModulePath at(maps, s.path());
     std::int64_t width = c.d_model + c.encoder_heads;
     const op::ConvOptions around = {.padding = {1, 1}};
-    // The first layer sees the image beside the map of each query. Its share of the image is computed once.
+    // The first layer takes the image and the map of each query. The image's share is computed once.
     const Scope first = s / "lay1";
     const Weight weight = first.weight("weight", {width, width, 3, 3});
     const nn::Conv2d of_image(first.path(), weight.slice(1, 0, c.d_model), first.weight("bias", {width}),
@@ -358,18 +358,17 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const Detr::Results r = detr(features);
   if (component.task == "feature-extraction") return {{"last_hidden_state", r.hidden}};
 
-  // One label more: no object.
+  // One extra label: no object.
   const nn::Linear classifier(detection / "class_labels_classifier", c.d_model, c.num_labels + 1);
   const Value logits = classifier(r.hidden);
   if (component.task == "object-detection")
     return {{"logits", logits}, {"pred_boxes", predict_boxes(detection / "bbox_predictor", c, r.hidden)}};
 
   if (r.features.size() < 3 || c.d_model % 16 != 0 || (c.d_model + c.encoder_heads) % 8 != 0) {
-    refuse(
-        model.config(),
-        fmt::format("a mask head wants three stages of the backbone, a d_model that is a multiple of 16, and "
-                    "with the encoder's heads one of 8; got {}, {} and {}",
-                    r.features.size(), c.d_model, c.encoder_heads));
+    refuse(model.config(),
+           fmt::format("a mask head needs three stages of the backbone, a d_model that is a multiple of 16, "
+                       "and a sum of d_model and encoder heads that is a multiple of 8; got {}, {} and {}",
+                       r.features.size(), c.d_model, c.encoder_heads));
   }
   const Value maps = attention_maps(root / "bbox_attention", c, r);
   return {{"logits", logits}, {"pred_masks", MaskHead{root / "mask_head", c.num_queries}(c, r, maps)}};

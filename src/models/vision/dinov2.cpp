@@ -26,7 +26,7 @@ struct Dinov2 {
   nn::LayerNorm norm;
 
   Dinov2(const Scope& s, const Dinov2Config& c);
-  /// pixel_values [B, C, H, W] -> the embeddings and what each layer gives, without the last norm: [B, 1 +
+  /// pixel_values [B, C, H, W] -> the embeddings and the result of each layer, without the last norm: [B, 1 +
   /// patches, hidden_size].
   std::vector<Value> states(Value pixel_values) const;
 };
@@ -45,7 +45,7 @@ Dinov2Config::Dinov2Config(const PretrainedConfig& c) : ViTConfig(c), gated(c.fl
     intermediate_size = (two_thirds + 7) / 8 * 8;
     hidden_act = "silu";
   }
-  // The value that scales began with in training; the token of masked patches.
+  // The initial value of scales in training; the token of masked patches.
   c.harmless({"layerscale_value", "use_mask_token"});
 }
 

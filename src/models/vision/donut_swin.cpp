@@ -1,4 +1,4 @@
-// Donut's Swin Transformer: one without a norm behind the last stage. Original:
+// Donut's Swin Transformer, without a norm after the last stage. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/donut/modeling_donut_swin.py
 #include "models/common/definition.h"
 #include "models/vision/common/swin.h"

@@ -16,7 +16,7 @@
 namespace onnxport::models {
 namespace {
 
-/// Images of any size, unless a convolutional backbone is in front of the encoder.
+/// Images of any size, unless a convolutional backbone comes before the encoder.
 class DptOnnxConfig : public VisionOnnxConfig {
  public:
   using VisionOnnxConfig::VisionOnnxConfig;
@@ -44,10 +44,10 @@ struct Config {
         add_projection(c.flag("add_projection")),
         batch_norm(c.flag("use_batch_norm_in_fusion_residual")),
         residual_bias(c.flag("use_bias_in_fusion_residual", !batch_norm)) {
-    // The auxiliary head of segmentation is for a loss. The shape of the backbone's features is seen.
+    // The auxiliary segmentation head is only for a loss. The shape of the backbone's features is inferred.
     c.harmless({"use_auxiliary_head", "backbone_featmap_shape", "use_autobackbone"});
     for (const char* key : {"backbone", "backbone_kwargs"}) {
-      if (c.has(key)) refuse(key, "a backbone that its name says", "null and a backbone_config");
+      if (c.has(key)) refuse(key, "a backbone given by its name", "null and a backbone_config");
     }
     if (c.flag("use_timm_backbone") || c.flag("use_pretrained_backbone"))
       refuse("use_timm_backbone or use_pretrained_backbone", "true", "false");
@@ -81,7 +81,7 @@ struct Config {
   }
 };
 
-/// What an encoder gives.
+/// The results of an encoder.
 struct Encoded {
   std::vector<Value> states;  ///< [B, 1 + rows * columns, hidden_size]: the embeddings and each layer's
   std::vector<Value> maps;    ///< [B, C, H, W]: of a convolutional backbone
@@ -118,7 +118,7 @@ Encoded encode(const TasksManager& tasks, const Scope& s, const PretrainedConfig
         image.dim(3) != Dim(c.grid.width)) {
       throw ExportError(
           ErrorCode::bad_config,
-          fmt::format("{}: the backbone gives {} maps, the last one {}, expected 3 and {} by {}",
+          fmt::format("{}: the backbone returns {} maps, the last one {}, expected 3 and {} by {}",
                       config.origin(), encoded.maps.size(), to_string(image.type()), c.grid.height,
                       c.grid.width));
     }
@@ -153,10 +153,10 @@ Encoded neck_inputs(const TasksManager& tasks, const Scope& root, const Pretrain
   return encoded;
 }
 
-/// The same with an encoder of another type, a backbone.
+/// The same with a backbone of another type as encoder.
 Encoded backbone_inputs(const TasksManager& tasks, const Scope& root, const PretrainedConfig& config,
                         Value pixel_values) {
-  // Of an encoder that is not there.
+  // Settings of an encoder that does not exist.
   config.harmless({"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                    "layer_norm_eps", "image_size", "patch_size", "num_channels", "qkv_bias",
                    "backbone_out_indices", "pooler_output_size", "pooler_act"});
@@ -165,13 +165,13 @@ Encoded backbone_inputs(const TasksManager& tasks, const Scope& root, const Pret
   const Value last = features.stages.back();
   if (last.rank() != 3) {
     throw ExportError(ErrorCode::unsupported,
-                      fmt::format("{}: a backbone of type '{}' gives images, expected tokens",
+                      fmt::format("{}: a backbone of type '{}' returns images, expected tokens",
                                   config.origin(), inner.model_type()));
   }
   return {std::move(features.stages), {}, *last.dim(2).constant(), features.rows, features.columns};
 }
 
-/// Hidden states as an image, at a resolution of its own.
+/// Hidden states as an image at its own resolution.
 struct Reassemble {
   std::string path;
   std::string readout_type;
@@ -181,7 +181,7 @@ struct Reassemble {
   std::optional<nn::ConvTranspose2d> up;
   std::optional<nn::Conv2d> down;
 
-  // A convolution of one pixel, taken before tokens become an image.
+  // A 1 x 1 convolution, applied before tokens become an image.
   static nn::Linear one_pixel(const Scope& s, std::int64_t in, std::int64_t out) {
     const Weight weight = s.weight("weight", {out, in, 1, 1}).reshape({out, in});
     return {s.path(), weight, s.weight("bias", {out})};
@@ -250,7 +250,7 @@ Value residual_unit(const Scope& s, const Config& c, Value x) {
   return op::add(step(2, inner), x);
 }
 
-/// Reassembles hidden states and fuses them, from the last to the first: what each step gives, [B,
+/// Reassembles hidden states and fuses them, from the last to the first. Returns the result of each step, [B,
 /// fusion_hidden_size, H', W'].
 std::vector<Value> neck(const Scope& s, const Config& c, const Encoded& encoded) {
   if (encoded.states.size() != c.neck_hidden_sizes.size()) {
@@ -277,7 +277,7 @@ std::vector<Value> neck(const Scope& s, const Config& c, const Encoded& encoded)
     const ModulePath at(x, layer.path());
     if (!fused.empty()) {
       const Value before = fused.back();
-      // Where strides did not divide, sizes differ.
+      // If strides left a remainder, sizes differ.
       if (x.shape() != before.shape()) x = op::interpolate(x, {before.dim(2), before.dim(3)}, "linear");
       x = op::add(before, residual_unit(layer / "residual_layer1", c, x));
     }

@@ -16,15 +16,15 @@
 namespace onnxport::models {
 namespace {
 
-/// Images of one size, that of the configuration: clients know only the batch as an axis.
+/// Images of the size in the configuration; only the batch is a dynamic axis for clients.
 class MobileNetV2OnnxConfig : public VisionOnnxConfig {
  public:
   using VisionOnnxConfig::VisionOnnxConfig;
   bool takes_any_image_size() const override { return false; }
 };
 
-// What the network is, whatever its width: channels behind the stem and each block, and strides of the
-// blocks.
+// The structure of the network, whatever its width: channels after the stem and each block, and strides of
+// the blocks.
 constexpr std::array<std::int64_t, 17> kChannels = {16, 24, 24, 32, 32,  32,  64,  64, 64,
                                                     64, 96, 96, 96, 160, 160, 160, 320};
 constexpr std::array<std::int64_t, 16> kStrides = {2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1};
@@ -52,16 +52,15 @@ struct Config {
     const bool widths = depth_divisible_by > 0 && min_depth > 0 && depth_multiplier > 0 && expand_ratio > 0 &&
                         depth_multiplier < 1000 && expand_ratio < 1000;
     if (!widths || num_channels < 1) {
-      throw ExportError(
-          ErrorCode::bad_config,
-          fmt::format("{}: depth_multiplier {}, depth_divisible_by {}, min_depth {}, expand_ratio "
-                      "{}, num_channels {}: no widths of layers",
-                      c.origin(), depth_multiplier, depth_divisible_by, min_depth, expand_ratio,
-                      num_channels));
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: depth_multiplier {}, depth_divisible_by {}, min_depth {}, "
+                                    "expand_ratio {}, num_channels {}: these give no valid widths of layers",
+                                    c.origin(), depth_multiplier, depth_divisible_by, min_depth, expand_ratio,
+                                    num_channels));
     }
   }
 
-  // A multiple of depth_divisible_by near value * factor, not more than a tenth below it.
+  // A multiple of depth_divisible_by near value * factor, at most a tenth below it.
   std::int64_t scaled(std::int64_t value, double factor) const {
     const auto wanted = static_cast<std::int64_t>(std::nearbyint(static_cast<double>(value) * factor));
     const std::int64_t step = depth_divisible_by;
@@ -80,7 +79,7 @@ struct Kernel {
   std::int64_t size = 1, stride = 1, dilation = 1, groups = 1;
 };
 
-// A convolution with its norm, and an activation where there is one.
+// A convolution with its norm, and an activation if there is one.
 struct ConvLayer {
   nn::Conv2d convolution;
   nn::BatchNorm2d norm;
@@ -114,7 +113,7 @@ struct ConvLayer {
   }
 };
 
-// Wide inside and narrow outside, with what is added around it where that fits.
+// Wide inside and narrow outside, with a residual connection if the shapes are equal.
 struct InvertedResidual {
   std::int64_t inner;
   ConvLayer expand, depthwise, reduce;
@@ -149,7 +148,7 @@ struct MobileNetV2 {
     stem.emplace_back(at / "conv_3x3", c, width, width, Kernel{.size = 3, .groups = width});
     stem.emplace_back(at / "reduce_1x1", c, width, c.width(kChannels.front()), Kernel{}, false);
 
-    // Where the image is as small as it is to become, kernels widen instead: each from the next block on.
+    // When the image has reached its final size, kernels are dilated instead, from the next block on.
     std::int64_t shrunk = 2, dilation = 1;
     for (std::size_t i = 0; i < kStrides.size(); ++i) {
       const bool dilate = shrunk == c.output_stride;

@@ -34,7 +34,7 @@ class ResNetOnnxConfig : public VisionOnnxConfig {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const nn::ResNetParameters p = resnet_parameters(model.config());
-  // Which stages a backbone gives: these tasks take the last one.
+  // The stages for a backbone; these tasks use the last one.
   model.config().harmless({"out_features", "out_indices", "stage_names"});
   const Scope root = model.scope();
   const nn::ResNet resnet(root.base_model("resnet"), p);

@@ -1,5 +1,5 @@
-// Segment Anything: an image encoder with windows, points as prompts, and a decoder of masks
-// (sam_decoder.cpp). Original:
+// Segment Anything: an image encoder with windows, points as prompts, and a mask decoder (sam_decoder.cpp).
+// Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/sam/modeling_sam.py
 #include "models/vision/common/sam.h"
 
@@ -17,7 +17,7 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-6;  // of the norms behind convolutions: no knob
+constexpr double kEps = 1e-6;  // of the norms after convolutions; not configurable
 
 template <class... Args>
 void require(bool fits, fmt::format_string<Args...> message, Args&&... args) {
@@ -52,7 +52,7 @@ struct VisionConfig {
         relative(c.flag("use_rel_pos")) {
     check_heads(c, hidden_size, heads);
     require(patch_size > 0 && image_size >= patch_size && window_size >= 0,
-            "{}: image_size {}, patch_size {}, window_size {}: expected a patch and no negative window",
+            "{}: image_size {}, patch_size {}, window_size {}: expected a patch, and a window >= 0",
             c.origin(), image_size, patch_size, window_size);
   }
   std::int64_t grid() const { return image_size / patch_size; }
@@ -65,8 +65,8 @@ struct Config {
 
   explicit Config(const PretrainedConfig& c)
       : vision(c.sub("vision_config", "sam_vision_model")), decoder(c.sub("mask_decoder_config")) {
-    // The others are those of masks and boxes as inputs, which the exported interface does not have; the last
-    // one is what the class computes.
+    // The others concern masks and boxes as inputs, which the exported interface does not have. The class
+    // computes the last one.
     const PretrainedConfig prompt = c.sub("prompt_encoder_config");
     prompt.harmless({"mask_input_channels", "num_point_embeddings", "hidden_act", "layer_norm_eps",
                      "image_embedding_size"});
@@ -124,7 +124,7 @@ class DummySamInputGenerator : public DummyInputGenerator {
   std::int64_t width_, grid_, image_size_;
 };
 
-/// Two components, so that an image is encoded once for many points; or one.
+/// Two components, so that an image is encoded once for many points, or one.
 class SamOnnxConfig : public OnnxConfig {
  public:
   explicit SamOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options,
@@ -175,7 +175,7 @@ class SamOnnxConfig : public OnnxConfig {
 
 // ---- the image encoder ----
 
-// Relative positions of a line of so many queries and keys, as a matrix for each query: [query, d, key].
+// Relative positions along an axis, as a matrix for each query: [query, d, key].
 Weight relative_positions(const Scope& s, const char* name, std::int64_t size, std::int64_t head_dim) {
   const Weight table = s.weight(name, {2 * size - 1, head_dim});
   std::vector<std::int64_t> rows;
@@ -185,7 +185,7 @@ Weight relative_positions(const Scope& s, const char* name, std::int64_t size, s
   return table.take(Weight::from_ints({size, size}, rows)).permute({0, 2, 1});
 }
 
-// For each key of a window its row and its column, as vectors of 0 and one 1: [keys, 2 * window].
+// The row and the column of each key of a window, as one-hot vectors: [keys, 2 * window].
 Weight rows_and_columns(std::int64_t window) {
   std::vector<double> values(static_cast<std::size_t>(window * window * 2 * window));
   for (std::int64_t key = 0; key < window * window; ++key) {
@@ -196,7 +196,7 @@ Weight rows_and_columns(std::int64_t window) {
   return Weight::from_doubles(DType::f32, {1, 1, window * window, 2 * window}, values);
 }
 
-// Attention inside of windows: x [B, side, side, C] -> the same, without the projection behind.
+// Attention within windows: x [B, side, side, C] -> the same, without the output projection.
 Value attend(const Scope& s, const VisionConfig& c, Value x, std::int64_t window) {
   const ModulePath at(x, s.path());
   Graph& graph = x.graph();
@@ -206,7 +206,7 @@ Value attend(const Scope& s, const VisionConfig& c, Value x, std::int64_t window
 
   const Weight weight = (s / "qkv").weight("weight", {3 * width, width});
   const Weight bias = c.qkv_bias ? (s / "qkv").weight("bias", {3 * width}) : Weight();
-  // One transposition sorts by windows and by heads: [windows, heads, tokens, head_dim].
+  // One transposition sorts by window and head: [windows, heads, tokens, head_dim].
   const auto project = [&](std::int64_t part) {
     const auto of_part = [&](const Weight& all) { return all.slice(0, part * width, (part + 1) * width); };
     const nn::Linear linear((s / "qkv").path(), of_part(weight), bias ? of_part(bias) : Weight());
@@ -218,9 +218,9 @@ Value attend(const Scope& s, const VisionConfig& c, Value x, std::int64_t window
   const Value value = project(2);
   op::AttentionOptions options;
   if (c.relative) {
-    // A score is scale * query * key + rows[key's row] + columns[key's column], which is one product of
-    // longer vectors: the terms would cost more in memory than the scores. They take the query without its
-    // scale.
+    // A score is scale * query * key + rows[key's row] + columns[key's column]. This is one product of longer
+    // vectors; separate terms would need more memory than the scores. The position terms use the unscaled
+    // query.
     key = op::mul(key, 1 / std::sqrt(static_cast<double>(head_dim)));
     options.scale = 1.0;
     const Value by_row = graph.weight(relative_positions(s, "rel_pos_h", window, head_dim));
@@ -287,7 +287,7 @@ Weight frequencies(const Scope& root, const VisionConfig& c) {
       .mul(Weight::from_doubles(DType::f32, {}, {&turn, 1}));
 }
 
-// Those of the centres of all patches: [1, 2 * features, grid, grid].
+// The embeddings of the centres of all patches: [1, 2 * features, grid, grid].
 Weight image_positions(const Scope& root, const VisionConfig& c) {
   const std::int64_t grid = c.grid(), features = c.num_pos_feats;
   std::vector<double> centres;
@@ -303,7 +303,7 @@ Weight image_positions(const Scope& root, const VisionConfig& c) {
   return Weight::concat(parts, 0).reshape({1, 2 * features, grid, grid}).named("image_positional_embeddings");
 }
 
-// input_points [B, P, N, 2] and input_labels [B, P, N] -> [B, P, N + 1, C]: the last one is no point.
+// input_points [B, P, N, 2] and input_labels [B, P, N] -> [B, P, N + 1, C]; the last one is a padding point.
 Value embed_points(const Scope& root, const Config& c, Value points, Value labels) {
   const Scope s = root / "prompt_encoder";
   const ModulePath at(points, s.path());
@@ -355,7 +355,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_sam(TasksManager& tasks) {
-  // Prompts that are masks or boxes are no inputs of the exported model; the last key is a copy of
+  // The exported model does not take masks or boxes as prompts. The last key is a copy of
   // shared_image_embedding.
   tasks.register_model<SamOnnxConfig>(
       {.model_type = "sam",

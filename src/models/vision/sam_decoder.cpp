@@ -17,8 +17,8 @@ struct Decoder {
   const SamDecoderConfig& c;
   Dim points;  // prompts of an image
 
-  // Attention of [B, points or 1, N, C] to [B, points or 1, M, C], with so many times fewer channels. What is
-  // the same for all prompts of an image is projected once.
+  // Attention of [B, points or 1, N, C] to [B, points or 1, M, C], with the channels divided by `rate`.
+  // Values that are equal for all prompts of an image are projected once.
   Value attend(const Scope& s, std::int64_t rate, Value query, Value key, Value value) const {
     const ModulePath at(query, s.path());
     const std::int64_t width = c.hidden_size / rate;
@@ -40,7 +40,7 @@ struct Decoder {
     Value tokens, pixels;  // [B, points, T, C], [B, points or 1, grid * grid, C]
   };
 
-  // Tokens look at themselves and at the pixels, then pixels at the tokens.
+  // Tokens attend to themselves and to the pixels, then pixels attend to the tokens.
   Streams layer(const Scope& s, Streams x, const Streams& places, bool first) const {
     const ModulePath at(x.tokens, s.path());
     const auto norm = [&](const char* name, Value y) {
@@ -76,8 +76,8 @@ struct Decoder {
     return {nn::LayerNorm(s / "layer_norm_final_attn", c.hidden_size, kFinalEps)(sum), x.pixels};
   }
 
-  // A transposed convolution whose kernel is its stride, on pixels that are rows: nothing overlaps, so it is
-  // a linear layer. [..., in] -> [..., 4 * out], the four in the order (row, column).
+  // A transposed convolution whose kernel equals its stride, on pixels stored as rows. Nothing overlaps, so
+  // it is a linear layer. [..., in] -> [..., 4 * out], the four in the order (row, column).
   static nn::Linear double_size(const Scope& s, std::int64_t in, std::int64_t out) {
     const Weight weight = s.weight("weight", {in, out, 2, 2});
     const Weight bias = s.weight("bias", {out});
@@ -85,8 +85,8 @@ struct Decoder {
     return {s.path(), weight.permute({2, 3, 1, 0}).reshape({4 * out, in}), Weight::concat(biases, 0)};
   }
 
-  // Tokens of the masks [B, points, masks, C] -> [B * points, C / 8, masks]. Each mask has an MLP of its own;
-  // the first one belongs to a mask that is not asked for.
+  // Tokens of the masks [B, points, masks, C] -> [B * points, C / 8, masks]. Each mask has its own MLP. The
+  // first MLP belongs to a mask that is not returned.
   Value hypernetworks(const Scope& s, Value tokens) const {
     Graph& graph = tokens.graph();
     const std::int64_t width = c.hidden_size;
@@ -162,13 +162,11 @@ SamDecoderConfig::SamDecoderConfig(const PretrainedConfig& c)
       eps(c.real("layer_norm_eps")) {
   const bool fits = hidden_size >= 8 && heads > 0 && rate > 0 && rate <= hidden_size && masks > 0;
   if (fits && (hidden_size / rate) % heads == 0 && (hidden_size / kCrossRate) % heads == 0) return;
-  throw ExportError(
-      ErrorCode::bad_config,
-      fmt::format(
-          "{}: mask_decoder_config has hidden_size {}, num_attention_heads {}, "
-          "attention_downsample_rate {} and num_multimask_outputs {}, expected a mask, and heads that "
-          "divide the hidden size, also behind the rate",
-          c.origin(), hidden_size, heads, rate, masks));
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: mask_decoder_config has hidden_size {}, num_attention_heads {}, "
+                                "attention_downsample_rate {} and num_multimask_outputs {}, expected a mask, "
+                                "and heads that divide the hidden size, also divided by the rate",
+                                c.origin(), hidden_size, heads, rate, masks));
 }
 
 Value sam_mlp(const Scope& s, std::int64_t width, std::int64_t inner, const std::string& activation,

@@ -14,7 +14,7 @@
 namespace onnxport::models {
 namespace {
 
-// No norm of the original listens to layer_norm_eps.
+// The original ignores layer_norm_eps.
 constexpr double kEps = 1e-5;
 
 struct Stage {
@@ -68,7 +68,7 @@ struct Config {
 class SegformerOnnxConfig : public VisionOnnxConfig {
  public:
   using VisionOnnxConfig::VisionOnnxConfig;
-  // Of a smaller one, some stage has fewer tokens than become one key.
+  // On smaller images, a stage has fewer tokens than one key merges.
   ImageSize smallest_image() const override {
     const Config c(config().unaccounted());
     std::int64_t size = 1;
@@ -163,7 +163,7 @@ struct Layer {
   }
 };
 
-// What a stage gives.
+// The result of a stage.
 struct StageTokens {
   Value rows;
   nn::TokenGrid grid;
@@ -188,8 +188,8 @@ StageTokens run_stage(Value image, const Scope& s, const Config& c, std::size_t 
   return {nn::LayerNorm(s / "layer_norm" / number, stage.width, kEps)(x), grid};
 }
 
-// Unifies the channels of all stages, resizes them to the first one's grid, and mixes them: [B, labels, H,
-// W].
+// Unifies the channels of all stages, resizes them to the grid of the first one, and mixes them: [B, labels,
+// H, W].
 Value decode_head(const std::vector<StageTokens>& stages, const Scope& s, const Config& c,
                   std::int64_t labels) {
   const ModulePath at(stages[0].rows, s.path());
@@ -219,8 +219,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     stages.push_back(run_stage(image, encoder, c, i));
     image = nn::rows_to_image(stages[i].rows, stages[i].grid);
   }
-  // With reshape_last_stage false, the original's decode head guesses the size of the last grid from its
-  // width: where it is right, this is the same.
+  // With reshape_last_stage false, the original's decode head guesses the shape of the last grid. If it
+  // guesses correctly, the result is the same.
   if (segments)
     return {{"logits", decode_head(stages, root / "decode_head", c, model.config().num_labels())}};
   const Value tokens = nn::rows_to_tokens(stages.back().rows, stages.back().grid);

@@ -34,8 +34,8 @@ struct Config {
         qkv_bias(c.flag("qkv_bias")),
         hidden_act(c.string("hidden_act")),
         origin(c.origin()) {
-    // image_size counts with absolute embeddings only; the others follow from depths and embed_dim, or are of
-    // training, backbones and the head of masked images.
+    // image_size matters only for absolute embeddings. The others follow from depths and embed_dim, or
+    // concern training, backbones and the head for masked images.
     c.harmless({"image_size", "hidden_size", "num_layers", "num_hidden_layers", "stage_names", "out_features",
                 "out_indices", "encoder_stride", "drop_path_rate", "hidden_dropout_prob",
                 "attention_probs_dropout_prob", "initializer_range"});
@@ -46,7 +46,7 @@ struct Config {
   std::int64_t stages() const { return static_cast<std::int64_t>(depths.size()); }
   std::int64_t width(std::int64_t stage) const { return embed_dim << stage; }
   std::int64_t heads(std::int64_t stage) const { return num_heads[static_cast<std::size_t>(stage)]; }
-  /// Pixels of a token of the last stage.
+  /// Pixels per token of the last stage.
   std::int64_t reach(std::size_t axis) const { return patch_size[axis] << (stages() - 1); }
 
  private:
@@ -64,11 +64,11 @@ struct Config {
                       window_size));
     for (std::int64_t stage = 0; stage < stages(); ++stage) {
       if (embed_dim < 1 || heads(stage) < 1 || width(stage) % heads(stage) != 0) {
-        bad(fmt::format("the {} channels of stage {} (embed_dim {}) are no multiple of num_heads {}",
+        bad(fmt::format("the {} channels of stage {} (embed_dim {}) are not a multiple of num_heads {}",
                         width(stage), stage, embed_dim, heads(stage)));
       }
     }
-    // The original adds a table with a row more than there are tokens, which raises.
+    // The original adds a table with one row more than there are tokens, which raises an error.
     if (c.flag("use_absolute_embeddings")) {
       throw ExportError(ErrorCode::unsupported,
                         fmt::format("{}: use_absolute_embeddings is true, which the original class cannot "
@@ -106,7 +106,7 @@ struct Layer {
   }
 };
 
-// Every second layer of a stage shifts its windows by half of one, but for a grid that is no larger than a
+// Every second layer of a stage shifts its windows by half a window, unless the grid is not larger than a
 // window.
 Value run_stage(Value x, const Scope& s, const Config& c, std::int64_t stage, const nn::TokenGrid& grid) {
   const ModulePath at(x, s.path());
@@ -142,7 +142,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     const Value pooled = op::mean(tokens.last_hidden_state(), 1);
     return {{"logits", nn::Linear(root / "classifier", tokens.channels, config.num_labels())(pooled)}};
   }
-  // masked-im. The original takes the grid for a square: it fails with most others.
+  // masked-im. The original assumes a square grid, and fails with most others.
   const std::int64_t channels = config.integer("num_channels"), stride = config.integer("encoder_stride");
   if (channels < 1 || stride < 1) {
     throw ExportError(ErrorCode::bad_config,
@@ -160,7 +160,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 SwinTokens swin_encoder(Value pixel_values, const Scope& s, const PretrainedConfig& config, SwinNorm norm) {
   const Config c(config);
-  // Zeros behind an image that patches do not divide; where they do, no place of the kernel reaches them.
+  // Pads an image with zeros at the end, for sizes that patches do not divide. For other sizes, the kernel
+  // never reaches the zeros.
   const std::int64_t height = c.patch_size[0], width = c.patch_size[1];
   const Scope embeddings = s / "embeddings";
   const nn::Conv2d projection(embeddings / "patch_embeddings" / "projection", c.num_channels, c.embed_dim,
@@ -169,7 +170,7 @@ SwinTokens swin_encoder(Value pixel_values, const Scope& s, const PretrainedConf
   const ModulePath at_embeddings(pixel_values, embeddings.path());
   const Value patches = projection(pixel_values);
   nn::TokenGrid grid = nn::grid_of(patches);
-  // This norm and those between stages do not listen to layer_norm_eps.
+  // This norm and those between stages ignore layer_norm_eps.
   constexpr double kEps = 1e-5;
   Value x = nn::LayerNorm(embeddings / "norm", c.embed_dim, kEps)(nn::image_to_rows(patches));
 

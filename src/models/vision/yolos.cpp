@@ -33,7 +33,7 @@ struct Config : ViTConfig {
   }
 };
 
-/// Positions that are added between layers, a table for each gap.
+/// Positions that are added between layers, with one table per gap.
 struct MidPositions {
   std::string path;
   std::int64_t gaps;
@@ -96,7 +96,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Value hidden = encode(root.base_model("vit"), c, inputs["pixel_values"]);
   if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   const Value found = op::slice(hidden, 1, hidden.dim(1) - c.num_detection_tokens, hidden.dim(1));
-  // One class more: no object.
+  // One extra class: no object.
   const Value logits = predict(root / "class_labels_classifier", found, c.hidden_size, c.num_labels + 1);
   const Value boxes = op::sigmoid(predict(root / "bbox_predictor", found, c.hidden_size, 4));
   return {{"logits", logits}, {"pred_boxes", boxes}};

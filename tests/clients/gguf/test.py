@@ -99,7 +99,7 @@ class Architectures(unittest.TestCase):
         # The same without config.json, and by the name of the file.
         (work / "gguf" / "config.json").unlink()
         said = export(work / "gguf" / "model.gguf", work / "from_metadata", *flags, "--no-validate")
-        self.assertIn("configuration: from the metadata of", said)
+        self.assertIn("configuration: taken from the metadata of", said)
         self.assertIn("the tokenizer inside", said)
         for name in files:
             got, want = ((work / folder / name).read_bytes() for folder in ("from_metadata", "from_gguf"))

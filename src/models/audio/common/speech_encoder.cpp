@@ -29,13 +29,13 @@ nn::FeatureEncoderParameters feature_encoder(const PretrainedConfig& c) {
   if (p.channels.empty() || p.kernels.size() != p.channels.size() || p.strides.size() != p.channels.size()) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: conv_dim, conv_kernel and conv_stride have {}, {} and {} numbers, "
-                                  "expected as many of each",
+                                  "expected equally many of each",
                                   c.origin(), p.channels.size(), p.kernels.size(), p.strides.size()));
   }
   return p;
 }
 
-// Into how many parts a key divides the hidden states.
+// The number of parts into which a key divides the hidden states.
 std::int64_t divisor(const PretrainedConfig& c, const char* key, std::int64_t hidden_size) {
   const std::int64_t parts = c.integer(key);
   check_multiple(c, "hidden_size", hidden_size, key, parts);

@@ -1,4 +1,4 @@
-/// What encoders of raw speech have in common: wav2vec 2.0 and its relatives.
+/// Shared parts of raw speech encoders: wav2vec 2.0 and its relatives.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct SpeechEncoderConfig {
   double layer_norm_eps;
 };
 
-/// The length of `logits` in speech recognition goes by the formula that the convolutions give.
+/// In speech recognition, the name of the length of `logits` is the formula of the convolutions.
 class SpeechOnnxConfig : public AudioOnnxConfig {
  public:
   using AudioOnnxConfig::AudioOnnxConfig;

@@ -32,7 +32,7 @@ nn::HeadSizes head_sizes(const PretrainedConfig& c) {
 
 double mscale(double scale, double factor = 1) { return scale <= 1 ? 1 : 0.1 * factor * std::log(scale) + 1; }
 
-// The attention factor of yarn: given, or from the two mscales, or from the factor.
+// The attention factor of yarn: explicit, or from the two mscales, or from the factor.
 double yarn_attention(const PretrainedConfig& rope, double factor) {
   const auto given = rope.maybe_real("attention_factor");
   const double one = rope.maybe_real("mscale").value_or(0);
@@ -65,7 +65,7 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
   p.theta = rope.has("rope_theta") ? rope.real("rope_theta") : c.real("rope_theta", p.theta);
   const std::string old_type = rope.string("type", "default");
   p.type = rope.string("rope_type", old_type);
-  // Two names that older files have for it; a yarn proper has no factors of its own for each frequency.
+  // Two names from older files. A real yarn configuration has no factors per frequency.
   if (p.type == "su" || (p.type == "yarn" && rope.has("long_factor"))) p.type = "longrope";
   const auto original = rope.maybe_integer("original_max_position_embeddings");
   if (original) p.original_max_position_embeddings = *original;

@@ -1,4 +1,4 @@
-/// What BART and its relatives have in common.
+/// Shared parts of BART and its relatives.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace onnxport::models {
 
-/// The whole of a BART-like model; its decoder alone is a language model.
+/// A whole BART-like model. Its decoder alone is a language model.
 class BartOnnxConfig : public TextSeq2SeqOnnxConfig {
  public:
   using TextSeq2SeqOnnxConfig::TextSeq2SeqOnnxConfig;
@@ -23,7 +23,7 @@ class BartDecoderOnnxConfig : public TextDecoderOnnxConfig {
   NormalizedConfig normalized_config() const override { return NormalizedSeq2SeqConfig(config()); }
 };
 
-/// Registers a type with the first class, and with the second for text generation.
+/// Registers a type with the first class, and the second one for text generation.
 void register_bart_like(TasksManager& tasks, ModelDefinition definition);
 
 struct BartConfig {
@@ -36,25 +36,25 @@ struct BartConfig {
   bool tied;
   std::optional<std::int64_t> pad_token_id, eos_token_id, decoder_start_token_id;
   bool embedding_norm = true;  ///< layernorm_embedding
-  bool final_norm = false;     ///< layer_norm behind the last layer
+  bool final_norm = false;     ///< layer_norm after the last layer
   bool logits_bias = true;     ///< final_logits_bias
   bool one_vocabulary = true;  ///< encoder and decoder share their embeddings
 
-  /// ids [B, S], behind a past of so many positions -> [S or B, S, d_model]
+  /// ids [B, S], after a past of this many positions -> [S or B, S, d_model]
   using Positions = std::function<Value(Value ids, const Dim& past)>;
-  /// Makes them for the encoder or the decoder, whose scope is given.
+  /// Makes them for the encoder or the decoder with the given scope.
   std::function<Positions(const Scope& side)> positions;
-  /// What the decoder starts from in classification and question answering: ids [B, S] -> ids [B, S].
+  /// The decoder's input ids in classification and question answering: ids [B, S] -> ids [B, S].
   std::function<Value(Value ids)> shift_right;
 };
 
-/// A table of learned positions with two rows in front. Keys: embed_positions.weight.
+/// A table of learned positions that starts with two extra rows. Keys: embed_positions.weight.
 std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartConfig& config);
 
 NamedValues forward_bart(const Inputs& inputs, const Model& model, const Component& component,
                          const BartConfig& config);
 
-/// The decoder of such a model behind another encoder: keys below model.decoder.
+/// The decoder of such a model with another encoder: keys below model.decoder.
 CrossDecoder bart_decoder(std::function<BartConfig(const PretrainedConfig&)> config);
 
 }  // namespace onnxport::models

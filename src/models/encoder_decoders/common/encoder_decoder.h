@@ -1,4 +1,4 @@
-/// What models of two other architectures have in common.
+/// Shared parts of models that combine two other architectures.
 #pragma once
 
 #include <string>
@@ -7,10 +7,10 @@
 
 namespace onnxport::models {
 
-/// A type with the role `encoder_role` and a cross decoder: `encoder` and `decoder` of config.json and below
-/// the same keys of the checkpoint, with `enc_to_dec_proj` between them where their widths differ. `task`
-/// comes with and without past, the first where the decoder keeps a cache. The
-/// configuration class is an EncoderDecoderBaseOnnxConfig.
+/// Combines a type with the role `encoder_role` and a cross decoder: `encoder` and `decoder` in config.json,
+/// with checkpoint keys below the same names, and `enc_to_dec_proj` between them if their widths differ.
+/// `task` exists without past, and with past if the decoder has a cache. The configuration class is an
+/// EncoderDecoderBaseOnnxConfig.
 ModelDefinition encoder_decoder(TasksManager& tasks, std::string model_type, const std::string& task,
                                 Role encoder_role);
 

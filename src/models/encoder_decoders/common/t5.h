@@ -1,4 +1,4 @@
-/// What T5 and mT5 have in common.
+/// Shared parts of T5 and mT5.
 #pragma once
 
 #include "onnxport/middle_end.h"

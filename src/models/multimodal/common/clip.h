@@ -1,4 +1,4 @@
-/// What CLIP, SigLIP and their towers have in common.
+/// Shared parts of CLIP, SigLIP and their towers.
 #pragma once
 
 #include <cstdint>
@@ -34,13 +34,13 @@ struct ImageTowerConfig : TowerConfig {
   std::int64_t patches() const { return (image_size / patch_size) * (image_size / patch_size); }
 };
 
-/// The numbers that dummy inputs of both towers need, by their usual names.
+/// The numbers for dummy inputs of both towers, by their usual names.
 NormalizedConfig normalized_towers(const PretrainedConfig& text, const PretrainedConfig& vision);
 
-/// Does `architectures` name a class with a projection behind its tower?
+/// Whether `architectures` names a class with a projection after its tower.
 bool is_projected(const PretrainedConfig& config);
 
-/// The whole of CLIP. Its image classifier takes images alone.
+/// The whole CLIP model. Its image classifier takes only images.
 class ClipOnnxConfig : public TextAndVisionOnnxConfig {
  public:
   using TextAndVisionOnnxConfig::TextAndVisionOnnxConfig;
@@ -66,8 +66,8 @@ struct TextTower {
 /// Patches of an image as tokens: [B, channels, size, size] -> [B, patches, H]. Keys: patch_embedding.
 Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_values, bool bias);
 
-/// A tower of a model whose keys are at the model's root, by the type of its configuration: hidden states
-/// [B, S, H] and one vector [B, D] for all of them. `key`: of the configuration, for errors.
+/// A tower whose keys are at the model's root, by the type of its configuration: hidden states [B, S, H] and
+/// one vector [B, D] per row. `key`: key of the configuration, for errors.
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
                            const PretrainedConfig& config, const Inputs& inputs, const Model& model);
 
@@ -77,7 +77,7 @@ struct ClipEmbeds {
 ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model);
 
 /// Cosines of all pairs: text [T, D] and image [I, D] -> logits_per_image [I, T], logits_per_text [T, I],
-/// text_embeds and image_embeds of length 1. `bias` may be empty.
+/// text_embeds and image_embeds normalized to length 1. `bias` may be empty.
 NamedValues compare_towers(Value text, Value image, const Weight& logit_scale, const Weight& bias = {});
 
 }  // namespace onnxport::models

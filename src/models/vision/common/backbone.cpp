@@ -11,8 +11,9 @@ namespace onnxport::models {
 
 std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_t stages) {
   const auto bad = [&](const std::string& which) {
-    return ExportError(ErrorCode::bad_config, fmt::format("{}: the backbone gives {}, but it has {} stages",
-                                                          c.origin(), which, stages));
+    return ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: the backbone is to return {}, but it has {} stages", c.origin(), which, stages));
   };
   std::vector<std::int64_t> chosen;
   if (c.has("out_features")) {
@@ -40,7 +41,7 @@ std::vector<std::int64_t> token_stages(const PretrainedConfig& config) {
   for (const char* key : {"reshape_hidden_states", "add_fpn"}) {
     if (config.flag(key, false)) {
       throw ExportError(ErrorCode::unsupported,
-                        fmt::format("{}: {} of the backbone is true, known: false", config.origin(), key));
+                        fmt::format("{}: {} of the backbone is true, expected false", config.origin(), key));
     }
   }
   return backbone_stages(config, ViTConfig(config).num_hidden_layers);

@@ -1,4 +1,4 @@
-/// What types that offer themselves as backbones have in common.
+/// Shared parts of types with the role of a backbone.
 #pragma once
 
 #include <cstdint>
@@ -8,15 +8,15 @@
 
 namespace onnxport::models {
 
-/// The stages that a configuration chooses with out_features or out_indices, 0 (the stem) to `stages`.
+/// The stages that a configuration selects with out_features or out_indices, from 0 (the stem) to `stages`.
 std::vector<std::int64_t> backbone_stages(const PretrainedConfig& config, std::int64_t stages);
-/// The same of an encoder of patches, whose layers are the stages. Throws ExportError(unsupported) where the
+/// The same for an encoder of patches, whose layers are the stages. Throws ExportError(unsupported) if the
 /// configuration asks for images.
 std::vector<std::int64_t> token_stages(const PretrainedConfig& config);
 
-/// Of the states of a stem and all stages the chosen ones.
+/// Selects the chosen states from those of a stem and all stages.
 BackboneFeatures stage_features(const std::vector<Value>& states, const std::vector<std::int64_t>& stages);
-/// The same of an encoder of patches: tokens.
+/// The same for an encoder of patches: tokens.
 BackboneFeatures token_features(const PretrainedConfig& config, Value pixel_values,
                                 const std::vector<Value>& states, const std::vector<std::int64_t>& stages);
 

@@ -1,4 +1,4 @@
-/// What ConvNeXt and ConvNeXt V2 share: all but what happens inside of a block's feed-forward.
+/// Shared parts of ConvNeXt and ConvNeXt V2: everything except the inside of a block's feed-forward.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace onnxport::models {
 struct ConvNextVariant {
   const char* base_model = "convnext";
   bool layer_scale = false;  ///< blocks have a factor for each channel. Key: layer_scale_parameter
-  /// Makes, for the scope of a block, what comes behind the activation: [B, H, W, width] -> the same.
+  /// Makes the step after the activation, for the scope of a block: [B, H, W, width] -> the same.
   std::function<std::function<Value(Value)>(const Scope& block, std::int64_t width)> behind_activation = {};
 };
 

@@ -31,7 +31,7 @@ ResNetBackbone timm_backbone(const PretrainedConfig& c) {
       {"resnet34", {false, {3, 4, 6, 3}}},  {"resnet50", {true, {3, 4, 6, 3}}},
       {"resnet101", {true, {3, 4, 23, 3}}}, {"resnet152", {true, {3, 8, 36, 3}}}};
   const std::string full_name = c.string("backbone");
-  const std::string name = full_name.substr(0, full_name.find('.'));  // behind a dot: which weights
+  const std::string name = full_name.substr(0, full_name.find('.'));  // after a dot: the name of the weights
   const auto found = known.find(name);
   if (found == known.end()) {
     std::vector<std::string> names;
@@ -58,7 +58,7 @@ ResNetBackbone timm_backbone(const PretrainedConfig& c) {
     refuse(ErrorCode::bad_config, c,
            fmt::format("output_stride {} of the backbone, expected 8, 16 or 32", *p.output_stride));
   }
-  // Stages behind the last one that is looked at do not exist.
+  // Stages after the last used one do not exist.
   if (!backbone.stages.empty()) {
     const auto last = *std::max_element(backbone.stages.begin(), backbone.stages.end());
     if (last > 0 && last < std::ssize(p.depths)) p.depths.resize(static_cast<std::size_t>(last));
@@ -85,7 +85,7 @@ std::vector<Value> timm_features(const Scope& s, const PretrainedConfig& c, Valu
 
 std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
                                 Value pixel_values) {
-  // The class of the original takes this name, the default, for none at all.
+  // The original class treats this name, the default, as no name.
   const std::string name = c.string("backbone", "");
   if (!name.empty() && name != "resnet50") {
     refuse(ErrorCode::unsupported, c,
@@ -96,7 +96,7 @@ std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const
   std::vector<Value> features = type->roles.backbone->features(s, config, pixel_values).stages;
   if (features.empty() || features.front().rank() != 4) {
     refuse(ErrorCode::unsupported, c,
-           fmt::format("a backbone of type '{}' gives {}, expected images", type->model_type,
+           fmt::format("a backbone of type '{}' returns {}, expected images", type->model_type,
                        features.empty() ? "nothing" : "tokens"));
   }
   return features;

@@ -1,4 +1,4 @@
-/// What Swin Transformers have in common: the encoder, which other models use as theirs.
+/// The encoder of Swin Transformers, which other models use too.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +20,13 @@ struct SwinTokens {
   Value last_hidden_state() const { return nn::rows_to_tokens(rows, grid); }  ///< [B, L, channels]
 };
 
-enum class SwinNorm : std::uint8_t { none, last };  ///< behind the last stage
+enum class SwinNorm : std::uint8_t { none, last };  ///< after the last stage
 
 /// pixel_values [B, num_channels, height, width] -> tokens. `s`: the scope of the base model; `config`: of
 /// swin or donut-swin. Throws ExportError(bad_config | unsupported).
 SwinTokens swin_encoder(Value pixel_values, const Scope& s, const PretrainedConfig& config, SwinNorm norm);
 
-/// Of a smaller image, the last stage has fewer tokens than a window: the original fails, and so does the
+/// On smaller images, the last stage has fewer tokens than a window. The original fails, and so does the
 /// graph.
 ImageSize swin_smallest_image(const PretrainedConfig& config);
 

@@ -1,4 +1,4 @@
-/// What the Vision Transformer and its relatives have in common.
+/// Shared parts of the Vision Transformer and its relatives.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 namespace onnxport::models {
 
 /// Reads hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, layer_norm_eps
-/// and qkv_bias, where a class has them.
+/// and qkv_bias, if a class has them.
 struct ViTEncoderConfig {
   explicit ViTEncoderConfig(const PretrainedConfig& config);
 
@@ -35,7 +35,7 @@ struct ViTConfig : ViTEncoderConfig {
   nn::ImageTokensParameters tokens() const;
 };
 
-/// Images of one size, that of image_size: there are no positions for others.
+/// Images of one size, image_size, because there are no positions for others.
 class ViTOnnxConfig : public VisionOnnxConfig {
  public:
   using VisionOnnxConfig::VisionOnnxConfig;
@@ -43,11 +43,11 @@ class ViTOnnxConfig : public VisionOnnxConfig {
 };
 
 /// The encoder of a Vision Transformer: pixel_values [B, C, H, W] -> last_hidden_state [B, 1 + patches,
-/// hidden_size]. `learned`: the tokens in front of the patches.
+/// hidden_size]. `learned`: the tokens before the patches.
 Value encode_vit(const Scope& s, const PretrainedConfig& config, Value pixel_values,
                  std::vector<nn::LearnedTokens> learned = {{"cls_token"}});
 
-/// The same of a DeiT -> [B, 2 + patches, hidden_size].
+/// The same for a DeiT -> [B, 2 + patches, hidden_size].
 Value encode_deit(const Scope& s, const PretrainedConfig& config, Value pixel_values);
 
 /// The head of masked-im: hidden states of the patches -> reconstruction [B, C, H, W]. Keys: decoder.0.

@@ -9,7 +9,7 @@
 namespace onnxport::models {
 namespace {
 
-// Of any extent: products of a few stay far from overflow.
+// A limit for any extent, so that products of a few stay far from overflow.
 constexpr std::int64_t kLargest = std::int64_t{1} << 20;
 
 // One number for both directions, or height and width.
@@ -48,7 +48,7 @@ ViTConfig::ViTConfig(const PretrainedConfig& c)
       image(extents(c, "image_size")),
       patch(extents(c, "patch_size")),
       grid{image.height / patch.height, image.width / patch.width} {
-  // Of the pooler, which is no output.
+  // Settings of the pooler, which is not an output.
   c.harmless({"pooler_output_size", "pooler_act"});
   if (grid.height < 1 || grid.width < 1) {
     throw ExportError(ErrorCode::bad_config,
