@@ -1,0 +1,44 @@
+/// What is in a GGUF file, the format of llama.cpp. https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "onnxport/export_macro.h"
+#include "onnxport/weight.h"
+
+namespace onnxport {
+
+using GgufScalar = std::variant<bool, std::int64_t, double, std::string>;
+/// The elements of a long array (the tokens of a vocabulary) are counted, and not kept.
+struct GgufArray {
+  std::uint64_t size = 0;
+  std::vector<GgufScalar> values;
+};
+using GgufValue = std::variant<bool, std::int64_t, double, std::string, GgufArray>;
+
+/// What is in a file. Weights are read when they are asked for.
+struct ONNXPORT_API GgufInfo {
+  std::string file;  ///< its path, for messages
+  std::map<std::string, GgufValue, std::less<>> metadata;
+  /// By name; shaped as in a checkpoint: the last axis is the one of neighbouring elements.
+  std::map<std::string, Weight, std::less<>> tensors;
+
+  bool has_tensor(std::string_view name) const { return tensors.find(name) != tensors.end(); }
+  /// Null when there is none.
+  const GgufValue* find(std::string_view key) const;
+  /// Nothing when there is none, or none of that type. An array of one counts as its element.
+  std::optional<std::int64_t> integer(std::string_view key) const;
+  std::optional<double> real(std::string_view key) const;
+  std::optional<std::string> text(std::string_view key) const;
+  /// general.architecture; empty when there is none.
+  std::string architecture() const { return text("general.architecture").value_or(""); }
+};
+
+}  // namespace onnxport
