@@ -48,8 +48,8 @@ struct ValidationOptions {
   std::optional<std::filesystem::path> reference;
 };
 
-/// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|); values
-/// of 1e6 and more (mask fills) must agree to 1 % and do not count for the maximum.
+/// Compares by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|). Values of 1e6
+/// and more (mask fills) agree to 1 % and do not count for the maximum. Infinities and integers are equal.
 ONNXPORT_API OutputComparison compare_outputs(const std::string& name, const Tensor& got,
                                               const Tensor& reference, double atol);
 
