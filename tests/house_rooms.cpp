@@ -122,17 +122,24 @@ bool may_include(const HouseTables& tables, const std::string& caller, const std
   return callee->second.empty() || callee->second.contains(header);
 }
 
-// The names in `#include "…"`.
-std::vector<std::string> includes_of(const std::string& text) {
-  constexpr std::string_view kInclude = "#include \"";
+// The names in `#include "…"`, or those between other quotes.
+std::vector<std::string> includes_of(const std::string& text, char open, char close) {
+  const std::string start = std::string("#include ") + open;
   std::vector<std::string> includes;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    const std::string start = trimmed(line);
-    if (start.starts_with(kInclude))
-      includes.push_back(start.substr(kInclude.size(), start.rfind('"') - kInclude.size()));
+    line = trimmed(line);
+    if (line.starts_with(start))
+      includes.push_back(line.substr(start.size(), line.rfind(close) - start.size()));
   }
   return includes;
+}
+
+// A library that belongs to another room.
+bool is_foreign(const HouseTables& tables, const std::string& room, const std::string& include) {
+  return std::any_of(tables.libraries.begin(), tables.libraries.end(), [&](const auto& library) {
+    return matches(library.first, include) && library.second != room;
+  });
 }
 
 }  // namespace
@@ -149,6 +156,9 @@ HouseTables read_house_tables(const std::string& page) {
   }
   for (const std::vector<std::string>& row : table(page, "| Room | Its public headers |")) {
     for (const std::string& header : quoted(row[1])) tables.owners.emplace(header, row[0]);
+  }
+  for (const std::vector<std::string>& row : table(page, "| Library | Its headers | Only in |")) {
+    for (const std::string& header : quoted(row[1])) tables.libraries.emplace(header, row[2]);
   }
   for (const std::vector<std::string>& row : table(page, "| File | May include | Why |")) {
     for (const std::string& include : quoted(row[1]))
@@ -177,7 +187,11 @@ std::vector<std::string> room_complaints(const HouseTables& tables, const std::v
   for (const SourceFile& file : files) {
     const std::string room = room_of(tables, file.path);
     if (room.empty()) complaints.push_back(file.path + " belongs to no room");
-    for (const std::string& include : includes_of(file.text)) {
+    for (const std::string& include : includes_of(file.text, '<', '>')) {
+      if (is_foreign(tables, room, include))
+        complaints.push_back(file.path + " (" + room + ") must not include " + include);
+    }
+    for (const std::string& include : includes_of(file.text, '"', '"')) {
       if (!may_include(tables, room, include) && !permitted(file.path, include))
         complaints.push_back(file.path + " (" + room + ") must not include " + include);
     }

@@ -30,6 +30,7 @@ struct HouseTables {
   std::map<std::string, Room> rooms;
   std::map<std::string, std::string>
       owners;  ///< room of a public header ("nn/*.h"); "all" where all may call it
+  std::map<std::string, std::string> libraries;  ///< the one room of a library's header ("onnx/*")
   std::vector<PermittedInclude> permitted;
 };
 

@@ -106,6 +106,10 @@ const char* const kPage =
     "| all | `error.h` |\n"
     "| graph | `graph.h`, `parts/*.h` |\n"
     "\n"
+    "| Library | Its headers | Only in |\n"
+    "|---|---|---|\n"
+    "| zip | `zip/*.h` | base |\n"
+    "\n"
     "| File | May include | Why |\n"
     "|---|---|---|\n"
     "| `src/*/odd.cpp` | `graph/node.h` | a reason |\n";
@@ -147,6 +151,11 @@ TEST(HouseRules, OtherIncludesAreNot) {
   expect_refused("src/graph/a.cpp", "onnxport/unknown.h");  // a public header without an owner
   expect_refused("include/onnxport/graph.h", "rules/a.h");  // a public header belongs to its room
   EXPECT_EQ(complaints_of("src/cellar/a.cpp", "").size(), 1U);
+}
+
+TEST(HouseRules, ALibraryBelongsToOneRoom) {
+  EXPECT_EQ(complaints_of("src/base/a.cpp", "#include <zip/open.h>\n"), Texts());
+  EXPECT_EQ(complaints_of("src/graph/a.cpp", "#include <zip/open.h>\n").size(), 1U);
 }
 
 TEST(HouseRules, RowsThatNothingNeedsAreFound) {
