@@ -47,12 +47,16 @@ std::vector<std::string> quoted(const std::string& text) {
   return names;
 }
 
-// The rows of the table with this heading, as cells.
-std::vector<std::vector<std::string>> table(const std::string& page, const std::string& heading) {
+// The rows of the table whose heading has this first and this last cell, as cells.
+std::vector<std::vector<std::string>> table(const std::string& page, const std::string& first,
+                                            const std::string& last) {
   std::istringstream lines(page);
   std::string line;
-  while (std::getline(lines, line) && line != heading) continue;
-  if (!lines) throw std::runtime_error("the page has no table " + heading);
+  const auto is_heading = [&] {
+    return line.starts_with("| " + first + " |") && line.ends_with("| " + last + " |");
+  };
+  while (std::getline(lines, line) && !is_heading()) continue;
+  if (!lines) throw std::runtime_error("the page has no table " + first + " … " + last);
   std::getline(lines, line);  // the rule below the heading
   std::vector<std::vector<std::string>> rows;
   while (std::getline(lines, line) && line.starts_with("|")) {
@@ -146,7 +150,7 @@ bool is_foreign(const HouseTables& tables, const std::string& room, const std::s
 
 HouseTables read_house_tables(const std::string& page) {
   HouseTables tables;
-  for (const std::vector<std::string>& row : table(page, "| Folder | What lives there | May call |")) {
+  for (const std::vector<std::string>& row : table(page, "Folder", "May call")) {
     const std::vector<std::string> folders = quoted(row[0]);
     if (folders.size() != 1 || !folders[0].starts_with("src/")) continue;
     Room room;
@@ -154,13 +158,13 @@ HouseTables read_house_tables(const std::string& page) {
     read_callees(room, row.back(), tables.rooms);
     tables.rooms.emplace(room.name, room);
   }
-  for (const std::vector<std::string>& row : table(page, "| Room | Its public headers |")) {
+  for (const std::vector<std::string>& row : table(page, "Room", "Its public headers")) {
     for (const std::string& header : quoted(row[1])) tables.owners.emplace(header, row[0]);
   }
-  for (const std::vector<std::string>& row : table(page, "| Library | Its headers | Only in |")) {
+  for (const std::vector<std::string>& row : table(page, "Library", "Only in")) {
     for (const std::string& header : quoted(row[1])) tables.libraries.emplace(header, row[2]);
   }
-  for (const std::vector<std::string>& row : table(page, "| File | May include | Why |")) {
+  for (const std::vector<std::string>& row : table(page, "File", "Why")) {
     for (const std::string& include : quoted(row[1]))
       tables.permitted.push_back({quoted(row[0]).at(0), include});
   }

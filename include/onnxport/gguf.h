@@ -1,4 +1,4 @@
-/// How GGUF files hold the checkpoints of an architecture.
+/// How GGUF files store the checkpoints of an architecture.
 #pragma once
 
 #include <functional>
@@ -13,30 +13,31 @@
 
 namespace onnxport {
 
-/// Tensors of a GGUF file, and what they are in a checkpoint.
+/// Tensors of a GGUF file, and their counterparts in a checkpoint.
 struct GgufTensor {
-  /// Without `.weight` or `.bias`, and `{}` for numbers: `blk.{}.attn_q`.
+  /// The name without `.weight` or `.bias`, with `{}` for numbers: `blk.{}.attn_q`.
   std::string name;
-  /// The key, likewise: `model.layers.{}.self_attn.q_proj`. With one `{}` more than `name`: there is a tensor
-  /// for each index of the first axis. Empty: derived from others, and not needed.
+  /// The checkpoint key in the same form: `model.layers.{}.self_attn.q_proj`. If it has one `{}` more than
+  /// `name`, each index of the first axis is a tensor of its own. Empty: derived from other tensors, and not
+  /// needed.
   std::string key;
-  /// Undoes what the converter did to the elements; empty: nothing.
+  /// Undoes the converter's changes to the elements; empty: none.
   std::function<Weight(const Weight& stored)> restore = {};
 };
 
-/// What is known of the GGUF files of one model type.
+/// The properties of the GGUF files of one model type.
 struct GgufLayout {
-  /// `general.architecture` in them.
+  /// Their `general.architecture`.
   std::string architecture;
-  /// The class whose checkpoint was converted (`LlamaForCausalLM`), where no config.json tells.
+  /// The class whose checkpoint was converted (`LlamaForCausalLM`), if no config.json names it.
   std::string original_class;
-  /// Of a model of this configuration.
+  /// The tensors of a model with this configuration.
   std::function<std::vector<GgufTensor>(const PretrainedConfig& config)> tensors;
-  /// Keys of the metadata below `<architecture>.`, and what config.json calls them.
+  /// Keys of the metadata below `<architecture>.`, and their names in config.json.
   std::vector<std::pair<std::string, std::string>> config_keys;
   /// More keys of config.json, as JSON text.
   std::function<std::map<std::string, std::string>(const GgufInfo& file)> more_config = {};
-  /// Is a file of this architecture of this model type? Empty: it is.
+  /// Whether such a file belongs to this model type; unset means yes.
   std::function<bool(const GgufInfo& file)> matches = {};
 };
 
