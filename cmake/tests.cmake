@@ -34,7 +34,9 @@ std::string minilm_dir() { return "@minilm@"; }
   endforeach()
   target_compile_definitions(plugin_other_layout PRIVATE _GLIBCXX_USE_CXX11_ABI=0)  # another std::string
 
-  cmake_host_system_information(RESULT shards QUERY NUMBER_OF_LOGICAL_CORES)
+  # More shards than cores: the last ones fill the gaps.
+  cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
+  math(EXPR shards "3 * ${cores}")
   math(EXPR last "${shards} - 1")
   foreach(shard RANGE ${last})
     add_test(NAME unit.${shard} COMMAND onnxport_tests --gtest_brief=1 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
@@ -81,4 +83,5 @@ find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
   add_test(NAME docs.supported COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/make_supported.py"
     "$<TARGET_FILE:onnxport_cli>" --check)
+  add_test(NAME tools.changed_tests COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/changed_tests_test.py")
 endif()

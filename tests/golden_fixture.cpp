@@ -63,14 +63,34 @@ std::vector<std::pair<std::string, std::map<int, std::string>>> read_axes(const 
 
 std::vector<std::string> golden_fixtures() {
   std::vector<std::string> names;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(golden_dir())) {
-    if (entry.path().filename() == "expected.json") {
-      names.push_back(fs::relative(entry.path().parent_path(), golden_dir()).generic_string());
+  for (const fs::directory_entry& type : fs::directory_iterator(golden_dir())) {
+    if (!type.is_directory()) continue;
+    for (const fs::directory_entry& fixture : fs::directory_iterator(type)) {
+      if (fs::exists(fixture.path() / "expected.json"))
+        names.push_back((type.path().filename() / fixture.path().filename()).generic_string());
     }
   }
   std::sort(names.begin(), names.end());
   if (names.empty()) throw std::runtime_error("no fixtures below " + golden_dir().string());
   return names;
+}
+
+bool is_first_of_task(const std::string& name) {
+  static const std::set<std::string> first = [] {
+    std::map<std::string, std::string> by_task;  // the names are sorted: emplace keeps the first
+    for (const std::string& one : golden_fixtures()) by_task.emplace(one.substr(0, one.find('+')), one);
+    std::set<std::string> names;
+    for (const auto& [task, one] : by_task) names.insert(one);
+    return names;
+  }();
+  return first.contains(name);
+}
+
+bool has_file(const std::string& name, const std::string& stem) {
+  const fs::directory_iterator files(golden_dir() / name);
+  return std::any_of(begin(files), end(files), [&](const fs::directory_entry& file) {
+    return file.path().filename().string().starts_with(stem + ".");
+  });
 }
 
 GoldenFixture read_fixture(const std::string& name) {

@@ -37,8 +37,15 @@ struct GoldenFixture {
   std::vector<GoldenFile> files;
 };
 
-/// Folders below tests/golden that hold an expected.json, sorted, relative to it: "bert/fill-mask+untied".
+/// The fixtures <model type>/<task>[+<variant>] of tests/golden, sorted: "bert/fill-mask+untied".
 std::vector<std::string> golden_fixtures();
+
+/// Whether the fixture is the first of its model type and task, by name: "bert/fill-mask" of all
+/// "bert/fill-mask+…".
+bool is_first_of_task(const std::string& name);
+
+/// Whether the fixture has cases of an ONNX file. Reads none of them.
+bool has_file(const std::string& name, const std::string& stem);
 
 GoldenFixture read_fixture(const std::string& name);
 

@@ -2,18 +2,14 @@
 /// https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "onnxport/config.h"
-#include "onnxport/export_macro.h"
+#include "onnxport/gguf_info.h"
 #include "onnxport/weight.h"
 
 namespace onnxport {

@@ -49,7 +49,8 @@ struct ValidationOptions {
 };
 
 /// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|). Values
-/// of 1e6 or more (mask fills) must agree to within 1 % and do not count towards the maximum.
+/// of 1e6 or more (mask fills) must agree to within 1 % and do not count towards the maximum. Infinities and
+/// integers must be equal.
 ONNXPORT_API OutputComparison compare_outputs(const std::string& name, const Tensor& got,
                                               const Tensor& reference, double atol);
 

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "onnxport/gguf.h"
+#include "onnxport/gguf_info.h"
 #include "onnxport/weight.h"
 
 namespace onnxport {

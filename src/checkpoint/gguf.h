@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "onnxport/gguf.h"
+#include "onnxport/gguf_info.h"
 #include "support/file.h"
 
 namespace onnxport::gguf {

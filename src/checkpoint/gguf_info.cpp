@@ -1,4 +1,4 @@
-#include "onnxport/gguf.h"
+#include "onnxport/gguf_info.h"
 
 namespace onnxport {
 

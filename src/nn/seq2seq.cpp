@@ -247,9 +247,11 @@ SinusoidalPositions::SinusoidalPositions(const Scope& s, std::int64_t rows, std:
   std::vector<double> values(static_cast<std::size_t>(rows * width));
   // Computed in float, like the originals.
   const auto step = static_cast<float>(-std::log(10000.0) / static_cast<double>(half - 1));
+  std::vector<float> frequencies;
+  for (std::int64_t i = 0; i < half; ++i) frequencies.push_back(std::exp(static_cast<float>(i) * step));
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t i = 0; i < half && row != pad; ++i) {
-      const float angle = static_cast<float>(row) * std::exp(static_cast<float>(i) * step);
+      const float angle = static_cast<float>(row) * frequencies[static_cast<std::size_t>(i)];
       values[static_cast<std::size_t>(row * width + i)] = std::sin(static_cast<double>(angle));
       values[static_cast<std::size_t>(row * width + half + i)] = std::cos(static_cast<double>(angle));
     }
@@ -268,10 +270,12 @@ Value SinusoidalPositions::operator()(Value ids, const Dim& past) const {
 Weight sinusoidal_table(std::int64_t positions, std::int64_t width) {
   const std::int64_t sines = (width + 1) / 2;
   std::vector<double> values(static_cast<std::size_t>(positions * width));
+  std::vector<double> wavelengths;
+  for (std::int64_t j = 0; j < width; ++j)
+    wavelengths.push_back(std::pow(10000.0, static_cast<double>(j - j % 2) / static_cast<double>(width)));
   for (std::int64_t position = 0; position < positions; ++position) {
     for (std::int64_t j = 0; j < width; ++j) {
-      const double angle = static_cast<double>(position) /
-                           std::pow(10000.0, static_cast<double>(j - j % 2) / static_cast<double>(width));
+      const double angle = static_cast<double>(position) / wavelengths[static_cast<std::size_t>(j)];
       const std::int64_t column = j / 2 + (j % 2 == 0 ? 0 : sines);
       values[static_cast<std::size_t>(position * width + column)] =
           j % 2 == 0 ? std::sin(angle) : std::cos(angle);

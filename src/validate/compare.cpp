@@ -14,23 +14,38 @@ bool ValidationReport::passed() const {
          });
 }
 
-OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference,
-                                 double atol) {
+namespace {
+
+// Numbers of tokens and labels, and booleans: no tolerance applies to them.
+void compare_integers(const Tensor& got, const Tensor& reference, OutputComparison& result) {
+  const std::vector<double> a = got.to_doubles();
+  const std::vector<double> b = reference.to_doubles();
+  bool same = true;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    same = same && a[i] == b[i];
+    if (!std::isnan(a[i])) result.max_difference = std::max(result.max_difference, std::abs(a[i] - b[i]));
+  }
+  result.tolerance = 0;
+  // Doubles do not tell large integers apart.
+  result.passed = got.dtype == reference.dtype ? got.data == reference.data : same;
+}
+
+void compare_floats(const Tensor& got, const Tensor& reference, double atol, OutputComparison& result) {
   // Some outputs contain mask fills. These are far larger than any activation, so they must not widen the
   // tolerance of other values, and cannot meet an absolute tolerance.
   constexpr double kSentinel = 1e6;
   constexpr double kSentinelTolerance = 1e-2;
-  OutputComparison result{name, got.shape, reference.shape, 0, atol, false};
-  if (got.shape != reference.shape) return result;
   const std::vector<double> a = got.to_doubles();
   const std::vector<double> b = reference.to_doubles();
   double largest = 1;
   bool agree = true;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    if (std::abs(b[i]) >= kSentinel) {
-      agree = agree && (a[i] == b[i] || std::abs(a[i] - b[i]) <= kSentinelTolerance * std::abs(b[i]));
-    } else if (std::isnan(b[i]) || std::isnan(a[i])) {
+    if (std::isnan(b[i]) || std::isnan(a[i])) {
       agree = agree && std::isnan(a[i]) && std::isnan(b[i]);
+    } else if (std::isinf(b[i])) {  // any value lies within a part of infinity
+      agree = agree && a[i] == b[i];
+    } else if (std::abs(b[i]) >= kSentinel) {
+      agree = agree && std::abs(a[i] - b[i]) <= kSentinelTolerance * std::abs(b[i]);
     } else {
       result.max_difference = std::max(result.max_difference, std::abs(a[i] - b[i]));
       largest = std::max(largest, std::abs(b[i]));
@@ -38,6 +53,19 @@ OutputComparison compare_outputs(const std::string& name, const Tensor& got, con
   }
   result.tolerance = atol * largest;
   result.passed = agree && result.max_difference <= result.tolerance;
+}
+
+}  // namespace
+
+OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference,
+                                 double atol) {
+  OutputComparison result{name, got.shape, reference.shape, 0, atol, false};
+  if (got.shape != reference.shape) return result;
+  if (is_float(reference.dtype)) {
+    compare_floats(got, reference, atol, result);
+  } else {
+    compare_integers(got, reference, result);
+  }
   return result;
 }
 
