@@ -15,6 +15,7 @@
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
 #include "onnxport/plan.h"
+#include "onnxport/proof.h"
 #include "onnxport/validate.h"
 
 namespace onnxport {
@@ -97,6 +98,7 @@ struct ONNXPORT_API ExportReport {
   std::vector<std::string> inputs, outputs;  ///< of an export of one file
   std::vector<ExportedFile> files;
   double export_seconds = 0;
+  Proof proof;                               ///< of the definition
   std::vector<ValidationReport> validation;  ///< one per ONNX file; empty without validation
   bool passed() const;
 };
@@ -145,6 +147,7 @@ ONNXPORT_API std::vector<ValidationReport> main_validate(const MainValidateOptio
 
 /// Reports as JSON text; one validation alone as an object, several as an array.
 ONNXPORT_API std::string to_json(const ExportReport& report);
+ONNXPORT_API std::string to_json(const Proof& proof);
 ONNXPORT_API std::string to_json(const std::vector<ValidationReport>& reports);
 
 }  // namespace onnxport

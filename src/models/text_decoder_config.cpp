@@ -157,6 +157,8 @@ void TextDecoderConfig::slide(nn::DecoderParameters& decoder, std::int64_t windo
 NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
                                  const TextDecoderConfig& c, const nn::DecoderParameters& parameters,
                                  double final_softcap) {
+  // It tells where a row ends.
+  if (component.task != "text-classification") model.config().harmless({"pad_token_id"});
   const Scope root = model.scope();
   const nn::PreNormDecoder decoder(root.base_model("model"), parameters);
   const auto lm_head = [&](Value hidden) {

@@ -217,9 +217,9 @@ std::string to_string(const ValidationReport& report) {
     }
   }
   text += report.passed()
-              ? fmt::format("The ONNX model computes what the original does, on {} cases (atol: {}).\n",
+              ? fmt::format("The ONNX model computes what its definition computes, on {} cases (atol: {}).\n",
                             report.cases.size(), report.atol)
-              : std::string("The ONNX model does NOT compute what the original does.\n");
+              : std::string("The ONNX model does NOT compute what its definition computes.\n");
   return text;
 }
 
