@@ -15,6 +15,14 @@
 
 namespace onnxport {
 
+/// A key that a definition looked up, and a value that it got.
+struct ReadKey {
+  std::string path;        ///< of the object that has the key, empty for the whole file
+  std::string model_type;  ///< of that object
+  std::string key;
+  std::string value;  ///< as JSON; null: neither value nor fallback; true for an object
+};
+
 /// A model's configuration: `config.json`, completed by the defaults that the original class declares.
 ///
 /// A lookup returns the value in the file, or else the default of the class (from a table generated from
@@ -76,6 +84,9 @@ class ONNXPORT_API PretrainedConfig {
   std::vector<std::string> unread_knobs() const;
   /// Keys that the class does not declare and nobody read.
   std::vector<std::string> unknown_keys() const;
+
+  /// The lookups so far, in nested objects too, but for harmless keys: sorted, each value of a key once.
+  std::vector<ReadKey> read_keys() const;
 
   /// The JSON text as it was read.
   std::string text() const;

@@ -15,6 +15,7 @@
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
 #include "onnxport/plan.h"
+#include "onnxport/proof.h"
 #include "onnxport/validate.h"
 
 namespace onnxport {
@@ -99,6 +100,7 @@ struct ONNXPORT_API ExportReport {
   std::vector<std::string> inputs, outputs;  ///< of an export with one component; else empty
   std::vector<ExportedFile> files;
   double export_seconds = 0;
+  Proof proof;                               ///< of the definition
   std::vector<ValidationReport> validation;  ///< one per ONNX file; empty without validation
   bool passed() const;
 };
@@ -147,6 +149,7 @@ ONNXPORT_API std::vector<ValidationReport> main_validate(const MainValidateOptio
 
 /// Reports as JSON text. One validation report gives an object, several give an array.
 ONNXPORT_API std::string to_json(const ExportReport& report);
+ONNXPORT_API std::string to_json(const Proof& proof);
 ONNXPORT_API std::string to_json(const std::vector<ValidationReport>& reports);
 
 }  // namespace onnxport

@@ -11,6 +11,7 @@
 #include "onnxport/op.h"
 #include "onnxport/plan.h"
 #include "onnxport/plugin.h"
+#include "onnxport/proof.h"
 #include "onnxport/tasks_manager.h"
 #include "onnxport/text_decoder_config.h"
 #include "onnxport/text_encoder_config.h"

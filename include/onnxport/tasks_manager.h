@@ -134,6 +134,8 @@ class ONNXPORT_API TasksManager {
   OnnxConfigConstructor get_exporter_config_constructor(const Model& model) const;
   std::vector<std::string> get_supported_tasks_for_model_type(
       std::string_view model_type, std::string_view library = "transformers") const;
+  /// Does the program itself define the type, and no plugin in its place?
+  bool is_built_in(std::string_view model_type, std::string_view library = "transformers") const;
   /// The types that have tasks.
   std::vector<std::string> get_supported_model_types(std::string_view library = "transformers") const;
   /// All definitions, sorted by library and type. A definition without tasks is only a part of other models.
@@ -149,6 +151,10 @@ class ONNXPORT_API TasksManager {
   /// "sequence-classification" -> "text-classification", "masked-lm" -> "fill-mask", …; other names are
   /// returned unchanged.
   static std::string map_from_synonym(std::string_view task);
+
+ protected:
+  /// What is registered so far is built in.
+  void mark_built_in();
 
  private:
   struct Impl;

@@ -11,6 +11,7 @@
 #include "onnxport/interface.h"
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
+#include "onnxport/proof.h"
 #include "onnxport/tensor.h"
 
 namespace onnxport {
@@ -37,6 +38,7 @@ struct ONNXPORT_API ValidationReport {
   std::vector<std::string> problems;  ///< names of inputs or outputs that differ from the configuration's
   std::vector<ValidationCase> cases;
   double seconds = 0;
+  std::optional<Proof> proof;  ///< of the definition that made the reference; set by main_validate()
   bool passed() const;
 };
 

@@ -11,6 +11,7 @@
 
 #include "onnxport/error.h"
 #include "onnxport/inspect.h"
+#include "onnxport/proof.h"
 #include "onnxport/tasks_manager.h"
 #include "support/progress.h"
 #include "support/text.h"
@@ -155,6 +156,7 @@ int run_export(ExportFlags flags) {
       say(fmt::format("  {}  {}", file.path.string(), text::human_bytes(file.bytes)));
     say(fmt::format("exported in {:.3f} s", report.export_seconds));
     for (const ValidationReport& one : report.validation) say(to_string(one));
+    say(to_string(report.proof));
   }
   if (!report.passed()) {
     note("error: validation failed; the files were written, but do not rely on them");
@@ -174,6 +176,7 @@ int run_validate(ValidateFlags flags) {
     say(to_json(reports));
   } else if (!flags.voice.quiet) {
     for (const ValidationReport& report : reports) say(to_string(report));
+    if (!reports.empty() && reports.front().proof) say(to_string(*reports.front().proof));
   }
   const bool passed =
       std::all_of(reports.begin(), reports.end(), [](const auto& report) { return report.passed(); });
@@ -280,6 +283,7 @@ void inspect_folder(const InspectFlags& flags) {
   for (const Component& component : plan.components)
     graphs.emplace_back(component.name, model.build(component));
   const std::vector<std::string> left = model.check_accounting(true);
+  const Proof proof = get_proof(model);
   if (flags.voice.json) {
     const auto described = [](const NamedValues& values) {
       json object = json::object();
@@ -296,6 +300,7 @@ void inspect_folder(const InspectFlags& flags) {
       one["outputs"] = described(graph.outputs());
     }
     report["unread"] = left;
+    report["proof"] = json::parse(to_json(proof));
     return print_json(report);
   }
   say(fmt::format("{}: {} ({}), {} parameters, {}", flags.path.string(), model.config().model_type(),
@@ -311,6 +316,7 @@ void inspect_folder(const InspectFlags& flags) {
       say(fmt::format("  output {} : {}", output, to_string(value.type())));
   }
   for (const std::string& line : left) say("unread: " + line);
+  say(to_string(proof));
   for (const auto& [name, graph] : graphs) {
     if (flags.nodes) say(print(graph));
   }

@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <functional>
 #include <limits>
-#include <set>
 #include <type_traits>
 #include <utility>
 
+#include "config/accounting.h"
 #include "config/class_defaults.h"
-#include "config/harmless.h"
 #include "config/json.h"
 #include "config/plausible.h"
 #include "onnxport/error.h"
@@ -18,6 +16,8 @@
 namespace onnxport {
 namespace {
 
+using config::Accounting;
+using config::Part;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
@@ -26,56 +26,6 @@ struct Source {
   std::string text;
   std::string origin;
 };
-
-/// One object of the file, with what its class declares.
-struct Part {
-  std::string path;  ///< of the object in the file, empty for the whole
-  std::string model_type;
-  std::shared_ptr<const json> values;    ///< as in the file
-  std::shared_ptr<const json> defaults;  ///< of the class, or null when it is unknown
-  std::shared_ptr<const json> base;      ///< of the base class of all configurations
-
-  std::string qualified(std::string_view key) const {
-    return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
-  }
-  bool declared_by_class(std::string_view key) const { return defaults && defaults->contains(key); }
-  /// A nested object without a class is one knob of its owner: all that is in it may matter.
-  bool is_knob() const { return !defaults && !path.empty(); }
-  /// The default of a declared key, or null for another key.
-  const json* default_of(std::string_view key) const {
-    for (const json* table : {defaults.get(), is_knob() ? nullptr : base.get()}) {
-      if (table == nullptr) continue;
-      if (const auto it = table->find(key); it != table->end()) return &*it;
-    }
-    return nullptr;
-  }
-  /// What a lookup sees: file, class, base class.
-  const json* find(std::string_view key) const {
-    const auto it = values->find(key);
-    return it != values->end() ? &*it : default_of(key);
-  }
-};
-
-struct Accounting {
-  std::map<std::string, Part> parts;  ///< objects that were handed out, by path
-  std::set<std::string, std::less<>> read;
-  std::set<std::string, std::less<>> harmless;
-
-  bool answered(const Part& part, std::string_view key) const {
-    const std::string name = part.qualified(key);
-    return read.contains(name) || harmless.contains(name) ||
-           config::is_harmless(key, part.declared_by_class(key));
-  }
-};
-
-/// Python code asks `if config.key`: null says the same as false or an empty container there.
-bool same_value(const json& value, const json& default_value) {
-  const auto says_no = [](const json& v) {
-    return v.is_null() || (v.is_boolean() && !v.get<bool>()) || (v.is_structured() && v.empty());
-  };
-  return value == default_value || (value.is_null() && says_no(default_value)) ||
-         (default_value.is_null() && says_no(value));
-}
 
 // What a lookup expects, and how it takes it: nothing when the type is wrong.
 
@@ -143,7 +93,7 @@ struct PretrainedConfig::Impl {
   Part part;
 
   const json* look_up(std::string_view key) const {
-    accounting->read.insert(part.qualified(key));
+    accounting->read(part, key);
     return part.find(key);
   }
 
@@ -170,7 +120,7 @@ struct PretrainedConfig::Impl {
   }
 
   template <class T>
-  std::optional<T> maybe(std::string_view key) const {
+  std::optional<T> take(std::string_view key) const {
     const json* const value = look_up(key);
     if (value == nullptr || value->is_null()) return {};
     std::optional<T> taken = Expected<T>::take(*value);
@@ -179,10 +129,18 @@ struct PretrainedConfig::Impl {
     return taken;
   }
   template <class T>
+  std::optional<T> maybe(std::string_view key) const {
+    std::optional<T> value = take<T>(key);
+    accounting->gave(part, key, value ? json(*value) : json());
+    return value;
+  }
+  template <class T>
   T one(std::string_view key, std::optional<T> fallback) const {
-    if (std::optional<T> value = maybe<T>(key)) return *std::move(value);
-    if (fallback) return *std::move(fallback);
-    fail_absent(key, part.find(key), Expected<T>::one);
+    std::optional<T> value = take<T>(key);
+    if (!value) value = std::move(fallback);
+    if (!value) fail_absent(key, part.find(key), Expected<T>::one);
+    accounting->gave(part, key, *value);
+    return *std::move(value);
   }
   template <class T>
   std::vector<T> many(std::string_view key) const {
@@ -195,6 +153,7 @@ struct PretrainedConfig::Impl {
       if constexpr (std::is_same_v<T, std::int64_t>) check_range(key, *taken);
       list.push_back(*std::move(taken));
     }
+    accounting->gave(part, key, list);
     return list;
   }
 };
@@ -244,7 +203,7 @@ PretrainedConfig PretrainedConfig::from_json(std::string_view text, std::string 
   Part part{"", model_type, std::move(values), config::class_defaults(model_type),
             config::class_defaults("")};
   auto accounting = std::make_shared<Accounting>();
-  accounting->parts.emplace("", part);
+  accounting->add(part);
   auto source = std::make_shared<const Source>(Source{std::string(text), std::move(origin)});
   return PretrainedConfig(
       std::make_shared<Impl>(Impl{std::move(source), std::move(accounting), std::move(part)}));
@@ -267,7 +226,7 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
                         : owner.declared_by_class(key) ? owner.defaults
                                                        : owner.base;
     values = std::shared_ptr<const json>(whole, value);
-    if (const auto it = values->find("model_type"); it != values->end() && it->is_string()) {
+    if (const auto it = values->find("model_type"); it != values->end() && it->is_string() && *it != "") {
       model_type = it->get<std::string>();
     }
   }
@@ -275,7 +234,8 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
   Part part{owner.qualified(key), model_type, std::move(values), config::class_defaults(model_type),
             owner.base};
   if (!given && !part.defaults) impl_->fail_absent(key, value, "an object");
-  impl_->accounting->parts.insert_or_assign(part.path, part);
+  impl_->accounting->gave(owner, key, given || part.defaults ? json(true) : json());
+  impl_->accounting->add(part);
   return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, impl_->accounting, std::move(part)}));
 }
 
@@ -292,7 +252,7 @@ PretrainedConfig PretrainedConfig::with(std::string_view key, std::string_view v
 
 PretrainedConfig PretrainedConfig::unaccounted() const {
   auto accounting = std::make_shared<Accounting>();
-  accounting->parts.emplace(impl_->part.path, impl_->part);
+  accounting->add(impl_->part);
   return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, std::move(accounting), impl_->part}));
 }
 
@@ -313,7 +273,7 @@ std::int64_t PretrainedConfig::num_labels() const {
   const json* const labels = impl_->look_up("id2label");
   if (labels != nullptr && impl_->part.values->contains("id2label") && !labels->is_null()) {
     if (!labels->is_object()) impl_->fail_type("id2label", *labels, "an object");
-    impl_->accounting->read.insert(impl_->part.qualified("num_labels"));
+    impl_->accounting->read(impl_->part, "num_labels");
     return static_cast<std::int64_t>(labels->size());
   }
   const std::int64_t number = integer("num_labels", 2);
@@ -324,7 +284,7 @@ std::int64_t PretrainedConfig::num_labels() const {
 bool PretrainedConfig::has(std::string_view key) const {
   const json* const value = impl_->part.find(key);
   const bool there = value != nullptr && !value->is_null();
-  if (!there) impl_->accounting->read.insert(impl_->part.qualified(key));
+  if (!there) impl_->accounting->gave(impl_->part, key, json());
   return there;
 }
 
@@ -363,34 +323,11 @@ std::optional<std::string> PretrainedConfig::maybe_string(std::string_view key) 
 // ---- accounting ----
 
 void PretrainedConfig::harmless(std::initializer_list<std::string_view> keys) const {
-  for (const std::string_view key : keys) impl_->accounting->harmless.insert(impl_->part.qualified(key));
+  for (const std::string_view key : keys) impl_->accounting->harmless(impl_->part, key);
 }
 
-std::vector<std::string> PretrainedConfig::unread_knobs() const {
-  std::vector<std::string> knobs;
-  for (const auto& [path, part] : impl_->accounting->parts) {
-    for (const auto& [key, value] : part.values->items()) {
-      const json* const default_value = part.default_of(key);
-      if ((default_value == nullptr && !part.is_knob()) || impl_->accounting->answered(part, key)) continue;
-      if (default_value != nullptr && same_value(value, *default_value)) continue;
-      knobs.push_back(fmt::format(
-          "{} = {} ({})", part.qualified(key), config::brief(value),
-          default_value != nullptr ? "default " + config::brief(*default_value) : std::string("no default")));
-    }
-  }
-  return knobs;
-}
-
-std::vector<std::string> PretrainedConfig::unknown_keys() const {
-  std::vector<std::string> keys;
-  for (const auto& [path, part] : impl_->accounting->parts) {
-    if (part.is_knob()) continue;
-    for (const auto& [key, value] : part.values->items()) {
-      if (part.default_of(key) == nullptr && !impl_->accounting->answered(part, key))
-        keys.push_back(part.qualified(key));
-    }
-  }
-  return keys;
-}
+std::vector<std::string> PretrainedConfig::unread_knobs() const { return impl_->accounting->unread_knobs(); }
+std::vector<std::string> PretrainedConfig::unknown_keys() const { return impl_->accounting->unknown_keys(); }
+std::vector<ReadKey> PretrainedConfig::read_keys() const { return impl_->accounting->read_keys(); }
 
 }  // namespace onnxport

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "checkpoint/gguf.h"
 #include "config/json.h"
@@ -90,6 +91,7 @@ struct TasksManager::Impl {
     auto operator<=>(const Key&) const = default;
   };
   std::map<Key, std::shared_ptr<const ModelDefinition>> definitions;
+  std::set<Key> built_in;
 
   /// A checkpoint folder with its configuration and definition.
   struct Folder {
@@ -140,7 +142,16 @@ void TasksManager::register_definition(ModelDefinition definition) {
   if (!definition.onnx_config) refuse("configuration class");
   exporter::complete_roles(definition);
   Impl::Key key{definition.library, definition.model_type};
+  impl_->built_in.erase(key);
   impl_->definitions[std::move(key)] = std::make_shared<const ModelDefinition>(std::move(definition));
+}
+
+void TasksManager::mark_built_in() {
+  for (const auto& [key, definition] : impl_->definitions) impl_->built_in.insert(key);
+}
+
+bool TasksManager::is_built_in(std::string_view model_type, std::string_view library) const {
+  return impl_->built_in.contains({std::string(library), std::string(model_type)});
 }
 
 void TasksManager::register_alias(const std::string& model_type, std::string_view original) {

@@ -16,6 +16,7 @@ struct BuiltIn : TasksManager {
 #define ONNXPORT_MODEL(name) models::register_##name(*this);
 #include "models/models.def"
 #undef ONNXPORT_MODEL
+    mark_built_in();
   }
 };
 

@@ -11,6 +11,13 @@ using json = nlohmann::ordered_json;
 
 std::string text_of(const json& report) { return report.dump(2, ' ', false, json::error_handler_t::replace); }
 
+json describe(const Proof& proof) {
+  return {{"fixtures", proof.fixtures},
+          {"transformers", proof.versions},
+          {"not_covered", proof.not_covered},
+          {"covered_elsewhere", proof.covered_elsewhere}};
+}
+
 json describe(const ValidationReport& report) {
   json cases = json::array();
   for (const ValidationCase& one : report.cases) {
@@ -25,12 +32,14 @@ json describe(const ValidationReport& report) {
     }
     cases.push_back({{"name", one.name}, {"outputs", outputs}});
   }
-  return {{"file", report.file.string()},
-          {"passed", report.passed()},
-          {"atol", report.atol},
-          {"problems", report.problems},
-          {"cases", cases},
-          {"seconds", report.seconds}};
+  json described = {{"file", report.file.string()},
+                    {"passed", report.passed()},
+                    {"atol", report.atol},
+                    {"problems", report.problems},
+                    {"cases", cases},
+                    {"seconds", report.seconds}};
+  if (report.proof) described["proof"] = describe(*report.proof);
+  return described;
 }
 
 json describe(const ExportReport& report) {
@@ -50,12 +59,15 @@ json describe(const ExportReport& report) {
           {"outputs", report.outputs},
           {"files", files},
           {"export_seconds", report.export_seconds},
+          {"proof", describe(report.proof)},
           {"validation", validation}};
 }
 
 }  // namespace
 
 std::string to_json(const ExportReport& report) { return text_of(describe(report)); }
+
+std::string to_json(const Proof& proof) { return text_of(describe(proof)); }
 
 std::string to_json(const std::vector<ValidationReport>& reports) {
   if (reports.size() == 1) return text_of(describe(reports.front()));

@@ -90,6 +90,7 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
     variants.push_back(prepare(plan, variant, options));
   }
   pipeline::check_accounting(model, how);
+  report.proof = get_proof(model);
   for (Files& files : variants) pipeline::place_weights(files.prepared, how);
   // Companions come first, so that if a model exists, the other files exist too.
   const std::string made_config = model.has_made_config() ? model.config().text() : std::string();

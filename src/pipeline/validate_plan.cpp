@@ -117,9 +117,12 @@ std::vector<ValidationReport> main_validate(const MainValidateOptions& options) 
     }
     graphs.push_back(pipeline::build_component(model, component, plan.variants.front()));
   }
-  return pipeline::validate_files(
+  std::vector<ValidationReport> reports = pipeline::validate_files(
       plan, plan.variants.front(), plan.components, graphs,
       {.atol = options.atol, .recorded = options.validation.reference, .wants = wants});
+  const Proof proof = get_proof(model);
+  for (ValidationReport& report : reports) report.proof = proof;
+  return reports;
 }
 
 }  // namespace onnxport

@@ -182,6 +182,8 @@ std::vector<nn::Visibility> layer_visibility(const std::vector<std::string>& typ
 
 NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
                                  const TextDecoderConfig& c, const nn::MakeBlock& make_block) {
+  // The id tells where a row ends.
+  if (component.task != "text-classification") model.config().harmless({"pad_token_id"});
   const Scope root = model.scope();
   const Scope s = root.base_model("model");
   const nn::Embedding embed_tokens(s / "embed_tokens", c.vocab_size, c.hidden_size);

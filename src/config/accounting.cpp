@@ -1,0 +1,98 @@
+#include "config/accounting.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "config/harmless.h"
+#include "config/json.h"
+
+namespace onnxport::config {
+namespace {
+
+using nlohmann::json;
+
+/// Python code asks `if config.key`: null says the same as false or an empty container there.
+bool same_value(const json& value, const json& default_value) {
+  const auto says_no = [](const json& v) {
+    return v.is_null() || (v.is_boolean() && !v.get<bool>()) || (v.is_structured() && v.empty());
+  };
+  return value == default_value || (value.is_null() && says_no(default_value)) ||
+         (default_value.is_null() && says_no(value));
+}
+
+}  // namespace
+
+std::string Part::qualified(std::string_view key) const {
+  return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
+}
+
+const json* Part::default_of(std::string_view key) const {
+  for (const json* table : {defaults.get(), is_knob() ? nullptr : base.get()}) {
+    if (table == nullptr) continue;
+    if (const auto it = table->find(key); it != table->end()) return &*it;
+  }
+  return nullptr;
+}
+
+const json* Part::find(std::string_view key) const {
+  const auto it = values->find(key);
+  return it != values->end() ? &*it : default_of(key);
+}
+
+void Accounting::gave(const Part& part, std::string_view key, json value) {
+  std::vector<json>& given = read_[part.path][std::string(key)];
+  if (std::find(given.begin(), given.end(), value) == given.end()) given.push_back(std::move(value));
+}
+
+bool Accounting::is_harmless(const Part& part, std::string_view key) const {
+  return harmless_.contains(part.qualified(key)) || config::is_harmless(key, part.declared_by_class(key));
+}
+
+bool Accounting::answered(const Part& part, std::string_view key) const {
+  const auto lookups = read_.find(part.path);
+  return (lookups != read_.end() && lookups->second.contains(key)) || is_harmless(part, key);
+}
+
+std::vector<std::string> Accounting::unread_knobs() const {
+  std::vector<std::string> knobs;
+  for (const auto& [path, part] : parts_) {
+    for (const auto& [key, value] : part.values->items()) {
+      const json* const default_value = part.default_of(key);
+      if ((default_value == nullptr && !part.is_knob()) || answered(part, key)) continue;
+      if (default_value != nullptr && same_value(value, *default_value)) continue;
+      knobs.push_back(fmt::format(
+          "{} = {} ({})", part.qualified(key), brief(value),
+          default_value != nullptr ? "default " + brief(*default_value) : std::string("no default")));
+    }
+  }
+  return knobs;
+}
+
+std::vector<std::string> Accounting::unknown_keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [path, part] : parts_) {
+    if (part.is_knob()) continue;
+    for (const auto& [key, value] : part.values->items()) {
+      if (part.default_of(key) == nullptr && !answered(part, key)) keys.push_back(part.qualified(key));
+    }
+  }
+  return keys;
+}
+
+std::vector<ReadKey> Accounting::read_keys() const {
+  std::vector<ReadKey> keys;
+  for (const auto& [path, lookups] : read_) {
+    const Part& part = parts_.at(path);
+    for (const auto& [key, values] : lookups) {
+      if (is_harmless(part, key)) continue;
+      for (const json& value : values)
+        keys.push_back(
+            {path, part.model_type, key, value.dump(-1, ' ', false, json::error_handler_t::replace)});
+    }
+  }
+  return keys;
+}
+
+}  // namespace onnxport::config
