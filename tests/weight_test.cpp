@@ -498,8 +498,7 @@ TEST_F(WeightTest, EmptyTensors) {
   EXPECT_EQ(w.permute({1, 0}).shape(), (Dims{0, 3}));
   EXPECT_TRUE(w.cast(DType::f16).to_doubles().empty());
   EXPECT_TRUE(w.add(w).to_doubles().empty());
-  const std::vector<Weight> two = {w, w};
-  EXPECT_EQ(Weight::concat(two, 0).shape(), (Dims{6, 0}));
+  EXPECT_EQ(Weight::concat(std::vector{w, w}, 0).shape(), (Dims{6, 0}));
   w.read(0, 0, nullptr);
 }
 

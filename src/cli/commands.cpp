@@ -4,11 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "cli/output.h"
 #include "onnxport/error.h"
 #include "onnxport/inspect.h"
 #include "onnxport/proof.h"
@@ -20,11 +19,6 @@ namespace onnxport::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::ordered_json;
-
-void say(const std::string& line) { std::fprintf(stdout, "%s\n", line.c_str()); }
-void note(const std::string& line) { std::fprintf(stderr, "onnxport: %s\n", line.c_str()); }
-void print_json(const json& report) { say(report.dump(2, ' ', false, json::error_handler_t::replace)); }
 
 // Flags of Optimum's exporter: a notice explains each flag without effect; flags that are not built are
 // refused.
@@ -62,14 +56,6 @@ void apply_level(const std::string& level, TargetOptions& target, bool& approxim
   dtype = "fp16";
 }
 
-// Finds the folder of a model. Shows a progress line during a download.
-fs::path model_folder(const fs::path& model, HubOptions hub, const Voice& voice) {
-  Progress progress("downloading", Progress::Unit::bytes, !voice.quiet);
-  hub.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
-  if (!voice.quiet) hub.on_notice = note;
-  return get_model_folder(model, hub);
-}
-
 // The values of --model-kwargs and --pad_token_id, as keys of config.json.
 std::map<std::string, std::string> config_values(const ExportFlags& flags) {
   std::map<std::string, std::string> values;
@@ -92,14 +78,15 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
   return values;
 }
 
-std::string with_thousands(std::int64_t number) {
-  std::string digits = std::to_string(number);
-  for (std::ptrdiff_t at = std::ssize(digits) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
-  return digits;
-}
-
 }  // namespace
+
+// Finds the folder of a model. Shows a progress line during a download.
+fs::path model_folder(const fs::path& model, HubOptions hub, const Voice& voice) {
+  Progress progress("downloading", Progress::Unit::bytes, !voice.quiet);
+  hub.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
+  if (!voice.quiet) hub.on_notice = note;
+  return get_model_folder(model, hub);
+}
 
 int exit_status(ErrorCode code) {
   switch (code) {
@@ -199,138 +186,6 @@ int run_list(const Voice& voice) {
     }
   }
   if (voice.json) print_json(report);
-  return 0;
-}
-
-namespace {
-
-void inspect_file(const InspectFlags& flags) {
-  const ModelSummary model = summarize(flags.path);
-  const GraphSummary& graph = model.graph;
-  std::map<std::string, std::size_t> op_types;
-  for (const NodeSummary& node : graph.nodes) ++op_types[node.op_type];
-  std::uint64_t bytes = 0;
-  std::int64_t elements = 0;
-  for (const InitializerSummary& initializer : graph.initializers) {
-    bytes += initializer.bytes;
-    std::int64_t count = 1;
-    for (const std::int64_t extent : initializer.shape) count *= extent;
-    elements += count;
-  }
-  const auto type_of = [](const ValueSummary& value) {
-    return fmt::format("{}[{}]", value.type, fmt::join(value.shape, ", "));
-  };
-  if (flags.voice.json) {
-    json report = {
-        {"file", flags.path.string()}, {"producer", model.producer}, {"ir_version", model.ir_version}};
-    for (const auto& [domain, version] : model.opsets)
-      report["opsets"][domain.empty() ? "ai.onnx" : domain] = version;
-    for (const ValueSummary& value : graph.inputs) report["inputs"][value.name] = type_of(value);
-    for (const ValueSummary& value : graph.outputs) report["outputs"][value.name] = type_of(value);
-    report["nodes"] = graph.nodes.size();
-    report["op_types"] = op_types;
-    report["initializers"] = graph.initializers.size();
-    report["elements"] = elements;
-    report["bytes"] = bytes;
-    if (flags.nodes) {
-      for (const NodeSummary& node : graph.nodes) {
-        report["graph"].push_back({{"name", node.name},
-                                   {"op_type", node.op_type},
-                                   {"inputs", node.inputs},
-                                   {"outputs", node.outputs}});
-      }
-    }
-    return print_json(report);
-  }
-  std::vector<std::string> opsets;
-  for (const auto& [domain, version] : model.opsets)
-    opsets.push_back(fmt::format("{} {}", domain.empty() ? "ai.onnx" : domain, version));
-  say(fmt::format("{}: ONNX IR {}, {}, by {}", flags.path.string(), model.ir_version, fmt::join(opsets, ", "),
-                  model.producer));
-  say("inputs");
-  for (const ValueSummary& value : graph.inputs) say(fmt::format("  {} : {}", value.name, type_of(value)));
-  say("outputs");
-  for (const ValueSummary& value : graph.outputs) say(fmt::format("  {} : {}", value.name, type_of(value)));
-  say(fmt::format("{} initializers, {} elements, {}", graph.initializers.size(), with_thousands(elements),
-                  text::human_bytes(bytes)));
-  say(fmt::format("{} nodes", graph.nodes.size()));
-  std::vector<std::pair<std::string, std::size_t>> by_count(op_types.begin(), op_types.end());
-  std::stable_sort(by_count.begin(), by_count.end(),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
-  for (const auto& [op_type, count] : by_count) say(fmt::format("  {:5} {}", count, op_type));
-  // The listing by module: a heading when the module changes, so that a layer reads as one block.
-  std::string module;
-  for (const NodeSummary& node : graph.nodes) {
-    const std::size_t slash = node.name.rfind('/');
-    const std::string path = slash == std::string::npos ? "" : node.name.substr(0, slash);
-    if (path != module) {
-      module = path;
-      say(module.empty() ? "(top)" : module);
-    }
-    if (flags.nodes) {
-      say(fmt::format("    {} = {}({})", fmt::join(node.outputs, ", "), node.op_type,
-                      fmt::join(node.inputs, ", ")));
-    } else {
-      say("    " + node.op_type);
-    }
-  }
-}
-
-void inspect_folder(const InspectFlags& flags) {
-  const Model model = TasksManager::instance().get_model_from_task(flags.task, flags.path);
-  const ExportPlan plan = make_plan(model);
-  std::vector<std::pair<std::string, Graph>> graphs;
-  for (const Component& component : plan.components)
-    graphs.emplace_back(component.name, model.build(component));
-  const std::vector<std::string> left = model.check_accounting(true);
-  const Proof proof = get_proof(model);
-  if (flags.voice.json) {
-    const auto described = [](const NamedValues& values) {
-      json object = json::object();
-      for (const auto& [name, value] : values) object[name] = to_string(value.type());
-      return object;
-    };
-    json report = {{"folder", flags.path.string()},         {"model_type", model.config().model_type()},
-                   {"library", model.definition().library}, {"task", model.task()},
-                   {"tasks", model.definition().tasks},     {"parameters", model.num_parameters()},
-                   {"bytes", model.checkpoint_bytes()}};
-    for (const auto& [name, graph] : graphs) {
-      json& one = graphs.size() == 1 ? report : report["components"][name];
-      one["inputs"] = described(graph.inputs());
-      one["outputs"] = described(graph.outputs());
-    }
-    report["unread"] = left;
-    report["proof"] = json::parse(to_json(proof));
-    return print_json(report);
-  }
-  say(fmt::format("{}: {} ({}), {} parameters, {}", flags.path.string(), model.config().model_type(),
-                  model.definition().library, with_thousands(model.num_parameters()),
-                  text::human_bytes(model.checkpoint_bytes())));
-  say(fmt::format("tasks: {}", fmt::join(model.definition().tasks, ", ")));
-  say(fmt::format("task: {}", model.task()));
-  for (const auto& [name, graph] : graphs) {
-    if (graphs.size() > 1) say(fmt::format("component {}", name));
-    for (const auto& [input, value] : graph.inputs())
-      say(fmt::format("  input {} : {}", input, to_string(value.type())));
-    for (const auto& [output, value] : graph.outputs())
-      say(fmt::format("  output {} : {}", output, to_string(value.type())));
-  }
-  for (const std::string& line : left) say("unread: " + line);
-  say(to_string(proof));
-  for (const auto& [name, graph] : graphs) {
-    if (flags.nodes) say(print(graph));
-  }
-}
-
-}  // namespace
-
-int run_inspect(InspectFlags flags) {
-  if (flags.path.extension() != ".onnx") flags.path = model_folder(flags.path, flags.hub, flags.voice);
-  if (fs::is_directory(flags.path) || flags.path.extension() == ".gguf") {
-    inspect_folder(flags);
-  } else {
-    inspect_file(flags);
-  }
   return 0;
 }
 
