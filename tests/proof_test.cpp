@@ -187,6 +187,13 @@ TEST(Proof, LookupsAreKeptWithTheValuesThatTheyGave) {
                             R"(|bert|hidden_act|"gelu")", R"(c|bert.c|d|"x")"}));
 }
 
+TEST(Proof, AnEmptyTypeOfANestedObjectIsNone) {
+  const PretrainedConfig config =
+      PretrainedConfig::from_json(R"({"model_type": "sam", "vision_config": {"model_type": ""}})", "test");
+  EXPECT_EQ(config.sub("vision_config", "sam_vision_model").model_type(), "sam_vision_model");
+  EXPECT_EQ(config.sub("vision_config").model_type(), "sam.vision_config");
+}
+
 TEST(Proof, HarmlessKeysDoNotCount) {
   const PretrainedConfig config = PretrainedConfig::from_json(R"({"use_cache": false, "knob": 1})", "", "x");
   config.flag("use_cache", true);

@@ -226,8 +226,8 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
                         : owner.declared_by_class(key) ? owner.defaults
                                                        : owner.base;
     values = std::shared_ptr<const json>(whole, value);
-    if (const auto it = values->find("model_type"); it != values->end() && it->is_string() && *it != "") {
-      model_type = it->get<std::string>();
+    if (const auto it = values->find("model_type"); it != values->end() && it->is_string()) {
+      if (auto named = it->get<std::string>(); !named.empty()) model_type = std::move(named);
     }
   }
   if (model_type.empty()) model_type = fmt::format("{}.{}", owner.model_type, key);
