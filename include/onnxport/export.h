@@ -74,12 +74,11 @@ struct MainExportOptions {
   std::string int_dtype = "int64";  ///< of integer inputs
   std::string library;
   std::string variant = "default";
-  bool approximate_gelu = false;  ///< every exact gelu becomes its tanh approximation
+  Gelu gelu = Gelu::as_defined;
   std::optional<double> atol;
   /// Keys of config.json to override, with values as JSON text: `{"pad_token_id", "0"}`.
   std::map<std::string, std::string> config_values;
-  bool monolith = false;
-  bool post_process = true;  ///< also merge the decoders with and without past
+  Split split = Split::merged;
   bool legacy = false;
   bool validate = true;
   std::optional<std::filesystem::path> reference;
@@ -134,7 +133,7 @@ struct MainValidateOptions {
   std::string int_dtype = "int64";
   std::string library;
   std::string variant = "default";
-  bool approximate_gelu = false;  ///< as in the export
+  Gelu gelu = Gelu::as_defined;  ///< as in the export
   /// How the export was split; absent: the first of merged and monolith whose components all exist.
   std::optional<Split> split = {};
   std::optional<double> atol = {};

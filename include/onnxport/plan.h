@@ -22,12 +22,15 @@ struct Merge {
   std::string without_past, with_past;  ///< names of the components
 };
 
+/// The computation of gelu. In the second case, every exact gelu becomes its tanh approximation.
+enum class Gelu { as_defined, tanh };
+
 /// The same components in one precision.
 struct Variant {
   std::string name = "default";
   std::string suffix = {};  ///< of the files' stems
   DType dtype = DType::f32;
-  bool approximate_gelu = false;  ///< every exact gelu becomes its tanh approximation
+  Gelu gelu = Gelu::as_defined;
 };
 
 /// Names, folders and side files that a client expects.
@@ -53,7 +56,7 @@ struct PlanRequest {
   std::string int_dtype = "int64";  ///< of integer inputs: int64, int32, int8
   std::string variant = "default";  ///< of the interface: one of OnnxConfig::variants()
   int opset = 0;                    ///< 0: the default of the configuration class
-  bool approximate_gelu = false;    ///< as in Variant
+  Gelu gelu = Gelu::as_defined;
   Split split = Split::merged;
   bool legacy = false;
   DummyShapes shapes = {};   ///< extents of static axes and of validation inputs

@@ -41,15 +41,14 @@ void explain_flags(const ExportFlags& flags, const std::function<void(const std:
 
 // Optimum's levels. O1 leaves the graph as it is, O2 uses the contrib operators of ONNX Runtime, O3 also
 // approximates gelu, O4 is O2 in half precision.
-void apply_level(const std::string& level, TargetOptions& target, bool& approximate_gelu,
-                 std::string& dtype) {
+void apply_level(const std::string& level, TargetOptions& target, Gelu& gelu, std::string& dtype) {
   if (level.empty()) return;
   if (level == "O1" && target.runtime != "any") {
     throw ExportError(ErrorCode::invalid_argument,
                       fmt::format("--optimize O1 needs --target any, got --target {}", target.runtime));
   }
   target.runtime = level == "O1" ? "any" : "ort";
-  approximate_gelu = level == "O3";
+  gelu = level == "O3" ? Gelu::tanh : Gelu::as_defined;
   if (level != "O4") return;
   if (dtype == "bf16")
     throw ExportError(ErrorCode::invalid_argument, "--optimize O4 exports in fp16, got --dtype bf16");
@@ -118,12 +117,12 @@ int run_export(ExportFlags flags) {
     if (!voice.quiet) note(text);
   };
   explain_flags(flags, notice);
-  apply_level(flags.optimize, flags.options.export_options.target, flags.options.approximate_gelu,
-              flags.options.dtype);
   MainExportOptions& options = flags.options;
+  apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
   options.model = model_folder(options.model, std::exchange(options.hub, {}), voice);
   options.config_values = config_values(flags);
-  options.post_process = !flags.no_post_process;
+  if (flags.no_post_process) options.split = Split::apart;
+  if (flags.monolith) options.split = Split::monolith;
   options.export_options.on_notice = notice;
   if (voice.verbose) options.export_options.on_detail = note;
   ExportReport report;
@@ -154,8 +153,8 @@ int run_export(ExportFlags flags) {
 
 int run_validate(ValidateFlags flags) {
   TargetOptions target;
-  apply_level(flags.optimize, target, flags.options.approximate_gelu, flags.options.dtype);
   MainValidateOptions& options = flags.options;
+  apply_level(flags.optimize, target, options.gelu, options.dtype);
   options.model = model_folder(options.model, std::exchange(options.hub, {}), flags.voice);
   if (flags.monolith) options.split = Split::monolith;
   const std::vector<ValidationReport> reports = main_validate(options);

@@ -34,6 +34,7 @@ struct ExportFlags {
   bool dynamo = false;
   bool slim = false;
   bool no_post_process = false;
+  bool monolith = false;
 };
 
 struct ValidateFlags {

@@ -144,7 +144,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   app.add_flag("!--no-validate", o.validate, "Do not run the exported model; the ONNX checker still runs");
   app.add_flag("--ignore-unexpected", o.export_options.ignore_unexpected,
                "Continue if the definition leaves tensors or config keys unread");
-  app.add_flag("--monolith", o.monolith, "Write one file for models that are split by default");
+  app.add_flag("--monolith", flags.monolith, "Write one file for models that are split by default");
   const char* compat = "Accepted for compatibility with Optimum";
   app.add_option("--device", flags.device, "No effect: exporting runs no model on a device")
       ->group(compat)

@@ -81,11 +81,10 @@ ExportPlan make_plan(const Model& model, const PlanRequest& request) {
                                                                 .variant = request.variant});
   check_variant(*config, request.variant);
   check_library_version(*config);
-  ExportPlan plan{
-      .model = model,
-      .opset = request.opset == 0 ? config->default_onnx_opset() : request.opset,
-      .variants = {{.dtype = config->float_dtype(), .approximate_gelu = request.approximate_gelu}},
-      .layout = {.folder = request.output}};
+  ExportPlan plan{.model = model,
+                  .opset = request.opset == 0 ? config->default_onnx_opset() : request.opset,
+                  .variants = {{.dtype = config->float_dtype(), .gelu = request.gelu}},
+                  .layout = {.folder = request.output}};
   config->describe(plan, request);
   return plan;
 }

@@ -61,12 +61,11 @@ std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets, std::
   return thresholds;
 }
 
-RelativeKeyPositions::RelativeKeyPositions(const Scope& s, std::int64_t max_positions, std::int64_t head_dim,
-                                           bool with_key)
+RelativeKeyPositions::RelativeKeyPositions(const Scope& s, std::int64_t head_dim,
+                                           const RelativeKeyParameters& p)
     : path_(s.path()),
-      weight_((s / "distance_embedding").weight("weight", {2 * max_positions - 1, head_dim})),
-      max_positions_(max_positions),
-      with_key_(with_key) {}
+      weight_((s / "distance_embedding").weight("weight", {2 * p.max_positions - 1, head_dim})),
+      parameters_(p) {}
 
 Value RelativeKeyPositions::operator()(Value query, Value key) const {
   Graph& graph = query.graph();
@@ -74,13 +73,14 @@ Value RelativeKeyPositions::operator()(Value query, Value key) const {
   const Dim& length = query.dim(2);
   const Value positions = op::arange(graph, length);
   const Value left = op::unsqueeze(positions, 1);
-  const Value distance = op::add(op::sub(left, positions), static_cast<double>(max_positions_ - 1));
+  const Value distance =
+      op::add(op::sub(left, positions), static_cast<double>(parameters_.max_positions - 1));
   const Value table = op::embedding(graph.weight(weight_), distance);  // [query, key, d]
   // Each query has its own distance vectors, so the product is one row times a matrix per query.
   const Value query_rows = op::unsqueeze(query, 3);
   const Value by_query = op::permute(table, {0, 2, 1});
   const Value query_terms = op::squeeze(op::matmul(query_rows, by_query), 3);
-  if (!with_key_) return query_terms;
+  if (!parameters_.with_key) return query_terms;
   const Value key_rows = op::unsqueeze(key, 3);
   const Value by_key = op::permute(table, {1, 2, 0});
   const Value key_terms = op::squeeze(op::matmul(key_rows, by_key), 3);
@@ -116,16 +116,16 @@ SelfAttention::SelfAttention(const Scope& s, const SelfAttentionParameters& p)
     : path_(s.path()),
       heads_(p.heads),
       head_dim_(p.hidden_size / p.heads),
-      relative_scaled_(p.relative_scaled),
-      query_(s / p.query, p.hidden_size, p.hidden_size, p.qkv_bias),
-      key_(s / p.key, p.hidden_size, p.hidden_size, p.qkv_bias && p.key_bias),
-      value_(s / p.value, p.hidden_size, p.hidden_size, p.qkv_bias),
+      relative_scaled_(p.relative_positions && p.relative_positions->scaled),
+      query_(s / p.query, p.hidden_size, p.hidden_size, p.bias != QkvBias::none),
+      key_(s / p.key, p.hidden_size, p.hidden_size, p.bias == QkvBias::all),
+      value_(s / p.value, p.hidden_size, p.hidden_size, p.bias != QkvBias::none),
       output_(s / p.output, p.hidden_size, p.hidden_size) {
   if (!p.relative_positions) return;
   // The table is stored beside the query projection.
   const std::size_t dot = p.query.rfind('.');
   const Scope beside = dot == std::string::npos ? s : s / p.query.substr(0, dot);
-  positions_.emplace(beside, *p.relative_positions, head_dim_, p.relative_with_key);
+  positions_.emplace(beside, head_dim_, *p.relative_positions);
 }
 
 Value SelfAttention::operator()(Value x, op::AttentionMask mask) const {

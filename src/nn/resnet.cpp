@@ -55,9 +55,9 @@ struct Steps {
 ResNetBlock block(const Keys& keys, const Scope& at, const ResNetParameters& p, std::int64_t in,
                   std::int64_t out, const Steps& steps) {
   std::vector<NormedConv2d> layers;
-  if (p.bottleneck) {
+  if (p.layer != ResNetLayer::basic) {
     const std::int64_t inner = out / 4;
-    const std::int64_t first = p.downsample_in_bottleneck ? steps.stride : 1;
+    const std::int64_t first = p.layer == ResNetLayer::bottleneck_v1 ? steps.stride : 1;
     layers.push_back(conv(keys.layer(at, 0), in, inner, 1, first));
     layers.push_back(conv(keys.layer(at, 1), inner, inner, 3, steps.stride / first, steps.first_dilation));
     layers.push_back(conv(keys.layer(at, 2), inner, out, 1, 1));

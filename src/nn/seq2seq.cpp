@@ -28,7 +28,7 @@ SelfAttentionParameters encoder_attention(const Seq2SeqLayerParameters& p) {
   attention.key = "k_proj";
   attention.value = "v_proj";
   attention.output = "out_proj";
-  attention.key_bias = p.key_bias;
+  attention.bias = p.key_bias ? QkvBias::all : QkvBias::query_and_value;
   return attention;
 }
 

@@ -43,13 +43,12 @@ ExportPlan plan_export(const MainExportOptions& options) {
   Model model = TasksManager::instance().get_model_from_task(options.task, folder, options.library);
   for (const auto& [key, value] : options.config_values)
     model = model.with_config(model.config().with(key, value));
-  const Split split = options.post_process ? Split::merged : Split::apart;
   ExportPlan plan = make_plan(model, {.dtype = options.dtype,
                                       .int_dtype = options.int_dtype,
                                       .variant = options.variant,
                                       .opset = options.opset,
-                                      .approximate_gelu = options.approximate_gelu,
-                                      .split = options.monolith ? Split::monolith : split,
+                                      .gelu = options.gelu,
+                                      .split = options.split,
                                       .legacy = options.legacy,
                                       .shapes = how.shapes,
                                       .dynamic_axes = how.dynamic_axes,

@@ -105,7 +105,7 @@ void check_options(const ExportOptions& options, int opset, DType float_dtype) {
 
 Graph build_component(const Model& model, const Component& component, const Variant& variant) {
   Graph graph = model.build(component);
-  return variant.approximate_gelu ? transform::approximate_gelu(std::move(graph)) : std::move(graph);
+  return variant.gelu == Gelu::tanh ? transform::approximate_gelu(std::move(graph)) : std::move(graph);
 }
 
 OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options) {

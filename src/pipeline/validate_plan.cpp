@@ -22,7 +22,7 @@ std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOpt
   PlanRequest request{.dtype = options.dtype,
                       .int_dtype = options.int_dtype,
                       .variant = options.variant,
-                      .approximate_gelu = options.approximate_gelu,
+                      .gelu = options.gelu,
                       .split = options.split.value_or(Split::merged),
                       .shapes = options.validation.shapes,
                       .dynamic_axes = options.validation.dynamic_axes,

@@ -30,19 +30,24 @@ ONNXPORT_API Value padding_bias(Value attention_mask, DType dtype);
 ONNXPORT_API std::vector<std::int64_t> relative_bucket_thresholds(std::int64_t buckets,
                                                                   std::int64_t max_distance);
 
+struct RelativeKeyParameters {
+  std::int64_t max_positions = 0;
+  bool with_key = false;  ///< keys contribute, too
+  bool scaled = true;     ///< the attention scales these terms like the scores
+};
+
 /// Learned distances in the scores, for keys (and queries): `relative_key` and `relative_key_query`. (Shaw et
 /// al. 2018, Huang et al. 2020) Keys: distance_embedding.weight [2 * max_positions - 1, head_dim].
 class ONNXPORT_API RelativeKeyPositions {
  public:
-  RelativeKeyPositions(const Scope& s, std::int64_t max_positions, std::int64_t head_dim, bool with_key);
+  RelativeKeyPositions(const Scope& s, std::int64_t head_dim, const RelativeKeyParameters& p);
   /// query and key [B, heads, S, d] -> terms of the scores [B, heads, S, S], not scaled.
   Value operator()(Value query, Value key) const;
 
  private:
   std::string path_;
   Weight weight_;
-  std::int64_t max_positions_;
-  bool with_key_;
+  RelativeKeyParameters parameters_;
 };
 
 struct RelativeBiasParameters {
@@ -67,18 +72,16 @@ class ONNXPORT_API RelativeBias {
   RelativeBiasParameters parameters_;
 };
 
+/// The projections of an attention that have a bias.
+enum class QkvBias { all, none, query_and_value };
+
 struct SelfAttentionParameters {
   std::int64_t hidden_size = 0;
   std::int64_t heads = 0;
   /// Keys below the scope of the attention.
   std::string query = "self.query", key = "self.key", value = "self.value", output = "output.dense";
-  /// `relative_key` / `relative_key_query` positions: length of the table, whether keys contribute too, and
-  /// whether the terms are scaled like the scores.
-  std::optional<std::int64_t> relative_positions = {};
-  bool relative_with_key = false;
-  bool relative_scaled = true;
-  bool qkv_bias = true;
-  bool key_bias = true;  ///< false: only the key has no bias
+  QkvBias bias = QkvBias::all;
+  std::optional<RelativeKeyParameters> relative_positions = {};
 };
 
 /// Multi-head self-attention with its output projection.

@@ -24,15 +24,21 @@ enum class ResNetKeys {
   timm,
 };
 
+/// The convolutions of a block, and the one that has its stride.
+enum class ResNetLayer {
+  basic,          ///< two 3x3; the first has the stride
+  bottleneck,     ///< 1x1, 3x3, 1x1 with a quarter of the channels; the 3x3 has the stride
+  bottleneck_v1,  ///< the same; the first 1x1 has the stride
+};
+
 struct ResNetParameters {
   ResNetKeys keys = ResNetKeys::transformers;
   std::int64_t num_channels = 3;
   std::int64_t embedding_size = 64;                ///< channels after the stem
   std::vector<std::int64_t> hidden_sizes, depths;  ///< channels and blocks of each stage
-  bool bottleneck = true;  ///< blocks of 1x1, 3x3, 1x1 with a quarter of the channels; false: two 3x3
+  ResNetLayer layer = ResNetLayer::bottleneck;
   std::string activation = "relu";
   bool downsample_in_first_stage = false;
-  bool downsample_in_bottleneck = false;  ///< the stride is in the first convolution of a bottleneck
   /// Stages that would shrink the image by more than this use dilation instead.
   std::optional<std::int64_t> output_stride = {};
 };

@@ -24,13 +24,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   }
   const Scope root = model.scope();
   const Scope base = root.base_model("hubert");
-  const nn::FeatureEncoder feature_extractor(base / "feature_extractor", c.features);
-  const nn::FeatureProjection feature_projection(
-      base / "feature_projection", c.features.channels.back(), c.hidden_size,
-      norm_features ? std::optional(c.layer_norm_eps) : std::nullopt);
-  const nn::SpeechEncoder encoder(base / "encoder", c.encoder);
-  const Value features = feature_extractor(inputs["input_values"]);
-  const std::vector<Value> states = encoder(feature_projection(features));
+  const std::vector<Value> states = speech_states(
+      base, c, inputs["input_values"], norm_features ? std::optional(c.layer_norm_eps) : std::nullopt);
   return nn::build_speech_task(component.task, states, states.back(), root, c.heads);
 }
 

@@ -2,8 +2,6 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/wav2vec2/modeling_wav2vec2.py
 #include <fmt/format.h>
 
-#include <optional>
-
 #include "models/audio/common/speech_encoder.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/audio.h"
@@ -41,21 +39,6 @@ struct Config : SpeechEncoderConfig {
   }
 };
 
-struct Wav2Vec2 {
-  nn::FeatureEncoder feature_extractor;
-  nn::FeatureProjection feature_projection;
-  nn::SpeechEncoder encoder;
-  std::optional<nn::ConvAdapter> adapter;
-
-  Wav2Vec2(const Scope& s, const Config& c)
-      : feature_extractor(s / "feature_extractor", c.features),
-        feature_projection(s / "feature_projection", c.features.channels.back(), c.hidden_size,
-                           c.layer_norm_eps),
-        encoder(s / "encoder", c.encoder) {
-    if (c.add_adapter) adapter.emplace(s / "adapter", c.adapter);
-  }
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
@@ -65,10 +48,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
                       fmt::format("{}: add_adapter is true, but then the original has no head for {}",
                                   model.config().origin(), task));
   }
-  const Wav2Vec2 wav2vec2(root.base_model("wav2vec2"), c);
-  const Value features = wav2vec2.feature_extractor(inputs["input_values"]);
-  const std::vector<Value> states = wav2vec2.encoder(wav2vec2.feature_projection(features));
-  const Value last = wav2vec2.adapter ? (*wav2vec2.adapter)(states.back()) : states.back();
+  const Scope base = root.base_model("wav2vec2");
+  const std::vector<Value> states = speech_states(base, c, inputs["input_values"], c.layer_norm_eps);
+  Value last = states.back();
+  if (c.add_adapter) last = nn::ConvAdapter(base / "adapter", c.adapter)(last);
   return nn::build_speech_task(task, states, last, root, c.heads);
 }
 

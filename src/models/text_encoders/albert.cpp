@@ -39,7 +39,7 @@ struct Config : TextEncoderConfig {
     p.attention.key = "key";
     p.attention.value = "value";
     p.attention.output = "dense";
-    p.attention.relative_scaled = false;
+    if (p.attention.relative_positions) p.attention.relative_positions->scaled = false;
     p.attention_norm = "attention.LayerNorm";
     p.up = "ffn";
     p.down = "ffn_output";

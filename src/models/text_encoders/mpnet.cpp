@@ -1,6 +1,7 @@
 // MPNet. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mpnet/modeling_mpnet.py
 #include "models/common/definition.h"
+#include "models/text_encoders/common/roberta.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/nn/text_tasks.h"
@@ -61,23 +62,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Scope root = model.scope();
   const Scope base = root.base_model("mpnet");
   const MPNet mpnet(base, c);
-  const auto pool = [&](Value hidden) {
-    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
-  };
   const auto fill_mask = [&](Value hidden) {
     const Weight tied = c.tie_word_embeddings ? mpnet.embeddings.words() : Weight();
     return nn::MaskedLmHead(root / "lm_head", c.masked_lm_head(), tied)(hidden);
   };
-  const auto classify = [&](Value hidden) {
-    return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "tanh")(hidden);
-  };
   return nn::build_text_encoder_task(component.task, inputs, root,
-                                     {.encode = mpnet,
-                                      .fill_mask = fill_mask,
-                                      .classify = classify,
-                                      .summarize = pool,
-                                      .hidden_size = c.hidden_size,
-                                      .num_labels = c.num_labels});
+                                     roberta_heads(root, base, c, mpnet, fill_mask));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // RoBERTa. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/roberta/modeling_roberta.py
+#include "models/text_encoders/common/roberta.h"
 #include "models/common/definition.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/seq2seq.h"
@@ -46,20 +47,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Scope root = model.scope();
   const Scope base = root.base_model("roberta");
   const Roberta roberta(base, c, model.config().integer("pad_token_id"));
-  const auto pool = [&](Value hidden) {
-    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
-  };
   const auto fill_mask = [&](Value hidden) { return lm_head(root, c, roberta.embeddings)(hidden); };
-  const auto classify = [&](Value hidden) {
-    return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "tanh")(hidden);
-  };
   return nn::build_text_encoder_task(component.task, inputs, root,
-                                     {.encode = roberta,
-                                      .fill_mask = fill_mask,
-                                      .classify = classify,
-                                      .summarize = pool,
-                                      .hidden_size = c.hidden_size,
-                                      .num_labels = c.num_labels});
+                                     roberta_heads(root, base, c, roberta, fill_mask));
 }
 
 Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {

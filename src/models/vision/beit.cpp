@@ -34,7 +34,7 @@ std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, V
   nn::ImageTokensParameters tokens = c.tokens();
   tokens.positions = c.absolute_positions;
   nn::EncoderLayerParameters layer = c.layer();
-  layer.attention.key_bias = false;
+  if (c.qkv_bias) layer.attention.bias = nn::QkvBias::query_and_value;
   nn::PreNormOptions options;
   if (c.layer_scale) options = {.attention_scale = "lambda_1", .output_scale = "lambda_2"};
 

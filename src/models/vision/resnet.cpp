@@ -10,21 +10,26 @@
 namespace onnxport::models {
 namespace {
 
-// Throws ExportError(bad_config) for an unknown layer_type.
-nn::ResNetParameters resnet_parameters(const PretrainedConfig& c) {
+nn::ResNetLayer resnet_layer(const PretrainedConfig& c) {
   const std::string layer_type = c.string("layer_type");
+  const bool early = c.flag("downsample_in_bottleneck");
   if (layer_type != "bottleneck" && layer_type != "basic") {
     throw ExportError(ErrorCode::bad_config, fmt::format("{}: layer_type '{}', expected bottleneck or basic",
                                                          c.origin(), layer_type));
   }
+  if (layer_type == "basic") return nn::ResNetLayer::basic;
+  return early ? nn::ResNetLayer::bottleneck_v1 : nn::ResNetLayer::bottleneck;
+}
+
+// Throws ExportError(bad_config) for an unknown layer_type.
+nn::ResNetParameters resnet_parameters(const PretrainedConfig& c) {
   return {.num_channels = c.integer("num_channels"),
           .embedding_size = c.integer("embedding_size"),
           .hidden_sizes = c.integers("hidden_sizes"),
           .depths = c.integers("depths"),
-          .bottleneck = layer_type == "bottleneck",
+          .layer = resnet_layer(c),
           .activation = c.string("hidden_act"),
-          .downsample_in_first_stage = c.flag("downsample_in_first_stage"),
-          .downsample_in_bottleneck = c.flag("downsample_in_bottleneck")};
+          .downsample_in_first_stage = c.flag("downsample_in_first_stage")};
 }
 
 class ResNetOnnxConfig : public VisionOnnxConfig {

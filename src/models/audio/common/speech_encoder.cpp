@@ -96,4 +96,14 @@ AxesByName SpeechOnnxConfig::outputs() const {
   return outputs;
 }
 
+std::vector<Value> speech_states(const Scope& s, const SpeechEncoderConfig& c, Value samples,
+                                 std::optional<double> projection_eps) {
+  const nn::FeatureEncoder feature_extractor(s / "feature_extractor", c.features);
+  const nn::FeatureProjection feature_projection(s / "feature_projection", c.features.channels.back(),
+                                                 c.hidden_size, projection_eps);
+  const nn::SpeechEncoder encoder(s / "encoder", c.encoder);
+  const Value features = feature_extractor(samples);
+  return encoder(feature_projection(features));
+}
+
 }  // namespace onnxport::models

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,11 @@ struct SpeechEncoderConfig {
   std::int64_t hidden_size;
   double layer_norm_eps;
 };
+
+/// Samples [B, S] -> the embeddings and each layer's result [B, L, hidden_size]. Keys: feature_extractor,
+/// feature_projection, encoder. `projection_eps`: of the norm before the projection; absent: none.
+std::vector<Value> speech_states(const Scope& s, const SpeechEncoderConfig& c, Value samples,
+                                 std::optional<double> projection_eps);
 
 /// In speech recognition, the name of the length of `logits` is the formula of the convolutions.
 class SpeechOnnxConfig : public AudioOnnxConfig {

@@ -37,8 +37,9 @@ nn::EncoderLayerParameters TextEncoderConfig::layer() const {
   layer.attention.hidden_size = hidden_size;
   layer.attention.heads = num_attention_heads;
   if (position_embedding_type.starts_with("relative_key"))
-    layer.attention.relative_positions = max_position_embeddings;
-  layer.attention.relative_with_key = position_embedding_type == "relative_key_query";
+    layer.attention.relative_positions =
+        nn::RelativeKeyParameters{.max_positions = max_position_embeddings,
+                                  .with_key = position_embedding_type == "relative_key_query"};
   layer.intermediate_size = intermediate_size;
   layer.activation = hidden_act;
   layer.eps = layer_norm_eps;

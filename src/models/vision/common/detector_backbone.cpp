@@ -23,13 +23,14 @@ struct ResNetBackbone {
 // A model of the library timm, by its name there.
 ResNetBackbone timm_backbone(const PretrainedConfig& c) {
   struct Known {
-    bool bottleneck;
+    nn::ResNetLayer layer;
     std::vector<std::int64_t> depths;
   };
+  constexpr auto basic = nn::ResNetLayer::basic, bottleneck = nn::ResNetLayer::bottleneck;
   static const std::map<std::string, Known, std::less<>> known = {
-      {"resnet18", {false, {2, 2, 2, 2}}},  {"resnet26", {true, {2, 2, 2, 2}}},
-      {"resnet34", {false, {3, 4, 6, 3}}},  {"resnet50", {true, {3, 4, 6, 3}}},
-      {"resnet101", {true, {3, 4, 23, 3}}}, {"resnet152", {true, {3, 8, 36, 3}}}};
+      {"resnet18", {basic, {2, 2, 2, 2}}},        {"resnet26", {bottleneck, {2, 2, 2, 2}}},
+      {"resnet34", {basic, {3, 4, 6, 3}}},        {"resnet50", {bottleneck, {3, 4, 6, 3}}},
+      {"resnet101", {bottleneck, {3, 4, 23, 3}}}, {"resnet152", {bottleneck, {3, 8, 36, 3}}}};
   const std::string full_name = c.string("backbone");
   const std::string name = full_name.substr(0, full_name.find('.'));  // after a dot: the name of the weights
   const auto found = known.find(name);
@@ -46,11 +47,12 @@ ResNetBackbone timm_backbone(const PretrainedConfig& c) {
   ResNetBackbone backbone{.resnet = {.keys = nn::ResNetKeys::timm,
                                      .num_channels = kwargs.integer("in_chans", c.integer("num_channels")),
                                      .depths = found->second.depths,
-                                     .bottleneck = found->second.bottleneck},
+                                     .layer = found->second.layer},
                           .stages = {1, 2, 3, 4}};
   nn::ResNetParameters& p = backbone.resnet;
   if (kwargs.has("layers")) p.depths = kwargs.integers("layers");
-  for (const std::int64_t channels : inner) p.hidden_sizes.push_back(p.bottleneck ? 4 * channels : channels);
+  for (const std::int64_t channels : inner)
+    p.hidden_sizes.push_back(p.layer == bottleneck ? 4 * channels : channels);
   if (kwargs.has("out_indices")) backbone.stages = kwargs.integers("out_indices");
   const bool dilation = c.flag("dilation");
   p.output_stride = kwargs.integer("output_stride", dilation ? 16 : 32);

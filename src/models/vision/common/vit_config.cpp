@@ -73,7 +73,7 @@ nn::EncoderLayerParameters ViTEncoderConfig::layer() const {
   p.attention.query = "attention.query";
   p.attention.key = "attention.key";
   p.attention.value = "attention.value";
-  p.attention.qkv_bias = qkv_bias;
+  p.attention.bias = qkv_bias ? nn::QkvBias::all : nn::QkvBias::none;
   p.intermediate_size = intermediate_size;
   p.activation = hidden_act;
   p.eps = layer_norm_eps;

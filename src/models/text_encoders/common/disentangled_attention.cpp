@@ -1,0 +1,106 @@
+#include "models/text_encoders/common/disentangled_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "onnxport/nn/attention.h"
+#include "onnxport/op.h"
+
+namespace onnxport::models {
+namespace {
+
+// The bucket of a distance m >= 0: small distances have their own bucket, larger ones grow with the
+// logarithm. Computed in float, like the original.
+std::int64_t bucket(std::int64_t m, const DistanceBuckets& b) {
+  const std::int64_t middle = b.buckets / 2;
+  if (b.buckets < 1 || m <= middle) return m;
+  const auto logarithm = [&](std::int64_t distance) {
+    return std::log(static_cast<float>(distance) / static_cast<float>(middle));
+  };
+  const float ratio = logarithm(m) / logarithm(b.max_distance - 1);
+  return middle + static_cast<std::int64_t>(std::ceil(ratio * static_cast<float>(middle - 1)));
+}
+
+// x [B, heads, S, 2 S], where column c of row i belongs to position i + c - S: -> [B, heads, S, S] with the
+// columns of positions 0, …, S - 1. In row-major order, element (i, j) is at i (2 S - 1) + j + S, so a
+// reshape selects the columns without any index.
+Value align(Value x) {
+  const Dim& length = x.dim(2);
+  const Value flat = op::flatten(x, 2, 3);
+  const Value cut = op::slice(flat, 2, length, flat.dim(2));
+  const Value rows = op::reshape(cut, {x.dim(0), x.dim(1), length, length * 2 - 1});
+  return op::slice(rows, 3, 0, length);
+}
+
+// All terms have the same scale, and each contains a query, so the queries are scaled.
+double scale_of(const DisentangledAttentionParameters& p) {
+  const std::int64_t head_dim = p.hidden_size / p.heads;
+  const std::int64_t terms = 1 + (p.content_to_position ? 1 : 0) + (p.position_to_content ? 1 : 0);
+  return 1.0 / std::sqrt(static_cast<double>(head_dim * terms));
+}
+
+}  // namespace
+
+DistanceRows::DistanceRows(Graph& graph, const Dim& length, const DistanceBuckets& b) {
+  const std::int64_t span = b.span();
+  std::int64_t farthest = 0;  // beyond, all have the same row
+  while (farthest < 2 * b.max_distance && bucket(farthest, b) < span) ++farthest;
+  std::vector<std::int64_t> rows;
+  for (std::int64_t d = -farthest; d <= farthest; ++d) {
+    const std::int64_t place = span + (d < 0 ? -bucket(-d, b) : bucket(d, b));
+    rows.push_back(std::clamp<std::int64_t>(place, 0, 2 * span - 1));
+  }
+  const std::int64_t count = 2 * farthest + 1;
+  const Value table = graph.weight(Weight::from_ints({count}, rows));
+  std::reverse(rows.begin(), rows.end());
+  const Value mirrored = graph.weight(Weight::from_ints({count}, rows));
+  const Value distance = op::arange(graph, length * 2, Dim(farthest) - length);
+  const Value within = op::minimum(op::maximum(distance, 0.0), static_cast<double>(count - 1));
+  ahead = op::embedding(table, within);
+  behind = op::embedding(mirrored, within);
+}
+
+DisentangledAttention::DisentangledAttention(const Scope& s, const DisentangledAttentionParameters& p)
+    : path_(s.path()),
+      heads_(p.heads),
+      scale_(scale_of(p)),
+      query_proj_(s / "query_proj", p.hidden_size, p.hidden_size),
+      key_proj_(s / "key_proj", p.hidden_size, p.hidden_size),
+      value_proj_(s / "value_proj", p.hidden_size, p.hidden_size) {
+  if (p.projections == PositionProjections::none) return;
+  const bool shared = p.projections == PositionProjections::shared;
+  if (p.content_to_position)
+    pos_key_proj_ = shared ? key_proj_ : nn::Linear(s / "pos_key_proj", p.hidden_size, p.hidden_size);
+  if (p.position_to_content)
+    pos_query_proj_ = shared ? query_proj_ : nn::Linear(s / "pos_query_proj", p.hidden_size, p.hidden_size);
+}
+
+// x [B, heads, S, d] with the positions [2 span, heads * d] at the distances of `rows`: [B, heads, S, S].
+Value DisentangledAttention::term(Value x, Value positions, Value rows) const {
+  const Value by_head = op::reshape(positions, {positions.dim(0), heads_, x.dim(3)});
+  const Value near = op::permute(op::embedding(by_head, rows), {1, 2, 0});
+  return align(op::matmul(x, near));
+}
+
+Value DisentangledAttention::operator()(Value x, const DisentangledContext& shared) const {
+  const ModulePath at(x, path_);
+  const Value query = op::mul(query_proj_(x), scale_);
+  const Value key = key_proj_(x);
+  const Value value = value_proj_(x);
+  Value added = shared.mask;
+  if (pos_key_proj_) {  // query i looks at distance i - j
+    const Value keys = (*pos_key_proj_)(shared.positions);
+    added = op::add(term(nn::split_heads(query, heads_), keys, shared.rows->behind), added);
+  }
+  if (pos_query_proj_) {  // key j is looked at from distance i - j
+    const Value queries = op::mul((*pos_query_proj_)(shared.positions), scale_);
+    const Value by_key = term(nn::split_heads(key, heads_), queries, shared.rows->ahead);
+    added = op::add(op::transpose(by_key, 2, 3), added);
+  }
+  const op::AttentionOperands operands = {
+      .query = query, .key = key, .value = value, .mask = {.bias = added}};
+  return op::attention(operands, heads_, heads_, {.scale = 1.0}).output;
+}
+
+}  // namespace onnxport::models
