@@ -12,6 +12,7 @@
 #include "onnxport/nn/decoder.h"
 #include "onnxport/nn/decoder_pass.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/experts.h"
 #include "onnxport/nn/grid_bias.h"
 #include "onnxport/nn/pre_norm_encoder.h"
 #include "onnxport/nn/resnet.h"

@@ -101,9 +101,9 @@ void add_keys(GgufLayout& layout, const std::vector<std::pair<std::string, std::
 Tensors experts(const std::string& mlp, const char* gate, const char* up, const char* down) {
   Tensors names;
   for (const auto& [stored, key] : {std::pair("gate", gate), std::pair("up", up), std::pair("down", down)}) {
-    const std::string expert = fmt::format("model.layers.{{}}.{}.experts.{{}}.{}", mlp, key);
-    names.push_back({fmt::format("blk.{{}}.ffn_{}_exps", stored), expert});
-    names.push_back({fmt::format("blk.{{}}.ffn_{}.{{}}", stored), expert});
+    const std::string all = fmt::format("model.layers.{{}}.{}.experts", mlp);
+    names.push_back({fmt::format("blk.{{}}.ffn_{}_exps", stored), fmt::format("{}.{}", all, key)});
+    names.push_back({fmt::format("blk.{{}}.ffn_{}.{{}}", stored), fmt::format("{}.{{}}.{}", all, key)});
   }
   names.push_back({"blk.{}.ffn_gate_inp", fmt::format("model.layers.{{}}.{}.gate", mlp)});
   return names;
