@@ -53,7 +53,7 @@ using SourcePtr = std::shared_ptr<const Source>;
 
 struct WeightExpr {
   /// What can be simplified away by the next transform.
-  enum class Kind { view, constant, cast, permute, other };
+  enum class Kind { view, constant, cast, permute, concat, other };
 
   SourcePtr source;
   Dims shape;
@@ -64,6 +64,7 @@ struct WeightExpr {
   std::optional<TensorView> view;           ///< of kind view
   std::shared_ptr<const WeightExpr> input;  ///< of kinds cast and permute
   Dims axes;                                ///< of kind permute: output axis i is axes[i] of `input`
+  std::vector<Weight> parts;                ///< of kind concat: what lies one behind the other
 
   /// The expression behind a handle; throws ExportError(internal) for an empty one.
   static const WeightExpr& of(const Weight& weight);
