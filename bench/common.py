@@ -16,6 +16,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 BERT = dict(model_type="bert", architectures=["BertModel"], vocab_size=30522, max_position_embeddings=512,
             type_vocab_size=2, hidden_act="gelu", layer_norm_eps=1e-12)
+MOE = dict(model_type="qwen3_moe", architectures=["Qwen3MoeForCausalLM"], hidden_size=2048, intermediate_size=6144,
+           moe_intermediate_size=768, num_experts=128, num_experts_per_tok=8, norm_topk_prob=True, decoder_sparse_step=1,
+           mlp_only_layers=[], num_attention_heads=32, num_key_value_heads=4, head_dim=128, max_position_embeddings=40960,
+           rms_norm_eps=1e-6, rope_theta=1000000.0, hidden_act="silu", tie_word_embeddings=False, dtype="bfloat16")
 CONFIGS = {
     "bert-base": dict(BERT, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072),
     "bert-large": dict(BERT, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
@@ -31,6 +35,8 @@ CONFIGS = {
                      intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=32,
                      max_position_embeddings=4096, rms_norm_eps=1e-5, rope_theta=10000.0, hidden_act="silu",
                      tie_word_embeddings=False, dtype="bfloat16"),
+    "qwen3-moe-30b": dict(MOE, vocab_size=151936, num_hidden_layers=48),
+    "qwen3-moe-layer": dict(MOE, vocab_size=1000, num_hidden_layers=1, dtype="float32"),
     "t5-base": dict(model_type="t5", architectures=["T5ForConditionalGeneration"], d_ff=3072, d_kv=64, d_model=768,
                     num_layers=12, num_decoder_layers=12, num_heads=12, vocab_size=32128, decoder_start_token_id=0),
     "whisper-tiny": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=384,
@@ -51,7 +57,8 @@ CONFIGS = {
 }
 
 
-SHARDS = {"llama-7b": 4}
+SHARDS = {"llama-7b": 4, "qwen3-moe-30b": 16}
+HOLLOW = ["qwen3-moe-30b"]  # only for exports that leave the weights in place
 
 
 class Failed(Exception):
@@ -88,7 +95,7 @@ def checkpoint(name, work, layers=None, transformers=None):
     (partial / "wanted.json").write_text(json.dumps(config))
     if config["model_type"] in make_checkpoint.TYPES:
         subprocess.run([sys.executable, HERE / "make_checkpoint.py", partial / "wanted.json", partial, "--shards",
-                        str(SHARDS.get(name, 1))], check=True)
+                        str(SHARDS.get(name, 1)), *["--hollow"] * (name in HOLLOW)], check=True)
     elif transformers:
         subprocess.run([transformers, "-c", FROM_TRANSFORMERS, partial / "wanted.json", partial], check=True)
     else:

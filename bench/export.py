@@ -23,6 +23,7 @@ ROWS = [
     Row("llama-1.1b", TASK, ["--external-data", "checkpoint"], None, None, 0.06, None, (2.3, 0)),
     Row("llama-7b", TASK, ["--dtype", "bf16"], "cp", 1.2, None, None, (13.6, 13.6)),
     Row("llama-7b", TASK, ["--external-data", "checkpoint"], None, None, None, None, (13.6, 0)),
+    Row("qwen3-moe-30b", TASK, ["--external-data", "checkpoint"], None, None, 1.0, 100, (0, 0)),
 ]
 
 
@@ -79,7 +80,7 @@ def run_row(args, row, checkpoint, work):
     limits = [f"{row.ratio} x {row.copy}" if row.ratio else "", f"{row.seconds} s" if row.seconds else "",
               f"{row.peak_mb} MB" if row.peak_mb else ""]
     compared = f"{row.copy} {baseline:7.3f} s {ours / baseline:6.2f}" if baseline else f"{'':19}"
-    print(f"{row.checkpoint:11} {' '.join(row.flags):27} {size / 1e6:7.1f} MB {ours:7.3f} s {compared} {peak:6.0f} MB   "
+    print(f"{row.checkpoint:13} {' '.join(row.flags):27} {size / 1e6:7.1f} MB {ours:7.3f} s {compared} {peak:6.0f} MB   "
           f"{', '.join(filter(None, limits))}{'' if good else '  MISSED'}", flush=True)
     return good
 
@@ -106,7 +107,7 @@ def run_fixtures(args, work, model_type="bert", limit=0.03):
 
 def run(args, work):
     work.mkdir(parents=True, exist_ok=True)
-    print(f"{'checkpoint':11} {'flags':27} {'written':>10} {'export':>9} {'copy':>12} {'ratio':>6} {'peak':>9}   limits")
+    print(f"{'checkpoint':13} {'flags':27} {'written':>10} {'export':>9} {'copy':>12} {'ratio':>6} {'peak':>9}   limits")
     good = True
     for number, row in enumerate(ROWS):
         stored, written = row.gigabytes
@@ -115,7 +116,7 @@ def run(args, work):
             room = min(room, args.disk)
         needed = stored + 2 * written  # the export, and the copy of it
         if needed > room:
-            print(f"{row.checkpoint:11} {' '.join(row.flags):27} left out: it needs {needed:.0f} GB of disk, there are "
+            print(f"{row.checkpoint:13} {' '.join(row.flags):27} left out: it needs {needed:.0f} GB of disk, there are "
                   f"{room:.0f}", flush=True)
             continue
         checkpoint = common.checkpoint(row.checkpoint, work)

@@ -1,6 +1,7 @@
 """Exports of one checkpoint in several forms: ours for every opset or target, and those of the peers.
 
 The table says what each export took, and which of ONNX Runtime's larger operators its files contain."""
+import argparse
 import collections
 import json
 import re
@@ -10,7 +11,8 @@ import common
 import exporters
 
 # `flags` ask for the form; where a peer fails with them, it is called without.
-Form = collections.namedtuple("Form", "label command flags peer", defaults=[False])
+# `program`: another than that of the arguments, of ours.
+Form = collections.namedtuple("Form", "label command flags peer program", defaults=[False, None])
 LARGE = ("Attention", "Normalization", "Gelu", "Rotary")  # in names of operators that stand for several others
 
 
@@ -30,7 +32,8 @@ def forms(args, name, task):
     else:
         ours = [(f"ours, {opset}", ["--opset", str(opset)]) for opset in args.opsets or []] or [("ours", [])]
         peers = [Form("peer", exporters.optimum, [], True)] if args.peer else []
-    return [Form(label, exporters.ours, flags) for label, flags in ours] + peers
+    ours = [Form(label, exporters.ours, flags) for label, flags in ours]
+    return ours + [Form("base", exporters.ours, [], program=args.base)] * bool(args.base) + peers
 
 
 class Export:
@@ -67,6 +70,7 @@ class Export:
 
 
 def make_ours(args, made, checkpoint, task, flags):
+    args = argparse.Namespace(**{**vars(args), "program": made.form.program or args.program})
     if lacking := exporters.unknown_flags(args.program, flags):
         raise common.Failed(f"this program has no {', '.join(lacking)}")
     log = made.folder.with_suffix(".log")

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes a synthetic checkpoint: config.json, safetensors and a tokenizer of one word, for benchmarks.
 
-  make_checkpoint.py CONFIG.json OUT_DIR [--seed N] [--shards N]
+  make_checkpoint.py CONFIG.json OUT_DIR [--seed N] [--shards N] [--hollow]
 
 CONFIG.json holds what config.json will hold; its model_type says which tensors there are, its dtype (float32, bfloat16)
 how they are stored. Values repeat a block of uniform floats around 0 (norms: around 1) from a place of its own in every
-tensor, so that no two are equal. Same config and seed, same bytes."""
+tensor, so that no two are equal. Same config and seed, same bytes. Hollow files hold only the first bytes of every
+tensor, and take little disk."""
 import argparse
 import array
 import json
@@ -46,21 +47,32 @@ def bert(c):
     return tensors
 
 
+def gated_mlp(prefix, h, i):
+    return {f"{prefix}.{part}_proj.weight": shape
+            for part, shape in (("gate", [i, h]), ("up", [i, h]), ("down", [h, i]))}
+
+
 def llama(c):
-    """Keys and shapes of LlamaForCausalLM, and of Qwen2ForCausalLM, which has biases (transformers 4.57.6)."""
-    h, i = c["hidden_size"], c["intermediate_size"]
-    head = h // c["num_attention_heads"]
-    kv = c["num_key_value_heads"] * head
+    """Keys and shapes of LlamaForCausalLM, of Qwen2ForCausalLM, which has biases, and of Qwen3MoeForCausalLM, which has
+    experts and norms of heads (transformers 4.57.6)."""
+    h = c["hidden_size"]
+    head = c.get("head_dim", h // c["num_attention_heads"])
+    q, kv = c["num_attention_heads"] * head, c["num_key_value_heads"] * head
     tensors = {"model.embed_tokens.weight": [c["vocab_size"], h]}
     for n in range(c["num_hidden_layers"]):
         layer = f"model.layers.{n}."
-        for part, rows in (("q", h), ("k", kv), ("v", kv)):
+        for part, rows in (("q", q), ("k", kv), ("v", kv)):
             tensors[layer + f"self_attn.{part}_proj.weight"] = [rows, h]
             if c["model_type"] == "qwen2":
                 tensors[layer + f"self_attn.{part}_proj.bias"] = [rows]
-        tensors[layer + "self_attn.o_proj.weight"] = [h, h]
-        for part, shape in (("gate", [i, h]), ("up", [i, h]), ("down", [h, i])):
-            tensors[layer + f"mlp.{part}_proj.weight"] = shape
+        tensors[layer + "self_attn.o_proj.weight"] = [h, q]
+        if c["model_type"] == "qwen3_moe":
+            tensors.update({layer + f"self_attn.{part}_norm.weight": [head] for part in ("q", "k")})
+            tensors[layer + "mlp.gate.weight"] = [c["num_experts"], h]
+            for e in range(c["num_experts"]):
+                tensors.update(gated_mlp(layer + f"mlp.experts.{e}", h, c["moe_intermediate_size"]))
+        else:
+            tensors.update(gated_mlp(layer + "mlp", h, c["intermediate_size"]))
         tensors[layer + "input_layernorm.weight"] = [h]
         tensors[layer + "post_attention_layernorm.weight"] = [h]
     tensors["model.norm.weight"] = [h]
@@ -69,7 +81,7 @@ def llama(c):
     return tensors
 
 
-TYPES = {"bert": bert, "llama": llama, "qwen2": llama}
+TYPES = {"bert": bert, "llama": llama, "qwen2": llama, "qwen3_moe": llama}
 DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}
 
 
@@ -112,6 +124,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shards", type=int, default=1, help="files that the tensors are spread over (1)")
+    parser.add_argument("--hollow", action="store_true", help="without values, for exports that leave them in place")
     args = parser.parse_args()
     config = json.loads(args.config.read_text())
     if config["model_type"] not in TYPES:
@@ -141,6 +154,14 @@ def main():
     for file, part in parts.items():
         with open(args.out / file, "wb") as out:
             out.write(header(part))
+            if args.hollow:
+                for _, _, size in part.values():
+                    end = out.tell() + size
+                    number += 1
+                    out.write(struct.pack("<Q", number))
+                    out.seek(end)
+                out.truncate()
+                continue
             for name, (_, _, left) in part.items():
                 source = around_one if name.lower().endswith("norm.weight") else around_zero
                 start = width * (number * 31 + rng.randrange(31))  # places of their own

@@ -46,6 +46,8 @@ JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
                              ("batch 8, 128 tokens", "model", text(8, 128))]),
     "qwen2-0.5b": (GENERATION, DECODE_AND_PREFILL),
     "llama-1.1b": (GENERATION, DECODE_AND_PREFILL),
+    "qwen3-moe-layer": (GENERATION, [("decode: 1 token after 16", "model", text(1, 1, 16)),
+                                     ("prefill: 128 tokens", "model", text(1, 128))]),
     "t5-base": ("text2text-generation-with-past",
                 [("encode 128 tokens", ENCODER, seq2seq(128)), ("decode: 1 token after 32", DECODER, seq2seq(128, 32))]),
     "whisper-tiny": SPEECH,

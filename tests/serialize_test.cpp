@@ -365,6 +365,29 @@ TEST_F(CheckpointDataTest, EqualStepsAreMadeOnce) {
   expect_right_numbers(beside);
 }
 
+TEST_F(CheckpointDataTest, StackedWeightsAreConcatenated) {
+  OnnxGraph made = graph();
+  const Weight stored = cast_of(first_weight);
+  const std::vector<Weight> parts = {stored, stored.named("again"), stored};
+  const std::int64_t rows = stored.shape()[0], columns = stored.shape()[1];
+  const Weight stack = Weight::concat(parts, 0).reshape({3, rows, columns}).named("stack");
+  made.initializers.push_back({"stack", stack});
+  made.initializers.push_back({"wide", stack.cast(DType::f32)});
+  made.initializers.push_back({"flat", Weight::concat(parts, 0).named("flat")});
+  made.initializers.push_back({"side", Weight::concat(parts, 1).named("side")});  // other axes stay computed
+  refer_to_checkpoint(made, 1024);
+  const Strings types = ops(made);
+  EXPECT_EQ(std::ranges::count(types, "Concat"), 1);
+  EXPECT_EQ(std::ranges::count(types, "Reshape"), 2);  // one is the graph's own
+  const auto node = std::ranges::find(made.nodes, "Concat", &OnnxNode::op_type);
+  ASSERT_NE(node, made.nodes.end());
+  EXPECT_EQ(node->inputs, Strings(3, node->inputs.at(0)));
+  EXPECT_EQ(std::ranges::count(made.initializers, "side", &OnnxInitializer::name), 1);
+  write_model(made, beside, options);
+  check_model_file(beside);
+  expect_right_numbers(beside);
+}
+
 TEST_F(CheckpointDataTest, OldOpsetsCannotCastBfloat16) {
   TensorView view = *cast_of(first_bias).view();
   view.dtype = DType::bf16;

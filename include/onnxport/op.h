@@ -288,15 +288,16 @@ ONNXPORT_API Value rotary_embedding(Value x, Value cos, Value sin, std::int64_t 
 
 // ---- mixture of experts ----
 
-/// The weights of one expert: down(activation(gate(x)) * up(x)), without biases.
-struct Expert {
-  Value gate, up;  ///< [F, D]
-  Value down;      ///< [D, F]
+/// The weights of E experts without biases, stacked. Each expert is down(activation(gate(x)) * up(x)).
+struct Experts {
+  /// [E, F, D]; or, without `up`, [E, 2 F, D]: the rows of each gate, then those of its up.
+  Value gate;
+  Value up = {};  ///< [E, F, D]
+  Value down;     ///< [E, D, F]
 };
-/// x [N, D], routing [N, number of experts] -> [N, D]: for each row, the sum of the experts' results,
-/// weighted by `routing`. An expert sees only the rows whose weight is not 0. `activation`: "silu", "gelu" or
-/// "relu".
-ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const std::vector<Expert>& experts,
+/// x [N, D], routing [N, E] -> [N, D]: for each row, the sum of the experts' results, weighted by `routing`.
+/// An expert sees only the rows whose weight is not 0. `activation`: "silu", "gelu" or "relu".
+ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const Experts& experts,
                                       std::string_view activation);
 
 }  // namespace onnxport::op

@@ -17,11 +17,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using Counts = std::map<std::string, std::size_t>;
+
+// Nodes by op, with those in branches and bodies.
+std::size_t count_nodes(const GraphSummary& graph, Counts& op_types) {
+  std::size_t count = graph.nodes.size();
+  for (const NodeSummary& node : graph.nodes) {
+    ++op_types[node.op_type];
+    for (const SubgraphSummary& inner : node.graphs) count += count_nodes(inner.graph, op_types);
+  }
+  return count;
+}
+
 void inspect_file(const InspectFlags& flags) {
   const ModelSummary model = summarize(flags.path);
   const GraphSummary& graph = model.graph;
-  std::map<std::string, std::size_t> op_types;
-  for (const NodeSummary& node : graph.nodes) ++op_types[node.op_type];
+  Counts op_types;
+  const std::size_t nodes = count_nodes(graph, op_types);
   std::uint64_t bytes = 0;
   std::int64_t elements = 0;
   for (const InitializerSummary& initializer : graph.initializers) {
@@ -40,7 +52,7 @@ void inspect_file(const InspectFlags& flags) {
       report["opsets"][domain.empty() ? "ai.onnx" : domain] = version;
     for (const ValueSummary& value : graph.inputs) report["inputs"][value.name] = type_of(value);
     for (const ValueSummary& value : graph.outputs) report["outputs"][value.name] = type_of(value);
-    report["nodes"] = graph.nodes.size();
+    report["nodes"] = nodes;
     report["op_types"] = op_types;
     report["initializers"] = graph.initializers.size();
     report["elements"] = elements;
@@ -66,7 +78,7 @@ void inspect_file(const InspectFlags& flags) {
   for (const ValueSummary& value : graph.outputs) say(fmt::format("  {} : {}", value.name, type_of(value)));
   say(fmt::format("{} initializers, {} elements, {}", graph.initializers.size(), with_thousands(elements),
                   text::human_bytes(bytes)));
-  say(fmt::format("{} nodes", graph.nodes.size()));
+  say(fmt::format("{} nodes", nodes));
   std::vector<std::pair<std::string, std::size_t>> by_count(op_types.begin(), op_types.end());
   std::stable_sort(by_count.begin(), by_count.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });

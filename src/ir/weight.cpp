@@ -212,6 +212,8 @@ Weight cast_of(const Weight& weight) {
   return expr.kind == Kind::cast ? WeightExpr::wrap(*expr.input).reshape(expr.shape) : Weight();
 }
 
+std::vector<Weight> parts_of(const Weight& weight) { return WeightExpr::of(weight).parts; }
+
 Weight Weight::permute(std::vector<std::int64_t> axes) const {
   const WeightExpr& expr = WeightExpr::of(*this);
   Dims shape, seen(expr.shape.size(), 0);
@@ -363,10 +365,14 @@ Weight Weight::concat(std::span<const Weight> parts, std::int64_t axis_in) {
     if (expr.kind != Kind::constant) variable = &expr;
     if (expr.numel != 0 || columns.empty()) columns.push_back({expr.source, expr.shape[axis] * inner});
   }
-  return make_transform({.source = detail::make_concat(std::move(columns), rows),
-                         .shape = std::move(shape),
-                         .name = std::move(name)},
-                        {variable});
+  WeightExpr expr{.source = detail::make_concat(std::move(columns), rows),
+                  .shape = std::move(shape),
+                  .name = std::move(name)};
+  if (axis == 0) {
+    expr.kind = Kind::concat;
+    expr.parts.assign(parts.begin(), parts.end());
+  }
+  return make_transform(std::move(expr), {variable});
 }
 
 void Weight::read(std::int64_t begin, std::int64_t count, std::byte* out) const {

@@ -51,8 +51,8 @@ class Source {
 using SourcePtr = std::shared_ptr<const Source>;
 
 struct WeightExpr {
-  /// Properties that let the next transform simplify this one.
-  enum class Kind { view, constant, cast, permute, other };
+  /// What can be simplified away by the next transform.
+  enum class Kind { view, constant, cast, permute, concat, other };
 
   SourcePtr source;
   Dims shape;
@@ -63,6 +63,7 @@ struct WeightExpr {
   std::optional<TensorView> view;           ///< of kind view
   std::shared_ptr<const WeightExpr> input;  ///< of kinds cast and permute
   Dims axes;                                ///< of kind permute: output axis i is axes[i] of `input`
+  std::vector<Weight> parts;                ///< of kind concat: what lies one behind the other
 
   /// The expression of a handle. Throws ExportError(internal) for an empty one.
   static const WeightExpr& of(const Weight& weight);

@@ -321,11 +321,9 @@ void Emitter::name_outputs() {
     producers_.erase(producer);
     renamed[made] = name;
   }
-  for (OnnxNode& node : result_.nodes) {
-    for (std::string& input : node.inputs) {
-      if (const auto it = renamed.find(input); it != renamed.end()) input = it->second;
-    }
-  }
+  rename_inputs(result_.nodes, [&](std::string& input) {
+    if (const auto it = renamed.find(input); it != renamed.end()) input = it->second;
+  });
   std::erase_if(result_.values, [&](const OnnxValueInfo& value) { return renamed.contains(value.name); });
 }
 

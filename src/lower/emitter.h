@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -82,6 +83,12 @@ class Emitter {
   /// operand since then.
   std::string emit_with_axes(std::string op_type, std::string input, std::vector<std::int64_t> axes,
                              int operand_since, OnnxAttrs attrs = {});
+
+  /// A graph for an attribute of a node, such as the body of a Scan: takes values of these types and gives
+  /// the results of `make`. Its nodes may take any value made before; its weights are the main graph's.
+  std::shared_ptr<OnnxGraph> body(std::string_view name, const std::vector<TensorType>& inputs,
+                                  const std::vector<TensorType>& outputs,
+                                  const std::function<Names(const Names& inputs)>& make);
 
   /// Lowers the whole graph.
   OnnxGraph run();

@@ -2,10 +2,43 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+#include <vector>
+
 #include "onnxport/error.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
+namespace {
+
+/// One tensor of all experts, from one for each.
+Weight stack(const Scope& s, std::int64_t experts, const std::string& name, std::int64_t rows,
+             std::int64_t columns) {
+  std::vector<Weight> parts;
+  for (std::int64_t e = 0; e < experts; ++e)
+    parts.push_back((s / e / name).weight("weight", {rows, columns}));
+  return Weight::concat(parts, 0)
+      .reshape({experts, rows, columns})
+      .named(fmt::format("{}.weight", (s / name).path()));
+}
+
+}  // namespace
+
+ExpertWeights expert_weights(const Scope& s, const MixtureParameters& p) {
+  const std::int64_t inner = p.intermediate_size, hidden = p.hidden_size;
+  if (s.has("gate_up_proj")) {
+    return {s.weight("gate_up_proj", {p.experts, 2 * inner, hidden}),
+            {},
+            s.weight("down_proj", {p.experts, hidden, inner})};
+  }
+  const auto weight = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
+    if ((s / name).has("weight")) return (s / name).weight("weight", {p.experts, rows, columns});
+    return stack(s, p.experts, name, rows, columns);
+  };
+  Weight gate = weight(p.gate, inner, hidden);
+  Weight up = weight(p.up, inner, hidden);
+  return {std::move(gate), std::move(up), weight(p.down, hidden, inner)};
+}
 
 SparseMixture::SparseMixture(const Scope& s, MixtureParameters p)
     : path_(s.path()),
@@ -16,12 +49,7 @@ SparseMixture::SparseMixture(const Scope& s, MixtureParameters p)
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{} experts per token of {}", m.experts_per_token, m.experts));
   }
-  for (std::int64_t e = 0; e < m.experts; ++e) {
-    const Scope expert = s / "experts" / e;
-    experts_.push_back({(expert / m.gate).weight("weight", {m.intermediate_size, m.hidden_size}),
-                        (expert / m.up).weight("weight", {m.intermediate_size, m.hidden_size}),
-                        (expert / m.down).weight("weight", {m.hidden_size, m.intermediate_size})});
-  }
+  experts_ = expert_weights(s / "experts", m);
 }
 
 Value SparseMixture::operator()(Value x) const {
@@ -35,12 +63,9 @@ Value SparseMixture::operator()(Value x) const {
   const Value chosen = op::eq(op::unsqueeze(top.indices, 2), op::arange(graph, parameters_.experts));
   const Value weights = op::unsqueeze(op::cast(top.values, graph.float_dtype()), 2);
   const Value routing = op::sum(op::mul(op::cast(chosen, graph.float_dtype()), weights), 1);
-  std::vector<op::Expert> experts;
-  for (const ExpertWeights& expert : experts_) {
-    const Value gate = graph.weight(expert.gate);
-    const Value up = graph.weight(expert.up);
-    experts.push_back({gate, up, graph.weight(expert.down)});
-  }
+  const Value gate = graph.weight(experts_.gate);
+  const Value up = experts_.up ? graph.weight(experts_.up) : Value();
+  const op::Experts experts{.gate = gate, .up = up, .down = graph.weight(experts_.down)};
   const Value made = op::mixture_of_experts(tokens, routing, experts, parameters_.activation);
   return op::reshape(made, x.shape());
 }

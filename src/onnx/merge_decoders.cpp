@@ -25,34 +25,13 @@ class Merger {
 
   // The nodes of `graph`, with names that are unique in the file.
   std::shared_ptr<OnnxGraph> branch(const OnnxGraph& graph, const std::string& name) {
-    auto branch = std::make_shared<OnnxGraph>();
-    branch->name = name;
-    branch->opsets = graph.opsets;
-    std::map<std::string, std::string> renamed;
+    Names renamed;
     for (const OnnxValueInfo& input : graph.inputs) renamed[input.name] = input.name;
     for (const OnnxInitializer& initializer : graph.initializers)
       renamed[initializer.name] = share(initializer);
-    for (OnnxNode node : graph.nodes) {
-      node.name = inside(name, node.name);
-      for (std::string& input : node.inputs) {
-        if (!input.empty()) input = renamed.at(input);
-      }
-      for (std::string& output : node.outputs) {
-        if (output.empty()) continue;
-        const std::string inner = inside(name, output);
-        renamed[output] = inner;
-        output = inner;
-      }
-      branch->nodes.push_back(std::move(node));
-    }
-    for (OnnxValueInfo value : graph.values) {
-      value.name = renamed.at(value.name);
-      branch->values.push_back(std::move(value));
-    }
-    for (OnnxValueInfo output : graph.outputs) {
-      output.name = renamed.at(output.name);
-      branch->outputs.push_back(std::move(output));
-    }
+    auto branch = std::make_shared<OnnxGraph>(copy(graph, name, renamed));
+    branch->name = name;
+    branch->opsets = graph.opsets;
     return branch;
   }
 
@@ -67,6 +46,45 @@ class Merger {
   }
 
  private:
+  using Names = std::map<std::string, std::string>;
+
+  // Nodes, values and outputs, with the graphs inside of them.
+  OnnxGraph copy(const OnnxGraph& graph, const std::string& branch, Names& renamed) {
+    OnnxGraph result;
+    for (OnnxNode node : graph.nodes) {
+      node.name = inside(branch, node.name);
+      for (std::string& input : node.inputs) {
+        if (!input.empty()) input = renamed.at(input);
+      }
+      for (auto& [name, value] : node.attrs) {
+        if (auto* inner = std::get_if<std::shared_ptr<OnnxGraph>>(&value))
+          *inner = body(**inner, branch, renamed);
+      }
+      for (std::string& output : node.outputs) {
+        if (!output.empty()) output = renamed[output] = inside(branch, output);
+      }
+      result.nodes.push_back(std::move(node));
+    }
+    for (OnnxValueInfo value : graph.values) {
+      value.name = renamed.at(value.name);
+      result.values.push_back(std::move(value));
+    }
+    for (OnnxValueInfo output : graph.outputs) {
+      output.name = renamed.at(output.name);
+      result.outputs.push_back(std::move(output));
+    }
+    return result;
+  }
+
+  std::shared_ptr<OnnxGraph> body(const OnnxGraph& graph, const std::string& branch, Names& renamed) {
+    std::vector<OnnxValueInfo> inputs = graph.inputs;
+    for (OnnxValueInfo& input : inputs) input.name = renamed[input.name] = inside(branch, input.name);
+    auto result = std::make_shared<OnnxGraph>(copy(graph, branch, renamed));
+    result->name = graph.name;
+    result->inputs = std::move(inputs);
+    return result;
+  }
+
   OnnxGraph& whole_;
   std::map<std::string, std::string> shared_;  // fingerprint -> name
   std::set<std::string> taken_;

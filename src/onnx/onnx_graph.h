@@ -1,7 +1,9 @@
 /// The lowered graph, which the writer writes: ONNX nodes of one opset, with lazy weights.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -60,5 +62,14 @@ struct OnnxGraph {
   std::vector<OnnxValueInfo> values;
   std::map<std::string, int> opsets;  ///< domain -> version; "" is ai.onnx
 };
+
+/// The graphs in a node's attributes: branches, and the bodies of loops.
+std::vector<std::shared_ptr<OnnxGraph>> graphs_of(const OnnxNode& node);
+
+/// Nodes of the graph and of the graphs inside of it.
+std::size_t count_nodes(const OnnxGraph& graph);
+
+/// Calls `rename` for the name of every input of the nodes, and of those inside of them.
+void rename_inputs(std::vector<OnnxNode>& nodes, const std::function<void(std::string& name)>& rename);
 
 }  // namespace onnxport

@@ -1,8 +1,11 @@
 #include "onnx/refer_to_checkpoint.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -24,10 +27,7 @@ class Referrer {
     for (const OnnxValueInfo& value : graph.inputs) taken_.insert(value.name);
     for (const OnnxValueInfo& value : graph.outputs) taken_.insert(value.name);
     for (const OnnxInitializer& initializer : graph.initializers) taken_.insert(initializer.name);
-    for (const OnnxNode& node : graph.nodes) {
-      taken_.insert(node.outputs.begin(), node.outputs.end());
-      taken_.insert(node.name);
-    }
+    take(graph.nodes);
   }
 
   void run() {
@@ -52,19 +52,42 @@ class Referrer {
   }
 
  private:
-  // The weight that is one step before this one; empty if there is none, or if ONNX has no node for the step.
-  Weight before(const Weight& weight) const {
-    if (const Weight input = cast_of(weight)) {
-      const bool narrow = weight.dtype() == DType::bf16 || input.dtype() == DType::bf16;
-      return narrow && opset_ < kFirstWithBfloat16 ? Weight() : input;
+  void take(const std::vector<OnnxNode>& nodes) {
+    for (const OnnxNode& node : nodes) {
+      taken_.insert(node.outputs.begin(), node.outputs.end());
+      taken_.insert(node.name);
+      for (const auto& inner : graphs_of(node)) {
+        for (const OnnxValueInfo& input : inner->inputs) taken_.insert(input.name);
+        take(inner->nodes);
+      }
     }
-    return weight.transpose_of();
+  }
+
+  // The weights that are one step before this one; none if there is no such step, or ONNX has no node for it.
+  std::vector<Weight> before(const Weight& weight) const {
+    std::vector<Weight> inputs = parts_of(weight);
+    if (!inputs.empty()) {
+      std::vector<std::int64_t> shape = inputs.front().shape();
+      shape[0] = std::accumulate(inputs.begin(), inputs.end(), std::int64_t{0},
+                                 [](std::int64_t sum, const Weight& part) { return sum + part.shape()[0]; });
+      if (shape != weight.shape()) inputs = {weight.reshape(shape)};
+    }
+    if (const Weight input = cast_of(weight)) {
+      inputs = {input};
+    } else if (const Weight matrix = weight.transpose_of()) {
+      inputs = {matrix};
+    }
+    const bool narrow =
+        weight.dtype() == DType::bf16 || (!inputs.empty() && inputs.front().dtype() == DType::bf16);
+    if (narrow && opset_ < kFirstWithBfloat16) inputs.clear();
+    return inputs;
   }
 
   bool is_reachable(const Weight& weight) const {
     if (weight.view() != nullptr) return true;
-    const Weight input = before(weight);
-    return input && is_reachable(input);
+    const std::vector<Weight> inputs = before(weight);
+    return !inputs.empty() && std::all_of(inputs.begin(), inputs.end(),
+                                          [&](const Weight& input) { return is_reachable(input); });
   }
 
   void keep(const std::string& name, const Weight& weight) {
@@ -79,22 +102,36 @@ class Referrer {
     if (is_new) found->second = unique(weight.name());
     const std::string name = found->second;
     if (!done_.insert(weight.fingerprint()).second) return name;
-    if (weight.view() != nullptr) {
+    const std::vector<Weight> inputs = weight.view() != nullptr ? std::vector<Weight>() : before(weight);
+    if (inputs.empty()) {
       graph_.initializers.push_back({name, weight});
       return name;
     }
-    const std::string input = make(before(weight));
+    std::vector<std::string> made;
+    for (const Weight& input : inputs) made.push_back(make(input));
     if (cast_of(weight)) {
-      add("Cast", input, name, {{"to", element_type(weight.dtype())}});
+      add("Cast", std::move(made), name, {{"to", element_type(weight.dtype())}});
+    } else if (weight.transpose_of()) {
+      add("Transpose", std::move(made), name, {{"perm", std::vector<std::int64_t>{1, 0}}});
+    } else if (inputs.size() == 1) {
+      reshape(weight, made[0], name);
     } else {
-      add("Transpose", input, name, {{"perm", std::vector<std::int64_t>{1, 0}}});
+      add("Concat", std::move(made), name, {{"axis", std::int64_t{0}}});
     }
     return name;
   }
 
-  void add(const char* op_type, const std::string& input, const std::string& output, OnnxAttrs attrs) {
+  void reshape(const Weight& weight, std::string input, const std::string& name) {
+    const std::vector<std::int64_t>& shape = weight.shape();
+    const auto rank = static_cast<std::int64_t>(shape.size());
+    const std::string text = fmt::format("shape_{}", fmt::join(shape, "_"));
+    std::string target = make(Weight::from_ints({rank}, shape, DType::i64, text));
+    add("Reshape", {std::move(input), std::move(target)}, name, {});
+  }
+
+  void add(const char* op_type, std::vector<std::string> inputs, const std::string& output, OnnxAttrs attrs) {
     const std::string name = unique(fmt::format("{}/{}", output, op_type));
-    nodes_.push_back({op_type, {}, name, {input}, {output}, std::move(attrs)});
+    nodes_.push_back({op_type, {}, name, std::move(inputs), {output}, std::move(attrs)});
   }
 
   std::string unique(const std::string& base) {

@@ -9,11 +9,8 @@
 
 namespace onnxport::op {
 
-Value mixture_of_experts(Value x, Value routing, const std::vector<Expert>& experts,
-                         std::string_view activation) {
-  std::vector<Value> inputs = {x, routing};
-  for (const Expert& expert : experts) inputs.insert(inputs.end(), {expert.gate, expert.up, expert.down});
-  return detail::make(x.graph(), Op::mixture_of_experts, std::move(inputs),
+Value mixture_of_experts(Value x, Value routing, const Experts& experts, std::string_view activation) {
+  return detail::make(x.graph(), Op::mixture_of_experts, {x, routing, experts.gate, experts.up, experts.down},
                       {{"activation", std::string(activation)}})
       .out();
 }
@@ -21,26 +18,26 @@ Value mixture_of_experts(Value x, Value routing, const std::vector<Expert>& expe
 namespace detail {
 
 Types infer_mixture_of_experts(const Node& node) {
+  if (node.inputs.size() != 5) reject(node, "got {} operands, expected 5", node.inputs.size());
   const TensorType& x = operand(node, 0);
   const TensorType& routing = operand(node, 1);
+  const TensorType& gate = operand(node, 2);
+  const TensorType& down = operand(node, 4);
   require_float(node, x);
-  require_same_dtype(node, x, routing);
-  const std::int64_t experts = (static_cast<std::int64_t>(node.inputs.size()) - 2) / 3;
-  if (x.shape.size() != 2 || routing.shape != Shape{x.shape[0], experts} ||
-      static_cast<std::int64_t>(node.inputs.size()) != 2 + 3 * experts) {
-    reject(node, "tokens {} and routing {} do not fit {} experts", to_string(x.shape),
-           to_string(routing.shape), experts);
+  for (const TensorType* other : {&routing, &gate, &down}) require_same_dtype(node, x, *other);
+  if (x.shape.size() != 2 || down.shape.size() != 3 || routing.shape != Shape{x.shape[0], down.shape[0]}) {
+    reject(node, "tokens {} and routing {} do not fit experts that end with {}", to_string(x.shape),
+           to_string(routing.shape), to_string(down.shape));
   }
-  for (std::size_t i = 2; i + 2 < node.inputs.size(); i += 3) {
-    const TensorType& up = operand(node, i + 1);
-    require_same_dtype(node, x, up);
-    const bool fits = up.shape.size() == 2 && up.shape[1] == x.shape[1] && operand(node, i) == up &&
-                      operand(node, i + 2) == TensorType{up.dtype, {up.shape[1], up.shape[0]}};
-    if (!fits) {
-      reject(node, "expert {} of {}, {} and {} does not fit tokens {}", (i - 2) / 3,
-             to_string(operand(node, i).shape), to_string(up.shape), to_string(operand(node, i + 2).shape),
-             to_string(x.shape));
-    }
+  const Dim &experts = down.shape[0], &width = x.shape[1], &inner = down.shape[2];
+  const bool has_up = static_cast<bool>(node.inputs[3]);
+  if (!inner.is_constant()) reject(node, "down {} has no fixed width", to_string(down.shape));
+  const bool fits = down.shape[1] == width &&
+                    gate.shape == Shape{experts, has_up ? inner : inner * 2, width} &&
+                    (!has_up || operand(node, 3) == gate);
+  if (!fits) {
+    reject(node, "gate {}, up {} and down {} do not fit tokens {}", to_string(gate.shape),
+           has_up ? to_string(operand(node, 3).shape) : "none", to_string(down.shape), to_string(x.shape));
   }
   constexpr std::array<std::string_view, 3> known = {"silu", "gelu", "relu"};
   const std::string& activation = node.attrs.get<std::string>("activation");

@@ -115,7 +115,7 @@ OnnxGraph lower_component(const Component& component, Graph graph, int opset, co
   name_axes(lowered.inputs, component.interface.inputs);
   name_axes(lowered.outputs, component.interface.outputs);
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
-                                     lowered.nodes.size(), lowered.initializers.size(), opset));
+                                     count_nodes(lowered), lowered.initializers.size(), opset));
   return lowered;
 }
 

@@ -12,6 +12,15 @@ double activate(const std::string& name, double x) {
   return 0.5 * x * std::erfc(-x * 0.7071067811865476);  // gelu
 }
 
+// The matrix of one expert. Of a weight, only this part is loaded.
+Matrix matrix_of(const Call& call, std::size_t operand, std::int64_t expert) {
+  const Node& node = *call.node.inputs[operand].node();
+  if (node.op != Op::weight) return Stack(call.input(operand)).at(expert);
+  const Weight part = node.weight.slice(0, expert, expert + 1);
+  const std::vector<double> values = part.to_doubles();
+  return ConstMatrixView(values.data(), part.shape()[1], part.shape()[2]);
+}
+
 }  // namespace
 
 Results interpret_mixture_of_experts(const Call& call) {
@@ -27,13 +36,15 @@ Results interpret_mixture_of_experts(const Call& call) {
     for (std::int64_t row = 0; row < rows; ++row) {
       if (routing.reals[static_cast<std::size_t>(row * experts + expert)] != 0) taken.push_back(row);
     }
-    if (taken.empty()) continue;  // nor are its weights loaded
-    const std::size_t first = static_cast<std::size_t>(2 + 3 * expert);
+    if (taken.empty()) continue;
     const Matrix mine = tokens(taken, Eigen::all);
-    Matrix gate = mine * Stack(call.input(first)).at(0).transpose();
-    const Matrix up = mine * Stack(call.input(first + 1)).at(0).transpose();
+    const Matrix first = mine * matrix_of(call, 2, expert).transpose();
+    const Eigen::Index inner = call.has(3) ? first.cols() : first.cols() / 2;
+    Matrix gate = first.leftCols(inner);
+    const Matrix up =
+        call.has(3) ? Matrix(mine * matrix_of(call, 3, expert).transpose()) : Matrix(first.rightCols(inner));
     gate = gate.unaryExpr([&](double value) { return activate(activation, value); }).cwiseProduct(up);
-    const Matrix made = gate * Stack(call.input(first + 2)).at(0).transpose();
+    const Matrix made = gate * matrix_of(call, 4, expert).transpose();
     for (std::size_t i = 0; i < taken.size(); ++i) {
       const double weight = routing.reals[static_cast<std::size_t>(taken[i] * experts + expert)];
       sums.row(taken[i]) += weight * made.row(static_cast<Eigen::Index>(i));

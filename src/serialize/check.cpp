@@ -6,12 +6,14 @@
 #include <onnx/shape_inference/implementation.h>
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
 #include "onnx/element_type.h"
 #include "onnx_checker.h"
 #include "onnxport/error.h"
+#include "serialize/join_initializers.h"
 #include "serialize/skeleton.h"
 #include "serialize/writer.h"
 
@@ -130,7 +132,7 @@ class Check {
 
   /// The official check. onnx offers it for a path, but then loads the payloads; and for a model in memory,
   /// but then looks for external data in the working folder. The parts of both are public.
-  void check_structure() const {
+  void check_structure() {
     if (model_.ir_version() < 3 || model_.ir_version() > onnx::Version::IR_VERSION) {
       fail(fmt::format("ir version {} is not in 3..{}", model_.ir_version(), int{onnx::Version::IR_VERSION}));
     }
@@ -143,8 +145,22 @@ class Check {
     context.set_model_dir(folder_.string());
     context.set_ir_version(static_cast<int>(model_.ir_version()));
     context.set_opset_imports(std::move(opsets));
-    const onnx::checker::LexicalScopeContext scope;
+    // For the path of every tensor's file it makes a dozen system calls: one tensor for each file has to do.
+    // The others are known from outside.
+    onnx::checker::LexicalScopeContext scope;
+    google::protobuf::RepeatedPtrField<onnx::TensorProto> all;
+    all.Swap(model_.mutable_graph()->mutable_initializer());
+    std::set<std::string> files;
+    for (const onnx::TensorProto& tensor : all) {
+      const auto reference = external_reference(tensor);
+      if (!reference || files.insert(reference->location).second) {
+        *model_.mutable_graph()->add_initializer() = tensor;
+      } else {
+        scope.add(tensor.name());
+      }
+    }
     onnx::checker::check_graph(model_.graph(), context, scope);
+    all.Swap(model_.mutable_graph()->mutable_initializer());
     if (model_.ir_version() >= 8) onnx::checker::check_model_local_functions(model_, context, scope);
   }
 
@@ -177,6 +193,7 @@ class Check {
     const google::protobuf::RepeatedPtrField<onnx::ValueInfoProto> declared = graph.output();
     for (onnx::ValueInfoProto& output : *graph.mutable_output()) output.clear_type();
     forget_data(graph);
+    join_initializers(graph);
     onnx::shape_inference::DataValueMap values;
     const onnx::ShapeInferenceOptions options(/*check_type_val=*/true, /*strict_mode_val=*/1,
                                               /*data_prop_val=*/true);

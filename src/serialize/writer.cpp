@@ -38,7 +38,7 @@ void check_names(const OnnxGraph& graph, const std::string& file) {
   };
   if (graph.outputs.empty()) fail("the graph has no outputs");
   if (!graph.opsets.contains("")) fail("the graph does not say which opset of ai.onnx it uses");
-  std::unordered_map<std::string_view, std::string_view> givers;
+  std::unordered_map<std::string_view, std::string> givers;
   const auto define = [&](const std::string& name, std::string_view giver) {
     if (name.empty()) fail(fmt::format("{} has no name", giver));
     const auto [other, is_new] = givers.emplace(name, giver);

@@ -1,14 +1,12 @@
-/// Mixtures of experts.
+/// Mixtures of experts: feed-forward layers of which each token passes only some.
 #pragma once
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "onnxport/graph.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/scope.h"
-#include "onnxport/weight.h"
 
 namespace onnxport::nn {
 
@@ -23,21 +21,29 @@ struct MixtureParameters {
   std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
 };
 
+/// Weights of gated experts, stacked: one tensor for all experts.
+struct ExpertWeights {
+  Weight gate;  ///< [experts, intermediate, hidden]; without `up`, gate and up of each expert together
+  Weight up;    ///< [experts, intermediate, hidden], or empty
+  Weight down;  ///< [experts, hidden, intermediate]
+};
+/// The weights below `s` in any form that a checkpoint may have: for each expert {e}.{gate,up,down}.weight;
+/// for all of them {gate,up,down}.weight; or gate_up_proj and down_proj.
+ONNXPORT_API ExpertWeights expert_weights(const Scope& s, const MixtureParameters& p);
+
 /// Top-k routing over gated experts (Shazeer et al. 2017): the softmax over all experts in float32, of which
-/// the largest k count. Keys: gate, experts.{e}.….
+/// the largest k count. Keys: gate, experts.….
 class ONNXPORT_API SparseMixture {
  public:
   SparseMixture(const Scope& s, MixtureParameters p);
+  /// [B, S, H] -> [B, S, H]
   Value operator()(Value x) const;
 
  private:
-  struct ExpertWeights {
-    Weight gate, up, down;
-  };
   std::string path_;
   MixtureParameters parameters_;
   Linear router_;
-  std::vector<ExpertWeights> experts_;
+  ExpertWeights experts_;
 };
 
 }  // namespace onnxport::nn

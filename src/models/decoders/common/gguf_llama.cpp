@@ -78,9 +78,9 @@ bool is_gguf_mistral(const GgufInfo& file) { return file.text("general.name") ==
 GgufTensors gguf_experts(const std::string& mlp, const char* gate, const char* up, const char* down) {
   GgufTensors names;
   for (const auto& [stored, key] : {std::pair("gate", gate), std::pair("up", up), std::pair("down", down)}) {
-    const std::string expert = fmt::format("model.layers.{{}}.{}.experts.{{}}.{}", mlp, key);
-    names.push_back({fmt::format("blk.{{}}.ffn_{}_exps", stored), expert});
-    names.push_back({fmt::format("blk.{{}}.ffn_{}.{{}}", stored), expert});
+    const std::string all = fmt::format("model.layers.{{}}.{}.experts", mlp);
+    names.push_back({fmt::format("blk.{{}}.ffn_{}_exps", stored), fmt::format("{}.{}", all, key)});
+    names.push_back({fmt::format("blk.{{}}.ffn_{}.{{}}", stored), fmt::format("{}.{{}}.{}", all, key)});
   }
   names.push_back({"blk.{}.ffn_gate_inp", fmt::format("model.layers.{{}}.{}.gate", mlp)});
   return names;
