@@ -1,5 +1,5 @@
-/// The blocks of decoders, and the stack of them. A block is made of parts: any norm, attention and
-/// feed-forward. A decoder whose blocks fit none of these has a struct of its own.
+/// Blocks of decoders, and their stack. A block consists of any norms, attention and feed-forward. A decoder
+/// with another block defines its own function.
 #pragma once
 
 #include <cstdint>
@@ -62,7 +62,7 @@ struct ONNXPORT_API ParallelBlock {
   Value operator()(Value x, DecoderPass& pass) const;
 };
 
-/// A branch whose result is multiplied before it is added (Granite's residual_multiplier).
+/// Multiplies the result of a branch before it is added (Granite's residual_multiplier).
 ONNXPORT_API Mixer scaled(Mixer attention, double factor);
 ONNXPORT_API FeedForward scaled(FeedForward mlp, double factor);
 

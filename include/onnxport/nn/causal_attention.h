@@ -46,7 +46,7 @@ class ONNXPORT_API QkvProjection {
   /// Keys: weight and maybe bias of `fused`, in this layout.
   static QkvProjection fused(const Linear& fused, const HeadSizes& sizes, FusedLayout layout);
 
-  /// The same with keys and values repeated for every query head: models that cache them so.
+  /// Repeats keys and values for every query head, for models that cache them in this form.
   QkvProjection repeated(const HeadSizes& sizes) &&;
 
   /// [B, S, hidden_size]
@@ -68,7 +68,7 @@ ONNXPORT_API LayerMask sees(const Visibility& visible, op::NoKeys no_keys = op::
 /// A norm of each head: x [B, S, heads * head_dim], as the norm [..., head_dim] gives it.
 ONNXPORT_API std::function<Value(Value)> per_head(std::function<Value(Value)> norm, std::int64_t head_dim);
 
-/// An attention and what its owner makes for it.
+/// The parts of a causal attention. Its owner makes them.
 struct CausalAttentionParts {
   std::string path;
   std::int64_t layer = 0;  ///< of its keys and values among the states
@@ -88,7 +88,7 @@ class ONNXPORT_API CausalAttention {
   CausalAttention(CausalAttentionParts parts) : parts_(std::move(parts)) {}
   /// x [B, S, H] -> [B, S, H]. Keeps keys and values in `pass`.
   Value operator()(Value x, DecoderPass& pass) const { return (*this)(x, pass, parts_.mask(pass)); }
-  /// The same with a mask that its owner makes, once for all layers.
+  /// The same with an explicit mask, which its owner makes once for all layers.
   Value operator()(Value x, DecoderPass& pass, const op::AttentionMask& mask) const;
 
  private:

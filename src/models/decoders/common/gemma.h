@@ -1,4 +1,4 @@
-/// What the Gemma architectures have in common.
+/// Shared parts of the Gemma types.
 #pragma once
 
 #include "models/decoders/common/gguf_llama.h"

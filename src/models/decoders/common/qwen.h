@@ -1,4 +1,4 @@
-/// What the Qwen architectures have in common.
+/// Shared parts of the Qwen types.
 #pragma once
 
 #include <cstdint>

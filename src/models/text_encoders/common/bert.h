@@ -1,4 +1,4 @@
-/// What BERT and its relatives have around their encoders.
+/// Heads of BERT and its relatives.
 #pragma once
 
 #include <functional>
