@@ -1,5 +1,5 @@
-/// Helpers for the layouts of GGUF files, which stand beside their types: changes to a layout, and the reverse of
-/// the changes that llama.cpp's converter makes to the elements and numbers of a checkpoint.
+/// Helpers for the layouts of GGUF files, which stand beside their types: changes to a layout, and the
+/// reverse of the changes that llama.cpp's converter makes to the elements and numbers of a checkpoint.
 /// https://github.com/ggml-org/llama.cpp/blob/b6907/convert_hf_to_gguf.py, and gguf-py/gguf/tensor_mapping.py
 /// there.
 #pragma once
