@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "ir/weight_expr.h"
-#include "ir/weight_steps.h"
 #include "onnxport/tensor.h"
 #include "support/convert.h"
 #include "support/fail.h"
@@ -206,13 +205,6 @@ Weight Weight::transpose_of() const {
   const bool transposed = expr.kind == Kind::permute && expr.axes == Dims{1, 0};
   return transposed && expr.shape.size() == 2 ? Weight(expr.input) : Weight();
 }
-
-Weight cast_of(const Weight& weight) {
-  const WeightExpr& expr = WeightExpr::of(weight);
-  return expr.kind == Kind::cast ? WeightExpr::wrap(*expr.input).reshape(expr.shape) : Weight();
-}
-
-std::vector<Weight> parts_of(const Weight& weight) { return WeightExpr::of(weight).parts; }
 
 Weight Weight::permute(std::vector<std::int64_t> axes) const {
   const WeightExpr& expr = WeightExpr::of(*this);

@@ -61,7 +61,8 @@ std::string add_expert(Emitter& e, const Mixture& m, const std::string& total, c
     return e.emit("Transpose", {x}, {{"perm", std::move(axes)}});
   };
   // The axis of 1 keeps ONNX Runtime from making one step of Transpose and MatMul, which takes 1.5 times as
-  // long for a single token.
+  // long for a single token. Unsqueeze adds it: with a Transpose of three axes right in front of MatMul,
+  // version 1.31 crashes when it loads a file in half precision.
   const std::string turned_rows = turned(taken(m.tokens), {1, 0});
   const std::string columns = e.emit_with_axes("Unsqueeze", turned_rows, {0}, 13);
   const std::string made = feed_forward(e, m, columns, weights);
