@@ -97,7 +97,7 @@ struct Decoder {
     graph.output("y", result);
     Row flat;
     for (const Row& row : kRows) flat.insert(flat.end(), row.begin(), row.end());
-    const auto ones = Tensor::from_ints(DType::i64, {1, 3}, {1, 1, 1});
+    const auto ones = Tensor::from_ints(DType::i64, {1, 3}, std::vector<std::int64_t>(3, 1));
     const auto outputs = reference::interpret(
         graph, {{{"input_ids", ones},
                  {"attention_mask", ones},
