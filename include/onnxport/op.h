@@ -290,8 +290,7 @@ ONNXPORT_API Value rotary_embedding(Value x, Value cos, Value sin, std::int64_t 
 
 /// The weights of E experts without biases, stacked. Each expert is down(activation(gate(x)) * up(x)).
 struct Experts {
-  /// [E, F, D]; or, without `up`, [E, 2 F, D]: the rows of each gate, then those of its up.
-  Value gate;
+  Value gate;     ///< [E, F, D]; or, without `up`, [E, 2 F, D]: rows of gate, then of up
   Value up = {};  ///< [E, F, D]
   Value down;     ///< [E, D, F]
 };
