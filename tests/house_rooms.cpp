@@ -1,4 +1,6 @@
 // The tables of rooms in docs/architecture.md, and includes against them.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <set>
@@ -171,7 +173,7 @@ HouseTables read_house_tables(const std::string& page) {
   for (const auto& [name, room] : tables.rooms) {
     for (const auto& [callee, headers] : room.callees) {
       if (!tables.rooms.contains(callee))
-        throw std::runtime_error(name + " may call '" + callee + "': no such room");
+        throw std::runtime_error(fmt::format("{} may call '{}': no such room", name, callee));
     }
   }
   return tables;
@@ -193,11 +195,11 @@ std::vector<std::string> room_complaints(const HouseTables& tables, const std::v
     if (room.empty()) complaints.push_back(file.path + " belongs to no room");
     for (const std::string& include : includes_of(file.text, '<', '>')) {
       if (is_foreign(tables, room, include))
-        complaints.push_back(file.path + " (" + room + ") must not include " + include);
+        complaints.push_back(fmt::format("{} ({}) must not include {}", file.path, room, include));
     }
     for (const std::string& include : includes_of(file.text, '"', '"')) {
       if (!may_include(tables, room, include) && !permitted(file.path, include))
-        complaints.push_back(file.path + " (" + room + ") must not include " + include);
+        complaints.push_back(fmt::format("{} ({}) must not include {}", file.path, room, include));
     }
   }
   for (std::size_t i = 0; i < needed.size(); ++i) {

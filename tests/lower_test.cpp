@@ -1,7 +1,8 @@
-// Every op of the table, lowered at every opset that matters, run by ONNX Runtime and compared with the
+// Every op of the table, lowered at every opset, run by ONNX Runtime and compared with the
 // interpreter.
 #include "lower/lower.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
