@@ -114,7 +114,7 @@ const char* const kPage =
     "|---|---|---|\n"
     "| `src/*/odd.cpp` | `graph/node.h` | a reason |\n";
 
-// What is wrong with one file, beside a house that is right.
+// The complaints about one file in a house that is otherwise right.
 Texts complaints_of(const std::string& path, const std::string& text) {
   return room_complaints(read_house_tables(kPage), {{path, text},
                                                     {"src/base/odd.cpp", "#include \"graph/node.h\"\n"},

@@ -1,4 +1,5 @@
-// src/exporter/proof_table.inc says what the fixtures exercise. Written with ONNXPORT_WRITE_PROOF_TABLE=1
+// src/exporter/proof_table.inc lists the values that the fixtures exercise. Written with
+// ONNXPORT_WRITE_PROOF_TABLE=1
 // (./dev docs), compared without.
 #include <fmt/format.h>
 #include <gtest/gtest.h>

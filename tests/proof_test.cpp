@@ -1,4 +1,4 @@
-// What fixtures prove: classes of values, and the comparison of a configuration with what fixtures exercise.
+// Proof by fixtures: classes of values, and the comparison of a configuration with the exercised values.
 #include "onnxport/proof.h"
 
 #include <gtest/gtest.h>
@@ -141,7 +141,7 @@ TEST(Proof, NestedKeys) {
   const std::string yarn = R"({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}})";
   EXPECT_EQ(not_covered(fixtures({linear}), yarn),
             (Strings{"rope_scaling.factor=4.0", "rope_scaling.rope_type=yarn"}));
-  // An object that no fixture has stands for what is in it.
+  // An object that no fixture has stands for its content.
   EXPECT_EQ(not_covered(fixtures({"{}"}), yarn), Strings{"rope_scaling"});
   EXPECT_EQ(not_covered(fixtures({yarn}), "{}"), Strings{"rope_scaling=null"});
 }

@@ -3,8 +3,8 @@
 
     tools/changed_tests.py build/onnxport_tests [COMMIT]
 
-The change is everything since COMMIT, uncommitted files too. Without COMMIT it is where the branch left main. What
-was selected, and why, goes to standard error. `./dev test --changed` runs the selection.
+The change is everything since COMMIT, uncommitted files too. Without COMMIT it is where the branch left main. The
+selection and its reasons go to standard error. `./dev test --changed` runs the selection.
 """
 import pathlib
 import re
@@ -19,7 +19,7 @@ SHARED_TESTS = ("tests/golden_", "tests/half_precision_test.cpp", "tests/hostile
 
 
 class Models:
-    """The files of src/models: the types that each registers, and what depends on what."""
+    """The files of src/models: the types that each registers, and their dependencies."""
 
     def __init__(self, texts):
         self.types, self.users, self.aliases = {}, {}, {}

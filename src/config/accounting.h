@@ -1,4 +1,4 @@
-/// Accounting of a configuration: which keys were looked up, and what the lookups gave.
+/// Accounting of a configuration: the keys that were looked up, and the values that they gave.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@
 
 namespace onnxport::config {
 
-/// One object of the file, with what its class declares.
+/// One object of the file, with the keys that its class declares.
 struct Part {
   std::string path;  ///< of the object in the file, empty for the whole
   std::string model_type;
@@ -27,7 +27,7 @@ struct Part {
   bool is_knob() const { return !defaults && !path.empty(); }
   /// The default of a declared key, or null for another key.
   const nlohmann::json* default_of(std::string_view key) const;
-  /// What a lookup sees: file, class, base class.
+  /// The places of a lookup, in order: file, class, base class.
   const nlohmann::json* find(std::string_view key) const;
 };
 

@@ -85,7 +85,7 @@ Proof compare(const TypeFixtures& fixtures, const std::string& task, const std::
     const Where around = outer == objects.end() ? Where::here : outer->second;
     const Where where = std::max(around, find(fixtures, own->second, value.token));
     objects[value.token] = where;
-    if (where == around) continue;  // the object stands for what is in it
+    if (where == around) continue;  // the object stands for its content
     (where == Where::elsewhere ? proof.covered_elsewhere : proof.not_covered).push_back(value.text);
   }
   return proof;

@@ -1,4 +1,5 @@
-/// What fixtures exercise: the table behind get_proof(), and how a configuration is compared with it.
+/// The values that fixtures exercise: the table behind get_proof(), and how a configuration is compared with
+/// it.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,7 @@ std::vector<Exercised> exercised(std::string_view definition, const std::vector<
 /// The same of a model, for the keys that it has read so far.
 std::vector<Exercised> exercised(const Model& model);
 
-/// What the fixtures of one task exercise.
+/// The values that the fixtures of one task exercise.
 struct TaskFixtures {
   std::map<std::string, std::int64_t> count;  ///< by version of transformers
   std::set<std::string> tokens;

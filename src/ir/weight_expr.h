@@ -63,7 +63,7 @@ struct WeightExpr {
   std::optional<TensorView> view;           ///< of kind view
   std::shared_ptr<const WeightExpr> input;  ///< of kinds cast and permute
   Dims axes;                                ///< of kind permute: output axis i is axes[i] of `input`
-  std::vector<Weight> parts;                ///< of kind concat: what lies one behind the other
+  std::vector<Weight> parts;                ///< of kind concat: its operands, in order
 
   /// The expression of a handle. Throws ExportError(internal) for an empty one.
   static const WeightExpr& of(const Weight& weight);

@@ -24,7 +24,7 @@ Names halves(Emitter& e, const std::string& x, std::int64_t size) {
   return e.emit_all("Split", 2, {x, e.ints(sizes)}, {{"axis", axis}});
 }
 
-// What the steps share.
+// Shared by all steps.
 struct Mixture {
   explicit Mixture(const Node& n)
       : node(n), type(n.outputs[0]), inner(*n.inputs[4].shape()[2].constant()), has_up(n.inputs[3]) {}

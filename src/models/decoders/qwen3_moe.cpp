@@ -53,7 +53,7 @@ GgufLayout gguf() {
                     {"expert_count", "num_experts"},
                     {"expert_used_count", "num_experts_per_tok"},
                     {"expert_feed_forward_length", "moe_intermediate_size"}});
-  // What every published model of this type says, and llama.cpp takes for granted.
+  // Every published model of this type has this value, and llama.cpp assumes it.
   add_config(layout, [](const GgufInfo&) { return ConfigTexts{{"norm_topk_prob", "true"}}; });
   change_names(layout, [](const PretrainedConfig&) {
     return gguf_experts("mlp", "gate_proj", "up_proj", "down_proj");

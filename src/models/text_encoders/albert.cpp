@@ -1,6 +1,7 @@
 // ALBERT. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/albert/modeling_albert.py
 #include "models/common/definition.h"
+#include "models/text_encoders/common/bert.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/text_encoder.h"
@@ -91,17 +92,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     const Weight tied = c.tie_word_embeddings ? albert.embeddings.words() : Weight();
     return nn::MaskedLmHead(root / "predictions", head, tied)(hidden);
   };
-  const auto classify = [&](Value hidden) {
-    const Value pooled = pool(hidden);
-    return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
-  };
   return nn::build_text_encoder_task(component.task, inputs, root,
-                                     {.encode = albert,
-                                      .fill_mask = fill_mask,
-                                      .classify = classify,
-                                      .summarize = pool,
-                                      .hidden_size = c.hidden_size,
-                                      .num_labels = c.num_labels});
+                                     pooled_heads(root, c, albert, fill_mask, pool));
 }
 
 }  // namespace

@@ -105,21 +105,26 @@ nn::MaskedLmHead bert_lm_head(const Scope& root, const TextEncoderConfig& c, con
   return {root / "cls" / "predictions", head, c.tie_word_embeddings ? words : Weight()};
 }
 
-nn::TextEncoderHeads bert_heads(const Scope& root, const Scope& base, const TextEncoderConfig& c,
-                                const Weight& words, std::function<Value(const Inputs&)> encode) {
-  const auto pool = [=](Value hidden) {
-    return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden);
-  };
-  const auto classify = [=](Value hidden) {
+nn::TextEncoderHeads pooled_heads(const Scope& root, const TextEncoderConfig& c,
+                                  std::function<Value(const Inputs&)> encode,
+                                  std::function<Value(Value)> fill_mask, std::function<Value(Value)> pool) {
+  const auto classify = [root, c, pool](Value hidden) {
     const Value pooled = pool(hidden);
     return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
   };
   return {.encode = std::move(encode),
-          .fill_mask = [=](Value hidden) { return bert_lm_head(root, c, words)(hidden); },
+          .fill_mask = std::move(fill_mask),
           .classify = classify,
-          .summarize = pool,
+          .summarize = std::move(pool),
           .hidden_size = c.hidden_size,
           .num_labels = c.num_labels};
+}
+
+nn::TextEncoderHeads bert_heads(const Scope& root, const Scope& base, const TextEncoderConfig& c,
+                                const Weight& words, std::function<Value(const Inputs&)> encode) {
+  return pooled_heads(
+      root, c, std::move(encode), [=](Value hidden) { return bert_lm_head(root, c, words)(hidden); },
+      [=](Value hidden) { return nn::Pooler(base / "pooler" / "dense", c.hidden_size)(hidden); });
 }
 
 void register_bert(TasksManager& tasks) {

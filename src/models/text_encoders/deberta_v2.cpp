@@ -1,6 +1,7 @@
 // DeBERTa v2 and v3. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/deberta_v2/modeling_deberta_v2.py
 #include "models/common/definition.h"
+#include "models/text_encoders/common/bert.h"
 #include "models/text_encoders/common/deberta.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/text_encoder.h"
@@ -96,17 +97,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     const nn::Linear dense(root / "pooler" / "dense", c.hidden_size, c.hidden_size);
     return nn::Activation(c.pooler_hidden_act)(dense(nn::first_token(hidden)));
   };
-  const auto classify = [&](Value hidden) {
-    const Value pooled = pool(hidden);
-    return nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled);
-  };
   return nn::build_text_encoder_task(component.task, inputs, root,
-                                     {.encode = deberta,
-                                      .fill_mask = fill_mask,
-                                      .classify = classify,
-                                      .summarize = pool,
-                                      .hidden_size = c.hidden_size,
-                                      .num_labels = c.num_labels});
+                                     pooled_heads(root, c, deberta, fill_mask, pool));
 }
 
 }  // namespace

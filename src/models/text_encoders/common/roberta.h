@@ -1,4 +1,4 @@
-/// What RoBERTa and its relatives have around their encoders.
+/// Heads of RoBERTa and its relatives.
 #pragma once
 
 #include <functional>

@@ -50,7 +50,7 @@ Value embed_sam_points(const Scope& root, const SamVisionConfig& c, Value points
   Value kind = op::where(op::eq(label, 0.0), background, zero);
   kind = op::where(op::eq(label, 1.0), foreground, kind);
   Value embedded = op::add(placed, kind);
-  embedded = op::where(op::eq(label, -10.0), zero, embedded);  // what the processor fills up with
+  embedded = op::where(op::eq(label, -10.0), zero, embedded);  // the filler of the processor
   embedded = op::where(op::eq(label, -1.0), not_a_point, embedded);
   const Value last = op::expand(not_a_point, {points.dim(0), points.dim(1), 1, width});
   return op::concat({embedded, last}, 2);
