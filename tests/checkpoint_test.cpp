@@ -1,7 +1,6 @@
 #include "checkpoint/checkpoint.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -11,11 +10,10 @@
 #include <fstream>
 #include <functional>
 
-#include "checkpoint/accounting.h"
 #include "checkpoint/safetensors.h"
 #include "errors.h"
 #include "onnxport/error.h"
-#include "onnxport/scope.h"
+#include "safetensors_bytes.h"
 #include "support/dtype_names.h"
 #include "support/file.h"
 #include "support/temp_folder.h"
@@ -25,34 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::error_of;
+using test::float_file;
+using test::length_prefix;
+using test::safetensors_file;
 using Dims = std::vector<std::int64_t>;
-
-std::string length_prefix(std::uint64_t length) {
-  std::string bytes(8, '\0');
-  for (std::size_t i = 0; i < 8; ++i) bytes[i] = static_cast<char>(length >> (8 * i) & 0xff);
-  return bytes;
-}
-
-/// A safetensors file from its header and the size of its data; the data counts up.
-std::string safetensors_file(std::string_view header, std::size_t data) {
-  std::string bytes = length_prefix(header.size()) + std::string(header);
-  for (std::size_t i = 0; i < data; ++i) bytes += static_cast<char>(i & 0xff);
-  return bytes;
-}
-
-/// A file of float32 tensors.
-std::string float_file(const std::vector<std::pair<std::string, Dims>>& tensors) {
-  std::string header;
-  std::size_t end = 0;
-  for (const auto& [key, shape] : tensors) {
-    std::size_t bytes = 4;
-    for (const std::int64_t extent : shape) bytes *= static_cast<std::size_t>(extent);
-    header += fmt::format(R"({}"{}":{{"dtype":"F32","shape":[{}],"data_offsets":[{},{}]}})",
-                          header.empty() ? "" : ",", key, fmt::join(shape, ","), end, end + bytes);
-    end += bytes;
-  }
-  return safetensors_file("{" + header + "}", end);
-}
 
 class CheckpointTest : public ::testing::Test {
  protected:
@@ -395,111 +369,6 @@ TEST(IndexTest, Errors) {
         << error;
   }
   EXPECT_EQ(shard("\"model-00001-of-00002.safetensors\""), "no error");
-}
-
-// --- scope and accounting ---
-
-class ScopeTest : public CheckpointTest {
- protected:
-  Scope open(const std::vector<std::pair<std::string, Dims>>& tensors) {
-    write("model.safetensors", float_file(tensors));
-    checkpoint_ = Checkpoint::open(folder_.path());
-    accounting_ = std::make_shared<KeyAccounting>();
-    return Scope(checkpoint_, accounting_);
-  }
-  std::vector<std::string> unread(const std::vector<std::string>& ignorable = {}) const {
-    return accounting_->unread(*checkpoint_, ignorable);
-  }
-
-  std::shared_ptr<const Checkpoint> checkpoint_;
-  std::shared_ptr<KeyAccounting> accounting_;
-};
-
-TEST_F(ScopeTest, PathsAndAccounting) {
-  const Scope root = open({{"encoder.layer.0.weight", {2, 3}},
-                           {"encoder.layer.0.bias", {2}},
-                           {"encoder.layer.10.weight", {1}},
-                           {"head", {1}}});
-  const Scope layer = root / "encoder" / "layer" / 0;
-  EXPECT_EQ(layer.path(), "encoder.layer.0");
-  EXPECT_EQ((root / "encoder.layer" / "" / 0).path(), "encoder.layer.0");
-  EXPECT_TRUE(layer.exists());
-  EXPECT_FALSE((root / "encoder.layer.1").exists()) << "layer.10 is another one";
-  EXPECT_FALSE((root / "head").exists()) << "a tensor is no scope";
-  EXPECT_TRUE(root.exists());
-
-  EXPECT_TRUE(layer.has("bias"));
-  EXPECT_EQ(layer.shape_of("weight"), (Dims{2, 3}));
-  EXPECT_EQ(layer.shape_of("gain"), std::nullopt);
-  EXPECT_EQ(unread().size(), 4U) << "asking does not count as reading";
-
-  const Weight w = layer.weight("weight", {2, 3});
-  EXPECT_EQ(w.name(), "encoder.layer.0.weight");
-  EXPECT_EQ(w.shape(), (Dims{2, 3}));
-  EXPECT_FALSE(layer.try_weight("gain", {2}));
-  EXPECT_EQ(root.weight("head", {1}).name(), "head");
-  EXPECT_EQ(unread(), (std::vector<std::string>{"encoder.layer.0.bias", "encoder.layer.10.weight"}));
-  EXPECT_EQ(unread({"*.bias"}), std::vector<std::string>{"encoder.layer.10.weight"});
-  EXPECT_EQ(unread({"head", "encoder.layer.*"}), std::vector<std::string>{});
-  (root / "encoder").ignore("layer.1");
-  EXPECT_EQ(unread().size(), 2U);
-  (root / "encoder").ignore("layer.10");
-  layer.ignore("bias");
-  EXPECT_TRUE(unread().empty());
-  EXPECT_TRUE(accounting_->is_read("head"));
-  EXPECT_FALSE(accounting_->is_read("encoder.layer.0.bias"));
-}
-
-TEST_F(ScopeTest, Messages) {
-  const Scope root = open({{"a.b.weight", {3, 4}}, {"a.b.bias", {3}}, {"other", {1}}});
-  EXPECT_EQ(error_of([&] { (root / "a.b").weight("weight", {4, 4}); }),
-            "tensor 'a.b.weight' in model.safetensors has shape [3, 4], expected [4, 4]");
-  EXPECT_EQ(error_of([&] { (root / "a.b").try_weight("bias", {}); }),
-            "tensor 'a.b.bias' in model.safetensors has shape [3], expected []");
-  EXPECT_EQ(error_of([&] { (root / "a" / "c").weight("weight", {3}); }),
-            "tensor 'a.c.weight' of shape [3] is missing in model.safetensors; nearest keys: 'a.b.weight'");
-  EXPECT_EQ(error_of([&] { root.weight("zzzzzzzzzzz", {3}); }),
-            "tensor 'zzzzzzzzzzz' of shape [3] is missing in model.safetensors");
-  EXPECT_EQ(unread().size(), 3U) << "what failed was not read";
-  EXPECT_EQ(error_of([&] { Scope(nullptr, accounting_); }, ErrorCode::internal),
-            "a scope needs a checkpoint and its accounting");
-}
-
-TEST_F(ScopeTest, OldSpellings) {
-  const Scope root = open({{"norm.gamma", {2}},
-                           {"norm.beta", {2}},
-                           {"both.gamma", {1}},
-                           {"both.weight", {2}},
-                           {"conv.weight_g", {1}},
-                           {"conv.weight_v", {2}},
-                           {"new.parametrizations.weight.original0", {1}},
-                           {"new.parametrizations.weight.original1", {2}},
-                           {"scale.weight", {2}},
-                           {"xgamma", {1}}});
-  EXPECT_EQ((root / "norm").weight("weight", {2}).name(), "norm.gamma");
-  EXPECT_EQ((root / "norm").weight("bias", {2}).name(), "norm.beta");
-  EXPECT_EQ((root / "both").weight("weight", {2}).name(), "both.weight") << "the exact name comes first";
-  EXPECT_EQ((root / "both").weight("gamma", {1}).name(), "both.gamma");
-  EXPECT_EQ((root / "conv").weight("parametrizations.weight.original0", {1}).name(), "conv.weight_g");
-  EXPECT_EQ((root / "conv.parametrizations.weight").weight("original1", {2}).name(), "conv.weight_v");
-  EXPECT_EQ((root / "new").weight("weight_g", {1}).name(), "new.parametrizations.weight.original0");
-  EXPECT_EQ((root / "new").weight("weight_v", {2}).name(), "new.parametrizations.weight.original1");
-  EXPECT_FALSE((root / "scale").has("gamma")) << "one way only";
-  EXPECT_FALSE(root.has("xweight")) << "whole names only";
-  EXPECT_EQ((root / "norm").shape_of("weight"), Dims{2});
-  EXPECT_EQ(unread(), (std::vector<std::string>{"scale.weight", "xgamma"}));
-
-  const Scope again = open({{"norm.gamma", {2}}, {"gamma", {3}}});
-  EXPECT_EQ(again.weight("weight", {3}).name(), "gamma");
-  (again / "norm").ignore("weight");
-  EXPECT_TRUE(unread().empty());
-  EXPECT_EQ(error_of([&] { (again / "norm").weight("weight", {3}); }),
-            "tensor 'norm.gamma' in model.safetensors has shape [2], expected [3]");
-}
-
-TEST_F(ScopeTest, BaseModelPrefix) {
-  EXPECT_EQ(open({{"bert.a", {1}}, {"cls.b", {1}}}).base_model("bert").path(), "bert");
-  EXPECT_EQ(open({{"a", {1}}, {"bertish.b", {1}}}).base_model("bert").path(), "");
 }
 
 }  // namespace

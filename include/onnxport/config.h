@@ -46,6 +46,9 @@ class ONNXPORT_API PretrainedConfig {
   const std::string& model_type() const;
   /// The file it came from, for errors.
   const std::string& origin() const;
+  /// Major version of transformers that saved the file; 4 if the file does not say. Versions 4 and 5 compute
+  /// different things from some keys.
+  std::int64_t transformers_major() const;
   /// `architectures`; may be empty.
   std::vector<std::string> architectures() const;
   /// Number of classes of a classification head: the size of `id2label`, or else `num_labels`, or else 2.
@@ -74,6 +77,8 @@ class ONNXPORT_API PretrainedConfig {
   /// A copy with another value for a key, given as JSON text, and with its own accounting. Throws
   /// ExportError(invalid_argument) if the text is not JSON.
   PretrainedConfig with(std::string_view key, std::string_view value) const;
+  /// The same, but it shares the accounting.
+  PretrainedConfig settled(std::string_view key, std::string_view value) const;
   /// A copy with its own accounting, for readers that do not build the graph.
   PretrainedConfig unaccounted() const;
 

@@ -50,6 +50,9 @@ class ONNXPORT_API Model {
   Model part(PretrainedConfig config, std::shared_ptr<const ModelDefinition> definition,
              std::string task) const;
 
+  /// Whether the checkpoint of an encoder with a decoder holds only the encoder, like the text encoders of
+  /// diffusion models.
+  bool has_encoder_alone() const;
   /// The root of the model's keys.
   Scope scope() const;
   /// The root of the keys of a subfolder (`2_Dense`) with its own weights file.
@@ -78,6 +81,8 @@ class ONNXPORT_API Model {
   struct Weights;  ///< opaque
 
  private:
+  void settle_tie();
+
   std::shared_ptr<const ModelDefinition> definition_;
   PretrainedConfig config_;
   std::filesystem::path folder_;

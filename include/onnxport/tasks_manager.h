@@ -18,6 +18,7 @@
 #include "onnxport/model.h"
 #include "onnxport/onnx_config.h"
 #include "onnxport/roles.h"
+#include "onnxport/scope.h"
 
 namespace onnxport {
 
@@ -47,6 +48,8 @@ struct ModelDefinition {
   Forward forward;
   /// Keys (with `*`) that checkpoints of this type contain but no task reads.
   std::vector<std::string> ignorable_keys = {};
+  /// Other keys for the same weights.
+  KeyNames key_names = {};
   /// "transformers", "sentence_transformers", …
   std::string library = "transformers";
   OnnxConfigConstructor onnx_config = {};

@@ -21,10 +21,18 @@ namespace onnxport {
 /// Does `_attn_implementation` ask for the eager attention of the original?
 ONNXPORT_API bool eager_attention(const PretrainedConfig& config);
 
-/// rope_theta and rope_scaling (or rope_parameters, as newer files have it) for heads of this size, of which
-/// `partial_rotary_factor` turns. Throws ExportError(bad_config).
+/// Where rope_parameters() looks.
+struct RopeKeys {
+  /// The entry of `rope_parameters`, if it has one for each type of layer.
+  std::string layer_type = {};
+  /// Values of a class that has other keys than rope_theta and partial_rotary_factor.
+  std::optional<double> theta = {}, partial_rotary_factor = {};
+};
+
+/// The rotation of heads of this size: `rope_parameters` of transformers 5, or `rope_scaling`, rope_theta and
+/// partial_rotary_factor of version 4. Throws ExportError(bad_config).
 ONNXPORT_API nn::RopeParameters rope_parameters(const PretrainedConfig& config, std::int64_t head_dim,
-                                                double partial_rotary_factor = 1);
+                                                const RopeKeys& keys = {});
 
 /// Reads vocab_size, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act,
 /// rms_norm_eps, rope_*, tie_word_embeddings, pad_token_id, and, where the class has them,

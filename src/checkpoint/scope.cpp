@@ -41,30 +41,91 @@ std::string other_spelling(std::string_view key) {
   return {};
 }
 
-const TensorView* find_spelled(const Checkpoint& checkpoint, std::string_view key) {
-  if (const TensorView* view = checkpoint.find(key)) return view;
-  const std::string other = other_spelling(key);
-  return other.empty() ? nullptr : checkpoint.find(other);
+/// The key as it is stored, in its own or the other spelling; empty if it is not there.
+std::string find_spelled(const Checkpoint& checkpoint, std::string key) {
+  if (checkpoint.find(key) != nullptr) return key;
+  std::string other = other_spelling(key);
+  return !other.empty() && checkpoint.find(other) != nullptr ? other : std::string();
+}
+
+/// Replaces the first occurrence of `part` in the key. `*` in `part` matches one name between dots, which
+/// takes the place of `*` in `replacement`.
+std::string replace_part(const std::string& key, std::string_view part, std::string_view replacement) {
+  const std::size_t star = part.find('*');
+  const std::string_view head = part.substr(0, star);
+  const std::string_view tail = star == part.npos ? std::string_view() : part.substr(star + 1);
+  for (std::size_t begin = key.find(head); begin != key.npos; begin = key.find(head, begin + 1)) {
+    const std::size_t name = begin + head.size();
+    std::size_t end = name;
+    if (star != part.npos) end = std::min(key.find('.', name), key.size());
+    if (key.compare(end, tail.size(), tail) != 0) continue;
+    std::string made(replacement);
+    if (star != part.npos) made.replace(made.find('*'), 1, key.substr(name, end - name));
+    return key.substr(0, begin) + made + key.substr(end + tail.size());
+  }
+  return key;
+}
+
+/// The other keys that may hold the weight of a key of the model.
+std::vector<std::string> other_names(const KeyNames& names, const std::string& key) {
+  std::string newer = key;
+  for (const auto& [part, replacement] : names.newer) newer = replace_part(newer, part, replacement);
+  std::vector<std::string> others;
+  if (newer != key) others.push_back(std::move(newer));
+  if (!names.embeddings.empty() && key == names.embeddings.front()) {
+    others.insert(others.end(), names.embeddings.begin() + 1, names.embeddings.end());
+    if (!names.head.empty()) others.push_back(names.head);
+  }
+  return others;
 }
 
 }  // namespace
 
 Scope::Scope(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<KeyAccounting> accounting,
-             std::string path)
-    : checkpoint_(std::move(checkpoint)), accounting_(std::move(accounting)), path_(std::move(path)) {
+             std::string path, std::shared_ptr<const KeyNames> names)
+    : checkpoint_(std::move(checkpoint)),
+      accounting_(std::move(accounting)),
+      names_(std::move(names)),
+      path_(std::move(path)),
+      root_(path_.size()) {
   if (!checkpoint_ || !accounting_) {
     fail(ErrorCode::internal, "a scope needs a checkpoint and its accounting");
   }
 }
 
-Scope Scope::operator/(std::string_view name) const {
-  return {checkpoint_, accounting_, join_path(path_, name)};
+Scope Scope::at(std::string path) const {
+  Scope other = *this;
+  other.path_ = std::move(path);
+  return other;
 }
+
+std::string Scope::stored_key(std::string_view name) const {
+  const std::string key = join_path(path_, name);
+  std::string stored = find_spelled(*checkpoint_, key);
+  if (!stored.empty() || !names_) return stored;
+  const std::size_t root = root_ == 0 ? 0 : root_ + 1;
+  for (const std::string& other : other_names(*names_, key.substr(root))) {
+    stored = find_spelled(*checkpoint_, key.substr(0, root) + other);
+    if (!stored.empty()) break;
+  }
+  return stored;
+}
+
+Scope Scope::operator/(std::string_view name) const { return at(join_path(path_, name)); }
 Scope Scope::operator/(std::int64_t index) const { return *this / std::to_string(index); }
 
 Scope Scope::base_model(std::string_view prefix) const {
   const Scope below = *this / prefix;
   return below.exists() ? below : *this;
+}
+
+Scope Scope::with_newer(const KeyNames& part) const {
+  if (part.newer.empty()) return *this;
+  KeyNames both = names_ ? *names_ : KeyNames();
+  both.newer.insert(both.newer.end(), part.newer.begin(), part.newer.end());
+  Scope other = *this;
+  other.names_ = std::make_shared<const KeyNames>(std::move(both));
+  return other;
 }
 
 Weight Scope::weight(std::string_view name, const std::vector<std::int64_t>& shape) const {
@@ -77,7 +138,7 @@ Weight Scope::weight(std::string_view name, const std::vector<std::int64_t>& sha
 }
 
 Weight Scope::try_weight(std::string_view name, const std::vector<std::int64_t>& shape) const {
-  const TensorView* view = find_spelled(*checkpoint_, join_path(path_, name));
+  const TensorView* view = checkpoint_->find(stored_key(name));
   if (view == nullptr) return {};
   if (view->shape != shape) {
     fail(ErrorCode::bad_checkpoint, "tensor '{}' in {} has shape {}, expected {}", view->key,
@@ -88,12 +149,13 @@ Weight Scope::try_weight(std::string_view name, const std::vector<std::int64_t>&
   return checkpoint_->weight(*view);
 }
 
-bool Scope::has(std::string_view name) const {
-  return find_spelled(*checkpoint_, join_path(path_, name)) != nullptr;
+bool Scope::stores(std::string_view name) const {
+  return checkpoint_->find(join_path(path_, name)) != nullptr;
 }
+bool Scope::has(std::string_view name) const { return !stored_key(name).empty(); }
 
 std::optional<std::vector<std::int64_t>> Scope::shape_of(std::string_view name) const {
-  const TensorView* view = find_spelled(*checkpoint_, join_path(path_, name));
+  const TensorView* view = checkpoint_->find(stored_key(name));
   if (view == nullptr) return std::nullopt;
   return view->shape;
 }
@@ -103,6 +165,7 @@ bool Scope::exists() const { return checkpoint_->has_prefix(path_.empty() ? std:
 void Scope::ignore(std::string_view name) const {
   const std::string key = join_path(path_, name);
   accounting_->mark_ignored(key);
+  if (const std::string stored = stored_key(name); !stored.empty()) accounting_->mark_ignored(stored);
   if (const std::string other = other_spelling(key); !other.empty()) accounting_->mark_ignored(other);
 }
 

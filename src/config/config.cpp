@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -11,13 +10,16 @@
 #include "config/class_defaults.h"
 #include "config/json.h"
 #include "config/plausible.h"
+#include "config/values.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
 namespace {
 
 using config::Accounting;
+using config::Expected;
 using config::Part;
+using config::to_integer;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
@@ -25,65 +27,15 @@ namespace fs = std::filesystem;
 struct Source {
   std::string text;
   std::string origin;
+  std::int64_t transformers_major;
 };
 
-// What a lookup expects, and how it takes it: nothing when the type is wrong.
-
-std::optional<std::int64_t> to_integer(const json& value) {
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max())
-    return {};
-  if (value.is_number_integer()) return value.get<std::int64_t>();
-  if (!value.is_number_float()) return {};
-  constexpr double exact = 9007199254740992.0;  // 2^53: beyond it a float does not name one integer
-  const double number = value.get<double>();
-  if (std::trunc(number) != number || std::abs(number) > exact) return {};
-  return static_cast<std::int64_t>(number);
+json parse_value(std::string_view key, std::string_view value) {
+  json parsed = json::parse(value, nullptr, false);
+  if (!parsed.is_discarded()) return parsed;
+  throw ExportError(ErrorCode::invalid_argument,
+                    fmt::format("the value of '{}' is not JSON: {}", key, value));
 }
-
-std::optional<double> to_real(const json& value) {
-  if (value.is_number()) return value.get<double>();
-  if (value == "inf") return std::numeric_limits<double>::infinity();
-  if (value == "-inf") return -std::numeric_limits<double>::infinity();
-  if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
-  return {};
-}
-
-std::optional<bool> to_flag(const json& value) {
-  if (value.is_boolean()) return value.get<bool>();
-  if (value.is_number_integer() && (value == 0 || value == 1)) return value == 1;
-  return {};
-}
-
-std::optional<std::string> to_text(const json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  return {};
-}
-
-template <class T>
-struct Expected;
-template <>
-struct Expected<std::int64_t> {
-  static constexpr const char* one = "an integer";
-  static constexpr const char* many = "a list of integers";
-  static constexpr auto take = to_integer;
-};
-template <>
-struct Expected<double> {
-  static constexpr const char* one = "a number";
-  static constexpr const char* many = "a list of numbers";
-  static constexpr auto take = to_real;
-};
-template <>
-struct Expected<bool> {
-  static constexpr const char* one = "true or false";
-  static constexpr auto take = to_flag;
-};
-template <>
-struct Expected<std::string> {
-  static constexpr const char* one = "a string";
-  static constexpr const char* many = "a list of strings";
-  static constexpr auto take = to_text;
-};
 
 }  // namespace
 
@@ -204,7 +156,8 @@ PretrainedConfig PretrainedConfig::from_json(std::string_view text, std::string 
             config::class_defaults("")};
   auto accounting = std::make_shared<Accounting>();
   accounting->add(part);
-  auto source = std::make_shared<const Source>(Source{std::string(text), std::move(origin)});
+  const std::int64_t major = config::major_version(*part.values);
+  auto source = std::make_shared<const Source>(Source{std::string(text), std::move(origin), major});
   return PretrainedConfig(
       std::make_shared<Impl>(Impl{std::move(source), std::move(accounting), std::move(part)}));
 }
@@ -240,14 +193,17 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
 }
 
 PretrainedConfig PretrainedConfig::with(std::string_view key, std::string_view value) const {
-  json replacement = json::parse(value, nullptr, false);
-  if (replacement.is_discarded()) {
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("the value of '{}' is not JSON: {}", key, value));
-  }
   json values = *impl_->part.values;
-  values[std::string(key)] = std::move(replacement);
+  values[std::string(key)] = parse_value(key, value);
   return from_json(values.dump(), impl_->source->origin, impl_->part.model_type);
+}
+
+PretrainedConfig PretrainedConfig::settled(std::string_view key, std::string_view value) const {
+  auto values = std::make_shared<json>(*impl_->part.values);
+  (*values)[std::string(key)] = parse_value(key, value);
+  Impl other = *impl_;
+  other.part.values = std::move(values);
+  return PretrainedConfig(std::make_shared<Impl>(std::move(other)));
 }
 
 PretrainedConfig PretrainedConfig::unaccounted() const {
@@ -261,6 +217,7 @@ PretrainedConfig PretrainedConfig::unaccounted() const {
 const std::string& PretrainedConfig::model_type() const { return impl_->part.model_type; }
 const std::string& PretrainedConfig::origin() const { return impl_->source->origin; }
 std::string PretrainedConfig::text() const { return impl_->source->text; }
+std::int64_t PretrainedConfig::transformers_major() const { return impl_->source->transformers_major; }
 
 std::vector<std::string> PretrainedConfig::architectures() const {
   const json* const value = impl_->look_up("architectures");

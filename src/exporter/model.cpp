@@ -50,6 +50,20 @@ Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig
     checkpoint = exporter::restore(*checkpoint, *definition_, config_);
   }
   weights_->parts.emplace("", Weights::Part{std::move(checkpoint)});
+  settle_tie();
+}
+
+// Transformers 5 ties the output layer only if the checkpoint does not hold both weights. Version 4 obeys
+// the configuration.
+void Model::settle_tie() {
+  const KeyNames& names = definition_->key_names;
+  const PretrainedConfig reader = config_.unaccounted();
+  if (names.head.empty() || config_.transformers_major() < 5 || !reader.flag("tie_word_embeddings", false))
+    return;
+  const Scope root = scope();
+  const bool has_table = std::any_of(names.embeddings.begin(), names.embeddings.end(),
+                                     [&](const std::string& key) { return root.stores(key); });
+  if (has_table && root.stores(names.head)) config_ = config_.settled("tie_word_embeddings", "false");
 }
 
 bool Model::has_made_config() const { return exporter::is_made(config_); }
@@ -70,6 +84,7 @@ Model Model::part(const std::string& key, std::shared_ptr<const ModelDefinition>
   if (key.empty()) return inner;
   inner.config_ = config_.sub(key);
   inner.prefix_ = prefix_.empty() ? key : prefix_ + "." + key;
+  inner.settle_tie();
   return inner;
 }
 
@@ -80,9 +95,14 @@ Model Model::part(PretrainedConfig config, std::shared_ptr<const ModelDefinition
   return inner;
 }
 
+bool Model::has_encoder_alone() const {
+  const Scope base = scope().base_model("model");
+  return (base / "encoder").exists() && !(base / "decoder").exists();
+}
+
 Scope Model::scope() const {
   const Weights::Part& root = weights_->parts.at("");
-  return {root.checkpoint, root.accounting, prefix_};
+  return {root.checkpoint, root.accounting, prefix_, {definition_, &definition_->key_names}};
 }
 
 Scope Model::scope_of(const std::string& subfolder) const {

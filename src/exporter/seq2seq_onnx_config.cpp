@@ -39,6 +39,7 @@ std::string OnnxSeq2SeqConfigWithPast::part() const {
 }
 
 void OnnxSeq2SeqConfigWithPast::describe(ExportPlan& plan, const PlanRequest& request) const {
+  if (behavior() == ConfigBehavior::encoder) return OnnxConfig::describe(plan, request);
   const bool past = exporter::has_past(task());
   const bool monolith = request.split == Split::monolith;
   if (monolith && past) {

@@ -213,10 +213,14 @@ OnnxConfigConstructor TasksManager::get_exporter_config_constructor(std::string_
 
 OnnxConfigConstructor TasksManager::get_exporter_config_constructor(const Model& model) const {
   require_task(model.definition(), model.task());
-  return [make = model.definition().onnx_config, folder = model.folder()](
-             PretrainedConfig config, std::string task, OnnxConfigOptions options) {
+  return [make = model.definition().onnx_config, folder = model.folder(),
+          encoder_alone = model.has_encoder_alone()](PretrainedConfig config, std::string task,
+                                                     OnnxConfigOptions options) {
     if (options.preprocessors.empty()) options.preprocessors = load_preprocessors(folder);
-    return make(std::move(config), std::move(task), std::move(options));
+    auto made = make(std::move(config), std::move(task), std::move(options));
+    const auto both = std::dynamic_pointer_cast<const OnnxSeq2SeqConfigWithPast>(made);
+    if (!both || !encoder_alone || exporter::base_task(both->task()) != "feature-extraction") return made;
+    return std::shared_ptr<const OnnxConfig>(both->with_behavior(ConfigBehavior::encoder));
   };
 }
 

@@ -3,6 +3,21 @@
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
+namespace {
+
+// Gate and input of a gated feed-forward in one product. Newer checkpoints store them apart.
+Linear first_linear(const Scope& s, const EncoderLayerParameters& p, bool gated) {
+  const std::int64_t in = p.attention.hidden_size, inner = p.intermediate_size;
+  const Scope one = s / p.up, gate = s / "mlp.gate_proj", input = s / "mlp.up_proj";
+  if (!gated || !gate.has("weight")) return {one, in, inner * (gated ? 2 : 1)};
+  const auto joined = [&](const char* name, const std::vector<std::int64_t>& shape) {
+    const std::vector<Weight> parts = {gate.weight(name, shape), input.weight(name, shape)};
+    return Weight::concat(parts, 0);
+  };
+  return {one.path(), joined("weight", {inner, in}), joined("bias", {inner})};
+}
+
+}  // namespace
 
 PreNormEncoderLayer::PreNormEncoderLayer(const Scope& s, const EncoderLayerParameters& p,
                                          const PreNormOptions& options)
@@ -10,7 +25,7 @@ PreNormEncoderLayer::PreNormEncoderLayer(const Scope& s, const EncoderLayerParam
       attention_norm_(s / p.attention_norm, p.attention.hidden_size, p.eps),
       attention_(s / p.attention_key, p.attention),
       output_norm_(s / p.output_norm, p.attention.hidden_size, p.eps),
-      up_(s / p.up, p.attention.hidden_size, p.intermediate_size * (options.gated ? 2 : 1)),
+      up_(first_linear(s, p, options.gated)),
       down_(s / p.down, p.intermediate_size, p.attention.hidden_size),
       activation_(p.activation),
       gated_(options.gated) {

@@ -31,6 +31,15 @@ Floats default_frequencies(const RopeParameters& p) {
   return result;
 }
 
+Floats proportional_frequencies(const RopeParameters& p) {
+  Floats result = default_frequencies(p);
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    const bool turns = static_cast<std::int64_t>(i) < p.turning / 2;
+    result[i] = turns ? result[i] / static_cast<float>(p.factor) : 0.0F;
+  }
+  return result;
+}
+
 Floats llama3_frequencies(const RopeParameters& p) {
   Floats result = default_frequencies(p);
   const auto length = static_cast<double>(p.original_max_position_embeddings);
@@ -101,12 +110,13 @@ Value largest(Value position_ids) {
 
 RotaryEmbedding::RotaryEmbedding(std::string path, RopeParameters p)
     : path_(std::move(path)), parameters_(std::move(p)) {
-  constexpr std::string_view known[] = {"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  constexpr std::string_view known[] = {"default", "linear",   "dynamic",     "llama3",
+                                        "yarn",    "longrope", "proportional"};
   if (std::find(std::begin(known), std::end(known), parameters_.type) == std::end(known)) {
     throw ExportError(
         ErrorCode::bad_config,
         fmt::format("rope type '{}' is unknown, expected one of default, linear, dynamic, llama3, "
-                    "yarn, longrope",
+                    "yarn, longrope, proportional",
                     parameters_.type));
   }
   if (parameters_.dim < 2 || parameters_.dim % 2 != 0) {
@@ -128,6 +138,7 @@ RotaryEmbedding::RotaryEmbedding(std::string path, RopeParameters p)
 Value RotaryEmbedding::frequencies(Value position_ids) const {
   Graph& graph = position_ids.graph();
   const RopeParameters& p = parameters_;
+  if (p.type == "proportional") return constant(graph, proportional_frequencies(p));
   if (p.type == "llama3") return constant(graph, llama3_frequencies(p));
   if (p.type == "yarn") return constant(graph, yarn_frequencies(p));
   if (p.type == "longrope") {

@@ -85,9 +85,15 @@ namespace {
 
 Linear output_embedding(const Scope& s, const MaskedLmHeadParameters& p, const Weight& tied) {
   const Weight weight = tied ? tied : s.weight(p.decoder + ".weight", {p.vocab_size, p.width});
+  // A layer of its own has a bias of its own, where both are stored.
+  std::vector<std::string> names = p.bias;
+  if (!tied) {
+    std::stable_partition(names.begin(), names.end(),
+                          [&](const std::string& name) { return name.starts_with(p.decoder); });
+  }
   const auto stored =
-      std::find_if(p.bias.begin(), p.bias.end(), [&](const std::string& name) { return s.has(name); });
-  const Weight bias = s.weight(stored == p.bias.end() ? p.bias.front() : *stored, {p.vocab_size});
+      std::find_if(names.begin(), names.end(), [&](const std::string& name) { return s.has(name); });
+  const Weight bias = s.weight(stored == names.end() ? p.bias.front() : *stored, {p.vocab_size});
   s.ignore(p.decoder);  // a copy of what is tied
   for (const std::string& name : p.bias) s.ignore(name);
   return {(s / p.decoder).path(), weight, bias};

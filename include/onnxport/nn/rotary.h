@@ -11,17 +11,18 @@
 
 namespace onnxport::nn {
 
-/// The settings of `rope_scaling` in a config, with the same names (transformers 4.57.6,
-/// modeling_rope_utils.py).
+/// The settings of `rope_scaling` or `rope_parameters` in a config, with the same names (transformers 4.57.6
+/// and 5.23.0, modeling_rope_utils.py).
 struct RopeParameters {
   std::int64_t dim = 0;  ///< elements of a head that are rotated
   double theta = 10000;
-  std::string type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope
+  std::string type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope, proportional
   double factor = 1;
   double attention_factor = 1;  ///< of cosines and sines
   bool interleaved = false;     ///< element 2 i pairs with 2 i + 1
   std::int64_t max_position_embeddings = 0;
   std::int64_t original_max_position_embeddings = 0;
+  std::int64_t turning = 0;  ///< proportional: elements of `dim` that turn; the others have frequency 0
   double low_freq_factor = 1, high_freq_factor = 4;  ///< llama3
   double beta_fast = 32, beta_slow = 1;              ///< yarn
   bool truncate = true;                              ///< yarn

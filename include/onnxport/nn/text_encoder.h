@@ -117,7 +117,7 @@ struct MaskedLmHeadParameters {
   std::string activation = "gelu";
   double eps = 1e-12;
   std::string dense = "dense", norm = "layer_norm", decoder = "decoder";
-  /// Possible names of the bias; the first that exists is used.
+  /// Possible names of the bias. The first that exists is used; without a tie, first that of the decoder.
   std::vector<std::string> bias = {"bias", "decoder.bias"};
 };
 

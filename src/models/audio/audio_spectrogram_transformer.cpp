@@ -110,7 +110,8 @@ void register_audio_spectrogram_transformer(TasksManager& tasks) {
   tasks.register_model<AudioSpectrogramTransformerOnnxConfig>(
       {.model_type = "audio-spectrogram-transformer",
        .tasks = {"feature-extraction", "audio-classification"},
-       .forward = forward});
+       .forward = forward,
+       .key_names = vit_key_names()});
 }
 
 }  // namespace onnxport::models

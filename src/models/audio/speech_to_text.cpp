@@ -177,7 +177,8 @@ void register_speech_to_text(TasksManager& tasks) {
       {.model_type = "speech_to_text",
        .tasks = {"feature-extraction", "feature-extraction-with-past", "automatic-speech-recognition",
                  "automatic-speech-recognition-with-past"},
-       .forward = forward});
+       .forward = forward,
+       .key_names = tied("model.decoder.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

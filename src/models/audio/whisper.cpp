@@ -135,7 +135,8 @@ void register_whisper(TasksManager& tasks) {
       {.model_type = "whisper",
        .tasks = {"feature-extraction", "feature-extraction-with-past", "audio-classification",
                  "automatic-speech-recognition", "automatic-speech-recognition-with-past"},
-       .forward = forward});
+       .forward = forward,
+       .key_names = tied("model.decoder.embed_tokens", "proj_out")});
 }
 
 }  // namespace onnxport::models

@@ -6,6 +6,10 @@
 
 namespace onnxport::models {
 
+KeyNames tied(const char* table, const char* head) {
+  return {.embeddings = {fmt::format("{}.weight", table)}, .head = fmt::format("{}.weight", head)};
+}
+
 void check_multiple(const PretrainedConfig& config, std::string_view width_key, std::int64_t width,
                     std::string_view parts_key, std::int64_t parts) {
   if (width > 0 && parts > 0 && width % parts == 0) return;

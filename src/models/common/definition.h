@@ -1,6 +1,8 @@
 /// The include for an architecture's file, besides the modules that it uses.
 #pragma once
 
+#include <string_view>
+
 #include "onnxport/middle_end.h"
 #include "onnxport/model.h"
 #include "onnxport/op.h"
@@ -13,6 +15,9 @@ namespace onnxport::models {
 inline std::int64_t either(const PretrainedConfig& config, std::string_view usual, std::string_view own) {
   return config.has(usual) ? config.integer(usual) : config.integer(own);
 }
+
+/// The table of tokens and the output layer that may be tied to it, by their key paths.
+KeyNames tied(const char* table, const char* head);
 
 /// Throws ExportError(bad_config) that names both keys unless `width` is a positive multiple of `parts`.
 void check_multiple(const PretrainedConfig& config, std::string_view width_key, std::int64_t width,

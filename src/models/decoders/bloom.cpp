@@ -132,6 +132,7 @@ void register_bloom(TasksManager& tasks) {
       {.model_type = "bloom",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
        .forward = forward,
+       .key_names = tied("transformer.word_embeddings", "lm_head"),
        .gguf = gguf()});
 }
 

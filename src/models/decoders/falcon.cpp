@@ -182,6 +182,7 @@ void register_falcon(TasksManager& tasks) {
        .tasks = nn::text_decoder_tasks({"question-answering", "token-classification"}),
        .forward = forward,
        .ignorable_keys = {"*.rotary_emb.inv_freq"},
+       .key_names = tied("transformer.word_embeddings", "lm_head"),
        .gguf = gguf()});
 }
 

@@ -97,8 +97,11 @@ GgufLayout gguf_later_gemma(std::string architecture, std::string original_class
 }
 
 void register_gemma(TasksManager& tasks) {
-  tasks.register_model<GemmaOnnxConfig>(
-      {.model_type = "gemma", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf_gemma()});
+  tasks.register_model<GemmaOnnxConfig>({.model_type = "gemma",
+                                         .tasks = nn::text_decoder_tasks(),
+                                         .forward = forward,
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
+                                         .gguf = gguf_gemma()});
 }
 
 }  // namespace onnxport::models

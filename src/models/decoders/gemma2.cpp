@@ -18,11 +18,15 @@ class Gemma2OnnxConfig : public TextDecoderOnnxConfig {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
-  const TextDecoderConfig c = gemma2_config(config);
+  TextDecoderConfig c = gemma2_config(config);
   op::AttentionOptions options{.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"))};
-  // The default attention of the original knows no cap.
+  // The default attention of transformers 4 knows no cap. Version 5 computes this type only eagerly.
+  const bool eager = eager_attention(config) || config.transformers_major() >= 5;
   const auto cap = config.maybe_real("attn_logit_softcapping");
-  if (eager_attention(config)) options.softcap = cap.value_or(0);
+  if (eager) {
+    options.softcap = cap.value_or(0);
+    c.no_keys = op::NoKeys::uniform;
+  }
   const auto visible = layer_visibility(gemma2_layer_types(config, c.num_hidden_layers, 2),
                                         c.num_hidden_layers, config.integer("sliding_window"));
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
@@ -38,6 +42,7 @@ void register_gemma2(TasksManager& tasks) {
   tasks.register_model<Gemma2OnnxConfig>({.model_type = "gemma2",
                                           .tasks = nn::text_decoder_tasks(),
                                           .forward = forward,
+                                          .key_names = tied("model.embed_tokens", "lm_head"),
                                           .gguf = gguf_later_gemma("gemma2", "Gemma2ForCausalLM", 46)});
 }
 

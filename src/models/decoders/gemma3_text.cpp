@@ -30,9 +30,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   auto visible =
       layer_visibility(gemma2_layer_types(config, c.num_hidden_layers, pattern), c.num_hidden_layers, window);
   for (nn::Visibility& keys : visible) keys.both_ways = both_ways;
-  // The sliding layers turn by a base of their own, unscaled.
-  const nn::RotaryEmbedding local("rotary_emb_local",
-                                  {.dim = c.heads.head_dim, .theta = config.real("rope_local_base_freq")});
+  // The sliding layers turn by a base of their own, unscaled unless rope_parameters say so.
+  nn::RopeParameters sliding{.dim = c.heads.head_dim, .theta = config.real("rope_local_base_freq")};
+  if (config.has("rope_parameters")) {
+    sliding = rope_parameters(config, c.heads.head_dim,
+                              {.layer_type = "sliding_attention", .theta = sliding.theta});
+  }
+  const nn::RotaryEmbedding local("rotary_emb_local", sliding);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     nn::CausalAttentionParts attention = c.normed_attention(s / "self_attn", i, visible.at(i));
     attention.options = options;
@@ -47,6 +51,7 @@ void register_gemma3_text(TasksManager& tasks) {
   tasks.register_model<Gemma3TextOnnxConfig>({.model_type = "gemma3_text",
                                               .tasks = nn::text_decoder_tasks({}),
                                               .forward = forward,
+                                              .key_names = tied("model.embed_tokens", "lm_head"),
                                               .gguf = gguf_later_gemma("gemma3", "Gemma3ForCausalLM", 62)});
 }
 

@@ -38,9 +38,13 @@ struct Config {
         eps(c.real("layer_norm_epsilon")),
         tied(c.flag("tie_word_embeddings", true)),
         eager(eager_attention(c)),
-        // The default attention of the original does not know these two.
-        scale_weights(c.flag("scale_attn_weights", true) || !eager),
-        scale_by_layer(c.flag("scale_attn_by_inverse_layer_idx", false) && eager) {
+        scale_weights(c.flag("scale_attn_weights", true)),
+        scale_by_layer(c.flag("scale_attn_by_inverse_layer_idx", false)) {
+    // The default attention of transformers 4 does not know these two.
+    if (!eager && c.transformers_major() < 5) {
+      scale_weights = true;
+      scale_by_layer = false;
+    }
     // The order of operations in half precision, and the head of a task that is not exported.
     c.harmless({"reorder_and_upcast_attn", "summary_type", "summary_use_proj", "summary_activation",
                 "summary_proj_to_labels"});
@@ -194,6 +198,7 @@ void register_gpt2(TasksManager& tasks) {
        .forward = forward,
        .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias", "*.crossattention.bias",
                           "*.crossattention.masked_bias"},
+       .key_names = tied("transformer.wte", "lm_head"),
        .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder, CrossDecoder::Cache::own}},
        .gguf = gguf()});
 }

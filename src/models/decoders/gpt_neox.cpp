@@ -38,10 +38,10 @@ struct Config {
         bias(c.flag("attention_bias", true)),
         parallel(c.flag("use_parallel_residual", true)),
         no_keys(eager_attention(c) ? op::NoKeys::uniform : op::NoKeys::zero),
-        rope(rope_parameters(c, hidden_size / heads, c.real("rotary_pct"))) {
-    // The names of this class win over the common ones, which its files carry as well.
-    rope.theta = c.real("rotary_emb_base");
-    c.harmless({"partial_rotary_factor"});
+        rope(rope_parameters(
+            c, hidden_size / heads,
+            {.theta = c.real("rotary_emb_base"), .partial_rotary_factor = c.real("rotary_pct")})) {
+    c.harmless({"rope_theta", "partial_rotary_factor"});  // copies under the common names
   }
 };
 
@@ -94,7 +94,10 @@ void register_gpt_neox(TasksManager& tasks) {
       {.model_type = "gpt_neox",
        .tasks = nn::text_decoder_tasks(),
        .forward = forward,
-       .ignorable_keys = {"*.attention.bias", "*.attention.masked_bias", "*.rotary_emb.inv_freq"}});
+       .ignorable_keys = {"*.attention.bias", "*.attention.masked_bias", "*.rotary_emb.inv_freq"},
+       .key_names = {.newer = {{"embed_out", "lm_head"}},
+                     .embeddings = {"gpt_neox.embed_in.weight"},
+                     .head = "embed_out.weight"}});
 }
 
 }  // namespace onnxport::models

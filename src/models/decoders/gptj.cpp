@@ -91,7 +91,8 @@ void register_gptj(TasksManager& tasks) {
       {.model_type = "gptj",
        .tasks = nn::text_decoder_tasks({"text-classification", "question-answering"}),
        .forward = forward,
-       .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias", "*.attn.embed_positions"}});
+       .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias", "*.attn.embed_positions"},
+       .key_names = tied("transformer.wte", "lm_head")});
 }
 
 }  // namespace onnxport::models

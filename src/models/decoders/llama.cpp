@@ -34,6 +34,7 @@ void register_llama(TasksManager& tasks) {
                                          .tasks = nn::text_decoder_tasks(),
                                          .forward = forward,
                                          .ignorable_keys = {"*.rotary_emb.inv_freq"},
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
                                          .gguf = gguf()});
 }
 

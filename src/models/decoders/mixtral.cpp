@@ -45,8 +45,13 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_mixtral(TasksManager& tasks) {
-  tasks.register_model<MixtralOnnxConfig>(
-      {.model_type = "mixtral", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf()});
+  tasks.register_model<MixtralOnnxConfig>({.model_type = "mixtral",
+                                           .tasks = nn::text_decoder_tasks(),
+                                           .forward = forward,
+                                           .key_names = {.newer = {{"block_sparse_moe", "mlp"}},
+                                                         .embeddings = {"model.embed_tokens.weight"},
+                                                         .head = "lm_head.weight"},
+                                           .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

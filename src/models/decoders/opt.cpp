@@ -110,7 +110,8 @@ void register_opt(TasksManager& tasks) {
   tasks.register_model<OptOnnxConfig>(
       {.model_type = "opt",
        .tasks = nn::text_decoder_tasks({"text-classification", "question-answering"}),
-       .forward = forward});
+       .forward = forward,
+       .key_names = tied("model.decoder.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

@@ -59,8 +59,11 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_phi3(TasksManager& tasks) {
-  tasks.register_model<Phi3OnnxConfig>(
-      {.model_type = "phi3", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf()});
+  tasks.register_model<Phi3OnnxConfig>({.model_type = "phi3",
+                                        .tasks = nn::text_decoder_tasks(),
+                                        .forward = forward,
+                                        .key_names = tied("model.embed_tokens", "lm_head"),
+                                        .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

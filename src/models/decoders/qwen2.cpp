@@ -50,6 +50,7 @@ void register_qwen2(TasksManager& tasks) {
       {.model_type = "qwen2",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
        .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
        .gguf = gguf()});
 }
 

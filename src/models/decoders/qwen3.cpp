@@ -32,8 +32,11 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_qwen3(TasksManager& tasks) {
-  tasks.register_model<Qwen3OnnxConfig>(
-      {.model_type = "qwen3", .tasks = nn::text_decoder_tasks(), .forward = forward, .gguf = gguf()});
+  tasks.register_model<Qwen3OnnxConfig>({.model_type = "qwen3",
+                                         .tasks = nn::text_decoder_tasks(),
+                                         .forward = forward,
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
+                                         .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

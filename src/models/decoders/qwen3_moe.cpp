@@ -22,7 +22,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const TextDecoderConfig c(config);
   const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
                                       .intermediate_size = config.integer("moe_intermediate_size"),
-                                      .experts = config.integer("num_experts"),
+                                      // The key of transformers 5 and of version 4.
+                                      .experts = config.has("num_local_experts")
+                                                     ? config.integer("num_local_experts")
+                                                     : config.integer("num_experts"),
                                       .experts_per_token = config.integer("num_experts_per_tok"),
                                       .normalize = config.flag("norm_topk_prob"),
                                       .activation = c.hidden_act};
@@ -68,6 +71,7 @@ void register_qwen3_moe(TasksManager& tasks) {
       {.model_type = "qwen3_moe",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
        .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
        .gguf = gguf()});
 }
 

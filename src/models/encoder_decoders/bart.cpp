@@ -30,7 +30,9 @@ struct Side {
   std::optional<nn::LayerNorm> embedding_norm, final_norm;
 
   Side(const Scope& s, const Scope& words_scope, const BartConfig& config)
-      : c(config), words(words_scope, config.vocab_size, config.d_model), positions(config.positions(s)) {
+      : c(config),
+        words(words_scope, config.rows_of(words_scope), config.d_model),
+        positions(config.positions(s)) {
     if (c.embedding_norm) embedding_norm.emplace(s / "layernorm_embedding", c.d_model, kEps);
     if (c.final_norm) final_norm.emplace(s / "layer_norm", c.d_model, kEps);
   }
@@ -43,11 +45,15 @@ struct Side {
 };
 
 // The scope of a side's word embeddings: under their own name, the shared name, or the name of the other
-// side.
-Scope words_of(const Scope& base, const char* side, bool common) {
+// side. Without a tie, a side may have a table of its own beside the shared one.
+Scope words_of(const Scope& base, const char* side, const BartConfig& c) {
   Scope own = base / side / "embed_tokens";
   Scope shared = base / "shared";
-  if (!common) return own;
+  if (!c.one_vocabulary) return own;
+  if (!c.tied && own.exists()) {
+    base.ignore("shared.weight");
+    return own;
+  }
   for (const Scope& place :
        {shared, own, base / "encoder" / "embed_tokens", base / "decoder" / "embed_tokens"}) {
     if (!place.exists()) continue;
@@ -60,7 +66,7 @@ Scope words_of(const Scope& base, const char* side, bool common) {
 }
 
 Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_mask) {
-  const Side side(base / "encoder", words_of(base, "encoder", c.one_vocabulary), c);
+  const Side side(base / "encoder", words_of(base, "encoder", c), c);
   Value x = side.embed(ids, 0);
   const op::AttentionMask mask = nn::padding_mask(attention_mask);
   for (std::int64_t i = 0; i < c.encoder_layers; ++i)
@@ -69,7 +75,7 @@ Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_
 }
 
 Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder) {
-  const Side side(base / "decoder", words_of(base, "decoder", c.one_vocabulary), c);
+  const Side side(base / "decoder", words_of(base, "decoder", c), c);
   Value x = side.embed(pass.input_ids(), pass.past_length());
   for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
     const nn::Seq2SeqDecoderLayer layer(base / "decoder" / "layers" / i, i, c.decoder, encoder == nullptr);
@@ -80,7 +86,10 @@ Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::
 
 Value lm_head(const Scope& root, const Scope& base, const BartConfig& c, Value hidden, bool bias) {
   Weight words;
-  if (c.tied) words = words_of(base, "decoder", c.one_vocabulary).weight("weight", {c.vocab_size, c.d_model});
+  if (c.tied) {
+    const Scope table = words_of(base, "decoder", c);
+    words = table.weight("weight", {c.rows_of(table), c.d_model});
+  }
   const std::int64_t rows = c.one_vocabulary ? c.vocab_size : c.decoder_vocab_size;
   const nn::Linear head = nn::output_embedding(root / "lm_head", words, rows, c.d_model);
   Weight logits_bias;
@@ -116,6 +125,12 @@ BartConfig::BartConfig(const PretrainedConfig& c)
       eos_token_id(c.maybe_integer("eos_token_id")),
       decoder_start_token_id(c.maybe_integer("decoder_start_token_id")) {
   c.harmless({"num_hidden_layers", "is_encoder_decoder", "is_decoder", "add_cross_attention"});
+}
+
+std::int64_t BartConfig::rows_of(const Scope& words) const {
+  const auto shape = words.shape_of("weight");
+  const bool other = !one_vocabulary && shape && shape->front() == decoder_vocab_size;
+  return other ? decoder_vocab_size : vocab_size;
 }
 
 std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartConfig& c) {
@@ -167,6 +182,9 @@ CrossDecoder bart_decoder(std::function<BartConfig(const PretrainedConfig&)> con
 }
 
 void register_bart_like(TasksManager& tasks, ModelDefinition definition) {
+  definition.key_names = {.embeddings = {"model.shared.weight", "model.encoder.embed_tokens.weight",
+                                         "model.decoder.embed_tokens.weight"},
+                          .head = "lm_head.weight"};
   definition.onnx_config = [](PretrainedConfig config, std::string task, OnnxConfigOptions options) {
     const bool alone = TasksManager::map_from_synonym(task).starts_with("text-generation");
     const auto make = alone ? make_onnx_config<BartDecoderOnnxConfig> : make_onnx_config<BartOnnxConfig>;

@@ -7,8 +7,10 @@
 namespace onnxport::models {
 
 void register_mt5(TasksManager& tasks) {
-  tasks.register_model<T5OnnxConfig>(
-      {.model_type = "mt5", .tasks = nn::text2text_tasks(), .forward = forward_t5});
+  tasks.register_model<T5OnnxConfig>({.model_type = "mt5",
+                                      .tasks = nn::text2text_tasks(),
+                                      .forward = forward_t5,
+                                      .key_names = t5_key_names()});
 }
 
 }  // namespace onnxport::models

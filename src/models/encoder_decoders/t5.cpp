@@ -21,7 +21,7 @@ struct Config {
   std::int64_t vocab_size, d_model, d_kv, d_ff, layers, decoder_layers, heads, buckets, max_distance;
   double eps;
   std::string activation;
-  bool gated, tied;
+  bool gated, tied, scale_hidden;
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
@@ -36,11 +36,16 @@ struct Config {
         eps(c.real("layer_norm_epsilon")),
         activation(c.string("feed_forward_proj")),
         gated(activation.starts_with("gated-")),
-        tied(c.flag("tie_word_embeddings", true)) {
+        tied(c.flag("tie_word_embeddings", true)),
+        // Transformers 4 scales if it ties. Version 5 has a key for T5, and does not scale mT5.
+        scale_hidden(c.has("scale_decoder_outputs") ? c.flag("scale_decoder_outputs")
+                                                    : tied && c.transformers_major() < 5) {
     if (gated) activation = activation.substr(6);
     if (gated && activation == "gelu") activation = "gelu_new";  // as old files mean it
-    c.harmless(
-        {"dense_act_fn", "is_gated_act", "pad_token_id", "is_encoder_decoder", "n_positions", "output_past"});
+    // What the class derives from that key, a file may override.
+    activation = c.maybe_string("dense_act_fn").value_or(activation);
+    gated = c.flag("is_gated_act", gated);
+    c.harmless({"pad_token_id", "is_encoder_decoder", "n_positions", "output_past"});
   }
   nn::HeadSizes head_sizes() const { return {d_model, heads, heads, d_kv}; }
 };
@@ -186,6 +191,11 @@ GgufLayout gguf() {
 
 }  // namespace
 
+KeyNames t5_key_names() {
+  return {.embeddings = {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"},
+          .head = "lm_head.weight"};
+}
+
 NamedValues forward_t5(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
@@ -202,7 +212,7 @@ NamedValues forward_t5(const Inputs& inputs, const Model& model, const Component
     return decoder(shared(pass.input_ids()), pass, &pass, pass.mask({}, op::NoKeys::uniform));
   };
   const auto lm_head = [&](Value hidden) {
-    if (c.tied) hidden = op::mul(hidden, 1 / std::sqrt(static_cast<double>(c.d_model)));
+    if (c.scale_hidden) hidden = op::mul(hidden, 1 / std::sqrt(static_cast<double>(c.d_model)));
     const Weight tied = c.tied ? shared.weight() : Weight();
     return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.d_model)(hidden);
   };
@@ -215,6 +225,7 @@ void register_t5(TasksManager& tasks) {
        .tasks = nn::text2text_tasks(),
        .forward = forward_t5,
        .ignorable_keys = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"},
+       .key_names = t5_key_names(),
        .gguf = gguf()});
 }
 

@@ -24,7 +24,7 @@ class ClipTextModelOnnxConfig : public TextEncoderOnnxConfig {
 // Takes `input_ids` and, if it is an input, `attention_mask`.
 EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
-  const Scope s = model.scope() / "text_model";
+  const Scope s = model.scope().base_model("text_model");
   config.harmless({"projection_dim"});  // of the whole model
   const TextTower tower(s, TextTowerConfig(config));
   // Both masks use the lowest value, so their sum is -inf: a query whose earlier keys are all padding attends

@@ -21,7 +21,7 @@ class ClipVisionModelOnnxConfig : public VisionOnnxConfig {
 
 EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
-  const Scope s = model.scope() / "vision_model";
+  const Scope s = model.scope().base_model("vision_model");
   const Value pixel_values = inputs["pixel_values"];
   const ImageTowerConfig c(config);
   config.harmless({"projection_dim"});  // of the whole model

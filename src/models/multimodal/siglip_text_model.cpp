@@ -18,7 +18,7 @@ class SiglipTextModelOnnxConfig : public TextEncoderOnnxConfig {
 
 EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
-  const Scope s = model.scope() / "text_model";
+  const Scope s = model.scope().base_model("text_model");
   const TextTowerConfig c(config);
   const Value hidden = TextTower(s, c)(inputs["input_ids"], {});
   const ModulePath at(hidden, s.path());

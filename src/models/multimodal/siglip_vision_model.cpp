@@ -50,7 +50,7 @@ Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
 
 EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
-  const Scope s = model.scope() / "vision_model";
+  const Scope s = model.scope().base_model("vision_model");
   const ImageTowerConfig c(config);
   const Scope e = s / "embeddings";
   Value x = embed_patches(e, c, inputs["pixel_values"], true);

@@ -76,6 +76,7 @@ void register_trocr(TasksManager& tasks) {
       {.model_type = "trocr",
        .tasks = {},
        .forward = {},
+       .key_names = tied("model.decoder.embed_tokens", "output_projection"),
        .roles = {.cross_decoder = CrossDecoder{logits, CrossDecoder::Cache::own_and_encoder}}});
 }
 

@@ -99,10 +99,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_albert(TasksManager& tasks) {
-  tasks.register_model<AlbertOnnxConfig>({.model_type = "albert",
-                                          .tasks = nn::text_encoder_tasks(),
-                                          .forward = forward,
-                                          .ignorable_keys = {"sop_classifier.*"}});
+  tasks.register_model<AlbertOnnxConfig>(
+      {.model_type = "albert",
+       .tasks = nn::text_encoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"sop_classifier.*"},
+       .key_names = tied("albert.embeddings.word_embeddings", "predictions.decoder")});
 }
 
 }  // namespace onnxport::models

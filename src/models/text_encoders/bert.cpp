@@ -128,12 +128,14 @@ nn::TextEncoderHeads bert_heads(const Scope& root, const Scope& base, const Text
 }
 
 void register_bert(TasksManager& tasks) {
-  tasks.register_model<BertOnnxConfig>({.model_type = "bert",
-                                        .tasks = nn::text_encoder_tasks(),
-                                        .forward = forward,
-                                        .ignorable_keys = {"cls.seq_relationship.*"},
-                                        .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder}},
-                                        .gguf = gguf()});
+  tasks.register_model<BertOnnxConfig>(
+      {.model_type = "bert",
+       .tasks = nn::text_encoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"cls.seq_relationship.*"},
+       .key_names = tied("bert.embeddings.word_embeddings", "cls.predictions.decoder"),
+       .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder}},
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -104,10 +104,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_deberta_v2(TasksManager& tasks) {
-  tasks.register_model<DebertaV2OnnxConfig>({.model_type = "deberta-v2",
-                                             .tasks = nn::text_encoder_tasks(),
-                                             .forward = forward,
-                                             .ignorable_keys = {"lm_predictions.*", "mask_predictions.*"}});
+  tasks.register_model<DebertaV2OnnxConfig>(
+      {.model_type = "deberta-v2",
+       .tasks = nn::text_encoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"lm_predictions.*", "mask_predictions.*"},
+       .key_names = tied("deberta.embeddings.word_embeddings", "cls.predictions.decoder")});
 }
 
 }  // namespace onnxport::models

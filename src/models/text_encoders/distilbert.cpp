@@ -110,7 +110,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 void register_distilbert(TasksManager& tasks) {
   tasks.register_model<DistilBertOnnxConfig>(
-      {.model_type = "distilbert", .tasks = nn::text_encoder_tasks(), .forward = forward});
+      {.model_type = "distilbert",
+       .tasks = nn::text_encoder_tasks(),
+       .forward = forward,
+       .key_names = tied("distilbert.embeddings.word_embeddings", "vocab_projector")});
 }
 
 }  // namespace onnxport::models

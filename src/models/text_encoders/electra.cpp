@@ -111,10 +111,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_electra(TasksManager& tasks) {
-  tasks.register_model<ElectraOnnxConfig>({.model_type = "electra",
-                                           .tasks = nn::text_encoder_tasks(),
-                                           .forward = forward,
-                                           .ignorable_keys = {"discriminator_predictions.*"}});
+  tasks.register_model<ElectraOnnxConfig>(
+      {.model_type = "electra",
+       .tasks = nn::text_encoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"discriminator_predictions.*"},
+       .key_names = tied("electra.embeddings.word_embeddings", "generator_lm_head")});
 }
 
 }  // namespace onnxport::models

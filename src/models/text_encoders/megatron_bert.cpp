@@ -59,10 +59,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_megatron_bert(TasksManager& tasks) {
-  tasks.register_model<MegatronBertOnnxConfig>({.model_type = "megatron-bert",
-                                                .tasks = nn::text_encoder_tasks(),
-                                                .forward = forward,
-                                                .ignorable_keys = {"cls.seq_relationship.*"}});
+  tasks.register_model<MegatronBertOnnxConfig>(
+      {.model_type = "megatron-bert",
+       .tasks = nn::text_encoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"cls.seq_relationship.*"},
+       .key_names = tied("bert.embeddings.word_embeddings", "cls.predictions.decoder")});
 }
 
 }  // namespace onnxport::models

@@ -29,6 +29,7 @@ struct Config {
   std::string hidden_activation, classifier_activation, classifier_pooling;
   double eps;
   bool norm_bias, attention_bias, mlp_bias, decoder_bias, classifier_bias, tied;
+  std::vector<nn::Visibility> visibility;  // of each layer
   nn::RopeParameters global_rope, local_rope;
 
   explicit Config(const PretrainedConfig& c)
@@ -56,17 +57,26 @@ struct Config {
     check_heads(c, hidden_size, heads);
     if (global_every < 1)
       refuse(fmt::format("global_attn_every_n_layers is {}, expected 1 or more", global_every));
+    std::vector<std::string> types;
+    for (std::int64_t i = 0; i < layers; ++i)
+      types.emplace_back(i % global_every == 0 ? "full_attention" : "sliding_attention");
+    if (c.has("layer_types")) types = c.strings("layer_types");
+    visibility = layer_visibility(types, layers, local_attention / 2 + 1);
     if (local_attention < 0)
       refuse(fmt::format("local_attention is {}, expected 0 or more", local_attention));
     if (classifier_pooling != "cls" && classifier_pooling != "mean")
       refuse(fmt::format("classifier_pooling is '{}', expected cls or mean", classifier_pooling));
+    const double theta = c.has("rope_theta") ? c.real("rope_theta") : c.real("global_rope_theta");
+    const double local_theta = c.maybe_real("local_rope_theta").value_or(theta);
+    global_rope = rope_parameters(c, hidden_size / heads, {.layer_type = "full_attention", .theta = theta});
+    local_rope =
+        rope_parameters(c, hidden_size / heads, {.layer_type = "sliding_attention", .theta = local_theta});
     // The original multiplies whole heads by the cosines, whatever their number of elements.
-    if (const double part = c.real("partial_rotary_factor", 1); part != 1)
-      refuse(fmt::format("partial_rotary_factor is {}, expected 1", part));
-    global_rope = rope_parameters(c, hidden_size / heads);
-    global_rope.theta = c.has("rope_theta") ? c.real("rope_theta") : c.real("global_rope_theta");
-    local_rope = global_rope;
-    local_rope.theta = c.maybe_real("local_rope_theta").value_or(global_rope.theta);
+    for (const nn::RopeParameters& rope : {global_rope, local_rope}) {
+      if (rope.dim == hidden_size / heads) continue;
+      refuse(fmt::format("partial_rotary_factor lets {} elements of a head turn, expected all {}", rope.dim,
+                         hidden_size / heads));
+    }
     // Settings of the loss, and of how the original runs.
     c.harmless({"pad_token_id", "sparse_prediction", "sparse_pred_ignore_index", "repad_logits_with_grad",
                 "deterministic_flash_attn", "reference_compile"});
@@ -150,7 +160,7 @@ struct Layer {
 };
 
 struct ModernBert {
-  std::int64_t global_every, window;
+  std::vector<nn::Visibility> visibility;
   nn::Embedding tok_embeddings;
   nn::LayerNorm embeddings_norm;
   nn::RotaryEmbedding global_rotary, local_rotary;
@@ -158,8 +168,7 @@ struct ModernBert {
   nn::LayerNorm final_norm;
 
   ModernBert(const Scope& s, const Config& c)
-      : global_every(c.global_every),
-        window(c.local_attention / 2),
+      : visibility(c.visibility),
         tok_embeddings(s / "embeddings" / "tok_embeddings", c.vocab_size, c.hidden_size),
         embeddings_norm(c.norm(s / "embeddings" / "norm")),
         global_rotary((s / "global_rotary").path(), c.global_rope),
@@ -178,10 +187,10 @@ struct ModernBert {
     // The original masks far keys like padding, so a query without any token in its window attends to all
     // keys equally, near and far.
     Sight local{mask, local_rotary(positions)};
-    local.mask.window = window + 1;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      const bool everywhere = static_cast<std::int64_t>(i) % global_every == 0;
-      x = layers[i](x, everywhere ? global : local);
+      const auto& window = visibility[i].window;
+      if (window) local.mask.window = *window;
+      x = layers[i](x, window ? local : global);
     }
     return final_norm(x);
   }
@@ -239,7 +248,8 @@ void register_modernbert(TasksManager& tasks) {
       {.model_type = "modernbert",
        .tasks = {"feature-extraction", "fill-mask", "question-answering", "text-classification",
                  "token-classification"},
-       .forward = forward});
+       .forward = forward,
+       .key_names = tied("model.embeddings.tok_embeddings", "decoder")});
 }
 
 }  // namespace onnxport::models

@@ -74,7 +74,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 void register_mpnet(TasksManager& tasks) {
   tasks.register_model<MPNetOnnxConfig>(
-      {.model_type = "mpnet", .tasks = nn::text_encoder_tasks(), .forward = forward});
+      {.model_type = "mpnet",
+       .tasks = nn::text_encoder_tasks(),
+       .forward = forward,
+       .key_names = tied("mpnet.embeddings.word_embeddings", "lm_head.decoder")});
 }
 
 }  // namespace onnxport::models

@@ -67,10 +67,12 @@ Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
 }  // namespace
 
 void register_roberta(TasksManager& tasks) {
-  tasks.register_model<RobertaOnnxConfig>({.model_type = "roberta",
-                                           .tasks = nn::text_encoder_tasks(),
-                                           .forward = forward,
-                                           .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder}}});
+  tasks.register_model<RobertaOnnxConfig>(
+      {.model_type = "roberta",
+       .tasks = nn::text_encoder_tasks(),
+       .forward = forward,
+       .key_names = tied("roberta.embeddings.word_embeddings", "lm_head.decoder"),
+       .roles = {.cross_decoder = CrossDecoder{logits_behind_encoder}}});
 }
 
 }  // namespace onnxport::models

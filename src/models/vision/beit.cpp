@@ -91,6 +91,13 @@ BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value 
   return token_features(config, pixel_values, beit_states(s, config, pixel_values), stages);
 }
 
+KeyNames beit_key_names() {
+  KeyNames names = vit_key_names();
+  names.newer.emplace(names.newer.begin(), "attention.attention.relative_position_bias",
+                      "relative_position_bias");
+  return names;
+}
+
 }  // namespace
 
 void register_beit(TasksManager& tasks) {
@@ -100,6 +107,7 @@ void register_beit(TasksManager& tasks) {
        .tasks = {"feature-extraction", "image-classification"},
        .forward = forward,
        .ignorable_keys = {"*embeddings.mask_token", "lm_head.*", "layernorm.*", "*.relative_position_index"},
+       .key_names = beit_key_names(),
        .roles = {.backbone = BackboneRole{features}}});
 }
 

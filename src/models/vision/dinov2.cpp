@@ -101,10 +101,16 @@ BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value 
 }  // namespace
 
 void register_dinov2(TasksManager& tasks) {
-  tasks.register_model<VisionOnnxConfig>({.model_type = "dinov2",
-                                          .tasks = {"feature-extraction", "image-classification"},
-                                          .forward = forward,
-                                          .roles = {.backbone = BackboneRole{features}}});
+  tasks.register_model<VisionOnnxConfig>(
+      {.model_type = "dinov2",
+       .tasks = {"feature-extraction", "image-classification"},
+       .forward = forward,
+       .key_names = {.newer = {{"attention.attention.query", "attention.q_proj"},
+                               {"attention.attention.key", "attention.k_proj"},
+                               {"attention.attention.value", "attention.v_proj"},
+                               {"attention.output.dense", "attention.o_proj"},
+                               {"mlp.weights_out", "mlp.down_proj"}}},
+       .roles = {.backbone = BackboneRole{features}}});
 }
 
 }  // namespace onnxport::models

@@ -236,7 +236,21 @@ void register_segformer(TasksManager& tasks) {
   tasks.register_model<SegformerOnnxConfig>(
       {.model_type = "segformer",
        .tasks = {"feature-extraction", "image-classification", "image-segmentation", "semantic-segmentation"},
-       .forward = forward});
+       .forward = forward,
+       .key_names = {.newer = {{"encoder.patch_embeddings.*", "stages.*.patch_embeddings"},
+                               {"encoder.block.*", "stages.*.blocks"},
+                               {"encoder.layer_norm.*", "stages.*.layer_norm"},
+                               {"attention.self.query", "attention.q_proj"},
+                               {"attention.self.key", "attention.k_proj"},
+                               {"attention.self.value", "attention.v_proj"},
+                               {"attention.self.sr", "attention.sequence_reduction.sequence_reduction"},
+                               {"attention.self.layer_norm", "attention.sequence_reduction.layer_norm"},
+                               {"attention.output.dense", "attention.o_proj"},
+                               {"mlp.dense1", "mlp.fc1"},
+                               {"mlp.dense2", "mlp.fc2"},
+                               {"layer_norm_1", "layernorm_before"},
+                               {"layer_norm_2", "layernorm_after"},
+                               {"decode_head.linear_c", "decode_head.linear_projections"}}}});
 }
 
 }  // namespace onnxport::models

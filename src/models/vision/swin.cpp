@@ -196,7 +196,15 @@ void register_swin(TasksManager& tasks) {
       {.model_type = "swin",
        .tasks = {"feature-extraction", "image-classification", "masked-im"},
        .forward = forward,
-       .ignorable_keys = {"embeddings.mask_token", "swin.embeddings.mask_token"}});  // no task masks patches
+       .ignorable_keys = {"embeddings.mask_token", "swin.embeddings.mask_token"},
+       .key_names = {.newer = {{"attention.self.query", "attention.q_proj"},
+                               {"attention.self.key", "attention.k_proj"},
+                               {"attention.self.value", "attention.v_proj"},
+                               {"attention.self.relative_position_bias_table",
+                                "attention.relative_position_bias.relative_position_bias_table"},
+                               {"attention.output.dense", "attention.o_proj"},
+                               {"intermediate.dense", "mlp.fc1"},
+                               {"output.dense", "mlp.fc2"}}}});  // no task masks patches
 }
 
 }  // namespace onnxport::models

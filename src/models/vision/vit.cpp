@@ -61,7 +61,8 @@ void register_vit(TasksManager& tasks) {
   tasks.register_model<ViTOnnxConfig>({.model_type = "vit",
                                        .tasks = {"feature-extraction", "image-classification", "masked-im"},
                                        .forward = forward,
-                                       .ignorable_keys = {"*embeddings.mask_token", "*pooler.dense.*"}});
+                                       .ignorable_keys = {"*embeddings.mask_token", "*pooler.dense.*"},
+                                       .key_names = vit_key_names()});
 }
 
 }  // namespace onnxport::models

@@ -105,10 +105,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_yolos(TasksManager& tasks) {
-  tasks.register_model<VisionOnnxConfig>({.model_type = "yolos",
-                                          .tasks = {"feature-extraction", "object-detection"},
-                                          .forward = forward,
-                                          .ignorable_keys = {"*pooler.dense.*"}});
+  tasks.register_model<VisionOnnxConfig>(
+      {.model_type = "yolos",
+       .tasks = {"feature-extraction", "object-detection"},
+       .forward = forward,
+       .ignorable_keys = {"*pooler.dense.*"},
+       .key_names = {
+           .newer = {{"encoder.mid_position_embeddings", "encoder.interpolation.mid_position_embeddings"}}}});
 }
 
 }  // namespace onnxport::models

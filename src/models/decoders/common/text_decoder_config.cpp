@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <utility>
 
 #include "models/common/definition.h"
@@ -30,73 +29,11 @@ nn::HeadSizes head_sizes(const PretrainedConfig& c) {
   return sizes;
 }
 
-double mscale(double scale, double factor = 1) { return scale <= 1 ? 1 : 0.1 * factor * std::log(scale) + 1; }
-
-// The attention factor of yarn: explicit, or from the two mscales, or from the factor.
-double yarn_attention(const PretrainedConfig& rope, double factor) {
-  const auto given = rope.maybe_real("attention_factor");
-  const double one = rope.maybe_real("mscale").value_or(0);
-  const double all = rope.maybe_real("mscale_all_dim").value_or(0);
-  if (given) return *given;
-  return one != 0 && all != 0 ? mscale(factor, one) / mscale(factor, all) : mscale(factor);
-}
-
 }  // namespace
 
 bool eager_attention(const PretrainedConfig& config) {
   return config.maybe_string("_attn_implementation")
              .value_or(config.maybe_string("attn_implementation").value_or("sdpa")) == "eager";
-}
-
-nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_dim,
-                                   double partial_rotary_factor) {
-  nn::RopeParameters p;
-  p.dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * partial_rotary_factor);
-  p.max_position_embeddings = c.integer("max_position_embeddings", 0);
-  p.original_max_position_embeddings = p.max_position_embeddings;
-  const char* key = c.has("rope_scaling")      ? "rope_scaling"
-                    : c.has("rope_parameters") ? "rope_parameters"
-                                               : nullptr;
-  if (key == nullptr) {
-    p.theta = c.real("rope_theta", p.theta);
-    return p;
-  }
-  const PretrainedConfig rope = c.sub(key);
-  p.theta = rope.has("rope_theta") ? rope.real("rope_theta") : c.real("rope_theta", p.theta);
-  const std::string old_type = rope.string("type", "default");
-  p.type = rope.string("rope_type", old_type);
-  // Two names from older files. A real yarn configuration has no factors per frequency.
-  if (p.type == "su" || (p.type == "yarn" && rope.has("long_factor"))) p.type = "longrope";
-  const auto original = rope.maybe_integer("original_max_position_embeddings");
-  if (original) p.original_max_position_embeddings = *original;
-  if (p.type == "default") {
-    rope.harmless({"factor", "attention_factor", "original_max_position_embeddings"});  // leftovers
-    return p;
-  }
-  if (p.type != "longrope") p.factor = rope.real("factor");
-  if (p.type == "llama3") {
-    p.low_freq_factor = rope.real("low_freq_factor");
-    p.high_freq_factor = rope.real("high_freq_factor");
-  } else if (p.type == "yarn") {
-    p.beta_fast = rope.maybe_real("beta_fast").value_or(p.beta_fast);
-    p.beta_slow = rope.maybe_real("beta_slow").value_or(p.beta_slow);
-    p.truncate = rope.flag("truncate", true);
-    p.attention_factor = yarn_attention(rope, p.factor);
-  } else if (p.type == "longrope") {
-    p.short_factor = rope.reals("short_factor");
-    p.long_factor = rope.reals("long_factor");
-    p.factor = rope.maybe_real("factor").value_or(1);
-    if (const auto trained = c.maybe_integer("original_max_position_embeddings")) {
-      p.original_max_position_embeddings = *trained;
-      p.factor = static_cast<double>(p.max_position_embeddings) / static_cast<double>(*trained);
-    } else {
-      p.original_max_position_embeddings = p.max_position_embeddings;
-    }
-    const double length = static_cast<double>(p.original_max_position_embeddings);
-    p.attention_factor = p.factor <= 1 ? 1 : std::sqrt(1 + std::log(p.factor) / std::log(length));
-    if (const auto given = rope.maybe_real("attention_factor")) p.attention_factor = *given;
-  }
-  return p;
 }
 
 TextDecoderConfig::TextDecoderConfig(const PretrainedConfig& c)
@@ -112,7 +49,7 @@ TextDecoderConfig::TextDecoderConfig(const PretrainedConfig& c)
       tie_word_embeddings(c.flag("tie_word_embeddings", false)),
       no_keys(eager_attention(c) ? op::NoKeys::uniform : op::NoKeys::zero),
       pad_token_id(c.maybe_integer("pad_token_id")),
-      rope(rope_parameters(c, heads.head_dim, c.real("partial_rotary_factor", 1.0))) {
+      rope(rope_parameters(c, heads.head_dim, {.layer_type = "full_attention"})) {
   c.harmless({"pretraining_tp"});  // how the original cut its products
 }
 

@@ -40,6 +40,10 @@ struct BartConfig {
   bool logits_bias = true;     ///< final_logits_bias
   bool one_vocabulary = true;  ///< encoder and decoder share their embeddings
 
+  /// Rows of a table of tokens. If the decoder has its own vocabulary, transformers 4 still stores vocab_size
+  /// rows for it, and version 5 decoder_vocab_size.
+  std::int64_t rows_of(const Scope& words) const;
+
   /// ids [B, S], after a past of this many positions -> [S or B, S, d_model]
   using Positions = std::function<Value(Value ids, const Dim& past)>;
   /// Makes them for the encoder or the decoder with the given scope.

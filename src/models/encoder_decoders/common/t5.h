@@ -20,6 +20,9 @@ class T5OnnxConfig : public TextSeq2SeqOnnxConfig {
   }
 };
 
+/// The table of tokens under all its names.
+KeyNames t5_key_names();
+
 NamedValues forward_t5(const Inputs& inputs, const Model& model, const Component& component);
 
 }  // namespace onnxport::models

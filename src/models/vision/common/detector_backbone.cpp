@@ -95,7 +95,8 @@ std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const
   }
   const PretrainedConfig config = c.sub("backbone_config", c.has("backbone_config") ? "" : "resnet");
   const auto type = tasks.get_part(config, "backbone_config", Role::backbone);
-  std::vector<Value> features = type->roles.backbone->features(s, config, pixel_values).stages;
+  std::vector<Value> features =
+      type->roles.backbone->features(s.with_newer(type->key_names), config, pixel_values).stages;
   if (features.empty() || features.front().rank() != 4) {
     refuse(ErrorCode::unsupported, c,
            fmt::format("a backbone of type '{}' returns {}, expected images", type->model_type,

@@ -23,7 +23,7 @@ PretrainedConfig bit_config(const PretrainedConfig& c) {
 BackboneFeatures backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& config,
                           Value pixel_values) {
   const auto type = tasks.get_part(config, "backbone_config", Role::backbone);
-  return type->roles.backbone->features(s, config, pixel_values);
+  return type->roles.backbone->features(s.with_newer(type->key_names), config, pixel_values);
 }
 
 }  // namespace

@@ -42,6 +42,9 @@ class ViTOnnxConfig : public VisionOnnxConfig {
   bool takes_any_image_size() const override { return false; }
 };
 
+/// The key names of these types in transformers 5.
+KeyNames vit_key_names();
+
 /// The encoder of a Vision Transformer: pixel_values [B, C, H, W] -> last_hidden_state [B, 1 + patches,
 /// hidden_size]. `learned`: the tokens before the patches.
 Value encode_vit(const Scope& s, const PretrainedConfig& config, Value pixel_values,

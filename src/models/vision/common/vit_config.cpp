@@ -66,6 +66,16 @@ nn::ImageTokensParameters ViTConfig::tokens() const {
   return p;
 }
 
+KeyNames vit_key_names() {
+  return {.newer = {{"encoder.layer.", "layers."},
+                    {"attention.query", "q_proj"},
+                    {"attention.key", "k_proj"},
+                    {"attention.value", "v_proj"},
+                    {"attention.output.dense", "attention.o_proj"},
+                    {"intermediate.dense", "mlp.fc1"},
+                    {"output.dense", "mlp.fc2"}}};
+}
+
 nn::EncoderLayerParameters ViTEncoderConfig::layer() const {
   nn::EncoderLayerParameters p;
   p.attention.hidden_size = hidden_size;

@@ -1,0 +1,36 @@
+// The version of the library that saved a file, and values that depend on it.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "onnxport/config.h"
+
+namespace onnxport {
+namespace {
+
+PretrainedConfig parse(std::string_view text, std::string model_type = "bert") {
+  return PretrainedConfig::from_json(text, "config.json", std::move(model_type));
+}
+
+TEST(PretrainedConfig, MajorVersionOfTheLibrary) {
+  const auto major = [](const char* text) { return parse(text).transformers_major(); };
+  EXPECT_EQ(major(R"({"transformers_version": "5.23.0"})"), 5);
+  EXPECT_EQ(major(R"({"transformers_version": "4.50.0.dev0"})"), 4);
+  EXPECT_EQ(major(R"({"transformers_version": null})"), 4);
+  EXPECT_EQ(major(R"({"transformers_version": "unknown"})"), 4);
+  EXPECT_EQ(major("{}"), 4);
+  const auto whole = parse(R"({"transformers_version": "5.0.0", "text_config": {}})", "clip");
+  EXPECT_EQ(whole.sub("text_config").transformers_major(), 5) << "the file has one version";
+}
+
+TEST(PretrainedConfig, SettledValuesShareTheAccounting) {
+  const auto config = parse(R"({"tie_word_embeddings": true, "layer_norm_eps": 0.5})");
+  const auto settled = config.settled("tie_word_embeddings", "false");
+  EXPECT_FALSE(settled.flag("tie_word_embeddings"));
+  EXPECT_TRUE(config.flag("tie_word_embeddings"));
+  EXPECT_EQ(settled.real("layer_norm_eps"), 0.5);
+  EXPECT_TRUE(config.unread_knobs().empty()) << "read through the other";
+}
+
+}  // namespace
+}  // namespace onnxport
