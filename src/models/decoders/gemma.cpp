@@ -21,6 +21,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = gemma_config(config);
   c.hidden_act = config.string("hidden_act");
+  // Transformers 5 takes the name in old files for the approximation that the models were trained with.
+  if (c.hidden_act == "gelu" && config.transformers_major() >= 5) c.hidden_act = "gelu_pytorch_tanh";
   config.harmless({"hidden_activation"});  // the original's module reads only the other
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return c.block(s, c.attention(s / "self_attn", i), c.mlp(s / "mlp"));

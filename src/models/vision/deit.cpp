@@ -21,9 +21,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Value hidden = encode_deit(root.base_model("deit"), config, inputs["pixel_values"]);
   if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   if (component.task == "masked-im") {
-    // The original drops the first token and the last one, as if the second learned token came after the
+    // Transformers 4 drops the first token and the last one, as if the second learned token came after the
     // patches.
-    const Value patches = op::slice(hidden, 1, 1, hidden.dim(1) - 1);
+    const bool newer = config.transformers_major() >= 5;
+    const Value patches =
+        newer ? op::slice(hidden, 1, 2, hidden.dim(1)) : op::slice(hidden, 1, 1, hidden.dim(1) - 1);
     return {{"reconstruction", reconstruct_image(root, config, patches)}};
   }
   const ViTConfig c(config);

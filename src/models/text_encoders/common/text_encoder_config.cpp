@@ -18,6 +18,8 @@ TextEncoderConfig::TextEncoderConfig(const PretrainedConfig& c)
       position_embedding_type(c.string("position_embedding_type", "absolute")),
       layer_norm_eps(c.real("layer_norm_eps")),
       tie_word_embeddings(c.flag("tie_word_embeddings", true)) {
+  // Transformers 5 knows no others, whatever a file still says.
+  if (c.transformers_major() >= 5) position_embedding_type = "absolute";
   c.harmless({"pad_token_id"});  // zeroes the gradient of a row; where positions depend on it, the definition
                                  // reads it
   models::check_heads(c, hidden_size, num_attention_heads);
