@@ -74,10 +74,11 @@ DebertaConfig::DebertaConfig(const PretrainedConfig& c)
   constexpr std::int64_t kMost = 1 << 20;  // the table of distances is made here
   if (farthest > kMost || farthest < 1)
     refuse(fmt::format("max_relative_positions is {}, expected 1 to {}", farthest, kMost));
-  // With an odd number, the buckets of far distances would never end.
-  if (buckets > 0 && (buckets % 2 != 0 || farthest - 1 <= buckets / 2))
-    refuse(
-        fmt::format("position_buckets is {}, expected an even number below {}", buckets, 2 * (farthest - 1)));
+  // For these, the original divides by zero and converts the result to an integer.
+  if (buckets == 1 || (buckets > 1 && farthest - 1 == buckets / 2))
+    refuse(fmt::format("position_buckets is {} with max_relative_positions {}, which has no buckets for far "
+                       "distances; expected another number",
+                       buckets, farthest));
 }
 
 }  // namespace onnxport::models

@@ -11,7 +11,7 @@ namespace onnxport::models {
 namespace {
 
 // The bucket of a distance m >= 0: small distances have their own bucket, larger ones grow with the
-// logarithm. Computed in float, like the original.
+// logarithm (or shrink, if max_distance is below the middle). Computed in float, like the original.
 std::int64_t bucket(std::int64_t m, const DistanceBuckets& b) {
   const std::int64_t middle = b.buckets / 2;
   if (b.buckets < 1 || m <= middle) return m;
@@ -44,8 +44,12 @@ double scale_of(const DisentangledAttentionParameters& p) {
 
 DistanceRows::DistanceRows(Graph& graph, const Dim& length, const DistanceBuckets& b) {
   const std::int64_t span = b.span();
-  std::int64_t farthest = 0;  // beyond, all have the same row
-  while (farthest < 2 * b.max_distance && bucket(farthest, b) < span) ++farthest;
+  // Beyond the farthest distance, all have the same row. The buckets of odd numbers grow beyond max_distance,
+  // and those of numbers too large for it shrink. No text is longer than kLongest.
+  constexpr std::int64_t kLongest = 1 << 17;
+  std::int64_t farthest = 0;
+  while (farthest < kLongest && std::abs(bucket(farthest, b)) < span) ++farthest;
+  if (b.buckets > 0 && b.buckets / 2 == 1) farthest = 1;  // all far distances have bucket 1
   std::vector<std::int64_t> rows;
   for (std::int64_t d = -farthest; d <= farthest; ++d) {
     const std::int64_t place = span + (d < 0 ? -bucket(-d, b) : bucket(d, b));

@@ -14,7 +14,7 @@ namespace onnxport::models {
 /// How distances choose a row in a table of positions with 2 * span() rows.
 struct DistanceBuckets {
   std::int64_t max_distance = 0;
-  std::int64_t buckets = 0;  ///< an even number; 0: each distance has its own row
+  std::int64_t buckets = 0;  ///< 0: each distance has its own row
 
   std::int64_t span() const { return buckets > 0 ? buckets : max_distance; }
 };
