@@ -8,6 +8,7 @@
 
 #include "checkpoint/accounting.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/spelling.h"
 #include "support/fail.h"
 #include "support/file.h"
 #include "support/text.h"
@@ -41,13 +42,13 @@ std::string other_spelling(std::string_view key) {
   return {};
 }
 
+}  // namespace
+
 const TensorView* find_spelled(const Checkpoint& checkpoint, std::string_view key) {
   if (const TensorView* view = checkpoint.find(key)) return view;
   const std::string other = other_spelling(key);
   return other.empty() ? nullptr : checkpoint.find(other);
 }
-
-}  // namespace
 
 Scope::Scope(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<KeyAccounting> accounting,
              std::string path)
