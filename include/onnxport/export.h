@@ -65,8 +65,10 @@ ONNXPORT_API std::pair<std::vector<std::string>, std::vector<std::string>> expor
 
 /// The options of `onnxport export onnx`; docs/cli.md describes them.
 struct MainExportOptions {
-  /// A checkpoint folder, or the id of a Hub repository: see get_model_folder().
+  /// A checkpoint folder, or the id of a Hub repository, perhaps of an adapter: see get_model_source().
   std::filesystem::path model;
+  /// Folders or repositories of LoRA adapters, which are merged into the weights in this order.
+  std::vector<std::filesystem::path> adapters = {};
   std::filesystem::path output;
   std::string task = "auto";
   int opset = 0;
@@ -126,8 +128,9 @@ ONNXPORT_API ExportReport main_export(const MainExportOptions& options);
 
 /// The options of `onnxport validate`.
 struct MainValidateOptions {
-  std::filesystem::path model;  ///< as in MainExportOptions
-  std::filesystem::path onnx;   ///< folder of an export, or one of its files
+  std::filesystem::path model;                       ///< as in MainExportOptions
+  std::vector<std::filesystem::path> adapters = {};  ///< the same
+  std::filesystem::path onnx;                        ///< folder of an export, or one of its files
   std::string task = "auto";
   std::string dtype = "fp32";
   std::string int_dtype = "int64";

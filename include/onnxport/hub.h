@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "onnxport/export_macro.h"
 
@@ -35,5 +36,23 @@ struct HubOptions {
 /// (its model type is not registered; this is checked before weights are downloaded).
 ONNXPORT_API std::filesystem::path get_model_folder(const std::filesystem::path& model,
                                                     const HubOptions& options = {});
+
+/// A base model and the LoRA adapters that belong on it, in local folders.
+struct ModelSource {
+  std::filesystem::path model;                       ///< as get_model_folder() finds it
+  std::vector<std::filesystem::path> adapters = {};  ///< in the order in which they are merged
+};
+
+/// Finds a model with its adapters. `model` and each of `adapters` is a folder or the id of a repository. If
+/// `model` holds an adapter (adapter_config.json), even beside a model, it is the adapter of the base model
+/// that `base_model_name_or_path` names, as for transformers with peft: a path, also relative to the
+/// adapter's folder, or the id of a repository. `adapters` come after it. Revision and subfolder of `options`
+/// are those of `model`. The result of a call can be given to it again.
+///
+/// Throws ExportError as get_model_folder() does, and ExportError(bad_config) if the base model is not found;
+/// ExportError(unsupported) for an adapter of another method than LoRA, before anything else is downloaded.
+ONNXPORT_API ModelSource get_model_source(const std::filesystem::path& model,
+                                          const std::vector<std::filesystem::path>& adapters = {},
+                                          const HubOptions& options = {});
 
 }  // namespace onnxport

@@ -23,16 +23,20 @@ struct ModelDefinition;
 /// It is a handle: copies share the checkpoint and its accounting.
 class ONNXPORT_API Model {
  public:
-  /// `path`: the checkpoint folder, or a .gguf file in it. Throws ExportError(bad_config | bad_checkpoint |
-  /// unsupported).
+  /// `path`: the checkpoint folder, or a .gguf file in it. `adapters`: folders of LoRA adapters, which are
+  /// merged in this order. Throws ExportError(bad_config | bad_checkpoint | unsupported).
   Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config,
-        const std::filesystem::path& path, std::string task);
+        const std::filesystem::path& path, std::string task,
+        std::vector<std::filesystem::path> adapters = {});
 
   const PretrainedConfig& config() const { return config_; }
   const std::filesystem::path& folder() const { return folder_; }
   const std::string& task() const { return task_; }
   const ModelDefinition& definition() const { return *definition_; }
-  /// Whether the configuration comes from a weights file (.gguf) instead of a config.json.
+  /// Folders of the adapters that are merged into the weights.
+  const std::vector<std::filesystem::path>& adapters() const { return adapters_; }
+  /// Whether the configuration is not that of the config.json in the folder: it comes from a weights file
+  /// (.gguf), or an adapter changes the number of labels or tokens.
   bool has_made_config() const;
   /// Notices for the user about how the checkpoint was read.
   const std::vector<std::string>& notices() const { return notices_; }
@@ -87,6 +91,8 @@ class ONNXPORT_API Model {
   PretrainedConfig config_;
   std::filesystem::path folder_;
   std::string task_;
+  std::vector<std::filesystem::path> adapters_;
+  bool adapted_config_ = false;
   std::string prefix_;  // of the keys of a part
   std::vector<std::string> notices_;
   std::shared_ptr<Weights> weights_;

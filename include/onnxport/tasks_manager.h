@@ -145,8 +145,11 @@ class ONNXPORT_API TasksManager {
   std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
 
   /// Opens a checkpoint folder, or a .gguf file, for a task ("auto": inferred). `library` empty: inferred.
+  /// `adapters`: folders of LoRA adapters, which are merged in this order. Throws ExportError(unsupported)
+  /// for a folder that holds an adapter which is not one of them; see get_model_source().
   Model get_model_from_task(std::string_view task, const std::filesystem::path& folder,
-                            std::string_view library = {}) const;
+                            std::string_view library = {},
+                            const std::vector<std::filesystem::path>& adapters = {}) const;
   /// The task of a checkpoint folder, from `architectures` of config.json (or modules.json).
   std::string infer_task_from_model(const std::filesystem::path& folder, std::string_view library = {}) const;
   /// "sentence_transformers" if the folder has a modules.json, else "transformers".

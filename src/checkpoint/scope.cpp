@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "checkpoint/accounting.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/spelling.h"
 #include "support/fail.h"
 #include "support/file.h"
 #include "support/text.h"
@@ -19,33 +19,6 @@ std::string join_path(std::string_view path, std::string_view name) {
   if (path.empty()) return std::string(name);
   if (name.empty()) return std::string(path);
   return fmt::format("{}.{}", path, name);
-}
-
-/// Pairs of key endings: the name that a module asks for, and another name under which it may be stored.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kSpellings = {{
-    {"weight", "gamma"},
-    {"bias", "beta"},
-    {"parametrizations.weight.original0", "weight_g"},
-    {"parametrizations.weight.original1", "weight_v"},
-    {"weight_g", "parametrizations.weight.original0"},
-    {"weight_v", "parametrizations.weight.original1"},
-}};
-
-/// The other spelling of a key, or nothing.
-std::string other_spelling(std::string_view key) {
-  for (const auto& [asked, stored] : kSpellings) {
-    if (!key.ends_with(asked)) continue;
-    const std::string_view stem = key.substr(0, key.size() - asked.size());
-    if (stem.empty() || stem.ends_with('.')) return fmt::format("{}{}", stem, stored);
-  }
-  return {};
-}
-
-/// The key as it is stored, in its own or the other spelling; empty if it is not there.
-std::string find_spelled(const Checkpoint& checkpoint, std::string key) {
-  if (checkpoint.find(key) != nullptr) return key;
-  std::string other = other_spelling(key);
-  return !other.empty() && checkpoint.find(other) != nullptr ? other : std::string();
 }
 
 /// Replaces the first occurrence of `part` in the key. `*` in `part` matches one name between dots, which
@@ -101,14 +74,13 @@ Scope Scope::at(std::string path) const {
 
 std::string Scope::stored_key(std::string_view name) const {
   const std::string key = join_path(path_, name);
-  std::string stored = find_spelled(*checkpoint_, key);
-  if (!stored.empty() || !names_) return stored;
+  if (const TensorView* found = find_spelled(*checkpoint_, key)) return found->key;
+  if (!names_) return {};
   const std::size_t root = root_ == 0 ? 0 : root_ + 1;
   for (const std::string& other : other_names(*names_, key.substr(root))) {
-    stored = find_spelled(*checkpoint_, key.substr(0, root) + other);
-    if (!stored.empty()) break;
+    if (const TensorView* found = find_spelled(*checkpoint_, key.substr(0, root) + other)) return found->key;
   }
-  return stored;
+  return {};
 }
 
 Scope Scope::operator/(std::string_view name) const { return at(join_path(path_, name)); }

@@ -79,12 +79,13 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
 
 }  // namespace
 
-// Finds the folder of a model. Shows a progress line during a download.
-fs::path model_folder(const fs::path& model, HubOptions hub, const Voice& voice) {
+// Shows a progress line during a download.
+ModelSource find_source(const fs::path& model, const std::vector<fs::path>& adapters, HubOptions hub,
+                        const Voice& voice) {
   Progress progress("downloading", Progress::Unit::bytes, !voice.quiet);
   hub.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
   if (!voice.quiet) hub.on_notice = note;
-  return get_model_folder(model, hub);
+  return get_model_source(model, adapters, hub);
 }
 
 int exit_status(ErrorCode code) {
@@ -119,7 +120,9 @@ int run_export(ExportFlags flags) {
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
   apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
-  options.model = model_folder(options.model, std::exchange(options.hub, {}), voice);
+  ModelSource source = find_source(options.model, options.adapters, std::exchange(options.hub, {}), voice);
+  options.model = std::move(source.model);
+  options.adapters = std::move(source.adapters);
   options.config_values = config_values(flags);
   if (flags.no_post_process) options.split = Split::apart;
   if (flags.monolith) options.split = Split::monolith;
@@ -155,7 +158,10 @@ int run_validate(ValidateFlags flags) {
   TargetOptions target;
   MainValidateOptions& options = flags.options;
   apply_level(flags.optimize, target, options.gelu, options.dtype);
-  options.model = model_folder(options.model, std::exchange(options.hub, {}), flags.voice);
+  ModelSource source =
+      find_source(options.model, options.adapters, std::exchange(options.hub, {}), flags.voice);
+  options.model = std::move(source.model);
+  options.adapters = std::move(source.adapters);
   if (flags.monolith) options.split = Split::monolith;
   const std::vector<ValidationReport> reports = main_validate(options);
   if (flags.voice.json) {

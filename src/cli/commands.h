@@ -46,6 +46,7 @@ struct ValidateFlags {
 
 struct InspectFlags {
   std::filesystem::path path;
+  std::vector<std::filesystem::path> adapters;
   std::string task = "auto";
   bool nodes = false;
   HubOptions hub;
@@ -57,8 +58,11 @@ int run_validate(ValidateFlags flags);
 int run_inspect(InspectFlags flags);
 int run_list(const Voice& voice);
 
-/// The folder of a model: itself, or that of a repository on the Hub, downloaded if necessary.
-std::filesystem::path model_folder(const std::filesystem::path& model, HubOptions hub, const Voice& voice);
+/// The folders of a model and its adapters: themselves, or those of repositories on the Hub, downloaded if
+/// necessary.
+ModelSource find_source(const std::filesystem::path& model,
+                        const std::vector<std::filesystem::path>& adapters, HubOptions hub,
+                        const Voice& voice);
 
 /// Exit status of an error code.
 int exit_status(ErrorCode code);

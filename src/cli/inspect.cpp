@@ -102,7 +102,8 @@ void inspect_file(const InspectFlags& flags) {
 }
 
 void inspect_folder(const InspectFlags& flags) {
-  const Model model = TasksManager::instance().get_model_from_task(flags.task, flags.path);
+  const Model model =
+      TasksManager::instance().get_model_from_task(flags.task, flags.path, {}, flags.adapters);
   const ExportPlan plan = make_plan(model);
   std::vector<std::pair<std::string, Graph>> graphs;
   for (const Component& component : plan.components)
@@ -150,7 +151,11 @@ void inspect_folder(const InspectFlags& flags) {
 }  // namespace
 
 int run_inspect(InspectFlags flags) {
-  if (flags.path.extension() != ".onnx") flags.path = model_folder(flags.path, flags.hub, flags.voice);
+  if (flags.path.extension() != ".onnx") {
+    ModelSource source = find_source(flags.path, flags.adapters, flags.hub, flags.voice);
+    flags.path = std::move(source.model);
+    flags.adapters = std::move(source.adapters);
+  }
   if (fs::is_directory(flags.path) || flags.path.extension() == ".gguf") {
     inspect_folder(flags);
   } else {

@@ -24,6 +24,14 @@ void add_plugins(CLI::App& app, std::vector<std::string>& plugins) {
       ->type_name("LIB");
 }
 
+void add_adapters(CLI::App& app, std::vector<std::filesystem::path>& adapters) {
+  app.add_option("--adapter", adapters,
+                 "Folder or Hub repository of a LoRA adapter (adapter_config.json), which is merged into the "
+                 "weights of the model (repeatable)")
+      ->type_name("DIR|ORG/NAME")
+      ->allow_extra_args(false);
+}
+
 void add_shapes(CLI::App& app, DummyShapes& shapes) {
   const auto add = [&](const char* name, std::int64_t& value, const char* text) {
     app.add_option(name, value, text)
@@ -81,9 +89,11 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   MainExportOptions& o = flags.options;
   app.add_option(
          "-m,--model", o.model,
-         "Checkpoint folder (config.json and weights), .gguf file, or Hub repository, which is downloaded")
+         "Checkpoint folder (config.json and weights), folder of an adapter, .gguf file, or Hub repository, "
+         "which is downloaded")
       ->required()
       ->type_name("DIR|ORG/NAME");
+  add_adapters(app, o.adapters);
   app.add_option("output", o.output, "Folder to write to")->required()->type_name("OUT");
   app.add_option("--task", o.task,
                  "Task to export for, see `onnxport list`; auto: inferred from the checkpoint")
@@ -203,6 +213,7 @@ int run(int argc, char** argv) {
       ->add_option("model", validate_flags.options.model, "Checkpoint folder, .gguf file, or Hub repository")
       ->required()
       ->type_name("DIR|ORG/NAME");
+  add_adapters(*validate, validate_flags.options.adapters);
   validate->add_option("onnx", validate_flags.options.onnx, "Folder of the export, or one of its .onnx files")
       ->required()
       ->type_name("ONNX_DIR");
@@ -239,6 +250,7 @@ int run(int argc, char** argv) {
       ->add_option("path", inspect_flags.path, "Checkpoint folder, .gguf file, Hub repository, or .onnx file")
       ->required()
       ->type_name("DIR|ORG/NAME|FILE.onnx");
+  add_adapters(*inspect, inspect_flags.adapters);
   inspect->add_option("--task", inspect_flags.task, "For a checkpoint: task whose graph is shown")
       ->capture_default_str();
   inspect->add_flag("--nodes", inspect_flags.nodes, "List every node");

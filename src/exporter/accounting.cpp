@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "exporter/adapters.h"
 #include "exporter/model_weights.h"
 #include "onnxport/error.h"
 #include "onnxport/model.h"
@@ -87,7 +88,10 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
     std::erase_if(unread, [](const auto& item) { return item.second.empty(); });
   }
 
-  std::vector<std::string> complaints;
+  const Weights::Part& root = weights_->parts.at("");
+  std::vector<std::string> complaints =
+      exporter::ignored_changes(*root.checkpoint, *root.accounting, weights_->adapted);
+  const bool bad_tensors = !unread.empty() || !complaints.empty();
   for (const auto& [subfolder, keys] : unread) {
     const std::string file =
         (fs::path(subfolder) / weights_->parts.at(subfolder).checkpoint->name()).string();
@@ -103,7 +107,7 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
                     config_.origin(), some(knobs), definition_->model_type));
   }
   if (!complaints.empty() && !ignore_unexpected) {
-    throw ExportError(unread.empty() ? ErrorCode::bad_config : ErrorCode::bad_checkpoint,
+    throw ExportError(bad_tensors ? ErrorCode::bad_checkpoint : ErrorCode::bad_config,
                       text::join(complaints, "\n"));
   }
   return complaints;

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "checkpoint/gguf.h"
 #include "config/json.h"
+#include "exporter/adapters.h"
 #include "exporter/check_outputs.h"
 #include "exporter/gguf_model.h"
 #include "exporter/model_weights.h"
@@ -36,11 +38,12 @@ fs::path below(const fs::path& folder, const std::string& name) {
 }  // namespace
 
 Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, const fs::path& path,
-             std::string task)
+             std::string task, std::vector<fs::path> adapters)
     : definition_(std::move(definition)),
       config_(std::move(config)),
       folder_(gguf::is_file(path) ? path.parent_path() : path),
       task_(std::move(task)),
+      adapters_(std::move(adapters)),
       weights_(std::make_shared<Weights>()) {
   if (folder_.empty()) folder_ = ".";
   task_ = TasksManager::map_from_synonym(task_);
@@ -48,6 +51,18 @@ Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig
   if (checkpoint->gguf()) {
     notices_ = exporter::gguf_notices(*checkpoint->gguf(), config_, folder_);
     checkpoint = exporter::restore(*checkpoint, *definition_, config_);
+  }
+  if (!adapters_.empty()) {
+    exporter::AdaptedCheckpoint adapted =
+        exporter::apply_adapters(std::move(checkpoint), config_, task_, adapters_);
+    checkpoint = std::move(adapted.checkpoint);
+    weights_->adapted = std::move(adapted.changed);
+    std::move(adapted.notices.begin(), adapted.notices.end(), std::back_inserter(notices_));
+    if (adapted.config) {
+      config_ = *std::move(adapted.config);
+      adapted_config_ = true;
+      read_quantization(config_);  // the weights are open, but the new accounting does not know
+    }
   }
   weights_->parts.emplace("", Weights::Part{std::move(checkpoint)});
   settle_tie();
@@ -66,7 +81,7 @@ void Model::settle_tie() {
   if (has_table && root.stores(names.head)) config_ = config_.settled("tie_word_embeddings", "false");
 }
 
-bool Model::has_made_config() const { return exporter::is_made(config_); }
+bool Model::has_made_config() const { return adapted_config_ || exporter::is_made(config_); }
 
 Model Model::with_config(PretrainedConfig config) const {
   Model other = *this;

@@ -8,6 +8,7 @@
 
 #include "checkpoint/gguf.h"
 #include "config/json.h"
+#include "exporter/adapters.h"
 #include "exporter/architectures.h"
 #include "exporter/gguf_model.h"
 #include "exporter/role_defaults.h"
@@ -244,11 +245,15 @@ std::vector<std::shared_ptr<const ModelDefinition>> TasksManager::definitions() 
 }
 
 Model TasksManager::get_model_from_task(std::string_view task, const fs::path& folder,
-                                        std::string_view library) const {
+                                        std::string_view library,
+                                        const std::vector<fs::path>& adapters) const {
+  exporter::require_adapter_of(folder, adapters);
   Impl::Folder opened = Impl::open(*this, folder, library);
-  std::string chosen = task == "auto" ? Impl::infer(opened) : map_from_synonym(task);
-  require_task(*opened.definition, chosen);
-  return Model(std::move(opened.definition), std::move(opened.config), folder, std::move(chosen));
+  std::optional<std::string> chosen;
+  if (task == "auto") chosen = exporter::task_of_adapters(*opened.definition, adapters);
+  if (!chosen) chosen = task == "auto" ? Impl::infer(opened) : map_from_synonym(task);
+  require_task(*opened.definition, *chosen);
+  return Model(std::move(opened.definition), std::move(opened.config), folder, *std::move(chosen), adapters);
 }
 
 std::string TasksManager::infer_task_from_model(const fs::path& folder, std::string_view library) const {

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "exporter/adapters.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/prepare.h"
@@ -39,8 +40,9 @@ ExportPlan plan_export(const MainExportOptions& options) {
   const ExportOptions& how = options.export_options;
   HubOptions hub = options.hub;
   if (!hub.on_notice) hub.on_notice = how.on_notice;
-  const fs::path folder = get_model_folder(options.model, hub);
-  Model model = TasksManager::instance().get_model_from_task(options.task, folder, options.library);
+  const ModelSource source = get_model_source(options.model, options.adapters, hub);
+  Model model = TasksManager::instance().get_model_from_task(options.task, source.model, options.library,
+                                                             source.adapters);
   for (const auto& [key, value] : options.config_values)
     model = model.with_config(model.config().with(key, value));
   ExportPlan plan = make_plan(model, {.dtype = options.dtype,
@@ -54,7 +56,11 @@ ExportPlan plan_export(const MainExportOptions& options) {
                                       .dynamic_axes = how.dynamic_axes,
                                       .output = options.output});
   for (const std::string& text : model.notices()) pipeline::say(how.on_notice, text);
-  if (options.task == "auto") pipeline::say(how.on_notice, "task: " + model.task() + " (inferred)");
+  if (options.task == "auto") {
+    const bool of_adapter = exporter::task_of_adapters(model.definition(), source.adapters) == model.task();
+    pipeline::say(how.on_notice, fmt::format("task: {} (inferred{})", model.task(),
+                                             of_adapter ? " from the adapter's task_type" : ""));
+  }
   return plan;
 }
 

@@ -7,12 +7,14 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
+#include "exporter/adapter_config.h"
 #include "hub/names.h"
 #include "hub/repo.h"
 #include "onnxport/config.h"
 #include "onnxport/hub.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/companions.h"
+#include "pipeline/model_folder.h"
 #include "support/fail.h"
 #include "support/file.h"
 #include "support/text.h"
@@ -32,6 +34,11 @@ fs::path below(const fs::path& folder, const std::string& subfolder) {
   return subfolder.empty() ? folder : folder / subfolder;
 }
 
+[[noreturn]] void fail_no_adapter(const std::string& name) {
+  fail(ErrorCode::bad_config, "--adapter: {} has no {}, expected the folder or repository of an adapter",
+       name, exporter::kAdapterConfig);
+}
+
 /// The model's part of a repository.
 class RemoteModel {
  public:
@@ -40,6 +47,23 @@ class RemoteModel {
     for (const std::string& file : repo.files()) {
       if (file.starts_with(top_)) files_.insert(file.substr(top_.size()));
     }
+  }
+
+  bool has_adapter() const { return files_.contains(exporter::kAdapterConfig); }
+
+  /// The configuration, which tells whether the method is supported, then the weights and the tokenizer.
+  void fetch_adapter() {
+    get({exporter::kAdapterConfig});
+    exporter::read_adapter_config(repo_.folder() / top_);
+    std::vector<std::string> wanted;
+    for (const std::string& file : files_) {
+      if (file.find('/') == file.npos && file != "config.json" && pipeline::is_companion(file))
+        wanted.push_back(file);
+    }
+    const std::string weights(
+        exporter::kAdapterWeights[files_.contains(exporter::kAdapterWeights[0]) ? 0 : 1]);
+    if (files_.contains(weights)) wanted.push_back(weights);
+    get(wanted);
   }
 
   void fetch() {
@@ -123,7 +147,9 @@ class RemoteModel {
 
 }  // namespace
 
-fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
+namespace pipeline {
+
+FoundFolder find_folder(const fs::path& model, const HubOptions& options, Holds holds) {
   std::error_code ignored;
   if (fs::exists(model, ignored)) {
     if (options.on_notice && (!options.revision.empty() || options.force_download)) {
@@ -131,9 +157,13 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
                                     options.revision.empty() ? "--force_download" : "--revision",
                                     model.string()));
     }
-    return below(model, options.subfolder);
+    const fs::path folder = below(model, options.subfolder);
+    const bool adapter = holds != Holds::model && exporter::has_adapter(folder);
+    if (holds == Holds::adapter && !adapter) fail_no_adapter(folder.string());
+    return {folder, adapter};
   }
   if (looks_like_path(model.string())) {
+    if (holds == Holds::adapter) fail_no_adapter(model.string());
     fail(ErrorCode::bad_config,
          "{}: no such folder; give a local checkpoint folder that holds config.json and the weights, or the "
          "id of a Hub repository (ORG/NAME)",
@@ -146,9 +176,22 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
          options.subfolder);
   }
   hub::Repo repo(model.string(), options);
-  RemoteModel(repo, subfolder).fetch();
+  RemoteModel remote(repo, subfolder);
+  const bool adapter = holds != Holds::model && remote.has_adapter();
+  if (holds == Holds::adapter && !adapter) fail_no_adapter(repo.name());
+  if (adapter) {
+    remote.fetch_adapter();
+  } else {
+    remote.fetch();
+  }
   repo.publish();
-  return below(repo.folder(), subfolder);
+  return {below(repo.folder(), subfolder), adapter};
+}
+
+}  // namespace pipeline
+
+fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
+  return pipeline::find_folder(model, options, pipeline::Holds::model).path;
 }
 
 }  // namespace onnxport

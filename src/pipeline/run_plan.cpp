@@ -8,6 +8,7 @@
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
 #include "pass/rebuild.h"
+#include "pipeline/adapter_files.h"
 #include "pipeline/companions.h"
 #include "pipeline/prepare.h"
 #include "pipeline/validate_plan.h"
@@ -94,8 +95,10 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   for (Files& files : variants) pipeline::place_weights(files.prepared, how);
   // Companions come first, so that if a model exists, the other files exist too.
   const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
-  for (const fs::path& path : pipeline::copy_companions(model.folder(), plan.layout.folder, made_config))
-    report.files.push_back({path, fs::file_size(path)});
+  std::vector<fs::path> companions =
+      pipeline::copy_companions(model.folder(), plan.layout.folder, made_config);
+  pipeline::copy_companions_of_adapters(model, plan.layout.folder, companions);
+  for (const fs::path& path : companions) report.files.push_back({path, fs::file_size(path)});
   for (const Files& files : variants) {
     for (const auto& written : pipeline::write(files.prepared, plan.layout.shared_data, how))
       report.files.push_back({written.path, written.bytes});

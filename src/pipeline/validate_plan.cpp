@@ -101,8 +101,9 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
 }  // namespace pipeline
 
 std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
-  const fs::path folder = get_model_folder(options.model, options.hub);
-  const Model model = TasksManager::instance().get_model_from_task(options.task, folder, options.library);
+  const ModelSource source = get_model_source(options.model, options.adapters, options.hub);
+  const Model model = TasksManager::instance().get_model_from_task(options.task, source.model,
+                                                                   options.library, source.adapters);
   std::vector<ExportPlan> plans = possible_plans(model, options);
   const bool whole = fs::is_directory(options.onnx);
   const ExportPlan plan =
