@@ -14,7 +14,6 @@ namespace {
 class Qwen3MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
  public:
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  std::string min_transformers_version() const override { return "4.51.0"; }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
