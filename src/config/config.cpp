@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <limits>
 #include <type_traits>
 #include <utility>
 
 #include "config/accounting.h"
 #include "config/class_defaults.h"
+#include "config/expected.h"
 #include "config/json.h"
 #include "config/plausible.h"
 #include "onnxport/error.h"
@@ -17,6 +17,7 @@ namespace onnxport {
 namespace {
 
 using config::Accounting;
+using config::Expected;
 using config::Part;
 using nlohmann::json;
 namespace fs = std::filesystem;
@@ -25,64 +26,6 @@ namespace fs = std::filesystem;
 struct Source {
   std::string text;
   std::string origin;
-};
-
-// What a lookup expects, and how it takes it: nothing when the type is wrong.
-
-std::optional<std::int64_t> to_integer(const json& value) {
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max())
-    return {};
-  if (value.is_number_integer()) return value.get<std::int64_t>();
-  if (!value.is_number_float()) return {};
-  constexpr double exact = 9007199254740992.0;  // 2^53: beyond it a float does not name one integer
-  const double number = value.get<double>();
-  if (std::trunc(number) != number || std::abs(number) > exact) return {};
-  return static_cast<std::int64_t>(number);
-}
-
-std::optional<double> to_real(const json& value) {
-  if (value.is_number()) return value.get<double>();
-  if (value == "inf") return std::numeric_limits<double>::infinity();
-  if (value == "-inf") return -std::numeric_limits<double>::infinity();
-  if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
-  return {};
-}
-
-std::optional<bool> to_flag(const json& value) {
-  if (value.is_boolean()) return value.get<bool>();
-  if (value.is_number_integer() && (value == 0 || value == 1)) return value == 1;
-  return {};
-}
-
-std::optional<std::string> to_text(const json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  return {};
-}
-
-template <class T>
-struct Expected;
-template <>
-struct Expected<std::int64_t> {
-  static constexpr const char* one = "an integer";
-  static constexpr const char* many = "a list of integers";
-  static constexpr auto take = to_integer;
-};
-template <>
-struct Expected<double> {
-  static constexpr const char* one = "a number";
-  static constexpr const char* many = "a list of numbers";
-  static constexpr auto take = to_real;
-};
-template <>
-struct Expected<bool> {
-  static constexpr const char* one = "true or false";
-  static constexpr auto take = to_flag;
-};
-template <>
-struct Expected<std::string> {
-  static constexpr const char* one = "a string";
-  static constexpr const char* many = "a list of strings";
-  static constexpr auto take = to_text;
 };
 
 }  // namespace
@@ -99,17 +42,19 @@ struct PretrainedConfig::Impl {
 
   [[noreturn]] void fail_type(std::string_view key, const json& value, std::string_view expected) const {
     const bool too_large = expected.find("integer") != expected.npos && value.is_number() &&
-                           !to_integer(value) && std::trunc(value.get<double>()) == value.get<double>();
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: key '{}' is {}, expected {}{}", source->origin, part.qualified(key),
-                                  config::brief(value), expected, too_large ? " of 64 bits" : ""));
+                           !config::to_integer(value) &&
+                           std::trunc(value.get<double>()) == value.get<double>();
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: key '{}' is {}, expected {}{}", source->origin, part.qualified(part.spelling(key)),
+                    config::brief(value), expected, too_large ? " of 64 bits" : ""));
   }
   void check_range(std::string_view key, std::int64_t value) const {
     const config::Range range = config::plausible(key);
     if (range.contains(value)) return;
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: key '{}' is {}, expected {} to {}", source->origin,
-                                  part.qualified(key), value, range.least, range.most));
+                                  part.qualified(part.spelling(key)), value, range.least, range.most));
   }
   [[noreturn]] void fail_absent(std::string_view key, const json* value, std::string_view expected) const {
     if (value != nullptr && part.values->contains(key)) fail_type(key, *value, expected);
@@ -144,7 +89,10 @@ struct PretrainedConfig::Impl {
   }
   template <class T>
   std::vector<T> many(std::string_view key) const {
-    const json* const value = look_up(key);
+    const json* value = look_up(key);
+    // Constructors replace a None by the list that they declare; none of them works without one.
+    const json* const declared = part.default_of(key);
+    if (value != nullptr && value->is_null() && declared != nullptr) value = declared;
     if (value == nullptr || value->is_null()) fail_absent(key, value, Expected<T>::many);
     std::vector<T> list;
     for (const json& item : value->is_array() ? *value : json::array({*value})) {
@@ -200,8 +148,12 @@ PretrainedConfig PretrainedConfig::from_json(std::string_view text, std::string 
                     "\"model_type\": \"bert\"",
                     origin));
   }
-  Part part{"", model_type, std::move(values), config::class_defaults(model_type),
-            config::class_defaults("")};
+  Part part{"",
+            model_type,
+            std::move(values),
+            config::class_defaults(model_type),
+            config::class_defaults(""),
+            config::renamed_keys(model_type)};
   auto accounting = std::make_shared<Accounting>();
   accounting->add(part);
   auto source = std::make_shared<const Source>(Source{std::string(text), std::move(origin)});
@@ -227,12 +179,16 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
                                                        : owner.base;
     values = std::shared_ptr<const json>(whole, value);
     if (const auto it = values->find("model_type"); it != values->end() && it->is_string()) {
-      if (auto named = it->get<std::string>(); !named.empty()) model_type = std::move(named);
+      // The owner's class names the type. Files may have another name for it, or an empty one.
+      auto named = it->get<std::string>();
+      if (!named.empty() && (model_type.empty() || config::class_defaults(named)))
+        model_type = std::move(named);
     }
   }
   if (model_type.empty()) model_type = fmt::format("{}.{}", owner.model_type, key);
-  Part part{owner.qualified(key), model_type, std::move(values), config::class_defaults(model_type),
-            owner.base};
+  Part part{owner.qualified(key), model_type,
+            std::move(values),    config::class_defaults(model_type),
+            owner.base,           config::renamed_keys(model_type)};
   if (!given && !part.defaults) impl_->fail_absent(key, value, "an object");
   impl_->accounting->gave(owner, key, given || part.defaults ? json(true) : json());
   impl_->accounting->add(part);
@@ -247,6 +203,8 @@ PretrainedConfig PretrainedConfig::with(std::string_view key, std::string_view v
   }
   json values = *impl_->part.values;
   values[std::string(key)] = std::move(replacement);
+  // The type of this object may come from its owner's class; that of the whole comes from the value.
+  if (!impl_->part.path.empty()) values["model_type"] = impl_->part.model_type;
   return from_json(values.dump(), impl_->source->origin, impl_->part.model_type);
 }
 
