@@ -8,12 +8,6 @@
 
 namespace onnxport::models {
 
-/// A key that a class knows by two names (its attribute_map). The usual name takes precedence if the file has
-/// it.
-inline std::int64_t either(const PretrainedConfig& config, std::string_view usual, std::string_view own) {
-  return config.has(usual) ? config.integer(usual) : config.integer(own);
-}
-
 /// Throws ExportError(bad_config) that names both keys unless `width` is a positive multiple of `parts`.
 void check_multiple(const PretrainedConfig& config, std::string_view width_key, std::int64_t width,
                     std::string_view parts_key, std::int64_t parts);
