@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "checkpoint/safetensors.h"
+#include "checkpoint/shards.h"
 #include "onnxport/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -8,9 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 
-#include "checkpoint/safetensors.h"
 #include "errors.h"
 #include "onnxport/error.h"
 #include "safetensors_bytes.h"
@@ -170,6 +168,7 @@ TEST_F(CheckpointTest, BrokenHeaders) {
       "header of model.safetensors has key 't' twice");
   EXPECT_EQ(header_error(R"({"__metadata__":{},"__metadata__":{}})"),
             "header of model.safetensors has key '__metadata__' twice");
+  EXPECT_EQ(file_error(safetensors_file(R"({"__metadata__":null})", 0)), "no error") << "some writers' none";
   EXPECT_EQ(header_error(R"({"__metadata__":{"a":1}})"),
             "__metadata__ in model.safetensors holds a number, expected an object of strings");
   EXPECT_EQ(header_error(R"({"__metadata__":"a"})"),
@@ -303,72 +302,6 @@ TEST_F(CheckpointTest, FoldersWithoutWeights) {
   EXPECT_EQ(Checkpoint::open(folder_.path())->name(), "diffusion_pytorch_model.safetensors");
   write("model.safetensors", float_file({{"b", {2}}}));
   EXPECT_EQ(Checkpoint::open(folder_.path())->name(), "model.safetensors");
-}
-
-TEST_F(CheckpointTest, Shards) {
-  write("model.safetensors.index.json", R"(
-    {"metadata": {"total_size": 20, "x": [{}]}, "weight_map": {"b": "model-2.safetensors", "a": "model-1.safetensors", "c": "model-1.safetensors"}})");
-  write("model-1.safetensors", float_file({{"a", {1}}, {"c", {2}}}));
-  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
-            fmt::format("shard 'model-2.safetensors', which model.safetensors.index.json lists, is missing "
-                        "in '{}'; download it",
-                        folder_.path().string()));
-  write("model-2.safetensors", float_file({{"x", {2}}}));
-  EXPECT_EQ(
-      error_of([&] { Checkpoint::open(folder_.path()); }),
-      "model.safetensors.index.json lists tensor 'b' in shard 'model-2.safetensors', which does not have it");
-  // Not in the index: there all the same. In the index for another shard: that one counts.
-  write("model-2.safetensors", float_file({{"b", {3}}, {"a", {9}}, {"unlisted", {1}}}));
-  const auto checkpoint = Checkpoint::open(folder_.path());
-  EXPECT_EQ(checkpoint->keys(), (std::vector<std::string>{"a", "b", "c", "unlisted"}));
-  EXPECT_EQ(checkpoint->find("a")->shape, Dims{1});
-  EXPECT_EQ(checkpoint->find("a")->file->name(), "model-1.safetensors");
-  EXPECT_EQ(checkpoint->find("a")->file, checkpoint->find("c")->file) << "one open file per shard";
-  EXPECT_EQ(checkpoint->name(), "model.safetensors.index.json");
-  // A broken shard is named.
-  write("model-2.safetensors", "short");
-  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
-            "model-2.safetensors has 5 bytes, too short for a safetensors file; download it again");
-  fs::remove(folder_.path() / "model-2.safetensors");
-  fs::create_symlink("nowhere", folder_.path() / "model-2.safetensors");
-  EXPECT_TRUE(error_of([&] {
-                Checkpoint::open(folder_.path());
-              }).ends_with("is a link to 'nowhere', which does not exist: the download is not complete"));
-}
-
-TEST_F(CheckpointTest, UnlistedKeyInTwoShards) {
-  write("model.safetensors.index.json", R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})");
-  write("1.safetensors", float_file({{"a", {1}}, {"x", {1}}}));
-  write("2.safetensors", float_file({{"b", {1}}, {"x", {1}}}));
-  EXPECT_EQ(error_of([&] { Checkpoint::open(folder_.path()); }),
-            "tensor 'x' occurs in several shards of model.safetensors.index.json");
-}
-
-TEST(IndexTest, Errors) {
-  const auto parse = [](std::string_view text) {
-    return error_of([&] { safetensors::parse_index(text, "i.json"); });
-  };
-  const auto shard = [&](std::string_view value) {
-    return parse(fmt::format(R"({{"weight_map":{{"a":{}}}}})", value));
-  };
-  EXPECT_EQ(parse(""), "content of i.json is not a JSON object");
-  EXPECT_EQ(parse("[]"), "content of i.json is not a JSON object");
-  EXPECT_EQ(parse("{}"), "index i.json has no weight_map");
-  EXPECT_EQ(parse("{\"a\":"), "content of i.json is broken JSON at byte 6");
-  EXPECT_EQ(parse(R"({"weight_map":1})"), "weight_map of index i.json is a number, expected an object");
-  EXPECT_EQ(parse(R"({"weight_map":[]})"), "weight_map of index i.json is an array, expected an object");
-  EXPECT_EQ(parse(R"({"weight_map":{},"weight_map":{}})"), "index i.json has key 'weight_map' twice");
-  EXPECT_EQ(parse(R"({"weight_map":{"a":"x","b":"y","a":"z"}})"), "weight_map of i.json has key 'a' twice");
-  EXPECT_EQ(shard("1"), "index i.json has a number for tensor 'a', expected the name of a file");
-  EXPECT_EQ(shard("{}"), "index i.json has an object for tensor 'a', expected the name of a file");
-  EXPECT_EQ(shard("[]"), "index i.json has an array for tensor 'a', expected the name of a file");
-  for (const std::string name : {"/etc/passwd", "../x", "..", ".", "", "a/b", "a\\\\b", "a\\u0000b"}) {
-    const std::string error = shard('"' + name + '"');
-    EXPECT_TRUE(error.starts_with("index i.json lists tensor 'a' in '") &&
-                error.ends_with("', expected the plain name of a file beside it"))
-        << error;
-  }
-  EXPECT_EQ(shard("\"model-00001-of-00002.safetensors\""), "no error");
 }
 
 }  // namespace

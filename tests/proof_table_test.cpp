@@ -13,6 +13,7 @@
 #include "checkpoint/safetensors.h"
 #include "exporter/proof.h"
 #include "golden_fixture.h"
+#include "hollow_file.h"
 #include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
 #include "support/dtype_names.h"
@@ -33,30 +34,15 @@ json read_json(const fs::path& file) { return json::parse(std::ifstream(file)); 
 // Definitions see shapes, not values: the data of such a file is a hole.
 void write_shapes(const fs::path& recipe_file, const fs::path& folder) {
   const json recipe = read_json(recipe_file);
-  std::map<std::string, std::pair<DType, std::vector<std::int64_t>>> tensors;
+  std::vector<HollowTensor> tensors;
   for (const auto& [name, one] : recipe.at("tensors").items())
-    tensors[name] = {parse_dtype(one.at("dtype").get<std::string>()), one.at("shape")};
+    tensors.push_back({name, parse_dtype(one.at("dtype").get<std::string>()), one.at("shape")});
   const fs::path verbatim = recipe_file.parent_path() / "verbatim.safetensors";
   if (fs::exists(verbatim)) {
     for (const StoredTensor& stored : safetensors::read(File::open(verbatim)))
-      tensors[stored.view.key] = {stored.view.dtype, stored.view.shape};
+      tensors.push_back({stored.view.key, stored.view.dtype, stored.view.shape});
   }
-  json header = json::object();
-  std::uint64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
-    const auto& [dtype, shape] = tensor;
-    std::uint64_t bytes = size_of(dtype);
-    for (const std::int64_t extent : shape) bytes *= static_cast<std::uint64_t>(extent);
-    header[name] = {{"dtype", std::string(safetensors_name(dtype))},
-                    {"shape", shape},
-                    {"data_offsets", {offset, offset + bytes}}};
-    offset += bytes;
-  }
-  const std::string text = header.dump();
-  const std::uint64_t length = text.size();
-  const fs::path file = folder / recipe.value("file", "model.safetensors");
-  std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(&length), sizeof length) << text;
-  fs::resize_file(file, sizeof length + length + offset);
+  write_hollow_safetensors(folder / recipe.value("file", "model.safetensors"), tensors);
 }
 
 // The checkpoint folder of a fixture, without weights.

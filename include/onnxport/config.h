@@ -28,7 +28,8 @@ struct ReadKey {
 /// A lookup returns the value in the file, or else the default of the class (from a table generated from
 /// transformers, or registered by a plugin), or else the fallback given in the call. A key that has none of
 /// them throws ExportError(bad_config). An explicit null is the None that the original class would hold: it
-/// takes the fallback, never the default of the class.
+/// takes the fallback, never the default of the class, except for a list, which the class fills in. A key may
+/// have another name in the file if the original class takes that name for it (its attribute_map).
 ///
 /// Every lookup is recorded. The export fails if a key that the class declares was never read and its value
 /// is not the default, because an unread setting is the most common cause of a wrong graph. Copies share this
@@ -70,9 +71,9 @@ class ONNXPORT_API PretrainedConfig {
   std::optional<std::int64_t> maybe_integer(std::string_view key) const;
   std::optional<double> maybe_real(std::string_view key) const;
   std::optional<std::string> maybe_string(std::string_view key) const;
-  /// A nested object with the defaults of its own class (`model_type` inside, or as given); if the file has
-  /// none, only the class defaults. Shares the accounting. In an object without a class (`rope_scaling`),
-  /// every key must be read.
+  /// A nested object with the defaults of its own class (`model_type` inside, or as given if that is empty or
+  /// unknown); if the file has none, only the class defaults. Shares the accounting. In an object without a
+  /// class (`rope_scaling`), every key must be read.
   PretrainedConfig sub(std::string_view key, std::string model_type = {}) const;
   /// A copy with another value for a key, given as JSON text, and with its own accounting. Throws
   /// ExportError(invalid_argument) if the text is not JSON.

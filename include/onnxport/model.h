@@ -73,8 +73,10 @@ class ONNXPORT_API Model {
 
   /// Call it after build() of all components of an export. Throws ExportError(bad_checkpoint) for unread
   /// tensors that belong to no other component or task of the type, and ExportError(bad_config) for unread
-  /// configuration keys. With `ignore_unexpected`, it returns them instead. If tensors were left unread, it
-  /// also builds the other components and tasks of the type, to find out which tensors they read.
+  /// configuration keys. With `ignore_unexpected`, it returns them instead. Returns notices about tensors of
+  /// heads that this task does not need: outside of the base model, in a module of which nothing was read, or
+  /// of another task and of another size. If tensors were left unread, it also builds the other components
+  /// and tasks of the type, to find out which tensors they read.
   std::vector<std::string> check_accounting(bool ignore_unexpected) const;
 
   /// Number of elements of all float tensors in the checkpoint.

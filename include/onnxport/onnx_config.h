@@ -107,8 +107,6 @@ class ONNXPORT_API OnnxConfig {
   virtual std::optional<std::int64_t> longest_sequence() const;
   /// The image sizes that validation may use.
   virtual ImageSizes image_sizes() const { return {}; }
-  /// The minimum `transformers_version` in config.json; empty: any.
-  virtual std::string min_transformers_version() const { return {}; }
   virtual std::vector<std::string> variants() const { return {"default"}; }
   /// Replacements of modules and ops in the graph of this configuration (PATCHING_SPECS).
   virtual std::vector<PatchingSpec> patching_specs() const { return {}; }

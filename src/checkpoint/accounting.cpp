@@ -15,6 +15,28 @@ bool KeyAccounting::is_ignored(std::string_view key) const {
   return false;
 }
 
+namespace {
+
+bool is_below(std::string_view key, std::string_view path) {
+  return path.empty() || (key.size() > path.size() && key.starts_with(path) && key[path.size()] == '.');
+}
+
+}  // namespace
+
+bool KeyAccounting::is_of_unread_head(std::string_view key) const {
+  // Bases are nested (`detr`, and `detr.model` in it): the innermost model around the key tells.
+  const std::pair<const std::string, std::string>* around = nullptr;
+  for (const auto& entry : bases_) {
+    const auto& [whole, base] = entry;
+    if (is_below(key, whole) && (around == nullptr || whole.size() > around->first.size())) around = &entry;
+  }
+  if (around == nullptr || is_below(key, around->second)) return false;
+  const std::size_t begin = around->first.empty() ? 0 : around->first.size() + 1;
+  const std::string module(key.substr(0, key.find('.', begin)));
+  const auto first = read_.lower_bound(module + ".");
+  return !is_read(module) && (first == read_.end() || !is_below(*first, module));
+}
+
 std::vector<std::string> KeyAccounting::unread(const Checkpoint& checkpoint,
                                                std::span<const std::string> ignorable) const {
   std::vector<std::string> keys;

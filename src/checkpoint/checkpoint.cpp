@@ -4,15 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <system_error>
 
 #include "checkpoint/gguf.h"
 #include "checkpoint/quantization.h"
-#include "checkpoint/safetensors.h"
-#include "checkpoint/torch_file.h"
+#include "checkpoint/shards.h"
 #include "support/fail.h"
-#include "support/file.h"
 #include "support/text.h"
 
 namespace onnxport {
@@ -31,59 +28,6 @@ constexpr std::array<std::string_view, 8> kCandidates = {"model.safetensors",
                                                          "diffusion_pytorch_model.bin",
                                                          "diffusion_pytorch_model.bin.index.json"};
 
-/// Whether there is anything of this name. A broken link means an unfinished download and gets its own
-/// message.
-bool is_present(const fs::path& path) {
-  std::error_code ignored;
-  if (fs::exists(path, ignored)) return true;
-  if (!fs::is_symlink(fs::symlink_status(path, ignored))) return false;
-  fail(kBad, "'{}' is a link to '{}', which does not exist: the download is not complete", path.string(),
-       fs::read_symlink(path, ignored).string());
-}
-
-/// The tensors of one weights file of either format.
-std::vector<StoredTensor> read_file(const fs::path& path) {
-  const auto file = File::open(path);
-  if (path.extension() == ".bin") return torch_file::read(file);
-  return safetensors::read(file);
-}
-
-std::vector<StoredTensor> read_shards(const fs::path& index, std::vector<fs::path>& files) {
-  const std::string name = index.filename().string();
-  const auto weight_map = safetensors::parse_index(read_text_file(index, safetensors::kMaxHeader), name);
-
-  std::map<std::string, std::map<std::string, StoredTensor>> shards;  // by file name, then by key
-  for (const auto& [key, shard] : weight_map) shards[shard];
-  for (auto& [shard, tensors] : shards) {
-    const fs::path path = index.parent_path() / shard;
-    if (!is_present(path)) {
-      fail(kBad, "shard '{}', which {} lists, is missing in '{}'; download it", shard, name,
-           index.parent_path().string());
-    }
-    files.push_back(path);
-    for (StoredTensor& tensor : read_file(path)) {
-      std::string key = tensor.view.key;
-      tensors.emplace(std::move(key), std::move(tensor));
-    }
-  }
-
-  std::vector<StoredTensor> found;
-  for (const auto& [key, shard] : weight_map) {
-    auto tensor = shards[shard].extract(key);
-    if (!tensor) fail(kBad, "{} lists tensor '{}' in shard '{}', which does not have it", name, key, shard);
-    found.push_back(std::move(tensor.mapped()));
-  }
-  // Tensors that the index does not list count too, unless the index places the key in another shard.
-  for (auto& [shard, tensors] : shards) {
-    for (auto& [key, tensor] : tensors) {
-      const auto listed =
-          std::lower_bound(weight_map.begin(), weight_map.end(), std::pair(key, std::string()));
-      if (listed == weight_map.end() || listed->first != key) found.push_back(std::move(tensor));
-    }
-  }
-  return found;
-}
-
 std::shared_ptr<const Checkpoint> open_gguf(const fs::path& path) {
   gguf::Contents contents = gguf::read(path);
   return std::make_shared<const Checkpoint>(std::move(contents.tensors), path.filename().string(),
@@ -94,11 +38,15 @@ std::shared_ptr<const Checkpoint> open_gguf(const fs::path& path) {
 std::shared_ptr<const Checkpoint> open_file(const fs::path& path, const Quantization& quantization) {
   if (path.extension() == ".gguf") return open_gguf(path);
   const std::string name = path.filename().string();
-  std::vector<fs::path> files;
-  auto tensors = path.extension() == ".json" ? read_shards(path, files) : read_file(path);
-  if (files.empty()) files.push_back(path);
-  return std::make_shared<const Checkpoint>(dequantize(std::move(tensors), quantization, name), name,
-                                            std::shared_ptr<const GgufInfo>(), std::move(files));
+  Shards shards;
+  if (path.extension() == ".json") {
+    shards = read_shards(path);
+  } else {
+    shards = {read_weights_file(path), {path}, {}};
+  }
+  return std::make_shared<const Checkpoint>(dequantize(std::move(shards.tensors), quantization, name), name,
+                                            std::shared_ptr<const GgufInfo>(), std::move(shards.files),
+                                            std::move(shards.absent));
 }
 
 [[noreturn]] void fail_nothing_found(const fs::path& folder) {
@@ -123,8 +71,9 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) { retur
 std::span<const std::string_view> Checkpoint::file_names() { return kCandidates; }
 
 Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name,
-                       std::shared_ptr<const GgufInfo> gguf, std::vector<fs::path> files)
-    : name_(std::move(name)), gguf_(std::move(gguf)), files_(std::move(files)) {
+                       std::shared_ptr<const GgufInfo> gguf, std::vector<fs::path> files,
+                       std::map<std::string, std::string, std::less<>> absent)
+    : name_(std::move(name)), gguf_(std::move(gguf)), files_(std::move(files)), absent_(std::move(absent)) {
   tensors_.reserve(tensors.size());
   for (StoredTensor& tensor : tensors) {
     if (tensor.weight) computed_.emplace(tensor.view.key, tensor.weight.named(tensor.view.key));
@@ -137,7 +86,28 @@ Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name,
   if (twice != tensors_.end()) fail(kBad, "tensor '{}' occurs in several shards of {}", twice->key, name_);
 }
 
+std::shared_ptr<const Checkpoint> Checkpoint::tied(std::string part, std::string other) const {
+  auto copy = std::make_shared<Checkpoint>(*this);
+  copy->tied_ = std::move(part) + ".";
+  copy->tied_to_ = std::move(other) + ".";
+  return copy;
+}
+
+std::string Checkpoint::why_absent(std::string_view key) const {
+  const auto found = absent_.find(key);
+  return found == absent_.end() ? std::string() : found->second;
+}
+
 const TensorView* Checkpoint::find(std::string_view key) const {
+  const TensorView* stored = find_stored(key);
+  if (stored != nullptr || tied_.empty() || !key.starts_with(tied_)) return stored;
+  const std::string_view below = key.substr(tied_.size());
+  if (const TensorView* other = find_stored(tied_to_ + std::string(below))) return other;
+  const std::size_t dot = below.find('.');
+  return dot == below.npos ? nullptr : find_stored(tied_to_ + std::string(below.substr(dot + 1)));
+}
+
+const TensorView* Checkpoint::find_stored(std::string_view key) const {
   const auto found =
       std::lower_bound(tensors_.begin(), tensors_.end(), key,
                        [](const TensorView& view, std::string_view wanted) { return view.key < wanted; });

@@ -46,9 +46,15 @@ class Checkpoint {
   /// Names of the files that open() looks for in a folder, best first.
   static std::span<const std::string_view> file_names();
 
-  /// From tensors. Messages use `name` as the file. Throws ExportError(bad_checkpoint) if a key occurs twice.
+  /// From tensors. Messages use `name` as the file. `absent`: see why_absent(). Throws
+  /// ExportError(bad_checkpoint) if a key occurs twice.
   Checkpoint(std::vector<StoredTensor> tensors, std::string name, std::shared_ptr<const GgufInfo> gguf = {},
-             std::vector<std::filesystem::path> files = {});
+             std::vector<std::filesystem::path> files = {},
+             std::map<std::string, std::string, std::less<>> absent = {});
+
+  /// The same tensors, where a key below `part` that is missing stands for the same module below `other`. The
+  /// first name after `part` may be one that `other` lacks: `decoder.bert.pooler` is `encoder.pooler`.
+  std::shared_ptr<const Checkpoint> tied(std::string part, std::string other) const;
 
   /// The tensor, or null. The pointer is valid as long as the checkpoint exists.
   const TensorView* find(std::string_view key) const;
@@ -63,6 +69,8 @@ class Checkpoint {
   std::vector<std::string> keys() const;
   /// Number of elements of all float tensors.
   std::int64_t num_parameters() const;
+  /// What the index of the shards says about a key that no shard has, for messages; empty: nothing.
+  std::string why_absent(std::string_view key) const;
   /// Keys that look like `key`, best first.
   std::vector<std::string> nearest(std::string_view key, std::size_t count = 3) const;
 
@@ -76,11 +84,15 @@ class Checkpoint {
   const std::shared_ptr<const GgufInfo>& gguf() const { return gguf_; }
 
  private:
+  const TensorView* find_stored(std::string_view key) const;
+
   std::vector<TensorView> tensors_;
   std::map<std::string, Weight, std::less<>> computed_;  ///< weights that are not views of a file
   std::string name_;
   std::shared_ptr<const GgufInfo> gguf_;
   std::vector<std::filesystem::path> files_;
+  std::map<std::string, std::string, std::less<>> absent_;
+  std::string tied_, tied_to_;  ///< prefixes with a dot; empty: none
 };
 
 }  // namespace onnxport

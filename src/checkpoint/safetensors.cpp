@@ -4,10 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <tuple>
-#include <variant>
 
+#include "checkpoint/json_walker.h"
 #include "ir/weight_scaled.h"
 #include "support/dtype_names.h"
 #include "support/fail.h"
@@ -21,89 +20,6 @@ namespace {
 
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 constexpr std::size_t kLengthBytes = 8;
-
-using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string_view>;
-
-std::string_view describe(const Scalar& value) {
-  constexpr std::array<std::string_view, 6> kNames = {
-      "null", "a boolean", "a negative number", "a number", "a fraction or huge number", "a string"};
-  return kNames[value.index()];
-}
-
-/// Walks through JSON without building values. A derived class knows its position by the depth and the last
-/// key, and throws if it meets anything unexpected. There is no stack, so depth costs nothing.
-class Walker : public nlohmann::json_sax<nlohmann::json> {
- public:
-  explicit Walker(const std::string& file) : file_(file) {}
-
-  void walk(std::string_view text, std::string_view what) {
-    what_ = what;
-    // Unlike a JSON parser, the format does not allow a byte order mark or leading blanks.
-    if (!text.starts_with('{')) fail(kBad, "{} of {} is not a JSON object", what, file_);
-    nlohmann::json::sax_parse(text, this);
-  }
-
-  bool null() final { return take(nullptr); }
-  bool boolean(bool value) final { return take(value); }
-  bool number_integer(std::int64_t value) final { return take(value); }
-  bool number_unsigned(std::uint64_t value) final { return take(value); }
-  bool number_float(double value, const std::string&) final { return take(value); }
-  bool string(std::string& value) final { return take(std::string_view(value)); }
-  bool binary(nlohmann::json::binary_t&) final { return false; }
-  bool key(std::string& value) final {
-    on_key(value);
-    return true;
-  }
-  bool start_object(std::size_t) final {
-    on_object(depth_++);
-    return true;
-  }
-  bool end_object() final {
-    on_object_end(--depth_);
-    return true;
-  }
-  bool start_array(std::size_t) final {
-    on_array(depth_++);
-    return true;
-  }
-  bool end_array() final {
-    --depth_;
-    return true;
-  }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) final {
-    if (std::string_view(error.what()).find("UTF-8") != std::string_view::npos) {
-      fail(kBad, "{} of {} is not valid UTF-8 at byte {}", what_, file_, position);
-    }
-    fail(kBad, "{} of {} is broken JSON at byte {}", what_, file_, position);
-  }
-
- protected:
-  /// `depth`: number of objects and arrays around.
-  virtual void on_value(const Scalar& value, int depth) = 0;
-  virtual void on_key(const std::string& key) = 0;
-  virtual void on_object(int depth) = 0;
-  virtual void on_object_end(int) {}
-  virtual void on_array(int depth) = 0;
-  int depth() const { return depth_; }
-
-  const std::string& file_;
-
- private:
-  bool take(const Scalar& value) {
-    on_value(value, depth_);
-    return true;
-  }
-
-  std::string_view what_;
-  int depth_ = 0;
-};
-
-/// Throws for the first key that occurs twice. Sorts `keys`.
-void check_unique(std::vector<std::string_view> keys, std::string_view what, const std::string& file) {
-  std::sort(keys.begin(), keys.end());
-  const auto twice = std::adjacent_find(keys.begin(), keys.end());
-  if (twice != keys.end()) fail(kBad, "{} of {} has key '{}' twice", what, file, printable(*twice));
-}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Header
@@ -208,6 +124,7 @@ class HeaderWalker final : public Walker {
   void on_value(const Scalar& value, int depth) override {
     if (in_metadata_) {
       if (depth == 2 && std::holds_alternative<std::string_view>(value)) return;
+      if (depth == 1 && std::holds_alternative<std::nullptr_t>(value)) return;  // some writers' no metadata
       fail(kBad, "__metadata__ in {} holds {}, expected an object of strings", file_, describe(value));
     }
     if (depth == 1) {
@@ -318,57 +235,6 @@ void check_layout(std::vector<HeaderWalker::Entry>& entries, std::uint64_t data_
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Index
-
-class IndexWalker final : public Walker {
- public:
-  using Walker::Walker;
-  std::vector<std::pair<std::string, std::string>> map;
-  bool found = false;
-
- private:
-  void on_key(const std::string& key) override {
-    if (depth() == 1) {
-      in_map_ = key == "weight_map";
-      if (in_map_ && std::exchange(found, true)) fail(kBad, "index {} has key 'weight_map' twice", file_);
-    } else if (in_map_) {
-      map.emplace_back(key, std::string());
-    }
-  }
-
-  void on_object(int depth) override {
-    if (in_map_ && depth > 1) fail_shard("an object");
-  }
-
-  void on_array(int depth) override {
-    if (in_map_ && depth == 1) fail(kBad, "weight_map of index {} is an array, expected an object", file_);
-    if (in_map_) fail_shard("an array");
-  }
-
-  void on_value(const Scalar& value, int depth) override {
-    if (!in_map_) return;
-    if (depth == 1) fail(kBad, "weight_map of index {} is {}, expected an object", file_, describe(value));
-    const auto* shard = std::get_if<std::string_view>(&value);
-    if (shard == nullptr) fail_shard(describe(value));
-    const bool plain = !shard->empty() && *shard != "." && *shard != ".." &&
-                       shard->find_first_of("/\\") == std::string_view::npos &&
-                       shard->find('\0') == std::string_view::npos;
-    if (!plain) {
-      fail(kBad, "index {} lists tensor '{}' in '{}', expected the plain name of a file beside it", file_,
-           printable(map.back().first), printable(*shard));
-    }
-    map.back().second = *shard;
-  }
-
-  [[noreturn]] void fail_shard(std::string_view found_value) const {
-    fail(kBad, "index {} has {} for tensor '{}', expected the name of a file", file_, found_value,
-         printable(map.back().first));
-  }
-
-  bool in_map_ = false;
-};
-
 }  // namespace
 
 std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file_size,
@@ -429,21 +295,6 @@ std::vector<StoredTensor> read(const std::shared_ptr<const File>& file) {
     }
   }
   return tensors;
-}
-
-std::vector<std::pair<std::string, std::string>> parse_index(std::string_view text,
-                                                             const std::string& file_name) {
-  IndexWalker walker(file_name);
-  // People and scripts write index files, so blanks before the object are allowed.
-  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-  walker.walk(text, "content");
-  if (!walker.found) fail(kBad, "index {} has no weight_map", file_name);
-  std::vector<std::string_view> keys(walker.map.size());
-  std::transform(walker.map.begin(), walker.map.end(), keys.begin(),
-                 [](const auto& e) -> std::string_view { return e.first; });
-  check_unique(std::move(keys), "weight_map", file_name);
-  std::sort(walker.map.begin(), walker.map.end());
-  return std::move(walker.map);
 }
 
 }  // namespace onnxport::safetensors

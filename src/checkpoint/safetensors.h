@@ -44,8 +44,4 @@ std::vector<Described> parse_header(std::string_view header, std::uint64_t file_
 std::uint64_t parse_header_length(std::string_view beginning, std::uint64_t file_size,
                                   const std::string& file_name);
 
-/// The `weight_map` of a model.safetensors.index.json: (key, name of the shard file), sorted by key.
-std::vector<std::pair<std::string, std::string>> parse_index(std::string_view text,
-                                                             const std::string& file_name);
-
 }  // namespace onnxport::safetensors

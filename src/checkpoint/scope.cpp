@@ -88,7 +88,9 @@ Scope Scope::operator/(std::int64_t index) const { return *this / std::to_string
 
 Scope Scope::base_model(std::string_view prefix) const {
   const Scope below = *this / prefix;
-  return below.exists() ? below : *this;
+  const Scope& base = below.exists() ? below : *this;
+  accounting_->mark_base(path_, base.path_);
+  return base;
 }
 
 Scope Scope::with_newer(const KeyNames& part) const {
@@ -103,6 +105,11 @@ Scope Scope::with_newer(const KeyNames& part) const {
 Weight Scope::weight(std::string_view name, const std::vector<std::int64_t>& shape) const {
   if (Weight found = try_weight(name, shape)) return found;
   const std::string key = join_path(path_, name);
+  const std::string why = checkpoint_->why_absent(key);
+  if (!why.empty()) {
+    fail(ErrorCode::bad_checkpoint, "tensor '{}' of shape {} is missing: {}; download both again", key,
+         text::shape_text(shape), why);
+  }
   const auto nearest = checkpoint_->nearest(key);
   fail(ErrorCode::bad_checkpoint, "tensor '{}' of shape {} is missing in {}{}{}", key,
        text::shape_text(shape), checkpoint_->name(),
@@ -113,6 +120,7 @@ Weight Scope::try_weight(std::string_view name, const std::vector<std::int64_t>&
   const TensorView* view = checkpoint_->find(stored_key(name));
   if (view == nullptr) return {};
   if (view->shape != shape) {
+    accounting_->mark_misfit(view->key);
     fail(ErrorCode::bad_checkpoint, "tensor '{}' in {} has shape {}, expected {}", view->key,
          view->file ? view->file->name() : checkpoint_->name(), text::shape_text(view->shape),
          text::shape_text(shape));

@@ -36,8 +36,17 @@ const json* Part::default_of(std::string_view key) const {
   return nullptr;
 }
 
+std::string_view Part::spelling(std::string_view key) const {
+  for (const Rename& rename : renames) {
+    if (rename.read != key || (!rename.wins && values->contains(key))) continue;
+    const auto written = values->find(rename.written);
+    if (written != values->end() && !written->is_null()) return rename.written;
+  }
+  return key;
+}
+
 const json* Part::find(std::string_view key) const {
-  const auto it = values->find(key);
+  const auto it = values->find(spelling(key));
   return it != values->end() ? &*it : default_of(key);
 }
 
@@ -52,7 +61,16 @@ bool Accounting::is_harmless(const Part& part, std::string_view key) const {
 
 bool Accounting::answered(const Part& part, std::string_view key) const {
   const auto lookups = read_.find(part.path);
-  return (lookups != read_.end() && lookups->second.contains(key)) || is_harmless(part, key);
+  const auto was_read = [&](std::string_view one) {
+    return lookups != read_.end() && lookups->second.contains(one);
+  };
+  const bool needs_no_answer =
+      is_harmless(part, key) || matters_only_if_read(key, part.declared_by_class(key));
+  if (was_read(key) || needs_no_answer) return true;
+  // The second name of a key is answered with the key.
+  return std::any_of(part.renames.begin(), part.renames.end(), [&](const Rename& rename) {
+    return rename.written == key && (was_read(rename.read) || is_harmless(part, rename.read));
+  });
 }
 
 std::vector<std::string> Accounting::unread_knobs() const {

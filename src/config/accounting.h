@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/renamed_keys.h"
 #include "onnxport/config.h"
 
 namespace onnxport::config {
@@ -20,6 +21,7 @@ struct Part {
   std::shared_ptr<const nlohmann::json> values;    ///< as in the file
   std::shared_ptr<const nlohmann::json> defaults;  ///< of the class, or null when it is unknown
   std::shared_ptr<const nlohmann::json> base;      ///< of the base class of all configurations
+  std::vector<Rename> renames;                     ///< of the class
 
   std::string qualified(std::string_view key) const;
   bool declared_by_class(std::string_view key) const { return defaults && defaults->contains(key); }
@@ -27,6 +29,8 @@ struct Part {
   bool is_knob() const { return !defaults && !path.empty(); }
   /// The default of a declared key, or null for another key.
   const nlohmann::json* default_of(std::string_view key) const;
+  /// The name under which the file has the key: its own, or one that the class takes for it.
+  std::string_view spelling(std::string_view key) const;
   /// The places of a lookup, in order: file, class, base class.
   const nlohmann::json* find(std::string_view key) const;
 };

@@ -8,9 +8,10 @@
 
 #include "config/accounting.h"
 #include "config/class_defaults.h"
+#include "config/expected.h"
 #include "config/json.h"
+#include "config/library_version.h"
 #include "config/plausible.h"
-#include "config/values.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -30,13 +31,6 @@ struct Source {
   std::int64_t transformers_major;
 };
 
-json parse_value(std::string_view key, std::string_view value) {
-  json parsed = json::parse(value, nullptr, false);
-  if (!parsed.is_discarded()) return parsed;
-  throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("the value of '{}' is not JSON: {}", key, value));
-}
-
 }  // namespace
 
 struct PretrainedConfig::Impl {
@@ -51,17 +45,19 @@ struct PretrainedConfig::Impl {
 
   [[noreturn]] void fail_type(std::string_view key, const json& value, std::string_view expected) const {
     const bool too_large = expected.find("integer") != expected.npos && value.is_number() &&
-                           !to_integer(value) && std::trunc(value.get<double>()) == value.get<double>();
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: key '{}' is {}, expected {}{}", source->origin, part.qualified(key),
-                                  config::brief(value), expected, too_large ? " of 64 bits" : ""));
+                           !config::to_integer(value) &&
+                           std::trunc(value.get<double>()) == value.get<double>();
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: key '{}' is {}, expected {}{}", source->origin, part.qualified(part.spelling(key)),
+                    config::brief(value), expected, too_large ? " of 64 bits" : ""));
   }
   void check_range(std::string_view key, std::int64_t value) const {
     const config::Range range = config::plausible(key);
     if (range.contains(value)) return;
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: key '{}' is {}, expected {} to {}", source->origin,
-                                  part.qualified(key), value, range.least, range.most));
+                                  part.qualified(part.spelling(key)), value, range.least, range.most));
   }
   [[noreturn]] void fail_absent(std::string_view key, const json* value, std::string_view expected) const {
     if (value != nullptr && part.values->contains(key)) fail_type(key, *value, expected);
@@ -96,7 +92,10 @@ struct PretrainedConfig::Impl {
   }
   template <class T>
   std::vector<T> many(std::string_view key) const {
-    const json* const value = look_up(key);
+    const json* value = look_up(key);
+    // Constructors replace a None by the list that they declare; none of them works without one.
+    const json* const declared = part.default_of(key);
+    if (value != nullptr && value->is_null() && declared != nullptr) value = declared;
     if (value == nullptr || value->is_null()) fail_absent(key, value, Expected<T>::many);
     std::vector<T> list;
     for (const json& item : value->is_array() ? *value : json::array({*value})) {
@@ -152,8 +151,12 @@ PretrainedConfig PretrainedConfig::from_json(std::string_view text, std::string 
                     "\"model_type\": \"bert\"",
                     origin));
   }
-  Part part{"", model_type, std::move(values), config::class_defaults(model_type),
-            config::class_defaults("")};
+  Part part{"",
+            model_type,
+            std::move(values),
+            config::class_defaults(model_type),
+            config::class_defaults(""),
+            config::renamed_keys(model_type)};
   auto accounting = std::make_shared<Accounting>();
   accounting->add(part);
   const std::int64_t major = config::major_version(*part.values);
@@ -180,12 +183,16 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
                                                        : owner.base;
     values = std::shared_ptr<const json>(whole, value);
     if (const auto it = values->find("model_type"); it != values->end() && it->is_string()) {
-      if (auto named = it->get<std::string>(); !named.empty()) model_type = std::move(named);
+      // The owner's class names the type. Files may have another name for it, or an empty one.
+      auto named = it->get<std::string>();
+      if (!named.empty() && (model_type.empty() || config::class_defaults(named)))
+        model_type = std::move(named);
     }
   }
   if (model_type.empty()) model_type = fmt::format("{}.{}", owner.model_type, key);
-  Part part{owner.qualified(key), model_type, std::move(values), config::class_defaults(model_type),
-            owner.base};
+  Part part{owner.qualified(key), model_type,
+            std::move(values),    config::class_defaults(model_type),
+            owner.base,           config::renamed_keys(model_type)};
   if (!given && !part.defaults) impl_->fail_absent(key, value, "an object");
   impl_->accounting->gave(owner, key, given || part.defaults ? json(true) : json());
   impl_->accounting->add(part);
@@ -194,13 +201,15 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
 
 PretrainedConfig PretrainedConfig::with(std::string_view key, std::string_view value) const {
   json values = *impl_->part.values;
-  values[std::string(key)] = parse_value(key, value);
+  values[std::string(key)] = config::parse_value(key, value);
+  // The type of this object may come from its owner's class; that of the whole comes from the value.
+  if (!impl_->part.path.empty()) values["model_type"] = impl_->part.model_type;
   return from_json(values.dump(), impl_->source->origin, impl_->part.model_type);
 }
 
 PretrainedConfig PretrainedConfig::settled(std::string_view key, std::string_view value) const {
   auto values = std::make_shared<json>(*impl_->part.values);
-  (*values)[std::string(key)] = parse_value(key, value);
+  (*values)[std::string(key)] = config::parse_value(key, value);
   Impl other = *impl_;
   other.part.values = std::move(values);
   return PretrainedConfig(std::make_shared<Impl>(std::move(other)));

@@ -19,6 +19,7 @@ constexpr std::string_view bookkeeping[] = {"model_type",
                                             "prefix",
                                             "task_specific_params",
                                             "finetuning_task",
+                                            "finetuned",
                                             "problem_type",
                                             "id2label",
                                             "label2id",
@@ -40,31 +41,70 @@ constexpr std::string_view bookkeeping[] = {"model_type",
                                             "transformers.js_config"};
 
 /// Not `pad_token_id`: positions and the last token of a row depend on it in some architectures.
-constexpr std::string_view token_ids[] = {
-    "bos_token_id",           "eos_token_id",        "sep_token_id",        "cls_token_id",
-    "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "suppress_tokens",
-    "begin_suppress_tokens",  "bad_words_ids",       "forced_decoder_ids"};
+constexpr std::string_view token_ids[] = {"bos_token_id",           "eos_token_id",
+                                          "sep_token_id",           "cls_token_id",
+                                          "decoder_start_token_id", "forced_bos_token_id",
+                                          "forced_eos_token_id",    "force_bos_token_to_be_generated",
+                                          "suppress_tokens",        "begin_suppress_tokens",
+                                          "bad_words_ids",          "force_words_ids",
+                                          "forced_decoder_ids"};
 
+/// What GenerationConfig has: how a caller chooses tokens from the outputs of a graph.
 constexpr std::string_view generation[] = {"max_length",
+                                           "max_new_tokens",
                                            "min_length",
-                                           "do_sample",
+                                           "min_new_tokens",
                                            "early_stopping",
+                                           "max_time",
+                                           "stop_strings",
+                                           "do_sample",
                                            "num_beams",
                                            "num_beam_groups",
-                                           "diversity_penalty",
+                                           "penalty_alpha",
+                                           "dola_layers",
                                            "temperature",
                                            "top_k",
                                            "top_p",
+                                           "top_h",
+                                           "min_p",
                                            "typical_p",
+                                           "epsilon_cutoff",
+                                           "eta_cutoff",
+                                           "diversity_penalty",
                                            "repetition_penalty",
+                                           "encoder_repetition_penalty",
                                            "length_penalty",
                                            "no_repeat_ngram_size",
                                            "encoder_no_repeat_ngram_size",
+                                           "renormalize_logits",
+                                           "constraints",
+                                           "remove_invalid_values",
+                                           "exponential_decay_length_penalty",
+                                           "sequence_bias",
+                                           "token_healing",
+                                           "guidance_scale",
+                                           "low_memory",
+                                           "watermarking_config",
                                            "num_return_sequences",
                                            "output_scores",
+                                           "output_logits",
                                            "return_dict_in_generate",
-                                           "remove_invalid_values",
-                                           "exponential_decay_length_penalty"};
+                                           "cache_implementation",
+                                           "cache_config",
+                                           "return_legacy_cache",
+                                           "max_cache_len",
+                                           "prefill_chunk_size",
+                                           "is_assistant",
+                                           "num_assistant_tokens",
+                                           "num_assistant_tokens_schedule",
+                                           "assistant_confidence_threshold",
+                                           "assistant_early_exit",
+                                           "assistant_lookbehind",
+                                           "target_lookbehind",
+                                           "prompt_lookup_num_tokens",
+                                           "max_matching_ngram_size",
+                                           "compile_config",
+                                           "disable_compile"};
 
 /// Used only by losses, by the initialization of new weights, or by noise in training.
 constexpr std::string_view training[] = {"gradient_checkpointing",
@@ -123,6 +163,10 @@ bool is_loss(std::string_view key) {  // not `loss` itself, which chooses the he
 bool is_harmless(std::string_view key, bool declared_by_class) {
   return contains(bookkeeping, key) || contains(token_ids, key) || contains(training, key) ||
          is_dropout(key) || is_loss(key) || (!declared_by_class && contains(generation, key));
+}
+
+bool matters_only_if_read(std::string_view key, bool declared_by_class) {
+  return key == "pad_token_id" && !declared_by_class;
 }
 
 }  // namespace onnxport::config

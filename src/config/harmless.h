@@ -10,4 +10,8 @@ namespace onnxport::config {
 /// spectrogram).
 bool is_harmless(std::string_view key, bool declared_by_class);
 
+/// Whether the key changes only the graphs of definitions that read it: every configuration may have a
+/// `pad_token_id`, and where the class itself does not declare it, few tasks depend on it.
+bool matters_only_if_read(std::string_view key, bool declared_by_class);
+
 }  // namespace onnxport::config

@@ -25,4 +25,7 @@ std::string read_json_text(const std::filesystem::path& file);
 /// A value for a message: compact, ASCII, cut to about sixty characters.
 std::string brief(const nlohmann::json& value);
 
+/// The value of a key, given as JSON text. Throws ExportError(invalid_argument) if the text is not JSON.
+nlohmann::json parse_value(std::string_view key, std::string_view value);
+
 }  // namespace onnxport::config

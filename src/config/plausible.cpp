@@ -17,7 +17,10 @@ Range plausible(std::string_view key) {
       {"hidden_size", "d_model", "n_embd", "head_dim", "d_kv", "patch_size", "image_size", "vocab_size",
        "num_channels", "stride", "embed_dim", "num_queries", "max_position_embeddings",
        "max_source_positions", "max_target_positions", "window_pattern"});
-  if (key == "type_vocab_size") return {0, kMostElements};
+  // 0 in the last two stands for another key.
+  constexpr std::array<std::string_view, 3> zero = {"type_vocab_size", "decoder_vocab_size",
+                                                    "output_hidden_size"};
+  if (std::ranges::find(zero, key) != zero.end()) return {0, kMostElements};
   if (ends_with_any(heads)) return {1, kMostHeads};
   if (ends_with_any(layers)) return {0, kMostLayers};
   if (key == "dim" || ends_with_any(sizes)) return {1, kMostElements};

@@ -50,7 +50,7 @@ void ask_for_weights(const Model& model, const std::set<std::string>& built) {
 }  // namespace
 
 std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
-  std::map<std::string, std::vector<std::string>> unread;  // by subfolder
+  std::map<std::string, std::vector<std::string>> unread, heads;  // by subfolder
   std::vector<std::string> ignorable = definition_->ignorable_keys;
   // Tensors of the type's other tasks are expected, as are those of this task's other files and of the
   // architectures that the model consists of. All of these may ask for their weights too.
@@ -81,24 +81,39 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
     ask_for_weights(other, same ? weights_->built : std::set<std::string>());
     for (auto& [subfolder, keys] : unread) {
       const KeyAccounting& accounting = *other.weights_->parts.at(subfolder).accounting;
+      std::vector<std::string>& misfits = heads[subfolder];
       std::erase_if(keys, [&](const std::string& key) {
-        return accounting.is_read(key) || accounting.is_ignored(key);
+        // A head of another task is known even if config.json gives it another size.
+        if (accounting.is_misfit(key)) misfits.push_back(key);
+        return accounting.is_read(key) || accounting.is_ignored(key) || accounting.is_misfit(key);
       });
     }
     std::erase_if(unread, [](const auto& item) { return item.second.empty(); });
   }
+  for (auto& [subfolder, keys] : unread) {
+    const KeyAccounting& accounting = *weights_->parts.at(subfolder).accounting;
+    std::vector<std::string>& outside = heads[subfolder];
+    std::erase_if(keys, [&](const std::string& key) {
+      const bool head = accounting.is_of_unread_head(key);
+      if (head) outside.push_back(key);
+      return head;
+    });
+  }
+  std::erase_if(unread, [](const auto& item) { return item.second.empty(); });
+  std::erase_if(heads, [](const auto& item) { return item.second.empty(); });
 
   const Weights::Part& root = weights_->parts.at("");
   std::vector<std::string> complaints =
       exporter::ignored_changes(*root.checkpoint, *root.accounting, weights_->adapted);
   const bool bad_tensors = !unread.empty() || !complaints.empty();
+  const auto file_of = [&](const std::string& subfolder) {
+    return (fs::path(subfolder) / weights_->parts.at(subfolder).checkpoint->name()).string();
+  };
   for (const auto& [subfolder, keys] : unread) {
-    const std::string file =
-        (fs::path(subfolder) / weights_->parts.at(subfolder).checkpoint->name()).string();
     complaints.push_back(
         fmt::format("unexpected tensors in {}: {}; no task of '{}' reads them, so the checkpoint may have "
                     "another architecture; --ignore-unexpected exports it anyway",
-                    file, some(keys), definition_->model_type));
+                    file_of(subfolder), some(keys), definition_->model_type));
   }
   if (const std::vector<std::string> knobs = config_.unread_knobs(); !knobs.empty()) {
     complaints.push_back(
@@ -109,6 +124,13 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
   if (!complaints.empty() && !ignore_unexpected) {
     throw ExportError(bad_tensors ? ErrorCode::bad_checkpoint : ErrorCode::bad_config,
                       text::join(complaints, "\n"));
+  }
+  for (auto& [subfolder, keys] : heads) {
+    std::sort(keys.begin(), keys.end());
+    complaints.push_back(
+        fmt::format("ignored tensors in {}: {}; they are outside of the base model, in heads that task '{}' "
+                    "does not need",
+                    file_of(subfolder), some(keys), task_));
   }
   return complaints;
 }

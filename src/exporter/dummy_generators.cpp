@@ -34,7 +34,8 @@ void check_range(const DummyContext& context, std::string_view name, std::string
 /// The number of ids that an input may hold.
 std::int64_t vocabulary(const DummyContext& context, std::string_view name, bool of_decoder) {
   const std::int64_t own = context.normalized["vocab_size"];
-  const std::int64_t size = of_decoder ? context.normalized.maybe("decoder_vocab_size").value_or(own) : own;
+  const std::int64_t given = of_decoder ? context.normalized.maybe("decoder_vocab_size").value_or(0) : 0;
+  const std::int64_t size = given != 0 ? given : own;
   if (size < 1) {
     throw ExportError(ErrorCode::bad_config, fmt::format("{}: vocab_size is {}, expected at least 1",
                                                          context.normalized.config().origin(), size));

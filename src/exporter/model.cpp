@@ -35,6 +35,15 @@ fs::path below(const fs::path& folder, const std::string& name) {
   return folder / relative;
 }
 
+/// A model of an encoder and a decoder of other types may store what they share only once.
+std::shared_ptr<const Checkpoint> with_ties(std::shared_ptr<const Checkpoint> checkpoint,
+                                            const PretrainedConfig& accounted) {
+  const PretrainedConfig config = accounted.unaccounted();
+  const bool has_parts = config.has("encoder") && config.has("decoder");
+  if (!has_parts || !config.flag("tie_encoder_decoder", false)) return checkpoint;
+  return checkpoint->tied("decoder", "encoder");
+}
+
 }  // namespace
 
 Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, const fs::path& path,
@@ -64,7 +73,7 @@ Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig
       read_quantization(config_);  // the weights are open, but the new accounting does not know
     }
   }
-  weights_->parts.emplace("", Weights::Part{std::move(checkpoint)});
+  weights_->parts.emplace("", Weights::Part{with_ties(std::move(checkpoint), config_)});
   settle_tie();
 }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
@@ -12,31 +11,6 @@ namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Releases as numbers: "4.57.6.dev0" -> {4, 57, 6}.
-std::vector<int> release(const std::string& version) {
-  std::vector<int> numbers;
-  for (std::size_t at = 0;
-       at < version.size() && std::isdigit(static_cast<unsigned char>(version[at])) != 0;) {
-    std::size_t used = 0;
-    numbers.push_back(std::stoi(version.substr(at, 6), &used));
-    at += used;
-    if (at < version.size() && version[at] == '.') ++at;
-  }
-  return numbers;
-}
-
-// A checkpoint cannot come from a library version that is older than its architecture.
-void check_library_version(const OnnxConfig& config) {
-  const std::string needed = config.min_transformers_version();
-  const std::string given = config.config().string("transformers_version", "");
-  if (needed.empty() || given.empty() || release(given) >= release(needed)) return;
-  throw ExportError(
-      ErrorCode::bad_config,
-      fmt::format(
-          "{}: transformers_version is {}, but {} was added in {}; save the checkpoint with a newer version",
-          config.config().origin(), given, config.config().model_type(), needed));
-}
 
 void check_variant(const OnnxConfig& config, const std::string& variant) {
   const std::vector<std::string> variants = config.variants();
@@ -80,7 +54,6 @@ ExportPlan make_plan(const Model& model, const PlanRequest& request) {
                                                                 .legacy = request.legacy,
                                                                 .variant = request.variant});
   check_variant(*config, request.variant);
-  check_library_version(*config);
   ExportPlan plan{.model = model,
                   .opset = request.opset == 0 ? config->default_onnx_opset() : request.opset,
                   .variants = {{.dtype = config->float_dtype(), .gelu = request.gelu}},

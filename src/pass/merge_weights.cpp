@@ -7,24 +7,27 @@
 #include <utility>
 #include <vector>
 
+#include "ir/weight_steps.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
 
 namespace onnxport::pass {
 namespace {
 
-std::string bytes_of(const Weight& weight, std::int64_t begin, std::int64_t count) {
-  std::string bytes(static_cast<std::size_t>(count) * size_of(weight.dtype()), '\0');
+void read_bytes(const Weight& weight, std::int64_t begin, std::int64_t count, std::string& bytes) {
+  bytes.resize(static_cast<std::size_t>(count) * size_of(weight.dtype()));
   weight.read(begin, count, reinterpret_cast<std::byte*>(bytes.data()));
-  return bytes;
 }
 
 bool equal(const Weight& a, const Weight& b) {
   if (a.fingerprint() == b.fingerprint()) return true;
-  constexpr std::int64_t kTile = 1 << 18;
+  constexpr std::int64_t kTile = 1 << 16;
+  std::string left, right;
   for (std::int64_t at = 0; at < a.numel(); at += kTile) {
     const std::int64_t count = std::min(kTile, a.numel() - at);
-    if (bytes_of(a, at, count) != bytes_of(b, at, count)) return false;
+    read_bytes(a, at, count, left);
+    read_bytes(b, at, count, right);
+    if (left != right) return false;
   }
   return true;
 }
@@ -32,21 +35,31 @@ bool equal(const Weight& a, const Weight& b) {
 }  // namespace
 
 Graph merge_weights(Graph graph) {
+  struct Candidate {
+    Weight whole, inner;
+  };
   constexpr std::int64_t kSample = 16;
-  std::map<std::string, std::vector<Weight>> seen;     // by dtype, shape and first elements
+  std::map<std::string, std::vector<Candidate>>
+      seen;  // by dtype, shape, steps and first elements before them
   std::unordered_map<std::uint32_t, Weight> replaced;  // by node
+  std::string sample;
   for (const Node& node : graph.nodes()) {
     if (node.op != Op::weight) continue;
     const Weight& weight = node.weight;
-    std::string key = fmt::format("{} {} ", static_cast<int>(weight.dtype()), fmt::join(weight.shape(), ","));
-    key += bytes_of(weight, 0, std::min(kSample, weight.numel()));
-    std::vector<Weight>& candidates = seen[key];
-    const auto twin = std::find_if(candidates.begin(), candidates.end(),
-                                   [&](const Weight& other) { return equal(weight, other); });
+    const Steps steps = steps_of(weight);
+    const Weight& inner = steps.inner;
+    std::string key = fmt::format("{} {} {} {} ", static_cast<int>(weight.dtype()),
+                                  fmt::join(weight.shape(), ","), steps.text, fmt::join(inner.shape(), ","));
+    read_bytes(inner, 0, std::min(kSample, inner.numel()), sample);
+    key += sample;
+    std::vector<Candidate>& candidates = seen[key];
+    const auto twin = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& other) {
+      return inner.dtype() == other.inner.dtype() && equal(inner, other.inner);
+    });
     if (twin == candidates.end()) {
-      candidates.push_back(weight);
+      candidates.push_back({weight, inner});
     } else {
-      replaced.emplace(node.id, *twin);
+      replaced.emplace(node.id, twin->whole);
     }
   }
   if (replaced.empty()) return graph;

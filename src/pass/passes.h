@@ -16,8 +16,9 @@ Graph fold_weights(Graph graph);
 /// Merges nodes that compute the same from the same operands.
 Graph merge_common(Graph graph);
 
-/// Merges weights with equal bytes, such as tied weights that the checkpoint stores twice. Reads only
-/// candidates with equal dtype, shape and first bytes.
+/// Merges weights with equal bytes, such as tied weights that the checkpoint stores twice. Compares them
+/// before casts and permutations, which must be the same, and reads only candidates with equal dtype, shape
+/// and first bytes.
 Graph merge_weights(Graph graph);
 
 /// Drops nodes that no output needs. Inputs stay.

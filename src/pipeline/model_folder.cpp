@@ -7,6 +7,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/shards.h"
 #include "exporter/adapter_config.h"
 #include "hub/names.h"
 #include "hub/repo.h"

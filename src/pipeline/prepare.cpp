@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <string>
 #include <utility>
 
 #include "lower/lower.h"
@@ -10,6 +12,7 @@
 #include "pipeline/lower_model.h"
 #include "runtime/session.h"
 #include "serialize/checkpoint_files.h"
+#include "support/text.h"
 #include "transform/approximate_gelu.h"
 
 namespace onnxport::pipeline {
@@ -131,14 +134,24 @@ void check_accounting(const Model& model, const ExportOptions& options) {
 void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options) {
   if (external_data(options.external_data) != serialize::ExternalData::checkpoint) return;
   serialize::CheckpointFiles files(prepared.front().path.parent_path());
+  std::map<std::string, std::int64_t> rewritten;  // bytes by fingerprint
   for (Prepared& one : prepared) {
     refer_to_checkpoint(one.graph, options.external_data_threshold);
     for (const OnnxInitializer& initializer : one.graph.initializers) {
       const Weight& weight = initializer.weight;
       const auto bytes = weight.numel() * static_cast<std::int64_t>(size_of(weight.dtype()));
-      if (bytes >= options.external_data_threshold) files.location(weight);
+      if (bytes >= options.external_data_threshold && !files.location(weight))
+        rewritten.emplace(weight.fingerprint(), bytes);
     }
   }
+  std::int64_t bytes = 0;
+  for (const auto& [fingerprint, size] : rewritten) bytes += size;
+  constexpr std::int64_t kWorthANotice = 1 << 20;
+  if (bytes < kWorthANotice) return;
+  say(options.on_notice,
+      fmt::format("--external-data checkpoint: {} weights of {} together are not in the checkpoint as the "
+                  "graph needs them, and are written beside it",
+                  rewritten.size(), text::human_bytes(static_cast<std::uint64_t>(bytes))));
 }
 
 std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,

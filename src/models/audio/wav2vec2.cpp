@@ -15,8 +15,9 @@ struct Config : SpeechEncoderConfig {
   nn::ConvAdapterParameters adapter;
 
   explicit Config(const PretrainedConfig& c) : SpeechEncoderConfig(c), add_adapter(c.flag("add_adapter")) {
+    const std::int64_t given = c.maybe_integer("output_hidden_size").value_or(0);
     adapter = {.in = hidden_size,
-               .out = c.maybe_integer("output_hidden_size").value_or(hidden_size),
+               .out = given != 0 ? given : hidden_size,
                .layers = c.integer("num_adapter_layers"),
                .kernel = c.integer("adapter_kernel_size"),
                .stride = c.integer("adapter_stride")};

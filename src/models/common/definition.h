@@ -10,12 +10,6 @@
 
 namespace onnxport::models {
 
-/// A key that a class knows by two names (its attribute_map). The usual name takes precedence if the file has
-/// it.
-inline std::int64_t either(const PretrainedConfig& config, std::string_view usual, std::string_view own) {
-  return config.has(usual) ? config.integer(usual) : config.integer(own);
-}
-
 /// The table of tokens and the output layer that may be tied to it, by their key paths.
 KeyNames tied(const char* table, const char* head);
 

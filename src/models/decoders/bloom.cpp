@@ -20,9 +20,9 @@ struct Config {
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
-        hidden_size(either(c, "n_embed", "hidden_size")),
-        layers(either(c, "num_hidden_layers", "n_layer")),
-        heads(either(c, "num_attention_heads", "n_head")),
+        hidden_size(c.integer("hidden_size")),
+        layers(c.integer("n_layer")),
+        heads(c.integer("n_head")),
         eps(c.real("layer_norm_epsilon")),
         tied(c.flag("tie_word_embeddings", true)),
         residual_after_norm(c.flag("apply_residual_connection_post_layernorm")),
@@ -33,7 +33,6 @@ struct Config {
 class BloomOnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-  std::string min_transformers_version() const override { return "4.36.0"; }
   std::vector<StateSpec> states() const override {
     const Config c(config().unaccounted());
     return key_values(c.layers, c.heads, c.hidden_size / c.heads);

@@ -26,7 +26,7 @@ struct Config {
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
-        hidden_size(either(c, "n_embed", "hidden_size")),
+        hidden_size(c.integer("hidden_size")),
         layers(c.integer("num_hidden_layers")),
         heads(c.integer("num_attention_heads")),
         kv_heads(c.maybe_integer("num_kv_heads").value_or(heads)),

@@ -14,7 +14,6 @@ namespace {
 class GemmaOnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-  std::string min_transformers_version() const override { return "4.38.0"; }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

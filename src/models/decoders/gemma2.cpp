@@ -13,7 +13,6 @@ namespace {
 class Gemma2OnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-  std::string min_transformers_version() const override { return "4.53.0"; }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

@@ -14,7 +14,6 @@ namespace {
 class Gemma3TextOnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-  std::string min_transformers_version() const override { return "4.53.0"; }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

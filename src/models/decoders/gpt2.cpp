@@ -29,11 +29,11 @@ struct Config {
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
-        n_embd(either(c, "hidden_size", "n_embd")),
-        n_layer(either(c, "num_hidden_layers", "n_layer")),
-        n_head(either(c, "num_attention_heads", "n_head")),
+        n_embd(c.integer("n_embd")),
+        n_layer(c.integer("n_layer")),
+        n_head(c.integer("n_head")),
         n_inner(c.maybe_integer("n_inner").value_or(4 * n_embd)),
-        n_positions(either(c, "max_position_embeddings", "n_positions")),
+        n_positions(c.integer("n_positions")),
         activation(c.string("activation_function")),
         eps(c.real("layer_norm_epsilon")),
         tied(c.flag("tie_word_embeddings", true)),

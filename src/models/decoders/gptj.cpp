@@ -18,9 +18,9 @@ struct Config {
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
-        n_embd(either(c, "hidden_size", "n_embd")),
-        n_layer(either(c, "num_hidden_layers", "n_layer")),
-        n_head(either(c, "num_attention_heads", "n_head")),
+        n_embd(c.integer("n_embd")),
+        n_layer(c.integer("n_layer")),
+        n_head(c.integer("n_head")),
         n_inner(c.maybe_integer("n_inner").value_or(4 * n_embd)),
         rotary_dim(c.maybe_integer("rotary_dim").value_or(n_embd)),
         activation(c.string("activation_function")),

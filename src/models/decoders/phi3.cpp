@@ -14,7 +14,6 @@ namespace {
 class Phi3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
  public:
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  std::string min_transformers_version() const override { return "4.41.0"; }
 };
 
 nn::QkvProjection fused_projection(const Scope& s, const nn::HeadSizes& z) {

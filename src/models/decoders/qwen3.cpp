@@ -12,7 +12,6 @@ namespace {
 class Qwen3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
  public:
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  std::string min_transformers_version() const override { return "4.51.0"; }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

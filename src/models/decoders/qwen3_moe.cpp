@@ -14,7 +14,6 @@ namespace {
 class Qwen3MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
  public:
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  std::string min_transformers_version() const override { return "4.51.0"; }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
@@ -22,10 +21,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const TextDecoderConfig c(config);
   const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
                                       .intermediate_size = config.integer("moe_intermediate_size"),
-                                      // The key of transformers 5 and of version 4.
-                                      .experts = config.has("num_local_experts")
-                                                     ? config.integer("num_local_experts")
-                                                     : config.integer("num_experts"),
+                                      .experts = config.integer("num_experts"),
                                       .experts_per_token = config.integer("num_experts_per_tok"),
                                       .normalize = config.flag("norm_topk_prob"),
                                       .activation = c.hidden_act};

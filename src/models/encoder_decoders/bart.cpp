@@ -124,6 +124,7 @@ BartConfig::BartConfig(const PretrainedConfig& c)
       pad_token_id(c.maybe_integer("pad_token_id")),
       eos_token_id(c.maybe_integer("eos_token_id")),
       decoder_start_token_id(c.maybe_integer("decoder_start_token_id")) {
+  if (decoder_vocab_size == 0) decoder_vocab_size = vocab_size;
   c.harmless({"num_hidden_layers", "is_encoder_decoder", "is_decoder", "add_cross_attention"});
 }
 

@@ -1,10 +1,13 @@
 // T5. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/t5/modeling_t5.py
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "models/common/definition.h"
 #include "models/common/gguf_layout.h"
 #include "models/encoder_decoders/common/t5.h"
+#include "onnxport/error.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
@@ -16,6 +19,17 @@
 
 namespace onnxport::models {
 namespace {
+
+// feed_forward_proj is `relu`, or `gated-silu`.
+void check_feed_forward(const PretrainedConfig& c) {
+  const std::string value = c.string("feed_forward_proj");
+  const std::string name = value.starts_with("gated-") ? value.substr(6) : value;
+  if (!name.empty() && name.find('-') == name.npos) return;
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: key 'feed_forward_proj' is '{}', expected an activation such as 'relu', "
+                                "or 'gated-' and an activation",
+                                c.origin(), value));
+}
 
 struct Config {
   std::int64_t vocab_size, d_model, d_kv, d_ff, layers, decoder_layers, heads, buckets, max_distance;
@@ -42,8 +56,9 @@ struct Config {
                                                     : tied && c.transformers_major() < 5) {
     if (gated) activation = activation.substr(6);
     if (gated && activation == "gelu") activation = "gelu_new";  // as old files mean it
-    // What the class derives from that key, a file may override.
-    activation = c.maybe_string("dense_act_fn").value_or(activation);
+    check_feed_forward(c);
+    // The class derives these two, but those of the file win.
+    activation = c.string("dense_act_fn", activation);
     gated = c.flag("is_gated_act", gated);
     c.harmless({"pad_token_id", "is_encoder_decoder", "n_positions", "output_past"});
   }

@@ -18,9 +18,9 @@ struct Config {
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
-        dim(either(c, "hidden_size", "dim")),
-        layers(either(c, "num_hidden_layers", "n_layers")),
-        heads(either(c, "num_attention_heads", "n_heads")),
+        dim(c.integer("dim")),
+        layers(c.integer("n_layers")),
+        heads(c.integer("n_heads")),
         hidden_dim(c.integer("hidden_dim")),
         max_positions(c.integer("max_position_embeddings")),
         num_labels(c.num_labels()),

@@ -20,7 +20,6 @@ namespace {
 class ModernBertOnnxConfig : public TextEncoderOnnxConfig {
  public:
   using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-  std::string min_transformers_version() const override { return "4.48.0"; }
 };
 
 struct Config {

@@ -20,8 +20,43 @@ struct ResNetBackbone {
   std::vector<std::int64_t> stages;  // that are looked at, counted from 1; at least one
 };
 
-// A model of the library timm, by its name there.
-ResNetBackbone timm_backbone(const PretrainedConfig& c) {
+// What a configuration says about a model of the library timm.
+struct TimmModel {
+  std::string name;
+  std::int64_t num_channels = 3, output_stride = 32;
+  std::vector<std::int64_t> stages = {1, 2, 3, 4};
+  std::vector<std::int64_t> depths = {}, channels = {};  // empty: those of the name
+};
+
+// The detector's own keys, as transformers 4 writes them.
+TimmModel from_own_keys(const PretrainedConfig& c) {
+  const PretrainedConfig kwargs = c.has("backbone_kwargs")
+                                      ? c.sub("backbone_kwargs")
+                                      : PretrainedConfig::from_json("{}", c.origin(), "timm_backbone");
+  kwargs.harmless({"stem_width"});  // of stems with three convolutions
+  TimmModel m{.name = c.string("backbone", "resnet50"),
+              .num_channels = kwargs.integer("in_chans", c.integer("num_channels")),
+              .output_stride = kwargs.integer("output_stride", c.flag("dilation") ? 16 : 32)};
+  if (kwargs.has("out_indices")) m.stages = kwargs.integers("out_indices");
+  if (kwargs.has("layers")) m.depths = kwargs.integers("layers");
+  if (kwargs.has("channels")) m.channels = kwargs.integers("channels");
+  return m;
+}
+
+// A backbone_config of type timm_backbone.
+TimmModel from_config(const PretrainedConfig& c) {
+  c.harmless({"out_features", "stage_names",  // the same as out_indices
+              "freeze_batch_norm_2d", "use_pretrained_backbone"});
+  if (!c.flag("features_only"))
+    refuse(ErrorCode::unsupported, c, "backbone_config.features_only is false, expected true");
+  TimmModel m{.name = c.string("backbone"),
+              .num_channels = c.integer("num_channels"),
+              .output_stride = c.integer("output_stride", 32)};
+  m.stages = c.has("out_indices") ? c.integers("out_indices") : std::vector<std::int64_t>{-1};
+  return m;
+}
+
+ResNetBackbone timm_backbone(const PretrainedConfig& c, const TimmModel& m) {
   struct Known {
     nn::ResNetLayer layer;
     std::vector<std::int64_t> depths;
@@ -31,34 +66,31 @@ ResNetBackbone timm_backbone(const PretrainedConfig& c) {
       {"resnet18", {basic, {2, 2, 2, 2}}},        {"resnet26", {bottleneck, {2, 2, 2, 2}}},
       {"resnet34", {basic, {3, 4, 6, 3}}},        {"resnet50", {bottleneck, {3, 4, 6, 3}}},
       {"resnet101", {bottleneck, {3, 4, 23, 3}}}, {"resnet152", {bottleneck, {3, 8, 36, 3}}}};
-  const std::string full_name = c.string("backbone");
-  const std::string name = full_name.substr(0, full_name.find('.'));  // after a dot: the name of the weights
+  const std::string name = m.name.substr(0, m.name.find('.'));  // after a dot: the name of the weights
   const auto found = known.find(name);
   if (found == known.end()) {
     std::vector<std::string> names;
     for (const auto& [one, parameters] : known) names.push_back(one);
     refuse(ErrorCode::unsupported, c,
-           fmt::format("backbone '{}' of timm, expected one of {}", full_name, fmt::join(names, ", ")));
+           fmt::format("backbone '{}' of timm, expected one of {}", m.name, fmt::join(names, ", ")));
   }
-  const PretrainedConfig kwargs = c.sub("backbone_kwargs");
-  kwargs.harmless({"stem_width"});  // of stems with three convolutions
-  std::vector<std::int64_t> inner = {64, 128, 256, 512};
-  if (kwargs.has("channels")) inner = kwargs.integers("channels");
   ResNetBackbone backbone{.resnet = {.keys = nn::ResNetKeys::timm,
-                                     .num_channels = kwargs.integer("in_chans", c.integer("num_channels")),
-                                     .depths = found->second.depths,
-                                     .layer = found->second.layer},
-                          .stages = {1, 2, 3, 4}};
+                                     .num_channels = m.num_channels,
+                                     .depths = m.depths.empty() ? found->second.depths : m.depths,
+                                     .layer = found->second.layer,
+                                     .output_stride = m.output_stride},
+                          .stages = m.stages};
   nn::ResNetParameters& p = backbone.resnet;
-  if (kwargs.has("layers")) p.depths = kwargs.integers("layers");
-  for (const std::int64_t channels : inner)
+  const std::vector<std::int64_t> usual = {64, 128, 256, 512};
+  for (const std::int64_t channels : m.channels.empty() ? usual : m.channels)
     p.hidden_sizes.push_back(p.layer == bottleneck ? 4 * channels : channels);
-  if (kwargs.has("out_indices")) backbone.stages = kwargs.integers("out_indices");
-  const bool dilation = c.flag("dilation");
-  p.output_stride = kwargs.integer("output_stride", dilation ? 16 : 32);
-  if (*p.output_stride != 8 && *p.output_stride != 16 && *p.output_stride != 32) {
+  if (m.output_stride != 8 && m.output_stride != 16 && m.output_stride != 32) {
     refuse(ErrorCode::bad_config, c,
-           fmt::format("output_stride {} of the backbone, expected 8, 16 or 32", *p.output_stride));
+           fmt::format("output_stride {} of the backbone, expected 8, 16 or 32", m.output_stride));
+  }
+  // Stage 0 is the stem. Negative numbers count from the end.
+  for (std::int64_t& stage : backbone.stages) {
+    if (stage < 0) stage += std::ssize(p.depths) + 1;
   }
   // Stages after the last used one do not exist.
   if (!backbone.stages.empty()) {
@@ -69,8 +101,9 @@ ResNetBackbone timm_backbone(const PretrainedConfig& c) {
   return backbone;
 }
 
-std::vector<Value> timm_features(const Scope& s, const PretrainedConfig& c, Value pixel_values) {
-  const ResNetBackbone backbone = timm_backbone(c);
+std::vector<Value> timm_features(const Scope& s, const PretrainedConfig& c, const TimmModel& model,
+                                 Value pixel_values) {
+  const ResNetBackbone backbone = timm_backbone(c, model);
   const nn::ResNetParameters& p = backbone.resnet;
   const std::int64_t last = std::min(std::ssize(p.hidden_sizes), std::ssize(p.depths));
   const auto exists = [&](std::int64_t i) { return i > 0 && i <= last; };
@@ -88,7 +121,7 @@ std::vector<Value> timm_features(const Scope& s, const PretrainedConfig& c, Valu
 std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
                                 Value pixel_values) {
   // The original class treats this name, the default, as no name.
-  const std::string name = c.string("backbone", "");
+  const std::string name = c.has("backbone_config") ? "" : c.string("backbone", "");
   if (!name.empty() && name != "resnet50") {
     refuse(ErrorCode::unsupported, c,
            fmt::format("backbone '{}' without use_timm_backbone, expected a backbone_config", name));
@@ -109,10 +142,19 @@ std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const
 
 std::vector<Value> detector_backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
                                      Value pixel_values) {
-  std::vector<Value> features = c.flag("use_timm_backbone") ? timm_features(s, c, pixel_values)
-                                                            : own_features(tasks, s, c, pixel_values);
-  c.harmless({"dilation", "use_pretrained_backbone"});  // the one of timm; weights come from the checkpoint
-  return features;
+  // The one of timm; weights come from the checkpoint.
+  c.harmless({"dilation", "use_pretrained_backbone"});
+  // A backbone_config is the backbone, whatever the default of use_timm_backbone: transformers 5 writes no
+  // such key, and 4 refuses both.
+  const bool described = c.has("backbone_config");
+  if (described) c.harmless({"backbone", "backbone_kwargs", "use_timm_backbone"});
+  if (described && c.sub("backbone_config").model_type() == "timm_backbone") {
+    const PretrainedConfig inner = c.sub("backbone_config");
+    const Scope wrapped = s / "_backbone";  // in files of transformers 4
+    return timm_features(wrapped.exists() ? wrapped : s, inner, from_config(inner), pixel_values);
+  }
+  if (!described && c.flag("use_timm_backbone")) return timm_features(s, c, from_own_keys(c), pixel_values);
+  return own_features(tasks, s, c, pixel_values);
 }
 
 }  // namespace onnxport::models

@@ -13,11 +13,11 @@ namespace {
 }  // namespace
 
 DetrConfig::DetrConfig(const PretrainedConfig& c)
-    : d_model(either(c, "hidden_size", "d_model")),
+    : d_model(c.integer("d_model")),
       num_queries(c.integer("num_queries")),
       num_labels(c.num_labels()),
       encoder_layers(c.integer("encoder_layers")),
-      encoder_heads(either(c, "num_attention_heads", "encoder_attention_heads")),
+      encoder_heads(c.integer("encoder_attention_heads")),
       encoder_ffn_dim(c.integer("encoder_ffn_dim")),
       decoder_layers(c.integer("decoder_layers")),
       decoder_heads(c.integer("decoder_attention_heads")),

@@ -1,0 +1,23 @@
+/// Checkpoints without weights: a true header over a sparse file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "onnxport/dtype.h"
+
+namespace onnxport::test {
+
+struct HollowTensor {
+  std::string name;
+  DType dtype;
+  std::vector<std::int64_t> shape;
+};
+
+/// Writes a safetensors file whose data are holes, so that its size on disk does not depend on the tensors.
+/// The first bytes of float tensors differ, like those of real ones.
+void write_hollow_safetensors(const std::filesystem::path& file, const std::vector<HollowTensor>& tensors);
+
+}  // namespace onnxport::test
