@@ -47,7 +47,15 @@ struct Config {
 
 nn::RmsNorm norm(const Scope& s, const Config& c) { return {s, c.d_model, {.eps = c.eps}}; }
 
-// wo(act(wi(x))), or wo(act(wi_0(x)) * wi_1(x))
+// A sum whose terms may be float16 and float32.
+Value add(Value x, Value y) {
+  if (x.dtype() == y.dtype()) return op::add(x, y);
+  const Value wide = op::cast(x, DType::f32);
+  return op::add(wide, op::cast(y, DType::f32));
+}
+
+// wo(act(wi(x))), or wo(act(wi_0(x)) * wi_1(x)). In float16, the original keeps wo in float32. The sum over
+// the layers is therefore float32 from the first feed-forward on.
 struct FeedForward {
   nn::RmsNorm layer_norm;
   std::vector<nn::Linear> wi;
@@ -67,7 +75,13 @@ struct FeedForward {
     const Value normed = layer_norm(x);
     Value inner = activation(wi[0](normed));
     if (wi.size() == 2) inner = op::mul(inner, wi[1](normed));
-    return op::add(x, wo(inner));
+    return add(x, output(inner));
+  }
+  Value output(Value inner) const {
+    if (inner.dtype() != DType::f16) return wo(inner);
+    const ModulePath at(inner, wo.path());
+    const Value wide = op::cast(inner, DType::f32);
+    return op::linear(wide, inner.graph().weight_as_is(wo.weight().cast(DType::f32)));
   }
 };
 
@@ -78,7 +92,8 @@ nn::CausalAttention self_attention(const Scope& s, std::int64_t layer, const Con
            .sizes = sizes,
            .qkv = nn::QkvProjection::separate(s, sizes, false, "q", "k", "v"),
            .output = nn::Linear(s / "o", c.heads * c.d_kv, c.d_model, false),
-           .options = {.scale = 1.0}}};
+           .options = {.scale = 1.0},
+           .score_dtype = DType::f32}};  // they are not scaled: half precision would round them too much
 }
 
 struct Block {
@@ -125,8 +140,8 @@ struct Stack {
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const Block& block = blocks[i];
       const auto layer = static_cast<std::int64_t>(i);
-      x = op::add(x, block.attention(block.attention_norm(x), pass, mask));
-      if (block.cross) x = op::add(x, (*block.cross)((*block.cross_norm)(x), *encoder, layer));
+      x = nn::clamp_half(add(x, block.attention(block.attention_norm(x), pass, mask)));
+      if (block.cross) x = nn::clamp_half(add(x, (*block.cross)((*block.cross_norm)(x), *encoder, layer)));
       x = block.feed_forward(x);
     }
     return final_layer_norm(x);
