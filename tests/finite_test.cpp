@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/safetensors.h"
 #include "golden_fixture.h"
 #include "onnxport/export.h"
 #include "serialize/tiles.h"
+#include "support/file.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -114,8 +116,11 @@ TEST_F(Finite, OutputsThatAreNotFiniteFailUnlessTheDefinitionHasThemAndTheyAreAl
 
 TEST(CountOverflows, CountsWhatTheCastMadeInfinite) {
   const auto overflows = [](const std::vector<double>& values, DType to) {
-    const Weight exact = Weight::from_doubles(DType::f32, {static_cast<std::int64_t>(values.size())}, values);
-    const Weight weight = exact.slice(0, 0, exact.numel() - 1).cast(to);  // a constant would mean what it is
+    const std::vector<std::int64_t> shape = {static_cast<std::int64_t>(values.size())};
+    const TempFolder folder;
+    const std::filesystem::path file = folder.path() / "values.safetensors";
+    write_safetensors(file, {{"values", Tensor::from_doubles(DType::f32, shape, values)}});
+    const Weight weight = safetensors::read(File::open(file)).at(0).as_weight().cast(to);
     std::vector<std::byte> bytes(static_cast<std::size_t>(weight.numel()) * size_of(to));
     weight.read(0, weight.numel(), bytes.data());
     return serialize::count_overflows(weight, 0, weight.numel(), bytes.data());

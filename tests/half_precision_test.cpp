@@ -111,6 +111,11 @@ TEST_P(ClampHalf, ClampsTheLayersOfTheEncoderInFloat16Alone) {
   }
 }
 
+std::string type_name(const testing::TestParamInfo<Clamped>& info) {
+  const std::string name = info.param.fixture;
+  return name.substr(0, name.find('/'));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Fixtures, ClampHalf,
     testing::Values(Clamped{"bart/text2text-generation", 2}, Clamped{"mbart/text2text-generation", 2},
@@ -118,10 +123,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Clamped{"whisper/automatic-speech-recognition", 2},
                     Clamped{"speech_to_text/automatic-speech-recognition", 2},
                     Clamped{"t5/text2text-generation", 1}, Clamped{"mt5/text2text-generation", 1}),
-    [](const auto& info) {
-      const std::string name = info.param.fixture;
-      return name.substr(0, name.find('/'));
-    });
+    type_name);
 
 // Types of the weights whose name ends like this, by dtype of the export.
 std::map<std::string, std::string> types_of(const Exported& model, const std::string& stem,

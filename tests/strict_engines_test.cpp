@@ -49,6 +49,8 @@ Value norm(Value x) {
   return op::layer_norm(x, weight, {}, 1e-5);
 }
 
+std::string op_name(const testing::TestParamInfo<LoweredOp>& info) { return info.param.what; }
+
 INSTANTIATE_TEST_SUITE_P(
     Ops, StrictEngines,
     testing::Values(
@@ -60,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(
         LoweredOp{"normalize_bf16", DType::bf16, unit, 18, {"Cast", "ReduceL2", "Max", "Div", "Cast"}},
         LoweredOp{"scalar_18", DType::f32, as_scalar, 18, {"Slice", "Slice", "Squeeze"}},
         LoweredOp{"scalar_11", DType::f32, as_scalar, 11, {"Slice", "Slice", "Squeeze"}}),
-    [](const auto& info) { return std::string(info.param.what); });
+    op_name);
 
 TEST(StrictEngine, LayerNormalizationAlwaysHasABias) {
   for (const DType dtype : {DType::f32, DType::f16}) {

@@ -22,6 +22,8 @@ struct Config {
   double eps;
   std::string activation;
   bool gated, tied;
+  /// In float16: scores are not scaled, so half precision would round them too much.
+  std::optional<DType> score_dtype = {};
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
@@ -93,7 +95,7 @@ nn::CausalAttention self_attention(const Scope& s, std::int64_t layer, const Con
            .qkv = nn::QkvProjection::separate(s, sizes, false, "q", "k", "v"),
            .output = nn::Linear(s / "o", c.heads * c.d_kv, c.d_model, false),
            .options = {.scale = 1.0},
-           .score_dtype = DType::f32}};  // they are not scaled: half precision would round them too much
+           .score_dtype = c.score_dtype}};
 }
 
 struct Block {
@@ -202,7 +204,8 @@ GgufLayout gguf() {
 }  // namespace
 
 NamedValues forward_t5(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
+  Config c(model.config());
+  if (component.interface.float_dtype == DType::f16) c.score_dtype = DType::f32;
   const Scope root = model.scope();
   const nn::Embedding shared(root / "shared", c.vocab_size, c.d_model);
   for (const char* part : {"encoder.embed_tokens", "decoder.embed_tokens"})
