@@ -26,8 +26,9 @@ OutputComparison compare(const Tensor& got, const Tensor& reference, double atol
   return compare_outputs("y", got, reference, atol);
 }
 
+// NaN and infinities are allowed.
 bool agree(const std::vector<double>& got, const std::vector<double>& reference) {
-  return compare(floats(got), floats(reference)).passed;
+  return compare_outputs("y", floats(got), floats(reference), kAtol, NonFinite::allow).passed;
 }
 
 TEST(CompareOutputs, SaysWhatItCompared) {
@@ -92,6 +93,34 @@ TEST(CompareOutputs, InfinitiesAreEqual) {
   }
 }
 
+TEST(CompareOutputs, NonFiniteValuesAreCountedAndFailUnlessAllowed) {
+  struct Row {
+    std::vector<double> got, reference;
+    std::int64_t count, reference_count;
+    bool allowed;
+  };
+  const std::vector<Row> rows = {
+      {{1, 2}, {1, 2}, 0, 0, true},
+      {{kNan, 1}, {kNan, 1}, 1, 1, true},
+      {{kInf, -kInf}, {kInf, -kInf}, 2, 2, true},
+      {{kNan, 1}, {0, 1}, 1, 0, false},
+      {{0, 1}, {kNan, 1}, 0, 1, false},
+      {{kInf, 1}, {kNan, 1}, 1, 1, false},
+      {{kNan, 1}, {1, kNan}, 1, 1, false},
+      {{-kInf, kNan, 1}, {-kInf, kNan, 1}, 2, 2, true},
+  };
+  for (const Row& row : rows) {
+    const auto of = [&](NonFinite rule) {
+      return compare_outputs("y", floats(row.got), floats(row.reference), kAtol, rule);
+    };
+    EXPECT_EQ(of(NonFinite::fail).passed, row.count + row.reference_count == 0);
+    EXPECT_EQ(of(NonFinite::allow).passed, row.allowed);
+    EXPECT_EQ(of(NonFinite::fail).non_finite, row.count);
+    EXPECT_EQ(of(NonFinite::allow).reference_non_finite, row.reference_count);
+    EXPECT_FALSE(std::isnan(of(NonFinite::fail).max_difference));
+  }
+}
+
 TEST(CompareOutputs, SentinelsAgreeToOnePercent) {
   EXPECT_TRUE(agree({kLowest}, {kLowest}));
   EXPECT_TRUE(agree({0.995 * kLowest}, {kLowest}));
@@ -141,8 +170,7 @@ TEST(CompareOutputs, EmptyTensorsAndScalars) {
 
 TEST(CompareOutputs, FloatsOfEveryWidth) {
   for (const DType dtype : {DType::f16, DType::bf16, DType::f32, DType::f64}) {
-    EXPECT_TRUE(compare(floats({1, -2, kInf}, dtype), floats({1, -2, kInf}, dtype)).passed)
-        << to_string(dtype);
+    EXPECT_TRUE(compare(floats({1, -2, 3}, dtype), floats({1, -2, 3}, dtype)).passed) << to_string(dtype);
     EXPECT_FALSE(compare(floats({1, -2}, dtype), floats({1, -2.5}, dtype)).passed) << to_string(dtype);
   }
   // Values are compared, not bits: references are often recorded in another precision.
@@ -202,6 +230,28 @@ TEST(ValidationReport, NamesWhatDiffers) {
   EXPECT_NE(text.find("-[✓] all values close"), std::string::npos) << text;
   EXPECT_NE(text.find("-[x] values not close enough"), std::string::npos) << text;
   EXPECT_NE(text.find("-[x] (3, 2) does not match (2, 3)"), std::string::npos) << text;
+}
+
+TEST(ValidationReport, SaysHowManyValuesAreNotFinite) {
+  ValidationReport report = report_of({});
+  report.cases.push_back({"case", {compare(floats({kNan, kInf, 1}), floats({kNan, kInf, 1}))}});
+  std::string text = to_string(report);
+  EXPECT_NE(text.find("-[x] 2 values are NaN or infinite, 2 in the reference"), std::string::npos) << text;
+  EXPECT_NE(text.find("--allow-non-finite"), std::string::npos) << text;
+  EXPECT_NE(text.find("and its definition compute values that are NaN or infinite"), std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("all values close"), std::string::npos) << text;
+
+  report.cases[0].outputs[0] = compare(floats({kNan, 1}), floats({2, 1}));
+  text = to_string(report);
+  EXPECT_NE(text.find("-[x] 1 values are NaN or infinite, 0 in the reference"), std::string::npos) << text;
+  EXPECT_EQ(text.find("--allow-non-finite"), std::string::npos) << text;
+  EXPECT_NE(text.find("does NOT compute"), std::string::npos) << text;
+
+  report.cases[0].outputs[0] =
+      compare_outputs("y", floats({-kInf, 1}), floats({-kInf, 1}), kAtol, NonFinite::allow);
+  text = to_string(report);
+  EXPECT_NE(text.find("-[✓] 1 values are NaN or infinite, 1 in the reference"), std::string::npos) << text;
 }
 
 TEST(ValidationAtol, IsThatOfTheDtypeUnlessGiven) {

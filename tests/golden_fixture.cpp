@@ -86,6 +86,16 @@ bool is_first_of_task(const std::string& name) {
   return first.contains(name);
 }
 
+std::vector<std::string> fixture_of_each_type() {
+  std::map<std::string, std::string> last;
+  for (const std::string& name : golden_fixtures()) {
+    if (is_first_of_task(name)) last[name.substr(0, name.find('/'))] = name;
+  }
+  std::vector<std::string> names;
+  for (const auto& [type, name] : last) names.push_back(name);
+  return names;
+}
+
 bool has_file(const std::string& name, const std::string& stem) {
   const fs::directory_iterator files(golden_dir() / name);
   return std::any_of(begin(files), end(files), [&](const fs::directory_entry& file) {

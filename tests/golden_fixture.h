@@ -44,6 +44,9 @@ std::vector<std::string> golden_fixtures();
 /// "bert/fill-mask+…".
 bool is_first_of_task(const std::string& name);
 
+/// One fixture of each model type: the first of its last task, which has a cache where there is one.
+std::vector<std::string> fixture_of_each_type();
+
 /// Whether the fixture has cases of an ONNX file. Reads none of them.
 bool has_file(const std::string& name, const std::string& stem);
 

@@ -28,7 +28,8 @@ void expect_close(const std::string& what, const GoldenCase& golden, const Named
     const Tensor* tensor = find(got, name);
     ASSERT_NE(tensor, nullptr) << what << ": no output " << name;
     EXPECT_EQ(tensor->dtype, reference.dtype) << what << ' ' << name;
-    const OutputComparison comparison = compare_outputs(name, *tensor, reference, golden.atol);
+    const OutputComparison comparison =
+        compare_outputs(name, *tensor, reference, golden.atol, NonFinite::allow);
     EXPECT_EQ(comparison.shape, comparison.reference_shape) << what << ' ' << name;
     EXPECT_TRUE(comparison.passed) << what << ' ' << name << ": max difference " << comparison.max_difference
                                    << ", tolerance " << comparison.tolerance;

@@ -22,6 +22,12 @@ numpy_version=2.4.6
 numpy_sha256=89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93
 pyyaml_version=6.0.3
 pyyaml_sha256=b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d
+old_onnxruntime_version=1.17.3
+old_onnxruntime_sha256=2f823d5eb4807007f3da7b27ca972263df6a1836e6f327384eb266274c53d05d
+old_numpy_version=1.26.4
+old_numpy_sha256=666dbfb6ec68962c033a450943ded891bed2d54e6755e35e5835d63f4f6931d5
+openvino_version=2026.4.1
+openvino_sha256=2d22b1da03f7caf74df30e9f6417d0ab2f637e4a38e08e1dcd294d2c37407aaf
 clang_format_version=19.1.7
 clang_format_sha256=f4906fb463dd2033032978f56962caab268c9428a384126b9400543eb667f11c
 clang_tidy_version=19.1.0.1
@@ -202,6 +208,13 @@ for part in "$@"; do
       wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'
       wheel PyYAML "$pyyaml_version" "$pyyaml_sha256" "PyYAML-$pyyaml_version" 'yaml/*' '_yaml/*'
       huggingface_hub
+      wheel onnxruntime "$old_onnxruntime_version" "$old_onnxruntime_sha256" "onnxruntime-py-$old_onnxruntime_version" \
+        'onnxruntime/*'
+      wheel numpy "$old_numpy_version" "$old_numpy_sha256" "numpy-$old_numpy_version" 'numpy/*' 'numpy.libs/*'
+      # Without the parts for GPUs, for other formats and for frameworks.
+      wheel openvino "$openvino_version" "$openvino_sha256" "openvino-$openvino_version" 'openvino/*.py' \
+        'openvino/_pyopenvino*.so' 'openvino/libs/libopenvino.so*' 'openvino/libs/libopenvino_intel_cpu_plugin.so' \
+        'openvino/libs/libopenvino_onnx_frontend.so*' 'openvino/libs/libtbb*' 'openvino/libs/libhwloc*'
       ;;
     lint)
       apt_install clang

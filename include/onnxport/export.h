@@ -78,6 +78,7 @@ struct MainExportOptions {
   std::string variant = "default";
   Gelu gelu = Gelu::as_defined;
   std::optional<double> atol;
+  NonFinite non_finite = NonFinite::fail;  ///< in outputs, see compare_outputs()
   /// Keys of config.json to override, with values as JSON text: `{"pad_token_id", "0"}`.
   std::map<std::string, std::string> config_values;
   Split split = Split::merged;
@@ -111,6 +112,7 @@ struct RunOptions {
   bool validate = true;
   std::optional<double> atol = {};
   std::optional<std::filesystem::path> reference = {};  ///< as in ValidationOptions
+  NonFinite non_finite = NonFinite::fail;               ///< as in ValidationOptions
   ExportOptions export_options = {};                    ///< except shapes and axes, which come from the plan
 };
 

@@ -102,8 +102,9 @@ class ONNXPORT_API OnnxConfig {
   virtual int default_onnx_opset() const { return 18; }
   /// The position that clients give to a masked token.
   virtual std::int64_t padded_position_id() const { return 1; }
-  /// The longest sequence that the table of positions allows, for validation: max_position_embeddings of the
-  /// normalized config, if it has one.
+  /// The longest sequence that the tables of positions allow, for validation: the least of
+  /// max_position_embeddings, max_target_positions, max_source_positions and n_positions that the normalized
+  /// config has.
   virtual std::optional<std::int64_t> longest_sequence() const;
   /// The image sizes that validation may use.
   virtual ImageSizes image_sizes() const { return {}; }

@@ -24,6 +24,14 @@ struct OutputComparison {
   double max_difference = 0;                  ///< largest |difference|
   double tolerance = 0;                       ///< atol * max(1, max|reference|)
   bool passed = false;
+  std::int64_t non_finite = 0;            ///< values of the result that are NaN or infinite
+  std::int64_t reference_non_finite = 0;  ///< the same of the reference
+};
+
+/// What to do with values that are NaN or infinite. If only one side has them, they always fail.
+enum class NonFinite {
+  fail,   ///< every such value fails
+  allow,  ///< passes where the reference has the same value
 };
 
 /// One set of inputs.
@@ -47,14 +55,16 @@ struct ValidationOptions {
   bool dynamic_axes = true;
   /// Outputs recorded with the original model: a safetensors file with tensors `in/<input>` and
   /// `out/<output>`.
-  std::optional<std::filesystem::path> reference;
+  std::optional<std::filesystem::path> reference = {};
+  NonFinite non_finite = NonFinite::fail;
 };
 
 /// Compares outputs by the rule of docs/validation.md: |difference| <= atol * max(1, max|reference|). Values
-/// of 1e6 or more (mask fills) must agree to within 1 % and do not count towards the maximum. Infinities and
-/// integers must be equal.
+/// of 1e6 or more (mask fills) must agree to within 1 % and do not count towards the maximum. Integers must
+/// be equal. NaN and infinities fail; with NonFinite::allow, they pass where both sides have the same.
 ONNXPORT_API OutputComparison compare_outputs(const std::string& name, const Tensor& got,
-                                              const Tensor& reference, double atol);
+                                              const Tensor& reference, double atol,
+                                              NonFinite non_finite = NonFinite::fail);
 
 /// Tolerance of a configuration for its dtype: atol_for_validation(), but at least 1e-2 at fp16 and 5e-3 at
 /// bf16 (run widened). `atol` replaces it.

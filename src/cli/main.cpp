@@ -79,6 +79,12 @@ void add_level(CLI::App& app, std::string& level) {
       ->check(CLI::IsMember({"O1", "O2", "O3", "O4"}));
 }
 
+void add_non_finite(CLI::App& app, NonFinite& non_finite) {
+  app.add_flag_callback(
+      "--allow-non-finite", [&non_finite] { non_finite = NonFinite::allow; },
+      "Accept NaN and infinities in outputs where the definition computes the same");
+}
+
 void add_int_dtype(CLI::App& app, std::string& dtype) {
   app.add_option("--int-dtype", dtype, "Type of integer inputs; int8 requires that all token ids fit")
       ->check(CLI::IsMember({"int64", "int32", "int8"}))
@@ -125,6 +131,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   app.add_option("--variant", o.variant, "Variant of the export")->capture_default_str();
   app.add_option("--atol", o.atol, "Tolerance of validation; default: set by the model type and dtype")
       ->check(CLI::NonNegativeNumber);
+  add_non_finite(app, o.non_finite);
   app.add_option("--reference", o.reference,
                  "Also compare with recorded outputs of the original model: a safetensors file with "
                  "in/<input> and out/<output>")
@@ -233,6 +240,7 @@ int run(int argc, char** argv) {
       ->add_option("--atol", validate_flags.options.atol,
                    "Tolerance; default: set by the model type and dtype")
       ->check(CLI::NonNegativeNumber);
+  add_non_finite(*validate, validate_flags.options.validation.non_finite);
   validate
       ->add_option("--reference", validate_flags.options.validation.reference,
                    "Also compare with recorded outputs of the original model")

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 
@@ -80,7 +82,15 @@ Dim OnnxConfig::axis_length(std::string_view /*tensor*/, const std::string& symb
 }
 
 std::optional<std::int64_t> OnnxConfig::longest_sequence() const {
-  return normalized_config().maybe("max_position_embeddings");
+  // Learned tables, computed ones, and those of the two halves of an encoder-decoder.
+  constexpr std::string_view kNames[] = {"max_position_embeddings", "max_target_positions",
+                                         "max_source_positions", "n_positions"};
+  const NormalizedConfig normalized = normalized_config();
+  std::optional<std::int64_t> longest;
+  for (const std::string_view name : kNames) {
+    if (const auto rows = normalized.maybe(name)) longest = std::min(longest.value_or(*rows), *rows);
+  }
+  return longest;
 }
 
 AxesByName OnnxConfig::outputs() const { return common_outputs(task_); }

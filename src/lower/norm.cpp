@@ -1,4 +1,8 @@
 // Forms of normalizations.
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "lower/forms.h"
 
 namespace onnxport::lower {
@@ -6,15 +10,26 @@ namespace {
 
 OnnxAttrs epsilon(const Node& node) { return {{"epsilon", static_cast<float>(node.attrs.real("eps"))}}; }
 
-// Over the last axis, as ai.onnx has them.
-Lowered last_axis(Emitter& e, const Node& node, const char* op_type) {
+// Over the last axis, as ai.onnx has it.
+Lowered last_axis(Emitter& e, const Node& node, const char* op_type, Names operands) {
   OnnxAttrs attrs = {{"axis", std::int64_t{-1}}};
   attrs.push_back(epsilon(node)[0]);
-  return e.emit(op_type, e.names_of(node.inputs), std::move(attrs));
+  return e.emit(op_type, std::move(operands), std::move(attrs));
 }
 
-Lowered lower_layer_norm(Emitter& e, const Node& node) { return last_axis(e, node, "LayerNormalization"); }
-Lowered lower_rms_norm(Emitter& e, const Node& node) { return last_axis(e, node, "RMSNormalization"); }
+// ONNX Runtime 1.17 crashes on a LayerNormalization without a bias when it loads the file.
+Lowered lower_layer_norm(Emitter& e, const Node& node) {
+  Names operands = e.names_of(node.inputs);
+  const std::optional<std::int64_t> width = node.inputs[1].dim(0).constant();
+  if (operands[2].empty() && width) {
+    const std::vector<double> zeros(static_cast<std::size_t>(*width));
+    operands[2] = e.weight(Weight::from_doubles(node.outputs[0].dtype, {*width}, zeros, "zeros"));
+  }
+  return last_axis(e, node, "LayerNormalization", std::move(operands));
+}
+Lowered lower_rms_norm(Emitter& e, const Node& node) {
+  return last_axis(e, node, "RMSNormalization", e.names_of(node.inputs));
+}
 
 Lowered lower_group_norm(Emitter& e, const Node& node) {
   return e.emit("InstanceNormalization", e.names_of(node.inputs), epsilon(node));

@@ -87,8 +87,13 @@ Lowered lower_clamp(Emitter& e, const Node& node) {
 Lowered lower_where(Emitter& e, const Node& node) { return direct(e, node, "Where"); }
 
 Lowered lower_reshape(Emitter& e, const Node& node) {
-  const std::string target = e.reshape_target(node.inputs[0].shape(), node.outputs[0].shape);
-  return e.emit("Reshape", {e.name_of(node.inputs[0]), target});
+  const std::string x = e.name_of(node.inputs[0]);
+  if (node.outputs[0].shape.empty()) {  // a target without extents would be an empty tensor
+    std::vector<std::int64_t> axes(node.inputs[0].shape().size());
+    std::iota(axes.begin(), axes.end(), 0);
+    return e.emit_with_axes("Squeeze", x, std::move(axes), 13);
+  }
+  return e.emit("Reshape", {x, e.reshape_target(node.inputs[0].shape(), node.outputs[0].shape)});
 }
 
 // ONNX Runtime 1.31 merges a rotation of axes such as {1, 2, 0} into the MatMul after it, and then crashes in
@@ -158,9 +163,12 @@ Lowered lower_sum(Emitter& e, const Node& node) { return reduction(e, node, "Red
 Lowered lower_mean(Emitter& e, const Node& node) { return reduction(e, node, "ReduceMean", 18); }
 Lowered lower_amax(Emitter& e, const Node& node) { return reduction(e, node, "ReduceMax", 18); }
 
+// ONNX Runtime has a kernel for int64 since 1.20, and only on the CPU. Ids, positions and flags fit int32.
 Lowered lower_argmax(Emitter& e, const Node& node) {
+  std::string x = e.name_of(node.inputs[0]);
+  if (node.inputs[0].dtype() == DType::i64) x = e.emit("Cast", {x}, {{"to", element_type(DType::i32)}});
   return e.emit(
-      "ArgMax", e.names_of(node.inputs),
+      "ArgMax", {x},
       {{"axis", node.attrs.integer("axis")}, {"keepdims", std::int64_t{node.attrs.flag("keepdim")}}});
 }
 
@@ -210,12 +218,18 @@ Lowered lower_softmax(Emitter& e, const Node& node) {
   return e.emit("Transpose", {result}, {{"perm", swap}});
 }
 
+// Computes half precision in float32, because squares would overflow and eps would vanish.
 Lowered lower_normalize(Emitter& e, const Node& node) {
-  const std::string x = e.name_of(node.inputs[0]);
+  const DType dtype = node.outputs[0].dtype;
+  const bool half = size_of(dtype) < 4;
+  std::string x = e.name_of(node.inputs[0]);
+  if (half) x = e.emit("Cast", {x}, {{"to", element_type(DType::f32)}});
   const std::string norm =
       e.emit_with_axes("ReduceL2", x, {node.attrs.integer("axis")}, 18, {{"keepdims", std::int64_t{1}}});
-  const std::string clamped = e.emit("Max", {norm, e.scalar(node.attrs.real("eps"), node.outputs[0].dtype)});
-  return e.emit("Div", {x, clamped});
+  const std::string floor = e.scalar(node.attrs.real("eps"), half ? DType::f32 : dtype);
+  const std::string clamped = e.emit("Max", {norm, floor});
+  const std::string result = e.emit("Div", {x, clamped});
+  return half ? e.emit("Cast", {result}, {{"to", element_type(dtype)}}) : result;
 }
 
 }  // namespace onnxport::lower

@@ -37,14 +37,15 @@ Conv1d time_delay_layer(const Scope& s, std::int64_t in, std::int64_t out, std::
           {.dilation = {dilation}}};
 }
 
-// Mean and standard deviation over time: [B, C, L] -> [B, 2 C].
-Value pool_statistics(Value x) {
+// Mean and standard deviation over time: [B, C, L] -> [B, 2 C]. In half precision, squares would overflow.
+Value pool_statistics(Value frames) {
+  const Value x = op::cast(frames, DType::f32);
   const Value mean = op::mean(x, 2, true);
   const Value centered = op::sub(x, mean);
   const Value squares = op::sum(op::mul(centered, centered), 2);
   const Value freedom = op::cast(op::size(x.graph(), x.dim(2) - 1), x.dtype());
   const Value deviation = op::sqrt(op::div(squares, freedom));
-  return op::concat({op::squeeze(mean, 2), deviation}, 1);
+  return op::cast(op::concat({op::squeeze(mean, 2), deviation}, 1), frames.dtype());
 }
 
 NamedValues xvector(Value hidden, const Scope& s, const SpeechHeadParameters& p) {

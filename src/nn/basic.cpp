@@ -59,7 +59,15 @@ RmsNorm::RmsNorm(const Scope& s, std::int64_t width, const NormParameters& p)
 
 Value RmsNorm::operator()(Value x) const {
   const ModulePath at(x, path_);
-  return op::rms_norm(x, x.graph().weight(weight_), eps_);
+  const Value weight = x.graph().weight(weight_);
+  return op::cast(op::rms_norm(x, op::cast(weight, x.dtype()), eps_), weight.dtype());
+}
+
+Value clamp_half(Value x) {
+  if (x.dtype() != DType::f16) return x;
+  constexpr double kMargin = 1000;
+  const double limit = highest(DType::f16) - kMargin;
+  return op::clamp(x, -limit, limit);
 }
 
 }  // namespace onnxport::nn

@@ -85,17 +85,22 @@ Value CausalAttention::operator()(Value x, DecoderPass& pass, const op::Attentio
   if (p.key_norm) now.key = p.key_norm(now.key);
   const KeyValue past = pass.past(p.layer);
   const op::Rope rope = p.rotary ? (*p.rotary)(pass.position_ids()) : op::Rope();
-  const op::AttentionResults results = op::attention({.query = now.query,
-                                                      .key = now.key,
-                                                      .value = now.value,
-                                                      .past_key = past.key,
-                                                      .past_value = past.value,
-                                                      .mask = mask,
-                                                      .rope = rope},
-                                                     p.sizes.heads, p.sizes.kv_heads, p.options);
-  pass.keep(p.layer, {results.key, results.value});
+  const auto to = [](Value value, DType dtype) { return value ? op::cast(value, dtype) : value; };
+  const DType dtype = x.dtype(), inner = p.score_dtype.value_or(dtype);
+  op::AttentionOperands operands;
+  operands.mask = mask;
+  operands.rope = rope;
+  operands.query = to(now.query, inner);
+  operands.key = to(now.key, inner);
+  operands.value = to(now.value, inner);
+  operands.past_key = to(past.key, inner);
+  operands.past_value = to(past.value, inner);
+  operands.mask.bias = to(mask.bias, inner);
+  const op::AttentionResults results = op::attention(operands, p.sizes.heads, p.sizes.kv_heads, p.options);
+  const Value key = to(results.key, dtype);
+  pass.keep(p.layer, {key, to(results.value, dtype)});
   if (mask.window && *mask.window > 1 && !pass.has_past()) pass.crop(p.layer, *mask.window - 1);
-  return p.output(results.output);
+  return p.output(to(results.output, dtype));
 }
 
 }  // namespace onnxport::nn

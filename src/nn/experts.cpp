@@ -22,6 +22,14 @@ Weight stack(const Scope& s, std::int64_t experts, const std::string& name, std:
       .named(fmt::format("{}.weight", (s / name).path()));
 }
 
+// The router in float32. In half precision, its result would be rounded to 11 bits or fewer, and then more
+// tokens would go to another expert than in the original model.
+Value router_logits(const Linear& router, Value tokens) {
+  const ModulePath at(tokens, router.path());
+  const Value wide = op::cast(tokens, DType::f32);
+  return op::linear(wide, op::cast(tokens.graph().weight(router.weight()), DType::f32));
+}
+
 }  // namespace
 
 ExpertWeights expert_weights(const Scope& s, const MixtureParameters& p) {
@@ -56,8 +64,7 @@ Value SparseMixture::operator()(Value x) const {
   Graph& graph = x.graph();
   const ModulePath at(graph, path_);
   const Value tokens = op::flatten(x, 0, 1);
-  const Value logits = op::cast(router_(tokens), DType::f32);
-  op::TopK top = op::topk(op::softmax(logits, -1), parameters_.experts_per_token, -1);
+  op::TopK top = op::topk(op::softmax(router_logits(router_, tokens), -1), parameters_.experts_per_token, -1);
   if (parameters_.normalize) top.values = op::div(top.values, op::sum(top.values, -1, true));
   // One column per expert: [N, k] indices and weights -> [N, experts].
   const Value chosen = op::eq(op::unsqueeze(top.indices, 2), op::arange(graph, parameters_.experts));

@@ -132,10 +132,10 @@ Seq2SeqEncoderLayer::Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParam
 Value Seq2SeqEncoderLayer::operator()(Value x, const op::AttentionMask& mask) const {
   if (norm_before_) {
     x = op::add(x, self_attn_(self_attn_layer_norm_(x), mask));
-    return op::add(x, mlp_(final_layer_norm_(x)));
+    return clamp_half(op::add(x, mlp_(final_layer_norm_(x))));
   }
   x = self_attn_layer_norm_(op::add(x, self_attn_(x, mask)));
-  return final_layer_norm_(op::add(x, mlp_(x)));
+  return clamp_half(final_layer_norm_(op::add(x, mlp_(x))));
 }
 
 Seq2SeqDecoderLayer::Seq2SeqDecoderLayer(const Scope& s, std::int64_t layer, const Seq2SeqLayerParameters& p,

@@ -90,12 +90,12 @@ class Merger {
   std::set<std::string> taken_;
 };
 
-// An empty tensor with the rank and the static extents of `type`: [0, heads, 1, head_dim].
-Weight nothing(const TensorType& type) {
+// The shape of an empty tensor with the rank and the static extents of `type`: [0, heads, 1, head_dim].
+std::vector<std::int64_t> empty_shape(const TensorType& type) {
   std::vector<std::int64_t> shape;
   for (const Dim& dim : type.shape) shape.push_back(dim.constant().value_or(1));
   shape.at(0) = 0;
-  return Weight::constant(type.dtype, shape, {}, "no_keys");
+  return shape;
 }
 
 }  // namespace
@@ -125,11 +125,17 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
       outputs.push_back(past->outputs[static_cast<std::size_t>(given - with.outputs.begin())]);
       continue;
     }
+    // An empty tensor is computed, because some engines take no empty initializers.
     const std::string name = "with_past/" + output.name;
-    const Weight empty = nothing(output.type);
+    const std::vector<std::int64_t> shape = empty_shape(output.type);
+    const double zero = 0;
+    const std::string value_of =
+        merger.share({"zero", Weight::from_doubles(output.type.dtype, {}, {&zero, 1})});
+    const std::string shape_of =
+        merger.share({"no_keys", Weight::from_ints({static_cast<std::int64_t>(shape.size())}, shape)});
+    past->nodes.push_back({"Expand", {}, name, {value_of, shape_of}, {name}, {}});
     TensorType type{output.type.dtype, {}};
-    for (const std::int64_t extent : empty.shape()) type.shape.emplace_back(extent);
-    past->nodes.push_back({"Identity", {}, name, {merger.share({"no_keys", empty})}, {name}, {}});
+    for (const std::int64_t extent : shape) type.shape.emplace_back(extent);
     OnnxValueInfo value{name, std::move(type)};
     outputs.push_back(std::move(value));
   }

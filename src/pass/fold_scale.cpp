@@ -148,6 +148,8 @@ std::pair<Weight, Weight> after(const Node& layer, const std::vector<Step>& step
 }  // namespace
 
 Graph fold_scale(Graph graph) {
+  // The weights would be rounded once more. With 8 bits, that shows in the results of deep networks.
+  if (graph.float_dtype() == DType::bf16) return graph;
   const Plan plan = plan_for(graph);
   if (plan.layers.empty()) return graph;
   return rebuild(std::as_const(graph), [&](Graph& result, const Node& node) -> std::vector<Value> {

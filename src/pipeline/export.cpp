@@ -68,6 +68,7 @@ ExportReport main_export(const MainExportOptions& options) {
   return run_plan(plan_export(options), {.validate = options.validate,
                                          .atol = options.atol,
                                          .reference = options.reference,
+                                         .non_finite = options.non_finite,
                                          .export_options = options.export_options});
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "ir/weight_steps.h"
 #include "lower/lower.h"
 #include "onnx/refer_to_checkpoint.h"
 #include "onnxport/error.h"
@@ -159,12 +160,23 @@ std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
   std::vector<serialize::ModelFile> models;
   for (const Prepared& one : prepared) models.push_back({&one.graph, one.path});
   const std::string first = models.front().path.filename().string();
+  const auto on_overflow = [&](const Weight& weight, std::int64_t count) {
+    const Weight before = cast_of(weight);
+    const bool f16 = weight.dtype() == DType::f16;
+    say(options.on_notice,
+        fmt::format(
+            "tensor '{}': {} of {} values are beyond {} (at most {:.6g}) and become infinite; use --dtype "
+            "{} for this model",
+            (before ? before : weight).name(), count, weight.numel(), f16 ? "float16" : "bfloat16",
+            highest(weight.dtype()), f16 ? "bf16 or fp32" : "fp32"));
+  };
   return serialize::write_models(models,
                                  {.external_data = external_data(options.external_data),
                                   .shared_name = models.size() == 1 ? first + "_data" : shared_data,
                                   .external_threshold = options.external_data_threshold,
                                   .alignment = static_cast<std::uint64_t>(options.external_data_alignment),
-                                  .on_progress = options.on_progress});
+                                  .on_progress = options.on_progress,
+                                  .on_overflow = on_overflow});
 }
 
 }  // namespace onnxport::pipeline

@@ -28,6 +28,8 @@ json describe(const ValidationReport& report) {
                          {"reference_shape", output.reference_shape},
                          {"max_difference", output.max_difference},
                          {"tolerance", output.tolerance},
+                         {"non_finite", output.non_finite},
+                         {"reference_non_finite", output.reference_non_finite},
                          {"passed", output.passed}});
     }
     cases.push_back({{"name", one.name}, {"outputs", outputs}});

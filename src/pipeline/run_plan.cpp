@@ -107,9 +107,11 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   if (!options.validate) return report;
   for (std::size_t i = 0; i < variants.size(); ++i) {
     const Files& files = variants[i];
-    auto validation = pipeline::validate_files(
-        plan, plan.variants[i], files.components, files.graphs,
-        {.atol = options.atol, .recorded = options.reference, .on_detail = how.on_detail});
+    auto validation = pipeline::validate_files(plan, plan.variants[i], files.components, files.graphs,
+                                               {.atol = options.atol,
+                                                .recorded = options.reference,
+                                                .non_finite = options.non_finite,
+                                                .on_detail = how.on_detail});
     std::move(validation.begin(), validation.end(), std::back_inserter(report.validation));
   }
   return report;

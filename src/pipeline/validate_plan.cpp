@@ -86,13 +86,14 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
   for (std::size_t i = 0; i < components.size(); ++i) {
     references.emplace_back(components[i], graphs[i], options.on_detail);
     check(references.back(), plan.layout.path(components[i], variant),
-          {.atol = options.atol, .recorded = options.recorded});
+          {.atol = options.atol, .recorded = options.recorded, .non_finite = options.non_finite});
   }
   for (const Merge& merge : plan.merges) {
     for (const bool with_past : {false, true}) {
       const Component& branch = plan.component(with_past ? merge.with_past : merge.without_past);
       check(references[static_cast<std::size_t>(&branch - plan.components.data())],
-            plan.layout.path(merge, variant), {.atol = options.atol, .branch = with_past});
+            plan.layout.path(merge, variant),
+            {.atol = options.atol, .branch = with_past, .non_finite = options.non_finite});
     }
   }
   return reports;
@@ -118,9 +119,12 @@ std::vector<ValidationReport> main_validate(const MainValidateOptions& options) 
     }
     graphs.push_back(pipeline::build_component(model, component, plan.variants.front()));
   }
-  std::vector<ValidationReport> reports = pipeline::validate_files(
-      plan, plan.variants.front(), plan.components, graphs,
-      {.atol = options.atol, .recorded = options.validation.reference, .wants = wants});
+  std::vector<ValidationReport> reports =
+      pipeline::validate_files(plan, plan.variants.front(), plan.components, graphs,
+                               {.atol = options.atol,
+                                .recorded = options.validation.reference,
+                                .non_finite = options.validation.non_finite,
+                                .wants = wants});
   const Proof proof = get_proof(model);
   for (ValidationReport& report : reports) report.proof = proof;
   return reports;

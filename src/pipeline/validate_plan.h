@@ -16,6 +16,7 @@ namespace onnxport::pipeline {
 struct ValidateFilesOptions {
   std::optional<double> atol = {};
   std::optional<std::filesystem::path> recorded = {};  ///< outputs of the original, for the components' files
+  NonFinite non_finite = NonFinite::fail;
   std::function<void(const std::string&)> on_detail = {};
   /// The files to validate; all if it is empty.
   std::function<bool(const std::filesystem::path&)> wants = {};

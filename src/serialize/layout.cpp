@@ -23,6 +23,7 @@ void Layout::add(const Weight& weight) {
   const std::uint64_t bytes = byte_size(weight);
   if (bytes < smallest_streamed) {
     add(payload(weight));
+    written_weights_.push_back(weight);
   } else {
     payloads_.push_back({size_, weight});
     size_ += bytes;
@@ -37,6 +38,8 @@ void Layout::add(const Layout& inner) {
     add(text.bytes);
   }
   for (const Payload& payload : inner.payloads_) payloads_.push_back({base + payload.offset, payload.weight});
+  written_weights_.insert(written_weights_.end(), inner.written_weights_.begin(),
+                          inner.written_weights_.end());
   size_ = base + inner.size_;
   payload_bytes_ += inner.payload_bytes_;
 }

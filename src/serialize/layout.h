@@ -27,6 +27,8 @@ class Layout {
   std::uint64_t payload_bytes() const { return payload_bytes_; }
   const std::vector<Text>& texts() const { return texts_; }
   const std::vector<Payload>& payloads() const { return payloads_; }
+  /// Small weights, whose bytes are part of the text.
+  const std::vector<Weight>& written_weights() const { return written_weights_; }
 
   void add(std::string_view text);
   void add(const Weight& weight);
@@ -41,6 +43,7 @@ class Layout {
   std::uint64_t payload_bytes_ = 0;
   std::vector<Text> texts_;
   std::vector<Payload> payloads_;
+  std::vector<Weight> written_weights_;
 };
 
 }  // namespace onnxport::serialize

@@ -7,7 +7,7 @@
 #include <deque>
 #include <iterator>
 #include <mutex>
-#include <span>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 
@@ -16,6 +16,7 @@
 #include "serialize/checkpoint_files.h"
 #include "serialize/layout.h"
 #include "serialize/model_proto.h"
+#include "serialize/tiles.h"
 #include "serialize/wire.h"
 #include "support/atomic_file.h"
 #include "support/parallel.h"
@@ -25,10 +26,6 @@ namespace onnxport::serialize {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Bytes that one worker computes at a time (they fit into the second-level cache), and that it copies.
-constexpr std::uint64_t tile_bytes = std::uint64_t{1} << 18;
-constexpr std::uint64_t copy_bytes = std::uint64_t{16} << 20;
 
 /// Checks that names are defined once and that there are outputs. The checker would find this too, but later
 /// and with a worse message.
@@ -130,41 +127,6 @@ Layout model_layout(const OnnxGraph& graph, DataFile* data) {
 
 // --- writing -----------------------------------------------------------------------------------------------
 
-/// A part of a payload that one worker handles at a time.
-struct Tile {
-  AtomicFile* file;
-  std::uint64_t offset;
-  const Weight* weight;
-  std::int64_t begin, count;  // elements
-
-  void write() const {
-    const std::size_t element = size_of(weight->dtype());
-    if (const TensorView* view = weight->view()) {
-      file->copy_from(*view->file, view->offset + begin * element, offset, count * element);
-      return;
-    }
-    thread_local std::vector<std::byte> buffer;
-    buffer.resize(tile_bytes);
-    weight->read(begin, count, buffer.data());
-    file->write_at(offset, std::span(buffer).first(count * element));
-  }
-};
-
-/// Writes the text and appends the remaining work to `tiles`.
-void start(AtomicFile& file, const Layout& layout, std::vector<Tile>& tiles) {
-  file.reserve(layout.size());
-  for (const Layout::Text& text : layout.texts())
-    file.write_at(text.offset, std::as_bytes(std::span(text.bytes)));
-  for (const auto& [offset, weight] : layout.payloads()) {
-    const auto element = static_cast<std::int64_t>(size_of(weight.dtype()));
-    const std::int64_t step = (weight.view() != nullptr ? copy_bytes : tile_bytes) / element;
-    for (std::int64_t begin = 0; begin < weight.numel(); begin += step) {
-      tiles.push_back(
-          {&file, offset + begin * element, &weight, begin, std::min(step, weight.numel() - begin)});
-    }
-  }
-}
-
 /// Makes a folder and its parents, and removes the new ones again unless keep() is called.
 class NewFolder {
  public:
@@ -225,6 +187,24 @@ Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared, 
                                   text::human_bytes(options.message_limit)));
   }
   return plan;
+}
+
+/// Calls on_overflow once per weight: for the small ones, then for those of the tiles, in the order of the
+/// files.
+void report_overflows(const std::vector<Weight>& small, const std::vector<Tile>& tiles,
+                      const std::vector<std::int64_t>& overflows, const WriteOptions& options) {
+  if (!options.on_overflow) return;
+  std::set<std::string_view> told;
+  const auto tell = [&](const Weight& weight, std::int64_t count) {
+    if (count > 0 && told.insert(weight.fingerprint()).second) options.on_overflow(weight, count);
+  };
+  for (const Weight& weight : small) tell(weight, count_overflows(weight));
+  for (std::size_t i = 0; i < tiles.size();) {
+    const Weight& weight = *tiles[i].weight;
+    std::int64_t count = 0;
+    for (; i < tiles.size() && tiles[i].weight == &weight; ++i) count += overflows[i];
+    tell(weight, count);
+  }
 }
 
 /// Gives all files their names, the models last. If the process is killed in between, there must be no old
@@ -295,8 +275,9 @@ std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, cons
   std::uint64_t done = total;  // the small ones were in the text
   for (const Tile& tile : tiles) done -= tile.count * size_of(tile.weight->dtype());
   std::mutex progress;
+  std::vector<std::int64_t> overflows(tiles.size());
   const auto write_tile = [&](std::size_t i) {
-    tiles[i].write();
+    overflows[i] = tiles[i].write();
     if (!options.on_progress) return;
     const std::lock_guard lock(progress);
     done += tiles[i].count * size_of(tiles[i].weight->dtype());
@@ -305,6 +286,12 @@ std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, cons
   // For less than a tile, starting a thread costs more than it saves.
   const std::uint64_t threads = std::min<std::uint64_t>(available_threads(), 1 + total / tile_bytes);
   parallel_for(tiles.size(), write_tile, static_cast<unsigned>(threads));
+  std::vector<Weight> small = shared.layout.written_weights();
+  for (const Plan& one : plans) {
+    for (const Layout* layout : {&one.model, &one.data.layout})
+      small.insert(small.end(), layout->written_weights().begin(), layout->written_weights().end());
+  }
+  report_overflows(small, tiles, overflows, options);
 
   if (options.check) {
     for (std::size_t i = 0; i < plans.size(); ++i)

@@ -30,6 +30,8 @@ struct WriteOptions {
   std::uint64_t message_limit = largest_message;  ///< bytes of the .onnx file above which data goes outside
   bool check = true;                              ///< official full check and strict shape inference
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress;  ///< bytes of payload
+  /// Called after writing for each weight that has elements beyond the range of its half precision.
+  std::function<void(const Weight& weight, std::int64_t count)> on_overflow = {};
 };
 
 struct WrittenFile {

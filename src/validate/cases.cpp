@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "onnxport/dummy_inputs.h"
+#include "validate/lookups.h"
 
 namespace onnxport::validate {
 namespace {
@@ -145,6 +147,7 @@ std::vector<InputCase> vision_cases(const Interface& interface) {
 // Limits the shapes to the table of positions.
 DummyShapes within(DummyShapes shapes, std::int64_t most, bool with_past) {
   shapes.sequence_length = std::min(shapes.sequence_length, most);
+  shapes.decoder_sequence_length = std::min(shapes.decoder_sequence_length, most);
   const std::int64_t new_tokens = std::min(shapes.sequence_length, most - 1);
   if (with_past && shapes.past_sequence_length + new_tokens > most) {
     shapes.sequence_length = std::min(new_tokens, std::max<std::int64_t>(most / 2, 1));
@@ -203,6 +206,28 @@ std::vector<InputCase> input_cases(const Interface& interface) {
   if (takes_samples(interface)) return audio_cases(interface);
   if (takes_images_alone(interface)) return vision_cases(interface);
   return text_cases(interface);
+}
+
+std::vector<InputCase> input_cases(const Interface& interface, const Graph& graph) {
+  const auto fits = [&](const std::vector<InputCase>& cases) {
+    return std::all_of(cases.begin(), cases.end(),
+                       [&](const InputCase& one) { return finds_all_rows(graph, one.inputs); });
+  };
+  std::vector<InputCase> cases = input_cases(interface);
+  if (!interface.dummies->dynamic_axes || fits(cases)) return cases;
+  // No key of the configuration says how many positions there are. The table does.
+  constexpr std::int64_t kLongest = 16;  // of the other cases
+  DummyInputs dummies = *interface.dummies;
+  const std::int64_t asked = dummies.shapes.sequence_length + dummies.shapes.past_sequence_length;
+  const std::int64_t longest = std::max(asked, kLongest);
+  Interface shorter = interface;
+  for (std::int64_t most = std::min(dummies.longest_sequence.value_or(longest), longest); most > 1; --most) {
+    dummies.longest_sequence = most;
+    shorter.dummies = std::make_shared<const DummyInputs>(dummies);
+    cases = input_cases(shorter);
+    if (fits(cases)) break;
+  }
+  return cases;
 }
 
 }  // namespace onnxport::validate

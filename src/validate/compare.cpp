@@ -30,7 +30,8 @@ void compare_integers(const Tensor& got, const Tensor& reference, OutputComparis
   result.passed = got.dtype == reference.dtype ? got.data == reference.data : same;
 }
 
-void compare_floats(const Tensor& got, const Tensor& reference, double atol, OutputComparison& result) {
+void compare_floats(const Tensor& got, const Tensor& reference, double atol, NonFinite non_finite,
+                    OutputComparison& result) {
   // Some outputs contain mask fills. These are far larger than any activation, so they must not widen the
   // tolerance of other values, and cannot meet an absolute tolerance.
   constexpr double kSentinel = 1e6;
@@ -40,9 +41,11 @@ void compare_floats(const Tensor& got, const Tensor& reference, double atol, Out
   double largest = 1;
   bool agree = true;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    if (std::isnan(b[i]) || std::isnan(a[i])) {
+    result.non_finite += std::isfinite(a[i]) ? 0 : 1;
+    result.reference_non_finite += std::isfinite(b[i]) ? 0 : 1;
+    if (std::isnan(a[i]) || std::isnan(b[i])) {
       agree = agree && std::isnan(a[i]) && std::isnan(b[i]);
-    } else if (std::isinf(b[i])) {  // any value lies within a part of infinity
+    } else if (std::isinf(a[i]) || std::isinf(b[i])) {  // any value lies within a part of infinity
       agree = agree && a[i] == b[i];
     } else if (std::abs(b[i]) >= kSentinel) {
       agree = agree && std::abs(a[i] - b[i]) <= kSentinelTolerance * std::abs(b[i]);
@@ -52,17 +55,19 @@ void compare_floats(const Tensor& got, const Tensor& reference, double atol, Out
     }
   }
   result.tolerance = atol * largest;
+  const bool all_finite = result.non_finite == 0 && result.reference_non_finite == 0;
+  agree = agree && (all_finite || non_finite == NonFinite::allow);
   result.passed = agree && result.max_difference <= result.tolerance;
 }
 
 }  // namespace
 
 OutputComparison compare_outputs(const std::string& name, const Tensor& got, const Tensor& reference,
-                                 double atol) {
-  OutputComparison result{name, got.shape, reference.shape, 0, atol, false};
+                                 double atol, NonFinite non_finite) {
+  OutputComparison result{name, got.shape, reference.shape, 0, atol};
   if (got.shape != reference.shape) return result;
   if (is_float(reference.dtype)) {
-    compare_floats(got, reference, atol, result);
+    compare_floats(got, reference, atol, non_finite, result);
   } else {
     compare_integers(got, reference, result);
   }

@@ -44,6 +44,7 @@ struct FileOptions {
   std::optional<std::filesystem::path> recorded = {};
   /// The file is a merged decoder, and the component is this branch: `use_cache_branch`.
   std::optional<bool> branch = {};
+  NonFinite non_finite = NonFinite::fail;
 };
 
 /// Runs a file and compares. Throws ExportError(runtime) if ONNX Runtime is missing or refuses the file.

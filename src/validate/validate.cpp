@@ -42,22 +42,28 @@ std::vector<std::string> interface_problems(const Interface& interface, const ru
   return problems;
 }
 
+// What two values must have in common.
+struct Rule {
+  double atol;
+  NonFinite non_finite;
+};
+
 ValidationCase compare_case(std::string name, const NamedTensors& got, const NamedTensors& reference,
-                            double atol) {
+                            const Rule& rule) {
   ValidationCase result{std::move(name), {}};
   for (const auto& [output, tensor] : reference) {
     const Tensor* other = find(got, output);
     if (other == nullptr) {
-      result.outputs.push_back({output, {}, tensor.shape, 0, atol, false});
+      result.outputs.push_back({output, {}, tensor.shape, 0, rule.atol});
     } else {
-      result.outputs.push_back(compare_outputs(output, *other, tensor, atol));
+      result.outputs.push_back(compare_outputs(output, *other, tensor, rule.atol, rule.non_finite));
     }
   }
   return result;
 }
 
 ValidationCase compare_recorded(const std::filesystem::path& file, const runtime::Session& session,
-                                double atol) {
+                                const Rule& rule) {
   NamedTensors inputs;
   NamedTensors outputs;
   for (const StoredTensor& stored : safetensors::read(File::open(file))) {
@@ -81,7 +87,7 @@ ValidationCase compare_recorded(const std::filesystem::path& file, const runtime
     throw ExportError(ErrorCode::invalid_argument,
                       fmt::format("{} has no tensor 'out/…' to compare with", file.string()));
   }
-  return compare_case("recorded in " + file.filename().string(), session.run(inputs), outputs, atol);
+  return compare_case("recorded in " + file.filename().string(), session.run(inputs), outputs, rule);
 }
 
 // Inputs of a file whose bfloat16 was widened.
@@ -114,12 +120,46 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return fmt::format("({})", fmt::join(shape, ", "));
 }
 
+constexpr const char* kGood = "✓";
+constexpr const char* kBad = "x";
+
+// The line about values that are NaN or infinite; empty without such values.
+std::string non_finite_line(const OutputComparison& output) {
+  if (output.non_finite == 0 && output.reference_non_finite == 0) return {};
+  std::string text =
+      fmt::format("\t\t\t-[{}] {} values are NaN or infinite, {} in the reference",
+                  output.passed ? kGood : kBad, output.non_finite, output.reference_non_finite);
+  if (!output.passed && output.non_finite == output.reference_non_finite)
+    text += "; if the original model computes them too, allow them with --allow-non-finite";
+  return text + "\n";
+}
+
+// Whether a comparison failed only because both sides have NaN or infinities.
+bool only_non_finite(const OutputComparison& output) {
+  return output.shape == output.reference_shape && output.max_difference <= output.tolerance &&
+         output.non_finite > 0 && output.non_finite == output.reference_non_finite;
+}
+
+std::string verdict(const ValidationReport& report) {
+  if (report.passed()) {
+    return fmt::format("The ONNX model computes what its definition computes, on {} cases (atol: {}).\n",
+                       report.cases.size(), report.atol);
+  }
+  bool non_finite = report.problems.empty() && !report.cases.empty();
+  for (const ValidationCase& one : report.cases) {
+    for (const OutputComparison& output : one.outputs)
+      non_finite = non_finite && (output.passed || only_non_finite(output));
+  }
+  return non_finite ? "The ONNX model and its definition compute values that are NaN or infinite.\n"
+                    : "The ONNX model does NOT compute what its definition computes.\n";
+}
+
 }  // namespace
 
 namespace validate {
 
 const std::vector<InputCase>& Reference::cases() {
-  if (cases_.empty()) cases_ = input_cases(component_.interface);
+  if (cases_.empty()) cases_ = input_cases(component_.interface, graph_);
   return cases_;
 }
 
@@ -146,6 +186,7 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
   ValidationReport report;
   report.file = file;
   report.atol = validation_atol(interface, options.atol);
+  const Rule rule{report.atol, options.non_finite};
 
   // ONNX Runtime's CPU kernels do not cover bfloat16, so such a file runs with its weights widened to
   // float32.
@@ -167,9 +208,9 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
       const bool by_row = needs_single_rows(runnable, given);
       const NamedTensors got = by_row ? run_by_row(session, given, outputs) : session.run(given, outputs);
       const std::string name = cases[i].name + (by_row ? ", row by row" : "");
-      report.cases.push_back(compare_case(name, got, expected[i], report.atol));
+      report.cases.push_back(compare_case(name, got, expected[i], rule));
     }
-    if (options.recorded) report.cases.push_back(compare_recorded(*options.recorded, session, report.atol));
+    if (options.recorded) report.cases.push_back(compare_recorded(*options.recorded, session, rule));
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
@@ -184,8 +225,9 @@ ValidationReport compare_model_outputs(const OnnxConfig& config, const Model& mo
   const Component component = config.component({}, options.shapes, options.dynamic_axes);
   const Graph graph = model.build(component);
   validate::Reference reference(component, graph);
-  return validate::check_file(reference, onnx_model, onnx_named_outputs,
-                              {.atol = atol, .recorded = options.reference});
+  return validate::check_file(
+      reference, onnx_model, onnx_named_outputs,
+      {.atol = atol, .recorded = options.reference, .non_finite = options.non_finite});
 }
 
 ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& model,
@@ -199,8 +241,6 @@ ValidationReport validate_model_outputs(const OnnxConfig& config, const Model& m
 }
 
 std::string to_string(const ValidationReport& report) {
-  constexpr const char* kGood = "✓";
-  constexpr const char* kBad = "x";
   std::string text = fmt::format("Validating ONNX model {}...\n", report.file.string());
   for (const std::string& problem : report.problems) text += fmt::format("\t-[{}] {}\n", kBad, problem);
   for (const ValidationCase& one : report.cases) {
@@ -211,17 +251,14 @@ std::string to_string(const ValidationReport& report) {
       text += fmt::format("\t\t\t-[{}] {} {} {}\n", same_shape ? kGood : kBad, shape_text(output.shape),
                           same_shape ? "matches" : "does not match", shape_text(output.reference_shape));
       if (!same_shape) continue;
+      text += non_finite_line(output);
       text += fmt::format("\t\t\t-[{}] {} (max difference: {:.3g}, tolerance: {:.3g})\n",
                           output.passed ? kGood : kBad,
                           output.passed ? "all values close" : "values not close enough",
                           output.max_difference, output.tolerance);
     }
   }
-  text += report.passed()
-              ? fmt::format("The ONNX model computes what its definition computes, on {} cases (atol: {}).\n",
-                            report.cases.size(), report.atol)
-              : std::string("The ONNX model does NOT compute what its definition computes.\n");
-  return text;
+  return text + verdict(report);
 }
 
 }  // namespace onnxport

@@ -63,6 +63,7 @@ struct NormParameters {
 };
 
 /// x / sqrt(mean(x²) + eps) * (offset + weight) over the last axis. Keys: weight [width]. (torch.nn.RMSNorm)
+/// The result has the graph's dtype, also if x is float32 in a graph of half precision.
 class ONNXPORT_API RmsNorm {
  public:
   RmsNorm(const Scope& s, std::int64_t width, const NormParameters& p);
@@ -73,5 +74,10 @@ class ONNXPORT_API RmsNorm {
   Weight weight_;
   double eps_;
 };
+
+/// What originals do after a layer in float16 alone: values beyond ±64504 become that, which is 1000 less
+/// than the largest float16. In other dtypes it is x itself. Some originals do this only if a value is
+/// infinite; the result differs by at most 1.6 %, and only for values beyond 64504.
+ONNXPORT_API Value clamp_half(Value x);
 
 }  // namespace onnxport::nn

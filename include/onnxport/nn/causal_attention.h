@@ -80,6 +80,8 @@ struct CausalAttentionParts {
   std::optional<RotaryEmbedding> rotary = {};
   /// Norms of queries [B, S, heads * head_dim] and keys [B, S, kv_heads * head_dim] before they turn.
   std::function<Value(Value)> query_norm = {}, key_norm = {};
+  /// In which the scores and what follows are computed; absent: the dtype of x. The cache has that of x.
+  std::optional<DType> score_dtype = {};
 };
 
 /// Self-attention with a cache. A prefill hands over only the positions that a window will still see.

@@ -52,7 +52,8 @@ nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& 
            .qkv = nn::QkvProjection::separate(s, sizes, false),
            .output = nn::Linear(s / "out_proj", c.n_embd, c.n_embd, false),
            .mask = nn::sees({}, op::NoKeys::uniform),
-           .rotary = nn::RotaryEmbedding("rotary_emb", {.dim = c.rotary_dim, .interleaved = true})}};
+           .rotary = nn::RotaryEmbedding("rotary_emb", {.dim = c.rotary_dim, .interleaved = true}),
+           .score_dtype = DType::f32}};  // as in the original, also in half precision
 }
 
 nn::Block make_block(const Scope& s, std::int64_t layer, const Config& c) {

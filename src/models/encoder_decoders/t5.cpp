@@ -36,6 +36,8 @@ struct Config {
   double eps;
   std::string activation;
   bool gated, tied, scale_hidden;
+  /// In float16: scores are not scaled, so half precision would round them too much.
+  std::optional<DType> score_dtype = {};
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
@@ -67,7 +69,15 @@ struct Config {
 
 nn::RmsNorm norm(const Scope& s, const Config& c) { return {s, c.d_model, {.eps = c.eps}}; }
 
-// wo(act(wi(x))), or wo(act(wi_0(x)) * wi_1(x))
+// A sum whose terms may be float16 and float32.
+Value add(Value x, Value y) {
+  if (x.dtype() == y.dtype()) return op::add(x, y);
+  const Value wide = op::cast(x, DType::f32);
+  return op::add(wide, op::cast(y, DType::f32));
+}
+
+// wo(act(wi(x))), or wo(act(wi_0(x)) * wi_1(x)). In float16, the original keeps wo in float32. The sum over
+// the layers is therefore float32 from the first feed-forward on.
 struct FeedForward {
   nn::RmsNorm layer_norm;
   std::vector<nn::Linear> wi;
@@ -87,7 +97,13 @@ struct FeedForward {
     const Value normed = layer_norm(x);
     Value inner = activation(wi[0](normed));
     if (wi.size() == 2) inner = op::mul(inner, wi[1](normed));
-    return op::add(x, wo(inner));
+    return add(x, output(inner));
+  }
+  Value output(Value inner) const {
+    if (inner.dtype() != DType::f16) return wo(inner);
+    const ModulePath at(inner, wo.path());
+    const Value wide = op::cast(inner, DType::f32);
+    return op::linear(wide, inner.graph().weight_as_is(wo.weight().cast(DType::f32)));
   }
 };
 
@@ -98,7 +114,8 @@ nn::CausalAttention self_attention(const Scope& s, std::int64_t layer, const Con
            .sizes = sizes,
            .qkv = nn::QkvProjection::separate(s, sizes, false, "q", "k", "v"),
            .output = nn::Linear(s / "o", c.heads * c.d_kv, c.d_model, false),
-           .options = {.scale = 1.0}}};
+           .options = {.scale = 1.0},
+           .score_dtype = c.score_dtype}};
 }
 
 struct Block {
@@ -145,8 +162,8 @@ struct Stack {
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const Block& block = blocks[i];
       const auto layer = static_cast<std::int64_t>(i);
-      x = op::add(x, block.attention(block.attention_norm(x), pass, mask));
-      if (block.cross) x = op::add(x, (*block.cross)((*block.cross_norm)(x), *encoder, layer));
+      x = nn::clamp_half(add(x, block.attention(block.attention_norm(x), pass, mask)));
+      if (block.cross) x = nn::clamp_half(add(x, (*block.cross)((*block.cross_norm)(x), *encoder, layer)));
       x = block.feed_forward(x);
     }
     return final_layer_norm(x);
@@ -212,7 +229,8 @@ KeyNames t5_key_names() {
 }
 
 NamedValues forward_t5(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
+  Config c(model.config());
+  if (component.interface.float_dtype == DType::f16) c.score_dtype = DType::f32;
   const Scope root = model.scope();
   const nn::Embedding shared(root / "shared", c.vocab_size, c.d_model);
   for (const char* part : {"encoder.embed_tokens", "decoder.embed_tokens"})

@@ -204,9 +204,10 @@ Value predict(Value x, const Scope& s, const Config& c) {
 // Hidden states -> one vector per sequence.
 Value pool(Value hidden, Value attention_mask, const Config& c) {
   if (c.classifier_pooling == "cls") return nn::first_token(hidden);
-  const Value mask = op::unsqueeze(op::cast(attention_mask, hidden.dtype()), 2);
-  const Value total = op::sum(op::mul(hidden, mask), 1);
-  return op::div(total, op::sum(mask, 1));
+  // Sums are float32: in half precision, those of long texts would overflow.
+  const Value mask = op::unsqueeze(op::cast(attention_mask, DType::f32), 2);
+  const Value total = op::sum(op::mul(op::cast(hidden, DType::f32), mask), 1);
+  return op::cast(op::div(total, op::sum(mask, 1)), hidden.dtype());
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

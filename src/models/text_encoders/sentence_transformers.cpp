@@ -76,10 +76,11 @@ struct PoolingConfig {
 void pool(Features& features, const PoolingConfig& config) {
   const DType dtype = features.token_embeddings.dtype();
   const Value integer_mask = features.attention_mask;
-  const Value mask = op::unsqueeze(op::cast(integer_mask, dtype), 2);  // [B, S, 1]
+  // Sums are float32: in half precision, those of long texts would overflow.
+  const Value mask = op::unsqueeze(op::cast(integer_mask, DType::f32), 2);  // [B, S, 1]
   std::vector<Value> pooled;
   const auto weighted_sum = [&](Value weights) {
-    return op::sum(op::mul(features.token_embeddings, weights), 1);
+    return op::sum(op::mul(op::cast(features.token_embeddings, DType::f32), weights), 1);
   };
   const auto at_least = [](Value count) { return op::maximum(count, 1e-9); };
   if (config.max) {
@@ -93,22 +94,22 @@ void pool(Features& features, const PoolingConfig& config) {
   if (config.mean || config.mean_sqrt_len) {
     const Value total = weighted_sum(mask);
     const Value count = at_least(op::sum(mask, 1));
-    if (config.mean) pooled.push_back(op::div(total, count));
-    if (config.mean_sqrt_len) pooled.push_back(op::div(total, op::sqrt(count)));
+    if (config.mean) pooled.push_back(op::cast(op::div(total, count), dtype));
+    if (config.mean_sqrt_len) pooled.push_back(op::cast(op::div(total, op::sqrt(count)), dtype));
   }
   const Value positions = op::arange(mask.graph(), mask.dim(1));
   if (config.weightedmean) {
-    const Value rank = op::unsqueeze(op::cast(op::add(positions, 1.0), dtype), 1);  // [S, 1]
+    const Value rank = op::unsqueeze(op::cast(op::add(positions, 1.0), DType::f32), 1);  // [S, 1]
     const Value weights = op::mul(mask, rank);
     const Value total = weighted_sum(weights);
     const Value count = at_least(op::sum(weights, 1));
-    pooled.push_back(op::div(total, count));
+    pooled.push_back(op::cast(op::div(total, count), dtype));
   }
   if (config.lasttoken) {
     const Value real = op::cast(integer_mask, DType::i64);
     const Value last = op::argmax(op::mul(real, positions), 1, true);  // [B, 1]
-    const Value chosen = op::cast(op::eq(positions, last), dtype);
-    pooled.push_back(weighted_sum(op::mul(op::unsqueeze(chosen, 2), mask)));
+    const Value chosen = op::cast(op::eq(positions, last), DType::f32);
+    pooled.push_back(op::cast(weighted_sum(op::mul(op::unsqueeze(chosen, 2), mask)), dtype));
   }
   if (pooled.empty()) throw ExportError(ErrorCode::bad_config, "the pooling module enables no pooling mode");
   features.sentence_embedding = op::concat(std::move(pooled), 1);

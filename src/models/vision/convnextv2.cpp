@@ -22,7 +22,9 @@ struct GlobalResponseNorm {
     const ModulePath at(x, path);
     Graph& graph = x.graph();
     const Value flat = op::flatten(x, 1, 2);
-    const Value strength = op::sqrt(op::sum(op::mul(flat, flat), 1, true));
+    // In half precision, squares would overflow.
+    const Value wide = op::cast(flat, DType::f32);
+    const Value strength = op::cast(op::sqrt(op::sum(op::mul(wide, wide), 1, true)), x.dtype());
     const Value others = op::add(op::mean(strength, -1, true), 1e-6);
     const Value relative = op::mul(op::div(strength, others), graph.weight(weight));
     // The input is added to the result, which adds 1 to the factor.
