@@ -111,8 +111,8 @@ std::string brief(const nlohmann::json& value) {
   return text;
 }
 
-json parse_value(std::string_view key, std::string_view value) {
-  json parsed = json::parse(value, nullptr, false);
+nlohmann::json parse_value(std::string_view key, std::string_view value) {
+  nlohmann::json parsed = nlohmann::json::parse(value, nullptr, false);
   if (!parsed.is_discarded()) return parsed;
   throw ExportError(ErrorCode::invalid_argument,
                     fmt::format("the value of '{}' is not JSON: {}", key, value));
