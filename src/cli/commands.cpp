@@ -79,12 +79,13 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
 
 }  // namespace
 
-// Finds the folder of a model. Shows a progress line during a download.
-fs::path model_folder(const fs::path& model, HubOptions hub, const Voice& voice) {
+// Shows a progress line during a download.
+FoundModel locate(const fs::path& model, HubOptions& hub, const Voice& voice) {
+  HubOptions source = std::exchange(hub, {.weights_variant = hub.weights_variant});
   Progress progress("downloading", Progress::Unit::bytes, !voice.quiet);
-  hub.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
-  if (!voice.quiet) hub.on_notice = note;
-  return get_model_folder(model, hub);
+  source.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
+  if (!voice.quiet) source.on_notice = note;
+  return find_model(model, source);
 }
 
 int exit_status(ErrorCode code) {
@@ -119,7 +120,9 @@ int run_export(ExportFlags flags) {
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
   apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
-  options.model = model_folder(options.model, std::exchange(options.hub, {}), voice);
+  const FoundModel found = locate(options.model, options.hub, voice);
+  options.model = found.folder;
+  options.pipeline_tag = found.pipeline_tag;
   options.config_values = config_values(flags);
   if (flags.no_post_process) options.split = Split::apart;
   if (flags.monolith) options.split = Split::monolith;
@@ -155,7 +158,9 @@ int run_validate(ValidateFlags flags) {
   TargetOptions target;
   MainValidateOptions& options = flags.options;
   apply_level(flags.optimize, target, options.gelu, options.dtype);
-  options.model = model_folder(options.model, std::exchange(options.hub, {}), flags.voice);
+  const FoundModel found = locate(options.model, options.hub, flags.voice);
+  options.model = found.folder;
+  options.pipeline_tag = found.pipeline_tag;
   if (flags.monolith) options.split = Split::monolith;
   const std::vector<ValidationReport> reports = main_validate(options);
   if (flags.voice.json) {

@@ -57,8 +57,9 @@ int run_validate(ValidateFlags flags);
 int run_inspect(InspectFlags flags);
 int run_list(const Voice& voice);
 
-/// The folder of a model: itself, or that of a repository on the Hub, downloaded if necessary.
-std::filesystem::path model_folder(const std::filesystem::path& model, HubOptions hub, const Voice& voice);
+/// Finds a model: its folder, or that of a repository on the Hub, downloaded if necessary. Of `hub`, keeps
+/// what matters after that.
+FoundModel locate(const std::filesystem::path& model, HubOptions& hub, const Voice& voice);
 
 /// Exit status of an error code.
 int exit_status(ErrorCode code);

@@ -101,8 +101,9 @@ void inspect_file(const InspectFlags& flags) {
   }
 }
 
-void inspect_folder(const InspectFlags& flags) {
-  const Model model = TasksManager::instance().get_model_from_task(flags.task, flags.path);
+void inspect_folder(const InspectFlags& flags, const std::string& pipeline_tag) {
+  const Model model = TasksManager::instance().get_model_from_task(
+      flags.task, flags.path, {.weights_variant = flags.hub.weights_variant, .pipeline_tag = pipeline_tag});
   const ExportPlan plan = make_plan(model);
   std::vector<std::pair<std::string, Graph>> graphs;
   for (const Component& component : plan.components)
@@ -132,7 +133,8 @@ void inspect_folder(const InspectFlags& flags) {
                   model.definition().library, with_thousands(model.num_parameters()),
                   text::human_bytes(model.checkpoint_bytes())));
   say(fmt::format("tasks: {}", fmt::join(model.definition().tasks, ", ")));
-  say(fmt::format("task: {}", model.task()));
+  say(fmt::format("task: {}{}", model.task(),
+                  model.task_reason().empty() ? "" : fmt::format(" ({})", model.task_reason())));
   for (const auto& [name, graph] : graphs) {
     if (graphs.size() > 1) say(fmt::format("component {}", name));
     for (const auto& [input, value] : graph.inputs())
@@ -150,9 +152,11 @@ void inspect_folder(const InspectFlags& flags) {
 }  // namespace
 
 int run_inspect(InspectFlags flags) {
-  if (flags.path.extension() != ".onnx") flags.path = model_folder(flags.path, flags.hub, flags.voice);
+  FoundModel found{flags.path};
+  if (flags.path.extension() != ".onnx") found = locate(flags.path, flags.hub, flags.voice);
+  flags.path = found.folder;
   if (fs::is_directory(flags.path) || flags.path.extension() == ".gguf") {
-    inspect_folder(flags);
+    inspect_folder(flags, found.pipeline_tag);
   } else {
     inspect_file(flags);
   }

@@ -39,8 +39,11 @@ ExportPlan plan_export(const MainExportOptions& options) {
   const ExportOptions& how = options.export_options;
   HubOptions hub = options.hub;
   if (!hub.on_notice) hub.on_notice = how.on_notice;
-  const fs::path folder = get_model_folder(options.model, hub);
-  Model model = TasksManager::instance().get_model_from_task(options.task, folder, options.library);
+  const FoundModel found = find_model(options.model, hub);
+  const std::string& tag = found.pipeline_tag.empty() ? options.pipeline_tag : found.pipeline_tag;
+  Model model = TasksManager::instance().get_model_from_task(
+      options.task, found.folder,
+      {.library = options.library, .weights_variant = hub.weights_variant, .pipeline_tag = tag});
   for (const auto& [key, value] : options.config_values)
     model = model.with_config(model.config().with(key, value));
   ExportPlan plan = make_plan(model, {.dtype = options.dtype,
@@ -54,7 +57,8 @@ ExportPlan plan_export(const MainExportOptions& options) {
                                       .dynamic_axes = how.dynamic_axes,
                                       .output = options.output});
   for (const std::string& text : model.notices()) pipeline::say(how.on_notice, text);
-  if (options.task == "auto") pipeline::say(how.on_notice, "task: " + model.task() + " (inferred)");
+  if (options.task == "auto")
+    pipeline::say(how.on_notice, fmt::format("task: {} ({})", model.task(), model.task_reason()));
   return plan;
 }
 

@@ -1,16 +1,19 @@
 // Finds the folder of a model that a user names, and the files of a repository that an export needs.
 #include <algorithm>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
-#include "checkpoint/checkpoint.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/weight_files.h"
+#include "exporter/sentence_definition.h"
 #include "hub/names.h"
 #include "hub/repo.h"
 #include "onnxport/config.h"
 #include "onnxport/hub.h"
+#include "onnxport/modules.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/companions.h"
 #include "support/fail.h"
@@ -32,47 +35,64 @@ fs::path below(const fs::path& folder, const std::string& subfolder) {
   return subfolder.empty() ? folder : folder / subfolder;
 }
 
+constexpr const char* kModelCard = "README.md";
+
+/// The value of `pipeline_tag` in the metadata at the start of a model card; empty if there is none.
+std::string tag_of_card(const fs::path& file) {
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return "";
+  std::istringstream lines(read_text_file(file));
+  std::string line;
+  for (bool first = true; std::getline(lines, line); first = false) {
+    const std::string_view text = text::trimmed(line);
+    if (first != (text == "---")) break;  // the metadata are between two such lines
+    constexpr std::string_view key = "pipeline_tag:";
+    if (!line.starts_with(key)) continue;
+    std::string_view value = text::trimmed(text.substr(key.size()));
+    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front())
+      value = value.substr(1, value.size() - 2);
+    return std::string(value);
+  }
+  return "";
+}
+
 /// The model's part of a repository.
 class RemoteModel {
  public:
-  RemoteModel(hub::Repo& repo, const std::string& subfolder)
-      : repo_(repo), top_(subfolder.empty() ? "" : subfolder + "/") {
+  RemoteModel(hub::Repo& repo, const std::string& subfolder, std::string variant)
+      : repo_(repo), top_(subfolder.empty() ? "" : subfolder + "/"), variant_(std::move(variant)) {
     for (const std::string& file : repo.files()) {
       if (file.starts_with(top_)) files_.insert(file.substr(top_.size()));
     }
   }
 
   void fetch() {
+    if (files_.contains("modules.json")) read_modules();
+    const std::string config = in_model("config.json");
     const std::vector<std::string> gguf = gguf_files();
-    if (!files_.contains("config.json") && gguf.empty()) {
-      fail(ErrorCode::bad_config, "{} has no {}config.json, which describes the model; {}", repo_.name(),
-           top_, top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
+    if (!files_.contains(config) && gguf.empty()) {
+      fail(ErrorCode::bad_config, "{} has no {}{}, which describes the model; {}", repo_.name(), top_, config,
+           top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
     }
-    std::vector<std::string> companions;
-    std::set<std::string> folders = {""};  // that may hold weights
+    std::vector<std::string> companions, weights, shards;
     for (const std::string& file : files_) {
-      const std::size_t slash = file.find('/');
-      const bool in_module = slash != file.npos && pipeline::is_module_folder(file.substr(0, slash));
-      if (in_module) folders.insert(file.substr(0, slash + 1));
       // Weights of a module are copied along too, but one format is enough.
-      if (pipeline::is_companion(file) && (!in_module || file.ends_with(".json"))) companions.push_back(file);
+      const std::string_view name = std::string_view(file).substr(file.rfind('/') + 1);
+      const bool holds_weights = name == "model.safetensors" || name == "pytorch_model.bin";
+      if (companions_.includes(file) && !holds_weights) companions.push_back(file);
     }
     get(companions);
     if (!gguf.empty()) return get(gguf);
-    check_type();
+    check_config();
 
-    std::vector<std::string> weights, shards;
-    for (const std::string& folder : folders) {
-      if (const std::string file = weights_in(folder); !file.empty()) weights.push_back(file);
+    for (const std::string& folder : companions_.module_folders()) {
+      if (const std::string file = weights_in(folder, ""); !file.empty()) weights.push_back(file);
     }
-    if (weights_in("").empty()) {
-      const auto names = Checkpoint::file_names();
-      fail(ErrorCode::bad_checkpoint, "{} has no readable weights: looked for {}, *.gguf", repo_.name(),
-           text::join(std::vector<std::string>(names.begin(), names.end())));
-    }
+    weights.push_back(weights_in(companions_.model_folder(), variant_));
+    if (weights.back().empty()) fail_without_weights();
     get(weights);
     for (const std::string& file : weights) {
-      if (!file.ends_with(".index.json")) continue;
+      if (!file.ends_with(".json")) continue;
       const std::string folder = file.substr(0, file.rfind('/') + 1);
       const std::string index = read_text_file(repo_.folder() / (top_ + file), safetensors::kMaxHeader);
       for (const auto& [key, shard] : safetensors::parse_index(index, file)) shards.push_back(folder + shard);
@@ -83,9 +103,34 @@ class RemoteModel {
   }
 
  private:
-  /// Refuses an unknown type before gigabytes of weights are downloaded.
-  void check_type() const {
-    const std::string type = PretrainedConfig::from_pretrained(repo_.folder() / top_).model_type();
+  /// Learns from modules.json where the modules are. Refuses unknown ones before anything large is
+  /// downloaded.
+  void read_modules() {
+    get({"modules.json"});
+    const std::vector<SentenceModule> modules = onnxport::read_modules(repo_.folder() / top_);
+    exporter::definition_of(TasksManager::instance(), modules, top_ + "modules.json");
+    companions_ = pipeline::Companions(modules);
+  }
+
+  /// The path of a file in the folder of the model's configuration and weights.
+  std::string in_model(const std::string& name) const {
+    const std::string& folder = companions_.model_folder();
+    return folder.empty() ? name : folder + "/" + name;
+  }
+
+  [[noreturn]] void fail_without_weights() const {
+    const std::string instead = instead_of_weights(std::vector<std::string>(files_.begin(), files_.end()));
+    fail(ErrorCode::bad_checkpoint, "{} has no readable weights: looked for {}{}{}{}", repo_.name(),
+         text::join(weight_file_names(variant_)), variant_.empty() ? ", *.gguf" : "",
+         instead.empty() ? "" : "; ", instead);
+  }
+
+  /// Refuses an unknown type before gigabytes of weights are downloaded. Without `architectures`, the task
+  /// may stand in the model card, which is then needed without the network too.
+  void check_config() {
+    const auto config = PretrainedConfig::from_pretrained(repo_.folder() / top_ / companions_.model_folder());
+    const std::string& type = config.model_type();
+    if (config.architectures().empty() && files_.contains(kModelCard)) get({kModelCard});
     const TasksManager& tasks = TasksManager::instance();
     const auto known = tasks.definitions();
     const bool is_known = std::any_of(known.begin(), known.end(),
@@ -94,16 +139,16 @@ class RemoteModel {
   }
 
   /// The file that Checkpoint::open() will choose there; empty if there is none.
-  std::string weights_in(const std::string& folder) const {
-    for (const std::string_view name : Checkpoint::file_names()) {
-      if (std::string file = folder + std::string(name); files_.contains(file)) return file;
+  std::string weights_in(const std::string& folder, const std::string& variant) const {
+    for (const std::string& name : weight_file_names(variant)) {
+      if (std::string file = folder.empty() ? name : folder + "/" + name; files_.contains(file)) return file;
     }
     return "";
   }
 
   /// The GGUF files of the model, if there are no files that Checkpoint::open() prefers.
   std::vector<std::string> gguf_files() const {
-    if (!weights_in("").empty()) return {};
+    if (!variant_.empty() || !weights_in(companions_.model_folder(), "").empty()) return {};
     std::vector<std::string> names;
     for (const std::string& file : files_) {
       if (file.find('/') == file.npos) names.push_back(file);
@@ -118,12 +163,14 @@ class RemoteModel {
 
   hub::Repo& repo_;
   std::string top_;              // "" or "folder/"
+  std::string variant_;          // of the weights
   std::set<std::string> files_;  // below it
+  pipeline::Companions companions_;
 };
 
 }  // namespace
 
-fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
+FoundModel find_model(const fs::path& model, const HubOptions& options) {
   std::error_code ignored;
   if (fs::exists(model, ignored)) {
     if (options.on_notice && (!options.revision.empty() || options.force_download)) {
@@ -131,7 +178,7 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
                                     options.revision.empty() ? "--force_download" : "--revision",
                                     model.string()));
     }
-    return below(model, options.subfolder);
+    return {below(model, options.subfolder)};
   }
   if (looks_like_path(model.string())) {
     fail(ErrorCode::bad_config,
@@ -146,9 +193,14 @@ fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
          options.subfolder);
   }
   hub::Repo repo(model.string(), options);
-  RemoteModel(repo, subfolder).fetch();
+  RemoteModel(repo, subfolder, options.weights_variant).fetch();
   repo.publish();
-  return below(repo.folder(), subfolder);
+  const fs::path folder = below(repo.folder(), subfolder);
+  return {folder, repo.pipeline_tag().empty() ? tag_of_card(folder / kModelCard) : repo.pipeline_tag()};
+}
+
+fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
+  return find_model(model, options).folder;
 }
 
 }  // namespace onnxport

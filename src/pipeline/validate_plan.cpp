@@ -101,8 +101,11 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
 }  // namespace pipeline
 
 std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
-  const fs::path folder = get_model_folder(options.model, options.hub);
-  const Model model = TasksManager::instance().get_model_from_task(options.task, folder, options.library);
+  const FoundModel found = find_model(options.model, options.hub);
+  const std::string& tag = found.pipeline_tag.empty() ? options.pipeline_tag : found.pipeline_tag;
+  const Model model = TasksManager::instance().get_model_from_task(
+      options.task, found.folder,
+      {.library = options.library, .weights_variant = options.hub.weights_variant, .pipeline_tag = tag});
   std::vector<ExportPlan> plans = possible_plans(model, options);
   const bool whole = fs::is_directory(options.onnx);
   const ExportPlan plan =
