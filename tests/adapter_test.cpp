@@ -153,10 +153,10 @@ TEST(Adapters, ClassOfTheBaseModelTellsTheTask) {
     config["auto_mapping"] = {{"base_model_class", "BertForTokenClassification"}};
   });
   const TasksManager& tasks = TasksManager::instance();
-  EXPECT_EQ(tasks.get_model_from_task("auto", files.base(), {}, files.adapters()).task(),
+  EXPECT_EQ(tasks.get_model_from_task("auto", files.base(), {.adapters = files.adapters()}).task(),
             "token-classification");
   files.edit_config([](auto& config) { config["auto_mapping"] = nullptr; });
-  EXPECT_EQ(tasks.get_model_from_task("auto", files.base(), {}, files.adapters()).task(),
+  EXPECT_EQ(tasks.get_model_from_task("auto", files.base(), {.adapters = files.adapters()}).task(),
             "feature-extraction");
 }
 

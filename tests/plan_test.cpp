@@ -166,7 +166,7 @@ Costs costs_of(const std::string& fixture, bool merged = true) {
     ++costs.builds[component.task + ' ' + component.name];
     return original(inputs, model, component);
   };
-  const Model model(counted, opened.model().config(), opened.checkpoint(), opened.model().task());
+  const Model model(counted, opened.model().config(), {.path = opened.checkpoint()}, opened.model().task());
   const ExportPlan plan =
       make_plan(model, {.split = merged ? Split::merged : Split::apart, .output = opened.folder() / "out"});
   RunOptions options;
@@ -332,7 +332,7 @@ class Hybrid : public testing::Test {
   }
   Model open() const {
     return Model(std::make_shared<ModelDefinition>(definition),
-                 PretrainedConfig::from_pretrained(folder.path()), folder.path(),
+                 PretrainedConfig::from_pretrained(folder.path()), {.path = folder.path()},
                  "text-generation-with-past");
   }
 

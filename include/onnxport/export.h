@@ -88,6 +88,7 @@ struct MainExportOptions {
   ExportOptions export_options;
   /// If it has no on_notice, that of `export_options` is used.
   HubOptions hub = {};
+  std::string pipeline_tag = {};  ///< of a model that find_model() found before
 };
 
 struct ExportedFile {
@@ -144,6 +145,7 @@ struct MainValidateOptions {
   std::optional<double> atol = {};
   ValidationOptions validation = {};
   HubOptions hub = {};
+  std::string pipeline_tag = {};  ///< of a model that find_model() found before
 };
 
 /// Validates the files of an export: those of its components and, if they exist, of its merges. Returns one

@@ -16,6 +16,8 @@ namespace onnxport {
 struct HubOptions {
   std::string revision;   ///< branch, tag or commit; empty: main
   std::string subfolder;  ///< subfolder of the repository or local folder
+  /// Of the weights files: "fp16" takes model.fp16.safetensors instead of model.safetensors.
+  std::string weights_variant = {};
   std::string token;
   std::filesystem::path cache_dir;
   bool local_files_only = false;  ///< use only the cache
@@ -26,6 +28,13 @@ struct HubOptions {
   std::function<void(const std::string&)> on_notice = {};
 };
 
+/// A model that was found.
+struct FoundModel {
+  std::filesystem::path folder;
+  /// What the Hub calls the task of the repository; empty for a local folder, or if it is not known.
+  std::string pipeline_tag = {};
+};
+
 /// Finds the folder of a model. If the path `model` exists, it is that folder. Otherwise it is the id of a
 /// repository, ORG/NAME or NAME. The files that an export needs are then looked up in the cache, and missing
 /// ones are downloaded and verified by size and hash.
@@ -34,6 +43,9 @@ struct HubOptions {
 /// the network or the disk fails, or the model is not in the cache and may not be downloaded), bad_config and
 /// bad_checkpoint (there is no such folder; the repository has no config.json or no weights), unsupported
 /// (its model type is not registered; this is checked before weights are downloaded).
+ONNXPORT_API FoundModel find_model(const std::filesystem::path& model, const HubOptions& options = {});
+
+/// The folder alone.
 ONNXPORT_API std::filesystem::path get_model_folder(const std::filesystem::path& model,
                                                     const HubOptions& options = {});
 
@@ -41,6 +53,7 @@ ONNXPORT_API std::filesystem::path get_model_folder(const std::filesystem::path&
 struct ModelSource {
   std::filesystem::path model;                       ///< as get_model_folder() finds it
   std::vector<std::filesystem::path> adapters = {};  ///< in the order in which they are merged
+  std::string pipeline_tag = {};                     ///< of the model's repository; see FoundModel
 };
 
 /// Finds a model with its adapters. `model` and each of `adapters` is a folder or the id of a repository. If

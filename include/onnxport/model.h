@@ -19,18 +19,29 @@ namespace onnxport {
 
 struct ModelDefinition;
 
+/// Where the files of a model are.
+struct ModelFiles {
+  std::filesystem::path path;        ///< the folder of the weights, or a .gguf file in it
+  std::filesystem::path root = {};   ///< the folder of modules.json; empty: that of the weights
+  std::string weights_variant = {};  ///< "fp16": read model.fp16.safetensors instead of model.safetensors
+  /// Folders of LoRA adapters, which are merged into the weights in this order.
+  std::vector<std::filesystem::path> adapters = {};
+};
+
 /// A model for one task: configuration, weights (nothing is loaded) and the definition that builds its graph.
 /// It is a handle: copies share the checkpoint and its accounting.
 class ONNXPORT_API Model {
  public:
-  /// `path`: the checkpoint folder, or a .gguf file in it. `adapters`: folders of LoRA adapters, which are
-  /// merged in this order. Throws ExportError(bad_config | bad_checkpoint | unsupported).
-  Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config,
-        const std::filesystem::path& path, std::string task,
-        std::vector<std::filesystem::path> adapters = {});
+  /// Throws ExportError(bad_config | bad_checkpoint | unsupported).
+  Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, const ModelFiles& files,
+        std::string task);
 
   const PretrainedConfig& config() const { return config_; }
+  /// The whole model: files and folders in it are relative to this.
   const std::filesystem::path& folder() const { return folder_; }
+  /// The folder of config.json and the weights: folder(), unless the first module of Sentence Transformers
+  /// has a folder of its own.
+  const std::filesystem::path& weights_folder() const { return weights_folder_; }
   const std::string& task() const { return task_; }
   const ModelDefinition& definition() const { return *definition_; }
   /// Folders of the adapters that are merged into the weights.
@@ -40,6 +51,12 @@ class ONNXPORT_API Model {
   bool has_made_config() const;
   /// Notices for the user about how the checkpoint was read.
   const std::vector<std::string>& notices() const { return notices_; }
+  /// Notices of the definition, from build(), each once.
+  const std::vector<std::string>& build_notices() const;
+  /// Adds one of these: what a user of the exported file must know or do.
+  void add_notice(const std::string& text) const;
+  /// The reason for the task if it was inferred ("architectures: BertForMaskedLM"); else empty.
+  const std::string& task_reason() const { return task_reason_; }
 
   /// The same checkpoint with another configuration and its own accounting.
   Model with_config(PretrainedConfig config) const;
@@ -63,6 +80,10 @@ class ONNXPORT_API Model {
   Scope scope_of(const std::string& subfolder) const;
   /// JSON text of a file in the folder (`modules.json`). Throws ExportError(bad_config) if it is missing.
   std::string read_file(const std::string& name) const;
+  bool has_file(const std::string& name) const;
+  /// A configuration file in the folder (`1_Pooling/config.json`), of a module called `kind`. All of its keys
+  /// must be read, or check_accounting() complains.
+  PretrainedConfig read_config(const std::string& name, const std::string& kind) const;
 
   /// Builds the graph of a component of this model and task: inputs, nodes and outputs. Integer inputs of
   /// another dtype are cast to int64 first; patches are applied last. Throws ExportError(internal) if the
@@ -70,6 +91,9 @@ class ONNXPORT_API Model {
   Graph build(const Component& component) const;
   /// The same for the component that `config` describes.
   Graph build(const OnnxConfig& config, const DummyShapes& shapes = {}, bool dynamic_axes = true) const;
+
+  /// The tensors that no build() asked for, without those that the definition ignores.
+  std::vector<std::string> unread_tensors() const;
 
   /// Call it after build() of all components of an export. Throws ExportError(bad_checkpoint) for unread
   /// tensors that belong to no other component or task of the type, and ExportError(bad_config) for unread
@@ -89,10 +113,12 @@ class ONNXPORT_API Model {
  private:
   void settle_tie();
 
+  friend class TasksManager;
   std::shared_ptr<const ModelDefinition> definition_;
   PretrainedConfig config_;
-  std::filesystem::path folder_;
+  std::filesystem::path folder_, weights_folder_;
   std::string task_;
+  std::string task_reason_;
   std::vector<std::filesystem::path> adapters_;
   bool adapted_config_ = false;
   std::string prefix_;  // of the keys of a part

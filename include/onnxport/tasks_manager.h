@@ -63,6 +63,19 @@ struct ModelDefinition {
   Roles roles = {};
   /// Absent: this type does not support GGUF files.
   std::optional<GgufLayout> gguf = {};
+  /// For library sentence_transformers: the kinds of modules that it builds. The first is the kind of the
+  /// first module in modules.json, which selects the definition.
+  std::vector<std::string> modules = {};
+};
+
+/// How to open a checkpoint folder.
+struct OpenOptions {
+  std::string library = {};          ///< empty: inferred
+  std::string weights_variant = {};  ///< "fp16": read model.fp16.safetensors instead of model.safetensors
+  /// What the Hub calls the task of the repository. It decides if `architectures` of config.json does not.
+  std::string pipeline_tag = {};
+  /// Folders of LoRA adapters, which are merged into the weights in this order.
+  std::vector<std::filesystem::path> adapters = {};
 };
 
 /// Makes a configuration that can create others of its own class (with_behavior).
@@ -145,12 +158,15 @@ class ONNXPORT_API TasksManager {
   std::vector<std::shared_ptr<const ModelDefinition>> definitions() const;
 
   /// Opens a checkpoint folder, or a .gguf file, for a task ("auto": inferred). `library` empty: inferred.
-  /// `adapters`: folders of LoRA adapters, which are merged in this order. Throws ExportError(unsupported)
-  /// for a folder that holds an adapter which is not one of them; see get_model_source().
+  /// Throws ExportError(unsupported) for a folder that holds an adapter which is not one of the given ones;
+  /// see get_model_source().
   Model get_model_from_task(std::string_view task, const std::filesystem::path& folder,
-                            std::string_view library = {},
-                            const std::vector<std::filesystem::path>& adapters = {}) const;
-  /// The task of a checkpoint folder, from `architectures` of config.json (or modules.json).
+                            std::string_view library = {}) const;
+  Model get_model_from_task(std::string_view task, const std::filesystem::path& folder,
+                            const OpenOptions& options) const;
+  /// The task that "auto" gives: from `architectures` of config.json (or modules.json). If there are none, or
+  /// the type has no such task, the weights are opened too: then it is the task whose head they have, or else
+  /// feature-extraction.
   std::string infer_task_from_model(const std::filesystem::path& folder, std::string_view library = {}) const;
   /// "sentence_transformers" if the folder has a modules.json, else "transformers".
   static std::string infer_library_from_model(const std::filesystem::path& folder);

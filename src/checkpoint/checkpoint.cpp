@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <system_error>
 
 #include "checkpoint/gguf.h"
 #include "checkpoint/quantization.h"
 #include "checkpoint/shards.h"
+#include "checkpoint/weight_files.h"
 #include "support/fail.h"
 #include "support/text.h"
 
@@ -18,15 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
-
-constexpr std::array<std::string_view, 8> kCandidates = {"model.safetensors",
-                                                         "model.safetensors.index.json",
-                                                         "diffusion_pytorch_model.safetensors",
-                                                         "diffusion_pytorch_model.safetensors.index.json",
-                                                         "pytorch_model.bin",
-                                                         "pytorch_model.bin.index.json",
-                                                         "diffusion_pytorch_model.bin",
-                                                         "diffusion_pytorch_model.bin.index.json"};
 
 std::shared_ptr<const Checkpoint> open_gguf(const fs::path& path) {
   gguf::Contents contents = gguf::read(path);
@@ -49,26 +40,48 @@ std::shared_ptr<const Checkpoint> open_file(const fs::path& path, const Quantiza
                                             std::move(shards.absent));
 }
 
-[[noreturn]] void fail_nothing_found(const fs::path& folder) {
-  fail(kBad, "no weights in '{}': looked for {}, *.gguf", folder.string(), fmt::join(kCandidates, ", "));
+/// The files in the folder and in the folders in it, with `/`, sorted.
+std::vector<std::string> list_files(const fs::path& folder) {
+  std::vector<std::string> files;
+  std::error_code ignored;
+  fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, ignored);
+  for (; entry != fs::recursive_directory_iterator(); entry.increment(ignored)) {
+    if (entry->is_directory(ignored)) {
+      if (entry.depth() >= 1) entry.disable_recursion_pending();
+    } else {
+      files.push_back(entry->path().lexically_relative(folder).generic_string());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 }  // namespace
 
-std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path, const Quantization& quantization) {
+std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path, const Quantization& quantization,
+                                                   const std::string& variant) {
   std::error_code ignored;
   if (!is_present(path)) fail(kBad, "checkpoint '{}' does not exist", path.string());
-  if (!fs::is_directory(path, ignored)) return open_file(path, quantization);
-  for (std::string_view name : kCandidates) {
+  if (!fs::is_directory(path, ignored)) {
+    if (variant.empty()) return open_file(path, quantization);
+    fail(ErrorCode::invalid_argument,
+         "--weights-variant {}: '{}' is a file; expected a folder that holds the weights in several variants",
+         variant, path.string());
+  }
+  const std::vector<std::string> names = weight_file_names(variant);
+  for (const std::string& name : names) {
     if (is_present(path / name)) return open_file(path / name, quantization);
   }
-  if (const fs::path file = gguf::find_in(path); !file.empty()) return open_gguf(file);
-  fail_nothing_found(path);
+  const bool takes_gguf = variant.empty();
+  if (takes_gguf) {
+    if (const fs::path file = gguf::find_in(path); !file.empty()) return open_gguf(file);
+  }
+  const std::string instead = instead_of_weights(list_files(path));
+  fail(kBad, "no weights in '{}': looked for {}{}{}{}", path.string(), fmt::join(names, ", "),
+       takes_gguf ? ", *.gguf" : "", instead.empty() ? "" : "; ", instead);
 }
 
 std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) { return open(path, {}); }
-
-std::span<const std::string_view> Checkpoint::file_names() { return kCandidates; }
 
 Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name,
                        std::shared_ptr<const GgufInfo> gguf, std::vector<fs::path> files,

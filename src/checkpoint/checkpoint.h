@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,17 +33,15 @@ class Checkpoint {
  public:
   /// Opens the weights in a folder: model.safetensors, else the shards of model.safetensors.index.json, else
   /// the same with diffusion_pytorch_model, else pytorch_model.bin or the shards of its index, else the only
-  /// .gguf file. Also takes the path of such a file. Tensors that are quantized as described by
-  /// `quantization` become computed tensors, with the keys and shapes that they have without quantization.
-  /// Throws ExportError(bad_checkpoint | unsupported | io); see safetensors.h, torch_file.h, quantization.h
-  /// and gguf.h.
+  /// .gguf file. With a `variant`, only the files of that variant (weight_files.h). Also takes the path of
+  /// such a file. Tensors that are quantized as described by `quantization` become computed tensors, with the
+  /// keys and shapes that they have without quantization. Throws ExportError(bad_checkpoint | unsupported |
+  /// io | invalid_argument); see safetensors.h, torch_file.h, quantization.h, gguf.h and weight_files.h.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
-                                                const Quantization& quantization);
+                                                const Quantization& quantization,
+                                                const std::string& variant = {});
   /// The same for a checkpoint without quantization.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path);
-
-  /// Names of the files that open() looks for in a folder, best first.
-  static std::span<const std::string_view> file_names();
 
   /// From tensors. Messages use `name` as the file. `absent`: see why_absent(). Throws
   /// ExportError(bad_checkpoint) if a key occurs twice.

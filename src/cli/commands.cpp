@@ -80,12 +80,13 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
 }  // namespace
 
 // Shows a progress line during a download.
-ModelSource find_source(const fs::path& model, const std::vector<fs::path>& adapters, HubOptions hub,
+ModelSource find_source(const fs::path& model, const std::vector<fs::path>& adapters, HubOptions& hub,
                         const Voice& voice) {
+  HubOptions from = std::exchange(hub, {.weights_variant = hub.weights_variant});
   Progress progress("downloading", Progress::Unit::bytes, !voice.quiet);
-  hub.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
-  if (!voice.quiet) hub.on_notice = note;
-  return get_model_source(model, adapters, hub);
+  from.on_progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
+  if (!voice.quiet) from.on_notice = note;
+  return get_model_source(model, adapters, from);
 }
 
 int exit_status(ErrorCode code) {
@@ -120,9 +121,10 @@ int run_export(ExportFlags flags) {
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
   apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
-  ModelSource source = find_source(options.model, options.adapters, std::exchange(options.hub, {}), voice);
+  ModelSource source = find_source(options.model, options.adapters, options.hub, voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);
+  options.pipeline_tag = std::move(source.pipeline_tag);
   options.config_values = config_values(flags);
   if (flags.no_post_process) options.split = Split::apart;
   if (flags.monolith) options.split = Split::monolith;
@@ -158,10 +160,10 @@ int run_validate(ValidateFlags flags) {
   TargetOptions target;
   MainValidateOptions& options = flags.options;
   apply_level(flags.optimize, target, options.gelu, options.dtype);
-  ModelSource source =
-      find_source(options.model, options.adapters, std::exchange(options.hub, {}), flags.voice);
+  ModelSource source = find_source(options.model, options.adapters, options.hub, flags.voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);
+  options.pipeline_tag = std::move(source.pipeline_tag);
   if (flags.monolith) options.split = Split::monolith;
   const std::vector<ValidationReport> reports = main_validate(options);
   if (flags.voice.json) {

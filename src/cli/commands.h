@@ -59,9 +59,9 @@ int run_inspect(InspectFlags flags);
 int run_list(const Voice& voice);
 
 /// The folders of a model and its adapters: themselves, or those of repositories on the Hub, downloaded if
-/// necessary.
+/// necessary. Of `hub`, keeps what matters after that.
 ModelSource find_source(const std::filesystem::path& model,
-                        const std::vector<std::filesystem::path>& adapters, HubOptions hub,
+                        const std::vector<std::filesystem::path>& adapters, HubOptions& hub,
                         const Voice& voice);
 
 /// Exit status of an error code.

@@ -101,9 +101,12 @@ void inspect_file(const InspectFlags& flags) {
   }
 }
 
-void inspect_folder(const InspectFlags& flags) {
+void inspect_folder(const InspectFlags& flags, const ModelSource& source) {
   const Model model =
-      TasksManager::instance().get_model_from_task(flags.task, flags.path, {}, flags.adapters);
+      TasksManager::instance().get_model_from_task(flags.task, source.model,
+                                                   {.weights_variant = flags.hub.weights_variant,
+                                                    .pipeline_tag = source.pipeline_tag,
+                                                    .adapters = source.adapters});
   const ExportPlan plan = make_plan(model);
   std::vector<std::pair<std::string, Graph>> graphs;
   for (const Component& component : plan.components)
@@ -133,7 +136,8 @@ void inspect_folder(const InspectFlags& flags) {
                   model.definition().library, with_thousands(model.num_parameters()),
                   text::human_bytes(model.checkpoint_bytes())));
   say(fmt::format("tasks: {}", fmt::join(model.definition().tasks, ", ")));
-  say(fmt::format("task: {}", model.task()));
+  say(fmt::format("task: {}{}", model.task(),
+                  model.task_reason().empty() ? "" : fmt::format(" ({})", model.task_reason())));
   for (const auto& [name, graph] : graphs) {
     if (graphs.size() > 1) say(fmt::format("component {}", name));
     for (const auto& [input, value] : graph.inputs())
@@ -151,13 +155,12 @@ void inspect_folder(const InspectFlags& flags) {
 }  // namespace
 
 int run_inspect(InspectFlags flags) {
-  if (flags.path.extension() != ".onnx") {
-    ModelSource source = find_source(flags.path, flags.adapters, flags.hub, flags.voice);
-    flags.path = std::move(source.model);
-    flags.adapters = std::move(source.adapters);
-  }
+  ModelSource source{flags.path};
+  if (flags.path.extension() != ".onnx")
+    source = find_source(flags.path, flags.adapters, flags.hub, flags.voice);
+  flags.path = source.model;
   if (fs::is_directory(flags.path) || flags.path.extension() == ".gguf") {
-    inspect_folder(flags);
+    inspect_folder(flags, source);
   } else {
     inspect_file(flags);
   }

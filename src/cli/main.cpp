@@ -55,6 +55,10 @@ void add_shapes(CLI::App& app, DummyShapes& shapes) {
 }
 
 void add_hub(CLI::App& app, HubOptions& hub) {
+  app.add_option(
+         "--weights-variant", hub.weights_variant,
+         "Variant of the weights files: fp16 reads model.fp16.safetensors instead of model.safetensors")
+      ->type_name("NAME");
   const char* group = "Models from the Hugging Face Hub";
   app.add_option("--revision", hub.revision, "Branch, tag or commit; default: main")->group(group);
   app.add_option("--subfolder", hub.subfolder,

@@ -12,8 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "config/json.h"
 #include "exporter/adapters.h"
 #include "exporter/model_weights.h"
+#include "exporter/own_code.h"
 #include "onnxport/error.h"
 #include "onnxport/model.h"
 #include "onnxport/plan.h"
@@ -47,7 +49,29 @@ void ask_for_weights(const Model& model, const std::set<std::string>& built) {
   }
 }
 
+/// The keys of a module's configuration that it did not read, with their values.
+std::vector<std::string> unread_keys(const PretrainedConfig& config) {
+  std::vector<std::string> unread = config.unread_knobs();
+  const nlohmann::json values = config::parse_json(config.text(), config.origin());
+  for (const std::string& key : config.unknown_keys())
+    unread.push_back(fmt::format("{} = {}", key, config::brief(values.at(key))));
+  return unread;
+}
+
+std::string unread_complaint(const std::string& origin, const std::vector<std::string>& keys,
+                             const std::string& reader) {
+  return fmt::format(
+      "{} sets {}, which {} does not read, so the export may differ from the original; "
+      "--ignore-unexpected exports it anyway",
+      origin, some(keys), reader);
+}
+
 }  // namespace
+
+std::vector<std::string> Model::unread_tensors() const {
+  const Weights::Part& root = weights_->parts.at("");
+  return root.accounting->unread(*root.checkpoint, definition_->ignorable_keys);
+}
 
 std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
   std::map<std::string, std::vector<std::string>> unread, heads;  // by subfolder
@@ -91,7 +115,9 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
     std::erase_if(unread, [](const auto& item) { return item.second.empty(); });
   }
   for (auto& [subfolder, keys] : unread) {
-    const KeyAccounting& accounting = *weights_->parts.at(subfolder).accounting;
+    const Weights::Part& part = weights_->parts.at(subfolder);
+    if (part.checkpoint->gguf()) continue;  // names without a place in the tree of modules
+    const KeyAccounting& accounting = *part.accounting;
     std::vector<std::string>& outside = heads[subfolder];
     std::erase_if(keys, [&](const std::string& key) {
       const bool head = accounting.is_of_unread_head(key);
@@ -116,11 +142,15 @@ std::vector<std::string> Model::check_accounting(bool ignore_unexpected) const {
                     file_of(subfolder), some(keys), definition_->model_type));
   }
   if (const std::vector<std::string> knobs = config_.unread_knobs(); !knobs.empty()) {
-    complaints.push_back(
-        fmt::format("{} sets {}, which the definition of '{}' does not read, so the export may differ from "
-                    "the original; --ignore-unexpected exports it anyway",
-                    config_.origin(), some(knobs), definition_->model_type));
+    complaints.push_back(unread_complaint(config_.origin(), knobs,
+                                          fmt::format("the definition of '{}'", definition_->model_type)));
   }
+  for (const auto& [file, config] : weights_->configs) {
+    if (const std::vector<std::string> keys = unread_keys(config); !keys.empty())
+      complaints.push_back(unread_complaint(file, keys, fmt::format("the module '{}'", config.model_type())));
+  }
+  for (std::string& text : exporter::contradictions(config_, *definition_, task_))
+    complaints.push_back(std::move(text));
   if (!complaints.empty() && !ignore_unexpected) {
     throw ExportError(bad_tensors ? ErrorCode::bad_checkpoint : ErrorCode::bad_config,
                       text::join(complaints, "\n"));

@@ -6,12 +6,14 @@ namespace onnxport::exporter {
 
 std::vector<std::string_view> tasks_of_architecture(std::string_view architecture) {
   // The first fragment that occurs in the name decides. If the head is ambiguous (`…LMHeadModel` is causal in
-  // gpt2 and masked in xlm), the type's supported tasks select from the list.
+  // gpt2, masked in xlm and the old name of T5ForConditionalGeneration), the type's supported tasks select
+  // from the list.
   static const std::vector<std::pair<std::string_view, std::vector<std::string_view>>> table = {
       // text
       {"ForMaskedLM", {"fill-mask"}},
       {"ForCausalLM", {"text-generation"}},
-      {"LMHead", {"text-generation", "fill-mask"}},
+      {"LMHead", {"text-generation", "fill-mask", "text2text-generation"}},
+      {"DoubleHeads", {"text-generation"}},
       {"ForConditionalGeneration",
        {"text2text-generation", "automatic-speech-recognition", "image-to-text", "text-to-audio",
         "feature-extraction"}},

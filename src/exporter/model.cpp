@@ -12,6 +12,7 @@
 #include "exporter/check_outputs.h"
 #include "exporter/gguf_model.h"
 #include "exporter/model_weights.h"
+#include "exporter/own_code.h"
 #include "exporter/quantization.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
@@ -46,19 +47,22 @@ std::shared_ptr<const Checkpoint> with_ties(std::shared_ptr<const Checkpoint> ch
 
 }  // namespace
 
-Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config, const fs::path& path,
-             std::string task, std::vector<fs::path> adapters)
+Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config,
+             const ModelFiles& files, std::string task)
     : definition_(std::move(definition)),
       config_(std::move(config)),
-      folder_(gguf::is_file(path) ? path.parent_path() : path),
+      weights_folder_(gguf::is_file(files.path) ? files.path.parent_path() : files.path),
       task_(std::move(task)),
-      adapters_(std::move(adapters)),
+      adapters_(files.adapters),
       weights_(std::make_shared<Weights>()) {
-  if (folder_.empty()) folder_ = ".";
+  if (weights_folder_.empty()) weights_folder_ = ".";
+  folder_ = files.root.empty() ? weights_folder_ : files.root;
   task_ = TasksManager::map_from_synonym(task_);
-  auto checkpoint = Checkpoint::open(path, read_quantization(config_));
+  notices_ = exporter::own_code_notices(config_);
+  auto checkpoint = Checkpoint::open(files.path, read_quantization(config_), files.weights_variant);
   if (checkpoint->gguf()) {
-    notices_ = exporter::gguf_notices(*checkpoint->gguf(), config_, folder_);
+    for (std::string& text : exporter::gguf_notices(*checkpoint->gguf(), config_, weights_folder_))
+      notices_.push_back(std::move(text));
     checkpoint = exporter::restore(*checkpoint, *definition_, config_);
   }
   if (!adapters_.empty()) {
@@ -120,7 +124,8 @@ Model Model::part(PretrainedConfig config, std::shared_ptr<const ModelDefinition
 }
 
 bool Model::has_encoder_alone() const {
-  const Scope base = scope().base_model("model");
+  const Scope root = scope();
+  const Scope base = (root / "model").exists() ? root / "model" : root;
   return (base / "encoder").exists() && !(base / "decoder").exists();
 }
 
@@ -130,15 +135,33 @@ Scope Model::scope() const {
 }
 
 Scope Model::scope_of(const std::string& subfolder) const {
-  auto it = weights_->parts.find(subfolder);
-  if (it == weights_->parts.end()) {
-    it = weights_->parts.emplace(subfolder, Weights::Part{Checkpoint::open(below(folder_, subfolder))}).first;
-  }
+  const std::string name = subfolder.empty() ? "." : subfolder;  // empty: the model's own weights
+  auto it = weights_->parts.find(name);
+  if (it == weights_->parts.end())
+    it = weights_->parts.emplace(name, Weights::Part{Checkpoint::open(below(folder_, name))}).first;
   return {it->second.checkpoint, it->second.accounting};
 }
 
 std::string Model::read_file(const std::string& name) const {
   return config::read_json_text(below(folder_, name));
+}
+
+bool Model::has_file(const std::string& name) const {
+  std::error_code ignored;
+  return fs::is_regular_file(below(folder_, name), ignored);
+}
+
+PretrainedConfig Model::read_config(const std::string& name, const std::string& kind) const {
+  PretrainedConfig config = PretrainedConfig::from_json(read_file(name), name, kind);
+  weights_->configs.insert_or_assign(name, config);
+  return config;
+}
+
+const std::vector<std::string>& Model::build_notices() const { return weights_->notices; }
+
+void Model::add_notice(const std::string& text) const {
+  std::vector<std::string>& all = weights_->notices;
+  if (std::find(all.begin(), all.end(), text) == all.end()) all.push_back(text);
 }
 
 Graph Model::build(const Component& component) const {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "checkpoint/accounting.h"
 #include "checkpoint/checkpoint.h"
@@ -19,9 +20,11 @@ struct Model::Weights {
     std::shared_ptr<const Checkpoint> checkpoint;
     std::shared_ptr<KeyAccounting> accounting = std::make_shared<KeyAccounting>();
   };
-  std::map<std::string, Part> parts;           ///< by subfolder; "" is the checkpoint folder itself
-  std::set<std::string> built;                 ///< names of the components whose graphs were built
-  std::set<std::string, std::less<>> adapted;  ///< keys of the checkpoint folder that adapters change
+  std::map<std::string, Part> parts;                ///< by subfolder; "" is the checkpoint folder itself
+  std::set<std::string> built;                      ///< names of the components whose graphs were built
+  std::map<std::string, PretrainedConfig> configs;  ///< of modules, by file
+  std::vector<std::string> notices;                 ///< of the definition
+  std::set<std::string, std::less<>> adapted;       ///< keys of the checkpoint folder that adapters change
 
   /// The same files, with nothing recorded as read.
   std::shared_ptr<Weights> unread() const {

@@ -7,13 +7,14 @@
 #include <set>
 
 #include "checkpoint/gguf.h"
-#include "config/json.h"
 #include "exporter/adapters.h"
-#include "exporter/architectures.h"
 #include "exporter/gguf_model.h"
+#include "exporter/infer_task.h"
 #include "exporter/role_defaults.h"
+#include "exporter/sentence_definition.h"
 #include "exporter/task_name.h"
 #include "onnxport/error.h"
+#include "onnxport/modules.h"
 #include "support/text.h"
 
 namespace onnxport {
@@ -35,54 +36,6 @@ void require_task(const ModelDefinition& definition, std::string_view task) {
                                 definition.model_type, text::join(definition.tasks)));
 }
 
-/// The definition for a sentence-transformers folder, from the class of its first module.
-std::string sentence_transformers_type(const fs::path& folder) {
-  const fs::path file = folder / "modules.json";
-  const nlohmann::json modules = config::parse_json(config::read_json_text(file), file.string());
-  const auto text_of = [&](const char* key) {
-    const auto& first = modules[0];
-    return first.is_object() && first.contains(key) && first[key].is_string() ? first[key].get<std::string>()
-                                                                              : "";
-  };
-  if (!modules.is_array() || modules.empty() || text_of("type").empty()) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: expected a list of modules with a 'type', got {}", file.string(),
-                                  config::brief(modules)));
-  }
-  if (const std::string path = text_of("path"); !path.empty()) {
-    throw ExportError(ErrorCode::unsupported,
-                      fmt::format("{}: the first module is in '{}', expected it beside modules.json; move "
-                                  "its files there and empty its 'path'",
-                                  file.string(), path));
-  }
-  return text_of("type").ends_with("CLIPModel") ? "clip" : "transformer";
-}
-
-/// The task that the architectures in config.json suggest, among those that the type supports.
-std::string infer_task(const ModelDefinition& definition, const PretrainedConfig& config) {
-  const std::vector<std::string> architectures = config.architectures();
-  std::string_view suggested;
-  if (!architectures.empty()) {
-    for (const std::string_view task : exporter::tasks_of_architecture(architectures.front())) {
-      if (suggested.empty()) suggested = task;
-      // The task with past is the default if the type has it.
-      for (const std::string& candidate :
-           {fmt::format("{}{}", task, exporter::kWithPast), std::string(task)}) {
-        if (supports(definition, candidate)) return candidate;
-      }
-    }
-    if (definition.tasks.size() == 1) return definition.tasks.front();
-  }
-  const std::string reason =
-      architectures.empty() ? "'architectures' names no class"
-      : suggested.empty()
-          ? fmt::format("architecture '{}' implies no task", architectures.front())
-          : fmt::format("architecture '{}' implies task '{}', which is not supported for '{}'",
-                        architectures.front(), suggested, definition.model_type);
-  throw ExportError(ErrorCode::unsupported, fmt::format("{}: {}; choose one with --task: {}", config.origin(),
-                                                        reason, text::join(definition.tasks)));
-}
-
 }  // namespace
 
 struct TasksManager::Impl {
@@ -98,32 +51,50 @@ struct TasksManager::Impl {
   struct Folder {
     PretrainedConfig config;
     std::shared_ptr<const ModelDefinition> definition;
+    ModelFiles files;
   };
-  static Folder open(const TasksManager& manager, const fs::path& path, std::string_view library) {
-    PretrainedConfig config = exporter::read_config(manager, path);
-    const fs::path folder = gguf::is_file(path) ? path.parent_path() : path;
-    const std::string from = library.empty() ? infer_library_from_model(folder) : std::string(library);
-    const std::string type =
-        from == sentence_transformers ? sentence_transformers_type(folder) : config.model_type();
-    auto definition = manager.get_definition(type, from);
+  static Folder open(const TasksManager& manager, const fs::path& path, const OpenOptions& options) {
+    const fs::path root = gguf::is_file(path) ? path.parent_path() : path;
+    const bool has_modules =
+        (options.library.empty() ? infer_library_from_model(root) : options.library) == sentence_transformers;
+    ModelFiles files{
+        .path = path, .root = root, .weights_variant = options.weights_variant, .adapters = options.adapters};
+    std::shared_ptr<const ModelDefinition> definition;
+    if (has_modules) {
+      const std::vector<SentenceModule> modules = read_modules(root);
+      definition = exporter::definition_of(manager, modules, (root / "modules.json").string());
+      if (root == path) files.path = root / modules.front().path;
+      std::error_code ignored;
+      if (!fs::exists(files.path, ignored)) {
+        throw ExportError(ErrorCode::bad_config,
+                          fmt::format("{}: the first module is in '{}': no such folder",
+                                      (root / "modules.json").string(), modules.front().path));
+      }
+    }
+    PretrainedConfig config = exporter::read_config(manager, files.path);
+    if (!has_modules) {
+      definition = manager.get_definition(config.model_type(),
+                                          options.library.empty() ? transformers : options.library);
+    }
     if (definition->tasks.empty()) {
-      throw ExportError(ErrorCode::unsupported,
-                        fmt::format("{}: model type '{}' is only supported as a part of other models ({})",
-                                    config.origin(), type, exporter::in_words(definition->roles)));
+      throw ExportError(
+          ErrorCode::unsupported,
+          fmt::format("{}: model type '{}' is only supported as a part of other models ({})", config.origin(),
+                      definition->model_type, exporter::in_words(definition->roles)));
     }
     if (definition->tasks_of) {
       ModelDefinition narrowed = *definition;
       narrowed.tasks = definition->tasks_of(config.unaccounted());
       definition = std::make_shared<const ModelDefinition>(std::move(narrowed));
     }
-    return {std::move(config), std::move(definition)};
+    return {std::move(config), std::move(definition), std::move(files)};
   }
-  static std::string infer(const Folder& folder) {
+  static std::optional<exporter::InferredTask> infer_from_names(const Folder& folder,
+                                                                std::string_view pipeline_tag) {
     const ModelDefinition& definition = *folder.definition;
-    if (definition.library == sentence_transformers && supports(definition, "feature-extraction")) {
-      return "feature-extraction";
-    }
-    return infer_task(definition, folder.config);
+    if (definition.library == sentence_transformers && supports(definition, "feature-extraction"))
+      return exporter::InferredTask{"feature-extraction", "modules.json"};
+    return exporter::task_from_names(definition, folder.config, pipeline_tag);
   }
 };
 
@@ -141,6 +112,7 @@ void TasksManager::register_definition(ModelDefinition definition) {
   if (!definition.forward && (!definition.tasks.empty() || exporter::needs_forward(definition.roles)))
     refuse("forward function");
   if (!definition.onnx_config) refuse("configuration class");
+  if (definition.library == sentence_transformers && definition.modules.empty()) refuse("modules");
   exporter::complete_roles(definition);
   Impl::Key key{definition.library, definition.model_type};
   impl_->built_in.erase(key);
@@ -214,7 +186,7 @@ OnnxConfigConstructor TasksManager::get_exporter_config_constructor(std::string_
 
 OnnxConfigConstructor TasksManager::get_exporter_config_constructor(const Model& model) const {
   require_task(model.definition(), model.task());
-  return [make = model.definition().onnx_config, folder = model.folder(),
+  return [make = model.definition().onnx_config, folder = model.weights_folder(),
           encoder_alone = model.has_encoder_alone()](PretrainedConfig config, std::string task,
                                                      OnnxConfigOptions options) {
     if (options.preprocessors.empty()) options.preprocessors = load_preprocessors(folder);
@@ -245,19 +217,35 @@ std::vector<std::shared_ptr<const ModelDefinition>> TasksManager::definitions() 
 }
 
 Model TasksManager::get_model_from_task(std::string_view task, const fs::path& folder,
-                                        std::string_view library,
-                                        const std::vector<fs::path>& adapters) const {
-  exporter::require_adapter_of(folder, adapters);
-  Impl::Folder opened = Impl::open(*this, folder, library);
-  std::optional<std::string> chosen;
-  if (task == "auto") chosen = exporter::task_of_adapters(*opened.definition, adapters);
-  if (!chosen) chosen = task == "auto" ? Impl::infer(opened) : map_from_synonym(task);
-  require_task(*opened.definition, *chosen);
-  return Model(std::move(opened.definition), std::move(opened.config), folder, *std::move(chosen), adapters);
+                                        std::string_view library) const {
+  return get_model_from_task(task, folder, OpenOptions{.library = std::string(library)});
+}
+
+Model TasksManager::get_model_from_task(std::string_view task, const fs::path& folder,
+                                        const OpenOptions& options) const {
+  exporter::require_adapter_of(folder, options.adapters);
+  const Impl::Folder opened = Impl::open(*this, folder, options);
+  const auto open_for = [&](std::string chosen) {
+    require_task(*opened.definition, chosen);
+    return Model(opened.definition, opened.config, opened.files, std::move(chosen));
+  };
+  if (task != "auto") return open_for(map_from_synonym(task));
+  std::optional<exporter::InferredTask> inferred;
+  if (auto task_of_adapter = exporter::task_of_adapters(*opened.definition, options.adapters))
+    inferred = {*std::move(task_of_adapter), "task_type of the adapter"};
+  if (!inferred) inferred = Impl::infer_from_names(opened, options.pipeline_tag);
+  if (!inferred) inferred = exporter::task_from_tensors(open_for(opened.definition->tasks.front()));
+  Model model = open_for(inferred->task);
+  if (exporter::has_past(inferred->task) && model.has_encoder_alone())
+    model = open_for(std::string(exporter::base_task(inferred->task)));
+  model.task_reason_ = inferred->reason;
+  return model;
 }
 
 std::string TasksManager::infer_task_from_model(const fs::path& folder, std::string_view library) const {
-  return Impl::infer(Impl::open(*this, folder, library));
+  const Impl::Folder opened = Impl::open(*this, folder, {.library = std::string(library)});
+  if (const auto inferred = Impl::infer_from_names(opened, {})) return inferred->task;
+  return get_model_from_task("auto", folder, library).task();
 }
 
 std::string TasksManager::infer_library_from_model(const fs::path& folder) {

@@ -89,6 +89,7 @@ void Repo::ask_hub() {
          "proxies",
          id_, settings_.endpoint, printable(commit_));
   }
+  pipeline_tag_ = string_in(info, "pipeline_tag");
   if (const auto siblings = info.find("siblings"); siblings != info.end() && siblings->is_array()) {
     for (const nlohmann::json& sibling : *siblings) {
       // Ignores names that lead out of the folder.

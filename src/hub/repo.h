@@ -29,6 +29,8 @@ class Repo {
   const std::string& commit() const { return commit_; }
   /// "'org/name' at revision 'main'", for messages.
   std::string name() const;
+  /// What the Hub calls the task; empty if it does not say, or was not asked.
+  const std::string& pipeline_tag() const { return pipeline_tag_; }
   /// Sorted, with `/`.
   const std::vector<std::string>& files() const { return files_; }
   /// The folder of the files after fetch().
@@ -54,6 +56,7 @@ class Repo {
   Listener listener_;
   std::atomic<bool> stop_ = false;  ///< a worker has failed
   std::string commit_;
+  std::string pipeline_tag_;
   std::vector<std::string> files_;
   bool is_online_ = false;
 };

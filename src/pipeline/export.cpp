@@ -41,8 +41,12 @@ ExportPlan plan_export(const MainExportOptions& options) {
   HubOptions hub = options.hub;
   if (!hub.on_notice) hub.on_notice = how.on_notice;
   const ModelSource source = get_model_source(options.model, options.adapters, hub);
-  Model model = TasksManager::instance().get_model_from_task(options.task, source.model, options.library,
-                                                             source.adapters);
+  const std::string& tag = source.pipeline_tag.empty() ? options.pipeline_tag : source.pipeline_tag;
+  Model model = TasksManager::instance().get_model_from_task(options.task, source.model,
+                                                             {.library = options.library,
+                                                              .weights_variant = hub.weights_variant,
+                                                              .pipeline_tag = tag,
+                                                              .adapters = source.adapters});
   for (const auto& [key, value] : options.config_values)
     model = model.with_config(model.config().with(key, value));
   ExportPlan plan = make_plan(model, {.dtype = options.dtype,
@@ -56,11 +60,8 @@ ExportPlan plan_export(const MainExportOptions& options) {
                                       .dynamic_axes = how.dynamic_axes,
                                       .output = options.output});
   for (const std::string& text : model.notices()) pipeline::say(how.on_notice, text);
-  if (options.task == "auto") {
-    const bool of_adapter = exporter::task_of_adapters(model.definition(), source.adapters) == model.task();
-    pipeline::say(how.on_notice, fmt::format("task: {} (inferred{})", model.task(),
-                                             of_adapter ? " from the adapter's task_type" : ""));
-  }
+  if (options.task == "auto")
+    pipeline::say(how.on_notice, fmt::format("task: {} ({})", model.task(), model.task_reason()));
   return plan;
 }
 

@@ -1,18 +1,21 @@
 // Finds the folder of a model that a user names, and the files of a repository that an export needs.
 #include <algorithm>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
-#include "checkpoint/checkpoint.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/shards.h"
+#include "checkpoint/weight_files.h"
 #include "exporter/adapter_config.h"
+#include "exporter/sentence_definition.h"
 #include "hub/names.h"
 #include "hub/repo.h"
 #include "onnxport/config.h"
 #include "onnxport/hub.h"
+#include "onnxport/modules.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/companions.h"
 #include "pipeline/model_folder.h"
@@ -40,11 +43,32 @@ fs::path below(const fs::path& folder, const std::string& subfolder) {
        name, exporter::kAdapterConfig);
 }
 
+constexpr const char* kModelCard = "README.md";
+
+/// The value of `pipeline_tag` in the metadata at the start of a model card; empty if there is none.
+std::string tag_of_card(const fs::path& file) {
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return "";
+  std::istringstream lines(read_text_file(file));
+  std::string line;
+  for (bool first = true; std::getline(lines, line); first = false) {
+    const std::string_view text = text::trimmed(line);
+    if (first != (text == "---")) break;  // the metadata are between two such lines
+    constexpr std::string_view key = "pipeline_tag:";
+    if (!line.starts_with(key)) continue;
+    std::string_view value = text::trimmed(text.substr(key.size()));
+    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front())
+      value = value.substr(1, value.size() - 2);
+    return std::string(value);
+  }
+  return "";
+}
+
 /// The model's part of a repository.
 class RemoteModel {
  public:
-  RemoteModel(hub::Repo& repo, const std::string& subfolder)
-      : repo_(repo), top_(subfolder.empty() ? "" : subfolder + "/") {
+  RemoteModel(hub::Repo& repo, const std::string& subfolder, std::string variant)
+      : repo_(repo), top_(subfolder.empty() ? "" : subfolder + "/"), variant_(std::move(variant)) {
     for (const std::string& file : repo.files()) {
       if (file.starts_with(top_)) files_.insert(file.substr(top_.size()));
     }
@@ -58,7 +82,7 @@ class RemoteModel {
     exporter::read_adapter_config(repo_.folder() / top_);
     std::vector<std::string> wanted;
     for (const std::string& file : files_) {
-      if (file.find('/') == file.npos && file != "config.json" && pipeline::is_companion(file))
+      if (file.find('/') == file.npos && file != "config.json" && companions_.includes(file))
         wanted.push_back(file);
     }
     const std::string weights(
@@ -68,36 +92,32 @@ class RemoteModel {
   }
 
   void fetch() {
+    if (files_.contains("modules.json")) read_modules();
+    const std::string config = in_model("config.json");
     const std::vector<std::string> gguf = gguf_files();
-    if (!files_.contains("config.json") && gguf.empty()) {
-      fail(ErrorCode::bad_config, "{} has no {}config.json, which describes the model; {}", repo_.name(),
-           top_, top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
+    if (!files_.contains(config) && gguf.empty()) {
+      fail(ErrorCode::bad_config, "{} has no {}{}, which describes the model; {}", repo_.name(), top_, config,
+           top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
     }
-    std::vector<std::string> companions;
-    std::set<std::string> folders = {""};  // that may hold weights
+    std::vector<std::string> companions, weights, shards;
     for (const std::string& file : files_) {
-      const std::size_t slash = file.find('/');
-      const bool in_module = slash != file.npos && pipeline::is_module_folder(file.substr(0, slash));
-      if (in_module) folders.insert(file.substr(0, slash + 1));
       // Weights of a module are copied along too, but one format is enough.
-      if (pipeline::is_companion(file) && (!in_module || file.ends_with(".json"))) companions.push_back(file);
+      const std::string_view name = std::string_view(file).substr(file.rfind('/') + 1);
+      const bool holds_weights = name == "model.safetensors" || name == "pytorch_model.bin";
+      if (companions_.includes(file) && !holds_weights) companions.push_back(file);
     }
     get(companions);
     if (!gguf.empty()) return get(gguf);
-    check_type();
+    check_config();
 
-    std::vector<std::string> weights, shards;
-    for (const std::string& folder : folders) {
-      if (const std::string file = weights_in(folder); !file.empty()) weights.push_back(file);
+    for (const std::string& folder : companions_.module_folders()) {
+      if (const std::string file = weights_in(folder, ""); !file.empty()) weights.push_back(file);
     }
-    if (weights_in("").empty()) {
-      const auto names = Checkpoint::file_names();
-      fail(ErrorCode::bad_checkpoint, "{} has no readable weights: looked for {}, *.gguf", repo_.name(),
-           text::join(std::vector<std::string>(names.begin(), names.end())));
-    }
+    weights.push_back(weights_in(companions_.model_folder(), variant_));
+    if (weights.back().empty()) fail_without_weights();
     get(weights);
     for (const std::string& file : weights) {
-      if (!file.ends_with(".index.json")) continue;
+      if (!file.ends_with(".json")) continue;
       const std::string folder = file.substr(0, file.rfind('/') + 1);
       const std::string index = read_text_file(repo_.folder() / (top_ + file), safetensors::kMaxHeader);
       for (const auto& [key, shard] : safetensors::parse_index(index, file)) shards.push_back(folder + shard);
@@ -108,9 +128,34 @@ class RemoteModel {
   }
 
  private:
-  /// Refuses an unknown type before gigabytes of weights are downloaded.
-  void check_type() const {
-    const std::string type = PretrainedConfig::from_pretrained(repo_.folder() / top_).model_type();
+  /// Learns from modules.json where the modules are. Refuses unknown ones before anything large is
+  /// downloaded.
+  void read_modules() {
+    get({"modules.json"});
+    const std::vector<SentenceModule> modules = onnxport::read_modules(repo_.folder() / top_);
+    exporter::definition_of(TasksManager::instance(), modules, top_ + "modules.json");
+    companions_ = pipeline::Companions(modules);
+  }
+
+  /// The path of a file in the folder of the model's configuration and weights.
+  std::string in_model(const std::string& name) const {
+    const std::string& folder = companions_.model_folder();
+    return folder.empty() ? name : folder + "/" + name;
+  }
+
+  [[noreturn]] void fail_without_weights() const {
+    const std::string instead = instead_of_weights(std::vector<std::string>(files_.begin(), files_.end()));
+    fail(ErrorCode::bad_checkpoint, "{} has no readable weights: looked for {}{}{}{}", repo_.name(),
+         text::join(weight_file_names(variant_)), variant_.empty() ? ", *.gguf" : "",
+         instead.empty() ? "" : "; ", instead);
+  }
+
+  /// Refuses an unknown type before gigabytes of weights are downloaded. Without `architectures`, the task
+  /// may stand in the model card, which is then needed without the network too.
+  void check_config() {
+    const auto config = PretrainedConfig::from_pretrained(repo_.folder() / top_ / companions_.model_folder());
+    const std::string& type = config.model_type();
+    if (config.architectures().empty() && files_.contains(kModelCard)) get({kModelCard});
     const TasksManager& tasks = TasksManager::instance();
     const auto known = tasks.definitions();
     const bool is_known = std::any_of(known.begin(), known.end(),
@@ -119,16 +164,16 @@ class RemoteModel {
   }
 
   /// The file that Checkpoint::open() will choose there; empty if there is none.
-  std::string weights_in(const std::string& folder) const {
-    for (const std::string_view name : Checkpoint::file_names()) {
-      if (std::string file = folder + std::string(name); files_.contains(file)) return file;
+  std::string weights_in(const std::string& folder, const std::string& variant) const {
+    for (const std::string& name : weight_file_names(variant)) {
+      if (std::string file = folder.empty() ? name : folder + "/" + name; files_.contains(file)) return file;
     }
     return "";
   }
 
   /// The GGUF files of the model, if there are no files that Checkpoint::open() prefers.
   std::vector<std::string> gguf_files() const {
-    if (!weights_in("").empty()) return {};
+    if (!variant_.empty() || !weights_in(companions_.model_folder(), "").empty()) return {};
     std::vector<std::string> names;
     for (const std::string& file : files_) {
       if (file.find('/') == file.npos) names.push_back(file);
@@ -143,7 +188,9 @@ class RemoteModel {
 
   hub::Repo& repo_;
   std::string top_;              // "" or "folder/"
+  std::string variant_;          // of the weights
   std::set<std::string> files_;  // below it
+  pipeline::Companions companions_;
 };
 
 }  // namespace
@@ -177,7 +224,7 @@ FoundFolder find_folder(const fs::path& model, const HubOptions& options, Holds 
          options.subfolder);
   }
   hub::Repo repo(model.string(), options);
-  RemoteModel remote(repo, subfolder);
+  RemoteModel remote(repo, subfolder, options.weights_variant);
   const bool adapter = holds != Holds::model && remote.has_adapter();
   if (holds == Holds::adapter && !adapter) fail_no_adapter(repo.name());
   if (adapter) {
@@ -186,13 +233,20 @@ FoundFolder find_folder(const fs::path& model, const HubOptions& options, Holds 
     remote.fetch();
   }
   repo.publish();
-  return {below(repo.folder(), subfolder), adapter};
+  const fs::path folder = below(repo.folder(), subfolder);
+  return {folder, adapter,
+          repo.pipeline_tag().empty() ? tag_of_card(folder / kModelCard) : repo.pipeline_tag()};
 }
 
 }  // namespace pipeline
 
+FoundModel find_model(const fs::path& model, const HubOptions& options) {
+  pipeline::FoundFolder found = pipeline::find_folder(model, options, pipeline::Holds::model);
+  return {std::move(found.path), std::move(found.pipeline_tag)};
+}
+
 fs::path get_model_folder(const fs::path& model, const HubOptions& options) {
-  return pipeline::find_folder(model, options, pipeline::Holds::model).path;
+  return find_model(model, options).folder;
 }
 
 }  // namespace onnxport

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "onnxport/hub.h"
 
@@ -18,6 +19,7 @@ enum class Holds {
 struct FoundFolder {
   std::filesystem::path path;
   bool adapter = false;
+  std::string pipeline_tag = {};  ///< see FoundModel
 };
 
 /// Finds the folder of a model or adapter, as described at get_model_folder(). Of the repository of an

@@ -6,7 +6,7 @@
 #include <system_error>
 #include <vector>
 
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/weight_files.h"
 #include "exporter/adapter_config.h"
 #include "onnxport/hub.h"
 #include "pipeline/model_folder.h"
@@ -34,10 +34,10 @@ void add(std::vector<fs::path>& folders, const fs::path& folder) {
 /// Whether a folder holds a whole model too.
 bool has_model(const fs::path& folder) {
   std::error_code ignored;
-  const auto names = Checkpoint::file_names();
+  const std::vector<std::string> names = weight_file_names();
   return fs::exists(folder / "config.json", ignored) &&
          std::any_of(names.begin(), names.end(),
-                     [&](std::string_view file) { return fs::exists(folder / file, ignored); });
+                     [&](const std::string& file) { return fs::exists(folder / file, ignored); });
 }
 
 /// What to do if a base model is not found.
@@ -120,6 +120,7 @@ ModelSource get_model_source(const fs::path& model, const std::vector<fs::path>&
     found = again ? FoundFolder{find_model_beside(base, options)} : base.found;
   }
   source.model = found.path;
+  source.pipeline_tag = found.pipeline_tag;
   for (const fs::path& one : chain) {
     if (!is_same(one, source.model)) require_no_modules(one);
   }

@@ -126,6 +126,7 @@ OnnxGraph lower_component(const Component& component, Graph graph, int opset, co
 void check_accounting(const Model& model, const ExportOptions& options) {
   for (const std::string& ignored : model.check_accounting(options.ignore_unexpected))
     say(options.on_notice, ignored);
+  for (const std::string& text : model.build_notices()) say(options.on_notice, text);
   if (const std::vector<std::string> unknown = model.config().unknown_keys(); !unknown.empty()) {
     say(options.on_notice, fmt::format("{}: ignored keys that the class does not declare: {}",
                                        model.config().origin(), fmt::join(unknown, ", ")));

@@ -1,7 +1,10 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <deque>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include "onnx/merge_decoders.h"
@@ -11,6 +14,7 @@
 #include "pipeline/adapter_files.h"
 #include "pipeline/companions.h"
 #include "pipeline/prepare.h"
+#include "pipeline/stale_data.h"
 #include "pipeline/validate_plan.h"
 
 namespace onnxport {
@@ -99,9 +103,20 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
       pipeline::copy_companions(model.folder(), plan.layout.folder, made_config);
   pipeline::copy_companions_of_adapters(model, plan.layout.folder, companions);
   for (const fs::path& path : companions) report.files.push_back({path, fs::file_size(path)});
+  for (const std::string& text : pipeline::left_out(model.weights_folder()))
+    pipeline::say(how.on_notice, text);
+  std::set<fs::path> folders;
   for (const Files& files : variants) {
-    for (const auto& written : pipeline::write(files.prepared, plan.layout.shared_data, how))
+    for (const auto& written : pipeline::write(files.prepared, plan.layout.shared_data, how)) {
       report.files.push_back({written.path, written.bytes});
+      folders.insert(written.path.parent_path());
+    }
+  }
+  for (const fs::path& folder : folders) {
+    for (const fs::path& file : pipeline::remove_stale_data(folder))
+      pipeline::say(how.on_notice,
+                    fmt::format("removed {}: an earlier export wrote it, and no model in the folder uses it",
+                                file.string()));
   }
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!options.validate) return report;

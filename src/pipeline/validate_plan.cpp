@@ -103,8 +103,13 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
 
 std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
   const ModelSource source = get_model_source(options.model, options.adapters, options.hub);
-  const Model model = TasksManager::instance().get_model_from_task(options.task, source.model,
-                                                                   options.library, source.adapters);
+  const std::string& tag = source.pipeline_tag.empty() ? options.pipeline_tag : source.pipeline_tag;
+  const Model model =
+      TasksManager::instance().get_model_from_task(options.task, source.model,
+                                                   {.library = options.library,
+                                                    .weights_variant = options.hub.weights_variant,
+                                                    .pipeline_tag = tag,
+                                                    .adapters = source.adapters});
   std::vector<ExportPlan> plans = possible_plans(model, options);
   const bool whole = fs::is_directory(options.onnx);
   const ExportPlan plan =

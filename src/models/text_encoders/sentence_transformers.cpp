@@ -4,19 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
-#include "config/json.h"
 #include "models/common/definition.h"
 #include "models/multimodal/common/clip.h"
 #include "onnxport/error.h"
+#include "onnxport/modules.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/text_encoder.h"
 
 namespace onnxport::models {
 namespace {
-
-using nlohmann::json;
 
 class SentenceTransformersTransformerOnnxConfig : public TextEncoderOnnxConfig {
  public:
@@ -37,6 +36,8 @@ class SentenceTransformersClipOnnxConfig : public ClipOnnxConfig {
   }
 };
 
+constexpr const char* kEmbedding = "sentence_embedding";
+
 struct Features {
   Value token_embeddings;    // [B, S, H]
   Value attention_mask;      // int [B, S]
@@ -54,8 +55,10 @@ struct PoolingConfig {
         mean_sqrt_len(c.flag("pooling_mode_mean_sqrt_len_tokens", false)),
         weightedmean(c.flag("pooling_mode_weightedmean_tokens", false)),
         lasttoken(c.flag("pooling_mode_lasttoken", false)) {
-    const std::string mode = c.string("pooling_mode", "");
+    c.harmless({"word_embedding_dimension", "embedding_dimension"});
+    std::string mode = c.string("pooling_mode", "");
     if (mode.empty()) return;
+    std::transform(mode.begin(), mode.end(), mode.begin(), [](unsigned char l) { return std::tolower(l); });
     const std::vector<std::pair<std::string, bool*>> modes = {{"cls", &cls},
                                                               {"max", &max},
                                                               {"mean", &mean},
@@ -118,7 +121,7 @@ void pool(Features& features, const PoolingConfig& config) {
 // `torch.nn.modules.activation.Tanh` -> tanh. The class is created without arguments, so it means the plain
 // function.
 nn::Activation activation_of_class(const std::string& dotted, const std::string& origin) {
-  const std::string name = dotted.substr(dotted.rfind('.') + 1);
+  const std::string name = dotted.starts_with("torch.nn.") ? dotted.substr(dotted.rfind('.') + 1) : "";
   static const std::vector<std::pair<std::string, std::string>> classes = {
       {"Tanh", "tanh"},       {"Identity", "linear"}, {"ReLU", "relu"}, {"GELU", "gelu"},
       {"Sigmoid", "sigmoid"}, {"SiLU", "silu"},       {"Mish", "mish"}, {"LeakyReLU", "leaky_relu"}};
@@ -127,42 +130,97 @@ nn::Activation activation_of_class(const std::string& dotted, const std::string&
   if (known == classes.end()) {
     throw ExportError(ErrorCode::unsupported,
                       fmt::format("{}: activation_function '{}' is not supported; known: Tanh, Identity, "
-                                  "ReLU, GELU, Sigmoid, SiLU, Mish, LeakyReLU",
+                                  "ReLU, GELU, Sigmoid, SiLU, Mish, LeakyReLU of torch.nn",
                                   origin, dotted));
   }
   return nn::Activation(known->second);
 }
 
-void apply_module(Features& features, const std::string& kind, const std::string& path, const Model& model) {
-  const auto config = [&] {
-    const std::string file = path + "/config.json";
-    return PretrainedConfig::from_json(model.read_file(file), file, "sentence-transformers " + kind);
-  };
+/// Refuses a key that may have only one value here.
+void expect(const PretrainedConfig& config, std::string_view key, const std::string& only) {
+  const std::string value = config.string(key, only);
+  if (value == only) return;
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("{}: {} is '{}', which is not supported; expected '{}'", config.origin(), key,
+                                value, only));
+}
+
+/// Checks the arguments of the first module. Those of the tokenizer do not concern the graph.
+void check_transformer(const SentenceModule& module, const Model& model) {
+  // The original reads the first of these that exists.
+  for (const char* type : {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
+    const std::string file = module.file(fmt::format("sentence_{}_config.json", type));
+    if (!model.has_file(file)) continue;
+    const PretrainedConfig c = model.read_config(file, module.kind());
+    c.harmless({"max_seq_length", "do_lower_case", "tokenizer_args", "tokenizer_name_or_path", "cache_dir",
+                "backend", "modality_config"});
+    expect(c, "transformer_task", "feature-extraction");
+    expect(c, "module_output_name", "token_embeddings");
+    for (const char* arguments : {"model_args", "config_args"}) {
+      if (!c.has(arguments)) continue;
+      c.sub(arguments).harmless({"trust_remote_code", "device_map", "low_cpu_mem_usage", "use_safetensors",
+                                 "add_pooling_layer", "cache_dir"});
+    }
+    return;
+  }
+}
+
+void apply_module(Features& features, const SentenceModule& module, const Model& model) {
+  const std::string kind = module.kind();
+  const auto config = [&] { return model.read_config(module.file("config.json"), kind); };
+  if (kind == "Pooling") {
+    const PretrainedConfig c = config();
+    if (!c.flag("include_prompt", true)) {
+      model.add_notice(fmt::format(
+          "{}: include_prompt is false: the original leaves the tokens of a prompt out of the pooling. The "
+          "graph does not know them, so sentence_embedding is right for texts without a prompt. For a text "
+          "with one, pool token_embeddings without its tokens",
+          c.origin()));
+    }
+    const PoolingConfig modes(c);
+    if (const std::string key = c.string("output_key", kEmbedding); key != kEmbedding) {
+      model.add_notice(
+          fmt::format("{}: output_key is '{}': this pooling is left out, because the outputs of the "
+                      "export are token_embeddings and {}",
+                      c.origin(), key, kEmbedding));
+      return;
+    }
+    return pool(features, modes);
+  }
   if (kind == "Dropout") return;
-  if (kind == "Pooling") return pool(features, PoolingConfig(config()));
   if (!features.sentence_embedding) {
     throw ExportError(ErrorCode::unsupported,
                       fmt::format("modules.json: {} before any Pooling is not supported", kind));
   }
   const Value x = features.sentence_embedding;
   const std::int64_t width = x.dim(1).constant().value();
+  const auto check_width = [&](const PretrainedConfig& c, std::string_view key) {
+    if (const std::int64_t given = c.integer(key, width); given != width) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: {} is {}, expected {}, the width of the module "
+                                    "before it",
+                                    c.origin(), key, given, width));
+    }
+  };
   if (kind == "Normalize") {
     features.sentence_embedding = op::normalize(x, 1);
   } else if (kind == "Dense") {
     const PretrainedConfig c = config();
+    check_width(c, "in_features");
+    expect(c, "module_input_name", kEmbedding);
+    expect(c, "module_output_name", kEmbedding);
     const nn::Activation activation =
         activation_of_class(c.string("activation_function", "torch.nn.modules.activation.Tanh"), c.origin());
-    const nn::Linear linear(model.scope_of(path) / "linear", width, c.integer("out_features"),
+    const nn::Linear linear(model.scope_of(module.path) / "linear", width, c.integer("out_features"),
                             c.flag("bias", true));
     features.sentence_embedding = activation(linear(x));
   } else if (kind == "LayerNorm") {
-    features.sentence_embedding = nn::LayerNorm(model.scope_of(path) / "norm", width, 1e-5)(x);
+    if (!module.path.empty() && model.has_file(module.file("config.json")))
+      check_width(config(), "dimension");
+    features.sentence_embedding = nn::LayerNorm(model.scope_of(module.path) / "norm", width, 1e-5)(x);
   } else {
-    throw ExportError(
-        ErrorCode::unsupported,
-        fmt::format("modules.json: the module '{}' is not supported; known: Transformer, Pooling, "
-                    "Dense, LayerNorm, Normalize, Dropout",
-                    kind));
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("modules.json: a {} after the first module is not supported", kind));
   }
 }
 
@@ -174,26 +232,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   Features features;
   features.token_embeddings = encoder->roles.text_model->encode(inputs, model, part).hidden;
   features.attention_mask = inputs["attention_mask"];
-  const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
-  const auto broken = [] {
-    return ExportError(ErrorCode::bad_config,
-                       "modules.json: expected a list of objects with 'type' and 'path'");
-  };
-  if (!modules.is_array() || modules.empty()) throw broken();
-  for (std::size_t i = 0; i < modules.size(); ++i) {
-    const json& module = modules[i];
-    if (!module.is_object() || !module.contains("type") || !module["type"].is_string()) throw broken();
-    const json path = module.value("path", json(""));
-    if (!path.is_string()) throw broken();
-    const std::string type = module["type"].get<std::string>();
-    const std::string kind = type.substr(type.rfind('.') + 1);
-    if (i == 0) {
-      if (kind == "Transformer") continue;
-      throw ExportError(ErrorCode::unsupported,
-                        fmt::format("modules.json: the first module is '{}', expected Transformer", kind));
-    }
-    apply_module(features, kind, path.get<std::string>(), model);
-  }
+  const std::vector<SentenceModule> modules = parse_modules(model.read_file("modules.json"), "modules.json");
+  check_transformer(modules.front(), model);
+  for (std::size_t i = 1; i < modules.size(); ++i) apply_module(features, modules[i], model);
   if (!features.sentence_embedding)
     throw ExportError(ErrorCode::unsupported, "modules.json: there is no Pooling module");
   return {{"token_embeddings", features.token_embeddings},
@@ -202,7 +243,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 
 NamedValues forward_clip(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                          const Component& /*component*/) {
-  const json modules = config::parse_json(model.read_file("modules.json"), "modules.json");
+  const std::vector<SentenceModule> modules = parse_modules(model.read_file("modules.json"), "modules.json");
   if (modules.size() != 1) {
     throw ExportError(ErrorCode::unsupported,
                       fmt::format("modules.json: {} modules, expected only a CLIPModel", modules.size()));
@@ -224,14 +265,16 @@ void register_sentence_transformers(TasksManager& tasks) {
                       const Inputs& inputs, const Model& model,
                       const Component& component) { return forward_clip(tasks, inputs, model, component); },
        .library = "sentence_transformers",
-       .parts = encoder});
+       .parts = encoder,
+       .modules = {"CLIPModel"}});
   tasks.register_model<SentenceTransformersTransformerOnnxConfig>(
       {.model_type = "transformer",
        .tasks = {"feature-extraction", "sentence-similarity"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
                            const Component& component) { return forward(tasks, inputs, model, component); },
        .library = "sentence_transformers",
-       .parts = encoder});
+       .parts = encoder,
+       .modules = {"Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout"}});
 }
 
 }  // namespace onnxport::models
