@@ -133,7 +133,7 @@ TEST(Adapters, TaskLabelsAndTokenizerComeFromTheAdapter) {
   std::ofstream(files.adapter() / "tokenizer_config.json") << R"({"of": "adapter"})";
   std::ofstream(files.adapter() / "config.json") << R"({"model_type": "other"})";
   const auto notices = notices_of({.model = files.adapter(), .output = files.output()});
-  EXPECT_TRUE(any_has(notices, "task: text-classification (inferred from the adapter's task_type)"));
+  EXPECT_TRUE(any_has(notices, "task: text-classification (task_type of the adapter)"));
   EXPECT_TRUE(any_has(notices, "merged into 4 weights"));
   EXPECT_TRUE(any_has(notices, "3 labels, but 'classifier.weight' of the adapter has 5 rows"));
   const json config = json::parse(read_text_file(files.output() / "config.json"));

@@ -1,0 +1,34 @@
+/// Flags that several commands share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "onnxport/dummy_inputs.h"
+#include "onnxport/export.h"
+#include "onnxport/hub.h"
+#include "onnxport/validate.h"
+
+namespace onnxport::cli {
+
+/// -q, -v, --json
+void add_voice(CLI::App& app, Voice& voice);
+/// --plugin
+void add_plugins(CLI::App& app, std::vector<std::string>& plugins);
+/// --adapter
+void add_adapters(CLI::App& app, std::vector<std::filesystem::path>& adapters);
+/// Extents of dummy inputs: --batch_size, …
+void add_shapes(CLI::App& app, DummyShapes& shapes);
+/// Which files of a repository: --weights-variant, --revision, --token, …
+void add_hub(CLI::App& app, HubOptions& hub);
+/// --optimize
+void add_level(CLI::App& app, std::string& level);
+/// --allow-non-finite
+void add_non_finite(CLI::App& app, NonFinite& non_finite);
+/// --int-dtype
+void add_int_dtype(CLI::App& app, std::string& dtype);
+
+}  // namespace onnxport::cli
