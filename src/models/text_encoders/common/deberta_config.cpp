@@ -76,9 +76,10 @@ DebertaConfig::DebertaConfig(const PretrainedConfig& c)
     refuse(fmt::format("max_relative_positions is {}, expected 1 to {}", farthest, kMost));
   // For these, the original divides by zero and converts the result to an integer.
   if (buckets == 1 || (buckets > 1 && farthest - 1 == buckets / 2))
-    refuse(fmt::format("position_buckets is {} with max_relative_positions {}, which has no buckets for far "
-                       "distances; expected another number",
-                       buckets, farthest));
+    refuse(
+        fmt::format("position_buckets is {} with max_relative_positions {}, which has no buckets for far "
+                    "distances; expected another number",
+                    buckets, farthest));
 }
 
 }  // namespace onnxport::models
