@@ -20,7 +20,6 @@ namespace {
 using config::Accounting;
 using config::Expected;
 using config::Part;
-using config::to_integer;
 using nlohmann::json;
 namespace fs = std::filesystem;
 

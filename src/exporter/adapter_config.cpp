@@ -172,8 +172,9 @@ void check_method(const Reader& reader) {
 
 void check_keys(const Reader& reader) {
   for (const auto& [key, value] : reader.values().items()) {
+    const bool no_text = value.is_string() && value.get_ref<const std::string&>().empty();
     const bool unset =
-        value.is_null() || value == false || (value.is_structured() && value.empty()) || value == "";
+        value.is_null() || value == false || (value.is_structured() && value.empty()) || no_text;
     if (unset || contains(kHarmless, key) || contains(kRead, key)) continue;
     reader.refuse(key, contains(kRefused, key)
                            ? "expected it to be unset: this changes the computation and is not supported"

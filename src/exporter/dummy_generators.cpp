@@ -139,7 +139,7 @@ TensorType DummyTextInputGenerator::type(std::string_view name, const DummyConte
   if (name == "attention_mask") type.shape.back() = type.shape.back() + past;
   if (name == "inputs_embeds") {
     type.dtype = context.float_dtype;
-    type.shape.push_back(context.normalized["hidden_size"]);
+    type.shape.emplace_back(context.normalized["hidden_size"]);
   }
   if (name == "input_ids") vocabulary(context, name, of_decoder(context, name));
   if (name == "token_type_ids") check_range(context, name, "type_vocab_size", token_types(context));

@@ -58,7 +58,7 @@ nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& 
 }
 
 nn::Block make_block(const Scope& s, std::int64_t layer, const Config& c) {
-  const nn::ParallelBlock parts{
+  nn::ParallelBlock parts{
       .before_attention = nn::LayerNorm(s / "input_layernorm", c.hidden_size, c.eps),
       .attention = attention(s / "attention", layer, c),
       .before_mlp = nn::LayerNorm(s / "post_attention_layernorm", c.hidden_size, c.eps),

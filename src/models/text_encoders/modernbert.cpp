@@ -188,7 +188,7 @@ struct ModernBert {
     Sight local{mask, local_rotary(positions)};
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const auto& window = visibility[i].window;
-      if (window) local.mask.window = *window;
+      if (window) local.mask.window = window;
       x = layers[i](x, window ? local : global);
     }
     return final_norm(x);

@@ -63,7 +63,7 @@ std::vector<Value> beit_states(const Scope& s, const PretrainedConfig& config, V
 // last_hidden_state
 Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const Config c(config);
-  const Value hidden = beit_states(s, config, pixel_values).back();
+  Value hidden = beit_states(s, config, pixel_values).back();
   if (c.mean_pooling) return hidden;  // the norm comes after the mean
   return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
 }

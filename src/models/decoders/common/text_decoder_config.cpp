@@ -130,7 +130,7 @@ NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const
   };
   const auto lm_head = [&](Value hidden) {
     const Weight tied = c.tie_word_embeddings ? embed_tokens.weight() : Weight();
-    const Value logits = nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
+    Value logits = nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
     if (c.final_softcap == 0) return logits;
     return op::mul(op::tanh(op::div(logits, c.final_softcap)), c.final_softcap);
   };

@@ -105,7 +105,7 @@ class Detr {
 };
 
 /// The box of each query, as fractions of the image: [B, Q, 4]. Keys: layers.{i}.
-Value detr_boxes(const Scope& s, std::int64_t width, Value hidden);
+Value detr_boxes(const Scope& s, std::int64_t width, Value x);
 
 /// The mask of each query: [B, Q, H, W]. Keys: bbox_attention, mask_head. Throws ExportError(bad_config) if
 /// the sizes of the backbone or the transformer have no mask head.

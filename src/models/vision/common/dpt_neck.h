@@ -32,7 +32,7 @@ struct DptStates {
 /// A convolution that keeps the size of the image.
 nn::Conv2d dpt_conv3x3(const Scope& s, std::int64_t in, std::int64_t out, bool bias = true);
 /// Twice the height and width.
-Value dpt_upsample(Value image);
+Value dpt_upsample(Value x);
 
 /// The result of each step of the fusion, [B, fusion_hidden_size, H', W']. Keys: reassemble_stage.{layers,
 /// readout_projects}, convs, fusion_stage.layers. Throws ExportError(bad_config) for another number of states
