@@ -81,7 +81,7 @@ TEST(AdapterErrors, SettingsAreRefusedByNameAndValue) {
       config[setting.key] = setting.value;
     });
     std::vector<std::string> words = setting.words;
-    words.push_back("adapter_0/adapter_config.json");
+    words.emplace_back("adapter_0/adapter_config.json");
     expect_words(export_error(files, setting.code), words);
     files.edit_config([&](json& config) { config = before; });
   }
@@ -125,7 +125,7 @@ Tensor& at(NamedTensors& tensors, const std::string& ending) {
 
 void rename(NamedTensors& tensors, const std::string& from, const std::string& to) {
   for (auto& [key, tensor] : tensors) {
-    if (key.ends_with(from)) key = key.substr(0, key.size() - from.size()) + to;
+    if (key.ends_with(from)) key.replace(key.size() - from.size(), from.size(), to);
   }
 }
 

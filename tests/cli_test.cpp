@@ -1,5 +1,6 @@
 // The program from outside: what it prints, its exit status, and what it leaves behind when something is
 // wrong.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -9,7 +10,6 @@
 #include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <thread>
 #include <utility>
 
 #include "golden_fixture.h"

@@ -70,7 +70,7 @@ TEST(Plan, ListsComponentsAndMerges) {
   const Opened t5("t5/text2text-generation-with-past");
   const Strings parts = {"encoder_model", "decoder_model", "decoder_with_past_model"};
   Strings with_merge = parts;
-  with_merge.push_back("decoder_model_merged");
+  with_merge.emplace_back("decoder_model_merged");
   EXPECT_EQ(names_of(t5.plan()), with_merge);
   EXPECT_EQ(names_of(t5.plan({.split = Split::apart})), parts);
   EXPECT_NE(
@@ -413,8 +413,8 @@ Strings cases_of(const Interface& interface) {
 }
 
 TEST(Cases, FollowTheInputs) {
-  const auto cases = [](const std::string& fixture, std::size_t component = 0, PlanRequest request = {}) {
-    return cases_of(Opened(fixture).plan(request).components.at(component).interface);
+  const auto cases = [](const std::string& fixture, std::size_t at = 0, const PlanRequest& how = {}) {
+    return cases_of(Opened(fixture).plan(how).components.at(at).interface);
   };
   EXPECT_EQ(cases("bert/fill-mask"),
             (Strings{"batch_size 2, sequence_length 16", "batch_size 1, sequence_length 1",

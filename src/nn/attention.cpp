@@ -79,7 +79,7 @@ Value RelativeKeyPositions::operator()(Value query, Value key) const {
   // Each query has its own distance vectors, so the product is one row times a matrix per query.
   const Value query_rows = op::unsqueeze(query, 3);
   const Value by_query = op::permute(table, {0, 2, 1});
-  const Value query_terms = op::squeeze(op::matmul(query_rows, by_query), 3);
+  Value query_terms = op::squeeze(op::matmul(query_rows, by_query), 3);
   if (!parameters_.with_key) return query_terms;
   const Value key_rows = op::unsqueeze(key, 3);
   const Value by_key = op::permute(table, {1, 2, 0});

@@ -64,7 +64,7 @@ void DecoderPass::keep(std::int64_t layer, std::string_view part, Value present)
   presents_[{layer, std::string(part)}] = present;
 }
 
-void DecoderPass::keep(std::int64_t layer, KeyValue present) {
+void DecoderPass::keep(std::int64_t layer, const KeyValue& present) {
   keep(layer, "key", present.key);
   keep(layer, "value", present.value);
 }

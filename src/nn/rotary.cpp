@@ -152,7 +152,7 @@ Value RotaryEmbedding::frequencies(Value position_ids) const {
   if (p.type == "linear") {
     for (float& value : values) value /= static_cast<float>(p.factor);
   }
-  const Value base = constant(graph, values);
+  Value base = constant(graph, values);
   if (p.type != "dynamic") return base;
   // theta grows with the length: theta' = theta * growth^(dim / (dim - 2)), so that frequency i shrinks by
   // growth^(2i / (dim - 2)). Up to the trained length growth is 1.

@@ -68,7 +68,7 @@ KeyValue Seq2SeqPass::cross_past(std::int64_t layer) const {
   return {past(layer, "encoder.key"), past(layer, "encoder.value")};
 }
 
-void Seq2SeqPass::keep_cross(std::int64_t layer, KeyValue present) {
+void Seq2SeqPass::keep_cross(std::int64_t layer, const KeyValue& present) {
   keep(layer, "encoder.key", present.key);
   keep(layer, "encoder.value", present.value);
 }

@@ -166,7 +166,8 @@ class RemoteModel {
   /// The file that Checkpoint::open() will choose there; empty if there is none.
   std::string weights_in(const std::string& folder, const std::string& variant) const {
     for (const std::string& name : weight_file_names(variant)) {
-      if (std::string file = folder.empty() ? name : folder + "/" + name; files_.contains(file)) return file;
+      std::string file = folder.empty() ? name : fmt::format("{}/{}", folder, name);
+      if (files_.contains(file)) return file;
     }
     return "";
   }

@@ -73,7 +73,7 @@ class ONNXPORT_API DecoderPass {
   void keep(std::int64_t layer, std::string_view part, Value present);
   /// The same of the parts `key` and `value` of a layer, or of those of the encoder: `encoder.key`, ….
   KeyValue past(std::int64_t layer) const { return {past(layer, "key"), past(layer, "value")}; }
-  void keep(std::int64_t layer, KeyValue present);
+  void keep(std::int64_t layer, const KeyValue& present);
   /// The keys and values of a layer lose all but their newest `count` positions. Only a prefill does so:
   /// where a past is given, its length is the same in all layers.
   void crop(std::int64_t layer, std::int64_t count);

@@ -41,7 +41,7 @@ class ONNXPORT_API Seq2SeqPass : public DecoderPass {
 
   /// Keys and values of the encoder's states from the inputs; absent without a past.
   KeyValue cross_past(std::int64_t layer) const;
-  void keep_cross(std::int64_t layer, KeyValue present);
+  void keep_cross(std::int64_t layer, const KeyValue& present);
 
  private:
   Value encoder_states_, encoder_mask_;
