@@ -125,9 +125,9 @@ TEST(Patch, AModule) {
 
   std::vector<double> expected = {0.5, -1.5, 1, 2};
   for (int layer = 0; layer < 2; ++layer) {
-    for (int row = 0; row < 2; ++row) {
-      double& a = expected[static_cast<std::size_t>(2 * row)];
-      double& b = expected[static_cast<std::size_t>(2 * row + 1)];
+    for (std::size_t row = 0; row < 2; ++row) {
+      double& a = expected[2 * row];
+      double& b = expected[2 * row + 1];
       const double up[2] = {2 * (0.5 * a - b), 2 * (2 * a + 0.25 * b)};
       const double mask = row == 0 ? 1 : 0.5;
       a += mask * std::max(up[0], 0.0);
