@@ -1,4 +1,4 @@
-// Checkpoints of several files, and what an index may get wrong.
+// Checkpoints of several files, and the mistakes of an index.
 #include "checkpoint/shards.h"
 
 #include <fmt/format.h>

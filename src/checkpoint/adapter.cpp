@@ -21,8 +21,6 @@ namespace {
 using Part = AdapterKey::Part;
 
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
-constexpr std::string_view kMergeFirst =
-    "merge the adapter with peft (merge_and_unload, save_pretrained) and export the merged model";
 
 std::string file_of(const Checkpoint& adapter) {
   return adapter.files().empty() ? adapter.name() : adapter.files().front().string();

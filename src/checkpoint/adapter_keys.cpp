@@ -27,7 +27,7 @@ std::vector<std::string> split(std::string_view key) {
   return parts;
 }
 
-/// The parts of a name that peft gives to what it adds to a module.
+/// Names that peft gives to the parts of an adapted module.
 constexpr std::array<std::pair<std::string_view, Part>, 5> kNames = {{
     {"lora_A", Part::lora_a},
     {"lora_B", Part::lora_b},
@@ -39,9 +39,8 @@ constexpr std::array<std::pair<std::string_view, Part>, 5> kNames = {{
 [[noreturn]] void fail_unknown(std::string_view key, const std::string& file) {
   fail(ErrorCode::unsupported,
        "tensor '{}' in {} is not one of LoRA, expected lora_A, lora_B, lora_embedding_A, lora_embedding_B, "
-       "lora_magnitude_vector, or a tensor of the base model; merge the adapter with peft (merge_and_unload, "
-       "save_pretrained) and export the merged model",
-       printable(key), file);
+       "lora_magnitude_vector, or a tensor of the base model; {}",
+       printable(key), file, kMergeFirst);
 }
 
 /// What follows the name: [name of the adapter] [weight | bias].

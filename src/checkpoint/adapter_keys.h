@@ -10,6 +10,10 @@
 
 namespace onnxport {
 
+/// The way out for adapters that are not supported, for messages.
+inline constexpr std::string_view kMergeFirst =
+    "merge the adapter with peft (merge_and_unload, save_pretrained) and export the merged model";
+
 /// A tensor of an adapter file.
 struct AdapterKey {
   enum class Part {

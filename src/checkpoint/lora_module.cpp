@@ -152,7 +152,7 @@ Weight merge_weight(const LoraModule& module, const BaseTensor& base, const Lora
     fail(kBad, "tensor '{}' in {} adapts '{}', which is {}, expected floats", printable(a.key), module.file,
          base.key, to_string(base.weight.dtype()));
   }
-  // [out, in, kernel...] of what the adapter was made for.
+  // [out, in, kernel...] of the weight that the adapter was made for.
   Dims made_for = a.weight.shape();
   made_for[0] = b.weight.shape()[0];
   const Dims stored_in_out = {made_for[1], made_for[0]};

@@ -59,7 +59,7 @@ int run_inspect(InspectFlags flags);
 int run_list(const Voice& voice);
 
 /// The folders of a model and its adapters: themselves, or those of repositories on the Hub, downloaded if
-/// necessary. Of `hub`, keeps what matters after that.
+/// necessary. Resets `hub`, except for the variant of the weights, which opening the model needs.
 ModelSource find_source(const std::filesystem::path& model,
                         const std::vector<std::filesystem::path>& adapters, HubOptions& hub,
                         const Voice& voice);

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "checkpoint/adapter_keys.h"
 #include "config/json.h"
 #include "support/fail.h"
 #include "support/printable.h"
@@ -19,9 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;  // the first pattern that matches counts
-
-constexpr std::string_view kNextStep =
-    "merge the adapter with peft (merge_and_unload, save_pretrained) and export the merged model";
 
 /// Keys that only concern training, initialization, or which modules get an adapter: the tensors show those.
 constexpr std::array<std::string_view, 18> kHarmless = {
@@ -149,7 +147,7 @@ class Reader {
   }
   [[noreturn]] void refuse(std::string_view key, std::string_view why) const {
     fail(ErrorCode::unsupported, "{}: key '{}' is {}, {}; {}", origin_, printable(key),
-         config::brief(nlohmann::json(value(key))), why, kNextStep);
+         config::brief(nlohmann::json(value(key))), why, kMergeFirst);
   }
 
  private:

@@ -1,4 +1,4 @@
-/// adapter_config.json: what peft writes beside the weights of an adapter.
+/// adapter_config.json, which peft writes beside the weights of an adapter.
 #pragma once
 
 #include <array>

@@ -9,9 +9,10 @@
 #include <utility>
 
 #include "checkpoint/adapter.h"
+#include "checkpoint/adapter_keys.h"
 #include "exporter/adapter_config.h"
 #include "exporter/architectures.h"
-#include "exporter/task_name.h"
+#include "exporter/infer_task.h"
 #include "ir/weight_compare.h"
 #include "onnxport/tasks_manager.h"
 #include "support/fail.h"
@@ -41,7 +42,7 @@ bool is_label_head(std::string_view key) {
   });
 }
 
-/// LABEL_0, LABEL_1, …: what the original makes of num_labels.
+/// LABEL_0, LABEL_1, …: the names that the original derives from num_labels.
 PretrainedConfig with_labels(const PretrainedConfig& config, std::int64_t count) {
   nlohmann::ordered_json names = nlohmann::ordered_json::object(), ids = names;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -128,10 +129,7 @@ std::optional<std::string> task_of_adapters(const ModelDefinition& definition,
     }
     for (const std::string_view task : tasks_of_architecture(adapter.base_class)) tasks.emplace_back(task);
     for (const std::string& task : tasks) {
-      for (const std::string& candidate : {fmt::format("{}{}", task, kWithPast), task}) {
-        const auto& offered = definition.tasks;
-        if (std::find(offered.begin(), offered.end(), candidate) != offered.end()) return candidate;
-      }
+      if (auto found = supported_task(definition, task)) return found;
     }
   }
   return std::nullopt;
@@ -164,9 +162,8 @@ std::vector<std::string> ignored_changes(const Checkpoint& checkpoint, const Key
     if (copied) continue;
     complaints.push_back(fmt::format(
         "an adapter changes tensor '{}', but the configuration ties this weight to another one, which "
-        "is used instead; set \"tie_word_embeddings\": false if the base model stores both, or merge the "
-        "adapter with peft (merge_and_unload, save_pretrained) and export the merged model",
-        key));
+        "is used instead; set \"tie_word_embeddings\": false if the base model stores both, or {}",
+        key, kMergeFirst));
   }
   return complaints;
 }

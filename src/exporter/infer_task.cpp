@@ -20,18 +20,6 @@ using Keys = std::vector<std::string>;
 
 constexpr std::string_view kFeatures = "feature-extraction";
 
-bool supports(const ModelDefinition& definition, std::string_view task) {
-  return std::find(definition.tasks.begin(), definition.tasks.end(), task) != definition.tasks.end();
-}
-
-/// The task as the type supports it. With a past is the default if the type has that.
-std::optional<std::string> supported(const ModelDefinition& definition, std::string_view task) {
-  for (std::string candidate : {fmt::format("{}{}", task, kWithPast), std::string(task)}) {
-    if (supports(definition, candidate)) return candidate;
-  }
-  return std::nullopt;
-}
-
 /// The tasks of the type without their pasts, each once.
 std::vector<std::string> base_tasks(const ModelDefinition& definition) {
   std::vector<std::string> tasks;
@@ -80,29 +68,40 @@ std::string some(const Keys& keys) {
 
 }  // namespace
 
+bool supports(const ModelDefinition& definition, std::string_view task) {
+  return std::find(definition.tasks.begin(), definition.tasks.end(), task) != definition.tasks.end();
+}
+
+std::optional<std::string> supported_task(const ModelDefinition& definition, std::string_view task) {
+  for (std::string candidate : {fmt::format("{}{}", task, kWithPast), std::string(task)}) {
+    if (supports(definition, candidate)) return candidate;
+  }
+  return std::nullopt;
+}
+
 std::optional<InferredTask> task_from_names(const ModelDefinition& definition, const PretrainedConfig& config,
                                             std::string_view pipeline_tag) {
   if (const std::vector<std::string> architectures = config.architectures(); !architectures.empty()) {
     for (const std::string_view task : tasks_of_architecture(architectures.front())) {
-      if (auto found = supported(definition, task))
+      if (auto found = supported_task(definition, task))
         return InferredTask{*found, fmt::format("architectures: {}", architectures.front())};
     }
   }
   if (!pipeline_tag.empty()) {
-    if (auto found = supported(definition, TasksManager::map_from_synonym(pipeline_tag))) {
+    if (auto found = supported_task(definition, TasksManager::map_from_synonym(pipeline_tag))) {
       return InferredTask{*found, fmt::format("pipeline_tag of the repository: {}; {}", pipeline_tag,
                                               missing_name(definition, config))};
     }
   }
   if (const std::vector<std::string> bases = base_tasks(definition); bases.size() == 1)
-    return InferredTask{*supported(definition, bases.front()), "the only task of the type"};
+    return InferredTask{*supported_task(definition, bases.front()), "the only task of the type"};
   return std::nullopt;
 }
 
 InferredTask task_from_tensors(const Model& model) {
   const ModelDefinition& definition = model.definition();
   const std::string unnamed = missing_name(definition, model.config());
-  const std::optional<std::string> features = supported(definition, kFeatures);
+  const std::optional<std::string> features = supported_task(definition, kFeatures);
   const std::optional<Keys> without_head = features ? tensors_left_by(model, std::string(kFeatures)) : Keys();
 
   std::optional<InferredTask> best;
@@ -118,7 +117,7 @@ InferredTask task_from_tensors(const Model& model) {
     }
     if (features && without_head && head.empty()) continue;
     fewest = left->size();
-    best = InferredTask{*supported(definition, task),
+    best = InferredTask{*supported_task(definition, task),
                         fmt::format("{}; the checkpoint has {}", unnamed,
                                     head.empty() ? "the tensors of this task" : "its head: " + some(head))};
   }

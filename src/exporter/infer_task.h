@@ -11,6 +11,10 @@
 
 namespace onnxport::exporter {
 
+bool supports(const ModelDefinition& definition, std::string_view task);
+/// The task as the type supports it. With a past is the default if the type has that.
+std::optional<std::string> supported_task(const ModelDefinition& definition, std::string_view task);
+
 /// A task, and why it is this one, for a notice.
 struct InferredTask {
   std::string task, reason;

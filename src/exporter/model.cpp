@@ -125,6 +125,7 @@ Model Model::part(PretrainedConfig config, std::shared_ptr<const ModelDefinition
 
 bool Model::has_encoder_alone() const {
   const Scope root = scope();
+  // Not base_model(), which would record that the type has this prefix.
   const Scope base = (root / "model").exists() ? root / "model" : root;
   return (base / "encoder").exists() && !(base / "decoder").exists();
 }

@@ -25,12 +25,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view transformers = "transformers";
 constexpr std::string_view sentence_transformers = "sentence_transformers";
 
-bool supports(const ModelDefinition& definition, std::string_view task) {
-  return std::find(definition.tasks.begin(), definition.tasks.end(), task) != definition.tasks.end();
-}
-
 void require_task(const ModelDefinition& definition, std::string_view task) {
-  if (supports(definition, task)) return;
+  if (exporter::supports(definition, task)) return;
   throw ExportError(ErrorCode::unsupported,
                     fmt::format("task '{}' is not supported for model type '{}'; supported: {}", task,
                                 definition.model_type, text::join(definition.tasks)));
@@ -92,7 +88,7 @@ struct TasksManager::Impl {
   static std::optional<exporter::InferredTask> infer_from_names(const Folder& folder,
                                                                 std::string_view pipeline_tag) {
     const ModelDefinition& definition = *folder.definition;
-    if (definition.library == sentence_transformers && supports(definition, "feature-extraction"))
+    if (definition.library == sentence_transformers && exporter::supports(definition, "feature-extraction"))
       return exporter::InferredTask{"feature-extraction", "modules.json"};
     return exporter::task_from_names(definition, folder.config, pipeline_tag);
   }

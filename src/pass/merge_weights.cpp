@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "ir/weight_compare.h"
 #include "ir/weight_steps.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
@@ -17,19 +18,6 @@ namespace {
 void read_bytes(const Weight& weight, std::int64_t begin, std::int64_t count, std::string& bytes) {
   bytes.resize(static_cast<std::size_t>(count) * size_of(weight.dtype()));
   weight.read(begin, count, reinterpret_cast<std::byte*>(bytes.data()));
-}
-
-bool equal(const Weight& a, const Weight& b) {
-  if (a.fingerprint() == b.fingerprint()) return true;
-  constexpr std::int64_t kTile = 1 << 16;
-  std::string left, right;
-  for (std::int64_t at = 0; at < a.numel(); at += kTile) {
-    const std::int64_t count = std::min(kTile, a.numel() - at);
-    read_bytes(a, at, count, left);
-    read_bytes(b, at, count, right);
-    if (left != right) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -53,9 +41,8 @@ Graph merge_weights(Graph graph) {
     read_bytes(inner, 0, std::min(kSample, inner.numel()), sample);
     key += sample;
     std::vector<Candidate>& candidates = seen[key];
-    const auto twin = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& other) {
-      return inner.dtype() == other.inner.dtype() && equal(inner, other.inner);
-    });
+    const auto twin = std::find_if(candidates.begin(), candidates.end(),
+                                   [&](const Candidate& other) { return same_elements(inner, other.inner); });
     if (twin == candidates.end()) {
       candidates.push_back({weight, inner});
     } else {

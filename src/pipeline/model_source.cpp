@@ -6,6 +6,7 @@
 #include <system_error>
 #include <vector>
 
+#include "checkpoint/adapter_keys.h"
 #include "checkpoint/weight_files.h"
 #include "exporter/adapter_config.h"
 #include "onnxport/hub.h"
@@ -40,15 +41,12 @@ bool has_model(const fs::path& folder) {
                      [&](const std::string& file) { return fs::exists(folder / file, ignored); });
 }
 
-/// What to do if a base model is not found.
+/// The next step if a base model is not found.
 std::string next_step(const fs::path& adapter) {
-  return fmt::format(
-      "give it with --model BASE --adapter '{}', or merge the adapter with peft (merge_and_unload, "
-      "save_pretrained) and export the merged model{}",
-      adapter.string(),
-      has_model(adapter)
-          ? fmt::format("; if the folder holds the merged model, remove its {}", kAdapterConfig)
-          : "");
+  return fmt::format("give it with --model BASE --adapter '{}', or {}{}", adapter.string(), kMergeFirst,
+                     has_model(adapter) ? fmt::format("; if the folder holds the merged model, remove its {}",
+                                                      kAdapterConfig)
+                                        : "");
 }
 
 /// The base model that an adapter names.

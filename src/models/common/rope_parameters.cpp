@@ -40,8 +40,9 @@ double ratio(std::int64_t length, std::int64_t trained) {
 
 void read_yarn(nn::RopeParameters& p, const Settings& settings) {
   const PretrainedConfig& rope = settings.rope;
-  if (settings.newer && !rope.has("factor"))
-    p.factor = ratio(p.max_position_embeddings, p.original_max_position_embeddings);
+  p.factor = settings.newer && !rope.has("factor")
+                 ? ratio(p.max_position_embeddings, p.original_max_position_embeddings)
+                 : rope.real("factor");
   p.beta_fast = rope.maybe_real("beta_fast").value_or(p.beta_fast);
   p.beta_slow = rope.maybe_real("beta_slow").value_or(p.beta_slow);
   p.truncate = rope.flag("truncate", true);
@@ -89,7 +90,6 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
   if (!settings) return p;
 
   const PretrainedConfig& rope = settings->rope;
-  rope.harmless({"finetuned"});  // how the weights were made
   const std::string old_type = rope.string("type", "default");
   p.type = rope.string("rope_type", old_type);
   // Two names from older files. A real yarn configuration has no factors per frequency.
@@ -104,20 +104,20 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
     if (const auto trained = c.maybe_integer("original_max_position_embeddings"))
       p.original_max_position_embeddings = *trained;
   }
-  if (p.type == "proportional") {
+  if (p.type == "yarn") {
+    read_yarn(p, *settings);
+  } else if (p.type == "longrope") {
+    read_longrope(p, c, *settings);
+  } else if (p.type == "proportional") {
     p.dim = head_dim;
     p.turning = 2 * static_cast<std::int64_t>(part * static_cast<double>(head_dim) / 2);
     p.factor = rope.maybe_real("factor").value_or(1);
-  } else if (p.type != "longrope" && (p.type != "yarn" || !settings->newer || rope.has("factor"))) {
+  } else {
     p.factor = rope.real("factor");
   }
   if (p.type == "llama3") {
     p.low_freq_factor = rope.real("low_freq_factor");
     p.high_freq_factor = rope.real("high_freq_factor");
-  } else if (p.type == "yarn") {
-    read_yarn(p, *settings);
-  } else if (p.type == "longrope") {
-    read_longrope(p, c, *settings);
   }
   return p;
 }
