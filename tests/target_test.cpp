@@ -105,7 +105,11 @@ TEST_F(TargetOrt, CachedAttention) {
   Counts own = counts();
   EXPECT_EQ(own["com.microsoft.GroupQueryAttention"], 0);
   EXPECT_EQ(own["com.microsoft.RotaryEmbedding"], 4);
-  EXPECT_EQ(own["com.microsoft.SkipSimplifiedLayerNormalization"], 4);
+
+  // In float32, the kernel that adds and normalizes is less precise than the two operators.
+  EXPECT_EQ(own["com.microsoft.SkipSimplifiedLayerNormalization"], 0);
+  ASSERT_EQ(run("llama/text-generation-with-past", {"--target", "ort", "--dtype", "fp16"}).status, 0);
+  EXPECT_EQ(counts()["com.microsoft.SkipSimplifiedLayerNormalization"], 4);
 
   const ProgramResult grouped =
       run("llama/text-generation-with-past", {"--target", "ort", "--attention", "gqa"});
