@@ -16,8 +16,9 @@ set_property(SOURCE ${onnxport_runtime_sources} APPEND PROPERTY COMPILE_DEFINITI
   "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
 target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
 # Decoded bits must not depend on whether a processor can fuse multiply and add.
-set_source_files_properties("${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp" PROPERTIES
-  COMPILE_OPTIONS -ffp-contract=off SKIP_PRECOMPILE_HEADERS ON)
+file(GLOB onnxport_exact_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/support/quantize_*.cpp")
+set_source_files_properties(${onnxport_exact_sources} "${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp"
+  PROPERTIES COMPILE_OPTIONS -ffp-contract=off SKIP_PRECOMPILE_HEADERS ON)
 # The archives are given as usage requirements only: each final target adds the protobuf that suits it.
 target_link_libraries(onnxport_objects PUBLIC onnxport_flags onnx_checker nlohmann_json::nlohmann_json Eigen3::Eigen
   Threads::Threads onnxport_fmt ${CMAKE_DL_LIBS})
