@@ -166,7 +166,7 @@ def make():
     tensors = {f"matrix/{name}": matrix for name, matrix in MATRICES.items()}
     for prefix, function in cases().items():
         for key, value in function().items():
-            tensors[f"{prefix}/{key}"] = np.ascontiguousarray(value)
+            tensors[f"{prefix}/{key}"] = np.array(value, order="C")
     return tensors
 
 
