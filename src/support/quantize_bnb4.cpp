@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 
 #include "support/vectors.h"
 
@@ -47,18 +48,18 @@ constexpr std::array<float, 15> kNf4Bounds = {
 constexpr std::array<float, 7> kFp4Bounds = {0.00260417F, 0.0859375F, 0.20833333F, 0.29166667F,
                                              0.4166667F,  0.583333F,  0.8333333F};
 
-template <std::size_t kCount>
-Ints count_below(Floats values, const std::array<float, kCount>& bounds) {
-  Ints count = {};
-  for (const float bound : bounds) count -= values > splat(bound);
-  return count;
+/// The number of bounds below each value. Written out, because not every compiler unrolls such a loop.
+template <std::size_t... kIndex>
+Ints count_below(Floats values, const std::array<float, sizeof...(kIndex)>& bounds,
+                 std::index_sequence<kIndex...>) {
+  return Ints{} - (... + (values > splat(bounds[kIndex])));
 }
 
-Ints nf4_codes(Floats values) { return count_below(values, kNf4Bounds); }
+Ints nf4_codes(Floats values) { return count_below(values, kNf4Bounds, std::make_index_sequence<15>()); }
 
 Ints fp4_codes(Floats values) {
   const auto bits = reinterpret_cast<Ints>(values) & splat(std::int32_t{0x7fffffff});
-  const Ints rank = count_below(reinterpret_cast<Floats>(bits), kFp4Bounds);
+  const Ints rank = count_below(reinterpret_cast<Floats>(bits), kFp4Bounds, std::make_index_sequence<7>());
   // Codes by ascending magnitude: 0, 1, 6, 7, 4, 5, 2, 3. From 2 on, the two upper bits count down.
   const Ints magnitude = rank > 1 ? (splat(std::int32_t{8}) - (rank & 6)) | (rank & 1) : rank;
   const Floats zero = {};

@@ -39,7 +39,9 @@ using Sums = std::array<Floats, kCount>;
 
 template <std::size_t kCount>
 void add(Sums<kCount>& to, const Sums<kCount>& from) {
-  for (std::size_t i = 0; i < kCount; ++i) to[i] += from[i];
+  to[0] += from[0];
+  if constexpr (kCount > 1) to[1] += from[1];
+  if constexpr (kCount > 2) to[2] += from[2];
 }
 
 /// The sums of terms(j), j in [begin, begin + count), in the order of NumPy: eight interleaved sums, over at
