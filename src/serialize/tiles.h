@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "ir/weight_origin.h"
@@ -52,8 +53,9 @@ class Streaming {
     std::uint64_t offset;
   };
   struct Payload {
+    explicit Payload(Weight its_weight) : weight(std::move(its_weight)) {}
     Weight weight;
-    std::vector<Place> places = {};
+    std::vector<Place> places;
     std::atomic<std::int64_t> overflows = 0;
   };
   /// Elements of a weight; each `elements` of them belong to `bytes` of the group.
