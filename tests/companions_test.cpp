@@ -201,5 +201,19 @@ TEST(StaleData, OfSeveralFiles) {
   EXPECT_TRUE(pipeline::remove_stale_data(temp.path() / "none").empty());
 }
 
+TEST(StaleData, FurtherFiles) {
+  TempFolder temp;
+  const std::set<std::string> data = {"model.onnx_data", "model.onnx_data_1", "model_q4.onnx_data_12",
+                                      "model.onnx.data", "model.onnx.data_2"};
+  for (const std::string& name : data) std::ofstream(temp.path() / name) << "data";
+  for (const char* name : {"own.data", "model.onnx_data_", "model.onnx_data_a", "onnx_data_1", "notes_1"})
+    std::ofstream(temp.path() / name) << "not ours";
+  std::set<std::string> removed;
+  for (const fs::path& path : pipeline::remove_stale_data(temp.path()))
+    removed.insert(path.filename().string());
+  EXPECT_EQ(removed, data);
+  for (const std::string& name : data) EXPECT_FALSE(fs::exists(temp.path() / name));
+}
+
 }  // namespace
 }  // namespace onnxport::test

@@ -36,6 +36,10 @@ class BlocksSource final : public Source {
     }
   }
 
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return origins_by_unit(*bytes_, format_.bytes, format_.elements, begin, count);
+  }
+
  private:
   /// Elements [first, end) from `blocks`, which start with block `number`.
   void decode(const std::byte* blocks, std::int64_t number, std::int64_t first, std::int64_t end,

@@ -17,58 +17,10 @@
 #include "ir/weight_boxes.h"
 #include "support/convert.h"
 #include "support/fail.h"
-#include "support/file.h"
 #include "support/hash.h"
 
 namespace onnxport::detail {
 namespace {
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Leaves
-
-class ViewSource final : public Source {
- public:
-  explicit ViewSource(const TensorView& view)
-      : Source(view.dtype, text_of(view), 0), file_(view.file), offset_(view.offset) {}
-
-  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    if (!file_) fail(ErrorCode::internal, "the bytes of {} were requested, but it has no file", text());
-    file_->read(offset_ + static_cast<std::uint64_t>(begin * element_size()),
-                static_cast<std::size_t>(count * element_size()), out);
-  }
-
- private:
-  static std::string text_of(const TensorView& view) {
-    if (!view.file) return fmt::format("key({}){}@{}", view.key, short_name(view.dtype), view.offset);
-    return fmt::format("file({}){}@{}", view.file->identity(), short_name(view.dtype), view.offset);
-  }
-
-  std::shared_ptr<const File> file_;
-  std::uint64_t offset_;
-};
-
-class ConstantSource final : public Source {
- public:
-  ConstantSource(DType dtype, std::shared_ptr<const std::vector<std::byte>> bytes)
-      : Source(dtype, text_of(dtype, *bytes), 0), bytes_(std::move(bytes)) {}
-
-  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    if (count > 0) {
-      std::memcpy(out, bytes_->data() + begin * element_size(),
-                  static_cast<std::size_t>(count * element_size()));
-    }
-  }
-
- private:
-  static std::string text_of(DType dtype, std::span<const std::byte> bytes) {
-    if (bytes.size() > 32) return fmt::format("const({},#{})", short_name(dtype), hash128(bytes));
-    std::string hex;
-    for (std::byte byte : bytes) hex += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
-    return fmt::format("const({},{})", short_name(dtype), hex);
-  }
-
-  std::shared_ptr<const std::vector<std::byte>> bytes_;
-};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Cast
@@ -89,109 +41,12 @@ class CastSource final : public Source {
     }
   }
 
- private:
-  SourcePtr input_;
-};
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Slice and concat
-
-class ColumnsSource final : public Source {
- public:
-  ColumnsSource(SourcePtr input, std::int64_t rows, std::int64_t width, std::int64_t first,
-                std::int64_t length)
-      : Source(input->dtype(),
-               fmt::format("columns({}x{},{}+{},{})", rows, width, first, length, input->text()),
-               input->depth() + 1),
-        input_(std::move(input)),
-        in_shape_{rows, width},
-        out_shape_{rows, length},
-        first_(first) {}
-
-  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    for_each_box(out_shape_, begin, count, [&](Dims from, const Dims& extents) {
-      from[1] += first_;
-      read_box(*input_, in_shape_, from, extents, out);
-      out += extents[0] * extents[1] * element_size();
-    });
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return input_->origins(begin, count);
   }
 
  private:
   SourcePtr input_;
-  Dims in_shape_, out_shape_;
-  std::int64_t first_;
-};
-
-class ConcatSource final : public Source {
- public:
-  ConcatSource(std::vector<ConcatPart> parts, std::int64_t rows)
-      : Source(parts.front().source->dtype(), text_of(parts, rows), depth_of(parts)),
-        parts_(std::move(parts)) {
-    std::int64_t width = 0;
-    for (const ConcatPart& part : parts_) {
-      starts_.push_back(width);
-      width += part.width;
-    }
-    shape_ = {rows, width};
-  }
-
-  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    for_each_box(shape_, begin, count, [&](const Dims& from, const Dims& extents) {
-      // Either some columns of one row, or all columns of some rows.
-      const std::int64_t columns_end = from[1] + extents[1];
-      for (std::size_t i = 0; i < parts_.size(); ++i) {
-        const std::int64_t first = std::max(from[1], starts_[i]);
-        const std::int64_t last = std::min(columns_end, starts_[i] + parts_[i].width);
-        if (first >= last) continue;
-        std::byte* to = out + (first - from[1]) * element_size();
-        if (extents[0] == 1) {
-          parts_[i].source->read(from[0] * parts_[i].width + first - starts_[i], last - first, to);
-        } else {
-          read_rows(parts_[i], from[0], extents[0], to);
-        }
-      }
-      out += extents[0] * extents[1] * element_size();
-    });
-  }
-
- private:
-  /// Copies whole rows of one part to their positions in whole rows of the output.
-  void read_rows(const ConcatPart& part, std::int64_t first, std::int64_t rows, std::byte* out) const {
-    constexpr std::int64_t kLongRow = 16 * 1024;  // bytes: read in place
-    const std::int64_t row_bytes = part.width * element_size();
-    const std::int64_t out_row_bytes = shape_[1] * element_size();
-    if (row_bytes >= kLongRow) {
-      for (std::int64_t i = 0; i < rows; ++i) {
-        part.source->read((first + i) * part.width, part.width, out + i * out_row_bytes);
-      }
-      return;
-    }
-    const std::int64_t step = std::min(rows, kTileBytes / row_bytes);
-    const auto tile = make_buffer(step * row_bytes);
-    for (std::int64_t done = 0; done < rows; done += step) {
-      const std::int64_t n = std::min(step, rows - done);
-      part.source->read((first + done) * part.width, n * part.width, tile.get());
-      for (std::int64_t i = 0; i < n; ++i, out += out_row_bytes) {
-        std::memcpy(out, tile.get() + i * row_bytes, static_cast<std::size_t>(row_bytes));
-      }
-    }
-  }
-
-  static std::string text_of(const std::vector<ConcatPart>& parts, std::int64_t rows) {
-    std::string text = fmt::format("concat({}", rows);
-    for (const ConcatPart& part : parts) text += fmt::format(",{}:{}", part.width, part.source->text());
-    return text + ")";
-  }
-
-  static int depth_of(const std::vector<ConcatPart>& parts) {
-    int depth = 0;
-    for (const ConcatPart& part : parts) depth = std::max(depth, part.source->depth());
-    return depth + 1;
-  }
-
-  std::vector<ConcatPart> parts_;
-  Dims starts_;  ///< first column of each part
-  Dims shape_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -335,6 +190,16 @@ class ArithmeticSource final : public Source {
     }
   }
 
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    for (const Operand* operand : {&a_, &b_}) {
+      if (std::count(operand->strides.begin(), operand->strides.end(), 0) > 0) continue;
+      std::vector<Origin> origins = operand->source->origins(begin, count);
+      if (std::any_of(origins.begin(), origins.end(), [](const Origin& o) { return o.file != nullptr; }))
+        return origins;
+    }
+    return Source::origins(begin, count);
+  }
+
  private:
   template <class Wide>
   void read_as(std::int64_t begin, std::int64_t count, std::byte* out) const {
@@ -461,6 +326,10 @@ class FunctionSource final : public Source {
     }
   }
 
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return input_->origins(begin, count);
+  }
+
  private:
   Function function_;
   SourcePtr input_;
@@ -515,23 +384,8 @@ Source::Source(DType dtype, std::string text, int depth)
   if (depth_ > kDeepest) fail(ErrorCode::internal, "a weight has more than {} transforms", kDeepest);
 }
 
-SourcePtr make_view(const TensorView& view) { return std::make_shared<ViewSource>(view); }
-
-SourcePtr make_constant(DType dtype, std::shared_ptr<const std::vector<std::byte>> bytes) {
-  return std::make_shared<ConstantSource>(dtype, std::move(bytes));
-}
-
 SourcePtr make_cast(SourcePtr input, DType dtype) {
   return std::make_shared<CastSource>(std::move(input), dtype);
-}
-
-SourcePtr make_columns(SourcePtr input, std::int64_t rows, std::int64_t width, std::int64_t first,
-                       std::int64_t length) {
-  return std::make_shared<ColumnsSource>(std::move(input), rows, width, first, length);
-}
-
-SourcePtr make_concat(std::vector<ConcatPart> parts, std::int64_t rows) {
-  return std::make_shared<ConcatSource>(std::move(parts), rows);
 }
 
 SourcePtr make_norm(SourcePtr input, std::int64_t outer, std::int64_t extent, std::int64_t inner) {

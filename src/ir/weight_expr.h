@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/weight_origin.h"
 #include "onnxport/dtype.h"
 #include "onnxport/weight.h"
 
@@ -42,6 +43,10 @@ class Source {
 
   /// Writes elements [begin, begin + count), which the caller has checked. Thread-safe.
   virtual void read(std::int64_t begin, std::int64_t count, std::byte* out) const = 0;
+
+  /// Runs that cover these elements, in order. A step that says nothing has no known origin; its elements are
+  /// right all the same, but weights of the same bytes are read separately.
+  virtual std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const;
 
  private:
   DType dtype_;

@@ -45,6 +45,10 @@ class LowRankSource final : public Source {
     });
   }
 
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return base_->origins(begin, count);
+  }
+
  private:
   /// Where a part of the product is, and its extents.
   struct Part {

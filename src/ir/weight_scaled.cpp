@@ -45,6 +45,10 @@ class Float8Source final : public Source {
     }
   }
 
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return codes_->origins(begin, count);
+  }
+
  private:
   SourcePtr codes_;
   std::array<float, 256> values_;
@@ -78,6 +82,10 @@ class ScaledSource final : public Source {
       values_->read(begin + done, n, out);
       scale(begin + done, n, out, scales);
     }
+  }
+
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return values_->origins(begin, count);
   }
 
  private:
@@ -170,6 +178,10 @@ class Mxfp4Source final : public Source {
       }
       begin += n;
     }
+  }
+
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return origins_by_unit(*blocks_, 1, 2, begin, count);
   }
 
  private:

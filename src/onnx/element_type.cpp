@@ -36,6 +36,12 @@ std::int32_t element_type(DType dtype) {
   return static_cast<std::int32_t>(found - std::begin(element_types));
 }
 
+std::int32_t element_type(PackedElement type) { return static_cast<std::int32_t>(type); }
+
+int ir_version_of(PackedElement type) {
+  return type == PackedElement::uint4 || type == PackedElement::int4 ? 10 : 13;
+}
+
 std::string element_type_name(std::int32_t type) {
   return is_known(type) ? std::string(element_types[type].name) : fmt::format("type {}", type);
 }

@@ -37,11 +37,11 @@ class Merger {
 
   // An initializer of the whole graph. Equal weights share one.
   std::string share(const OnnxInitializer& initializer) {
-    std::string& name = shared_[initializer.weight.fingerprint()];
+    std::string& name = shared_[fingerprint(initializer)];
     if (!name.empty()) return name;
     name = initializer.name;
     for (int i = 1; !taken_.insert(name).second; ++i) name = fmt::format("{}_{}", initializer.name, i);
-    whole_.initializers.push_back({name, initializer.weight});
+    whole_.initializers.push_back({name, initializer.weight, initializer.packed});
     return name;
   }
 

@@ -1,6 +1,15 @@
 #include "onnx/onnx_graph.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 namespace onnxport {
+
+std::string fingerprint(const OnnxInitializer& initializer) {
+  if (!initializer.packed) return initializer.weight.fingerprint();
+  return fmt::format("{}[{}] in {}", element_type_name(element_type(initializer.packed->element)),
+                     fmt::join(initializer.packed->shape, ","), initializer.weight.fingerprint());
+}
 
 std::vector<std::shared_ptr<OnnxGraph>> graphs_of(const OnnxNode& node) {
   std::vector<std::shared_ptr<OnnxGraph>> graphs;

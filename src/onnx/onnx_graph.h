@@ -6,11 +6,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "onnx/element_type.h"
 #include "onnxport/dim.h"
 #include "onnxport/dtype.h"
 #include "onnxport/graph.h"
@@ -45,11 +47,24 @@ struct OnnxValueInfo {
   std::map<int, std::string> axis_names = {};  ///< names of axes that differ from the printed Dim
 };
 
+/// The type and the dims that a packed tensor has in the file.
+struct PackedType {
+  PackedElement element;
+  std::vector<std::int64_t> shape;
+  friend bool operator==(const PackedType&, const PackedType&) = default;
+};
+
 /// A stored tensor.
 struct OnnxInitializer {
   std::string name;
   Weight weight;
+  /// For elements of less than a byte: `weight` then is their bytes, uint8 of any shape. There are as many as
+  /// the elements need, and unused bits of the last one are 0.
+  std::optional<PackedType> packed = {};
 };
+
+/// A text that is equal if and only if type, dims and bytes are.
+std::string fingerprint(const OnnxInitializer& initializer);
 
 /// A graph with everything a ModelProto needs.
 struct OnnxGraph {

@@ -36,7 +36,10 @@ class Referrer {
     for (const OnnxInitializer& initializer : all) {
       const std::int64_t bytes =
           initializer.weight.numel() * static_cast<std::int64_t>(size_of(initializer.weight.dtype()));
-      if (initializer.weight.view() == nullptr && bytes >= smallest_ && is_reachable(initializer.weight)) {
+      if (initializer.packed) {  // no node makes these types, nor takes them for others
+        graph_.initializers.push_back(initializer);
+      } else if (initializer.weight.view() == nullptr && bytes >= smallest_ &&
+                 is_reachable(initializer.weight)) {
         made.push_back(&initializer);
       } else {
         keep(initializer.name, initializer.weight);

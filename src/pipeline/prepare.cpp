@@ -159,8 +159,10 @@ void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options
 std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                           const std::string& shared_data, const ExportOptions& options) {
   std::vector<serialize::ModelFile> models;
-  for (const Prepared& one : prepared) models.push_back({&one.graph, one.path});
-  const std::string first = models.front().path.filename().string();
+  for (const Prepared& one : prepared) {
+    const bool alone = prepared.size() == 1;
+    models.push_back({&one.graph, one.path, alone ? one.path.filename().string() + "_data" : shared_data});
+  }
   const auto on_overflow = [&](const Weight& weight, std::int64_t count) {
     const Weight before = cast_of(weight);
     const bool f16 = weight.dtype() == DType::f16;
@@ -173,7 +175,6 @@ std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
   };
   return serialize::write_models(models,
                                  {.external_data = external_data(options.external_data),
-                                  .shared_name = models.size() == 1 ? first + "_data" : shared_data,
                                   .external_threshold = options.external_data_threshold,
                                   .alignment = static_cast<std::uint64_t>(options.external_data_alignment),
                                   .on_progress = options.on_progress,

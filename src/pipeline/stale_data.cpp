@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
 
 #include "onnxport/error.h"
 #include "onnxport/inspect.h"
@@ -21,6 +22,14 @@ void collect_data_files(const GraphSummary& graph, std::set<fs::path>& files) {
   }
 }
 
+/// `*.onnx_data`, `*.onnx.data`, and either with the number of a further file behind it.
+bool is_data_file(std::string_view name) {
+  const std::size_t number = name.find_last_not_of("0123456789");
+  if (number != std::string_view::npos && number + 1 < name.size() && name[number] == '_')
+    name = name.substr(0, number);
+  return name.ends_with(".onnx_data") || name.ends_with(".onnx.data");
+}
+
 }  // namespace
 
 std::vector<fs::path> remove_stale_data(const fs::path& folder) {
@@ -28,7 +37,7 @@ std::vector<fs::path> remove_stale_data(const fs::path& folder) {
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     if (!entry.is_regular_file(error)) continue;
-    if (entry.path().extension() == ".onnx_data") data.push_back(entry.path());
+    if (is_data_file(entry.path().filename().string())) data.push_back(entry.path());
     if (entry.path().extension() == ".onnx") models.push_back(entry.path());
   }
   if (data.empty()) return {};

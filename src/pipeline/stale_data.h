@@ -7,8 +7,9 @@
 
 namespace onnxport::pipeline {
 
-/// Removes the files `*.onnx_data` in `folder` that no .onnx file there refers to, and returns their paths,
-/// sorted. If one of the .onnx files cannot be read, nothing is removed.
+/// Removes the data files in `folder` (`*.onnx_data`, `*.onnx.data`, and these with `_1`, `_2`, … behind
+/// them) that no .onnx file there refers to, and returns their paths, sorted. If one of the .onnx files
+/// cannot be read, nothing is removed.
 std::vector<std::filesystem::path> remove_stale_data(const std::filesystem::path& folder);
 
 }  // namespace onnxport::pipeline

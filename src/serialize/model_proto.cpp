@@ -1,25 +1,32 @@
 #include "serialize/model_proto.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "onnx/element_type.h"
 #include "onnxport/error.h"
+#include "serialize/skeleton.h"
+#include "serialize/writer.h"
 
 namespace onnxport::serialize {
 namespace {
 
-onnx::TensorProto whole_tensor(const Weight& weight, const std::string& name) {
-  onnx::TensorProto tensor = tensor_header(weight, name);
-  if (weight.numel() > 0) tensor.set_raw_data(payload(weight));
+onnx::TensorProto whole_tensor(const OnnxInitializer& initializer) {
+  onnx::TensorProto tensor = tensor_header(initializer);
+  if (initializer.weight.numel() > 0) tensor.set_raw_data(payload(initializer.weight));
   return tensor;
 }
 
 onnx::GraphProto whole_graph(const OnnxGraph& graph) {
   onnx::GraphProto proto = nodes_proto(graph);
   proto.MergeFrom(interface_proto(graph));
-  for (const auto& [name, weight] : graph.initializers) *proto.add_initializer() = whole_tensor(weight, name);
+  for (const OnnxInitializer& initializer : graph.initializers)
+    *proto.add_initializer() = whole_tensor(initializer);
   return proto;
 }
 
@@ -48,7 +55,7 @@ struct SetAttribute {
   }
   void operator()(const Weight& value) const {
     attr.set_type(onnx::AttributeProto::TENSOR);
-    *attr.mutable_t() = whole_tensor(value, "");
+    *attr.mutable_t() = whole_tensor({"", value});
   }
   void operator()(const std::shared_ptr<OnnxGraph>& value) const {
     attr.set_type(onnx::AttributeProto::GRAPH);
@@ -101,12 +108,34 @@ onnx::GraphProto interface_proto(const OnnxGraph& graph) {
   return proto;
 }
 
-onnx::TensorProto tensor_header(const Weight& weight, const std::string& name) {
+onnx::TensorProto tensor_header(const OnnxInitializer& initializer) {
+  const Weight& weight = initializer.weight;
+  const std::vector<std::int64_t>& shape =
+      initializer.packed ? initializer.packed->shape : initializer.weight.shape();
   onnx::TensorProto tensor;
-  tensor.mutable_dims()->Add(weight.shape().begin(), weight.shape().end());
-  tensor.set_data_type(element_type(weight.dtype()));
-  if (!name.empty()) tensor.set_name(name);
+  tensor.mutable_dims()->Add(shape.begin(), shape.end());
+  tensor.set_data_type(initializer.packed ? element_type(initializer.packed->element)
+                                          : element_type(weight.dtype()));
+  if (!initializer.name.empty()) tensor.set_name(initializer.name);
+  if (initializer.packed && (weight.dtype() != DType::u8 || byte_size(weight) != raw_bytes(tensor))) {
+    throw ExportError(
+        ErrorCode::internal,
+        fmt::format("initializer {}: the bytes of its {}[{}] are {}[{}], expected uint8[{}]",
+                    initializer.name, element_type_name(tensor.data_type()), fmt::join(shape, ", "),
+                    to_string(weight.dtype()), fmt::join(weight.shape(), ", "), raw_bytes(tensor)));
+  }
   return tensor;
+}
+
+int ir_version_for(const OnnxGraph& graph) {
+  int version = ir_version_for(graph.opsets.contains("") ? graph.opsets.at("") : 0);
+  for (const OnnxInitializer& initializer : graph.initializers) {
+    if (initializer.packed) version = std::max(version, ir_version_of(initializer.packed->element));
+  }
+  for (const OnnxNode& node : graph.nodes) {
+    for (const auto& inner : graphs_of(node)) version = std::max(version, ir_version_for(*inner));
+  }
+  return version;
 }
 
 std::uint64_t byte_size(const Weight& weight) {

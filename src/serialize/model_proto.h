@@ -13,8 +13,11 @@ namespace onnxport::serialize {
 onnx::GraphProto nodes_proto(const OnnxGraph& graph);
 /// Inputs and outputs.
 onnx::GraphProto interface_proto(const OnnxGraph& graph);
-/// Dims, type and name of a tensor, without its bytes.
-onnx::TensorProto tensor_header(const Weight& weight, const std::string& name);
+/// Dims, type and name of a tensor, without its bytes. Throws ExportError(internal) if the bytes of a packed
+/// tensor are not those of its elements.
+onnx::TensorProto tensor_header(const OnnxInitializer& initializer);
+/// The lowest IR version that has the opset and the element types of a graph.
+int ir_version_for(const OnnxGraph& graph);
 /// All bytes of a weight, for small ones.
 std::string payload(const Weight& weight);
 

@@ -1,11 +1,11 @@
 #include "serialize/writer.h"
 
 #include <fmt/format.h>
-#include <onnx/onnx_pb.h>
 
 #include <algorithm>
 #include <deque>
 #include <iterator>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string_view>
@@ -14,10 +14,11 @@
 #include "onnxport/error.h"
 #include "serialize/check.h"
 #include "serialize/checkpoint_files.h"
+#include "serialize/data_files.h"
 #include "serialize/layout.h"
-#include "serialize/model_proto.h"
+#include "serialize/model_layout.h"
+#include "serialize/new_folders.h"
 #include "serialize/tiles.h"
-#include "serialize/wire.h"
 #include "support/atomic_file.h"
 #include "support/parallel.h"
 #include "support/text.h"
@@ -51,128 +52,22 @@ void check_names(const OnnxGraph& graph, const std::string& file) {
   }
 }
 
-// --- layout of the files -----------------------------------------------------------------------------------
-
-/// A file of external data while it is filled.
-struct DataFile {
-  fs::path path;
-  std::uint64_t threshold = 0;  ///< smaller tensors stay in the message, bytes
-  std::uint64_t alignment = 0;  ///< of all tensors; 0: by their size
-  Layout layout;
-  CheckpointFiles* checkpoint = nullptr;                  ///< asked first; null: all goes here
-  std::unordered_map<std::string, std::uint64_t> places;  ///< offsets by fingerprint
-
-  /// The place of a weight, which is added if it is new.
-  std::uint64_t place(const Weight& weight) {
-    const auto [it, is_new] = places.emplace(weight.fingerprint(), 0);
-    if (is_new) {
-      // Aligned to cache lines for arithmetic, and to pages for mmap.
-      const std::uint64_t by_size = byte_size(weight) < (1 << 20) ? 64 : 4096;
-      layout.align(alignment == 0 ? by_size : alignment);
-      it->second = layout.size();
-      layout.add(weight);
-    }
-    return it->second;
-  }
-};
-
-/// A stored tensor as TensorProto. raw_data is its last field, as in protobuf's own order.
-Layout tensor_layout(const OnnxInitializer& initializer, DataFile* data) {
-  onnx::TensorProto header = tensor_header(initializer.weight, initializer.name);
-  const std::uint64_t bytes = byte_size(initializer.weight);
-  Layout layout;
-  if (data != nullptr && bytes > 0 && bytes >= data->threshold) {
-    const auto stored =
-        data->checkpoint == nullptr ? std::nullopt : data->checkpoint->location(initializer.weight);
-    if (stored) {
-      set_external(header, *stored, initializer.weight.view()->offset, bytes);
-    } else {
-      set_external(header, data->path.filename().string(), data->place(initializer.weight), bytes);
-    }
-    layout.add(serialize(header));
-  } else {
-    layout.add(serialize(header));
-    if (bytes > 0) {  // the checker takes empty data for a contradiction
-      layout.add(bytes_prefix(onnx::TensorProto::kRawDataFieldNumber, bytes));
-      layout.add(initializer.weight);
-    }
-  }
-  return layout;
-}
-
-/// The whole ModelProto. `data`: the file for large tensors; null: all tensors stay inside.
-Layout model_layout(const OnnxGraph& graph, DataFile* data) {
-  Layout body;  // in the order of field numbers
-  body.add(serialize(nodes_proto(graph)));
-  for (const OnnxInitializer& initializer : graph.initializers) {
-    body.add_field(onnx::GraphProto::kInitializerFieldNumber, tensor_layout(initializer, data));
-  }
-  body.add(serialize(interface_proto(graph)));
-
-  onnx::ModelProto head, tail;
-  head.set_ir_version(ir_version_for(graph.opsets.at("")));
-  head.set_producer_name("onnxport");
-  head.set_producer_version(ONNXPORT_VERSION);
-  for (const auto& [domain, version] : graph.opsets) {
-    onnx::OperatorSetIdProto& opset = *tail.add_opset_import();
-    opset.set_domain(domain);
-    opset.set_version(version);
-  }
-  Layout model;
-  model.add(serialize(head));
-  model.add_field(onnx::ModelProto::kGraphFieldNumber, body);
-  model.add(serialize(tail));
-  return model;
-}
-
-// --- writing -----------------------------------------------------------------------------------------------
-
-/// Makes a folder and its parents, and removes the new ones again unless keep() is called.
-class NewFolder {
- public:
-  explicit NewFolder(const fs::path& folder) {
-    std::error_code error;
-    for (fs::path path = folder; !path.empty() && !fs::exists(path, error); path = path.parent_path()) {
-      made_.push_back(path);
-    }
-    fs::create_directories(folder, error);
-    if (!error) return;
-    remove();
-    throw io_error("create folder", folder, error.value());
-  }
-  ~NewFolder() { remove(); }
-  NewFolder(const NewFolder&) = delete;
-  NewFolder& operator=(const NewFolder&) = delete;
-  void keep() { made_.clear(); }
-
- private:
-  void remove() const {
-    std::error_code ignored;  // a folder that someone else has put something into stays
-    for (const fs::path& path : made_) fs::remove(path, ignored);
-  }
-  std::vector<fs::path> made_;  // innermost first
-};
-
 /// One model, laid out.
 struct Plan {
   fs::path path;
   Layout model;
-  DataFile data;  ///< of its own; empty where it has none
+  DataFiles data;  ///< of its own; empty where it has none
 };
 
-/// `shared`: the data file of all models, or null. `checkpoint`: asked when data goes there.
-Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared, CheckpointFiles& checkpoint) {
+/// `shared`: the data of several models, or null. `checkpoint`: asked when data goes there.
+Plan plan(const ModelFile& file, const WriteOptions& options, DataFiles* shared,
+          CheckpointFiles& checkpoint) {
   check_names(*file.graph, file.path.string());
-  Plan plan{.path = file.path,
-            .model = {},
-            .data = {.path = file.path.string() + "_data",
-                     .threshold = static_cast<std::uint64_t>(options.external_threshold),
-                     .alignment = options.alignment}};
+  const bool stored = options.external_data == ExternalData::checkpoint;
+  Plan plan{file.path, {}, {file.path.string() + "_data", options, stored ? &checkpoint : nullptr}};
   const bool automatic = options.external_data == ExternalData::automatic;
   if (automatic || options.external_data == ExternalData::never)
     plan.model = model_layout(*file.graph, nullptr);
-  const bool stored = options.external_data == ExternalData::checkpoint;
-  if (stored) plan.data.checkpoint = &checkpoint;
   if (shared != nullptr) {
     plan.model = model_layout(*file.graph, shared);
   } else if (stored || options.external_data == ExternalData::always ||
@@ -189,45 +84,22 @@ Plan plan(const ModelFile& file, const WriteOptions& options, DataFile* shared, 
   return plan;
 }
 
-/// Calls on_overflow once per weight: for the small ones, then for those of the tiles, in the order of the
+/// Calls on_overflow once per weight: for the small ones, then for the streamed ones, in the order of the
 /// files.
-void report_overflows(const std::vector<Weight>& small, const std::vector<Tile>& tiles,
-                      const std::vector<std::int64_t>& overflows, const WriteOptions& options) {
+void report_overflows(const std::vector<const Layout*>& layouts, const Streaming& work,
+                      const WriteOptions& options) {
   if (!options.on_overflow) return;
   std::set<std::string_view> told;
   const auto tell = [&](const Weight& weight, std::int64_t count) {
     if (count > 0 && told.insert(weight.fingerprint()).second) options.on_overflow(weight, count);
   };
-  for (const Weight& weight : small) tell(weight, count_overflows(weight));
-  for (std::size_t i = 0; i < tiles.size();) {
-    const Weight& weight = *tiles[i].weight;
-    std::int64_t count = 0;
-    for (; i < tiles.size() && tiles[i].weight == &weight; ++i) count += overflows[i];
-    tell(weight, count);
+  for (const Layout* layout : layouts) {
+    for (const Weight& weight : layout->written_weights()) tell(weight, count_overflows(weight));
   }
+  for (std::size_t i = 0; i < work.weights(); ++i) tell(work.weight(i), work.overflows(i));
 }
 
-/// Gives all files their names, the models last. If the process is killed in between, there must be no old
-/// model with new data and, if possible, no models of an export without the others.
-void commit(std::deque<AtomicFile>& data_files, std::deque<AtomicFile>& model_files) {
-  std::error_code ignored;
-  const bool several = data_files.size() + model_files.size() > 1;
-  if (several) {
-    for (const AtomicFile& model : model_files) fs::remove(model.target(), ignored);
-  }
-  std::vector<fs::path> named;
-  try {
-    for (std::deque<AtomicFile>* files : {&data_files, &model_files}) {
-      for (AtomicFile& file : *files) {
-        file.commit();
-        named.push_back(file.target());
-      }
-    }
-  } catch (...) {
-    for (const fs::path& path : named) fs::remove(path, ignored);
-    throw;
-  }
-}
+fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : "."; }
 
 }  // namespace
 
@@ -238,74 +110,85 @@ int ir_version_for(int opset) {
 }
 
 std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, const WriteOptions& options) {
-  if (models.empty()) return {};
-  const fs::path folder = models.front().path.has_parent_path() ? models.front().path.parent_path() : ".";
-  const bool sharing = options.external_data == ExternalData::shared;
-  const auto threshold = static_cast<std::uint64_t>(options.external_threshold);
-  DataFile shared{
-      .path = folder / options.shared_name, .threshold = threshold, .alignment = options.alignment};
-  std::vector<Plan> plans;
-  plans.reserve(models.size());
-  CheckpointFiles checkpoint(folder);
-  for (const ModelFile& model : models)
-    plans.push_back(plan(model, options, sharing ? &shared : nullptr, checkpoint));
-
-  std::uint64_t bytes = shared.layout.size(), total = shared.layout.payload_bytes();
-  for (const Plan& one : plans) {
-    bytes += one.model.size() + one.data.layout.size();
-    total += one.model.payload_bytes() + one.data.layout.payload_bytes();
+  std::deque<Plan> plans;
+  std::map<fs::path, CheckpointFiles> checkpoints;  // by folder
+  std::map<fs::path, DataFiles> shared;             // by the path of the first file
+  for (const ModelFile& model : models) {
+    const fs::path folder = folder_of(model.path);
+    DataFiles* data = nullptr;
+    if (options.external_data == ExternalData::shared) {
+      const fs::path path = folder / model.shared_name;
+      data = &shared.try_emplace(path, path, options).first->second;
+    }
+    plans.push_back(plan(model, options, data, checkpoints.try_emplace(folder, folder).first->second));
   }
-  NewFolder new_folder(folder);
-  check_free_space(folder, bytes);
-  std::vector<Tile> tiles;
-  std::deque<AtomicFile> data_files, model_files;  // tiles point to them
-  std::map<std::string, std::string> renamed;
-  const auto start_data = [&](const DataFile& data) {
-    if (data.layout.size() == 0) return;
-    AtomicFile& file = data_files.emplace_back(data.path);
-    start(file, data.layout, tiles);
-    renamed[data.path.filename().string()] = file.temporary().filename().string();
+
+  NewFolders folders;
+  Streaming work;
+  std::deque<AtomicFile> data_files, model_files;  // the work points to them
+  std::vector<const Layout*> layouts;              // the shared ones first
+  std::map<fs::path, std::uint64_t> bytes;         // by folder
+  std::uint64_t total = 0;
+  const auto count = [&](const fs::path& path, const Layout& layout) {
+    layouts.push_back(&layout);
+    bytes[folder_of(path)] += layout.size();
+    total += layout.payload_bytes();
+  };
+  for (const auto& [path, data] : shared) {
+    for (const DataFiles::File& file : data.files()) count(file.path, file.layout);
+  }
+  for (const Plan& one : plans) {
+    count(one.path, one.model);
+    for (const DataFiles::File& file : one.data.files()) count(file.path, file.layout);
+  }
+  for (const auto& [folder, needed] : bytes) folders.make(folder);
+  check_free_space(bytes);
+
+  std::map<fs::path, std::map<std::string, std::string>> renamed;  // by folder
+  const auto start_data = [&](const DataFiles& data) {
+    for (const DataFiles::File& file : data.files()) {
+      AtomicFile& made = data_files.emplace_back(file.path);
+      work.add(made, file.layout);
+      renamed[folder_of(file.path)][file.path.filename().string()] = made.temporary().filename().string();
+    }
   };
   for (const Plan& one : plans) {
-    start(model_files.emplace_back(one.path), one.model, tiles);
+    work.add(model_files.emplace_back(one.path), one.model);
     start_data(one.data);
   }
-  start_data(shared);
+  for (const auto& [path, data] : shared) start_data(data);
+  work.plan();
 
-  std::uint64_t done = total;  // the small ones were in the text
-  for (const Tile& tile : tiles) done -= tile.count * size_of(tile.weight->dtype());
+  std::uint64_t done = total - work.bytes();  // the small ones were in the text
   std::mutex progress;
-  std::vector<std::int64_t> overflows(tiles.size());
-  const auto write_tile = [&](std::size_t i) {
-    overflows[i] = tiles[i].write();
+  const auto run = [&](std::size_t piece) {
+    const std::uint64_t written = work.run(piece);
     if (!options.on_progress) return;
     const std::lock_guard lock(progress);
-    done += tiles[i].count * size_of(tiles[i].weight->dtype());
+    done += written;
     options.on_progress(done, total);
   };
   // For less than a tile, starting a thread costs more than it saves.
   const std::uint64_t threads = std::min<std::uint64_t>(available_threads(), 1 + total / tile_bytes);
-  parallel_for(tiles.size(), write_tile, static_cast<unsigned>(threads));
-  std::vector<Weight> small = shared.layout.written_weights();
-  for (const Plan& one : plans) {
-    for (const Layout* layout : {&one.model, &one.data.layout})
-      small.insert(small.end(), layout->written_weights().begin(), layout->written_weights().end());
-  }
-  report_overflows(small, tiles, overflows, options);
+  parallel_for(work.size(), run, static_cast<unsigned>(threads));
+  report_overflows(layouts, work, options);
 
   if (options.check) {
     for (std::size_t i = 0; i < plans.size(); ++i)
-      check_written(model_files[i].temporary(), plans[i].path.string(), renamed);
+      check_written(model_files[i].temporary(), plans[i].path.string(), renamed[folder_of(plans[i].path)]);
   }
   commit(data_files, model_files);
-  new_folder.keep();
+  folders.keep();
 
   std::vector<WrittenFile> written;
+  const auto tell = [&](const DataFiles& data) {
+    for (const DataFiles::File& file : data.files()) written.push_back({file.path, file.layout.size()});
+  };
   for (const Plan& one : plans) {
     written.push_back({one.path, one.model.size()});
-    if (one.data.layout.size() > 0) written.push_back({one.data.path, one.data.layout.size()});
+    tell(one.data);
   }
-  if (shared.layout.size() > 0) written.push_back({shared.path, shared.layout.size()});
+  for (const auto& [path, data] : shared) tell(data);
   return written;
 }
 

@@ -18,16 +18,16 @@ enum class ExternalData {
   automatic,  ///< in `<path>_data`, when the message would pass 2 GB
   always,     ///< in `<path>_data`
   never,
-  shared,      ///< one file for all models that are written together
+  shared,      ///< in ModelFile::shared_name
   checkpoint,  ///< in the checkpoint's files in the same folder; the rest in `<path>_data`
 };
 
 struct WriteOptions {
   ExternalData external_data = ExternalData::automatic;
-  std::string shared_name = "model.onnx_data";    ///< of the file that models share, beside them
   std::int64_t external_threshold = 1024;         ///< smaller tensors stay in the message, bytes
   std::uint64_t alignment = 0;                    ///< of tensors in data files, a power of two; 0: see below
   std::uint64_t message_limit = largest_message;  ///< bytes of the .onnx file above which data goes outside
+  std::uint64_t data_chunk_limit = 0;             ///< bytes of a data file; 0: see write_models
   bool check = true;                              ///< official full check and strict shape inference
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress;  ///< bytes of payload
   /// Called after writing for each weight that has elements beyond the range of its half precision.
@@ -46,15 +46,21 @@ int ir_version_for(int opset);
 struct ModelFile {
   const OnnxGraph* graph;
   std::filesystem::path path;
+  /// With ExternalData::shared: the data file beside the model. Models of the same folder and name share it.
+  std::string shared_name = "model.onnx_data";
 };
 
-/// Writes the models, all in one folder, with external data beside them if needed. Tensors in it are at
-/// multiples of `alignment`, by default 64 bytes, and 4096 from 1 MiB on. Equal tensors share their place in
-/// a data file. All processors stream payloads, and memory is bounded by a few tiles. Everything is written
-/// under temporary names in the same folder (which is created if necessary), checked (see `check_model_file`)
-/// and renamed at the end, the .onnx files last. A failure leaves no files. Equal input gives identical
-/// bytes. Returns each .onnx file followed by its own data file, and a shared data file at the end. Throws
-/// ExportError(io | internal).
+/// Writes the models, such as all variants of all components, with external data beside them if needed.
+/// Tensors in it are at multiples of `alignment`, by default 64 bytes, and 4096 from 1 MiB on. Equal tensors
+/// share their place in a data file. With `data_chunk_limit`, no data file is larger, and the rest goes to
+/// `<data file>_1`, `<data file>_2`, and so on; tensors are not split.
+///
+/// All processors stream payloads, and memory is bounded by a few tiles. Stored bytes that several weights
+/// are made of in the same order are read once (see Streaming). Everything is written under temporary names
+/// in the folders of the models (which are created if necessary), checked (see `check_model_file`) and
+/// renamed at the end, the .onnx files last. A failure leaves no files. Equal input gives identical bytes.
+/// Returns each .onnx file followed by its own data files, and the shared data files at the end. Throws
+/// ExportError(io | internal), or (invalid_argument) for a tensor beyond `data_chunk_limit`.
 std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, const WriteOptions& options = {});
 /// The same for one model.
 std::vector<WrittenFile> write_model(const OnnxGraph& graph, const std::filesystem::path& path,

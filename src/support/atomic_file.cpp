@@ -111,8 +111,8 @@ void AtomicFile::copy_from(const File& source, std::uint64_t source_offset, std:
                            std::uint64_t size) {
   source.check_range(source_offset, size);
   // Otherwise the kernel takes twice as long as a buffer.
-  const bool same_blocks = source_offset % kBlockSize == offset % kBlockSize;
-  while (same_blocks && size > 0 && kernel_copy_) {
+  const bool in_kernel = same_blocks(source_offset, offset);
+  while (in_kernel && size > 0 && kernel_copy_) {
     off_t from = static_cast<off_t>(source_offset), to = static_cast<off_t>(offset);
     const ssize_t copied = ::copy_file_range(source.descriptor(), &from, descriptor_, &to, size, 0);
     if (copied < 0 && errno == EINTR) continue;
@@ -134,6 +134,10 @@ void AtomicFile::copy_from(const File& source, std::uint64_t source_offset, std:
     write_at(offset + done, {buffer.get(), part});
     done += part;
   }
+}
+
+bool AtomicFile::same_blocks(std::uint64_t source_offset, std::uint64_t offset) {
+  return source_offset % kBlockSize == offset % kBlockSize;
 }
 
 void AtomicFile::append(std::span<const std::byte> bytes) {

@@ -40,6 +40,9 @@ class AtomicFile {
   /// files match. As thread-safe as write_at().
   void copy_from(const File& source, std::uint64_t source_offset, std::uint64_t offset, std::uint64_t size);
 
+  /// Whether the block boundaries of two files match at these positions.
+  static bool same_blocks(std::uint64_t source_offset, std::uint64_t offset);
+
   /// Writes after the last append(), buffered. One thread at a time.
   void append(std::span<const std::byte> bytes);
   void append(std::string_view text) { append(std::as_bytes(std::span(text))); }
