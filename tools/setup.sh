@@ -22,6 +22,8 @@ numpy_version=2.4.6
 numpy_sha256=89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93
 pyyaml_version=6.0.3
 pyyaml_sha256=b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d
+genai_version=0.18.0
+genai_sha256=af9e2a4efb447feea2cfa10e24aedef1e4f01635c00f6cca759ee13254ee27db
 old_onnxruntime_version=1.17.3
 old_onnxruntime_sha256=2f823d5eb4807007f3da7b27ca972263df6a1836e6f327384eb266274c53d05d
 old_numpy_version=1.26.4
@@ -211,6 +213,10 @@ for part in "$@"; do
       wheel onnxruntime "$old_onnxruntime_version" "$old_onnxruntime_sha256" "onnxruntime-py-$old_onnxruntime_version" \
         'onnxruntime/*'
       wheel numpy "$old_numpy_version" "$old_numpy_sha256" "numpy-$old_numpy_version" 'numpy/*' 'numpy.libs/*'
+      wheel onnxruntime "$onnxruntime_version" "$onnxruntime_sha256" "onnxruntime-py-$onnxruntime_version" \
+        'onnxruntime/__init__.py' 'onnxruntime/capi/*'
+      wheel onnxruntime-genai "$genai_version" "$genai_sha256" "onnxruntime-genai-$genai_version" \
+        'onnxruntime_genai/*.py' 'onnxruntime_genai/*.so' 'onnxruntime_genai/LICENSE'
       # Without the parts for GPUs, for other formats and for frameworks.
       wheel openvino "$openvino_version" "$openvino_sha256" "openvino-$openvino_version" 'openvino/*.py' \
         'openvino/_pyopenvino*.so' 'openvino/libs/libopenvino.so*' 'openvino/libs/libopenvino_intel_cpu_plugin.so' \

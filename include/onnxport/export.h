@@ -82,6 +82,7 @@ struct MainExportOptions {
   /// Keys of config.json to override, with values as JSON text: `{"pad_token_id", "0"}`.
   std::map<std::string, std::string> config_values;
   Split split = Split::merged;
+  std::string layout = "optimum";  ///< names and side files for a client: optimum, genai
   bool legacy = false;
   bool validate = true;
   std::optional<std::filesystem::path> reference;
@@ -121,9 +122,10 @@ struct RunOptions {
 /// makes the plan of the export.
 ONNXPORT_API ExportPlan plan_export(const MainExportOptions& options);
 
-/// Makes every file of a plan: copies config, tokenizer and processor files, exports the components and their
-/// merges, and validates. The graph of a component is built once and interpreted once, for all files that
-/// contain it. Does not throw if validation fails: `ExportReport::passed` is then false, and the files stay.
+/// Makes every file of a plan: copies config, tokenizer and processor files, writes the files of the layout,
+/// exports the components and their merges, and validates. The graph of a component is built once and
+/// interpreted once, for all files that contain it. Does not throw if validation fails:
+/// `ExportReport::passed` is then false, and the files stay.
 ONNXPORT_API ExportReport run_plan(const ExportPlan& plan, const RunOptions& options = {});
 
 /// plan_export() and run_plan().
@@ -142,6 +144,7 @@ struct MainValidateOptions {
   Gelu gelu = Gelu::as_defined;  ///< as in the export
   /// How the export was split; absent: the first of merged and monolith whose components all exist.
   std::optional<Split> split = {};
+  std::string layout = "optimum";  ///< as in the export
   std::optional<double> atol = {};
   ValidationOptions validation = {};
   HubOptions hub = {};

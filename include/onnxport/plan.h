@@ -62,6 +62,7 @@ struct PlanRequest {
   DummyShapes shapes = {};   ///< extents of static axes and of validation inputs
   bool dynamic_axes = true;  ///< false: all extents are the numbers in `shapes`
   std::filesystem::path output = {};
+  std::string layout = "optimum";  ///< Layout::name: optimum, genai
 };
 
 /// The plan of one export.
@@ -77,7 +78,7 @@ struct ONNXPORT_API ExportPlan {
   const Component& component(std::string_view name) const;
 };
 
-/// Makes the plan of an export. Throws ExportError(invalid_argument) for an unknown dtype or variant,
+/// Makes the plan of an export. Throws ExportError(invalid_argument) for an unknown dtype, variant or layout,
 /// ExportError(unsupported) if the task cannot be split as requested or ids do not fit the dtype of integer
 /// inputs, and ExportError(bad_config) for invalid sizes in config.json.
 ONNXPORT_API ExportPlan make_plan(const Model& model, const PlanRequest& request = {});

@@ -72,6 +72,14 @@ void add_level(CLI::App& app, std::string& level) {
       ->check(CLI::IsMember({"O1", "O2", "O3", "O4"}));
 }
 
+void add_layout(CLI::App& app, std::string& layout) {
+  app.add_option("--layout", layout,
+                 "Files and settings for a client: optimum (also for transformers.js and ONNX Runtime), or "
+                 "genai (onnxruntime-genai)")
+      ->check(CLI::IsMember({"optimum", "genai"}))
+      ->capture_default_str();
+}
+
 void add_non_finite(CLI::App& app, NonFinite& non_finite) {
   app.add_flag_callback(
       "--allow-non-finite", [&non_finite] { non_finite = NonFinite::allow; },

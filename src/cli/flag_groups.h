@@ -26,6 +26,8 @@ void add_shapes(CLI::App& app, DummyShapes& shapes);
 void add_hub(CLI::App& app, HubOptions& hub);
 /// --optimize
 void add_level(CLI::App& app, std::string& level);
+/// --layout
+void add_layout(CLI::App& app, std::string& layout);
 /// --allow-non-finite
 void add_non_finite(CLI::App& app, NonFinite& non_finite);
 /// --int-dtype

@@ -20,6 +20,12 @@ void check_variant(const OnnxConfig& config, const std::string& variant) {
                                 config.config().model_type(), fmt::join(variants, ", ")));
 }
 
+void check_layout(const std::string& layout) {
+  if (layout == "optimum" || layout == "genai") return;
+  throw ExportError(ErrorCode::invalid_argument,
+                    fmt::format("--layout '{}': expected optimum or genai", layout));
+}
+
 fs::path path_of(const Layout& layout, const std::string& folder, const std::string& stem,
                  const Variant& variant) {
   return layout.folder / folder / (stem + variant.suffix + ".onnx");
@@ -54,10 +60,11 @@ ExportPlan make_plan(const Model& model, const PlanRequest& request) {
                                                                 .legacy = request.legacy,
                                                                 .variant = request.variant});
   check_variant(*config, request.variant);
+  check_layout(request.layout);
   ExportPlan plan{.model = model,
                   .opset = request.opset == 0 ? config->default_onnx_opset() : request.opset,
                   .variants = {{.dtype = config->float_dtype(), .gelu = request.gelu}},
-                  .layout = {.folder = request.output}};
+                  .layout = {.name = request.layout, .folder = request.output}};
   config->describe(plan, request);
   return plan;
 }

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <utility>
 
 #include "onnxport/error.h"
@@ -56,11 +55,12 @@ constexpr double kEps = 1e-5;  // torch's default, not configurable
 
 Seq2SeqPass::Seq2SeqPass(const Inputs& inputs, std::vector<StateSpec> states)
     : DecoderPass(inputs, std::move(states), {.attention_mask = ""}),
-      encoder_states_(inputs["encoder_hidden_states"]),
+      encoder_states_(inputs.get("encoder_hidden_states")),
       encoder_mask_(inputs.get("encoder_attention_mask")) {}
 
-Seq2SeqPass::Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encoder_mask)
-    : DecoderPass(inputs, {}, {.input_ids = "decoder_input_ids", .attention_mask = ""}),
+Seq2SeqPass::Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encoder_mask,
+                         std::vector<StateSpec> states)
+    : DecoderPass(inputs, std::move(states), {.input_ids = "decoder_input_ids", .attention_mask = ""}),
       encoder_states_(encoder_states),
       encoder_mask_(encoder_mask) {}
 
@@ -211,8 +211,27 @@ std::vector<std::string> text2text_tasks() {
           "text2text-generation-with-past"};
 }
 
+namespace {
+
+// The keys and values come from the layers of the decoder, so it decodes one token. Nothing uses the rest of
+// what that computes.
+NamedValues build_encoder(const Component& component, const Inputs& inputs, const Seq2SeqParts& parts) {
+  const Value states = parts.encode(inputs);
+  NamedValues outputs = {{"last_hidden_state", states}};
+  if (component.interface.states.empty()) return outputs;
+  const Value token = op::unsqueeze(op::unsqueeze(op::scalar(states.graph(), 0, DType::i64), 0), 0);
+  const Value tokens = op::expand(token, {states.dim(0), 1});
+  Seq2SeqPass pass(inputs.with("decoder_input_ids", tokens), states,
+                   parts.encoder_mask ? inputs["attention_mask"] : Value(), component.interface.states);
+  parts.decode(pass);
+  pass.add_presents(outputs);
+  return outputs;
+}
+
+}  // namespace
+
 NamedValues build_seq2seq_task(const Component& component, const Inputs& inputs, const Seq2SeqParts& parts) {
-  if (component.part == "encoder") return {{"last_hidden_state", parts.encode(inputs)}};
+  if (component.part == "encoder") return build_encoder(component, inputs, parts);
   const bool whole = component.part.empty();
   Value states;
   if (whole) states = parts.encode(inputs);
@@ -231,57 +250,6 @@ NamedValues build_seq2seq_task(const Component& component, const Inputs& inputs,
 
 Value decoder_positions(const DecoderPass& pass) {
   return op::arange(pass.graph(), pass.length(), pass.past_length());
-}
-
-SinusoidalPositions::SinusoidalPositions(const Scope& s, std::int64_t rows, std::int64_t width,
-                                         std::int64_t pad)
-    : path_(s.path()), pad_(pad) {
-  s.ignore("");
-  constexpr std::int64_t kMost = std::int64_t{1} << 28;  // numbers of a table
-  const std::int64_t half = width / 2;
-  if (half < 2 || rows < 1 || rows > kMost / width) {
-    throw ExportError(ErrorCode::bad_config, fmt::format("sinusoidal positions of width {} and {} rows, "
-                                                         "expected at least 4 and 1, and at most {} numbers",
-                                                         width, rows, kMost));
-  }
-  std::vector<double> values(static_cast<std::size_t>(rows * width));
-  // Computed in float, like the originals.
-  const auto step = static_cast<float>(-std::log(10000.0) / static_cast<double>(half - 1));
-  std::vector<float> frequencies;
-  for (std::int64_t i = 0; i < half; ++i) frequencies.push_back(std::exp(static_cast<float>(i) * step));
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t i = 0; i < half && row != pad; ++i) {
-      const float angle = static_cast<float>(row) * frequencies[static_cast<std::size_t>(i)];
-      values[static_cast<std::size_t>(row * width + i)] = std::sin(static_cast<double>(angle));
-      values[static_cast<std::size_t>(row * width + half + i)] = std::cos(static_cast<double>(angle));
-    }
-  }
-  table_ = Weight::from_doubles(DType::f32, {rows, width}, values, "embed_positions.weights");
-}
-
-Value SinusoidalPositions::operator()(Value ids, const Dim& past) const {
-  const ModulePath at(ids, path_);
-  const Value real = op::cast(op::ne(ids, static_cast<double>(pad_)), DType::i64);
-  const Value counted = op::add(op::cumsum(real, 1), op::size(ids.graph(), past));
-  const Value positions = op::add(op::mul(counted, real), static_cast<double>(pad_));
-  return op::embedding(ids.graph().weight(table_), positions);
-}
-
-Weight sinusoidal_table(std::int64_t positions, std::int64_t width) {
-  const std::int64_t sines = (width + 1) / 2;
-  std::vector<double> values(static_cast<std::size_t>(positions * width));
-  std::vector<double> wavelengths;
-  for (std::int64_t j = 0; j < width; ++j)
-    wavelengths.push_back(std::pow(10000.0, static_cast<double>(j - j % 2) / static_cast<double>(width)));
-  for (std::int64_t position = 0; position < positions; ++position) {
-    for (std::int64_t j = 0; j < width; ++j) {
-      const double angle = static_cast<double>(position) / wavelengths[static_cast<std::size_t>(j)];
-      const std::int64_t column = j / 2 + (j % 2 == 0 ? 0 : sines);
-      values[static_cast<std::size_t>(position * width + column)] =
-          j % 2 == 0 ? std::sin(angle) : std::cos(angle);
-    }
-  }
-  return Weight::from_doubles(DType::f32, {positions, width}, values, "embed_positions.weight");
 }
 
 }  // namespace onnxport::nn

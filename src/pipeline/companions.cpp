@@ -168,6 +168,15 @@ std::vector<fs::path> copy_companions(const fs::path& from, const fs::path& to,
   return {written.begin(), written.end()};
 }
 
+void write_side_files(const std::vector<layout::SideFile>& files, std::vector<fs::path>& written) {
+  for (const layout::SideFile& file : files) {
+    AtomicFile target(file.path);
+    target.append(file.text);
+    target.commit();
+    written.push_back(file.path);
+  }
+}
+
 std::vector<std::string> left_out(const fs::path& from) {
   std::vector<std::string> adapters;
   for (const std::string& name : names_in(from)) {  // of wav2vec2, one per language

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "layout/layout.h"
 #include "onnxport/modules.h"
 
 namespace onnxport::pipeline {
@@ -40,6 +41,10 @@ class Companions {
 std::vector<std::filesystem::path> copy_companions(const std::filesystem::path& from,
                                                    const std::filesystem::path& to,
                                                    const std::string& made_config = {});
+
+/// Writes the files of a layout, each atomically, and adds them to `written`. Throws ExportError(io).
+void write_side_files(const std::vector<layout::SideFile>& files,
+                      std::vector<std::filesystem::path>& written);
 
 /// What is left out although the original can use it, as notices.
 std::vector<std::string> left_out(const std::filesystem::path& from);

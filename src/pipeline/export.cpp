@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "exporter/adapters.h"
+#include "layout/layout.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/prepare.h"
@@ -58,7 +59,9 @@ ExportPlan plan_export(const MainExportOptions& options) {
                                       .legacy = options.legacy,
                                       .shapes = how.shapes,
                                       .dynamic_axes = how.dynamic_axes,
-                                      .output = options.output});
+                                      .output = options.output,
+                                      .layout = options.layout});
+  plan = layout::arrange(std::move(plan));
   for (const std::string& text : model.notices()) pipeline::say(how.on_notice, text);
   if (options.task == "auto")
     pipeline::say(how.on_notice, fmt::format("task: {} ({})", model.task(), model.task_reason()));

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "layout/layout.h"
 #include "onnx/merge_decoders.h"
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
@@ -96,12 +97,14 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   }
   pipeline::check_accounting(model, how);
   report.proof = get_proof(model);
+  const std::vector<layout::SideFile> side_files = layout::side_files(plan);
   for (Files& files : variants) pipeline::place_weights(files.prepared, how);
   // Companions come first, so that if a model exists, the other files exist too.
   const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
   std::vector<fs::path> companions =
       pipeline::copy_companions(model.folder(), plan.layout.folder, made_config);
   pipeline::copy_companions_of_adapters(model, plan.layout.folder, companions);
+  pipeline::write_side_files(side_files, companions);
   for (const fs::path& path : companions) report.files.push_back({path, fs::file_size(path)});
   for (const std::string& text : pipeline::left_out(model.weights_folder()))
     pipeline::say(how.on_notice, text);

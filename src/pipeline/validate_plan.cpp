@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "exporter/task_name.h"
+#include "layout/layout.h"
 #include "onnxport/error.h"
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
@@ -26,11 +27,12 @@ std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOpt
                       .split = options.split.value_or(Split::merged),
                       .shapes = options.validation.shapes,
                       .dynamic_axes = options.validation.dynamic_axes,
-                      .output = fs::is_directory(options.onnx) ? options.onnx : options.onnx.parent_path()};
-  std::vector<ExportPlan> plans = {make_plan(model, request)};
+                      .output = fs::is_directory(options.onnx) ? options.onnx : options.onnx.parent_path(),
+                      .layout = options.layout};
+  std::vector<ExportPlan> plans = {layout::arrange(make_plan(model, request))};
   if (options.split || exporter::has_past(model.task())) return plans;
   request.split = Split::monolith;
-  plans.push_back(make_plan(model, request));
+  plans.push_back(layout::arrange(make_plan(model, request)));
   return plans;
 }
 

@@ -27,9 +27,12 @@ class ONNXPORT_API Seq2SeqPass : public DecoderPass {
   /// A decoder file with these states.
   Seq2SeqPass(const Inputs& inputs, std::vector<StateSpec> states);
   /// The decoder of a whole model: its ids are decoder_input_ids, and the encoder's states are computed.
-  Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encoder_mask);
+  /// `states`: those that the component returns.
+  Seq2SeqPass(const Inputs& inputs, Value encoder_states, Value encoder_mask,
+              std::vector<StateSpec> states = {});
 
-  /// [B, E, H]; a decoder with a past may not need it.
+  /// [B, E, H]. A decoder that takes keys and values of the encoder's states does not need it, so the value
+  /// may then be absent.
   Value encoder_states() const { return encoder_states_; }
   /// The mask as an input: [B, E] unless the architecture defines another shape, or absent.
   Value encoder_attention_mask() const { return encoder_mask_; }
@@ -160,7 +163,9 @@ struct Seq2SeqParts {
 };
 
 /// Outputs of one component (its part `encoder` or `decoder`, or the whole), for the tasks
-/// feature-extraction, text2text-generation and similar ones, with and without past.
+/// feature-extraction, text2text-generation and similar ones, with and without past. An encoder whose
+/// interface lists states returns the keys and values of its own states, as the decoder's layers compute
+/// them.
 ONNXPORT_API NamedValues build_seq2seq_task(const Component& component, const Inputs& inputs,
                                             const Seq2SeqParts& parts);
 

@@ -1,0 +1,207 @@
+#include "layout/genai_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "layout/genai_cache.h"
+#include "layout/generation_settings.h"
+#include "onnxport/dummy_inputs.h"
+#include "onnxport/error.h"
+#include "onnxport/tasks_manager.h"
+
+namespace onnxport::layout {
+namespace {
+
+using nlohmann::ordered_json;
+
+// Names of types in config.json and those of the client, which loads all of them as it loads `decoder`, the
+// name for any other type. A name matters in three ways: programs read it (Model.type); `phi3` and `phimoe`
+// compute all tokens again when the 4097th comes, from which on their rotation has other frequencies; and
+// `phi3`, `qwen2` and `qwen3` know the tokens around tool calls and thoughts. `gpt2` is missing, because the
+// client then wants keys and values in one tensor.
+constexpr auto kTypes = std::to_array<std::pair<std::string_view, std::string_view>>({
+    {"chatglm", "chatglm"},
+    {"ernie4_5", "ernie4_5"},
+    {"gemma", "gemma"},
+    {"gemma2", "gemma2"},
+    {"gemma3_text", "gemma3_text"},
+    {"gpt_oss", "gptoss"},
+    {"granite", "granite"},
+    {"hunyuan_v1_dense", "hunyuandensev1"},
+    {"internlm2", "internlm2"},
+    {"llama", "llama"},
+    {"mistral", "mistral"},
+    {"nemotron", "nemotron"},
+    {"olmo", "olmo"},
+    {"phi", "phi"},
+    {"phi3", "phi3"},
+    {"phimoe", "phimoe"},
+    {"qwen2", "qwen2"},
+    {"qwen3", "qwen3"},
+    {"smollm3", "smollm3"},
+});
+
+std::string client_type(const std::string& model_type) {
+  const auto it =
+      std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& one) { return one.first == model_type; });
+  return it == kTypes.end() ? "decoder" : std::string(it->second);
+}
+
+const NormalizedConfig& sizes_of(const Component& component) {
+  return component.interface.dummies->context.normalized;
+}
+
+// The longest sequence that the table of positions allows. Without a table, any length is possible, but the
+// client needs a number: that of the training where config.json has it (BLOOM's seq_length), or 2048, which
+// the user may change in the file.
+std::int64_t context_length(const Component& decoder) {
+  constexpr std::int64_t kAnyLength = 2048;
+  const NormalizedConfig& sizes = sizes_of(decoder);
+  if (const auto rows = sizes.maybe("max_target_positions")) return *rows;
+  if (const auto longest = decoder.interface.dummies->longest_sequence) return *longest;
+  return sizes.config().unaccounted().maybe_integer("seq_length").value_or(kAnyLength);
+}
+
+ordered_json session(const ExportPlan& plan, const Component& component, const Variant& variant) {
+  const auto file = plan.layout.path(component, variant).lexically_relative(plan.layout.folder);
+  return {{"session_options", {{"log_id", "onnxruntime-genai"}, {"provider_options", ordered_json::array()}}},
+          {"filename", file.generic_string()}};
+}
+
+void add_sizes(ordered_json& section, const GenaiCache& cache, std::int64_t hidden_size, std::int64_t heads) {
+  section["head_size"] = cache.head_size;
+  section["hidden_size"] = hidden_size;
+  section["num_attention_heads"] = heads;
+  section["num_key_value_heads"] = cache.heads;
+  section["num_hidden_layers"] = cache.layers;
+}
+
+ordered_json decoder_section(const ExportPlan& plan, const Component& decoder, const Variant& variant) {
+  const GenaiCache own = genai_cache(plan, decoder);
+  ordered_json inputs, outputs;
+  for (const char* name : {"input_ids", "attention_mask", "position_ids"}) {
+    if (decoder.interface.find_input(name) != nullptr) inputs[name] = name;
+  }
+  inputs["past_key_names"] = own.past_key;
+  inputs["past_value_names"] = own.past_value;
+  outputs["logits"] = "logits";
+  outputs["present_key_names"] = own.present_key;
+  outputs["present_value_names"] = own.present_value;
+  const NormalizedConfig& sizes = sizes_of(decoder);
+  std::int64_t heads = sizes.maybe("num_attention_heads").value_or(own.heads);
+  if (has_encoder(plan)) {
+    const GenaiCache cross = genai_cache(plan, decoder, "encoder.");
+    inputs["cross_past_key_names"] = cross.past_key;
+    inputs["cross_past_value_names"] = cross.past_value;
+    heads = cross.heads;  // the client takes the number for the keys of the encoder's states
+  }
+  ordered_json section = session(plan, decoder, variant);
+  add_sizes(section, own, sizes["hidden_size"], heads);
+  section["inputs"] = std::move(inputs);
+  section["outputs"] = std::move(outputs);
+  return section;
+}
+
+ordered_json encoder_section(const ExportPlan& plan, const Component& encoder, const Variant& variant) {
+  const GenaiCache cache = genai_cache(plan, encoder, "encoder.");
+  ordered_json section = session(plan, encoder, variant);
+  add_sizes(section, cache, sizes_of(encoder)["hidden_size"], cache.heads);
+  section["inputs"] = {{"audio_features", encoder.interface.inputs.front().name}};
+  section["outputs"] = {{"encoder_hidden_states", encoder.interface.outputs.front().name},
+                        {"cross_present_key_names", cache.present_key},
+                        {"cross_present_value_names", cache.present_value}};
+  return section;
+}
+
+// A plain graph appends to its cache, so the client may not hand it one buffer for the old and the new one.
+ordered_json search(const GenerationSettings& settings, std::int64_t context, std::int64_t vocab_size) {
+  return {{"do_sample", settings.flag("do_sample")},
+          {"temperature", settings.real("temperature").value_or(1)},
+          {"top_k", std::min(settings.integer("top_k").value_or(50), vocab_size)},
+          {"top_p", settings.real("top_p").value_or(1)},
+          {"repetition_penalty", settings.real("repetition_penalty").value_or(1)},
+          {"no_repeat_ngram_size", settings.integer("no_repeat_ngram_size").value_or(0)},
+          {"num_beams", settings.integer("num_beams").value_or(1)},
+          {"num_return_sequences", settings.integer("num_return_sequences").value_or(1)},
+          {"length_penalty", settings.real("length_penalty").value_or(1)},
+          {"min_length", settings.integer("min_length").value_or(0)},
+          {"max_length", context},
+          {"past_present_share_buffer", false}};
+}
+
+void check_inputs(const ExportPlan& plan, const Component& decoder) {
+  const auto& states = decoder.interface.states;
+  for (const TensorSpec& input : decoder.interface.inputs) {
+    const bool is_state = std::any_of(states.begin(), states.end(),
+                                      [&](const StateSpec& state) { return state.input == input.name; });
+    if (is_state) continue;
+    if (input.name != "input_ids" && input.name != "attention_mask" && input.name != "position_ids")
+      refuse_genai(plan, fmt::format("the client does not give the decoder '{}'", input.name));
+    if (input.dtype != DType::i64 && input.dtype != DType::i32) {
+      refuse_genai(plan, fmt::format("the client gives '{}' as int64 or int32, got --int-dtype {}",
+                                     input.name, to_string(input.dtype)));
+    }
+  }
+}
+
+}  // namespace
+
+bool has_encoder(const ExportPlan& plan) {
+  return std::any_of(plan.components.begin(), plan.components.end(),
+                     [](const Component& one) { return one.part == "encoder"; });
+}
+
+void refuse_genai(const ExportPlan& plan, const std::string& reason) {
+  const std::vector<std::string>& tasks = plan.model.definition().tasks;
+  const char* decoder = "text-generation-with-past";
+  const bool has_task = std::find(tasks.begin(), tasks.end(), decoder) != tasks.end();
+  throw ExportError(
+      ErrorCode::unsupported,
+      fmt::format(
+          "--layout genai: model type '{}', task '{}': {}; onnxruntime-genai runs decoders with a "
+          "cache ({}) and whisper (automatic-speech-recognition-with-past); {}use --layout optimum "
+          "for Optimum, transformers.js and ONNX Runtime",
+          plan.model.config().model_type(), plan.model.task(), reason, decoder,
+          has_task && plan.model.task() != decoder ? fmt::format("use --task {}, or ", decoder) : ""));
+}
+
+const Component& decoder_of(const ExportPlan& plan) {
+  const Component& one = plan.components.front();
+  if (plan.components.size() != 1)
+    refuse_genai(plan, fmt::format("it has {} components", plan.components.size()));
+  if (!one.interface.has_output("logits") || !one.interface.takes_past())
+    refuse_genai(plan, "it does not generate text with a cache");
+  check_inputs(plan, one);
+  genai_cache(plan, one);
+  return one;
+}
+
+std::string genai_config(const ExportPlan& plan, const Variant& variant) {
+  const bool speech = has_encoder(plan);
+  const Component& decoder = speech ? plan.components.back() : decoder_of(plan);
+  const GenerationSettings settings(plan.model);
+  const std::int64_t vocab_size = sizes_of(decoder)["vocab_size"];
+  const std::int64_t context = context_length(decoder);
+  const std::vector<std::int64_t> ends = end_tokens(plan.model, settings, vocab_size);
+  const std::int64_t pad = settings.integer("pad_token_id").value_or(-1);
+
+  ordered_json model = {{"type", speech ? "whisper" : client_type(plan.model.config().model_type())}};
+  if (const auto bos = settings.integer("bos_token_id")) model["bos_token_id"] = *bos;
+  model["eos_token_id"] = ends.size() == 1 ? ordered_json(ends.front()) : ordered_json(ends);
+  model["pad_token_id"] = pad < 0 ? ends.front() : pad;
+  if (const auto start = settings.integer("decoder_start_token_id"); start && speech)
+    model["decoder_start_token_id"] = *start;
+  model["vocab_size"] = vocab_size;
+  model["context_length"] = context;
+  if (speech) model["encoder"] = encoder_section(plan, plan.components.front(), variant);
+  model["decoder"] = decoder_section(plan, decoder, variant);
+  return ordered_json{{"model", std::move(model)}, {"search", search(settings, context, vocab_size)}}.dump(
+             4) +
+         "\n";
+}
+
+}  // namespace onnxport::layout

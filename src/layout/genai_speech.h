@@ -1,0 +1,21 @@
+/// Speech to text with onnxruntime-genai: its client for whisper.
+#pragma once
+
+#include <string>
+
+#include "onnxport/plan.h"
+
+namespace onnxport::layout {
+
+/// The plan with the two components that the client for whisper runs. Its encoder also returns the keys and
+/// values of the decoder's attention to it, and one decoder serves the first call and all others: it takes
+/// those, and its own cache, which is empty in the first call. It does not take the encoder's states. Throws
+/// ExportError(unsupported) for other encoders with a decoder.
+ExportPlan arrange_speech(ExportPlan plan);
+
+/// The text of audio_processor_config.json, from which the client computes the encoder's input. The numbers
+/// are those of preprocessor_config.json. Empty if the plan has no speech encoder, or the model no such file.
+/// Throws ExportError(bad_config) for invalid numbers.
+std::string audio_processor_config(const ExportPlan& plan);
+
+}  // namespace onnxport::layout

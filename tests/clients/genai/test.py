@@ -1,0 +1,263 @@
+"""onnxruntime-genai, as its users call it, on what `onnxport --layout genai` wrote.
+
+    python3 test.py PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
+
+The client generates tokens. Each time, a plain loop around ONNX Runtime says what they must be."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+if len(sys.argv) != 4:
+    sys.exit("usage: python3 test.py PROGRAM CACHE WORK")
+PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:])
+for package in ("onnxruntime-genai-0.18.0", "onnxruntime-py-1.31.1", "numpy-2.4.6"):
+    if not (CACHE / package).is_dir():
+        sys.exit(f"{CACHE / package} is missing: run tools/setup.sh clients")
+    sys.path.insert(0, str(CACHE / package))
+sys.dont_write_bytecode = True
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools"))
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np  # noqa: E402
+import onnxruntime as ort  # noqa: E402
+import onnxruntime_genai as og  # noqa: E402
+from make_golden import synthesize  # noqa: E402
+
+og.disable_telemetry_events()
+
+VOCABULARY = 99  # of every fixture
+END = 2  # and this one ends a sequence
+NEW_TOKENS = 16
+MARGIN = 1e-4  # between the best token and the second best: a smaller one could go either way
+
+# Fixtures with the client's name for their type.
+DECODERS = {
+    "bart/text-generation-with-past": "decoder",
+    "bloom/text-generation-with-past": "decoder",
+    "falcon/text-generation-with-past+alibi": "decoder",
+    "gemma/text-generation-with-past": "gemma",
+    "gemma2/text-generation-with-past": "gemma2",
+    "gemma3_text/text-generation-with-past": "gemma3_text",
+    "gpt2/text-generation-with-past": "decoder",
+    "gpt_neox/text-generation-with-past": "decoder",
+    "gptj/text-generation-with-past": "decoder",
+    "llama/text-generation-with-past": "llama",
+    "llama/text-generation-with-past+mqa": "llama",
+    "mistral/text-generation-with-past+sliding": "mistral",
+    "mixtral/text-generation-with-past": "decoder",
+    "opt/text-generation-with-past": "decoder",
+    "phi3/text-generation-with-past": "phi3",
+    "qwen2/text-generation-with-past+sliding": "qwen2",
+    "qwen3/text-generation-with-past": "qwen3",
+    "qwen3_moe/text-generation-with-past": "decoder",
+}
+
+# Without position_ids, a decoder counts padding in the middle of a row as positions; so does every sliding window.
+MOVED_BY_PADDING = {
+    "bart/text-generation-with-past",
+    "gemma2/text-generation-with-past",
+    "gemma3_text/text-generation-with-past",
+    "mistral/text-generation-with-past+sliding",
+    "qwen2/text-generation-with-past+sliding",
+}
+
+
+def write_checkpoint(name, folder, edit=lambda config, tensors: None):
+    """The checkpoint of a fixture. Its values are those of tests/golden/README.md, but a table of tokens that is the head
+    as well has smaller ones: it would repeat the last token, whatever the cache holds."""
+    fixture = ROOT / "tests" / "golden" / name
+    folder.mkdir(parents=True)
+    for file in ("generation_config.json", "preprocessor_config.json"):
+        if (fixture / file).exists():
+            shutil.copy(fixture / file, folder)
+    config = json.loads((fixture / "config.json").read_text())
+    recipe = json.loads((fixture / "weights.json").read_text())
+    tables = [tensor for tensor in recipe["tensors"].values() if tensor["shape"][:1] == [VOCABULARY]]
+    if len(tables) == 1:
+        tables[0]["halfwidth"] /= 10
+    edit(config, recipe["tensors"])
+    (folder / "config.json").write_text(json.dumps(config))
+    header, parts, offset = {}, [], 0
+    for key, tensor in recipe["tensors"].items():
+        values = synthesize(key, tensor, recipe["seed"]).astype(np.float32).tobytes()
+        header[key] = {"dtype": "F32", "shape": tensor["shape"], "data_offsets": [offset, offset := offset + len(values)]}
+        parts.append(values)
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + b"".join(parts))
+
+
+def export(checkpoint, task, out, *flags):
+    subprocess.run([PROGRAM, "export", "onnx", "-m", checkpoint, "--task", task, "-q", *flags, out], check=True)
+
+
+def open_session(path):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def best(scores):
+    """The most likely token of each row that does not end it, and the smallest distance to a second."""
+    scores = scores.astype(np.float32)
+    scores[:, END] = -np.inf
+    ordered = np.sort(scores, axis=-1)
+    return scores.argmax(-1), float((ordered[:, -1] - ordered[:, -2]).min())
+
+
+class Loop:
+    """A decoder, called with its cache. Rows are of one length, or padded on the right, as the client pads."""
+
+    def __init__(self, path):
+        self.session = open_session(path)
+        self.inputs = {value.name: value for value in self.session.get_inputs()}
+        self.outputs = [value.name for value in self.session.get_outputs()]
+
+    def empty(self, name, rows):
+        value = self.inputs[name]
+        return np.zeros((rows, value.shape[1], 0, value.shape[3]), np.float16 if "16" in value.type else np.float32)
+
+    def generate(self, rows, pad=None):
+        rows = np.array(rows)
+        lengths = np.array([int(np.flatnonzero(row != pad)[-1]) + 1 for row in rows])
+        mask = (np.arange(rows.shape[1]) < lengths[:, None]).astype(np.int64)
+        positions = np.arange(rows.shape[1]) * mask
+        cache = {name: self.empty(name, len(rows)) for name in self.inputs if name.startswith("past_key_values")}
+        tokens, last, margin = rows, lengths - 1, np.inf
+        for step in range(NEW_TOKENS):
+            feed = cache | {"input_ids": tokens, "attention_mask": mask, "position_ids": positions}
+            feed = {name: value for name, value in feed.items() if name in self.inputs}
+            results = dict(zip(self.outputs, self.session.run(self.outputs, feed)))
+            chosen, near = best(results["logits"][np.arange(len(rows)), last])
+            margin = min(margin, near)
+            tokens, last = chosen[:, None], np.zeros(len(rows), np.int64)
+            rows = np.concatenate([rows, tokens], 1)
+            mask = np.concatenate([mask, np.ones_like(tokens)], 1)
+            positions = lengths[:, None] + step
+            cache = {name: results[name.replace("past_key_values", "present")] for name in cache}
+        return rows, margin
+
+
+def run_client(model, rows, features=None):
+    parameters = og.GeneratorParams(model)
+    length = len(rows[0]) + NEW_TOKENS
+    # No row ends early.
+    parameters.set_search_options(max_length=length, min_length=length, batch_size=len(rows), do_sample=False)
+    generator = og.Generator(model, parameters)
+    if features is not None:
+        generator.set_model_input("input_features", features)
+    generator.append_tokens(np.array(rows, np.int32))
+    while not generator.is_done():
+        generator.generate_next_token()
+    return np.array([generator.get_sequence(row) for row in range(len(rows))])
+
+
+class Decoders(unittest.TestCase):
+    def compare(self, model, loop, rows, pad=None):
+        expected, margin = loop.generate(rows, pad)
+        self.assertGreater(margin, MARGIN, "too close to call")
+        np.testing.assert_array_equal(run_client(model, rows), expected)
+        return expected
+
+    def check(self, name, client_type, edit=lambda config, tensors: None, *flags):
+        work = WORK / name.replace("/", "_")
+        write_checkpoint(name, work / "checkpoint", edit)
+        export(work / "checkpoint", "text-generation-with-past", work / "out", "--layout", "genai", "--no-validate", *flags)
+        model, loop = og.Model(str(work / "out")), Loop(work / "out" / "model.onnx")
+        self.assertEqual(model.type, client_type)
+        pad = json.loads((work / "out" / "genai_config.json").read_text())["model"]["pad_token_id"]
+        first, second = [5, 6, 17, 8, 30], [40, 9, 41]
+        self.compare(model, loop, [first])
+        alone = self.compare(model, loop, [second])
+        self.compare(model, loop, [first, first[::-1]])
+        padded = self.compare(model, loop, [first, second + [pad] * 2], pad)
+        if name not in MOVED_BY_PADDING:
+            np.testing.assert_array_equal(padded[1][len(first):], alone[0][len(second):])
+        varied = len(set(padded.flatten().tolist()))
+        self.assertGreater(varied, 8, "so few different tokens would not show a wrong cache")
+
+
+def add(name, client_type):
+    setattr(Decoders, f"test_{name}", lambda self: self.check(name, client_type))
+
+
+for decoder in DECODERS.items():
+    add(*decoder)
+
+
+class Settings(unittest.TestCase):
+    def export(self, name, edit):
+        """The settings of an export of llama with an edited checkpoint."""
+        work = WORK / name
+        write_checkpoint("llama/text-generation-with-past", work / "checkpoint")
+        edit(work / "checkpoint")
+        export(work / "checkpoint", "text-generation-with-past", work / "out", "--layout", "genai", "--no-validate")
+        og.Model(str(work / "out"))  # the client reads the file strictly: an unknown key is an error
+        return json.loads((work / "out" / "genai_config.json").read_text())
+
+    def test_generation_config(self):
+        generation = {"eos_token_id": [2, 98, 7], "pad_token_id": 3, "do_sample": True, "temperature": 0.6, "top_k": 20,
+                      "top_p": 0.95, "repetition_penalty": 1.1}
+        read = self.export("generation_config", lambda folder: (folder / "generation_config.json").write_text(
+            json.dumps(generation)))
+        self.assertEqual(generation, {key: (read["model"] | read["search"])[key] for key in generation})
+
+    def test_external_data(self):
+        work = WORK / "external_data"
+        write_checkpoint("llama/text-generation-with-past", work / "checkpoint")
+        export(work / "checkpoint", "text-generation-with-past", work / "out", "--layout", "genai", "--no-validate",
+               "--external-data", "always")
+        self.assertTrue((work / "out" / "model.onnx_data").exists())
+        rows = [[5, 6, 17, 8, 30]]
+        expected, _ = Loop(work / "out" / "model.onnx").generate(rows)
+        np.testing.assert_array_equal(run_client(og.Model(str(work / "out")), rows), expected)
+
+    def test_half_precision(self):
+        work = WORK / "half_precision"
+        write_checkpoint("llama/text-generation-with-past", work / "checkpoint")
+        export(work / "checkpoint", "text-generation-with-past", work / "out", "--layout", "genai", "--no-validate",
+               "--dtype", "fp16")
+        rows = [[5, 6, 17, 8, 30], [40, 9, 41, 7, 50]]
+        expected, _ = Loop(work / "out" / "model.onnx").generate(rows)
+        np.testing.assert_array_equal(run_client(og.Model(str(work / "out")), rows), expected)
+
+
+class Speech(unittest.TestCase):
+    FRAMES = 3000  # the client's only length
+
+    def test_whisper(self):
+        def edit(config, tensors):
+            config["max_source_positions"] = self.FRAMES // 2
+            tensors["model.encoder.embed_positions.weight"]["shape"][0] = self.FRAMES // 2
+
+        work, task = WORK / "whisper", "automatic-speech-recognition"
+        write_checkpoint(f"whisper/{task}-with-past", work / "checkpoint", edit)
+        export(work / "checkpoint", f"{task}-with-past", work / "out", "--layout", "genai")
+        export(work / "checkpoint", task, work / "plain", "--no-validate")
+        self.assertEqual(sorted(path.name for path in (work / "out").glob("*.onnx")),
+                         ["decoder_with_past_model.onnx", "encoder_model.onnx"])
+        model = og.Model(str(work / "out"))
+        self.assertEqual(model.type, "whisper")
+        encoder, decoder = (open_session(work / "plain" / f"{part}_model.onnx") for part in ("encoder", "decoder"))
+        steps = np.arange(10 * self.FRAMES, dtype=np.float32).reshape(1, 10, self.FRAMES)
+        seen = set()
+        for prompts in ([[3, 7, 5]], [[3, 7, 5], [3, 12, 8]]):
+            features = np.concatenate([np.sin(steps * (0.3 + row)) + steps / 30000 for row in range(len(prompts))])
+            [states] = encoder.run(None, {"input_features": features})
+            rows = np.array(prompts)
+            for _ in range(NEW_TOKENS):
+                [scores] = decoder.run(["logits"], {"input_ids": rows, "encoder_hidden_states": states})
+                chosen, margin = best(scores[:, -1])
+                self.assertGreater(margin, MARGIN, "too close to call")
+                rows = np.concatenate([rows, chosen[:, None]], 1)
+            np.testing.assert_array_equal(run_client(model, prompts, features), rows)
+            seen |= set(rows.flatten().tolist())
+        self.assertGreater(len(seen), 8, "so few different tokens would not show a wrong cache")
+
+
+shutil.rmtree(WORK, ignore_errors=True)
+unittest.main(argv=sys.argv[:1])
