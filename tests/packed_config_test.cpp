@@ -89,5 +89,3 @@ TEST(PackedConfig, WhatIsNotSupported) {
 
 }  // namespace
 }  // namespace onnxport::test
-}  // namespace
-}  // namespace onnxport::test

@@ -17,6 +17,7 @@
 #include "checkpoint/checkpoint.h"
 #include "errors.h"
 #include "exporter/quantization.h"
+#include "ir/weight_remaining.h"
 #include "onnxport/config.h"
 #include "onnxport/tensor.h"
 #include "raw_tensors.h"
@@ -198,6 +199,23 @@ TEST(PackedDescription, OrderOfColumns) {
   EXPECT_EQ(columns_by_group(packed), Dims());
   packed.group_of = {1, 0, 1, 0, 2};
   EXPECT_EQ(columns_by_group(packed), (Dims{1, 3, 0, 2, 4}));
+}
+
+// Scales of a row that two readers share are read twice. Panels of transposed scales must end all the same.
+TEST(Remaining, CountsNoElementTwice) {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 300; ++round) {
+    const auto size = static_cast<std::int64_t>(1 + random() % 60);
+    detail::Remaining remaining(size);
+    std::vector<bool> taken(static_cast<std::size_t>(size), false);
+    for (int i = 0; i < 40; ++i) {
+      std::int64_t begin = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(size));
+      const std::int64_t end = std::min(size, begin + 1 + static_cast<std::int64_t>(random() % 9));
+      remaining.take(begin, end);
+      for (; begin < end; ++begin) taken[static_cast<std::size_t>(begin)] = true;
+      ASSERT_EQ(remaining.count(), std::count(taken.begin(), taken.end(), false));
+    }
+  }
 }
 
 TEST_F(PackedCodes, OperandsThatDoNotFit) {
