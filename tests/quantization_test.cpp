@@ -27,6 +27,7 @@
 #include "onnxport/error.h"
 #include "onnxport/export.h"
 #include "onnxport/tensor.h"
+#include "raw_tensors.h"
 #include "support/convert.h"
 #include "support/dtype_names.h"
 #include "support/file.h"
@@ -37,53 +38,7 @@ namespace onnxport::test {
 namespace {
 
 namespace fs = std::filesystem;
-using Dims = std::vector<std::int64_t>;
-using Bytes = std::vector<std::byte>;
 using nlohmann::json;
-
-std::int64_t count_of(const Dims& shape) {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
-  return count;
-}
-
-/// A tensor of a safetensors file, with the name of its dtype there.
-struct Raw {
-  std::string key, dtype;
-  Dims shape;
-  Bytes bytes;
-};
-
-template <class T>
-Bytes bytes_of(const std::vector<T>& values) {
-  Bytes bytes(values.size() * sizeof(T));
-  if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
-  return bytes;
-}
-
-/// `count` elements of `size` bytes, all zero.
-Raw zeros(std::string key, std::string dtype, Dims shape, std::int64_t size) {
-  const auto bytes = static_cast<std::size_t>(count_of(shape) * size);
-  return {std::move(key), std::move(dtype), std::move(shape), Bytes(bytes)};
-}
-
-void write_raw(const fs::path& path, const std::vector<Raw>& tensors) {
-  json header = json::object();
-  std::size_t end = 0;
-  for (const Raw& tensor : tensors) {
-    header[tensor.key] = {
-        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {end, end + tensor.bytes.size()}}};
-    end += tensor.bytes.size();
-  }
-  const std::string text = header.dump();
-  const std::uint64_t length = text.size();
-  std::ofstream out(path, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(&length), sizeof length) << text;
-  for (const Raw& tensor : tensors) {
-    out.write(reinterpret_cast<const char*>(tensor.bytes.data()),
-              static_cast<std::streamsize>(tensor.bytes.size()));
-  }
-}
 
 /// Equal bytes, but for the signs and payloads of NaNs.
 void expect_same(const Bytes& got, const Bytes& expected, DType dtype, const std::string& what) {
@@ -147,7 +102,11 @@ TEST_P(QuantizedFixture, GivesTheValuesOfTheOriginal) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, QuantizedFixture,
                          testing::Values("float8_codes", "fp8_small_blocks", "fp8_default_blocks",
-                                         "fp8_whole_tensors", "mxfp4"),
+                                         "fp8_whole_tensors", "mxfp4", "gptq_2bit", "gptq_3bit", "gptq_4bit",
+                                         "gptq_8bit", "gptq_order", "gptq_3bit_v2_order", "gptq_4bit_v2",
+                                         "gptq_whole", "gptq_dynamic", "gptq_borrow", "awq_gemm", "awq_gemv",
+                                         "compressed_pack", "compressed_order", "compressed_int8",
+                                         "compressed_float8", "bitsandbytes_4bit", "bitsandbytes_8bit"),
                          [](const auto& fixture) { return fixture.param; });
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -380,16 +339,16 @@ TEST(QuantizationConfig, Methods) {
   EXPECT_EQ(read(R"({"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]})").method,
             Quantization::Method::mxfp4);
 
-  for (const char* method : {"gptq", "awq", "bitsandbytes", "compressed-tensors", "torchao", "fbgemm_fp8"}) {
+  for (const char* method : {"torchao", "fbgemm_fp8", "hqq", "quanto", "aqlm", "vptq", "eetq"}) {
     EXPECT_EQ(
         error_of([&] { read(fmt::format(R"({{"quant_method": "{}", "bits": 4}})", method)); },
                  ErrorCode::unsupported),
-        fmt::format("config.json: key 'quantization_config.quant_method' is '{}', expected 'fp8' or 'mxfp4': "
-                    "other quantized weights are not supported; export the unquantized checkpoint",
+        fmt::format("config.json: key 'quantization_config.quant_method' is '{}', expected 'fp8', 'mxfp4', "
+                    "'gptq', 'awq', 'compressed-tensors' or 'bitsandbytes': other quantized weights are not "
+                    "supported; export the unquantized checkpoint",
                     method));
   }
-  EXPECT_NE(error_of([&] { read(R"({"load_in_8bit": true})"); }, ErrorCode::unsupported)
-                .find("is missing, expected"),
+  EXPECT_NE(error_of([&] { read(R"({"bits": 4})"); }, ErrorCode::unsupported).find("is missing, expected"),
             std::string::npos);
   for (const char* block : {"[128]", "[0, 128]", "[1, 2, 3]", "[-1, 5]", "7"}) {
     EXPECT_NE(

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <map>
+#include <array>
 #include <string_view>
 #include <utility>
 
+#include "checkpoint/quantized_tensors.h"
 #include "ir/weight_scaled.h"
 #include "support/fail.h"
 #include "support/printable.h"
@@ -18,59 +18,6 @@ namespace {
 
 constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 
-/// The tensors of a checkpoint. Some are removed and some are replaced.
-class Tensors {
- public:
-  Tensors(std::vector<StoredTensor> tensors, const std::string& file)
-      : file_(file), tensors_(std::move(tensors)), taken_(tensors_.size(), false) {
-    for (std::size_t i = 0; i < tensors_.size(); ++i) by_key_.emplace(tensors_[i].view.key, i);
-  }
-
-  const std::string& file() const { return file_; }
-  std::size_t size() const { return tensors_.size(); }
-  const StoredTensor& operator[](std::size_t i) const { return tensors_[i]; }
-  bool is_taken(const StoredTensor& tensor) const { return taken_[index_of(tensor)]; }
-
-  const StoredTensor* find(std::string_view key) const {
-    const auto found = by_key_.find(key);
-    return found == by_key_.end() ? nullptr : &tensors_[found->second];
-  }
-
-  /// Marks a tensor that is only a part of another one.
-  void take(const StoredTensor& tensor) { taken_[index_of(tensor)] = true; }
-  void add(std::string key, const Weight& weight) {
-    added_.push_back({{.key = std::move(key), .dtype = weight.dtype(), .shape = weight.shape()}, weight});
-  }
-
-  std::vector<StoredTensor> rest() && {
-    std::vector<StoredTensor> result;
-    for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      if (!taken_[i]) result.push_back(std::move(tensors_[i]));
-    }
-    std::move(added_.begin(), added_.end(), std::back_inserter(result));
-    return result;
-  }
-
- private:
-  std::size_t index_of(const StoredTensor& tensor) const {
-    return static_cast<std::size_t>(&tensor - tensors_.data());
-  }
-
-  const std::string& file_;
-  std::vector<StoredTensor> tensors_, added_;
-  std::vector<bool> taken_;
-  std::map<std::string, std::size_t, std::less<>> by_key_;
-};
-
-std::string describe(const TensorView& view) {
-  return fmt::format("{}{}", to_string(view.dtype), text::shape_text(view.shape));
-}
-
-/// `key` without `suffix`, or nothing.
-std::string_view stem(std::string_view key, std::string_view suffix) {
-  return key.ends_with(suffix) ? key.substr(0, key.size() - suffix.size()) : std::string_view();
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // fp8
 
@@ -79,7 +26,7 @@ constexpr std::array<std::string_view, 2> kActivationScales = {"input_scale", "a
 constexpr std::array<std::int64_t, 2> kBlock = {128, 128};  ///< where the configuration says nothing
 
 /// A tensor of 8-bit floats and the tensor of its scales.
-Weight scaled(const Tensors& tensors, const StoredTensor& tensor, const StoredTensor& scale,
+Weight scaled(const QuantizedTensors& tensors, const StoredTensor& tensor, const StoredTensor& scale,
               const Quantization& quantization) {
   const TensorView& view = tensor.view;
   const Weight factors = scale.as_weight();
@@ -107,7 +54,7 @@ Weight scaled(const Tensors& tensors, const StoredTensor& tensor, const StoredTe
   return scale_blocks(tensor.weight, factors, rows, columns);
 }
 
-void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
+void dequantize_fp8(QuantizedTensors& tensors, const Quantization& quantization) {
   // Scales come first, because they may be 8-bit floats themselves.
   std::vector<std::pair<const StoredTensor*, const StoredTensor*>> pairs;  // tensor, its scale
   for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -132,8 +79,8 @@ void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
       fail(kBad, "tensor '{}' in {} has two tensors of scales, expected either '{}' or '{}'",
            printable(tensor->view.key), tensors.file(), kScales[0], kScales[1]);
     }
-    tensors.add(tensor->view.key, scaled(tensors, *tensor, *scale, quantization));
     tensors.take(*tensor);
+    tensors.add(tensor->view.key, scaled(tensors, *tensor, *scale, quantization));
     const std::string_view module = stem(tensor->view.key, "weight");
     for (const std::string_view name : kActivationScales) {
       const StoredTensor* of_input = tensors.find(fmt::format("{}{}", module, name));
@@ -151,7 +98,7 @@ void dequantize_fp8(Tensors& tensors, const Quantization& quantization) {
 // ---------------------------------------------------------------------------------------------------------------------
 // mxfp4
 
-void dequantize_mxfp4(Tensors& tensors) {
+void dequantize_mxfp4(QuantizedTensors& tensors) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const TensorView& view = tensors[i].view;
     const std::string_view of_scales = stem(view.key, "_scales");
@@ -185,9 +132,9 @@ void dequantize_mxfp4(Tensors& tensors) {
            text::shape_text(view.shape));
     }
     const Weight weight = from_mxfp4(tensors[i].as_weight(), scales->as_weight()).permute({0, 2, 1});
-    tensors.add(std::string(key), weight);
     tensors.take(tensors[i]);
     tensors.take(*scales);
+    tensors.add(std::string(key), weight);
   }
 }
 
@@ -196,11 +143,28 @@ void dequantize_mxfp4(Tensors& tensors) {
 std::vector<StoredTensor> dequantize(std::vector<StoredTensor> tensors, const Quantization& quantization,
                                      const std::string& name) {
   if (quantization.method == Quantization::Method::none) return tensors;
-  Tensors editable(std::move(tensors), name);
-  if (quantization.method == Quantization::Method::fp8) {
-    dequantize_fp8(editable, quantization);
-  } else {
-    dequantize_mxfp4(editable);
+  QuantizedTensors editable(std::move(tensors), name);
+  switch (quantization.method) {
+    case Quantization::Method::none:
+      break;
+    case Quantization::Method::fp8:
+      dequantize_fp8(editable, quantization);
+      break;
+    case Quantization::Method::mxfp4:
+      dequantize_mxfp4(editable);
+      break;
+    case Quantization::Method::gptq:
+      dequantize_gptq(editable, quantization.packed);
+      break;
+    case Quantization::Method::awq:
+      dequantize_awq(editable, quantization.packed);
+      break;
+    case Quantization::Method::compressed_tensors:
+      dequantize_compressed(editable, quantization.compressed);
+      break;
+    case Quantization::Method::bitsandbytes:
+      dequantize_bitsandbytes(editable);
+      break;
   }
   return std::move(editable).rest();
 }

@@ -7,8 +7,8 @@
 namespace onnxport {
 
 /// How the weights of this configuration are quantized. Its `quantization_config` counts as read, except
-/// unknown keys in it. Throws ExportError(unsupported) for a method other than fp8 and mxfp4, and
-/// ExportError(bad_config) for invalid values.
+/// unknown keys in it. Throws ExportError(unsupported) for other methods and formats than those of
+/// checkpoint/quantization.h, and ExportError(bad_config) for invalid values.
 Quantization read_quantization(const PretrainedConfig& config);
 
 }  // namespace onnxport

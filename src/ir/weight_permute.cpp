@@ -10,6 +10,7 @@
 
 #include "ir/weight_boxes.h"
 #include "ir/weight_expr.h"
+#include "ir/weight_remaining.h"
 
 namespace onnxport::detail {
 namespace {
@@ -116,8 +117,12 @@ class PermuteSource final : public Source {
       const std::int64_t index = begin / panel_elements_;
       const std::int64_t inside = begin % panel_elements_;
       const std::int64_t n = std::min(count, panel_elements_ - inside);
-      const auto panel = take_panel(index, n);
-      std::memcpy(out, panel.get() + inside * element_size(), static_cast<std::size_t>(n * element_size()));
+      const auto panel = take_panel(index, inside, n);
+      if (!panel) {
+        compute(begin, n, out);
+      } else {
+        std::memcpy(out, panel.get() + inside * element_size(), static_cast<std::size_t>(n * element_size()));
+      }
       begin += n;
       count -= n;
       out += n * element_size();
@@ -131,7 +136,7 @@ class PermuteSource final : public Source {
 
   struct Panel {
     std::int64_t index;
-    std::int64_t left;  ///< elements not handed out yet
+    Remaining left;  ///< elements not handed out yet
     std::shared_ptr<const std::byte[]> bytes;
   };
 
@@ -157,12 +162,16 @@ class PermuteSource final : public Source {
     return target;
   }
 
-  /// The panel, from which the caller takes `n` elements.
-  std::shared_ptr<const std::byte[]> take_panel(std::int64_t index, std::int64_t n) const {
+  /// The panel, from which the caller takes `n` elements. Null if there is none and these are too few for
+  /// one.
+  std::shared_ptr<const std::byte[]> take_panel(std::int64_t index, std::int64_t inside,
+                                                std::int64_t n) const {
+    constexpr std::int64_t kFew = 64;
     const std::lock_guard lock(mutex_);  // held while computing: others mostly want the same panel
     auto panel =
         std::find_if(panels_.begin(), panels_.end(), [&](const Panel& p) { return p.index == index; });
     if (panel == panels_.end()) {
+      if (n < kFew) return nullptr;
       const std::int64_t first = index * panel_elements_;
       const std::int64_t size = std::min(panel_elements_, numel() - first);
       // The previous panel stays for a slower thread.
@@ -172,11 +181,11 @@ class PermuteSource final : public Source {
       }
       std::shared_ptr<std::byte[]> bytes = make_buffer(size * element_size());
       compute(first, size, bytes.get());
-      panel = panels_.insert(panels_.end(), {index, size, std::move(bytes)});
+      panel = panels_.insert(panels_.end(), {index, Remaining(size), std::move(bytes)});
     }
     auto bytes = panel->bytes;
-    panel->left -= n;
-    if (panel->left <= 0) panels_.erase(panel);
+    panel->left.take(inside, inside + n);
+    if (panel->left.count() == 0) panels_.erase(panel);
     return bytes;
   }
 
