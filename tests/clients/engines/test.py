@@ -16,13 +16,11 @@ if len(sys.argv) != 5:
     sys.exit("usage: python3 test.py ENGINE PROGRAM CACHE WORK")
 ENGINE, (PROGRAM, CACHE, WORK) = sys.argv[1], (Path(argument).resolve() for argument in sys.argv[2:5])
 PACKAGES = {"onnxruntime": ("onnxruntime-py-1.17.3", "numpy-1.26.4"), "openvino": ("openvino-2026.4.1", "numpy-2.4.6")}
-for package in PACKAGES[ENGINE]:
-    if not (CACHE / package).is_dir():
-        sys.exit(f"{CACHE / package} is missing: run tools/setup.sh clients")
-    sys.path.insert(0, str(CACHE / package))
 sys.dont_write_bytecode = True
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import ROOT, use_packages, write_safetensors  # noqa: E402
+
+use_packages(CACHE, *PACKAGES[ENGINE])
 
 import numpy as np  # noqa: E402
 from make_golden import synthesize  # noqa: E402
@@ -60,16 +58,6 @@ def read_safetensors(path):
             begin, end = (start + offset for offset in tensor["data_offsets"])
             tensors[name] = np.frombuffer(raw[begin:end], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
     return tensors
-
-
-def write_safetensors(path, tensors):
-    header, parts, offset = {}, [], 0
-    for name, values in tensors.items():
-        dtype = next(key for key, value in DTYPES.items() if value == values.dtype)
-        header[name] = {"dtype": dtype, "shape": values.shape, "data_offsets": [offset, offset := offset + values.nbytes]}
-        parts.append(values.tobytes())
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(parts))
 
 
 def write_checkpoint(fixture, folder):

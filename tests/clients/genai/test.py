@@ -2,7 +2,7 @@
 
     python3 test.py PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
 
-The client generates tokens. Each time, a plain loop around ONNX Runtime says what they must be."""
+The client generates tokens. They must be those of a plain loop around ONNX Runtime."""
 import json
 import os
 import shutil
@@ -14,13 +14,11 @@ from pathlib import Path
 if len(sys.argv) != 4:
     sys.exit("usage: python3 test.py PROGRAM CACHE WORK")
 PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:])
-for package in ("onnxruntime-genai-0.18.0", "onnxruntime-py-1.31.1", "numpy-2.4.6"):
-    if not (CACHE / package).is_dir():
-        sys.exit(f"{CACHE / package} is missing: run tools/setup.sh clients")
-    sys.path.insert(0, str(CACHE / package))
 sys.dont_write_bytecode = True
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import ROOT, use_packages, write_safetensors  # noqa: E402
+
+use_packages(CACHE, "onnxruntime-genai-0.18.0", "onnxruntime-py-1.31.1", "numpy-2.4.6")
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np  # noqa: E402
@@ -82,13 +80,8 @@ def write_checkpoint(name, folder, edit=lambda config, tensors: None):
         tables[0]["halfwidth"] /= 10
     edit(config, recipe["tensors"])
     (folder / "config.json").write_text(json.dumps(config))
-    header, parts, offset = {}, [], 0
-    for key, tensor in recipe["tensors"].items():
-        values = synthesize(key, tensor, recipe["seed"]).astype(np.float32).tobytes()
-        header[key] = {"dtype": "F32", "shape": tensor["shape"], "data_offsets": [offset, offset := offset + len(values)]}
-        parts.append(values)
-    text = json.dumps(header).encode()
-    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + b"".join(parts))
+    write_safetensors(folder / "model.safetensors", {key: synthesize(key, tensor, recipe["seed"]).astype(np.float32)
+                                                     for key, tensor in recipe["tensors"].items()})
 
 
 def export(checkpoint, task, out, *flags):

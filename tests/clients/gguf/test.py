@@ -15,11 +15,11 @@ from pathlib import Path
 if len(sys.argv) != 4:
     sys.exit("usage: python3 test.py PROGRAM CACHE WORK")
 PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:4])
-for package in ("gguf-0.19.0", "numpy-2.4.6", "PyYAML-6.0.3"):
-    if not (CACHE / package).is_dir():
-        sys.exit(f"{CACHE / package} is missing: run tools/setup.sh clients")
-    sys.path.insert(0, str(CACHE / package))
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import use_packages  # noqa: E402
+
+use_packages(CACHE, "gguf-0.19.0", "numpy-2.4.6", "PyYAML-6.0.3")
 
 import convert  # noqa: E402
 import gguf  # noqa: E402
