@@ -102,7 +102,7 @@ class OnePassTest : public WriterTest {
   }
 
   std::vector<ModelFile> files_in(const fs::path& out) const {
-    return {{&graphs[0], out / "model.onnx", "model.onnx_data"},
+    return {{graphs.data(), out / "model.onnx", "model.onnx_data"},
             {&graphs[1], out / "onnx" / "model_fp16.onnx", "model_fp16.onnx_data"},
             {&graphs[2], out / "onnx" / "model_q4.onnx", "model_q4.onnx.data"},
             {&graphs[3], out / "onnx" / "decoder_q4.onnx", "model_q4.onnx.data"}};

@@ -1,4 +1,4 @@
-// GPTQ, AWQ, compressed-tensors and bitsandbytes: what cannot be.
+// GPTQ, AWQ, compressed-tensors and bitsandbytes: errors.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 

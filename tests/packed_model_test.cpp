@@ -88,7 +88,7 @@ std::vector<std::uint32_t> packed(const std::vector<std::uint32_t>& codes, std::
 
 constexpr std::array<std::size_t, 8> kPlain = {0, 1, 2, 3, 4, 5, 6, 7}, kAwq = {0, 2, 4, 6, 1, 3, 5, 7};
 
-/// A quantized weight, and what it then is.
+/// A quantized weight, and its values.
 struct Made {
   std::vector<Raw> tensors;
   std::string dtype;  ///< of the values

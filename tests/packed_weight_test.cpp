@@ -1,5 +1,5 @@
-// Packed integers: any number of bits in any ranges, and the description of what a quantized weight is made
-// of, which must give its values again.
+// Packed integers: any number of bits in any ranges, and the description of a quantized weight, which must
+// give its values again.
 #include "ir/weight_packed.h"
 
 #include <fmt/format.h>
@@ -21,6 +21,7 @@
 #include "onnxport/config.h"
 #include "onnxport/tensor.h"
 #include "raw_tensors.h"
+#include "stored_weights.h"
 #include "support/file.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
@@ -28,25 +29,7 @@
 namespace onnxport::test {
 namespace {
 
-class PackedCodes : public testing::Test {
- protected:
-  template <class T>
-  Weight stored(DType dtype, const Dims& shape, const std::vector<T>& values) {
-    const fs::path path = folder_.path() / std::to_string(count_++);
-    const Bytes bytes = bytes_of(values);
-    std::ofstream(path, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    return {TensorView{.key = "w", .dtype = dtype, .shape = shape, .file = File::open(path), .offset = 0}};
-  }
-
-  std::int64_t below(std::int64_t end) {
-    return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(end));
-  }
-
-  std::mt19937_64 random_{3};
-  TempFolder folder_;
-  int count_ = 0;
-};
+using PackedCodes = StoredWeights;
 
 template <class T>
 std::vector<T> read_in_steps(const Weight& weight, std::int64_t step) {

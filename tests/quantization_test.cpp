@@ -28,6 +28,7 @@
 #include "onnxport/export.h"
 #include "onnxport/tensor.h"
 #include "raw_tensors.h"
+#include "stored_weights.h"
 #include "support/convert.h"
 #include "support/dtype_names.h"
 #include "support/file.h"
@@ -112,30 +113,13 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, QuantizedFixture,
 // ---------------------------------------------------------------------------------------------------------------------
 // Any shape, any block, any range
 
-class ScaledWeight : public testing::Test {
+class ScaledWeight : public StoredWeights {
  protected:
-  template <class T>
-  Weight stored(DType dtype, const Dims& shape, const std::vector<T>& values) {
-    const fs::path path = folder_.path() / std::to_string(count_++);
-    const Bytes bytes = bytes_of(values);
-    std::ofstream(path, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    return {TensorView{.key = "w", .dtype = dtype, .shape = shape, .file = File::open(path), .offset = 0}};
-  }
-
   std::vector<std::uint8_t> random_bytes(std::int64_t count) {
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(count));
     for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random_());
     return bytes;
   }
-
-  std::int64_t below(std::int64_t end) {
-    return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(end));
-  }
-
-  std::mt19937_64 random_{7};
-  TempFolder folder_;
-  int count_ = 0;
 };
 
 TEST_F(ScaledWeight, BlocksOfAnyShape) {

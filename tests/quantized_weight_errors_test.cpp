@@ -1,4 +1,4 @@
-// Names and fingerprints of quantized weights, and what is refused.
+// Names and fingerprints of quantized weights, and errors.
 #include <gtest/gtest.h>
 
 #include <algorithm>

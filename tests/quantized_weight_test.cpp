@@ -167,7 +167,7 @@ TEST(QuantizedWeight, TilesAreNotTakenForThoseOfOthers) {
   }
 }
 
-// Quantizing what was decoded: the inner scan runs while the outer one computes a tile.
+// Quantizing decoded values: the inner scan runs while the outer one computes a tile.
 TEST(QuantizedWeight, ScansMayReadScans) {
   const auto [source, weight] = counted({900, 128});
   const BlockParameters fine{.bits = 8, .symmetric = false}, coarse{.bits = 4, .block_size = 16};

@@ -8,13 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
-#include <regex>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "ir/weight_low_rank.h"
 #include "support/fail.h"
+#include "support/pattern.h"
 #include "support/printable.h"
 #include "support/text.h"
 
@@ -29,26 +29,10 @@ constexpr ErrorCode kBad = ErrorCode::bad_checkpoint;
 
 /// `pattern` as peft takes it: a regular expression of the end of a path, after a dot or the whole.
 bool matches(const std::string& pattern, const std::string& path, const std::string& origin) {
-  constexpr std::size_t kLongest = 1000;  // keeps the automaton small
-  // A search that backtracks could take forever, or the whole stack.
-#ifdef __GLIBCXX__
-  constexpr auto kFlags = std::regex::ECMAScript | std::regex_constants::__polynomial;
-#else
-  constexpr auto kFlags = std::regex::ECMAScript;
-#endif
-  const auto refuse = [&](const std::string& why) {
-    fail(ErrorCode::bad_config,
-         "{}: '{}' in rank_pattern or alpha_pattern is no usable regular expression: {}", origin,
-         printable(pattern), why);
-  };
-  if (pattern.size() > kLongest)
-    refuse(fmt::format("{} bytes, expected at most {}", pattern.size(), kLongest));
-  try {
-    return std::regex_match(path, std::regex("(.*\\.)?(" + pattern + ")", kFlags));
-  } catch (const std::regex_error& error) {
-    refuse(error.what());
-  }
-  return false;
+  constexpr std::size_t kLongest = 1000;
+  const std::string called =
+      fmt::format("{}: '{}' in rank_pattern or alpha_pattern", origin, printable(pattern));
+  return Pattern(pattern, kLongest, called, "(.*\\.)?(", ")").matches(path);
 }
 
 template <class Value>

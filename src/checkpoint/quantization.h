@@ -44,7 +44,7 @@ struct CompressedScheme {
   bool symmetric = true;
 };
 
-/// compressed-tensors: what is stored how.
+/// compressed-tensors: the schemes, and the modules without one.
 struct CompressedFormat {
   std::vector<CompressedScheme> schemes;
   std::vector<std::string> ignore;  ///< like CompressedScheme::targets
@@ -85,8 +85,8 @@ struct Quantization {
 /// - mxfp4: `X_blocks` [E, R, G, 16] and `X_scales` [E, R, G] become `X` [E, 32 * G, R], bfloat16: the bits
 ///   that transformers gives.
 ///
-/// - gptq, awq: (code - zero point) * scale, rounded once to the dtype of the scales, which is what both
-///   libraries compute (`dequantize_weight`, `dequantize_gemm`). float32, not rounded, for the AWQ layout
+/// - gptq, awq: (code - zero point) * scale, rounded once to the dtype of the scales, as both
+///   libraries compute it (`dequantize_weight`, `dequantize_gemm`). float32, not rounded, for the AWQ layout
 ///   gemv, which is only multiplied inside a kernel.
 /// - compressed-tensors: the same for integers, and value * scale for 8-bit floats, rounded once to the dtype
 ///   of the scales (`dequantize`).

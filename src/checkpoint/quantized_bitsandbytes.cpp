@@ -108,10 +108,6 @@ Weight read_table(const QuantizedTensors& tensors, const StoredTensor& tensor, s
   return Weight::constant(DType::f32, {entries}, std::move(bytes));
 }
 
-std::int64_t count_blocks(std::int64_t count, std::int64_t size) {
-  return count / size + (count % size != 0);
-}
-
 /// Values [count] times the scales of their blocks, as float32 [count].
 Weight scale_all(const Weight& values, const Weight& scales, std::int64_t block) {
   const std::int64_t count = values.numel();
@@ -136,8 +132,8 @@ Weight read_absmax(QuantizedTensors& tensors, const StoredTensor& owner, const S
   tensors.take(*nested);
   tensors.take(map);
   const std::int64_t size = state.integer("nested_blocksize");
-  if (nested->view.dtype != DType::f32 || nested->view.shape != Dims{count_blocks(blocks, size)}) {
-    tensors.fail_tensor(*nested, fmt::format("float32[{}]", count_blocks(blocks, size)),
+  if (nested->view.dtype != DType::f32 || nested->view.shape != Dims{divide_up(blocks, size)}) {
+    tensors.fail_tensor(*nested, fmt::format("float32[{}]", divide_up(blocks, size)),
                         fmt::format("one scale for {} elements of '{}'", size, printable(absmax.view.key)));
   }
   const Weight values = look_up(absmax.as_weight(), read_table(tensors, map, 256));
@@ -176,7 +172,7 @@ void dequantize_4bit(QuantizedTensors& tensors, const StoredTensor& tensor, cons
   const Weight bytes = read_bytes(tensors, tensor, count / 2 + count % 2);
   const Weight codes = unpack(bytes, high_first, count);
   packed.codes = codes.reshape(shape);
-  packed.scales = read_absmax(tensors, tensor, state, count_blocks(count, block));
+  packed.scales = read_absmax(tensors, tensor, state, divide_up(count, block));
   const Weight values = scale_all(look_up(codes, packed.table), packed.scales, block);
   const Weight rounded = values.reshape(shape).cast(state.dtype());
   tensors.add(key, described(rounded, std::move(packed)));

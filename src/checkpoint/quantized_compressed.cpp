@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <regex>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +12,9 @@
 #include "ir/weight_packed.h"
 #include "ir/weight_scaled.h"
 #include "support/fail.h"
+#include "support/pattern.h"
 #include "support/printable.h"
+#include "support/shape.h"
 #include "support/text.h"
 
 namespace onnxport {
@@ -26,34 +28,8 @@ using Strategy = CompressedScheme::Strategy;
 constexpr std::array<std::string_view, 7> kActivations = {
     "input_scale", "input_zero_point", "output_scale", "output_zero_point", "q_scale", "k_scale", "v_scale"};
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Which scheme a module has
-
-/// Whether the regular expression matches the beginning of a name. (re.match)
-bool matches(const std::string& pattern, const std::string& name) {
-  constexpr std::size_t kLongest = 2000;  // keeps the automaton small
-#ifdef __GLIBCXX__
-  // A search that backtracks could take forever, or the whole stack.
-  constexpr auto kFlags = std::regex::ECMAScript | std::regex_constants::__polynomial;
-#else
-  constexpr auto kFlags = std::regex::ECMAScript;
-#endif
-  const auto refuse = [&](const std::string& why) {
-    fail(ErrorCode::bad_config, "quantization_config: 're:{}' is no usable regular expression: {}",
-         printable(pattern), why);
-  };
-  if (pattern.size() > kLongest) {
-    refuse(fmt::format("{} bytes, expected at most {}", pattern.size(), kLongest));
-  }
-  try {
-    return std::regex_search(name, std::regex(pattern, kFlags), std::regex_constants::match_continuous);
-  } catch (const std::regex_error& error) {
-    refuse(error.what());
-  }
-  return false;
-}
 
 bool is_pattern(const std::string& target) { return target.starts_with("re:"); }
 
@@ -62,36 +38,56 @@ bool is_class(const std::string& target) {
   return !is_pattern(target) && !target.empty() && target.front() >= 'A' && target.front() <= 'Z';
 }
 
-bool names(const std::string& target, const std::string& module) {
-  return is_pattern(target) ? matches(target.substr(3), module) : target == module;
-}
+/// Which modules have which scheme. A regular expression is made when it is first needed.
+class Schemes {
+ public:
+  explicit Schemes(const CompressedFormat& format) : format_(format) {}
 
-/// The scheme of a module: by its name, else by a pattern (in the order of their texts), else by its class.
-/// The checkpoint does not have the classes of modules. So this is the scheme of `Linear`, or the only one
-/// with a class.
-const CompressedScheme* scheme_of(const CompressedFormat& format, const std::string& module) {
-  if (std::any_of(format.ignore.begin(), format.ignore.end(),
-                  [&](const std::string& target) { return names(target, module); })) {
-    return nullptr;
-  }
-  const CompressedScheme* by_pattern = nullptr;
-  const std::string* first = nullptr;
-  const CompressedScheme* by_class = nullptr;
-  for (const CompressedScheme& scheme : format.schemes) {
-    for (const std::string& target : scheme.targets) {
-      if (is_class(target)) {
-        if (by_class == nullptr || target == "Linear") by_class = &scheme;
-      } else if (names(target, module)) {
-        if (!is_pattern(target)) return &scheme;
-        if (first == nullptr || target < *first) {
-          by_pattern = &scheme;
-          first = &target;
+  /// The scheme of a module: by its name, else by a pattern (in the order of their texts), else by its class.
+  /// The checkpoint does not have the classes of modules. So this is the scheme of `Linear`, or the only one
+  /// with a class. Null if the module is ignored, or has none.
+  const CompressedScheme* of(const std::string& module) {
+    if (std::any_of(format_.ignore.begin(), format_.ignore.end(),
+                    [&](const std::string& target) { return names(target, module); })) {
+      return nullptr;
+    }
+    const CompressedScheme* by_pattern = nullptr;
+    const std::string* first = nullptr;
+    const CompressedScheme* by_class = nullptr;
+    for (const CompressedScheme& scheme : format_.schemes) {
+      for (const std::string& target : scheme.targets) {
+        if (is_class(target)) {
+          if (by_class == nullptr || target == "Linear") by_class = &scheme;
+        } else if (names(target, module)) {
+          if (!is_pattern(target)) return &scheme;
+          if (first == nullptr || target < *first) {
+            by_pattern = &scheme;
+            first = &target;
+          }
         }
       }
     }
+    return by_pattern != nullptr ? by_pattern : by_class;
   }
-  return by_pattern != nullptr ? by_pattern : by_class;
-}
+
+ private:
+  bool names(const std::string& target, const std::string& module) {
+    return is_pattern(target) ? matches(target, module) : target == module;
+  }
+
+  bool matches(const std::string& target, const std::string& module) {
+    auto found = patterns_.find(target);
+    if (found == patterns_.end()) {
+      constexpr std::size_t kLongest = 2000;
+      const std::string called = fmt::format("quantization_config: '{}'", printable(target));
+      found = patterns_.emplace(target, Pattern(target.substr(3), kLongest, called)).first;
+    }
+    return found->second.matches_beginning(module);
+  }
+
+  const CompressedFormat& format_;
+  std::map<std::string, Pattern> patterns_;  ///< by target
+};
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -265,11 +261,12 @@ void drop_activations(QuantizedTensors& tensors) {
 }  // namespace
 
 void dequantize_compressed(QuantizedTensors& tensors, const CompressedFormat& format) {
+  Schemes schemes(format);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const StoredTensor& scale = tensors[i];
     const std::string path(stem(scale.view.key, ".weight_scale"));
     if (path.empty()) continue;
-    const CompressedScheme* scheme = scheme_of(format, path);
+    const CompressedScheme* scheme = schemes.of(path);
     if (scheme == nullptr) {
       tensors.fail_tensor(scale, "no scales",
                           fmt::format("quantization_config has no group for the module '{}', or ignores it",

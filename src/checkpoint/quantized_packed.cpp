@@ -12,6 +12,7 @@
 #include "ir/weight_packed.h"
 #include "support/fail.h"
 #include "support/printable.h"
+#include "support/shape.h"
 #include "support/text.h"
 
 namespace onnxport {
@@ -25,8 +26,6 @@ constexpr std::int64_t kLargest = std::int64_t{1}
                                   << 40;  // extents; no product of two small numbers overflows
 /// Where AWQ puts eight successive codes in a word.
 constexpr std::array<std::uint8_t, 8> kAwqPlaces = {0, 4, 1, 5, 2, 6, 3, 7};
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
 
 /// The tensors of a module.
 struct Module {

@@ -45,7 +45,7 @@ std::vector<Origin> Source::origins(std::int64_t begin, std::int64_t count) cons
 
 std::vector<Origin> origins_by_unit(const Source& input, std::int64_t in, std::int64_t out,
                                     std::int64_t begin, std::int64_t count) {
-  const std::vector<Origin> unknown = {{.begin = begin, .count = count}};
+  std::vector<Origin> unknown = {{.begin = begin, .count = count}};
   if (begin % out != 0 || count % out != 0) return unknown;
   std::vector<Origin> origins = input.origins(begin / out * in, count / out * in);
   for (Origin& origin : origins) {

@@ -97,7 +97,7 @@ class UnpackSource final : public Source {
 
 class LookUpSource final : public Source {
  public:
-  LookUpSource(SourcePtr codes, SourcePtr table, std::int64_t entries)
+  LookUpSource(SourcePtr codes, const SourcePtr& table, std::int64_t entries)
       : Source(DType::f32, fmt::format("look_up({},{})", codes->text(), table->text()), codes->depth() + 1),
         codes_(std::move(codes)) {
     table->read(0, entries, reinterpret_cast<std::byte*>(values_.data()));
@@ -114,6 +114,10 @@ class LookUpSource final : public Source {
                     sizeof(float));
       }
     }
+  }
+
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return codes_->origins(begin, count);
   }
 
  private:

@@ -1,5 +1,5 @@
 /// Weights that are stored as small integers, packed into words, with scales and zero points of groups or
-/// with a table of values: their elements, tile by tile, and what they are made of.
+/// with a table of values: their elements, tile by tile, and their parts.
 #pragma once
 
 #include <array>
@@ -29,7 +29,7 @@ Weight unpack(const Weight& words, const Packing& packing, std::int64_t columns)
 /// The result is float32 of the shape of `codes`. Throws ExportError(shape) for other operands.
 Weight look_up(const Weight& codes, const Weight& table);
 
-/// A matrix [N, K] of codes, and what their values are made of:
+/// A matrix [N, K] of codes, and the parts of their values:
 ///
 /// - without a table: (codes[n, k] - zero point[n, g]) * scales[n, g], where g is the group of column k;
 /// - with a table: table[codes[n, k]] * scales[b], where b is the block of the element n * K + k.
@@ -52,7 +52,7 @@ struct PackedWeight {
 /// shapes, dtypes and groups that do not fit.
 Weight affine(const PackedWeight& packed);
 
-/// `values` with a description of what they are made of. It does not change them, nor their fingerprint.
+/// `values` with a description of their parts. It does not change them, nor their fingerprint.
 Weight described(const Weight& values, PackedWeight packed);
 
 /// The description, if this weight is a described one in its own shape, perhaps cast; else null.

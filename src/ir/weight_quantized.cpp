@@ -196,18 +196,6 @@ BlockLayout make_layout(const Weight& matrix, const BlockParameters& parameters)
   return layout;
 }
 
-NamedValues values_of(const Weight& weight) {
-  return {WeightExpr::of(weight.cast(DType::f32)).source, weight.numel(), weight.name()};
-}
-
-std::string with_suffix(const std::string& name, std::string_view suffix) {
-  return name.empty() ? std::string() : fmt::format("{}_{}", name, suffix);
-}
-
-Weight wrap(SourcePtr source, Dims shape, std::string name) {
-  return WeightExpr::wrap({.source = std::move(source), .shape = std::move(shape), .name = std::move(name)});
-}
-
 }  // namespace
 }  // namespace detail
 
@@ -215,7 +203,7 @@ QuantizedBlocks quantize_blocks(const Weight& matrix, const BlockParameters& par
   detail::check(parameters);
   detail::check_matrix(matrix);
   const detail::BlockLayout layout = detail::make_layout(matrix, parameters);
-  detail::NamedValues values = detail::values_of(matrix);
+  detail::NamedValues values = detail::NamedValues::of(matrix);
   const int bits = parameters.bits, depth = values.source->depth() + 1;
   const bool k_quant = parameters.algorithm == BlockAlgorithm::k_quant;
   const std::string text =
@@ -226,17 +214,17 @@ QuantizedBlocks quantize_blocks(const Weight& matrix, const BlockParameters& par
       std::move(values), layout, [=](const float* run, std::int64_t count, BlockResults results) {
         quantize_blocks(run, count, parameters, results, order);
       });
-  const std::string& name = matrix.name();
+  const auto part = [&](detail::SourcePtr source, detail::Dims shape, std::string_view suffix) {
+    return detail::make_part(matrix, std::move(source), std::move(shape), suffix);
+  };
   QuantizedBlocks result;
-  result.codes = detail::wrap(std::make_shared<detail::CodesSource>(scan, text, depth),
-                              {layout.rows, layout.across(), layout.block_bytes},
-                              detail::with_suffix(name, fmt::format("Q{}", bits)));
-  result.scales = detail::wrap(std::make_shared<detail::ScalesSource>(scan, text, depth),
-                               {layout.rows, layout.across()}, detail::with_suffix(name, "scales"));
+  result.codes = part(std::make_shared<detail::CodesSource>(scan, text, depth),
+                      {layout.rows, layout.across(), layout.block_bytes}, fmt::format("Q{}", bits));
+  result.scales = part(std::make_shared<detail::ScalesSource>(scan, text, depth),
+                       {layout.rows, layout.across()}, "scales");
   if (layout.has_zero_points) {
-    result.zero_points = detail::wrap(std::make_shared<detail::ZeroPointsSource>(scan, text, depth, bits),
-                                      {layout.rows, detail::zero_point_bytes(layout.across(), bits)},
-                                      detail::with_suffix(name, "zero_points"));
+    result.zero_points = part(std::make_shared<detail::ZeroPointsSource>(scan, text, depth, bits),
+                              {layout.rows, detail::zero_point_bytes(layout.across(), bits)}, "zero_points");
   }
   return result;
 }
@@ -263,18 +251,21 @@ Weight dequantize_blocks(const QuantizedBlocks& blocks, const BlockParameters& p
     detail::fail_operand("cannot take zero points from", blocks.zero_points,
                          "uint8" + text::shape_text(zeros));
   }
-  return detail::wrap(
-      std::make_shared<detail::DequantizedSource>(
-          WeightExpr::of(blocks.codes).source, WeightExpr::of(blocks.scales).source,
-          blocks.zero_points ? WeightExpr::of(blocks.zero_points).source : nullptr, parameters, layout),
-      {layout.rows, columns}, blocks.codes.name());
+  const auto source_of = [](const Weight& weight) {
+    return weight ? WeightExpr::of(weight).source : nullptr;
+  };
+  return WeightExpr::wrap({.source = std::make_shared<detail::DequantizedSource>(
+                               source_of(blocks.codes), source_of(blocks.scales),
+                               source_of(blocks.zero_points), parameters, layout),
+                           .shape = {layout.rows, columns},
+                           .name = blocks.codes.name()});
 }
 
 QuantizedBnb4 quantize_bnb4(const Weight& matrix, bool nf4, std::int64_t block_size) {
   detail::check_block_size(block_size);
   detail::check_matrix(matrix);
   const detail::BlockLayout layout{1, matrix.numel(), block_size, block_size / 2, false};
-  detail::NamedValues values = detail::values_of(matrix);
+  detail::NamedValues values = detail::NamedValues::of(matrix);
   const int depth = values.source->depth() + 1;
   const std::string text =
       fmt::format("{},{},{},{}", nf4 ? "nf4" : "fp4", block_size, layout.columns, values.source->text());
@@ -283,10 +274,10 @@ QuantizedBnb4 quantize_bnb4(const Weight& matrix, bool nf4, std::int64_t block_s
       std::move(values), layout, [=](const float* run, std::int64_t count, BlockResults results) {
         quantize_bnb4(run, count, type, block_size, results.codes, results.scales);
       });
-  return {detail::wrap(std::make_shared<detail::CodesSource>(scan, text, depth), {(matrix.numel() + 1) / 2},
-                       detail::with_suffix(matrix.name(), "Bnb4")),
-          detail::wrap(std::make_shared<detail::ScalesSource>(scan, text, depth), {layout.across()},
-                       detail::with_suffix(matrix.name(), "absmax"))};
+  return {detail::make_part(matrix, std::make_shared<detail::CodesSource>(scan, text, depth),
+                            {(matrix.numel() + 1) / 2}, "Bnb4"),
+          detail::make_part(matrix, std::make_shared<detail::ScalesSource>(scan, text, depth),
+                            {layout.across()}, "absmax")};
 }
 
 }  // namespace onnxport

@@ -197,7 +197,6 @@ class TensorZeroPointSource final : public Source {
 }  // namespace detail
 
 QuantizedTensor quantize_tensor(const Weight& weight, const TensorParameters& parameters) {
-  using detail::WeightExpr;
   const detail::Dims& shape = weight.shape();
   const auto rank = static_cast<std::int64_t>(shape.size());
   const bool has_axis = parameters.axis.has_value();
@@ -219,24 +218,21 @@ QuantizedTensor quantize_tensor(const Weight& weight, const TensorParameters& pa
       (at < axis ? channels.outer : at == axis ? channels.channels : channels.inner) *= shape[i];
     }
   }
-  detail::NamedValues values{WeightExpr::of(weight.cast(DType::f32)).source, weight.numel(), weight.name()};
+  detail::NamedValues values = detail::NamedValues::of(weight);
   const int depth = values.source->depth() + 1;
   const std::string text =
       fmt::format("{}{}{},{}x{}x{},{}", short_name(parameters.dtype), parameters.symmetric ? "s" : "",
                   parameters.reduce_range ? "r" : "", channels.outer, channels.channels, channels.inner,
                   values.source->text());
   const auto scan = std::make_shared<const detail::ScaleScan>(std::move(values), channels, parameters);
-  const auto wrap = [&](detail::SourcePtr source, detail::Dims dims, std::string_view suffix) {
-    return WeightExpr::wrap(
-        {.source = std::move(source),
-         .shape = std::move(dims),
-         .name = weight.name().empty() ? std::string() : fmt::format("{}_{}", weight.name(), suffix)});
+  const auto part = [&](detail::SourcePtr source, const detail::Dims& dims, std::string_view suffix) {
+    return detail::make_part(weight, std::move(source), dims, suffix);
   };
   const detail::Dims one = has_axis ? detail::Dims{channels.channels} : detail::Dims{};
-  return {wrap(std::make_shared<detail::TensorCodesSource>(scan, parameters.dtype, text, depth), shape,
+  return {part(std::make_shared<detail::TensorCodesSource>(scan, parameters.dtype, text, depth), shape,
                "quantized"),
-          wrap(std::make_shared<detail::TensorScaleSource>(scan, text, depth), one, "scale"),
-          wrap(std::make_shared<detail::TensorZeroPointSource>(scan, parameters.dtype, text, depth), one,
+          part(std::make_shared<detail::TensorScaleSource>(scan, text, depth), one, "scale"),
+          part(std::make_shared<detail::TensorZeroPointSource>(scan, parameters.dtype, text, depth), one,
                "zero_point")};
 }
 

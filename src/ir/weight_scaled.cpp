@@ -9,11 +9,13 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "ir/weight_boxes.h"
 #include "ir/weight_expr.h"
+#include "ir/weight_packed.h"
 #include "support/fail.h"
 #include "support/shape.h"
 #include "support/text.h"
@@ -21,38 +23,6 @@
 namespace onnxport {
 namespace detail {
 namespace {
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
-
-class Float8Source final : public Source {
- public:
-  Float8Source(SourcePtr codes, Float8 format)
-      : Source(DType::f32, fmt::format("float8({},{})", static_cast<int>(format), codes->text()),
-               codes->depth() + 1),
-        codes_(std::move(codes)),
-        values_(float8_values(format)) {}
-
-  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    const std::int64_t step = tile_elements(sizeof(float), count);
-    const auto tile = make_buffer(step);
-    for (std::int64_t done = 0; done < count; done += step) {
-      const std::int64_t n = std::min(step, count - done);
-      codes_->read(begin + done, n, tile.get());
-      for (std::int64_t i = 0; i < n; ++i, out += sizeof(float)) {
-        std::memcpy(out, &values_[std::to_integer<std::size_t>(tile[static_cast<std::size_t>(i)])],
-                    sizeof(float));
-      }
-    }
-  }
-
-  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
-    return codes_->origins(begin, count);
-  }
-
- private:
-  SourcePtr codes_;
-  std::array<float, 256> values_;
-};
 
 /// A matrix, or several successive ones of the same shape, in blocks.
 struct BlockGrid {
@@ -200,18 +170,17 @@ class Mxfp4Source final : public Source {
 using detail::WeightExpr;
 
 Weight from_float8(const Weight& codes, Float8 format) {
-  const WeightExpr& expr = WeightExpr::of(codes);
   if (codes.dtype() != DType::u8) detail::fail_operand("codes of 8-bit floats", codes, "uint8");
-  return WeightExpr::wrap({.source = std::make_shared<detail::Float8Source>(expr.source, format),
-                           .shape = expr.shape,
-                           .name = expr.name});
+  const std::array<float, 256> values = float8_values(format);
+  const auto bytes = std::as_bytes(std::span(values));
+  return look_up(codes, Weight::constant(DType::f32, {256}, {bytes.begin(), bytes.end()}));
 }
 
 std::vector<std::int64_t> shape_of_scales(std::vector<std::int64_t> values, std::int64_t rows,
                                           std::int64_t columns) {
   const std::size_t rank = values.size();
-  values[rank - 2] = detail::divide_up(values[rank - 2], rows);
-  values[rank - 1] = detail::divide_up(values[rank - 1], columns);
+  values[rank - 2] = divide_up(values[rank - 2], rows);
+  values[rank - 1] = divide_up(values[rank - 1], columns);
   return values;
 }
 

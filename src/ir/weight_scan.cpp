@@ -1,5 +1,7 @@
 #include "ir/weight_scan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,6 +13,15 @@
 #include "support/fail.h"
 
 namespace onnxport::detail {
+
+NamedValues NamedValues::of(const Weight& weight) {
+  return {WeightExpr::of(weight.cast(DType::f32)).source, weight.numel(), weight.name()};
+}
+
+Weight make_part(const Weight& weight, SourcePtr source, Dims shape, std::string_view suffix) {
+  std::string name = weight.name().empty() ? std::string() : fmt::format("{}_{}", weight.name(), suffix);
+  return WeightExpr::wrap({.source = std::move(source), .shape = std::move(shape), .name = std::move(name)});
+}
 
 void NamedValues::read(std::int64_t begin, std::int64_t n, float* out) const {
   source->read(begin, n, reinterpret_cast<std::byte*>(out));

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "ir/weight_expr.h"
 #include "support/quantize_blocks.h"
@@ -35,10 +36,14 @@ struct NamedValues {
   std::int64_t count;
   std::string name;
 
-  /// Writes values [begin, begin + count). Throws ExportError(bad_checkpoint) if one of them is not finite;
+  static NamedValues of(const Weight& weight);
+  /// Writes values [begin, begin + n). Throws ExportError(bad_checkpoint) if one of them is not finite;
   /// the message is the same for all ranges.
-  void read(std::int64_t begin, std::int64_t count, float* out) const;
+  void read(std::int64_t begin, std::int64_t n, float* out) const;
 };
+
+/// A part of the quantized form of `weight` (codes, scales, …), named <name of the weight>_<suffix>.
+Weight make_part(const Weight& weight, SourcePtr source, Dims shape, std::string_view suffix);
 
 /// The codes, scales and zero points of all blocks of a weight.
 ///

@@ -213,8 +213,8 @@ std::vector<std::string> text2text_tasks() {
 
 namespace {
 
-// The keys and values come from the layers of the decoder, so it decodes one token. Nothing uses the rest of
-// what that computes.
+// The keys and values come from the layers of the decoder, so it decodes one token. Nothing uses its other
+// results.
 NamedValues build_encoder(const Component& component, const Inputs& inputs, const Seq2SeqParts& parts) {
   const Value states = parts.encode(inputs);
   NamedValues outputs = {{"last_hidden_state", states}};

@@ -159,8 +159,8 @@ void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options
 std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                           const std::string& shared_data, const ExportOptions& options) {
   std::vector<serialize::ModelFile> models;
+  const bool alone = prepared.size() == 1;
   for (const Prepared& one : prepared) {
-    const bool alone = prepared.size() == 1;
     models.push_back({&one.graph, one.path, alone ? one.path.filename().string() + "_data" : shared_data});
   }
   const auto on_overflow = [&](const Weight& weight, std::int64_t count) {

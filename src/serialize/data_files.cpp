@@ -48,8 +48,7 @@ DataFiles::File& DataFiles::file_with_room(const OnnxInitializer& initializer) {
                     text::human_bytes(limit_)));
   }
   for (File& file : files_) {
-    const std::uint64_t begin = (file.layout.size() + alignment - 1) / alignment * alignment;
-    if (limit_ > 0 && begin + bytes > limit_) continue;
+    if (limit_ > 0 && file.layout.aligned(alignment) + bytes > limit_) continue;
     file.layout.align(alignment);
     return file;
   }

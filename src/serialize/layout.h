@@ -36,7 +36,11 @@ class Layout {
   /// A sub-message, preceded by its tag and length.
   void add_field(int number, const Layout& inner);
   /// Zeros up to a multiple of `alignment`.
-  void align(std::uint64_t alignment) { size_ = (size_ + alignment - 1) / alignment * alignment; }
+  void align(std::uint64_t alignment) { size_ = aligned(alignment); }
+  /// The size that align() would give it.
+  std::uint64_t aligned(std::uint64_t alignment) const {
+    return (size_ + alignment - 1) / alignment * alignment;
+  }
 
  private:
   std::uint64_t size_ = 0;

@@ -23,4 +23,7 @@ inline std::optional<std::int64_t> element_count(std::span<const std::int64_t> s
   return empty ? 0 : count;
 }
 
+/// a / b, rounded up. For a >= 0 and b > 0; does not overflow.
+inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
+
 }  // namespace onnxport
