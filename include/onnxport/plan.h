@@ -11,6 +11,7 @@
 #include "onnxport/export_macro.h"
 #include "onnxport/interface.h"
 #include "onnxport/model.h"
+#include "onnxport/recipe.h"
 
 namespace onnxport {
 
@@ -31,6 +32,7 @@ struct Variant {
   std::string suffix = {};  ///< of the files' stems
   DType dtype = DType::f32;
   Gelu gelu = Gelu::as_defined;
+  Recipe recipe = {};  ///< how weights are quantized
 };
 
 /// Names, folders and side files that a client expects.
@@ -63,6 +65,10 @@ struct PlanRequest {
   bool dynamic_axes = true;  ///< false: all extents are the numbers in `shapes`
   std::filesystem::path output = {};
   std::string layout = "optimum";  ///< Layout::name: optimum, genai
+  Recipe recipe = {};              ///< of the only variant, in `dtype`
+  /// If it is not empty, one variant for each, with the suffixes of their names; instead of `dtype` and
+  /// `recipe`.
+  std::vector<Precision> precisions = {};
 };
 
 /// The plan of one export.

@@ -26,6 +26,23 @@ void check_layout(const std::string& layout) {
                     fmt::format("--layout '{}': expected optimum or genai", layout));
 }
 
+std::vector<Variant> variants_of(const OnnxConfig& config, const PlanRequest& request) {
+  if (request.precisions.empty()) {
+    check_recipe(request.recipe, config.float_dtype(), "--quantize");
+    return {{.dtype = config.float_dtype(), .gelu = request.gelu, .recipe = request.recipe}};
+  }
+  std::vector<Variant> variants;
+  for (const Precision& one : request.precisions) {
+    check_recipe(one.recipe, one.dtype, "--variants " + one.name);
+    for (const Variant& other : variants) {
+      if (other.suffix == one.suffix)
+        throw ExportError(ErrorCode::invalid_argument, fmt::format("--variants: '{}' is listed twice", one.name));
+    }
+    variants.push_back({one.name, one.suffix, one.dtype, request.gelu, one.recipe});
+  }
+  return variants;
+}
+
 fs::path path_of(const Layout& layout, const std::string& folder, const std::string& stem,
                  const Variant& variant) {
   return layout.folder / folder / (stem + variant.suffix + ".onnx");
@@ -63,7 +80,7 @@ ExportPlan make_plan(const Model& model, const PlanRequest& request) {
   check_layout(request.layout);
   ExportPlan plan{.model = model,
                   .opset = request.opset == 0 ? config->default_onnx_opset() : request.opset,
-                  .variants = {{.dtype = config->float_dtype(), .gelu = request.gelu}},
+                  .variants = variants_of(*config, request),
                   .layout = {.name = request.layout, .folder = request.output}};
   config->describe(plan, request);
   return plan;

@@ -36,6 +36,10 @@ Graph rebuild_from(AnyGraph& graph, const Rewrite& rewrite, Take&& take) {
 
 }  // namespace
 
+Graph copy(const Graph& graph) {
+  return rebuild(graph, [](Graph&, const Node&) { return std::vector<Value>(); });
+}
+
 std::vector<int> uses_of(const Graph& graph) {
   std::vector<int> uses(graph.nodes().size());
   for (const Node& node : graph.nodes()) {

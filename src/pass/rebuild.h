@@ -18,6 +18,9 @@ Graph rebuild(Graph&& graph, const Rewrite& rewrite);
 /// The same with copies, for passes that use the old graph meanwhile.
 Graph rebuild(const Graph& graph, const Rewrite& rewrite);
 
+/// The same graph again.
+Graph copy(const Graph& graph);
+
 /// How often the results of each node are read, by other nodes and as outputs of the graph; by the node's id.
 std::vector<int> uses_of(const Graph& graph);
 

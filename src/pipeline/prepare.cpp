@@ -32,8 +32,12 @@ void check_opset(int opset, DType float_dtype) {
   }
 }
 
-lower::Target target_of(int opset, const TargetOptions& options) {
+lower::Target target_of(int opset, const TargetOptions& options, const Recipe& recipe = {}) {
   lower::Target target{.opset = opset};
+  if (const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme)) {
+    target.accuracy_level = blocks->accuracy_level;
+    target.standard_quantization = blocks->standard_ops;
+  }
   const auto refuse = [](const char* flag, const std::string& got, const char* expected) {
     throw ExportError(ErrorCode::invalid_argument, fmt::format("{} '{}': expected {}", flag, got, expected));
   };
@@ -112,10 +116,15 @@ Graph build_component(const Model& model, const Component& component, const Vari
   return variant.gelu == Gelu::tanh ? transform::approximate_gelu(std::move(graph)) : std::move(graph);
 }
 
-OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options) {
+Graph quantize_component(Graph graph, const Recipe& recipe, transform::QuantizeSummary& summary) {
+  return transform::quantize(fold_for_codes(std::move(graph)), recipe, summary);
+}
+
+OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options,
+                          const Recipe& recipe) {
   say(options.on_detail,
       fmt::format("the definition built {} ops for component {}", graph.nodes().size(), component.name));
-  OnnxGraph lowered = lower_graph(std::move(graph), target_of(opset, options.target));
+  OnnxGraph lowered = lower_graph(std::move(graph), target_of(opset, options.target, recipe));
   name_axes(lowered.inputs, component.interface.inputs);
   name_axes(lowered.outputs, component.interface.outputs);
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",

@@ -13,17 +13,24 @@
 #include "onnxport/model.h"
 #include "onnxport/plan.h"
 #include "serialize/writer.h"
+#include "transform/quantize.h"
 
 namespace onnxport::pipeline {
 
 /// Throws ExportError(invalid_argument) for invalid options.
 void check_options(const ExportOptions& options, int opset, DType float_dtype);
 
-/// The graph of a component in a variant, built by its definition and changed by the variant's transforms.
+/// The graph of a component in a variant, built by its definition and changed by the variant's transforms,
+/// except quantization.
 Graph build_component(const Model& model, const Component& component, const Variant& variant);
 
+/// The graph with the weights of a recipe. Factors are folded into weights before, and parts that no output
+/// needs are left out: both would be too late afterwards. Adds to `summary`.
+Graph quantize_component(Graph graph, const Recipe& recipe, transform::QuantizeSummary& summary);
+
 /// The ONNX graph of a component, with the axis names of its interface. `graph` comes from build_component().
-OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options);
+OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options,
+                          const Recipe& recipe = {});
 
 /// Call it after all graphs are built, so that a failing definition is reported before its unread tensors.
 void check_accounting(const Model& model, const ExportOptions& options);

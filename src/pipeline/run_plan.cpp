@@ -4,6 +4,7 @@
 #include <chrono>
 #include <deque>
 #include <iterator>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -24,28 +25,46 @@ namespace {
 namespace fs = std::filesystem;
 using pipeline::Prepared;
 
-// Passes consume a graph. Validation interprets the copy, as the definition built it.
-Graph copy(const Graph& graph) {
-  return pass::rebuild(graph, [](Graph&, const Node&) { return std::vector<Value>(); });
-}
-
 // The files of one variant: those of its components, then those of its merges.
 struct Files {
-  std::vector<Component> components;
-  std::deque<Graph> graphs;  ///< of the components; empty without validation
   std::vector<Prepared> prepared;
+  std::deque<Graph> quantized = {};  ///< the graphs of the components, if they are quantized and validated
+  transform::QuantizeSummary summary = {};
+};
+
+// Makes the files of each variant. Passes consume a graph, so validation interprets copies.
+class Preparation {
+ public:
+  Preparation(const ExportPlan& plan, const RunOptions& options) : plan_(plan), options_(options) {}
+
+  Files prepare(const Variant& variant);
+  pipeline::Originals& originals(DType dtype) {
+    return originals_.try_emplace(dtype, options_.export_options.on_detail).first->second;
+  }
+
+ private:
+  const ExportPlan& plan_;
+  const RunOptions& options_;
+  std::map<DType, pipeline::Originals> originals_;
 };
 
 // Here and in check_accounting, errors in the model or the options are found before anything is written.
-Files prepare(const ExportPlan& plan, const Variant& variant, const RunOptions& options) {
+Files Preparation::prepare(const Variant& variant) {
+  const ExportPlan& plan = plan_;
   Files files;
+  pipeline::Originals& originals = this->originals(variant.dtype);
+  const bool is_new = originals.size() == 0;
   for (const Component& one : plan.components) {
-    const Component& component = files.components.emplace_back(in_dtype(one, variant.dtype));
+    const Component component = in_dtype(one, variant.dtype);
     Graph graph = pipeline::build_component(plan.model, component, variant);
-    if (options.validate) files.graphs.push_back(copy(graph));
-    files.prepared.push_back(
-        {plan.layout.path(component, variant),
-         pipeline::lower_component(component, std::move(graph), plan.opset, options.export_options)});
+    if (options_.validate && is_new) originals.add(component, pass::copy(graph));
+    if (variant.recipe) {
+      graph = pipeline::quantize_component(std::move(graph), variant.recipe, files.summary);
+      if (options_.validate) files.quantized.push_back(pass::copy(graph));
+    }
+    files.prepared.push_back({plan.layout.path(component, variant),
+                              pipeline::lower_component(component, std::move(graph), plan.opset,
+                                                        options_.export_options, variant.recipe)});
   }
   const auto lowered = [&](const std::string& name) -> const OnnxGraph& {
     const auto index = &plan.component(name) - plan.components.data();
@@ -91,9 +110,10 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
     pipeline::say(how.on_notice,
                   "--attention gqa: on the CPU, such a file takes several new tokens after a cache only for "
                   "one sequence at a time");
+  Preparation preparation(plan, options);
   for (const Variant& variant : plan.variants) {
     pipeline::check_options(how, plan.opset, variant.dtype);
-    variants.push_back(prepare(plan, variant, options));
+    variants.push_back(preparation.prepare(variant));
   }
   pipeline::check_accounting(model, how);
   report.proof = get_proof(model);
@@ -124,12 +144,12 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!options.validate) return report;
   for (std::size_t i = 0; i < variants.size(); ++i) {
-    const Files& files = variants[i];
-    auto validation = pipeline::validate_files(plan, plan.variants[i], files.components, files.graphs,
+    const Variant& variant = plan.variants[i];
+    auto validation = pipeline::validate_files(plan, variant, preparation.originals(variant.dtype),
+                                               variants[i].quantized,
                                                {.atol = options.atol,
                                                 .recorded = options.reference,
-                                                .non_finite = options.non_finite,
-                                                .on_detail = how.on_detail});
+                                                .non_finite = options.non_finite});
     std::move(validation.begin(), validation.end(), std::back_inserter(report.validation));
   }
   return report;

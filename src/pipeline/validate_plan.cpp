@@ -10,6 +10,7 @@
 #include "onnxport/error.h"
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
+#include "pass/rebuild.h"
 #include "pipeline/prepare.h"
 #include "validate/reference.h"
 
@@ -72,30 +73,65 @@ ExportPlan plan_of_file(std::vector<ExportPlan> plans, const fs::path& file) {
 
 namespace pipeline {
 
+void Originals::add(const Component& component, Graph graph) {
+  components_.push_back(component);
+  graphs_.push_back(std::move(graph));
+  references_.emplace_back(components_.back(), graphs_.back(), on_detail_);
+}
+
+namespace {
+
+// How far a file may be from its own graph, and its results from the original.
+struct Bounds {
+  double atol = 0;  ///< at least
+  double smallest_cosine = 0;
+};
+
+// In a graph with activations of 8 bits, a value next to the middle between two codes may be rounded to
+// either, depending on the last bits of the sums before it.
+Bounds bounds_of(const Recipe& recipe) {
+  constexpr double kRoundedActivations = 0.1;
+  if (recipe.is_dynamic()) return {kRoundedActivations, 0.95};
+  if (const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme)) {
+    constexpr int kActivationsOf8Bits = 4;
+    const bool rounded = blocks->accuracy_level == kActivationsOf8Bits;
+    const double cosine = blocks->bits == 2 ? 0.2 : blocks->bits == 4 ? 0.9 : 0.99;
+    return {rounded ? kRoundedActivations : 0, cosine};
+  }
+  return {0, 0.9};
+}
+
+}  // namespace
+
 std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Variant& variant,
-                                             const std::vector<Component>& components,
-                                             const std::deque<Graph>& graphs,
+                                             Originals& originals, const std::deque<Graph>& quantized,
                                              const ValidateFilesOptions& options) {
   std::deque<validate::Reference> references;
   std::vector<ValidationReport> reports;
-  const auto wants = [&](const fs::path& file) { return !options.wants || options.wants(file); };
-  const auto check = [&](validate::Reference& reference, const fs::path& file,
-                         const validate::FileOptions& how) {
-    if (!wants(file)) return;
-    const std::vector<std::string> outputs = reference.component().interface.output_names();
-    reports.push_back(validate::check_file(reference, file, outputs, how));
+  const auto check = [&](std::size_t i, const fs::path& file, std::optional<bool> branch) {
+    if (options.wants && !options.wants(file)) return;
+    validate::Reference& original = originals.reference(i);
+    const Interface& interface = original.component().interface;
+    validate::FileOptions how{.atol = options.atol, .branch = branch, .non_finite = options.non_finite};
+    if (!branch && !variant.recipe) how.recorded = options.recorded;
+    if (!quantized.empty()) {
+      const Bounds bounds = bounds_of(variant.recipe);
+      if (!how.atol && bounds.atol > 0) how.atol = std::max(bounds.atol, validation_atol(interface));
+      how.original = &original;
+      how.smallest_cosine = bounds.smallest_cosine;
+    }
+    validate::Reference& reference = quantized.empty() ? original : references[i];
+    reports.push_back(validate::check_file(reference, file, interface.output_names(), how));
   };
-  for (std::size_t i = 0; i < components.size(); ++i) {
-    references.emplace_back(components[i], graphs[i], options.on_detail);
-    check(references.back(), plan.layout.path(components[i], variant),
-          {.atol = options.atol, .recorded = options.recorded, .non_finite = options.non_finite});
+  for (std::size_t i = 0; i < originals.size(); ++i) {
+    if (!quantized.empty()) references.emplace_back(originals.component(i), quantized[i]);
+    check(i, plan.layout.path(originals.component(i), variant), {});
   }
   for (const Merge& merge : plan.merges) {
     for (const bool with_past : {false, true}) {
       const Component& branch = plan.component(with_past ? merge.with_past : merge.without_past);
-      check(references[static_cast<std::size_t>(&branch - plan.components.data())],
-            plan.layout.path(merge, variant),
-            {.atol = options.atol, .branch = with_past, .non_finite = options.non_finite});
+      check(static_cast<std::size_t>(&branch - plan.components.data()), plan.layout.path(merge, variant),
+            with_past);
     }
   }
   return reports;
@@ -117,17 +153,24 @@ std::vector<ValidationReport> main_validate(const MainValidateOptions& options) 
   const ExportPlan plan =
       whole ? plan_of_folder(std::move(plans)) : plan_of_file(std::move(plans), options.onnx);
   const auto wants = [&](const fs::path& file) { return whole || file == options.onnx; };
-  std::deque<Graph> graphs;
+  const Variant& variant = plan.variants.front();
+  pipeline::Originals originals({});
+  std::deque<Graph> quantized;
+  transform::QuantizeSummary summary;
   for (const Component& component : plan.components) {
     const fs::path file = path_of(plan, component);
     if (wants(file) && !fs::exists(file)) {
       throw ExportError(ErrorCode::io,
                         fmt::format("there is no '{}': export the model first", file.string()));
     }
-    graphs.push_back(pipeline::build_component(model, component, plan.variants.front()));
+    Graph graph = pipeline::build_component(model, component, variant);
+    if (variant.recipe) {
+      quantized.push_back(pipeline::quantize_component(pass::copy(graph), variant.recipe, summary));
+    }
+    originals.add(component, std::move(graph));
   }
   std::vector<ValidationReport> reports =
-      pipeline::validate_files(plan, plan.variants.front(), plan.components, graphs,
+      pipeline::validate_files(plan, variant, originals, quantized,
                                {.atol = options.atol,
                                 .recorded = options.validation.reference,
                                 .non_finite = options.validation.non_finite,
