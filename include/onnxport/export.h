@@ -16,6 +16,7 @@
 #include "onnxport/onnx_config.h"
 #include "onnxport/plan.h"
 #include "onnxport/proof.h"
+#include "onnxport/recipe.h"
 #include "onnxport/validate.h"
 
 namespace onnxport {
@@ -83,6 +84,8 @@ struct MainExportOptions {
   std::map<std::string, std::string> config_values;
   Split split = Split::merged;
   std::string layout = "optimum";  ///< names and side files for a client: optimum, genai
+  Recipe recipe = {};              ///< how weights are quantized
+  std::vector<Precision> precisions = {};  ///< several at once, instead of `dtype` and `recipe`
   bool legacy = false;
   bool validate = true;
   std::optional<std::filesystem::path> reference;
@@ -145,6 +148,8 @@ struct MainValidateOptions {
   /// How the export was split; absent: the first of merged and monolith whose components all exist.
   std::optional<Split> split = {};
   std::string layout = "optimum";  ///< as in the export
+  Recipe recipe = {};                      ///< as in the export
+  std::vector<Precision> precisions = {};  ///< as in the export
   std::optional<double> atol = {};
   ValidationOptions validation = {};
   HubOptions hub = {};

@@ -60,7 +60,9 @@ ExportPlan plan_export(const MainExportOptions& options) {
                                       .shapes = how.shapes,
                                       .dynamic_axes = how.dynamic_axes,
                                       .output = options.output,
-                                      .layout = options.layout});
+                                      .layout = options.layout,
+                                      .recipe = options.recipe,
+                                      .precisions = options.precisions});
   plan = layout::arrange(std::move(plan));
   for (const std::string& text : model.notices()) pipeline::say(how.on_notice, text);
   if (options.task == "auto")

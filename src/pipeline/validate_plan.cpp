@@ -29,7 +29,9 @@ std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOpt
                       .shapes = options.validation.shapes,
                       .dynamic_axes = options.validation.dynamic_axes,
                       .output = fs::is_directory(options.onnx) ? options.onnx : options.onnx.parent_path(),
-                      .layout = options.layout};
+                      .layout = options.layout,
+                      .recipe = options.recipe,
+                      .precisions = options.precisions};
   std::vector<ExportPlan> plans = {layout::arrange(make_plan(model, request))};
   if (options.split || exporter::has_past(model.task())) return plans;
   request.split = Split::monolith;
@@ -140,6 +142,15 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
 }  // namespace pipeline
 
 std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
+  if (options.precisions.size() > 1) {
+    std::vector<ValidationReport> reports;
+    MainValidateOptions single = options;
+    for (const Precision& one : options.precisions) {
+      single.precisions = {one};
+      for (ValidationReport& report : main_validate(single)) reports.push_back(std::move(report));
+    }
+    return reports;
+  }
   const ModelSource source = get_model_source(options.model, options.adapters, options.hub);
   const std::string& tag = source.pipeline_tag.empty() ? options.pipeline_tag : source.pipeline_tag;
   const Model model =
@@ -157,7 +168,8 @@ std::vector<ValidationReport> main_validate(const MainValidateOptions& options) 
   pipeline::Originals originals({});
   std::deque<Graph> quantized;
   transform::QuantizeSummary summary;
-  for (const Component& component : plan.components) {
+  for (const Component& one : plan.components) {
+    const Component component = in_dtype(one, variant.dtype);
     const fs::path file = path_of(plan, component);
     if (wants(file) && !fs::exists(file)) {
       throw ExportError(ErrorCode::io,
