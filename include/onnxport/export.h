@@ -83,7 +83,7 @@ struct MainExportOptions {
   /// Keys of config.json to override, with values as JSON text: `{"pad_token_id", "0"}`.
   std::map<std::string, std::string> config_values;
   Split split = Split::merged;
-  std::string layout = "optimum";  ///< names and side files for a client: optimum, genai
+  std::string layout = "optimum";  ///< names and side files for a client: Layout::name
   Recipe recipe = {};              ///< how weights are quantized
   std::vector<Precision> precisions = {};  ///< several at once, instead of `dtype` and `recipe`
   bool legacy = false;

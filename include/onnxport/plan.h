@@ -41,6 +41,8 @@ struct ONNXPORT_API Layout {
   std::filesystem::path folder = {};            ///< where the export is written
   std::string shared_data = "model.onnx_data";  ///< external data of several files in one
 
+  /// Whether models in half precision take and return float32, except states.
+  bool float32_io() const { return name == "transformers.js"; }
   std::filesystem::path path(const Component& component, const Variant& variant) const;
   std::filesystem::path path(const Merge& merge, const Variant& variant) const;
 };
@@ -64,7 +66,7 @@ struct PlanRequest {
   DummyShapes shapes = {};   ///< extents of static axes and of validation inputs
   bool dynamic_axes = true;  ///< false: all extents are the numbers in `shapes`
   std::filesystem::path output = {};
-  std::string layout = "optimum";  ///< Layout::name: optimum, genai
+  std::string layout = "optimum";  ///< Layout::name: optimum, genai, transformers.js
   Recipe recipe = {};              ///< of the only variant, in `dtype`
   /// If it is not empty, one variant for each, with the suffixes of their names; instead of `dtype` and
   /// `recipe`.
@@ -89,7 +91,7 @@ struct ONNXPORT_API ExportPlan {
 /// inputs, and ExportError(bad_config) for invalid sizes in config.json.
 ONNXPORT_API ExportPlan make_plan(const Model& model, const PlanRequest& request = {});
 
-/// The component with its float inputs and states in another dtype.
-ONNXPORT_API Component in_dtype(Component component, DType dtype);
+/// The component in another dtype: its states, and its float inputs unless `float32_io`.
+ONNXPORT_API Component in_dtype(Component component, DType dtype, bool float32_io = false);
 
 }  // namespace onnxport

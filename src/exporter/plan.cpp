@@ -21,9 +21,9 @@ void check_variant(const OnnxConfig& config, const std::string& variant) {
 }
 
 void check_layout(const std::string& layout) {
-  if (layout == "optimum" || layout == "genai") return;
+  if (layout == "optimum" || layout == "genai" || layout == "transformers.js") return;
   throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("--layout '{}': expected optimum or genai", layout));
+                    fmt::format("--layout '{}': expected optimum, genai or transformers.js", layout));
 }
 
 std::vector<Variant> variants_of(const OnnxConfig& config, const PlanRequest& request) {
@@ -86,7 +86,7 @@ ExportPlan make_plan(const Model& model, const PlanRequest& request) {
   return plan;
 }
 
-Component in_dtype(Component component, DType dtype) {
+Component in_dtype(Component component, DType dtype, bool float32_io) {
   Interface& interface = component.interface;
   if (interface.float_dtype == dtype) return component;
   const auto change = [&](auto& specs) {
@@ -94,12 +94,18 @@ Component in_dtype(Component component, DType dtype) {
       if (is_float(spec.dtype)) spec.dtype = dtype;
     }
   };
+  const auto is_state = [&](const TensorSpec& input) {
+    return std::any_of(interface.states.begin(), interface.states.end(),
+                       [&](const StateSpec& state) { return state.input == input.name; });
+  };
   interface.float_dtype = dtype;
-  change(interface.inputs);
+  for (TensorSpec& input : interface.inputs) {
+    if (is_float(input.dtype) && (!float32_io || is_state(input))) input.dtype = dtype;
+  }
   change(interface.states);
   if (interface.dummies) {
     auto dummies = std::make_shared<DummyInputs>(*interface.dummies);
-    dummies->context.float_dtype = dtype;
+    if (!float32_io) dummies->context.float_dtype = dtype;
     change(dummies->context.states);
     interface.dummies = std::move(dummies);
   }

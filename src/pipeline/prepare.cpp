@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "serialize/checkpoint_files.h"
 #include "support/text.h"
 #include "transform/approximate_gelu.h"
+#include "transform/float32_outputs.h"
 
 namespace onnxport::pipeline {
 namespace {
@@ -111,9 +113,14 @@ void check_options(const ExportOptions& options, int opset, DType float_dtype) {
   check_alignment(options.external_data_alignment);
 }
 
-Graph build_component(const Model& model, const Component& component, const Variant& variant) {
+Graph build_component(const Model& model, const Component& component, const Variant& variant,
+                      const Layout& layout) {
   Graph graph = model.build(component);
-  return variant.gelu == Gelu::tanh ? transform::approximate_gelu(std::move(graph)) : std::move(graph);
+  if (variant.gelu == Gelu::tanh) graph = transform::approximate_gelu(std::move(graph));
+  if (!layout.float32_io()) return graph;
+  std::set<std::string> states;
+  for (const StateSpec& state : component.interface.states) states.insert(state.output);
+  return transform::float32_outputs(std::move(graph), states);
 }
 
 Graph quantize_component(Graph graph, const Recipe& recipe, transform::QuantizeSummary& summary) {

@@ -22,7 +22,8 @@ void check_options(const ExportOptions& options, int opset, DType float_dtype);
 
 /// The graph of a component in a variant, built by its definition and changed by the variant's transforms,
 /// except quantization.
-Graph build_component(const Model& model, const Component& component, const Variant& variant);
+Graph build_component(const Model& model, const Component& component, const Variant& variant,
+                      const Layout& layout);
 
 /// The graph with the weights of a recipe. Factors are folded into weights before, and parts that no output
 /// needs are left out: both would be too late afterwards. Adds to `summary`.

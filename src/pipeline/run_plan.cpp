@@ -55,8 +55,8 @@ Files Preparation::prepare(const Variant& variant) {
   pipeline::Originals& originals = this->originals(variant.dtype);
   const bool is_new = originals.size() == 0;
   for (const Component& one : plan.components) {
-    const Component component = in_dtype(one, variant.dtype);
-    Graph graph = pipeline::build_component(plan.model, component, variant);
+    const Component component = in_dtype(one, variant.dtype, plan.layout.float32_io());
+    Graph graph = pipeline::build_component(plan.model, component, variant, plan.layout);
     if (options_.validate && is_new) originals.add(component, pass::copy(graph));
     if (variant.recipe) {
       graph = pipeline::quantize_component(std::move(graph), variant.recipe, files.summary);

@@ -169,13 +169,13 @@ std::vector<ValidationReport> main_validate(const MainValidateOptions& options) 
   std::deque<Graph> quantized;
   transform::QuantizeSummary summary;
   for (const Component& one : plan.components) {
-    const Component component = in_dtype(one, variant.dtype);
+    const Component component = in_dtype(one, variant.dtype, plan.layout.float32_io());
     const fs::path file = path_of(plan, component);
     if (wants(file) && !fs::exists(file)) {
       throw ExportError(ErrorCode::io,
                         fmt::format("there is no '{}': export the model first", file.string()));
     }
-    Graph graph = pipeline::build_component(model, component, variant);
+    Graph graph = pipeline::build_component(model, component, variant, plan.layout);
     if (variant.recipe) {
       quantized.push_back(pipeline::quantize_component(pass::copy(graph), variant.recipe, summary));
     }
