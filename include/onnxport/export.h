@@ -100,12 +100,20 @@ struct ExportedFile {
   std::uint64_t bytes = 0;
 };
 
+/// The weights that became codes in one variant, all components together; equal ones count once.
+struct QuantizationReport {
+  std::string variant;
+  std::int64_t layers = 0;
+  std::int64_t parameters = 0;  ///< of these layers
+};
+
 struct ONNXPORT_API ExportReport {
   std::string model_type, task, library, dtype;
   int opset = 0;
   std::int64_t parameters = 0;
   std::vector<std::string> inputs, outputs;  ///< of an export with one component; else empty
   std::vector<ExportedFile> files;
+  std::vector<QuantizationReport> quantization = {};  ///< one per quantized variant
   double export_seconds = 0;
   Proof proof;                               ///< of the definition
   std::vector<ValidationReport> validation;  ///< one per ONNX file; empty without validation

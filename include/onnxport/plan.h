@@ -41,6 +41,9 @@ struct ONNXPORT_API Layout {
   std::filesystem::path folder = {};            ///< where the export is written
   std::string shared_data = "model.onnx_data";  ///< external data of several files in one
 
+  std::string shared_data_of(const Variant& variant) const;
+  /// Whether components that a merge contains have no files of their own.
+  bool only_merged() const { return name == "transformers.js"; }
   /// Whether models in half precision take and return float32, except states.
   bool float32_io() const { return name == "transformers.js"; }
   std::filesystem::path path(const Component& component, const Variant& variant) const;
@@ -82,6 +85,8 @@ struct ONNXPORT_API ExportPlan {
   std::vector<Variant> variants = {};
   Layout layout = {};
 
+  /// Whether the component's file would only repeat a part of a merge, and the layout leaves it out.
+  bool is_left_out(const Component& component) const;
   /// Throws ExportError(internal) if the plan has no such component.
   const Component& component(std::string_view name) const;
 };

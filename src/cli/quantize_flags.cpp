@@ -96,6 +96,8 @@ ChosenPrecisions chosen_precisions(const QuantizeFlags& flags, const std::string
   ChosenPrecisions chosen;
   if (!flags.quantize.empty() && !flags.variants.empty())
     refuse("--quantize and --variants exclude each other: add the precision to the list of --variants");
+  if (!flags.variants.empty() && dtype != "fp32")
+    refuse(fmt::format("--variants and --dtype {} exclude each other: add {} to the list of --variants", dtype, dtype));
   if (!flags.quantize.empty()) {
     Precision precision = get_precision(flags.quantize);
     if (!precision.recipe) {
@@ -103,8 +105,12 @@ ChosenPrecisions chosen_precisions(const QuantizeFlags& flags, const std::string
                          flags.quantize));
     }
     if (precision.dtype == DType::f16) dtype = "fp16";
-    chosen.recipe = std::move(precision.recipe);
-    apply(flags, layout, chosen.recipe);
+    apply(flags, layout, precision.recipe);
+    if (layout == "transformers.js") {  // names files after precisions
+      chosen.precisions.push_back(std::move(precision));
+    } else {
+      chosen.recipe = std::move(precision.recipe);
+    }
   }
   for (const std::string& name : flags.variants) {
     chosen.precisions.push_back(get_precision(name));

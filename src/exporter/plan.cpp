@@ -26,6 +26,14 @@ void check_layout(const std::string& layout) {
                     fmt::format("--layout '{}': expected optimum, genai or transformers.js", layout));
 }
 
+// The client finds files by the suffixes of precisions.
+Precision only_precision(const PlanRequest& request) {
+  if (!request.recipe) return get_precision(request.dtype);
+  throw ExportError(ErrorCode::invalid_argument,
+                    "the files of layout transformers.js are named after precisions: list them as precisions, "
+                    "without a recipe of its own");
+}
+
 std::vector<Variant> variants_of(const OnnxConfig& config, const PlanRequest& request) {
   if (request.precisions.empty()) {
     check_recipe(request.recipe, config.float_dtype(), "--quantize");
@@ -58,6 +66,17 @@ fs::path Layout::path(const Merge& merge, const Variant& variant) const {
   return path_of(*this, merge.folder, merge.stem, variant);
 }
 
+bool ExportPlan::is_left_out(const Component& component) const {
+  return layout.only_merged() && std::any_of(merges.begin(), merges.end(), [&](const Merge& merge) {
+           return merge.without_past == component.name || merge.with_past == component.name;
+         });
+}
+
+std::string Layout::shared_data_of(const Variant& variant) const {
+  const fs::path name = shared_data;
+  return name.stem().string() + variant.suffix + name.extension().string();
+}
+
 const Component& ExportPlan::component(std::string_view name) const {
   for (const Component& one : components) {
     if (one.name == name) return one;
@@ -69,11 +88,16 @@ void OnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
   plan.components.push_back(component("model", request.shapes, request.dynamic_axes));
 }
 
-ExportPlan make_plan(const Model& model, const PlanRequest& request) {
+ExportPlan make_plan(const Model& model, const PlanRequest& given) {
+  PlanRequest request = given;
+  if (request.layout == "transformers.js" && request.precisions.empty())
+    request.precisions = {only_precision(request)};
+  // Several precisions begin with float32: each changes the dtype of the components.
+  const std::string float_dtype = request.precisions.empty() ? request.dtype : "fp32";
   const OnnxConfigConstructor constructor = TasksManager::instance().get_exporter_config_constructor(model);
   const std::shared_ptr<const OnnxConfig> config = constructor(model.config(), model.task(),
                                                                {.int_dtype = request.int_dtype,
-                                                                .float_dtype = request.dtype,
+                                                                .float_dtype = float_dtype,
                                                                 .legacy = request.legacy,
                                                                 .variant = request.variant});
   check_variant(*config, request.variant);

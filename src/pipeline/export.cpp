@@ -33,7 +33,7 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
   prepared.push_back({output, pipeline::lower_component(component, model.build(component), opset, options)});
   pipeline::check_accounting(model, options);
   pipeline::place_weights(prepared, options);
-  pipeline::write(prepared, {}, options);
+  pipeline::write(prepared, options);
   return {interface.input_names(), interface.output_names()};
 }
 

@@ -172,12 +172,12 @@ void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options
                   rewritten.size(), text::human_bytes(static_cast<std::uint64_t>(bytes))));
 }
 
-std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
-                                          const std::string& shared_data, const ExportOptions& options) {
+std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared, const ExportOptions& options,
+                                          std::uint64_t largest_data_file) {
   std::vector<serialize::ModelFile> models;
-  const bool alone = prepared.size() == 1;
   for (const Prepared& one : prepared) {
-    models.push_back({&one.graph, one.path, alone ? one.path.filename().string() + "_data" : shared_data});
+    const bool own = one.shared_data.empty();
+    models.push_back({&one.graph, one.path, own ? one.path.filename().string() + "_data" : one.shared_data});
   }
   const auto on_overflow = [&](const Weight& weight, std::int64_t count) {
     const Weight before = cast_of(weight);
@@ -193,6 +193,7 @@ std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                  {.external_data = external_data(options.external_data),
                                   .external_threshold = options.external_data_threshold,
                                   .alignment = static_cast<std::uint64_t>(options.external_data_alignment),
+                                  .data_chunk_limit = largest_data_file,
                                   .on_progress = options.on_progress,
                                   .on_overflow = on_overflow});
 }

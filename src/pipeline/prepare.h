@@ -40,15 +40,16 @@ void check_accounting(const Model& model, const ExportOptions& options);
 struct Prepared {
   std::filesystem::path path;
   OnnxGraph graph;
+  std::string shared_data = {};  ///< external data for several models; empty: <name of the file>_data
 };
 
 /// For external data in the checkpoint: weights become the stored tensors, and the files must be in the
 /// folder of the models.
 void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options);
 
-/// Writes them together. `shared_data`: the name of one file of external data for several models.
-std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
-                                          const std::string& shared_data, const ExportOptions& options);
+/// Writes them together. `largest_data_file`: in bytes; 0: no limit.
+std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared, const ExportOptions& options,
+                                          std::uint64_t largest_data_file = 0);
 
 /// Calls the listener, if there is one.
 void say(const std::function<void(const std::string&)>& listener, const std::string& text);

@@ -27,7 +27,8 @@ using pipeline::Prepared;
 
 // The files of one variant: those of its components, then those of its merges.
 struct Files {
-  std::vector<Prepared> prepared;
+  const Variant* variant;
+  std::vector<Prepared> prepared = {};
   std::deque<Graph> quantized = {};  ///< the graphs of the components, if they are quantized and validated
   transform::QuantizeSummary summary = {};
 };
@@ -51,7 +52,7 @@ class Preparation {
 // Here and in check_accounting, errors in the model or the options are found before anything is written.
 Files Preparation::prepare(const Variant& variant) {
   const ExportPlan& plan = plan_;
-  Files files;
+  Files files{.variant = &variant};
   pipeline::Originals& originals = this->originals(variant.dtype);
   const bool is_new = originals.size() == 0;
   for (const Component& one : plan.components) {
@@ -74,7 +75,44 @@ Files Preparation::prepare(const Variant& variant) {
     OnnxGraph merged = merge_decoders(lowered(merge.without_past), lowered(merge.with_past));
     files.prepared.push_back({plan.layout.path(merge, variant), std::move(merged)});
   }
+  if (files.prepared.size() > 1) {
+    for (Prepared& one : files.prepared) one.shared_data = plan.layout.shared_data_of(variant);
+  }
+  if (plan.layout.only_merged()) {
+    std::erase_if(files.prepared, [&](const Prepared& one) {
+      return std::any_of(plan.components.begin(), plan.components.end(), [&](const Component& component) {
+        return plan.is_left_out(component) && one.path == plan.layout.path(component, variant);
+      });
+    });
+  }
   return files;
+}
+
+void report_quantization(const Files& files, const RunOptions& options, ExportReport& report) {
+  if (!files.variant->recipe) return;
+  const auto& say = options.export_options.on_notice;
+  for (const std::string& modules : files.summary.unused) {
+    pipeline::say(say, fmt::format("--quantize-override {}: no layer with this path is quantized", modules));
+  }
+  QuantizationReport& made = report.quantization.emplace_back();
+  made.variant = files.variant->name;
+  std::set<std::string> weights;
+  for (const transform::QuantizedLayer& layer : files.summary.layers) {
+    pipeline::say(options.export_options.on_detail,
+                  fmt::format("{}: {} ({}) becomes {}", made.variant, layer.path, layer.weight, layer.precision));
+    ++made.layers;
+    if (weights.insert(layer.weight).second) made.parameters += layer.numel;
+  }
+  if (made.layers == 0) {
+    pipeline::say(say, fmt::format("{}: no layer is large enough to be quantized; its files are plain floats",
+                                   made.variant));
+  }
+}
+
+std::vector<fs::path> paths_of(const std::vector<ExportedFile>& files) {
+  std::vector<fs::path> paths;
+  for (const ExportedFile& file : files) paths.push_back(file.path);
+  return paths;
 }
 
 ExportReport describe(const ExportPlan& plan) {
@@ -118,7 +156,13 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   pipeline::check_accounting(model, how);
   report.proof = get_proof(model);
   const std::vector<layout::SideFile> side_files = layout::side_files(plan);
-  for (Files& files : variants) pipeline::place_weights(files.prepared, how);
+  std::vector<Prepared> prepared;
+  for (Files& files : variants) {
+    std::move(files.prepared.begin(), files.prepared.end(), std::back_inserter(prepared));
+    files.prepared.clear();
+    report_quantization(files, options, report);
+  }
+  pipeline::place_weights(prepared, how);
   // Companions come first, so that if a model exists, the other files exist too.
   const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
   std::vector<fs::path> companions =
@@ -129,12 +173,11 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   for (const std::string& text : pipeline::left_out(model.weights_folder()))
     pipeline::say(how.on_notice, text);
   std::set<fs::path> folders;
-  for (const Files& files : variants) {
-    for (const auto& written : pipeline::write(files.prepared, plan.layout.shared_data, how)) {
-      report.files.push_back({written.path, written.bytes});
-      folders.insert(written.path.parent_path());
-    }
+  for (const auto& written : pipeline::write(prepared, how, layout::largest_data_file(plan))) {
+    report.files.push_back({written.path, written.bytes});
+    folders.insert(written.path.parent_path());
   }
+  pipeline::write_side_files(layout::settings_of_files(plan, paths_of(report.files)), companions);
   for (const fs::path& folder : folders) {
     for (const fs::path& file : pipeline::remove_stale_data(folder))
       pipeline::say(how.on_notice,

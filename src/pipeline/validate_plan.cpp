@@ -47,7 +47,7 @@ fs::path path_of(const ExportPlan& plan, const auto& one) {
 ExportPlan plan_of_folder(std::vector<ExportPlan> plans) {
   const auto is_there = [](const ExportPlan& plan) {
     return std::all_of(plan.components.begin(), plan.components.end(),
-                       [&](const Component& one) { return fs::exists(path_of(plan, one)); });
+                       [&](const Component& one) { return plan.is_left_out(one) || fs::exists(path_of(plan, one)); });
   };
   const auto found = std::find_if(plans.begin(), plans.end(), is_there);
   ExportPlan plan = std::move(found == plans.end() ? plans.front() : *found);
@@ -127,7 +127,7 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
   };
   for (std::size_t i = 0; i < originals.size(); ++i) {
     if (!quantized.empty()) references.emplace_back(originals.component(i), quantized[i]);
-    check(i, plan.layout.path(originals.component(i), variant), {});
+    if (!plan.is_left_out(plan.components[i])) check(i, plan.layout.path(originals.component(i), variant), {});
   }
   for (const Merge& merge : plan.merges) {
     for (const bool with_past : {false, true}) {
@@ -171,7 +171,7 @@ std::vector<ValidationReport> main_validate(const MainValidateOptions& options) 
   for (const Component& one : plan.components) {
     const Component component = in_dtype(one, variant.dtype, plan.layout.float32_io());
     const fs::path file = path_of(plan, component);
-    if (wants(file) && !fs::exists(file)) {
+    if (!plan.is_left_out(one) && wants(file) && !fs::exists(file)) {
       throw ExportError(ErrorCode::io,
                         fmt::format("there is no '{}': export the model first", file.string()));
     }
