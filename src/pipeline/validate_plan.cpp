@@ -92,7 +92,7 @@ struct Bounds {
 // In a graph with activations of 8 bits, a value next to the middle between two codes may be rounded to
 // either, depending on the last bits of the sums before it.
 Bounds bounds_of(const Recipe& recipe) {
-  constexpr double kRoundedActivations = 0.1;
+  constexpr double kRoundedActivations = 0.05;
   if (recipe.is_dynamic()) return {kRoundedActivations, 0.95};
   if (const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme)) {
     constexpr int kActivationsOf8Bits = 4;
