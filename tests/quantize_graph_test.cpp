@@ -279,9 +279,9 @@ TEST(QuantizeGraph, AProductWithAConstantMatrixIsALayer) {
     const Value x = graph.input("x", {DType::f32, {B, 3, 64}});
     graph.output("y", op::matmul(x, graph.weight(wave({64, 32}, 1, "projection"))));
   };
-  const Quantized one(build, {Blocks{}});
+  const Quantized one(build, {Blocks{.bits = 8}});
   EXPECT_EQ(ops_of(one.lowered()), (std::vector<std::string>{"MatMulNBits"}));
-  one.check(2e-6, 0.2);
+  one.check(2e-6, 0.05);
 }
 
 // 4 experts; two per token.

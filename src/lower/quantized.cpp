@@ -154,8 +154,9 @@ std::string integer_embedding(Emitter& e, const Node& node, const TensorCodes& c
   const std::string indices = e.name_of(node.inputs[1]);
   const std::string rows = e.emit("Gather", {e.weight(parts.codes), indices});
   if (!codes.axis) return e.emit("DequantizeLinear", {rows, e.weight(parts.scale), e.weight(parts.zero_point)});
+  const auto last = static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1;
   const auto of_rows = [&](const Weight& part) {
-    return e.emit("Gather", {e.weight(part.reshape({part.numel(), 1})), indices});
+    return e.emit_with_axes("Unsqueeze", e.emit("Gather", {e.weight(part), indices}), {last}, 13);
   };
   std::string values = to_float(e, rows);
   if (parts.zero_point.dtype() != DType::i8) {
