@@ -281,9 +281,8 @@ void matrices(Samples& s) {
     const Value a = input(g, "a", d, {N, 2, M, 4});
     return op::matmul(a, input(g, "b", d, {2, 4, 3}));
   });
-  s.add(Op::dynamic_quantize, "dynamic_quantize", DType::f32, [](Graph& g, DType d) {
-    return op::dynamic_quantize(input(g, "x", d, {N, M, 3}));
-  });
+  s.add(Op::dynamic_quantize, "dynamic_quantize", DType::f32,
+        [](Graph& g, DType d) { return op::dynamic_quantize(input(g, "x", d, {N, M, 3})); });
   s.add(Op::dynamic_quantize, "dynamic_quantize_product", DType::f32, [](Graph& g, DType d) {
     const Value a = op::dynamic_quantize(input(g, "a", d, {N, 2, M, 4}));
     return op::matmul(a, op::dynamic_quantize(input(g, "b", d, {N, 2, 4, M})));

@@ -34,8 +34,7 @@ TEST_P(QuantizedExport, StaysNearTheOriginal) {
                                            .precisions = {with_small_blocks("q4"), get_precision("q8")}});
   ASSERT_EQ(report.quantization.size(), 2U);
   EXPECT_GT(report.quantization[1].layers, 0);
-  for (const ValidationReport& file : report.validation)
-    EXPECT_TRUE(file.passed()) << to_string(file);
+  for (const ValidationReport& file : report.validation) EXPECT_TRUE(file.passed()) << to_string(file);
 }
 
 std::string name_of(const testing::TestParamInfo<std::string>& info) {

@@ -123,10 +123,10 @@ TEST(QuantizeGraph, BlocksOfEveryKindComputeWhatTheirCodesMean) {
         for (const char* algorithm : {"rtn", "k_quant"}) {
           if (bits == 2 && algorithm != std::string("rtn")) continue;
           SCOPED_TRACE(fmt::format("{} bits, blocks of {}, {}, {}", bits, block_size, symmetric, algorithm));
-          const Quantized one(build_linear, {Blocks{.bits = bits,
-                                                    .block_size = block_size,
-                                                    .symmetric = symmetric,
-                                                    .algorithm = algorithm}});
+          const Quantized one(
+              build_linear,
+              {Blocks{
+                  .bits = bits, .block_size = block_size, .symmetric = symmetric, .algorithm = algorithm}});
           EXPECT_EQ(ops_of(one.lowered()), (std::vector<std::string>{"MatMulNBits", "Add"}));
           one.check(2e-6, bits == 2 ? 0.9 : bits == 4 ? 0.2 : 0.02);
         }
@@ -300,7 +300,8 @@ void build_mixture(Graph& graph) {
 }
 
 TEST(QuantizeGraph, ExpertsAreQuantizedAndRoutersAreNot) {
-  for (const Recipe& recipe : {Recipe{Blocks{}}, Recipe{Blocks{.symmetric = false}}, Recipe{DynamicRecipe{}}}) {
+  for (const Recipe& recipe :
+       {Recipe{Blocks{}}, Recipe{Blocks{.symmetric = false}}, Recipe{DynamicRecipe{}}}) {
     const Quantized one(build_mixture, recipe);
     std::set<std::string> weights;
     for (const auto& layer : one.summary().layers) weights.insert(layer.weight);
@@ -340,7 +341,8 @@ TEST(QuantizeGraph, WhatNoKernelHasIsRefused) {
   EXPECT_EQ(refusal({Blocks{.block_size = 48}}), "--quantize: blocks of 48, expected 16, 32, 64, 128 or 256");
   EXPECT_EQ(refusal({Blocks{.algorithm = "gptq"}}),
             "--quantize: algorithm 'gptq', expected rtn, k_quant or k_quant_mixed");
-  EXPECT_EQ(refusal({Blocks{.bits = 2, .algorithm = "k_quant"}}), "--quantize: k_quant has no 2 bits; use rtn");
+  EXPECT_EQ(refusal({Blocks{.bits = 2, .algorithm = "k_quant"}}),
+            "--quantize: k_quant has no 2 bits; use rtn");
   EXPECT_EQ(refusal({Blocks{}}, DType::bf16),
             "--quantize: no CPU kernel takes codes in bfloat16; use --dtype fp32 or fp16");
   EXPECT_EQ(refusal({Bnb4Recipe{}}, DType::f16),

@@ -83,8 +83,8 @@ struct MainExportOptions {
   /// Keys of config.json to override, with values as JSON text: `{"pad_token_id", "0"}`.
   std::map<std::string, std::string> config_values;
   Split split = Split::merged;
-  std::string layout = "optimum";  ///< names and side files for a client: Layout::name
-  Recipe recipe = {};              ///< how weights are quantized
+  std::string layout = "optimum";          ///< names and side files for a client: Layout::name
+  Recipe recipe = {};                      ///< how weights are quantized
   std::vector<Precision> precisions = {};  ///< several at once, instead of `dtype` and `recipe`
   bool legacy = false;
   bool validate = true;
@@ -155,7 +155,7 @@ struct MainValidateOptions {
   Gelu gelu = Gelu::as_defined;  ///< as in the export
   /// How the export was split; absent: the first of merged and monolith whose components all exist.
   std::optional<Split> split = {};
-  std::string layout = "optimum";  ///< as in the export
+  std::string layout = "optimum";          ///< as in the export
   Recipe recipe = {};                      ///< as in the export
   std::vector<Precision> precisions = {};  ///< as in the export
   std::optional<double> atol = {};

@@ -1,8 +1,8 @@
 /// Recipes: how the weights of a model are quantized.
 ///
-/// What is quantized depends on roles. Linear layers (also products with a constant matrix) and the experts of
-/// mixtures are quantized by every recipe, embeddings and convolutions only by some. Norms, biases, routers of
-/// mixtures and small layers stay as they are.
+/// What is quantized depends on roles. Linear layers (also products with a constant matrix) and the experts
+/// of mixtures are quantized by every recipe, embeddings and convolutions only by some. Norms, biases,
+/// routers of mixtures and small layers stay as they are.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,8 @@ struct DynamicRecipe {
 
 /// Another precision for the modules whose path matches a glob.
 struct RecipeOverride {
-  std::string modules;  ///< `lm_head`, `model.layers.0.*`: matches from the start of a path to a dot or its end
+  std::string
+      modules;  ///< `lm_head`, `model.layers.0.*`: matches from the start of a path to a dot or its end
   /// q2, q4, q8: blocks with these bits; none: stays as it is.
   std::string precision;
 };

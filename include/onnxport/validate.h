@@ -44,9 +44,9 @@ struct ValidationCase {
 /// cases.
 struct Drift {
   std::string output;
-  double max_difference = 0;   ///< largest |difference|
-  double mean_difference = 0;  ///< mean |difference|
-  double cosine = 1;           ///< of the angle between all values of both
+  double max_difference = 0;             ///< largest |difference|
+  double mean_difference = 0;            ///< mean |difference|
+  double cosine = 1;                     ///< of the angle between all values of both
   std::optional<double> agreement = {};  ///< of logits: the part of the rows whose largest value is the same
   double bound = 0;                      ///< the smallest cosine that passes
   bool passed() const { return cosine >= bound; }

@@ -26,7 +26,9 @@ void apply(const QuantizeFlags& flags, const std::string& layout, Recipe& recipe
     if (!flags.algorithm.empty()) blocks->algorithm = flags.algorithm;
     if (flags.zero_points) blocks->symmetric = false;
     constexpr int kOfGenai = 4;  // the default of its model builder on CPUs
-    blocks->accuracy_level = flags.accuracy_level >= 0 ? flags.accuracy_level : layout == "genai" ? kOfGenai : 0;
+    blocks->accuracy_level = flags.accuracy_level >= 0 ? flags.accuracy_level
+                             : layout == "genai"       ? kOfGenai
+                                                       : 0;
     blocks->standard_ops = flags.format == "standard";
   } else if (auto* bnb4 = std::get_if<Bnb4Recipe>(&recipe.scheme)) {
     if (flags.block_size != 0) bnb4->block_size = flags.block_size;
@@ -53,7 +55,8 @@ void check_use(const QuantizeFlags& flags, const std::vector<Recipe>& recipes) {
   check(flags.accuracy_level >= 0, "--accuracy-level", blocks, of_blocks);
   check(flags.format != "contrib", "--quantize-format", blocks, of_blocks);
   check(flags.per_tensor, "--per-tensor", dynamic, "dynamic quantization, such as --quantize q8");
-  check(!flags.overrides.empty(), "--quantize-override", blocks || bnb4 || dynamic, "--quantize or --variants");
+  check(!flags.overrides.empty(), "--quantize-override", blocks || bnb4 || dynamic,
+        "--quantize or --variants");
 }
 
 }  // namespace
@@ -78,9 +81,10 @@ void add_quantize(CLI::App& app, QuantizeFlags& flags) {
                  "layers)")
       ->group(group);
   app.add_flag("--zero-points", flags.zero_points, "Blocks also have a zero point")->group(group);
-  app.add_option("--accuracy-level", flags.accuracy_level,
-                 "Of MatMulNBits: 0 (unspecified) to 4 (fastest: rounds activations to 8 bits); default: 4 for "
-                 "--layout genai, else 0")
+  app.add_option(
+         "--accuracy-level", flags.accuracy_level,
+         "Of MatMulNBits: 0 (unspecified) to 4 (fastest: rounds activations to 8 bits); default: 4 for "
+         "--layout genai, else 0")
       ->check(CLI::Range(0, 4))
       ->group(group);
   app.add_option("--quantize-format", flags.format,
@@ -92,12 +96,14 @@ void add_quantize(CLI::App& app, QuantizeFlags& flags) {
       ->group(group);
 }
 
-ChosenPrecisions chosen_precisions(const QuantizeFlags& flags, const std::string& layout, std::string& dtype) {
+ChosenPrecisions chosen_precisions(const QuantizeFlags& flags, const std::string& layout,
+                                   std::string& dtype) {
   ChosenPrecisions chosen;
   if (!flags.quantize.empty() && !flags.variants.empty())
     refuse("--quantize and --variants exclude each other: add the precision to the list of --variants");
   if (!flags.variants.empty() && dtype != "fp32")
-    refuse(fmt::format("--variants and --dtype {} exclude each other: add {} to the list of --variants", dtype, dtype));
+    refuse(fmt::format("--variants and --dtype {} exclude each other: add {} to the list of --variants",
+                       dtype, dtype));
   if (!flags.quantize.empty()) {
     Precision precision = get_precision(flags.quantize);
     if (!precision.recipe) {

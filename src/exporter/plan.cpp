@@ -29,9 +29,10 @@ void check_layout(const std::string& layout) {
 // The client finds files by the suffixes of precisions.
 Precision only_precision(const PlanRequest& request) {
   if (!request.recipe) return get_precision(request.dtype);
-  throw ExportError(ErrorCode::invalid_argument,
-                    "the files of layout transformers.js are named after precisions: list them as precisions, "
-                    "without a recipe of its own");
+  throw ExportError(
+      ErrorCode::invalid_argument,
+      "the files of layout transformers.js are named after precisions: list them as precisions, "
+      "without a recipe of its own");
 }
 
 std::vector<Variant> variants_of(const OnnxConfig& config, const PlanRequest& request) {
@@ -44,7 +45,8 @@ std::vector<Variant> variants_of(const OnnxConfig& config, const PlanRequest& re
     check_recipe(one.recipe, one.dtype, "--variants " + one.name);
     for (const Variant& other : variants) {
       if (other.suffix == one.suffix)
-        throw ExportError(ErrorCode::invalid_argument, fmt::format("--variants: '{}' is listed twice", one.name));
+        throw ExportError(ErrorCode::invalid_argument,
+                          fmt::format("--variants: '{}' is listed twice", one.name));
     }
     variants.push_back({one.name, one.suffix, one.dtype, request.gelu, one.recipe});
   }

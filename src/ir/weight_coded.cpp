@@ -24,9 +24,8 @@ class Bnb4ValuesSource final : public Source {
  public:
   Bnb4ValuesSource(const Bnb4Codes& codes, std::int64_t count)
       : Source(DType::f32,
-               fmt::format("bnb4({},{},{},{})", codes.type == Bnb4Type::nf4 ? "nf4" : "fp4",
-                           codes.block_size, source_of(codes.parts.codes)->text(),
-                           source_of(codes.parts.absmax)->text()),
+               fmt::format("bnb4({},{},{},{})", codes.type == Bnb4Type::nf4 ? "nf4" : "fp4", codes.block_size,
+                           source_of(codes.parts.codes)->text(), source_of(codes.parts.absmax)->text()),
                source_of(codes.parts.codes)->depth() + 1),
         codes_(source_of(codes.parts.codes)),
         magnitudes_(source_of(codes.parts.absmax)),
@@ -49,8 +48,7 @@ class Bnb4ValuesSource final : public Source {
                         reinterpret_cast<std::byte*>(magnitudes.data()));
       dequantize_bnb4(codes.data(), n, type_, block_, magnitudes.data(), values.data());
       const std::int64_t first = std::max(begin, at), last = std::min(end, at + n);
-      std::memcpy(out, values.data() + (first - at),
-                  static_cast<std::size_t>(last - first) * sizeof(float));
+      std::memcpy(out, values.data() + (first - at), static_cast<std::size_t>(last - first) * sizeof(float));
       out += (last - first) * element_size();
     }
   }

@@ -14,9 +14,8 @@ namespace {
 using json = nlohmann::ordered_json;
 
 bool has_cache(const ExportPlan& plan) {
-  return std::any_of(plan.components.begin(), plan.components.end(), [](const Component& component) {
-    return !component.interface.states.empty();
-  });
+  return std::any_of(plan.components.begin(), plan.components.end(),
+                     [](const Component& component) { return !component.interface.states.empty(); });
 }
 
 }  // namespace

@@ -35,8 +35,8 @@ std::string to_float(Emitter& e, const std::string& x) {
 // The integers of a product times both scales. Layers that share both share this factor.
 std::string scaled(Emitter& e, const Node& node, const std::string& product, const std::string& scale,
                    const std::string& other) {
-  const std::string factor =
-      e.shared(node.path, fmt::format("scale {} {}", scale, other), [&] { return e.emit("Mul", {scale, other}); });
+  const std::string factor = e.shared(node.path, fmt::format("scale {} {}", scale, other),
+                                      [&] { return e.emit("Mul", {scale, other}); });
   return e.emit("Mul", {to_float(e, product), factor});
 }
 
@@ -101,18 +101,17 @@ std::string standard_matrix(Emitter& e, const Node& node, const BlockCodes& code
   const auto packed = [&](const Weight& bytes, std::int64_t columns) {
     return e.packed_weight(bytes, {PackedElement::uint4, {rows, columns}});
   };
-  const std::string matrix =
-      e.emit("DequantizeLinear",
-             {packed(parts.codes, codes.columns), e.weight(parts.scales.cast(dtype)), packed(zero_points, blocks)},
-             {{"axis", std::int64_t{1}}, {"block_size", p.block_size}});
+  const std::string matrix = e.emit(
+      "DequantizeLinear",
+      {packed(parts.codes, codes.columns), e.weight(parts.scales.cast(dtype)), packed(zero_points, blocks)},
+      {{"axis", std::int64_t{1}}, {"block_size", p.block_size}});
   return e.emit("Transpose", {matrix}, {{"perm", std::vector<std::int64_t>{1, 0}}});
 }
 
 std::string block_linear(Emitter& e, const Node& node, const BlockCodes& codes) {
   const std::string x = e.name_of(node.inputs[0]);
   const DType dtype = node.outputs[0].dtype;
-  if (e.target().standard_quantization)
-    return e.emit("MatMul", {x, standard_matrix(e, node, codes, dtype)});
+  if (e.target().standard_quantization) return e.emit("MatMul", {x, standard_matrix(e, node, codes, dtype)});
   return matmul_n_bits(e, x, stored_blocks(e, codes, dtype), codes.parts.codes.shape()[0], codes.columns,
                        codes.parameters.bits, codes.parameters.block_size);
 }
@@ -153,7 +152,8 @@ std::string integer_embedding(Emitter& e, const Node& node, const TensorCodes& c
   const QuantizedTensor& parts = codes.parts;
   const std::string indices = e.name_of(node.inputs[1]);
   const std::string rows = e.emit("Gather", {e.weight(parts.codes), indices});
-  if (!codes.axis) return e.emit("DequantizeLinear", {rows, e.weight(parts.scale), e.weight(parts.zero_point)});
+  if (!codes.axis)
+    return e.emit("DequantizeLinear", {rows, e.weight(parts.scale), e.weight(parts.zero_point)});
   const auto last = static_cast<std::int64_t>(node.outputs[0].shape.size()) - 1;
   const auto of_rows = [&](const Weight& part) {
     return e.emit_with_axes("Unsqueeze", e.emit("Gather", {e.weight(part), indices}), {last}, 13);

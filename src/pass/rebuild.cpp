@@ -44,9 +44,7 @@ Graph with_outputs(Graph graph, const RewriteOutput& rewrite) {
   return rebuild_from(graph, keep, [](Node& node) { return std::move(node); }, rewrite);
 }
 
-Graph copy(const Graph& graph) {
-  return rebuild(graph, keep);
-}
+Graph copy(const Graph& graph) { return rebuild(graph, keep); }
 
 std::vector<int> uses_of(const Graph& graph) {
   std::vector<int> uses(graph.nodes().size());

@@ -98,8 +98,8 @@ void report_quantization(const Files& files, const RunOptions& options, ExportRe
   made.variant = files.variant->name;
   std::set<std::string> weights;
   for (const transform::QuantizedLayer& layer : files.summary.layers) {
-    pipeline::say(options.export_options.on_detail,
-                  fmt::format("{}: {} ({}) becomes {}", made.variant, layer.path, layer.weight, layer.precision));
+    pipeline::say(options.export_options.on_detail, fmt::format("{}: {} ({}) becomes {}", made.variant,
+                                                                layer.path, layer.weight, layer.precision));
     ++made.layers;
     if (weights.insert(layer.weight).second) made.parameters += layer.numel;
   }
@@ -188,11 +188,9 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   if (!options.validate) return report;
   for (std::size_t i = 0; i < variants.size(); ++i) {
     const Variant& variant = plan.variants[i];
-    auto validation = pipeline::validate_files(plan, variant, preparation.originals(variant.dtype),
-                                               variants[i].quantized,
-                                               {.atol = options.atol,
-                                                .recorded = options.reference,
-                                                .non_finite = options.non_finite});
+    auto validation = pipeline::validate_files(
+        plan, variant, preparation.originals(variant.dtype), variants[i].quantized,
+        {.atol = options.atol, .recorded = options.reference, .non_finite = options.non_finite});
     std::move(validation.begin(), validation.end(), std::back_inserter(report.validation));
   }
   return report;

@@ -46,8 +46,9 @@ fs::path path_of(const ExportPlan& plan, const auto& one) {
 // For folders: the first plan whose components all exist, with those of its merges that exist.
 ExportPlan plan_of_folder(std::vector<ExportPlan> plans) {
   const auto is_there = [](const ExportPlan& plan) {
-    return std::all_of(plan.components.begin(), plan.components.end(),
-                       [&](const Component& one) { return plan.is_left_out(one) || fs::exists(path_of(plan, one)); });
+    return std::all_of(plan.components.begin(), plan.components.end(), [&](const Component& one) {
+      return plan.is_left_out(one) || fs::exists(path_of(plan, one));
+    });
   };
   const auto found = std::find_if(plans.begin(), plans.end(), is_there);
   ExportPlan plan = std::move(found == plans.end() ? plans.front() : *found);
@@ -85,22 +86,24 @@ namespace {
 
 // How far a file may be from its own graph, and its results from the original.
 struct Bounds {
-  double atol = 0;  ///< at least
+  double atol = 0;
   double smallest_cosine = 0;
 };
 
-// In a graph with activations of 8 bits, a value next to the middle between two codes may be rounded to
-// either, depending on the last bits of the sums before it.
-Bounds bounds_of(const Recipe& recipe) {
+// Kernels of quantized products add the parts of a sum in another order than others, and a network with
+// rounded weights may amplify the last bits more than the original does: 4 times its tolerance. With
+// activations of 8 bits, a value next to the middle between two codes may become either, depending on the
+// last bits of the sums before it.
+Bounds bounds_of(const Recipe& recipe, double atol) {
+  constexpr double kOtherSums = 4;
   constexpr double kRoundedActivations = 0.05;
-  if (recipe.is_dynamic()) return {kRoundedActivations, 0.95};
-  if (const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme)) {
-    constexpr int kActivationsOf8Bits = 4;
-    const bool rounded = blocks->accuracy_level == kActivationsOf8Bits;
-    const double cosine = blocks->bits == 2 ? 0.2 : blocks->bits == 4 ? 0.9 : 0.99;
-    return {rounded ? kRoundedActivations : 0, cosine};
-  }
-  return {0, 0.9};
+  if (recipe.is_dynamic()) return {std::max(atol, kRoundedActivations), 0.95};
+  const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme);
+  if (blocks == nullptr) return {kOtherSums * atol, 0.9};
+  constexpr int kActivationsOf8Bits = 4;
+  const bool rounded = blocks->accuracy_level == kActivationsOf8Bits;
+  const double cosine = blocks->bits == 2 ? 0.2 : blocks->bits == 4 ? 0.9 : 0.99;
+  return {rounded ? std::max(atol, kRoundedActivations) : kOtherSums * atol, cosine};
 }
 
 }  // namespace
@@ -117,8 +120,8 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
     validate::FileOptions how{.atol = options.atol, .branch = branch, .non_finite = options.non_finite};
     if (!branch && !variant.recipe) how.recorded = options.recorded;
     if (!quantized.empty()) {
-      const Bounds bounds = bounds_of(variant.recipe);
-      if (!how.atol && bounds.atol > 0) how.atol = std::max(bounds.atol, validation_atol(interface));
+      const Bounds bounds = bounds_of(variant.recipe, validation_atol(interface));
+      if (!how.atol) how.atol = bounds.atol;
       how.original = &original;
       how.smallest_cosine = bounds.smallest_cosine;
     }
@@ -127,7 +130,8 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
   };
   for (std::size_t i = 0; i < originals.size(); ++i) {
     if (!quantized.empty()) references.emplace_back(originals.component(i), quantized[i]);
-    if (!plan.is_left_out(plan.components[i])) check(i, plan.layout.path(originals.component(i), variant), {});
+    if (!plan.is_left_out(plan.components[i]))
+      check(i, plan.layout.path(originals.component(i), variant), {});
   }
   for (const Merge& merge : plan.merges) {
     for (const bool with_past : {false, true}) {

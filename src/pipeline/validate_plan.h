@@ -22,8 +22,8 @@ struct ValidateFilesOptions {
   std::function<bool(const std::filesystem::path&)> wants = {};
 };
 
-/// The components of a plan in one dtype, as their definitions compute them. Each is interpreted once, for all
-/// variants in that dtype.
+/// The components of a plan in one dtype, as their definitions compute them. Each is interpreted once, for
+/// all variants in that dtype.
 class Originals {
  public:
   explicit Originals(std::function<void(const std::string&)> on_detail) : on_detail_(std::move(on_detail)) {}

@@ -181,7 +181,8 @@ class Quantizer {
 
   std::vector<Value> conv(Graph& result, const Node& node) {
     const Weight* weight = weight_of(node.inputs[1]);
-    if (weight == nullptr || !recipe_.is_dynamic() || weight->numel() < kFewestValues || stays(node)) return {};
+    if (weight == nullptr || !recipe_.is_dynamic() || weight->numel() < kFewestValues || stays(node))
+      return {};
     const bool reduce_range = std::get<DynamicRecipe>(recipe_.scheme).reduce_range;
     const TensorParameters p{.dtype = DType::u8, .symmetric = false, .reduce_range = reduce_range};
     const Weight before = stored(*weight);
@@ -226,9 +227,8 @@ class Quantizer {
 
 Graph quantize(Graph graph, const Recipe& recipe, QuantizeSummary& summary) {
   Quantizer quantizer(graph, recipe, summary);
-  Graph result = pass::rebuild(std::as_const(graph), [&](Graph& made, const Node& node) {
-    return quantizer(made, node);
-  });
+  Graph result = pass::rebuild(std::as_const(graph),
+                               [&](Graph& made, const Node& node) { return quantizer(made, node); });
   quantizer.finish();
   return result;
 }

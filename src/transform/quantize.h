@@ -23,9 +23,9 @@ struct QuantizeSummary {
   std::vector<std::string> unused;  ///< overrides that match no layer
 };
 
-/// Gives linear layers, experts and, if the recipe or an override says so, embeddings and convolutions weights
-/// with codes (ir/weight_coded.h), and puts dynamic_quantize before the products of a dynamic recipe. The
-/// graph computes with the values of the codes. Run it after factors are folded into weights.
+/// Gives linear layers, experts and, if the recipe or an override says so, embeddings and convolutions
+/// weights with codes (ir/weight_coded.h), and puts dynamic_quantize before the products of a dynamic recipe.
+/// The graph computes with the values of the codes. Run it after factors are folded into weights.
 Graph quantize(Graph graph, const Recipe& recipe, QuantizeSummary& summary);
 
 }  // namespace onnxport::transform

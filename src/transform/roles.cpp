@@ -79,9 +79,8 @@ std::vector<bool> mixed_layers_of(const Graph& graph) {
     const Node* value = layer_behind(attentions[block]->inputs[op::detail::kValue]);
     if (value != nullptr) mixed[value->id] = true;
     const std::uint32_t first = attentions[block]->id, next = begin_of(block + 1);
-    const auto end = std::find_if(layers.rbegin(), layers.rend(), [&](const Node* layer) {
-      return layer->id > first && layer->id < next;
-    });
+    const auto end = std::find_if(layers.rbegin(), layers.rend(),
+                                  [&](const Node* layer) { return layer->id > first && layer->id < next; });
     if (end != layers.rend()) mixed[(*end)->id] = true;
   }
   return mixed;

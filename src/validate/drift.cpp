@@ -42,9 +42,8 @@ void DriftMeter::add(const NamedTensors& got, const NamedTensors& original) {
       sums.of_original += b[i] * b[i];
       ++sums.count;
     }
-    const std::size_t width = name == "logits" && !expected.shape.empty()
-                                  ? static_cast<std::size_t>(expected.shape.back())
-                                  : 0;
+    const std::size_t width =
+        name == "logits" && !expected.shape.empty() ? static_cast<std::size_t>(expected.shape.back()) : 0;
     for (std::size_t at = 0; width > 1 && at + width <= a.size(); at += width) {
       ++sums.rows;
       sums.same += largest_of({a.data() + at, width}) == largest_of({b.data() + at, width}) ? 1 : 0;

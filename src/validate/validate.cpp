@@ -142,10 +142,11 @@ bool only_non_finite(const OutputComparison& output) {
 }
 
 std::string drift_line(const Drift& drift) {
-  std::string text = fmt::format("\t-[{}] quantization moves \"{}\" by {:.3g} at most, {:.3g} on average; cosine {:.5f}",
-                                 drift.passed() ? kGood : kBad, drift.output, drift.max_difference,
-                                 drift.mean_difference, drift.cosine);
-  if (drift.agreement) text += fmt::format(", largest value the same in {:.1f} % of the rows", *drift.agreement * 100);
+  std::string text = fmt::format(
+      "\t-[{}] quantization moves \"{}\" by {:.3g} at most, {:.3g} on average; cosine {:.5f}",
+      drift.passed() ? kGood : kBad, drift.output, drift.max_difference, drift.mean_difference, drift.cosine);
+  if (drift.agreement)
+    text += fmt::format(", largest value the same in {:.1f} % of the rows", *drift.agreement * 100);
   if (!drift.passed()) text += fmt::format("; expected a cosine of {} or more", drift.bound);
   return text + "\n";
 }
