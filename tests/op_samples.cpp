@@ -1,7 +1,6 @@
 #include "op_samples.h"
 
 #include "onnxport/op.h"
-#include "op/quantized.h"
 
 namespace onnxport::test {
 namespace {
@@ -281,12 +280,6 @@ void matrices(Samples& s) {
     const Value a = input(g, "a", d, {N, 2, M, 4});
     return op::matmul(a, input(g, "b", d, {2, 4, 3}));
   });
-  s.add(Op::dynamic_quantize, "dynamic_quantize", DType::f32,
-        [](Graph& g, DType d) { return op::dynamic_quantize(input(g, "x", d, {N, M, 3})); });
-  s.add(Op::dynamic_quantize, "dynamic_quantize_product", DType::f32, [](Graph& g, DType d) {
-    const Value a = op::dynamic_quantize(input(g, "a", d, {N, 2, M, 4}));
-    return op::matmul(a, op::dynamic_quantize(input(g, "b", d, {N, 2, 4, M})));
-  });
   s.floats(Op::linear, "linear", [](Graph& g, DType d) {
     const Value x = input(g, "x", d, {N, M, 4});
     const Value weight = input(g, "weight", d, {3, 4});
@@ -510,7 +503,7 @@ std::vector<OpSample> op_samples() {
   convolutions(s);
   cached_attention(s);
   others(s);
-  return std::move(s.list);
+  return with_quantized_samples(std::move(s.list));
 }
 
 std::vector<Op> all_ops() {

@@ -1,120 +1,12 @@
 // Graphs with quantized weights: the files compute in ONNX Runtime what the interpreter computes from the
 // values of the codes, and these values are near the original ones.
 #include <fmt/format.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cmath>
-#include <functional>
-#include <set>
-#include <string>
-#include <vector>
 
 #include "errors.h"
-#include "lower/lower.h"
-#include "onnxport/op.h"
-#include "onnxport/validate.h"
-#include "pass/rebuild.h"
-#include "pass_checks.h"
-#include "pipeline/lower_model.h"
-#include "reference/interpreter.h"
-#include "runtime/session.h"
-#include "serialize/writer.h"
-#include "support/temp_folder.h"
-#include "transform/quantize.h"
+#include "quantized_graph.h"
 
 namespace onnxport::test {
 namespace {
-
-const Dim B = Dim::symbol("B");
-
-using Blocks = BlockRecipe;
-
-// A graph before and after a recipe.
-class Quantized {
- public:
-  Quantized(const std::function<void(Graph&)>& build, const Recipe& recipe, DType dtype = DType::f32)
-      : original_(dtype) {
-    build(original_);
-    check_recipe(recipe, dtype, "a recipe");
-    graph_ = transform::quantize(pass::copy(original_), recipe, summary_);
-    verify(graph_);
-    if (const auto* blocks = std::get_if<Blocks>(&recipe.scheme)) {
-      target_.accuracy_level = blocks->accuracy_level;
-      target_.standard_quantization = blocks->standard_ops;
-    }
-  }
-
-  lower::Target& target() { return target_; }
-  const transform::QuantizeSummary& summary() const { return summary_; }
-  OnnxGraph lowered() const { return pipeline::lower_graph(pass::copy(graph_), target_); }
-
-  // Compares the file with the graph, and the graph with the original, relative to the largest value.
-  void check(double atol, double drift) const {
-    const OnnxGraph lowered = this->lowered();
-    const TempFolder folder;
-    const std::filesystem::path file = folder.path() / "model.onnx";
-    serialize::write_model(lowered, file);
-    const runtime::Session session(file, {.intra_op_threads = 1});
-    for (const std::int64_t batch : {1, 3}) {
-      const reference::Case inputs = case_of(batch);
-      const auto expected = reference::interpret(graph_, {inputs})[0];
-      const auto original = reference::interpret(original_, {inputs})[0];
-      NamedTensors given(inputs.begin(), inputs.end());
-      const NamedTensors got = session.run(given);
-      ASSERT_EQ(got.size(), expected.size());
-      for (std::size_t i = 0; i < got.size(); ++i) {
-        const Tensor reference = reference::to_tensor(expected[i]);
-        const OutputComparison one = compare_outputs(got[i].first, got[i].second, reference, atol);
-        EXPECT_TRUE(one.passed) << one.name << ": " << one.max_difference << " > " << one.tolerance;
-        const OutputComparison far =
-            compare_outputs(got[i].first, got[i].second, reference::to_tensor(original[i]), drift);
-        EXPECT_TRUE(far.passed) << one.name << " drifts: " << far.max_difference << " > " << far.tolerance;
-        EXPECT_GT(far.max_difference, 0) << one.name << " is not quantized";
-      }
-    }
-  }
-
- private:
-  reference::Case case_of(std::int64_t batch) const {
-    reference::Case inputs;
-    for (const auto& [name, value] : original_.inputs()) {
-      std::vector<std::int64_t> shape;
-      for (const Dim& dim : value.shape()) shape.push_back(dim.evaluate({{"B", batch}}));
-      if (is_float(value.dtype())) {
-        inputs.emplace_back(name, Tensor::from_doubles(value.dtype(), shape, waves(shape, 0.3)));
-        continue;
-      }
-      Tensor ids(DType::i64, shape);
-      std::vector<std::int64_t> values;
-      for (std::int64_t i = 0; i < ids.numel(); ++i) values.push_back(i * 7 % 40);
-      inputs.emplace_back(name, Tensor::from_ints(DType::i64, shape, values));
-    }
-    return inputs;
-  }
-
-  Graph original_, graph_;
-  transform::QuantizeSummary summary_;
-  lower::Target target_{.opset = 21};
-};
-
-std::vector<std::string> ops_of(const OnnxGraph& graph) {
-  std::vector<std::string> ops;
-  for (const OnnxNode& node : graph.nodes) ops.push_back(node.op_type);
-  return ops;
-}
-
-std::size_t count_of(const std::vector<std::string>& ops, const std::string& op) {
-  return static_cast<std::size_t>(std::count(ops.begin(), ops.end(), op));
-}
-
-// 48 outputs from 80 inputs: the last block of 32 is half full.
-void build_linear(Graph& graph) {
-  const Value x = graph.input("x", {graph.float_dtype(), {B, 3, 80}});
-  const ModulePath at(graph, "layer");
-  const Value bias = graph.weight(wave({48}, 2, "layer.bias"));
-  graph.output("y", op::linear(x, graph.weight(wave({48, 80}, 1, "layer.weight")), bias));
-}
 
 TEST(QuantizeGraph, BlocksOfEveryKindComputeWhatTheirCodesMean) {
   for (const int bits : {2, 4, 8}) {
@@ -282,76 +174,6 @@ TEST(QuantizeGraph, AProductWithAConstantMatrixIsALayer) {
   const Quantized one(build, {Blocks{.bits = 8}});
   EXPECT_EQ(ops_of(one.lowered()), (std::vector<std::string>{"MatMulNBits"}));
   one.check(2e-6, 0.05);
-}
-
-// 4 experts; two per token.
-void build_mixture(Graph& graph) {
-  const Value x = graph.input("x", {graph.float_dtype(), {B, 64}});
-  Value routing;
-  {
-    const ModulePath at(graph, "router");
-    routing = op::softmax(op::linear(x, graph.weight(wave({32, 64}, 5, "router.weight"))), -1);
-  }
-  const ModulePath at(graph, "experts");
-  const op::Experts experts{.gate = graph.weight(wave({32, 32, 64}, 1, "gate")),
-                            .up = graph.weight(wave({32, 32, 64}, 2, "up")),
-                            .down = graph.weight(wave({32, 64, 32}, 3, "down"))};
-  graph.output("y", op::mixture_of_experts(x, routing, experts, "silu"));
-}
-
-TEST(QuantizeGraph, ExpertsAreQuantizedAndRoutersAreNot) {
-  for (const Recipe& recipe :
-       {Recipe{Blocks{}}, Recipe{Blocks{.symmetric = false}}, Recipe{DynamicRecipe{}}}) {
-    const Quantized one(build_mixture, recipe);
-    std::set<std::string> weights;
-    for (const auto& layer : one.summary().layers) weights.insert(layer.weight);
-    EXPECT_EQ(weights, (std::set<std::string>{"gate", "up", "down"}));
-    one.check(2e-6, 0.3);
-  }
-  Quantized(build_mixture, {Blocks{}}, DType::f16).check(8e-3, 0.3);
-}
-
-TEST(QuantizeGraph, SmallLayersStay) {
-  const auto build = [](Graph& graph) {
-    const Value x = graph.input("x", {DType::f32, {B, 64}});
-    const Value narrow = op::linear(x, graph.weight(wave({15, 64}, 1, "narrow")));
-    const Value shallow = graph.input("s", {DType::f32, {B, 31}});
-    graph.output("y", narrow);
-    graph.output("z", op::linear(shallow, graph.weight(wave({64, 31}, 1, "shallow"))));
-  };
-  EXPECT_TRUE(Quantized(build, {Blocks{}}).summary().layers.empty());
-}
-
-TEST(QuantizeGraph, OverridesMatchPathsAndUnusedOnesAreReported) {
-  const auto layers = [](std::vector<RecipeOverride> overrides) {
-    return Quantized(build_linear, {Blocks{}, std::move(overrides)}).summary();
-  };
-  EXPECT_EQ(layers({}).layers.at(0).precision, "4 bits in blocks of 32");
-  EXPECT_EQ(layers({{"lay*", "q8"}}).layers.at(0).precision, "8 bits in blocks of 32");
-  EXPECT_TRUE(layers({{"layer", "none"}}).layers.empty());
-  EXPECT_EQ(layers({{"layer", "none"}, {"layer", "q2"}}).layers.at(0).precision, "2 bits in blocks of 32");
-  EXPECT_EQ(layers({{"lm_head", "q8"}}).unused, std::vector<std::string>{"lm_head"});
-}
-
-TEST(QuantizeGraph, WhatNoKernelHasIsRefused) {
-  const auto refusal = [](const Recipe& recipe, DType dtype = DType::f32) {
-    return complaint(ErrorCode::invalid_argument, [&] { check_recipe(recipe, dtype, "--quantize"); });
-  };
-  EXPECT_EQ(refusal({Blocks{.bits = 3}}), "--quantize: 3 bits, expected 2, 4 or 8");
-  EXPECT_EQ(refusal({Blocks{.block_size = 48}}), "--quantize: blocks of 48, expected 16, 32, 64, 128 or 256");
-  EXPECT_EQ(refusal({Blocks{.algorithm = "gptq"}}),
-            "--quantize: algorithm 'gptq', expected rtn, k_quant or k_quant_mixed");
-  EXPECT_EQ(refusal({Blocks{.bits = 2, .algorithm = "k_quant"}}),
-            "--quantize: k_quant has no 2 bits; use rtn");
-  EXPECT_EQ(refusal({Blocks{}}, DType::bf16),
-            "--quantize: no CPU kernel takes codes in bfloat16; use --dtype fp32 or fp16");
-  EXPECT_EQ(refusal({Bnb4Recipe{}}, DType::f16),
-            "--quantize: the CPU kernel of MatMulBnb4 takes only float32, got float16");
-  EXPECT_EQ(refusal({DynamicRecipe{}}, DType::f16),
-            "--quantize: dynamic quantization works on float32 activations, got float16");
-  EXPECT_EQ(refusal({Blocks{}, {{"lm_head", "q5"}}}),
-            "--quantize: override 'lm_head=q5': expected a module path and q2, q4, q8 or none, as in "
-            "'lm_head=q8'");
 }
 
 }  // namespace

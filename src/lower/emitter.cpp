@@ -25,38 +25,10 @@ std::string constant_name(const Weight& weight) {
   return text;
 }
 
-// Nodes whose form depends on their readers.
-bool is_shared(Op op) { return op == Op::weight || op == Op::dynamic_quantize; }
-
 }  // namespace
 
 Emitter::Emitter(const Graph& graph, const Target& target) : graph_(graph), target_(target) {
-  const auto use = [&](const Value& value) {
-    if (value && value.node()->outputs.size() > 1) used_.insert({value.node(), value.index()});
-  };
-  for (const Node& node : graph.nodes()) {
-    for (const Value& input : node.inputs) {
-      use(input);
-      if (input && is_shared(input.node()->op)) readers_[input.node()].push_back(&node);
-    }
-  }
-  for (const auto& [name, value] : graph.outputs()) use(value);
-}
-
-bool Emitter::is_used(const Node& node, std::uint32_t index) const { return used_.contains({&node, index}); }
-
-bool Emitter::is_read_by(const Value& value, Op op) const {
-  const auto found = readers_.find(value.node());
-  return found != readers_.end() && std::any_of(found->second.begin(), found->second.end(),
-                                                [&](const Node* reader) { return reader->op == op; });
-}
-
-bool Emitter::any_reader(const Node& node, const std::function<bool(const Node&)>& fits) const {
-  const auto is_output = [&](const auto& output) { return output.second.node() == &node; };
-  if (std::any_of(graph_.outputs().begin(), graph_.outputs().end(), is_output)) return true;
-  const auto found = readers_.find(&node);
-  return found != readers_.end() && std::any_of(found->second.begin(), found->second.end(),
-                                                [&](const Node* reader) { return fits(*reader); });
+  note_readers();
 }
 
 std::string Emitter::shared(std::string_view path, const std::string& key,
@@ -124,16 +96,6 @@ std::string Emitter::weight(const Weight& weight) {
   if (name.empty()) {
     name = unique(weight.name().empty() ? constant_name(weight) : weight.name());
     result_.initializers.push_back({name, weight});
-  }
-  return name;
-}
-
-std::string Emitter::packed_weight(const Weight& bytes, PackedType type) {
-  OnnxInitializer initializer{{}, bytes, std::move(type)};
-  std::string& name = initializers_[fingerprint(initializer)];
-  if (name.empty()) {
-    name = initializer.name = unique(bytes.name());
-    result_.initializers.push_back(std::move(initializer));
   }
   return name;
 }

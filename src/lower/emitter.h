@@ -105,6 +105,7 @@ class Emitter {
   OnnxGraph run();
 
  private:
+  void note_readers();
   std::string unique(std::string_view base);
   void declare(const Node& node, const Lowered& made);
   std::string symbol(const std::string& name);
