@@ -334,10 +334,10 @@ function softmax(logits, labels) {
   return Object.fromEntries(labels.map((label, i) => [label, powers[i] / total]));
 }
 
-function expect_scores(results, expected) {
+function expect_scores(results, expected, tolerance = 1e-4) {
   assert.deepEqual(results.map(({ label }) => label).sort(), Object.keys(expected).sort());
   for (const { label, score } of results) {
-    assert.ok(Math.abs(score - expected[label]) < 1e-4, `${label}: ${score}, expected ${expected[label]}`);
+    assert.ok(Math.abs(score - expected[label]) < tolerance, `${label}: ${score}, expected ${expected[label]}`);
   }
   const scores = Object.values(expected);
   assert.ok(Math.max(...scores) - Math.min(...scores) > 1e-3, `${scores} would not show a difference`);
@@ -464,7 +464,9 @@ test('vit: every precision classifies', async () => {
     const session = await ort.InferenceSession.create(file, session_options);
     const { logits } = await session.run({ pixel_values: pixels });
     await session.release();
-    expect_scores(results, softmax(logits.data, ['LABEL_0', 'LABEL_1', 'LABEL_2']));
+    // The last bits of the pixels are not the same, so that some activations get the next of their 256 values.
+    const tolerance = ['q8', 'int8', 'uint8'].includes(dtype) ? 1e-2 : 1e-4;
+    expect_scores(results, softmax(logits.data, ['LABEL_0', 'LABEL_1', 'LABEL_2']), tolerance);
   }
 });
 
