@@ -103,8 +103,11 @@ struct ExportedFile {
 /// The weights that became codes in one variant, all components together; equal ones count once.
 struct QuantizationReport {
   std::string variant;
-  std::int64_t layers = 0;
-  std::int64_t parameters = 0;  ///< of these layers
+  std::int64_t layers = 0;        ///< that read these weights
+  std::int64_t tied = 0;          ///< layers that read the weight of another one
+  std::int64_t parameters = 0;    ///< of these weights
+  std::int64_t bytes_before = 0;  ///< as floats of the variant's dtype
+  std::int64_t bytes_after = 0;   ///< codes, scales and zero points
 };
 
 struct ONNXPORT_API ExportReport {

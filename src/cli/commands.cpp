@@ -77,6 +77,15 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
   return values;
 }
 
+std::string describe(const QuantizationReport& report) {
+  const auto bytes = [](std::int64_t count) { return text::human_bytes(static_cast<std::uint64_t>(count)); };
+  return fmt::format(
+      "quantized{}: {} layers with {} parameters, {} instead of {}{}",
+      report.variant == "default" ? "" : " " + report.variant, report.layers,
+      with_thousands(report.parameters), bytes(report.bytes_after), bytes(report.bytes_before),
+      report.tied == 0 ? "" : fmt::format("; {} of them share a weight with another", report.tied));
+}
+
 }  // namespace
 
 // Shows a progress line during a download.
@@ -148,6 +157,7 @@ int run_export(ExportFlags flags) {
                     report.library, report.opset, report.dtype, with_thousands(report.parameters)));
     for (const ExportedFile& file : report.files)
       say(fmt::format("  {}  {}", file.path.string(), text::human_bytes(file.bytes)));
+    for (const QuantizationReport& one : report.quantization) say(describe(one));
     say(fmt::format("exported in {:.3f} s", report.export_seconds));
     for (const ValidationReport& one : report.validation) say(to_string(one));
     say(to_string(report.proof));

@@ -64,21 +64,24 @@ json describe(const ExportReport& report) {
   json files = json::array();
   for (const ExportedFile& file : report.files)
     files.push_back({{"path", file.path.string()}, {"bytes", file.bytes}});
+  json quantization = json::array();
+  for (const QuantizationReport& one : report.quantization) {
+    quantization.push_back({{"variant", one.variant},
+                            {"layers", one.layers},
+                            {"tied", one.tied},
+                            {"parameters", one.parameters},
+                            {"bytes_before", one.bytes_before},
+                            {"bytes_after", one.bytes_after}});
+  }
   json validation = json::array();
   for (const ValidationReport& one : report.validation) validation.push_back(describe(one));
-  return {{"ok", report.passed()},
-          {"model_type", report.model_type},
-          {"library", report.library},
-          {"task", report.task},
-          {"dtype", report.dtype},
-          {"opset", report.opset},
-          {"parameters", report.parameters},
-          {"inputs", report.inputs},
-          {"outputs", report.outputs},
-          {"files", files},
-          {"export_seconds", report.export_seconds},
-          {"proof", describe(report.proof)},
-          {"validation", validation}};
+  return {{"ok", report.passed()},           {"model_type", report.model_type},
+          {"library", report.library},       {"task", report.task},
+          {"dtype", report.dtype},           {"opset", report.opset},
+          {"parameters", report.parameters}, {"inputs", report.inputs},
+          {"outputs", report.outputs},       {"files", files},
+          {"quantization", quantization},    {"export_seconds", report.export_seconds},
+          {"proof", describe(report.proof)}, {"validation", validation}};
 }
 
 }  // namespace

@@ -97,11 +97,19 @@ void report_quantization(const Files& files, const RunOptions& options, ExportRe
   QuantizationReport& made = report.quantization.emplace_back();
   made.variant = files.variant->name;
   std::set<std::string> weights;
+  std::set<std::pair<std::string, std::string>> seen;  // other components have the same layers
   for (const transform::QuantizedLayer& layer : files.summary.layers) {
     pipeline::say(options.export_options.on_detail, fmt::format("{}: {} ({}) becomes {}", made.variant,
                                                                 layer.path, layer.weight, layer.precision));
+    if (!seen.emplace(layer.path, layer.weight).second) continue;
     ++made.layers;
-    if (weights.insert(layer.weight).second) made.parameters += layer.numel;
+    if (!weights.insert(layer.weight).second) {
+      ++made.tied;
+      continue;
+    }
+    made.parameters += layer.numel;
+    made.bytes_before += layer.numel * static_cast<std::int64_t>(size_of(files.variant->dtype));
+    made.bytes_after += layer.bytes;
   }
   if (made.layers == 0) {
     pipeline::say(say, fmt::format("{}: no layer is large enough to be quantized; its files are plain floats",

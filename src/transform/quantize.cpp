@@ -44,6 +44,25 @@ std::string describe(const BlockParameters& p) {
                      p.has_zero_points() ? " with zero points" : "");
 }
 
+std::int64_t bytes_of(const Weight& part) {
+  return part ? part.numel() * static_cast<std::int64_t>(size_of(part.dtype())) : 0;
+}
+
+// With scales in the dtype of the graph.
+std::int64_t stored_bytes(const Codes& codes, DType dtype) {
+  const auto scales = [&](const Weight& part) {
+    return part.numel() * static_cast<std::int64_t>(size_of(dtype));
+  };
+  if (const auto* blocks = std::get_if<BlockCodes>(&codes)) {
+    const QuantizedBlocks& parts = blocks->parts;
+    return bytes_of(parts.codes) + scales(parts.scales) + bytes_of(parts.zero_points);
+  }
+  if (const auto* bnb4 = std::get_if<Bnb4Codes>(&codes))
+    return bytes_of(bnb4->parts.codes) + scales(bnb4->parts.absmax);
+  const QuantizedTensor& parts = std::get<TensorCodes>(codes).parts;
+  return bytes_of(parts.codes) + bytes_of(parts.scale) + bytes_of(parts.zero_point);
+}
+
 class Quantizer {
  public:
   Quantizer(const Graph& graph, const Recipe& recipe, QuantizeSummary& summary)
@@ -108,7 +127,8 @@ class Quantizer {
 
   Value placed(Graph& result, const Node& node, const Weight& before, Codes codes, DType dtype,
                const std::string& precision, std::vector<std::int64_t> shape = {}) {
-    summary_.layers.push_back({node.path, before.name(), precision, before.numel()});
+    summary_.layers.push_back(
+        {node.path, before.name(), precision, before.numel(), stored_bytes(codes, dtype)});
     const Weight values = coded(std::move(codes));
     return result.weight_as_is((shape.empty() ? values : values.reshape(std::move(shape))).cast(dtype));
   }

@@ -15,6 +15,7 @@ struct QuantizedLayer {
   std::string weight;      ///< its name in the checkpoint
   std::string precision;   ///< "4 bits in blocks of 32"
   std::int64_t numel = 0;  ///< values
+  std::int64_t bytes = 0;  ///< of codes, scales and zero points
 };
 
 /// What a recipe did to a graph.
