@@ -45,7 +45,7 @@ TEST(QuantizeGraph, SmallLayersStay) {
   EXPECT_TRUE(Quantized(build, {Blocks{}}).summary().layers.empty());
 }
 
-TEST(QuantizeGraph, OverridesMatchPathsAndUnusedOnesAreReported) {
+TEST(QuantizeGraph, OverridesMatchPaths) {
   const auto layers = [](std::vector<RecipeOverride> overrides) {
     return Quantized(build_linear, {Blocks{}, std::move(overrides)}).summary();
   };
@@ -53,7 +53,8 @@ TEST(QuantizeGraph, OverridesMatchPathsAndUnusedOnesAreReported) {
   EXPECT_EQ(layers({{"lay*", "q8"}}).layers.at(0).precision, "8 bits in blocks of 32");
   EXPECT_TRUE(layers({{"layer", "none"}}).layers.empty());
   EXPECT_EQ(layers({{"layer", "none"}, {"layer", "q2"}}).layers.at(0).precision, "2 bits in blocks of 32");
-  EXPECT_EQ(layers({{"lm_head", "q8"}}).unused, std::vector<std::string>{"lm_head"});
+  EXPECT_TRUE(layers({{"lm_head", "q8"}}).matched.empty());
+  EXPECT_EQ(layers({{"layer", "q8"}}).matched, std::set<std::string>{"layer"});
 }
 
 TEST(QuantizeGraph, WhatNoKernelHasIsRefused) {

@@ -91,8 +91,10 @@ Files Preparation::prepare(const Variant& variant) {
 void report_quantization(const Files& files, const RunOptions& options, ExportReport& report) {
   if (!files.variant->recipe) return;
   const auto& say = options.export_options.on_notice;
-  for (const std::string& modules : files.summary.unused) {
-    pipeline::say(say, fmt::format("--quantize-override {}: no layer with this path is quantized", modules));
+  for (const RecipeOverride& one : files.variant->recipe.overrides) {
+    if (!files.summary.matched.contains(one.modules))
+      pipeline::say(say, fmt::format("--quantize-override {}={}: no layer has such a path", one.modules,
+                                     one.precision));
   }
   QuantizationReport& made = report.quantization.emplace_back();
   made.variant = files.variant->name;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "ir/weight_coded.h"
@@ -88,19 +87,13 @@ class Quantizer {
     }
   }
 
-  void finish() {
-    for (const RecipeOverride& one : recipe_.overrides) {
-      if (!matched_.contains(one.modules)) summary_.unused.push_back(one.modules);
-    }
-  }
-
  private:
   // The last override that matches a path.
   const RecipeOverride* override_of(const std::string& path) {
     const RecipeOverride* found = nullptr;
     for (const RecipeOverride& one : recipe_.overrides) {
       if (!module_at(path, one.modules)) continue;
-      matched_.insert(one.modules);
+      summary_.matched.insert(one.modules);
       found = &one;
     }
     return found;
@@ -240,17 +233,14 @@ class Quantizer {
   QuantizeSummary& summary_;
   std::vector<bool> routers_;
   std::vector<bool> mixed_;  // empty: no layer
-  std::set<std::string> matched_;
 };
 
 }  // namespace
 
 Graph quantize(Graph graph, const Recipe& recipe, QuantizeSummary& summary) {
   Quantizer quantizer(graph, recipe, summary);
-  Graph result = pass::rebuild(std::as_const(graph),
-                               [&](Graph& made, const Node& node) { return quantizer(made, node); });
-  quantizer.finish();
-  return result;
+  return pass::rebuild(std::as_const(graph),
+                       [&](Graph& made, const Node& node) { return quantizer(made, node); });
 }
 
 }  // namespace onnxport::transform

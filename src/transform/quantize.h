@@ -1,6 +1,7 @@
 /// Quantizes the weights of a graph.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct QuantizedLayer {
 /// What a recipe did to a graph.
 struct QuantizeSummary {
   std::vector<QuantizedLayer> layers;
-  std::vector<std::string> unused;  ///< overrides that match no layer
+  std::set<std::string> matched;  ///< overrides that match a layer
 };
 
 /// Gives linear layers, experts and, if the recipe or an override says so, embeddings and convolutions
