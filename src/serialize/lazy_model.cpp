@@ -132,6 +132,7 @@ class Resolver {
 
 LazyModel read_lazy_model(const fs::path& path) {
   LazyModel model;
+  model.path = path;
   model.head = read_skeleton(path);
   model.graph.Swap(model.head.mutable_graph());
   model.head.clear_graph();
@@ -171,7 +172,8 @@ Weight weight_of(const LazyModel& model, const onnx::TensorProto& tensor) {
   std::vector<std::byte> bytes(size);
   const auto copy = [&](const void* data, std::size_t given) {
     if (given != size) {
-      fail(ErrorCode::io, "tensor '{}' has {} bytes of data, expected {}", tensor.name(), given, size);
+      fail(ErrorCode::io, "{}: tensor '{}' has {} bytes of data, expected {}: the file is damaged",
+           model.path.string(), tensor.name(), given, size);
     }
     if (size > 0) std::memcpy(bytes.data(), data, size);
   };

@@ -16,8 +16,9 @@ namespace onnxport::serialize {
 /// A model of which the large tensors stay on disk. Instead of data, such an initializer or tensor attribute
 /// has a reference to one of `weights`.
 struct LazyModel {
-  onnx::ModelProto head;   ///< all fields except the graph
-  onnx::GraphProto graph;  ///< its tensors may have references
+  std::filesystem::path path;  ///< of the file
+  onnx::ModelProto head;       ///< all fields except the graph
+  onnx::GraphProto graph;      ///< its tensors may have references
   std::vector<Weight> weights;
   std::set<std::filesystem::path> data_files;  ///< of external data, as the file names them
 };

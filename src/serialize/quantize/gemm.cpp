@@ -19,8 +19,9 @@ float float_attribute(const onnx::NodeProto& node, const std::string& name, floa
 }
 
 bool becomes_matmul(const onnx::NodeProto& node) {
-  return node.op_type() == "Gemm" && is_standard(node) && float_attribute(node, "alpha", 1) == 1 &&
-         float_attribute(node, "beta", 1) == 1 && int_attribute(node, "transA", 0) == 0;
+  return node.op_type() == "Gemm" && is_standard(node) && node.input_size() >= 2 && node.output_size() == 1 &&
+         float_attribute(node, "alpha", 1) == 1 && float_attribute(node, "beta", 1) == 1 &&
+         int_attribute(node, "transA", 0) == 0;
 }
 
 bool transposes(const onnx::NodeProto& node) { return int_attribute(node, "transB", 0) != 0; }

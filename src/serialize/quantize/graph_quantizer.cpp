@@ -77,11 +77,11 @@ bool GraphQuantizer::selects(const onnx::NodeProto& node) const {
          (how.nodes.empty() || contains(how.nodes, node.name()));
 }
 
-bool GraphQuantizer::is_float(const std::string& name) const {
+bool GraphQuantizer::is_float(const std::string& name, bool otherwise) const {
   if (const auto index = constants_.find(name); index != constants_.end())
     return is_float_type(graph_.initializer(index->second).data_type());
   if (const auto type = types_.find(name); type != types_.end()) return is_float_type(type->second);
-  return outer_ != nullptr && outer_->is_float(name);
+  return outer_ == nullptr ? otherwise : outer_->is_float(name, otherwise);
 }
 
 const onnx::TensorProto* GraphQuantizer::constant(const std::string& name) const {
@@ -106,7 +106,8 @@ QuantizedValue GraphQuantizer::quantize(const std::string& name, Place place) {
   if (constants_.contains(name)) return quantized_[name] = quantize_constant(name, place);
   if (values_.contains(name)) return quantized_[name] = quantize_at_run_time(name);
   if (outer_ != nullptr) return outer_->quantize(name, place);
-  fail(ErrorCode::io, "{}: nodes read '{}', but nothing gives it: the model is damaged", shared_.file, name);
+  fail(ErrorCode::io, "{}: nodes read '{}', but nothing gives it: the model is damaged",
+       shared_.model.path.string(), name);
 }
 
 QuantizedValue GraphQuantizer::quantize_constant(const std::string& name, Place place) {
@@ -114,9 +115,9 @@ QuantizedValue GraphQuantizer::quantize_constant(const std::string& name, Place 
   const onnx::TensorProto& tensor = graph_.initializer(constants_.at(name));
   const Weight weight = weight_of(shared_.model, tensor);
   if (tensor.data_type() == onnx::TensorProto::FLOAT16) refuse_half_precision(name);
-  if (!weight) {
-    fail(ErrorCode::unsupported, "{}: cannot quantize tensor '{}': expected float32 values", shared_.file,
-         name);
+  if (!weight || weight.dtype() != DType::f32) {
+    fail(ErrorCode::unsupported, "{}: cannot quantize tensor '{}': expected float32 values",
+         shared_.model.path.string(), name);
   }
   TensorParameters parameters;
   parameters.dtype = place == Place::activation ? DType::u8 : how.weight_dtype;
@@ -150,7 +151,7 @@ void GraphQuantizer::refuse_half_precision(const std::string& name) const {
   fail(ErrorCode::unsupported,
        "{}: '{}' is float16, but dynamic quantization needs float32: export the model with --dtype fp32 and "
        "quantize that file",
-       shared_.file, name);
+       shared_.model.path.string(), name);
 }
 
 void GraphQuantizer::restore(const std::string& name) {

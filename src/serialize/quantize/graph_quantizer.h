@@ -21,7 +21,6 @@ namespace onnxport::serialize {
 struct QuantizedModel {
   LazyModel& model;
   const DynamicQuantization& how;
-  const std::string& file;                      ///< its name, for messages
   std::map<std::string, std::int64_t> nodes{};  ///< quantized nodes by type
   std::set<std::string> names{};                ///< of all nodes that were there before
   std::vector<Weight> scales{};                 ///< of the quantized weights
@@ -50,8 +49,8 @@ class GraphQuantizer {
   QuantizedModel& shared() { return shared_; }
   /// Whether the options select the node.
   bool selects(const onnx::NodeProto& node) const;
-  /// Whether a value is float32 or float16; false if its type is not known.
-  bool is_float(const std::string& name) const;
+  /// Whether a value is float32 or float16. `otherwise`: the answer if its type is not known.
+  bool is_float(const std::string& name, bool otherwise = false) const;
   /// The initializer of this name, here or in a graph around this one, or null.
   const onnx::TensorProto* constant(const std::string& name) const;
   /// The same for initializers of float32 or float16.

@@ -14,10 +14,17 @@
 namespace onnxport::serialize {
 namespace {
 
-/// Whether a value is or will be quantized with one scale for the whole tensor.
+/// Whether a value may be quantized: it can be a float as far as is known, and has elements.
+bool can_be_codes(const GraphQuantizer& graph, const std::string& name) {
+  const onnx::TensorProto* tensor = graph.constant(name);
+  const bool empty = tensor != nullptr && std::ranges::find(tensor->dims(), 0) != tensor->dims().end();
+  return !empty && graph.is_float(name, true);
+}
+
+/// The same, with one scale for the whole tensor.
 bool has_one_scale(const GraphQuantizer& graph, const std::string& name) {
   const QuantizedValue* value = graph.quantized(name);
-  return value == nullptr || !value->axis;
+  return can_be_codes(graph, name) && (value == nullptr || !value->axis);
 }
 
 /// Makes values floats again that only have an integer form. Constants stay in the file anyway.
@@ -60,7 +67,7 @@ void add_product(GraphQuantizer& graph, const char* op_type, onnx::NodeProto& no
 bool quantize_matmul(GraphQuantizer& graph, onnx::NodeProto& node) {
   const std::string a = node.input(0), b = node.input(1);
   if (!graph.is_float(a) && !graph.is_float(b)) return false;
-  if (!has_one_scale(graph, a)) return false;
+  if (!has_one_scale(graph, a) || !can_be_codes(graph, b)) return false;
   const QuantizedValue left = graph.quantize(a, Place::activation);
   const QuantizedValue right = graph.quantize(b, Place::weight_with_channels);
   add_product(graph, "MatMulInteger", node, left, right, node.output(0));
@@ -73,6 +80,7 @@ bool quantize_conv(GraphQuantizer& graph, onnx::NodeProto& node) {
   if (!graph.is_float(node.input(0)) || (constant == nullptr && !bias.empty())) return false;
   if (!has_one_scale(graph, node.input(0)) || !has_one_scale(graph, weight)) return false;
   const int rank = constant == nullptr ? 0 : constant->dims_size();
+  if (constant != nullptr && rank < 3) return false;
   const QuantizedValue left = graph.quantize(node.input(0), Place::activation);
   const QuantizedValue right = graph.quantize(weight, Place::weight);
   if (bias.empty()) {
@@ -132,7 +140,8 @@ bool quantize_attention(GraphQuantizer& graph, onnx::NodeProto& node) {
   const std::string x = node.input(0), weight = node.input(1), bias = input_of(node, 2);
   if (find_attribute(node, "qkv_hidden_sizes") != nullptr || !input_of(node, 5).empty() || bias.empty())
     return false;
-  if (graph.float_constant(weight) == nullptr || !has_one_scale(graph, x)) return false;
+  if (graph.float_constant(weight) == nullptr || !can_be_codes(graph, weight) || !has_one_scale(graph, x))
+    return false;
   const QuantizedValue left = graph.quantize(x, Place::activation);
   const QuantizedValue right = graph.quantize(weight, Place::weight_with_channels);
   const std::string mask = input_of(node, 3), past = input_of(node, 4);
@@ -145,10 +154,10 @@ bool quantize_attention(GraphQuantizer& graph, onnx::NodeProto& node) {
 
 /// Tables of words, positions and segments, then the weight and bias of the norm.
 bool quantize_embeddings(GraphQuantizer& graph, onnx::NodeProto& node) {
-  if (node.output_size() > 2 || node.input_size() < 7) return false;
+  if (node.output_size() > 2) return false;
   std::vector<std::string> inputs = {node.input(0), node.input(1)}, scales, zero_points;
   for (const int i : {2, 3, 4, 5, 6}) {
-    if (!has_one_scale(graph, node.input(i))) return false;
+    if (!node.input(i).empty() && !has_one_scale(graph, node.input(i))) return false;
   }
   for (const int i : {2, 3, 4, 5, 6}) {
     const QuantizedValue value = graph.quantize(node.input(i), Place::activation);
@@ -189,8 +198,10 @@ bool quantize_lstm(GraphQuantizer& graph, onnx::NodeProto& node) {
   if (!graph.is_float(node.input(0)) || int_attribute(node, "layout", 0) != 0) return false;
   for (const int i : {1, 2}) {
     const onnx::TensorProto* weight = graph.float_constant(node.input(i));
-    if (weight == nullptr || weight->data_type() != onnx::TensorProto::FLOAT || weight->dims_size() != 3)
+    if (weight == nullptr || weight->data_type() != onnx::TensorProto::FLOAT || weight->dims_size() != 3 ||
+        !can_be_codes(graph, node.input(i))) {
       return false;
+    }
   }
   std::vector<std::string> inputs;
   for (int i = 0; i < 8; ++i) inputs.push_back(input_of(node, i));
@@ -214,17 +225,18 @@ bool quantize_lstm(GraphQuantizer& graph, onnx::NodeProto& node) {
 struct Form {
   const char* op_type;
   bool contrib;
+  int inputs;  ///< that every such node has
   bool (*quantize)(GraphQuantizer&, onnx::NodeProto&);
 };
 
 constexpr std::array kForms = {
-    Form{"MatMul", false, quantize_matmul},
-    Form{"Conv", false, quantize_conv},
-    Form{"Gather", false, quantize_gather},
-    Form{"Transpose", false, quantize_transpose},
-    Form{"LSTM", false, quantize_lstm},
-    Form{"Attention", true, quantize_attention},
-    Form{"EmbedLayerNormalization", true, quantize_embeddings},
+    Form{"MatMul", false, 2, quantize_matmul},
+    Form{"Conv", false, 2, quantize_conv},
+    Form{"Gather", false, 2, quantize_gather},
+    Form{"Transpose", false, 1, quantize_transpose},
+    Form{"LSTM", false, 3, quantize_lstm},
+    Form{"Attention", true, 2, quantize_attention},
+    Form{"EmbedLayerNormalization", true, 7, quantize_embeddings},
 };
 
 }  // namespace
@@ -232,7 +244,8 @@ constexpr std::array kForms = {
 bool quantize_node(GraphQuantizer& graph, onnx::NodeProto& node) {
   for (const Form& form : kForms) {
     const bool fits = form.contrib ? node.domain() == kMicrosoftDomain : is_standard(node);
-    if (fits && node.op_type() == form.op_type) return form.quantize(graph, node);
+    if (!fits || node.op_type() != form.op_type) continue;
+    return node.input_size() >= form.inputs && node.output_size() > 0 && form.quantize(graph, node);
   }
   return false;
 }

@@ -75,7 +75,7 @@ std::vector<QuantizedFile> quantize_files(const std::vector<FileToQuantize>& fil
     result.from = file.from;
     result.to = file.to;
     result.bytes_before = bytes_of(file.from, job.model);
-    job.nodes = quantize_model(job.model, options.how, file.from.string());
+    job.nodes = quantize_model(job.model, options.how);
     result.nodes = job.nodes.by_type;
     models.push_back({.graph = nullptr, .path = file.to, .changed = &job.model});
   }

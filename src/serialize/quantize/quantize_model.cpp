@@ -84,12 +84,13 @@ void set_head(onnx::ModelProto& head, const onnx::GraphProto& graph) {
 
 }  // namespace
 
-QuantizedNodes quantize_model(LazyModel& model, const DynamicQuantization& how, const std::string& file) {
+QuantizedNodes quantize_model(LazyModel& model, const DynamicQuantization& how) {
+  const std::string file = model.path.string();
   refuse_quantized(model.graph, file);
   refuse_old_opset(model.head, file);
   replace_gemm(model);
   const onnx::GraphProto types = inferred_types(model);
-  QuantizedModel shared{model, how, file};
+  QuantizedModel shared{model, how};
   GraphQuantizer(shared, model.graph, types, nullptr).run();
   remove_unused(model.graph);
   if (const std::set<std::string> missing = free_names(model.graph); !missing.empty()) {

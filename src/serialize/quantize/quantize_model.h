@@ -23,8 +23,8 @@ struct QuantizedNodes {
 /// of the onnxruntime 1.31.1 package does: the same operators, names, and integers. MatMul of two activations
 /// is quantized too, as by Optimum. Weights stay lazy.
 ///
-/// `file`: the name for messages. Throws ExportError(unsupported) if the model is quantized already, has
+/// Throws ExportError(unsupported) if the model is quantized already, has
 /// float16 values where integers are wanted, or an opset below 11.
-QuantizedNodes quantize_model(LazyModel& model, const DynamicQuantization& how, const std::string& file);
+QuantizedNodes quantize_model(LazyModel& model, const DynamicQuantization& how);
 
 }  // namespace onnxport::serialize

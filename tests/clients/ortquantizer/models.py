@@ -96,7 +96,7 @@ def convolutions():
     return m.model(), {"x": (2, 3, 8, 8)}
 
 
-def branches(shared=False):
+def branches():
     """If with weights outside and inside of its graphs, and a Gemm in one of them."""
     m, yes, no = Model(), Model(), Model()
     flag, x = m.input("flag", BOOL, 1), m.input("x", FLOAT, "n", 32)
