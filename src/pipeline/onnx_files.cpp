@@ -108,7 +108,8 @@ std::string optimizing_export_command(const fs::path& onnx_model, const fs::path
     if (name != values.end() && name->is_string()) model = name->get<std::string>();
   }
   return fmt::format("onnxport export onnx --model {} --optimize {} {}",
-                     model.empty() ? std::string("MODEL") : shell_argument(model), level, shell_argument(output.string()));
+                     model.empty() ? std::string("MODEL") : shell_argument(model), level,
+                     shell_argument(output.string()));
 }
 
 }  // namespace onnxport

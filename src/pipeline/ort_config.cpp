@@ -31,7 +31,7 @@ class Settings {
   /// The value of a key of this type, which is then known.
   template <class T>
   T get(const char* key, T otherwise) {
-    known_.push_back(key);
+    known_.emplace_back(key);
     if (!values_.contains(key)) return otherwise;
     return convert<T>(values_[key], fmt::format("{}.{}", part_, key));
   }

@@ -176,7 +176,7 @@ bool quantize_embeddings(GraphQuantizer& graph, onnx::NodeProto& node) {
 QuantizedValue quantize_lstm_weight(GraphQuantizer& graph, const std::string& name) {
   const DynamicQuantization& how = graph.shared().how;
   const Weight weight = weight_of(graph.shared().model, *graph.constant(name)).named(name);
-  const std::vector<std::int64_t> dims = weight.shape();
+  const std::vector<std::int64_t>& dims = weight.shape();
   TensorParameters parameters;
   parameters.symmetric = how.weights == Symmetry::symmetric;
   parameters.reduce_range = how.reduce_range;
