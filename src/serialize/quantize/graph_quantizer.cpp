@@ -20,6 +20,17 @@ bool is_float_type(std::int32_t type) {
   return type == onnx::TensorProto::FLOAT || type == onnx::TensorProto::FLOAT16;
 }
 
+/// The same as quantize_tensor. A transposed matrix is quantized as it is stored, and its codes are
+/// transposed: they are smaller, and the values are read in order.
+QuantizedTensor quantize_stored(const Weight& weight, TensorParameters parameters, const std::string& name) {
+  const Weight stored = weight.transpose_of();
+  if (!stored) return quantize_tensor(weight.named(name), parameters);
+  if (parameters.axis) parameters.axis = 1 - *parameters.axis;
+  QuantizedTensor made = quantize_tensor(stored.named(name), parameters);
+  made.codes = made.codes.permute({1, 0});
+  return made;
+}
+
 }  // namespace
 
 GraphQuantizer::GraphQuantizer(QuantizedModel& shared, onnx::GraphProto& graph, const onnx::GraphProto& types,
@@ -128,7 +139,7 @@ QuantizedValue GraphQuantizer::quantize_constant(const std::string& name, Place 
   // ONNX Runtime takes the scales of channels for matrices only.
   if (place == Place::weight_with_channels && how.per_channel && weight.shape().size() == 2) value.axis = 1;
   parameters.axis = value.axis;
-  const QuantizedTensor made = quantize_tensor(weight.named(name), parameters);
+  const QuantizedTensor made = quantize_stored(weight, parameters, name);
   shared_.scales.push_back(made.scale);
   value.scale = add_constant(name + "_scale", made.scale);
   value.zero_point = add_constant(name + "_zero_point", made.zero_point);
