@@ -121,6 +121,9 @@ int run_export(ExportFlags flags) {
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
   apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
+  ChosenPrecisions chosen = chosen_precisions(flags.quantize, options.layout, options.dtype);
+  options.recipe = std::move(chosen.recipe);
+  options.precisions = std::move(chosen.precisions);
   ModelSource source = find_source(options.model, options.adapters, options.hub, voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);
@@ -160,6 +163,9 @@ int run_validate(ValidateFlags flags) {
   TargetOptions target;
   MainValidateOptions& options = flags.options;
   apply_level(flags.optimize, target, options.gelu, options.dtype);
+  ChosenPrecisions chosen = chosen_precisions(flags.quantize, options.layout, options.dtype);
+  options.recipe = std::move(chosen.recipe);
+  options.precisions = std::move(chosen.precisions);
   ModelSource source = find_source(options.model, options.adapters, options.hub, flags.voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);

@@ -56,6 +56,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   app.add_option("--atol", o.atol, "Tolerance of validation; default: set by the model type and dtype")
       ->check(CLI::NonNegativeNumber);
   add_layout(app, o.layout);
+  add_quantize(app, flags.quantize);
   add_non_finite(app, o.non_finite);
   app.add_option("--reference", o.reference,
                  "Also compare with recorded outputs of the original model: a safetensors file with "
@@ -155,6 +156,7 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   add_int_dtype(*validate, validate_flags.options.int_dtype);
   add_layout(*validate, validate_flags.options.layout);
+  add_quantize(*validate, validate_flags.quantize);
   add_level(*validate, validate_flags.optimize);
   validate->add_option("--variant", validate_flags.options.variant, "Variant of the export")
       ->capture_default_str();

@@ -18,6 +18,21 @@ json describe(const Proof& proof) {
           {"covered_elsewhere", proof.covered_elsewhere}};
 }
 
+json describe(const std::vector<Drift>& drift) {
+  json outputs = json::array();
+  for (const Drift& one : drift) {
+    json output = {{"name", one.output},
+                   {"max_difference", one.max_difference},
+                   {"mean_difference", one.mean_difference},
+                   {"cosine", one.cosine}};
+    if (one.agreement) output["agreement"] = *one.agreement;
+    output["smallest_cosine"] = one.bound;
+    output["passed"] = one.passed();
+    outputs.push_back(std::move(output));
+  }
+  return outputs;
+}
+
 json describe(const ValidationReport& report) {
   json cases = json::array();
   for (const ValidationCase& one : report.cases) {
@@ -40,6 +55,7 @@ json describe(const ValidationReport& report) {
                     {"problems", report.problems},
                     {"cases", cases},
                     {"seconds", report.seconds}};
+  if (!report.drift.empty()) described["drift"] = describe(report.drift);
   if (report.proof) described["proof"] = describe(*report.proof);
   return described;
 }
