@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/flag_groups.h"
+#include "cli/onnxruntime.h"
 #include "cli/plugin.h"
 #include "onnxport/error.h"
 
@@ -193,6 +194,9 @@ int run(int argc, char** argv) {
   add_plugins(*inspect, plugins);
   add_voice(*inspect, inspect_flags.voice);
 
+  OnnxruntimeCommands onnxruntime;
+  add_onnxruntime(app, onnxruntime);
+
   Voice list_voice;
   CLI::App* list = app.add_subcommand("list", "List model types and their tasks");
   add_plugins(*list, plugins);
@@ -211,6 +215,8 @@ int run(int argc, char** argv) {
   if (*export_onnx) return run_export(std::move(export_flags));
   if (*validate) return run_validate(std::move(validate_flags));
   if (*inspect) return run_inspect(std::move(inspect_flags));
+  if (*onnxruntime.quantize) return run_quantize(onnxruntime.quantize_flags);
+  if (*onnxruntime.optimize) return run_optimize(onnxruntime.optimize_flags);
   return run_list(list_voice);
 }
 
