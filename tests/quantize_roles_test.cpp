@@ -1,4 +1,6 @@
 // What a recipe quantizes: layers by their roles, and by overrides.
+#include <fmt/format.h>
+
 #include <set>
 
 #include "errors.h"
@@ -32,6 +34,42 @@ TEST(QuantizeGraph, ExpertsAreQuantizedAndRoutersAreNot) {
     one.check(2e-6, 0.3);
   }
   Quantized(build_mixture, {Blocks{}}, DType::f16).check(8e-3, 0.3);
+}
+
+// 9 blocks of an attention and a feed-forward part, and a last layer.
+void build_decoder(Graph& graph) {
+  Value x = graph.input("x", {DType::f32, {B, 3, 32}});
+  const auto layer = [&](const std::string& path, const Value& from, std::int64_t outputs, double phase) {
+    const ModulePath at(graph, path);
+    const std::int64_t inputs = *from.dim(-1).constant();
+    return op::linear(from, graph.weight(wave({outputs, inputs}, phase, path + ".weight")));
+  };
+  for (int i = 0; i < 9; ++i) {
+    const std::string path = fmt::format("layers.{}.", i);
+    const Value query = layer(path + "q", x, 32, i);
+    const Value key = layer(path + "k", x, 32, i + 10);
+    const Value value = layer(path + "v", x, 32, i + 20);
+    const Value attended = op::attention({.query = query, .key = key, .value = value}, 4, 4).output;
+    x = op::add(x, layer(path + "o", attended, 32, i + 30));
+    const Value wide = op::relu(layer(path + "up", x, 64, i + 40));
+    x = op::add(x, layer(path + "down", wide, 32, i + 50));
+  }
+  graph.output("y", layer("lm_head", x, 40, 5));
+}
+
+TEST(QuantizeGraph, KQuantMixedGivesSomeLayersEightBits) {
+  std::set<std::string> wider;
+  const Quantized one(build_decoder, {Blocks{.algorithm = "k_quant_mixed"}});
+  for (const auto& layer : one.summary().layers) {
+    if (layer.precision.starts_with("8 bits")) wider.insert(layer.path);
+  }
+  // The first two (below 9/8), the last one (from 63/8 on), and every third one between.
+  std::set<std::string> expected = {"lm_head"};
+  for (const int i : {0, 1, 3, 6, 8}) {
+    expected.insert(fmt::format("layers.{}.v", i));
+    expected.insert(fmt::format("layers.{}.down", i));
+  }
+  EXPECT_EQ(wider, expected);
 }
 
 TEST(QuantizeGraph, SmallLayersStay) {
