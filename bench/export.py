@@ -10,7 +10,8 @@ import common
 import fixtures
 import peers
 
-# `copy`: dd, a plain copy in pieces of 1 MiB, or cp. `limit`: what the export may take, as a multiple of the copy's time
+# `copy`: dd, a plain copy in pieces of 1 MiB, or cp, of the largest file written; "cp read": of the checkpoint's weights;
+# "cp all": of all that is written. `limit`: what the export may take, as a multiple of the copy's time
 # or in seconds. `gigabytes`: of the checkpoint and of what is written.
 Row = collections.namedtuple("Row", "checkpoint task flags copy ratio seconds peak_mb gigabytes")
 TASK = "text-generation-with-past"
@@ -20,15 +21,26 @@ ROWS = [
     Row("llama-1.1b", TASK, ["--dtype", "fp32"], "dd", 1.5, None, 200, (2.3, 4.5)),
     Row("llama-1.1b", TASK, ["--dtype", "bf16"], "cp", 1.2, None, None, (2.3, 2.3)),
     Row("llama-1.1b", TASK, ["--dtype", "fp16"], "dd", 2.0, None, None, (2.3, 2.3)),
+    Row("llama-1.1b", TASK, ["--quantize", "q4"], "cp read", 2.0, None, 200, (2.3, 2.3)),
+    Row("qwen2-0.5b", TASK, ["--variants", "fp32,fp16,q8,q4,q4f16"], "cp all", 1.5, None, 200, (1.0, 4.7)),
     Row("llama-1.1b", TASK, ["--external-data", "checkpoint"], None, None, 0.06, None, (2.3, 0)),
     Row("llama-7b", TASK, ["--dtype", "bf16"], "cp", 1.2, None, None, (13.6, 13.6)),
+    Row("llama-7b", TASK, ["--quantize", "q4"], "cp read", None, None, 250, (13.6, 4.2)),
     Row("llama-7b", TASK, ["--external-data", "checkpoint"], None, None, None, None, (13.6, 0)),
     Row("qwen3-moe-30b", TASK, ["--external-data", "checkpoint"], None, None, 1.0, 100, (0, 0)),
 ]
 
 
 def written_by_export(folder):
-    return [path for path in folder.iterdir() if path.name.startswith("model.onnx")]
+    return [path for path in folder.iterdir() if path.name.startswith("model") and ".onnx" in path.name]
+
+
+def copied(row, checkpoint, target):
+    """The files that the baseline copies."""
+    if row.copy == "cp read":
+        return sorted(checkpoint.glob("*.safetensors"))
+    written = written_by_export(target)
+    return written if row.copy == "cp all" else [max(written, key=lambda path: path.stat().st_size)]
 
 
 def remove(paths):
@@ -50,16 +62,17 @@ def measure(args, row, checkpoint, out, copy):
             shutil.rmtree(out, ignore_errors=True)
         os.sync()
         usage = common.measured(export)
-        largest = max(written_by_export(target), key=lambda path: path.stat().st_size)
         if turn:
             exports.append(usage.seconds)
             peaks.append(usage.peak_mb)
         if in_place:
             continue
-        copy.unlink(missing_ok=True)
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
         os.sync()
-        command = ["cp", largest, copy] if row.copy == "cp" else \
-            ["dd", f"if={largest}", f"of={copy}", "bs=1M", "status=none"]
+        files = copied(row, checkpoint, target)
+        command = ["dd", f"if={files[0]}", f"of={copy / 'file'}", "bs=1M", "status=none"] if row.copy == "dd" else \
+            ["cp", *files, copy]
         baseline = common.measured(command)
         if turn:
             copies.append(baseline.seconds)
@@ -72,7 +85,8 @@ def run_row(args, row, checkpoint, work):
         copies, exports, peak, size = measure(args, row, checkpoint, out, copy)
     finally:
         shutil.rmtree(out, ignore_errors=True)
-        remove([copy, *written_by_export(checkpoint)])
+        shutil.rmtree(copy, ignore_errors=True)
+        remove(written_by_export(checkpoint))
     ours = statistics.median(exports)
     baseline = statistics.median(copies) if copies else None
     good = not (row.ratio and ours > row.ratio * baseline or row.seconds and ours > row.seconds or
@@ -80,7 +94,7 @@ def run_row(args, row, checkpoint, work):
     limits = [f"{row.ratio} x {row.copy}" if row.ratio else "", f"{row.seconds} s" if row.seconds else "",
               f"{row.peak_mb} MB" if row.peak_mb else ""]
     compared = f"{row.copy} {baseline:7.3f} s {ours / baseline:6.2f}" if baseline else f"{'':19}"
-    print(f"{row.checkpoint:13} {' '.join(row.flags):27} {size / 1e6:7.1f} MB {ours:7.3f} s {compared} {peak:6.0f} MB   "
+    print(f"{row.checkpoint:13} {' '.join(row.flags):32} {size / 1e6:7.1f} MB {ours:7.3f} s {compared} {peak:6.0f} MB   "
           f"{', '.join(filter(None, limits))}{'' if good else '  MISSED'}", flush=True)
     return good
 
@@ -107,7 +121,7 @@ def run_fixtures(args, work, model_type="bert", limit=0.03):
 
 def run(args, work):
     work.mkdir(parents=True, exist_ok=True)
-    print(f"{'checkpoint':13} {'flags':27} {'written':>10} {'export':>9} {'copy':>12} {'ratio':>6} {'peak':>9}   limits")
+    print(f"{'checkpoint':13} {'flags':32} {'written':>10} {'export':>9} {'copy':>12} {'ratio':>6} {'peak':>9}   limits")
     good = True
     for number, row in enumerate(ROWS):
         stored, written = row.gigabytes
@@ -116,7 +130,7 @@ def run(args, work):
             room = min(room, args.disk)
         needed = stored + 2 * written  # the export, and the copy of it
         if needed > room:
-            print(f"{row.checkpoint:13} {' '.join(row.flags):27} left out: it needs {needed:.0f} GB of disk, there are "
+            print(f"{row.checkpoint:13} {' '.join(row.flags):32} left out: it needs {needed:.0f} GB of disk, there are "
                   f"{room:.0f}", flush=True)
             continue
         checkpoint = common.checkpoint(row.checkpoint, work)

@@ -23,7 +23,13 @@ def grouped(name):
 
 
 def forms(args, name, task):
-    if args.target:
+    if args.quantize:
+        decoder = task.startswith("text-generation")
+        flags = ["--quantize", args.quantize] + ["--accuracy-level", "4"] * (decoder and args.quantize.startswith("q4"))
+        ours = [("ours", []), (f"ours, {args.quantize}", flags)]
+        peers = [Form("genai int4", exporters.genai_int4, [], True) if decoder else
+                 Form("optimum quantized", exporters.optimum_quantized, [], True)]
+    elif args.target:
         ours = [("ours", []), (f"ours, {args.target}", ["--target", args.target])]
         ours += [(f"ours, {args.target}, gqa", ["--target", args.target, "--attention", "gqa"])] * grouped(name)
         peers = [Form("optimum", exporters.optimum, ["--optimize", "O2"], True)]

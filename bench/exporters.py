@@ -28,10 +28,19 @@ def mobius(args, checkpoint, out, task):
     return [python.parent / "mobius", "build", "--config", checkpoint, "--dtype", "f32", out]
 
 
-def genai(args, checkpoint, out, task):
+def genai(args, checkpoint, out, task, precision="fp32"):
     python = environments.environment("genai")
-    return [python, "-m", "onnxruntime_genai.models.builder", "-m", "local", "-i", checkpoint, "-o", out, "-p", "fp32",
+    return [python, "-m", "onnxruntime_genai.models.builder", "-m", "local", "-i", checkpoint, "-o", out, "-p", precision,
             "-e", "cpu", "-c", out / "cache"]
+
+
+def genai_int4(args, checkpoint, out, task):  # blocks of 32, accuracy level 4
+    return genai(args, checkpoint, out, task, "int4")
+
+
+def optimum_quantized(args, checkpoint, out, task):
+    python = args.peer_python or environments.environment("peer")
+    return [python, common.HERE / "quantize_with_optimum.py", checkpoint, out, task]
 
 
 def call(command, log):

@@ -12,8 +12,10 @@
 #include <concepts>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "support/dtype_names.h"
@@ -243,6 +245,20 @@ TEST(ConvertEdges, SixteenBitsAndBack) {
   };
   back(DType::f16, every_value_of_16_bits<F16>());
   back(DType::bf16, every_value_of_16_bits<BF16>());
+}
+
+// Long arrays of one half precision are converted to the other by a table.
+TEST(ConvertEdges, LongArraysOfHalvesAreLikeShortOnes) {
+  for (const auto& [from, to] : {std::pair{DType::f16, DType::bf16}, std::pair{DType::bf16, DType::f16}}) {
+    std::vector<std::uint16_t> values(65536), all(65536), single(65536);
+    std::iota(values.begin(), values.end(), std::uint16_t{0});
+    const auto* in = reinterpret_cast<const std::byte*>(values.data());
+    convert(from, in, to, reinterpret_cast<std::byte*>(all.data()), all.size());
+    for (std::size_t i = 0; i < single.size(); ++i)
+      convert(from, in + 2 * i, to, reinterpret_cast<std::byte*>(&single[i]), 1);
+    EXPECT_TRUE(all == single);
+    EXPECT_GT(std::ranges::count_if(all, [](std::uint16_t bits) { return bits != 0; }), 30000);
+  }
 }
 
 TEST(ConvertEdges, EveryExponentOfFloat) { check_to_all(DType::f32, edges_of_every_exponent<float>()); }

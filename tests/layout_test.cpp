@@ -103,7 +103,7 @@ TEST(Layout, RefusesAnUnknownName) {
   options.model = llama.path();
   options.layout = "tflite";
   EXPECT_TRUE(contains(complaint(ErrorCode::invalid_argument, [&] { plan_export(options); }),
-                       "--layout 'tflite': expected optimum or genai"));
+                       "--layout 'tflite': expected optimum, genai or transformers.js"));
 }
 
 // ---- whisper ----

@@ -20,6 +20,9 @@ struct OpSample {
 /// Samples of every op but the leaves. An op without a sample is found by comparing with `all_ops()`.
 std::vector<OpSample> op_samples();
 
+/// `samples` and those of the ops that only quantized graphs have.
+std::vector<OpSample> with_quantized_samples(std::vector<OpSample> samples);
+
 /// Every op of ops.def but the leaves.
 std::vector<Op> all_ops();
 

@@ -10,8 +10,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +40,35 @@ inline void write_all(const fs::path& path, std::string_view bytes) {
 inline ::testing::AssertionResult contains(const std::string& text, const std::string& part) {
   if (text.find(part) != std::string::npos) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure() << "'" << part << "' is not in '" << text << "'";
+}
+
+/// A graph with these weights, which it does not use.
+inline OnnxGraph holding(std::vector<OnnxInitializer> initializers, int opset = 17) {
+  OnnxGraph graph;
+  graph.opsets[""] = opset;
+  graph.inputs = {{"x", {DType::f32, {2}}}};
+  graph.outputs = {{"y", {DType::f32, {2}}}};
+  graph.nodes = {{"Identity", "", "", {"x"}, {"y"}, {}}};
+  graph.initializers = std::move(initializers);
+  return graph;
+}
+
+/// Bytes that this process has asked the kernel to read so far; nothing where the kernel does not count.
+inline std::optional<std::uint64_t> bytes_read() {
+  std::ifstream in("/proc/self/io");
+  std::string word;
+  std::uint64_t count = 0;
+  if (in >> word >> count && word == "rchar:") return count;
+  return std::nullopt;
+}
+
+/// The content of all files below a folder.
+inline std::map<std::string, std::string> all_files(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) files[entry.path().lexically_relative(folder)] = read_all(entry.path());
+  }
+  return files;
 }
 
 /// Two linear layers with all kinds of weights: views, one of them transposed, one stored as float16, and

@@ -164,17 +164,17 @@ transformers_js() {
   mv -T "$scratch/out" "$cache/$folder"
 }
 
-# huggingface_hub, with which the tests share a cache. Its requirements have the hashes that pip verifies, and their own
-# hash names the folder.
-huggingface_hub() {
+# packages_of NAME: the packages that tests/clients/NAME needs, such as huggingface_hub, with which the tests share a
+# cache. The requirements have the hashes that pip verifies, and their own hash names the folder.
+packages_of() {
   local requirements folder
-  requirements="$(dirname "${BASH_SOURCE[0]}")/../tests/clients/huggingface_hub/requirements.txt"
-  folder="huggingface_hub-$(sha256sum "$requirements" | cut -c 1-12)"
+  requirements="$(dirname "${BASH_SOURCE[0]}")/../tests/clients/$1/requirements.txt"
+  folder="$1-$(sha256sum "$requirements" | cut -c 1-12)"
   [ -d "$cache/$folder" ] && return
   make_scratch
   [ -d "$cache/$folder" ] && return
   python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
-  say "pip: the packages of tests/clients/huggingface_hub"
+  say "pip: the packages of tests/clients/$1"
   python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
     --require-hashes -r "$requirements" --target "$scratch/out" </dev/null >"$log" 2>&1 ||
     { tail -n 20 "$log" >&2; die "pip install -r $requirements failed"; }
@@ -209,7 +209,8 @@ for part in "$@"; do
       wheel gguf "$gguf_version" "$gguf_sha256" "gguf-$gguf_version" 'gguf/*.py'
       wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'
       wheel PyYAML "$pyyaml_version" "$pyyaml_sha256" "PyYAML-$pyyaml_version" 'yaml/*' '_yaml/*'
-      huggingface_hub
+      packages_of huggingface_hub
+      packages_of ortquantizer
       wheel onnxruntime "$old_onnxruntime_version" "$old_onnxruntime_sha256" "onnxruntime-py-$old_onnxruntime_version" \
         'onnxruntime/*'
       wheel numpy "$old_numpy_version" "$old_numpy_sha256" "numpy-$old_numpy_version" 'numpy/*' 'numpy.libs/*'

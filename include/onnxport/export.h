@@ -16,6 +16,7 @@
 #include "onnxport/onnx_config.h"
 #include "onnxport/plan.h"
 #include "onnxport/proof.h"
+#include "onnxport/recipe.h"
 #include "onnxport/validate.h"
 
 namespace onnxport {
@@ -82,7 +83,9 @@ struct MainExportOptions {
   /// Keys of config.json to override, with values as JSON text: `{"pad_token_id", "0"}`.
   std::map<std::string, std::string> config_values;
   Split split = Split::merged;
-  std::string layout = "optimum";  ///< names and side files for a client: optimum, genai
+  std::string layout = "optimum";          ///< names and side files for a client: Layout::name
+  Recipe recipe = {};                      ///< how weights are quantized
+  std::vector<Precision> precisions = {};  ///< several at once, instead of `dtype` and `recipe`
   bool legacy = false;
   bool validate = true;
   std::optional<std::filesystem::path> reference;
@@ -97,12 +100,23 @@ struct ExportedFile {
   std::uint64_t bytes = 0;
 };
 
+/// The weights that became codes in one variant, all components together; equal ones count once.
+struct QuantizationReport {
+  std::string variant;
+  std::int64_t layers = 0;        ///< that read these weights
+  std::int64_t tied = 0;          ///< layers that read the weight of another one
+  std::int64_t parameters = 0;    ///< of these weights
+  std::int64_t bytes_before = 0;  ///< as floats of the variant's dtype
+  std::int64_t bytes_after = 0;   ///< codes, scales and zero points
+};
+
 struct ONNXPORT_API ExportReport {
   std::string model_type, task, library, dtype;
   int opset = 0;
   std::int64_t parameters = 0;
   std::vector<std::string> inputs, outputs;  ///< of an export with one component; else empty
   std::vector<ExportedFile> files;
+  std::vector<QuantizationReport> quantization = {};  ///< one per quantized variant
   double export_seconds = 0;
   Proof proof;                               ///< of the definition
   std::vector<ValidationReport> validation;  ///< one per ONNX file; empty without validation
@@ -144,7 +158,9 @@ struct MainValidateOptions {
   Gelu gelu = Gelu::as_defined;  ///< as in the export
   /// How the export was split; absent: the first of merged and monolith whose components all exist.
   std::optional<Split> split = {};
-  std::string layout = "optimum";  ///< as in the export
+  std::string layout = "optimum";          ///< as in the export
+  Recipe recipe = {};                      ///< as in the export
+  std::vector<Precision> precisions = {};  ///< as in the export
   std::optional<double> atol = {};
   ValidationOptions validation = {};
   HubOptions hub = {};

@@ -11,6 +11,7 @@
 #include "onnxport/export_macro.h"
 #include "onnxport/interface.h"
 #include "onnxport/model.h"
+#include "onnxport/recipe.h"
 
 namespace onnxport {
 
@@ -31,6 +32,7 @@ struct Variant {
   std::string suffix = {};  ///< of the files' stems
   DType dtype = DType::f32;
   Gelu gelu = Gelu::as_defined;
+  Recipe recipe = {};  ///< how weights are quantized
 };
 
 /// Names, folders and side files that a client expects.
@@ -39,6 +41,11 @@ struct ONNXPORT_API Layout {
   std::filesystem::path folder = {};            ///< where the export is written
   std::string shared_data = "model.onnx_data";  ///< external data of several files in one
 
+  std::string shared_data_of(const Variant& variant) const;
+  /// Whether components that a merge contains have no files of their own.
+  bool only_merged() const { return name == "transformers.js"; }
+  /// Whether models in half precision take and return float32, except states.
+  bool float32_io() const { return name == "transformers.js"; }
   std::filesystem::path path(const Component& component, const Variant& variant) const;
   std::filesystem::path path(const Merge& merge, const Variant& variant) const;
 };
@@ -62,7 +69,11 @@ struct PlanRequest {
   DummyShapes shapes = {};   ///< extents of static axes and of validation inputs
   bool dynamic_axes = true;  ///< false: all extents are the numbers in `shapes`
   std::filesystem::path output = {};
-  std::string layout = "optimum";  ///< Layout::name: optimum, genai
+  std::string layout = "optimum";  ///< Layout::name: optimum, genai, transformers.js
+  Recipe recipe = {};              ///< of the only variant, in `dtype`
+  /// If it is not empty, one variant for each, with the suffixes of their names; instead of `dtype` and
+  /// `recipe`.
+  std::vector<Precision> precisions = {};
 };
 
 /// The plan of one export.
@@ -74,6 +85,8 @@ struct ONNXPORT_API ExportPlan {
   std::vector<Variant> variants = {};
   Layout layout = {};
 
+  /// Whether the component's file would only repeat a part of a merge, and the layout leaves it out.
+  bool is_left_out(const Component& component) const;
   /// Throws ExportError(internal) if the plan has no such component.
   const Component& component(std::string_view name) const;
 };
@@ -83,7 +96,7 @@ struct ONNXPORT_API ExportPlan {
 /// inputs, and ExportError(bad_config) for invalid sizes in config.json.
 ONNXPORT_API ExportPlan make_plan(const Model& model, const PlanRequest& request = {});
 
-/// The component with its float inputs and states in another dtype.
-ONNXPORT_API Component in_dtype(Component component, DType dtype);
+/// The component in another dtype: its states, and its float inputs unless `float32_io`.
+ONNXPORT_API Component in_dtype(Component component, DType dtype, bool float32_io = false);
 
 }  // namespace onnxport

@@ -40,11 +40,24 @@ struct ValidationCase {
   std::vector<OutputComparison> outputs;
 };
 
+/// How far an output of a quantized model is from that of the model as its definition computes it, over all
+/// cases.
+struct Drift {
+  std::string output;
+  double max_difference = 0;             ///< largest |difference|
+  double mean_difference = 0;            ///< mean |difference|
+  double cosine = 1;                     ///< of the angle between all values of both
+  std::optional<double> agreement = {};  ///< of logits: the part of the rows whose largest value is the same
+  double bound = 0;                      ///< the smallest cosine that passes
+  bool passed() const { return cosine >= bound; }
+};
+
 struct ONNXPORT_API ValidationReport {
   std::filesystem::path file;
   double atol = 0;
   std::vector<std::string> problems;  ///< names of inputs or outputs that differ from the configuration's
   std::vector<ValidationCase> cases;
+  std::vector<Drift> drift = {};  ///< of a quantized model, by output
   double seconds = 0;
   std::optional<Proof> proof;  ///< of the definition that made the reference; set by main_validate()
   bool passed() const;

@@ -77,6 +77,15 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
   return values;
 }
 
+std::string describe(const QuantizationReport& report) {
+  const auto bytes = [](std::int64_t count) { return text::human_bytes(static_cast<std::uint64_t>(count)); };
+  return fmt::format(
+      "quantized{}: {} layers with {} parameters, {} instead of {}{}",
+      report.variant == "default" ? "" : " " + report.variant, report.layers,
+      with_thousands(report.parameters), bytes(report.bytes_after), bytes(report.bytes_before),
+      report.tied == 0 ? "" : fmt::format("; {} of them share a weight with another", report.tied));
+}
+
 }  // namespace
 
 // Shows a progress line during a download.
@@ -121,6 +130,9 @@ int run_export(ExportFlags flags) {
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
   apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
+  ChosenPrecisions chosen = chosen_precisions(flags.quantize, options.layout, options.dtype);
+  options.recipe = std::move(chosen.recipe);
+  options.precisions = std::move(chosen.precisions);
   ModelSource source = find_source(options.model, options.adapters, options.hub, voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);
@@ -145,6 +157,7 @@ int run_export(ExportFlags flags) {
                     report.library, report.opset, report.dtype, with_thousands(report.parameters)));
     for (const ExportedFile& file : report.files)
       say(fmt::format("  {}  {}", file.path.string(), text::human_bytes(file.bytes)));
+    for (const QuantizationReport& one : report.quantization) say(describe(one));
     say(fmt::format("exported in {:.3f} s", report.export_seconds));
     for (const ValidationReport& one : report.validation) say(to_string(one));
     say(to_string(report.proof));
@@ -160,6 +173,9 @@ int run_validate(ValidateFlags flags) {
   TargetOptions target;
   MainValidateOptions& options = flags.options;
   apply_level(flags.optimize, target, options.gelu, options.dtype);
+  ChosenPrecisions chosen = chosen_precisions(flags.quantize, options.layout, options.dtype);
+  options.recipe = std::move(chosen.recipe);
+  options.precisions = std::move(chosen.precisions);
   ModelSource source = find_source(options.model, options.adapters, options.hub, flags.voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);

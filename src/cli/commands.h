@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/quantize_flags.h"
 #include "onnxport/error.h"
 #include "onnxport/export.h"
 
@@ -26,6 +27,7 @@ struct ExportFlags {
   std::string device = "cpu";
   std::string framework = "pt";
   std::string optimize;
+  QuantizeFlags quantize;
   std::string model_kwargs;
   std::optional<std::int64_t> pad_token_id;
   bool framework_given = false;
@@ -40,6 +42,7 @@ struct ExportFlags {
 struct ValidateFlags {
   MainValidateOptions options;
   std::string optimize;
+  QuantizeFlags quantize;
   bool monolith = false;
   Voice voice;
 };

@@ -73,10 +73,11 @@ void add_level(CLI::App& app, std::string& level) {
 }
 
 void add_layout(CLI::App& app, std::string& layout) {
-  app.add_option("--layout", layout,
-                 "Files and settings for a client: optimum (also for transformers.js and ONNX Runtime), or "
-                 "genai (onnxruntime-genai)")
-      ->check(CLI::IsMember({"optimum", "genai"}))
+  app.add_option(
+         "--layout", layout,
+         "Files and settings for a client: optimum (ONNX Runtime, Optimum), transformers.js, or genai "
+         "(onnxruntime-genai)")
+      ->check(CLI::IsMember({"optimum", "transformers.js", "genai"}))
       ->capture_default_str();
 }
 

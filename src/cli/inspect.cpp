@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/quantized_nodes.h"
 #include "onnxport/inspect.h"
 #include "onnxport/proof.h"
 #include "onnxport/tasks_manager.h"
@@ -42,6 +43,9 @@ void inspect_file(const InspectFlags& flags) {
     for (const std::int64_t extent : initializer.shape) count *= extent;
     elements += count;
   }
+  const std::vector<QuantizedNode> quantized = quantized_nodes(graph);
+  std::map<std::string, std::string> weights_of;  // by node
+  for (const QuantizedNode& node : quantized) weights_of[node.name] = "  " + describe(node);
   const auto type_of = [](const ValueSummary& value) {
     return fmt::format("{}[{}]", value.type, fmt::join(value.shape, ", "));
   };
@@ -57,6 +61,13 @@ void inspect_file(const InspectFlags& flags) {
     report["initializers"] = graph.initializers.size();
     report["elements"] = elements;
     report["bytes"] = bytes;
+    for (const QuantizedNode& node : quantized) {
+      report["quantized"].push_back({{"name", node.name},
+                                     {"op_type", node.op_type},
+                                     {"bits", node.bits},
+                                     {"block_size", node.block_size},
+                                     {"bytes", node.bytes}});
+    }
     if (flags.nodes) {
       for (const NodeSummary& node : graph.nodes) {
         report["graph"].push_back({{"name", node.name},
@@ -78,6 +89,7 @@ void inspect_file(const InspectFlags& flags) {
   for (const ValueSummary& value : graph.outputs) say(fmt::format("  {} : {}", value.name, type_of(value)));
   say(fmt::format("{} initializers, {} elements, {}", graph.initializers.size(), with_thousands(elements),
                   text::human_bytes(bytes)));
+  for (const std::string& line : describe(quantized)) say("  " + line);
   say(fmt::format("{} nodes", nodes));
   std::vector<std::pair<std::string, std::size_t>> by_count(op_types.begin(), op_types.end());
   std::stable_sort(by_count.begin(), by_count.end(),
@@ -96,7 +108,8 @@ void inspect_file(const InspectFlags& flags) {
       say(fmt::format("    {} = {}({})", fmt::join(node.outputs, ", "), node.op_type,
                       fmt::join(node.inputs, ", ")));
     } else {
-      say("    " + node.op_type);
+      const auto weights = weights_of.find(node.name);
+      say(weights == weights_of.end() ? "    " + node.op_type : "  " + weights->second);
     }
   }
 }

@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/flag_groups.h"
+#include "cli/onnxruntime.h"
 #include "cli/plugin.h"
 #include "onnxport/error.h"
 
@@ -55,6 +56,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
   app.add_option("--atol", o.atol, "Tolerance of validation; default: set by the model type and dtype")
       ->check(CLI::NonNegativeNumber);
   add_layout(app, o.layout);
+  add_quantize(app, flags.quantize);
   add_non_finite(app, o.non_finite);
   app.add_option("--reference", o.reference,
                  "Also compare with recorded outputs of the original model: a safetensors file with "
@@ -154,6 +156,7 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   add_int_dtype(*validate, validate_flags.options.int_dtype);
   add_layout(*validate, validate_flags.options.layout);
+  add_quantize(*validate, validate_flags.quantize);
   add_level(*validate, validate_flags.optimize);
   validate->add_option("--variant", validate_flags.options.variant, "Variant of the export")
       ->capture_default_str();
@@ -191,6 +194,9 @@ int run(int argc, char** argv) {
   add_plugins(*inspect, plugins);
   add_voice(*inspect, inspect_flags.voice);
 
+  OnnxruntimeCommands onnxruntime;
+  add_onnxruntime(app, onnxruntime);
+
   Voice list_voice;
   CLI::App* list = app.add_subcommand("list", "List model types and their tasks");
   add_plugins(*list, plugins);
@@ -209,6 +215,8 @@ int run(int argc, char** argv) {
   if (*export_onnx) return run_export(std::move(export_flags));
   if (*validate) return run_validate(std::move(validate_flags));
   if (*inspect) return run_inspect(std::move(inspect_flags));
+  if (*onnxruntime.quantize) return run_quantize(onnxruntime.quantize_flags);
+  if (*onnxruntime.optimize) return run_optimize(onnxruntime.optimize_flags);
   return run_list(list_voice);
 }
 

@@ -181,6 +181,9 @@ Graph Model::build(const Component& component) const {
     if (is_integer(spec.dtype) && spec.dtype != DType::i64) {
       const ModulePath at(graph, "inputs");
       value = op::cast(value, DType::i64);
+    } else if (is_float(spec.dtype) && spec.dtype != graph.float_dtype()) {
+      const ModulePath at(graph, "inputs");
+      value = op::cast(value, graph.float_dtype());
     }
     inputs.emplace_back(spec.name, value);
   }

@@ -21,9 +21,36 @@ void check_variant(const OnnxConfig& config, const std::string& variant) {
 }
 
 void check_layout(const std::string& layout) {
-  if (layout == "optimum" || layout == "genai") return;
+  if (layout == "optimum" || layout == "genai" || layout == "transformers.js") return;
   throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("--layout '{}': expected optimum or genai", layout));
+                    fmt::format("--layout '{}': expected optimum, genai or transformers.js", layout));
+}
+
+// The client finds files by the suffixes of precisions.
+Precision only_precision(const PlanRequest& request) {
+  if (!request.recipe) return get_precision(request.dtype);
+  throw ExportError(
+      ErrorCode::invalid_argument,
+      "the files of layout transformers.js are named after precisions: list them as precisions, "
+      "without a recipe of its own");
+}
+
+std::vector<Variant> variants_of(const OnnxConfig& config, const PlanRequest& request) {
+  if (request.precisions.empty()) {
+    check_recipe(request.recipe, config.float_dtype(), "--quantize");
+    return {{.dtype = config.float_dtype(), .gelu = request.gelu, .recipe = request.recipe}};
+  }
+  std::vector<Variant> variants;
+  for (const Precision& one : request.precisions) {
+    check_recipe(one.recipe, one.dtype, "--variants " + one.name);
+    for (const Variant& other : variants) {
+      if (other.suffix == one.suffix)
+        throw ExportError(ErrorCode::invalid_argument,
+                          fmt::format("--variants: '{}' is listed twice", one.name));
+    }
+    variants.push_back({one.name, one.suffix, one.dtype, request.gelu, one.recipe});
+  }
+  return variants;
 }
 
 fs::path path_of(const Layout& layout, const std::string& folder, const std::string& stem,
@@ -41,6 +68,17 @@ fs::path Layout::path(const Merge& merge, const Variant& variant) const {
   return path_of(*this, merge.folder, merge.stem, variant);
 }
 
+bool ExportPlan::is_left_out(const Component& component) const {
+  return layout.only_merged() && std::any_of(merges.begin(), merges.end(), [&](const Merge& merge) {
+           return merge.without_past == component.name || merge.with_past == component.name;
+         });
+}
+
+std::string Layout::shared_data_of(const Variant& variant) const {
+  const fs::path name = shared_data;
+  return name.stem().string() + variant.suffix + name.extension().string();
+}
+
 const Component& ExportPlan::component(std::string_view name) const {
   for (const Component& one : components) {
     if (one.name == name) return one;
@@ -52,24 +90,29 @@ void OnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
   plan.components.push_back(component("model", request.shapes, request.dynamic_axes));
 }
 
-ExportPlan make_plan(const Model& model, const PlanRequest& request) {
+ExportPlan make_plan(const Model& model, const PlanRequest& given) {
+  PlanRequest request = given;
+  if (request.layout == "transformers.js" && request.precisions.empty())
+    request.precisions = {only_precision(request)};
+  // Several precisions begin with float32: each changes the dtype of the components.
+  const std::string float_dtype = request.precisions.empty() ? request.dtype : "fp32";
   const OnnxConfigConstructor constructor = TasksManager::instance().get_exporter_config_constructor(model);
   const std::shared_ptr<const OnnxConfig> config = constructor(model.config(), model.task(),
                                                                {.int_dtype = request.int_dtype,
-                                                                .float_dtype = request.dtype,
+                                                                .float_dtype = float_dtype,
                                                                 .legacy = request.legacy,
                                                                 .variant = request.variant});
   check_variant(*config, request.variant);
   check_layout(request.layout);
   ExportPlan plan{.model = model,
                   .opset = request.opset == 0 ? config->default_onnx_opset() : request.opset,
-                  .variants = {{.dtype = config->float_dtype(), .gelu = request.gelu}},
+                  .variants = variants_of(*config, request),
                   .layout = {.name = request.layout, .folder = request.output}};
   config->describe(plan, request);
   return plan;
 }
 
-Component in_dtype(Component component, DType dtype) {
+Component in_dtype(Component component, DType dtype, bool float32_io) {
   Interface& interface = component.interface;
   if (interface.float_dtype == dtype) return component;
   const auto change = [&](auto& specs) {
@@ -77,12 +120,18 @@ Component in_dtype(Component component, DType dtype) {
       if (is_float(spec.dtype)) spec.dtype = dtype;
     }
   };
+  const auto is_state = [&](const TensorSpec& input) {
+    return std::any_of(interface.states.begin(), interface.states.end(),
+                       [&](const StateSpec& state) { return state.input == input.name; });
+  };
   interface.float_dtype = dtype;
-  change(interface.inputs);
+  for (TensorSpec& input : interface.inputs) {
+    if (is_float(input.dtype) && (!float32_io || is_state(input))) input.dtype = dtype;
+  }
   change(interface.states);
   if (interface.dummies) {
     auto dummies = std::make_shared<DummyInputs>(*interface.dummies);
-    dummies->context.float_dtype = dtype;
+    if (!float32_io) dummies->context.float_dtype = dtype;
     change(dummies->context.states);
     interface.dummies = std::move(dummies);
   }

@@ -53,6 +53,10 @@ class AffineSource final : public Source {
     }
   }
 
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return codes_->origins(begin, count);
+  }
+
  private:
   /// The scales and zero points of some successive groups of a row, or of successive rows.
   struct RowData {

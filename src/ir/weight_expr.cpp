@@ -194,7 +194,7 @@ class ArithmeticSource final : public Source {
     for (const Operand* operand : {&a_, &b_}) {
       if (std::count(operand->strides.begin(), operand->strides.end(), 0) > 0) continue;
       std::vector<Origin> origins = operand->source->origins(begin, count);
-      if (std::any_of(origins.begin(), origins.end(), [](const Origin& o) { return o.file != nullptr; }))
+      if (std::any_of(origins.begin(), origins.end(), [](const Origin& o) { return o.known(); }))
         return origins;
     }
     return Source::origins(begin, count);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "ir/weight_expr.h"
 #include "support/file.h"
@@ -32,6 +33,8 @@ void StoredWindow::read(const File& file, std::uint64_t offset, std::size_t size
   if (size > 0) std::memcpy(out, window->bytes_.data() + (offset - window->offset_), size);
 }
 
+const std::string& Origin::identity() const { return file != nullptr ? file->identity() : expression; }
+
 std::vector<Origin> origins_of(const Weight& weight) {
   if (weight.numel() == 0) return {};
   return detail::WeightExpr::of(weight).source->origins(0, weight.numel());
@@ -50,17 +53,21 @@ std::vector<Origin> origins_by_unit(const Source& input, std::int64_t in, std::i
   std::vector<Origin> origins = input.origins(begin / out * in, count / out * in);
   for (Origin& origin : origins) {
     if (origin.begin % in != 0 || origin.count % in != 0) return unknown;
+    // Units of this step and units of the input begin together after so many of both.
+    const std::int64_t common = std::gcd(in, origin.elements);
+    const std::int64_t inner_units = in / common, units = origin.elements / common;
+    if (!origin.known() || origin.count / origin.elements % inner_units != 0) {
+      origin.file = nullptr;
+      origin.expression = input.text();
+      origin.offset = static_cast<std::uint64_t>(origin.begin * input.element_size());
+      origin.bytes = in * input.element_size();
+      origin.elements = out;
+    } else {
+      origin.bytes *= inner_units;
+      origin.elements = units * out;
+    }
     origin.begin = origin.begin / in * out;
     origin.count = origin.count / in * out;
-    if (in % origin.elements == 0) {
-      origin.bytes *= in / origin.elements;
-      origin.elements = out;
-    } else if (origin.elements % in == 0) {
-      origin.elements = origin.elements / in * out;
-    } else {
-      origin.file = nullptr;
-      origin.elements = origin.bytes = 1;
-    }
   }
   return origins;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace onnxport {
@@ -12,16 +13,24 @@ namespace onnxport {
 class File;
 class Weight;
 
-/// A run of elements of a weight that follow a run of stored bytes in the same order: each `elements` of them
-/// are computed from the next `bytes`. What else they need (scales, factors, biases) does not count. `count`
-/// is a multiple of `elements`.
+/// A run of elements of a weight that follow a run of bytes in the same order: each `elements` of them are
+/// computed from the next `bytes`. What else they need (scales, factors, biases) does not count. `count` is a
+/// multiple of `elements`.
+///
+/// The bytes are stored, or they are those of another expression that several weights are made of, such as
+/// the values that are quantized.
 struct Origin {
   std::int64_t begin = 0, count = 0;
-  std::shared_ptr<const File> file = nullptr;  ///< null: the elements have no such order
-  std::uint64_t offset = 0;                    ///< of the first byte in the file
+  std::shared_ptr<const File> file = nullptr;  ///< null: not stored in this order
+  std::uint64_t offset = 0;                    ///< of the first byte in the file, or in the expression
   std::int64_t elements = 1, bytes = 1;
+  std::string expression = {};  ///< without a file: the text of the expression; empty: no order is known
 
-  std::int64_t stored_bytes() const { return count / elements * bytes; }
+  bool known() const { return file != nullptr || !expression.empty(); }
+  /// Equal for equal bytes at equal offsets.
+  const std::string& identity() const;
+  /// Bytes of the run, in the file or in the expression.
+  std::int64_t source_bytes() const { return count / elements * bytes; }
 };
 
 /// Runs that cover the weight, in order.
@@ -53,7 +62,7 @@ namespace detail {
 class Source;
 
 /// The origins of a step that makes `out` elements from each `in` elements of its input, in order: decoded
-/// blocks, or codes and scales of rows.
+/// blocks, or codes and scales of rows. If the input has no known origin, its elements are the origin.
 std::vector<Origin> origins_by_unit(const Source& input, std::int64_t in, std::int64_t out,
                                     std::int64_t begin, std::int64_t count);
 /// Adds the origins of elements [from, from + count) of `input`, which are the elements from `at` on of a

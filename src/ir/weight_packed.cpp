@@ -57,6 +57,15 @@ class UnpackSource final : public Source {
     }
   }
 
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    const std::int64_t unit = words_->element_size();
+    if (rows_.columns % 8 != 0 || rows_.columns / 8 * bits_ != rows_.bytes) {
+      return origins_by_unit(*words_, rows_.bytes / unit, rows_.columns, begin, count);
+    }
+    const std::int64_t bytes = std::lcm(bits_, unit);  // whole words with whole octets
+    return origins_by_unit(*words_, bytes / unit, bytes / bits_ * 8, begin, count);
+  }
+
  private:
   static constexpr std::int64_t kSpare = 16;  ///< bytes after the tile that may be read
 
@@ -135,6 +144,9 @@ class DescribedSource final : public Source {
 
   void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
     values_->read(begin, count, out);
+  }
+  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
+    return values_->origins(begin, count);
   }
   const std::shared_ptr<const PackedWeight>& packed() const { return packed_; }
 

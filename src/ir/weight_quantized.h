@@ -41,7 +41,9 @@ struct QuantizedTensor {
 
 /// `weight`: floats of any shape. Named <name>_quantized, <name>_scale, <name>_zero_point.
 ///
-/// The first read scans the whole weight for its range. Threads that come in the meantime share the work.
+/// If the values of a channel lie together and are few enough for a tile, its scale and codes are computed in
+/// one pass. Otherwise, the first read scans the whole weight for its ranges, and threads that come in the
+/// meantime share the work. Of a transposed matrix, the codes are transposed.
 QuantizedTensor quantize_tensor(const Weight& weight, const TensorParameters& parameters);
 
 /// A matrix [N, K] as MatMulBnb4 reads it, in blocks of its N * K values.

@@ -40,7 +40,7 @@ void NamedValues::read(std::int64_t begin, std::int64_t n, float* out) const {
 
 struct BlockScan::Tile {
   std::weak_ptr<const BlockScan> owner;
-  std::int64_t index = -1;  ///< its first block is index * per_tile_
+  std::int64_t first = 0, end = 0;  ///< blocks
   std::vector<std::uint8_t> codes, zero_points;
   std::vector<float> scales;
 };
@@ -50,9 +50,9 @@ struct BlockScan::Memo {
   std::array<Tile, 20> tiles;
   std::size_t oldest = 0;
 
-  const Tile* find(const BlockScan& owner, std::int64_t index) const {
+  const Tile* find(const BlockScan& owner, std::int64_t block) const {
     for (const Tile& tile : tiles) {
-      if (tile.index == index && tile.owner.lock().get() == &owner) return &tile;
+      if (tile.first <= block && block < tile.end && tile.owner.lock().get() == &owner) return &tile;
     }
     return nullptr;
   }
@@ -72,12 +72,17 @@ BlockScan::BlockScan(NamedValues values, const BlockLayout& layout, Kernel kerne
   per_tile_ = std::max<std::int64_t>(kValues / layout_.block_size, 1);
 }
 
+std::vector<Origin> BlockScan::origins(std::int64_t per_block, std::int64_t begin, std::int64_t count) const {
+  if (layout_.even()) return origins_by_unit(values(), layout_.block_size, per_block, begin, count);
+  return origins_by_unit(values(), layout_.columns, layout_.across() * per_block, begin, count);
+}
+
 void BlockScan::read_codes(std::int64_t begin, std::int64_t count, std::byte* out) const {
   if (count <= 0) return;
   const std::int64_t bytes = layout_.block_bytes;
   const std::int64_t first = begin / bytes, last = (begin + count - 1) / bytes;
   for_each_tile(first, last - first + 1, [&](const Tile& tile, std::int64_t block, std::int64_t blocks) {
-    const std::int64_t start = tile.index * per_tile_ * bytes;
+    const std::int64_t start = tile.first * bytes;
     const std::int64_t from = std::max(begin, block * bytes);
     const std::int64_t end = std::min(begin + count, (block + blocks) * bytes);
     std::memcpy(out + (from - begin), tile.codes.data() + (from - start),
@@ -88,14 +93,14 @@ void BlockScan::read_codes(std::int64_t begin, std::int64_t count, std::byte* ou
 void BlockScan::read_scales(std::int64_t begin, std::int64_t count, std::byte* out) const {
   for_each_tile(begin, count, [&](const Tile& tile, std::int64_t block, std::int64_t blocks) {
     const auto bytes = static_cast<std::size_t>(blocks) * sizeof(float);
-    std::memcpy(out, tile.scales.data() + (block - tile.index * per_tile_), bytes);
+    std::memcpy(out, tile.scales.data() + (block - tile.first), bytes);
     out += bytes;
   });
 }
 
 void BlockScan::read_zero_points(std::int64_t begin, std::int64_t count, std::uint8_t* out) const {
   for_each_tile(begin, count, [&](const Tile& tile, std::int64_t block, std::int64_t blocks) {
-    out = std::copy_n(tile.zero_points.data() + (block - tile.index * per_tile_), blocks, out);
+    out = std::copy_n(tile.zero_points.data() + (block - tile.first), blocks, out);
   });
 }
 
@@ -103,17 +108,17 @@ void BlockScan::for_each_tile(std::int64_t begin, std::int64_t count,
                               const std::function<void(const Tile&, std::int64_t, std::int64_t)>& fn) const {
   thread_local Memo memo;
   while (count > 0) {
-    const std::int64_t index = begin / per_tile_;
-    const std::int64_t blocks = std::min(count, (index + 1) * per_tile_ - begin);
-    const Tile* tile = memo.find(*this, index);
+    const Tile* tile = memo.find(*this, begin);
     if (tile == nullptr) {
       // The values may be computed by other scans, so the memo is not touched until this tile is complete.
       Tile next;
       next.owner = weak_from_this();
-      next.index = index;
+      next.first = begin;
+      next.end = begin + std::min(count, per_tile_);
       compute(next);
       tile = &memo.keep(std::move(next));
     }
+    const std::int64_t blocks = std::min(count, tile->end - begin);
     fn(*tile, begin, blocks);
     begin += blocks;
     count -= blocks;
@@ -121,7 +126,7 @@ void BlockScan::for_each_tile(std::int64_t begin, std::int64_t count,
 }
 
 void BlockScan::compute(Tile& tile) const {
-  const std::int64_t first = tile.index * per_tile_, end = std::min(first + per_tile_, layout_.blocks());
+  const std::int64_t first = tile.first, end = tile.end;
   const auto blocks = static_cast<std::size_t>(end - first);
   tile.codes.resize(blocks * static_cast<std::size_t>(layout_.block_bytes));
   tile.scales.resize(blocks);
@@ -133,7 +138,7 @@ void BlockScan::compute(Tile& tile) const {
   values_.read(begin, count, reinterpret_cast<float*>(values.get()));
   BlockResults to{tile.codes.data(), tile.scales.data(), tile.zero_points.data()};
   // Whole rows without a shorter block at their end are one run.
-  const bool even = layout_.columns % layout_.block_size == 0;
+  const bool even = layout_.even();
   for (std::int64_t block = first; block < end;) {
     const std::int64_t last = even ? end : std::min(end, (block / layout_.across() + 1) * layout_.across());
     const std::int64_t run = layout_.first_value(last) - layout_.first_value(block);

@@ -7,28 +7,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "ir/weight_block_layout.h"
 #include "ir/weight_expr.h"
 #include "support/quantize_blocks.h"
 
 namespace onnxport::detail {
-
-/// Values [rows, columns] in blocks along their rows; the last block of a row may be shorter.
-struct BlockLayout {
-  std::int64_t rows, columns;
-  std::int64_t block_size;   ///< values of a block
-  std::int64_t block_bytes;  ///< its codes
-  bool has_zero_points;
-
-  /// Blocks of a row.
-  std::int64_t across() const { return (columns - 1) / block_size + 1; }
-  /// Blocks of all rows.
-  std::int64_t blocks() const { return rows * across(); }
-  /// The position of the first value of a block; the number of all values for blocks().
-  std::int64_t first_value(std::int64_t block) const {
-    return block / across() * columns + block % across() * block_size;
-  }
-};
 
 /// The values of a weight that is quantized, for messages.
 struct NamedValues {
@@ -47,9 +32,9 @@ Weight make_part(const Weight& weight, SourcePtr source, Dims shape, std::string
 
 /// The codes, scales and zero points of all blocks of a weight.
 ///
-/// A tile of blocks (kTileBytes of values) is computed at once. Each thread keeps its last 20 tiles, at most
-/// 1.7 MB, so codes, scales and zero points of the same blocks cost one scan if the thread reads them one
-/// after the other, up to 1.2 million values of all weights together. Thread-safe.
+/// The blocks of a request are computed in tiles of at most kTileBytes of values. Each thread keeps its last
+/// 20 tiles, at most 1.7 MB, so codes, scales and zero points of the same blocks cost one scan if the thread
+/// reads them one after the other, up to 1.2 million values of all weights together. Thread-safe.
 class BlockScan : public std::enable_shared_from_this<BlockScan> {
  public:
   /// Quantizes a run of values of one row. It starts with a block, and is a part of the row only if it ends
@@ -59,6 +44,9 @@ class BlockScan : public std::enable_shared_from_this<BlockScan> {
   BlockScan(NamedValues values, const BlockLayout& layout, Kernel kernel);
 
   const BlockLayout& layout() const { return layout_; }
+  const Source& values() const { return *values_.source; }
+  /// The origins of elements of a step that has `per_block` of them for each block.
+  std::vector<Origin> origins(std::int64_t per_block, std::int64_t begin, std::int64_t count) const;
 
   /// Bytes [begin, begin + count) of the codes of all blocks.
   void read_codes(std::int64_t begin, std::int64_t count, std::byte* out) const;
@@ -78,7 +66,7 @@ class BlockScan : public std::enable_shared_from_this<BlockScan> {
   NamedValues values_;
   BlockLayout layout_;
   Kernel kernel_;
-  std::int64_t per_tile_;  ///< blocks
+  std::int64_t per_tile_;  ///< blocks of the largest tile
 };
 
 }  // namespace onnxport::detail

@@ -1,13 +1,19 @@
 #include "layout/layout.h"
 
+#include <cstdint>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "layout/genai_config.h"
 #include "layout/genai_speech.h"
+#include "layout/transformers_js.h"
+#include "support/file.h"
 
 namespace onnxport::layout {
 
 ExportPlan arrange(ExportPlan plan) {
+  if (plan.layout.name == "transformers.js") return arrange_transformers_js(std::move(plan));
   if (plan.layout.name != "genai") return plan;
   if (has_encoder(plan)) return arrange_speech(std::move(plan));
   decoder_of(plan);
@@ -22,6 +28,23 @@ std::vector<SideFile> side_files(const ExportPlan& plan) {
   const std::string audio = audio_processor_config(plan);
   if (!audio.empty()) files.push_back({plan.layout.folder / "audio_processor_config.json", audio});
   return files;
+}
+
+std::vector<SideFile> settings_of_files(const ExportPlan& plan,
+                                        const std::vector<std::filesystem::path>& written) {
+  const std::filesystem::path config = plan.layout.folder / "config.json";
+  if (plan.layout.name != "transformers.js" || !std::filesystem::exists(config)) return {};
+  std::map<std::string, std::int64_t> data_files;  // <model>.onnx_data, <model>.onnx_data_1, …
+  for (const std::filesystem::path& path : written) {
+    const std::string name = path.filename().string();
+    const std::size_t end = name.find(".onnx_data");
+    if (end != std::string::npos) ++data_files[name.substr(0, end) + ".onnx"];
+  }
+  return {{config, transformers_js_config(plan, read_text_file(config), data_files)}};
+}
+
+std::uint64_t largest_data_file(const ExportPlan& plan) {
+  return plan.layout.name == "transformers.js" ? kLargestDataFile : 0;
 }
 
 }  // namespace onnxport::layout

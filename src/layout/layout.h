@@ -1,6 +1,7 @@
 /// What a client expects of an export: the components that it can run, and files beside the models.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -22,5 +23,12 @@ ExportPlan arrange(ExportPlan plan);
 /// The files of the layout beside the models, in its folder. Throws like arrange(), and
 /// ExportError(bad_config) if a setting that the client needs is missing or invalid.
 std::vector<SideFile> side_files(const ExportPlan& plan);
+
+/// Files that depend on the written models. `written`: all files of the export.
+std::vector<SideFile> settings_of_files(const ExportPlan& plan,
+                                        const std::vector<std::filesystem::path>& written);
+
+/// What the client can load at once, in bytes; 0: no limit.
+std::uint64_t largest_data_file(const ExportPlan& plan);
 
 }  // namespace onnxport::layout

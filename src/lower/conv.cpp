@@ -1,5 +1,6 @@
 // Convolutions and pooling.
 #include "lower/emitter.h"
+#include "lower/quantized.h"
 #include "onnx/element_type.h"
 
 namespace onnxport::lower {
@@ -22,21 +23,27 @@ std::string emit_widened(Emitter& e, const Node& node, const char* op_type, Onnx
   return widen ? e.emit("Cast", {result}, {{"to", element_type(dtype)}}) : result;
 }
 
-std::string convolution(Emitter& e, const Node& node, const char* op_type) {
+OnnxAttrs attrs_of(const Node& node) {
   const Shape& weight = node.inputs[1].shape();
   std::vector<std::int64_t> kernel;
   for (std::size_t i = 2; i < weight.size(); ++i) kernel.push_back(*weight[i].constant());
-  return emit_widened(e, node, op_type,
-                      {{"dilations", numbers(node, "dilation")},
-                       {"group", node.attrs.integer("groups")},
-                       {"kernel_shape", std::move(kernel)},
-                       {"pads", numbers(node, "padding")},
-                       {"strides", numbers(node, "stride")}});
+  return {{"dilations", numbers(node, "dilation")},
+          {"group", node.attrs.integer("groups")},
+          {"kernel_shape", std::move(kernel)},
+          {"pads", numbers(node, "padding")},
+          {"strides", numbers(node, "stride")}};
+}
+
+std::string convolution(Emitter& e, const Node& node, const char* op_type) {
+  return emit_widened(e, node, op_type, attrs_of(node));
 }
 
 }  // namespace
 
-Lowered lower_conv(Emitter& e, const Node& node) { return convolution(e, node, "Conv"); }
+Lowered lower_conv(Emitter& e, const Node& node) {
+  if (auto product = integer_conv(e, node, attrs_of(node))) return *std::move(product);
+  return convolution(e, node, "Conv");
+}
 Lowered lower_conv_transpose(Emitter& e, const Node& node) { return convolution(e, node, "ConvTranspose"); }
 
 Lowered lower_max_pool(Emitter& e, const Node& node) {

@@ -28,16 +28,8 @@ std::string constant_name(const Weight& weight) {
 }  // namespace
 
 Emitter::Emitter(const Graph& graph, const Target& target) : graph_(graph), target_(target) {
-  const auto use = [&](const Value& value) {
-    if (value && value.node()->outputs.size() > 1) used_.insert({value.node(), value.index()});
-  };
-  for (const Node& node : graph.nodes()) {
-    for (const Value& input : node.inputs) use(input);
-  }
-  for (const auto& [name, value] : graph.outputs()) use(value);
+  note_readers();
 }
-
-bool Emitter::is_used(const Node& node, std::uint32_t index) const { return used_.contains({&node, index}); }
 
 std::string Emitter::shared(std::string_view path, const std::string& key,
                             const std::function<std::string()>& make) {

@@ -57,11 +57,22 @@ class Emitter {
 
   /// Whether the graph uses this result of a node.
   bool is_used(const Node& node, std::uint32_t index) const;
+  /// Whether an op of this kind reads a value.
+  bool is_read_by(const Value& value, Op op) const;
+  /// Whether `fits` is true for any node that reads the first result of `node`, or it is an output.
+  bool any_reader(const Node& node, const std::function<bool(const Node&)>& fits) const;
+
+  /// The codes, scale and zero point of a dynamic_quantize node, as its lowering made them.
+  void set_quantized(const Node& node, Names names) { quantized_[&node] = std::move(names); }
+  const Names& quantized(const Value& value) const { return quantized_.at(value.node()); }
+
   /// The result of `make`, emitted under `path` the first time that this key is requested.
   std::string shared(std::string_view path, const std::string& key, const std::function<std::string()>& make);
 
   /// An initializer.
   std::string weight(const Weight& weight);
+  /// An initializer of elements of less than a byte, from their bytes.
+  std::string packed_weight(const Weight& bytes, PackedType type);
   /// An int64 vector constant.
   std::string ints(const std::vector<std::int64_t>& values);
   std::string scalar(double value, DType dtype);
@@ -94,6 +105,7 @@ class Emitter {
   OnnxGraph run();
 
  private:
+  void note_readers();
   std::string unique(std::string_view base);
   void declare(const Node& node, const Lowered& made);
   std::string symbol(const std::string& name);
@@ -110,6 +122,8 @@ class Emitter {
   std::map<std::string, std::string> dims_;                    // printed dim(s) -> name
   std::map<std::string, std::string> shared_;                  // key -> name
   std::set<std::pair<const Node*, std::uint32_t>> used_;
+  std::map<const Node*, std::vector<const Node*>> readers_;  // of weights and dynamic_quantize
+  std::map<const Node*, Names> quantized_;
   std::set<std::string, std::less<>> taken_;
   std::unordered_map<std::string, int> next_suffix_;
   std::unordered_map<std::string, std::size_t> producers_;  // output -> index of its node

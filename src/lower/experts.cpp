@@ -2,12 +2,23 @@
 // that ONNX Runtime neither copies nor reads those of experts without tokens.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "ir/weight_coded.h"
 #include "lower/emitter.h"
+#include "lower/quantized.h"
 #include "onnx/element_type.h"
 #include "onnxport/error.h"
 
 namespace onnxport::lower {
 namespace {
+
+// Operands of the Scan before the weights: the sums, whether an expert has tokens, and the routing.
+constexpr std::size_t kFixedOperands = 3;
 
 std::string activate(Emitter& e, const std::string& x, const std::string& activation, DType dtype) {
   if (activation == "relu") return e.emit("Relu", {x});
@@ -24,6 +35,42 @@ Names halves(Emitter& e, const std::string& x, std::int64_t size) {
   return e.emit_all("Split", 2, {x, e.ints(sizes)}, {{"axis", axis}});
 }
 
+// The weights of one projection [E, N, K], of which a step gets those of one expert: a matrix, or codes,
+// scales and perhaps zero points.
+struct ExpertMatrix {
+  std::shared_ptr<const Codes> codes;  // null: floats
+  std::int64_t rows, columns;
+  std::size_t first, count;  // of the tensors of a step
+
+  const BlockCodes& blocks() const { return *codes_of_kind<BlockCodes>(codes); }
+};
+
+// Adds the stacked tensors to the operands of the Scan, and the types of one step.
+ExpertMatrix scan_matrix(Emitter& e, const Value& stacked, Names& scanned, std::vector<TensorType>& types) {
+  const std::int64_t experts = *stacked.dim(0).constant(), rows = *stacked.dim(1).constant(),
+                     columns = *stacked.dim(2).constant();
+  auto codes = stacked.node()->op == Op::weight ? codes_of(stacked.node()->weight) : nullptr;
+  ExpertMatrix matrix{std::move(codes), rows, columns, scanned.size() - kFixedOperands, 1};
+  if (!matrix.codes) {
+    scanned.push_back(e.name_of(stacked));
+    types.push_back({stacked.dtype(), {rows, columns}});
+    return matrix;
+  }
+  const QuantizedBlocks& parts = matrix.blocks().parts;
+  const auto add = [&](const Weight& part) {  // [E * N, ...]
+    std::vector<std::int64_t> shape = part.shape();
+    shape[0] = rows;
+    types.push_back({part.dtype(), Shape(shape.begin(), shape.end())});
+    shape.insert(shape.begin(), experts);
+    scanned.push_back(e.weight(part.reshape(shape)));
+  };
+  add(parts.codes);
+  add(parts.scales.cast(stacked.dtype()));
+  if (parts.zero_points) add(parts.zero_points);
+  matrix.count = scanned.size() - kFixedOperands - matrix.first;
+  return matrix;
+}
+
 // Shared by all steps.
 struct Mixture {
   explicit Mixture(const Node& n)
@@ -33,21 +80,50 @@ struct Mixture {
   std::int64_t inner;
   bool has_up;
   std::string tokens;  // [N, D]
+  std::vector<ExpertMatrix> matrices;
+
+  bool is_coded() const {
+    return std::any_of(matrices.begin(), matrices.end(), [](const ExpertMatrix& one) { return one.codes; });
+  }
 };
 
-// The tokens are columns, [1, D, n]: the products then read a weight as it lies, row by row. ONNX Runtime
-// would copy the transpose of a weight on the right for every product with more than one token.
-std::string feed_forward(Emitter& e, const Mixture& m, const std::string& columns, const Names& weights) {
-  std::string gate = e.emit("MatMul", {weights[0], columns}), up;
+// `times` multiplies the weights of a projection by its argument; features are on axis 1.
+std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
+                         const std::function<std::string(std::size_t, const std::string&)>& times) {
+  std::string gate = times(0, x), up;
   if (m.has_up) {
-    up = e.emit("MatMul", {weights[1], columns});
+    up = times(1, x);
   } else {
     const Names parts = halves(e, gate, m.inner);
     gate = parts[0];
     up = parts[1];
   }
   gate = activate(e, gate, m.node.attrs.get<std::string>("activation"), m.type.dtype);
-  return e.emit("MatMul", {weights.back(), e.emit("Mul", {gate, up})});
+  return times(m.matrices.size() - 1, e.emit("Mul", {gate, up}));
+}
+
+// The tokens are columns, [1, D, n]: the products then read a weight as it lies, row by row. ONNX Runtime
+// would copy the transpose of a weight on the right for every product with more than one token.
+std::string float_feed_forward(Emitter& e, const Mixture& m, const std::string& columns,
+                               const Names& weights) {
+  const auto times = [&](std::size_t matrix, const std::string& x) {
+    return e.emit("MatMul", {weights[m.matrices[matrix].first], x});
+  };
+  return feed_forward(e, m, columns, times);
+}
+
+// The same with codes: MatMulNBits takes tokens as rows, [n, D].
+std::string coded_feed_forward(Emitter& e, const Mixture& m, const std::string& rows, const Names& weights) {
+  const auto times = [&](std::size_t index, const std::string& x) {
+    const ExpertMatrix& matrix = m.matrices[index];
+    const std::string& first = weights[matrix.first];
+    if (!matrix.codes) return e.emit("Gemm", {x, first}, {{"transB", std::int64_t{1}}});
+    const BlockParameters& p = matrix.blocks().parameters;
+    const BlockOperands stored{first, weights[matrix.first + 1],
+                               matrix.count > 2 ? weights[matrix.first + 2] : std::string()};
+    return matmul_n_bits(e, x, stored, matrix.rows, matrix.columns, p.bits, p.block_size);
+  };
+  return feed_forward(e, m, rows, times);
 }
 
 // The rows of `total` that are routed to this expert, plus its results. They differ, so nothing is added in
@@ -63,10 +139,17 @@ std::string add_expert(Emitter& e, const Mixture& m, const std::string& total, c
   // The axis of 1 keeps ONNX Runtime from making one step of Transpose and MatMul, which takes 1.5 times as
   // long for a single token. Unsqueeze adds it: with a Transpose of three axes right in front of MatMul,
   // version 1.31 crashes when it loads a file in half precision.
-  const std::string turned_rows = turned(taken(m.tokens), {1, 0});
-  const std::string columns = e.emit_with_axes("Unsqueeze", turned_rows, {0}, 13);
-  const std::string made = feed_forward(e, m, columns, weights);
-  const std::string part = turned(e.emit("Mul", {made, taken(routing)}), {2, 0, 1});
+  std::string part;  // [n, 1, D]
+  if (m.is_coded()) {
+    const std::string made = coded_feed_forward(e, m, taken(m.tokens), weights);
+    const std::string share = e.emit_with_axes("Unsqueeze", taken(routing), {1}, 13);
+    part = e.emit_with_axes("Unsqueeze", e.emit("Mul", {made, share}), {1}, 13);
+  } else {
+    const std::string turned_rows = turned(taken(m.tokens), {1, 0});
+    const std::string columns = e.emit_with_axes("Unsqueeze", turned_rows, {0}, 13);
+    const std::string made = float_feed_forward(e, m, columns, weights);
+    part = turned(e.emit("Mul", {made, taken(routing)}), {2, 0, 1});
+  }
   const std::string sum = e.emit("Add", {taken(total), part});
   return e.emit("ScatterND", {total, turned(routed, {1, 0}), sum});
 }
@@ -101,10 +184,7 @@ Lowered lower_mixture_of_experts(Emitter& e, const Node& node) {
   Names scanned = {e.zeros(sums), busy(e, routing), routing};
   std::vector<TensorType> types = {sums, {DType::boolean, {}}, {m.type.dtype, {rows}}};
   for (const std::size_t weight : {2, 3, 4}) {
-    if (!node.inputs[weight]) continue;
-    const Shape& stacked = node.inputs[weight].shape();
-    scanned.push_back(e.name_of(node.inputs[weight]));
-    types.push_back({m.type.dtype, {stacked[1], stacked[2]}});
+    if (node.inputs[weight]) m.matrices.push_back(scan_matrix(e, node.inputs[weight], scanned, types));
   }
   const auto step = [&](const Names& in) -> Names {
     const auto with = [&](const Names&) -> Names {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "lower/emitter.h"
+#include "lower/quantized.h"
 #include "onnx/element_type.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
@@ -177,17 +178,24 @@ Lowered lower_topk(Emitter& e, const Node& node) {
                     {{"axis", node.attrs.integer("axis")}});
 }
 
-Lowered lower_embedding(Emitter& e, const Node& node) { return direct(e, node, "Gather"); }
+Lowered lower_embedding(Emitter& e, const Node& node) {
+  if (auto rows = coded_embedding(e, node)) return *std::move(rows);
+  return direct(e, node, "Gather");
+}
 
 Lowered lower_gather(Emitter& e, const Node& node) {
   return e.emit("GatherElements", e.names_of(node.inputs), {{"axis", node.attrs.integer("axis")}});
 }
 
-Lowered lower_matmul(Emitter& e, const Node& node) { return direct(e, node, "MatMul"); }
+Lowered lower_matmul(Emitter& e, const Node& node) {
+  if (auto product = integer_matmul(e, node)) return *std::move(product);
+  return direct(e, node, "MatMul");
+}
 
 // Gemm keeps the checkpoint's bytes of the weight. pass::flatten_linear provides the matrices that Gemm
 // needs. If that pass did not run, MatMul takes any rank and the transposed weight.
 Lowered lower_linear(Emitter& e, const Node& node) {
+  if (auto product = coded_linear(e, node)) return *std::move(product);
   const Value weight = node.inputs[1];
   const Value bias = node.inputs[2];
   if (rank_of(node) == 2) {

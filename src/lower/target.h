@@ -17,6 +17,10 @@ struct Target {
   /// Causal attention becomes ONNX Runtime's GroupQueryAttention wherever that is exact. Its CPU kernel
   /// refuses several new tokens after a past in batches of more than one row, so it is off by default.
   bool group_query_attention = false;
+  /// Of MatMulNBits, its attribute accuracy_level; 0: unspecified.
+  int accuracy_level = 0;
+  /// Quantized weights as DequantizeLinear of 4-bit integers, without contrib operators.
+  bool standard_quantization = false;
 };
 
 }  // namespace onnxport::lower

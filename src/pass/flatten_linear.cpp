@@ -4,6 +4,7 @@
 #include "onnxport/op.h"
 #include "pass/elementwise.h"
 #include "pass/passes.h"
+#include "pass/pointwise.h"
 #include "pass/rebuild.h"
 
 namespace onnxport::pass {
@@ -78,6 +79,7 @@ Graph flatten_linear(Graph graph) {
     const Shape& shape = node.outputs[0].shape;
     if (node.op == Op::reshape) return {reshaped(node.inputs[0], shape)};
     if (shape.size() < 3) return {};
+    if (node.op == Op::linear && is_coded(node.inputs[1])) return {};  // takes any number of rows
     if (node.op == Op::linear) {
       const Value x = node.inputs[0];
       const Value rows = reshaped(x, joined(x.shape()));

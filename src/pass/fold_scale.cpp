@@ -38,6 +38,7 @@ std::size_t channel_axis(const Node& layer) {
 
 bool is_layer(const Node& node) {
   return (node.op == Op::linear || node.op == Op::conv) && is_weight(node.inputs[1]) &&
+         !is_coded(node.inputs[1]) &&
          (!node.inputs[2] || (is_weight(node.inputs[2]) && node.inputs[2].rank() == 1));
 }
 

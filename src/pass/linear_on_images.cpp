@@ -26,7 +26,7 @@ Value through_reshape(const Value& value) {
 }
 
 bool is_linear(const Node& node) {
-  return node.op == Op::linear && is_weight(node.inputs[1]) &&
+  return node.op == Op::linear && is_weight(node.inputs[1]) && !is_coded(node.inputs[1]) &&
          (!node.inputs[2] || (is_weight(node.inputs[2]) && node.inputs[2].rank() == 1));
 }
 

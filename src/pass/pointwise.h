@@ -5,16 +5,21 @@
 #include <cstdint>
 #include <vector>
 
+#include "ir/weight_coded.h"
 #include "onnxport/op.h"
 
 namespace onnxport::pass {
 
 inline bool is_weight(const Value& value) { return value && value.node()->op == Op::weight; }
+/// Whether it is a weight with codes: arithmetic on it would lose them.
+inline bool is_coded(const Value& value) { return is_weight(value) && codes_of(value.node()->weight); }
 
 /// A convolution with a kernel of 1, stride 1, no padding and one group, whose parameters are weights.
 inline bool is_pointwise(const Node& node) {
-  if (node.op != Op::conv || !is_weight(node.inputs[1]) || (node.inputs[2] && !is_weight(node.inputs[2])))
+  if (node.op != Op::conv || !is_weight(node.inputs[1]) || is_coded(node.inputs[1]) ||
+      (node.inputs[2] && !is_weight(node.inputs[2]))) {
     return false;
+  }
   const auto all = [&](const char* name, std::int64_t expected) {
     const auto& values = node.attrs.get<std::vector<std::int64_t>>(name);
     return std::all_of(values.begin(), values.end(), [&](std::int64_t value) { return value == expected; });

@@ -7,7 +7,8 @@ namespace {
 
 // `take`: moves or copies a node out of `graph`.
 template <class AnyGraph, class Take>
-Graph rebuild_from(AnyGraph& graph, const Rewrite& rewrite, Take&& take) {
+Graph rebuild_from(AnyGraph& graph, const Rewrite& rewrite, Take&& take,
+                   const RewriteOutput& rewrite_output = {}) {
   Graph result(graph.float_dtype());
   std::vector<std::vector<Value>> results(graph.nodes().size());
   const auto moved = [&](const Value& value) {
@@ -30,11 +31,20 @@ Graph rebuild_from(AnyGraph& graph, const Rewrite& rewrite, Take&& take) {
     results[node.id] = std::move(replacement);
   }
   result.set_path({});
-  for (const auto& [name, value] : graph.outputs()) result.output(name, moved(value));
+  for (const auto& [name, value] : graph.outputs())
+    result.output(name, rewrite_output ? rewrite_output(name, moved(value)) : moved(value));
   return result;
 }
 
+std::vector<Value> keep(Graph& /*graph*/, const Node& /*node*/) { return {}; }
+
 }  // namespace
+
+Graph with_outputs(Graph graph, const RewriteOutput& rewrite) {
+  return rebuild_from(graph, keep, [](Node& node) { return std::move(node); }, rewrite);
+}
+
+Graph copy(const Graph& graph) { return rebuild(graph, keep); }
 
 std::vector<int> uses_of(const Graph& graph) {
   std::vector<int> uses(graph.nodes().size());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "onnxport/graph.h"
@@ -17,6 +18,14 @@ using Rewrite = std::function<std::vector<Value>(Graph& graph, const Node& node)
 Graph rebuild(Graph&& graph, const Rewrite& rewrite);
 /// The same with copies, for passes that use the old graph meanwhile.
 Graph rebuild(const Graph& graph, const Rewrite& rewrite);
+
+/// Replaces an output of this name, in the new graph.
+using RewriteOutput = std::function<Value(const std::string& name, Value value)>;
+/// The same nodes with other outputs.
+Graph with_outputs(Graph graph, const RewriteOutput& rewrite);
+
+/// The same graph again.
+Graph copy(const Graph& graph);
 
 /// How often the results of each node are read, by other nodes and as outputs of the graph; by the node's id.
 std::vector<int> uses_of(const Graph& graph);

@@ -33,7 +33,7 @@ std::pair<std::vector<std::string>, std::vector<std::string>> export_onnx(const 
   prepared.push_back({output, pipeline::lower_component(component, model.build(component), opset, options)});
   pipeline::check_accounting(model, options);
   pipeline::place_weights(prepared, options);
-  pipeline::write(prepared, {}, options);
+  pipeline::write(prepared, options);
   return {interface.input_names(), interface.output_names()};
 }
 
@@ -60,7 +60,9 @@ ExportPlan plan_export(const MainExportOptions& options) {
                                       .shapes = how.shapes,
                                       .dynamic_axes = how.dynamic_axes,
                                       .output = options.output,
-                                      .layout = options.layout});
+                                      .layout = options.layout,
+                                      .recipe = options.recipe,
+                                      .precisions = options.precisions});
   plan = layout::arrange(std::move(plan));
   for (const std::string& text : model.notices()) pipeline::say(how.on_notice, text);
   if (options.task == "auto")

@@ -47,6 +47,8 @@ std::vector<Pass> passes_for(const lower::Target& target) {
 
 }  // namespace
 
+Graph fold_for_codes(Graph graph) { return pass::narrow(pass::fold_scale(pass::simplify(std::move(graph)))); }
+
 OnnxGraph lower_graph(Graph graph, const lower::Target& target) {
   for (const Pass& pass : passes_for(target)) graph = pass(std::move(graph));
   verify(graph);

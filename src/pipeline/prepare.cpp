@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "serialize/checkpoint_files.h"
 #include "support/text.h"
 #include "transform/approximate_gelu.h"
+#include "transform/float32_outputs.h"
 
 namespace onnxport::pipeline {
 namespace {
@@ -32,8 +34,12 @@ void check_opset(int opset, DType float_dtype) {
   }
 }
 
-lower::Target target_of(int opset, const TargetOptions& options) {
+lower::Target target_of(int opset, const TargetOptions& options, const Recipe& recipe = {}) {
   lower::Target target{.opset = opset};
+  if (const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme)) {
+    target.accuracy_level = blocks->accuracy_level;
+    target.standard_quantization = blocks->standard_ops;
+  }
   const auto refuse = [](const char* flag, const std::string& got, const char* expected) {
     throw ExportError(ErrorCode::invalid_argument, fmt::format("{} '{}': expected {}", flag, got, expected));
   };
@@ -107,15 +113,25 @@ void check_options(const ExportOptions& options, int opset, DType float_dtype) {
   check_alignment(options.external_data_alignment);
 }
 
-Graph build_component(const Model& model, const Component& component, const Variant& variant) {
+Graph build_component(const Model& model, const Component& component, const Variant& variant,
+                      const Layout& layout) {
   Graph graph = model.build(component);
-  return variant.gelu == Gelu::tanh ? transform::approximate_gelu(std::move(graph)) : std::move(graph);
+  if (variant.gelu == Gelu::tanh) graph = transform::approximate_gelu(std::move(graph));
+  if (!layout.float32_io()) return graph;
+  std::set<std::string> states;
+  for (const StateSpec& state : component.interface.states) states.insert(state.output);
+  return transform::float32_outputs(std::move(graph), states);
 }
 
-OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options) {
+Graph quantize_component(Graph graph, const Recipe& recipe, transform::QuantizeSummary& summary) {
+  return transform::quantize(fold_for_codes(std::move(graph)), recipe, summary);
+}
+
+OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options,
+                          const Recipe& recipe) {
   say(options.on_detail,
       fmt::format("the definition built {} ops for component {}", graph.nodes().size(), component.name));
-  OnnxGraph lowered = lower_graph(std::move(graph), target_of(opset, options.target));
+  OnnxGraph lowered = lower_graph(std::move(graph), target_of(opset, options.target, recipe));
   name_axes(lowered.inputs, component.interface.inputs);
   name_axes(lowered.outputs, component.interface.outputs);
   say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
@@ -156,12 +172,12 @@ void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options
                   rewritten.size(), text::human_bytes(static_cast<std::uint64_t>(bytes))));
 }
 
-std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
-                                          const std::string& shared_data, const ExportOptions& options) {
+std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared, const ExportOptions& options,
+                                          std::uint64_t largest_data_file) {
   std::vector<serialize::ModelFile> models;
-  const bool alone = prepared.size() == 1;
   for (const Prepared& one : prepared) {
-    models.push_back({&one.graph, one.path, alone ? one.path.filename().string() + "_data" : shared_data});
+    const bool own = one.shared_data.empty();
+    models.push_back({&one.graph, one.path, own ? one.path.filename().string() + "_data" : one.shared_data});
   }
   const auto on_overflow = [&](const Weight& weight, std::int64_t count) {
     const Weight before = cast_of(weight);
@@ -177,6 +193,7 @@ std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
                                  {.external_data = external_data(options.external_data),
                                   .external_threshold = options.external_data_threshold,
                                   .alignment = static_cast<std::uint64_t>(options.external_data_alignment),
+                                  .data_chunk_limit = largest_data_file,
                                   .on_progress = options.on_progress,
                                   .on_overflow = on_overflow});
 }

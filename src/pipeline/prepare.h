@@ -13,17 +13,25 @@
 #include "onnxport/model.h"
 #include "onnxport/plan.h"
 #include "serialize/writer.h"
+#include "transform/quantize.h"
 
 namespace onnxport::pipeline {
 
 /// Throws ExportError(invalid_argument) for invalid options.
 void check_options(const ExportOptions& options, int opset, DType float_dtype);
 
-/// The graph of a component in a variant, built by its definition and changed by the variant's transforms.
-Graph build_component(const Model& model, const Component& component, const Variant& variant);
+/// The graph of a component in a variant, built by its definition and changed by the variant's transforms,
+/// except quantization.
+Graph build_component(const Model& model, const Component& component, const Variant& variant,
+                      const Layout& layout);
+
+/// The graph with the weights of a recipe. Factors are folded into weights before, and parts that no output
+/// needs are left out: both would be too late afterwards. Adds to `summary`.
+Graph quantize_component(Graph graph, const Recipe& recipe, transform::QuantizeSummary& summary);
 
 /// The ONNX graph of a component, with the axis names of its interface. `graph` comes from build_component().
-OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options);
+OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options,
+                          const Recipe& recipe = {});
 
 /// Call it after all graphs are built, so that a failing definition is reported before its unread tensors.
 void check_accounting(const Model& model, const ExportOptions& options);
@@ -32,15 +40,16 @@ void check_accounting(const Model& model, const ExportOptions& options);
 struct Prepared {
   std::filesystem::path path;
   OnnxGraph graph;
+  std::string shared_data = {};  ///< external data for several models; empty: <name of the file>_data
 };
 
 /// For external data in the checkpoint: weights become the stored tensors, and the files must be in the
 /// folder of the models.
 void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options);
 
-/// Writes them together. `shared_data`: the name of one file of external data for several models.
-std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared,
-                                          const std::string& shared_data, const ExportOptions& options);
+/// Writes them together. `largest_data_file`: in bytes; 0: no limit.
+std::vector<serialize::WrittenFile> write(const std::vector<Prepared>& prepared, const ExportOptions& options,
+                                          std::uint64_t largest_data_file = 0);
 
 /// Calls the listener, if there is one.
 void say(const std::function<void(const std::string&)>& listener, const std::string& text);

@@ -18,6 +18,21 @@ json describe(const Proof& proof) {
           {"covered_elsewhere", proof.covered_elsewhere}};
 }
 
+json describe(const std::vector<Drift>& drift) {
+  json outputs = json::array();
+  for (const Drift& one : drift) {
+    json output = {{"name", one.output},
+                   {"max_difference", one.max_difference},
+                   {"mean_difference", one.mean_difference},
+                   {"cosine", one.cosine}};
+    if (one.agreement) output["agreement"] = *one.agreement;
+    output["smallest_cosine"] = one.bound;
+    output["passed"] = one.passed();
+    outputs.push_back(std::move(output));
+  }
+  return outputs;
+}
+
 json describe(const ValidationReport& report) {
   json cases = json::array();
   for (const ValidationCase& one : report.cases) {
@@ -40,6 +55,7 @@ json describe(const ValidationReport& report) {
                     {"problems", report.problems},
                     {"cases", cases},
                     {"seconds", report.seconds}};
+  if (!report.drift.empty()) described["drift"] = describe(report.drift);
   if (report.proof) described["proof"] = describe(*report.proof);
   return described;
 }
@@ -48,21 +64,24 @@ json describe(const ExportReport& report) {
   json files = json::array();
   for (const ExportedFile& file : report.files)
     files.push_back({{"path", file.path.string()}, {"bytes", file.bytes}});
+  json quantization = json::array();
+  for (const QuantizationReport& one : report.quantization) {
+    quantization.push_back({{"variant", one.variant},
+                            {"layers", one.layers},
+                            {"tied", one.tied},
+                            {"parameters", one.parameters},
+                            {"bytes_before", one.bytes_before},
+                            {"bytes_after", one.bytes_after}});
+  }
   json validation = json::array();
   for (const ValidationReport& one : report.validation) validation.push_back(describe(one));
-  return {{"ok", report.passed()},
-          {"model_type", report.model_type},
-          {"library", report.library},
-          {"task", report.task},
-          {"dtype", report.dtype},
-          {"opset", report.opset},
-          {"parameters", report.parameters},
-          {"inputs", report.inputs},
-          {"outputs", report.outputs},
-          {"files", files},
-          {"export_seconds", report.export_seconds},
-          {"proof", describe(report.proof)},
-          {"validation", validation}};
+  return {{"ok", report.passed()},           {"model_type", report.model_type},
+          {"library", report.library},       {"task", report.task},
+          {"dtype", report.dtype},           {"opset", report.opset},
+          {"parameters", report.parameters}, {"inputs", report.inputs},
+          {"outputs", report.outputs},       {"files", files},
+          {"quantization", quantization},    {"export_seconds", report.export_seconds},
+          {"proof", describe(report.proof)}, {"validation", validation}};
 }
 
 }  // namespace

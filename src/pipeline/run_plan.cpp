@@ -4,6 +4,7 @@
 #include <chrono>
 #include <deque>
 #include <iterator>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -24,28 +25,47 @@ namespace {
 namespace fs = std::filesystem;
 using pipeline::Prepared;
 
-// Passes consume a graph. Validation interprets the copy, as the definition built it.
-Graph copy(const Graph& graph) {
-  return pass::rebuild(graph, [](Graph&, const Node&) { return std::vector<Value>(); });
-}
-
 // The files of one variant: those of its components, then those of its merges.
 struct Files {
-  std::vector<Component> components;
-  std::deque<Graph> graphs;  ///< of the components; empty without validation
-  std::vector<Prepared> prepared;
+  const Variant* variant;
+  std::vector<Prepared> prepared = {};
+  std::deque<Graph> quantized = {};  ///< the graphs of the components, if they are quantized and validated
+  transform::QuantizeSummary summary = {};
+};
+
+// Makes the files of each variant. Passes consume a graph, so validation interprets copies.
+class Preparation {
+ public:
+  Preparation(const ExportPlan& plan, const RunOptions& options) : plan_(plan), options_(options) {}
+
+  Files prepare(const Variant& variant);
+  pipeline::Originals& originals(DType dtype) {
+    return originals_.try_emplace(dtype, options_.export_options.on_detail).first->second;
+  }
+
+ private:
+  const ExportPlan& plan_;
+  const RunOptions& options_;
+  std::map<DType, pipeline::Originals> originals_;
 };
 
 // Here and in check_accounting, errors in the model or the options are found before anything is written.
-Files prepare(const ExportPlan& plan, const Variant& variant, const RunOptions& options) {
-  Files files;
+Files Preparation::prepare(const Variant& variant) {
+  const ExportPlan& plan = plan_;
+  Files files{.variant = &variant};
+  pipeline::Originals& originals = this->originals(variant.dtype);
+  const bool is_new = originals.size() == 0;
   for (const Component& one : plan.components) {
-    const Component& component = files.components.emplace_back(in_dtype(one, variant.dtype));
-    Graph graph = pipeline::build_component(plan.model, component, variant);
-    if (options.validate) files.graphs.push_back(copy(graph));
-    files.prepared.push_back(
-        {plan.layout.path(component, variant),
-         pipeline::lower_component(component, std::move(graph), plan.opset, options.export_options)});
+    const Component component = in_dtype(one, variant.dtype, plan.layout.float32_io());
+    Graph graph = pipeline::build_component(plan.model, component, variant, plan.layout);
+    if (options_.validate && is_new) originals.add(component, pass::copy(graph));
+    if (variant.recipe) {
+      graph = pipeline::quantize_component(std::move(graph), variant.recipe, files.summary);
+      if (options_.validate) files.quantized.push_back(pass::copy(graph));
+    }
+    files.prepared.push_back({plan.layout.path(component, variant),
+                              pipeline::lower_component(component, std::move(graph), plan.opset,
+                                                        options_.export_options, variant.recipe)});
   }
   const auto lowered = [&](const std::string& name) -> const OnnxGraph& {
     const auto index = &plan.component(name) - plan.components.data();
@@ -55,7 +75,54 @@ Files prepare(const ExportPlan& plan, const Variant& variant, const RunOptions& 
     OnnxGraph merged = merge_decoders(lowered(merge.without_past), lowered(merge.with_past));
     files.prepared.push_back({plan.layout.path(merge, variant), std::move(merged)});
   }
+  if (files.prepared.size() > 1) {
+    for (Prepared& one : files.prepared) one.shared_data = plan.layout.shared_data_of(variant);
+  }
+  if (plan.layout.only_merged()) {
+    std::erase_if(files.prepared, [&](const Prepared& one) {
+      return std::any_of(plan.components.begin(), plan.components.end(), [&](const Component& component) {
+        return plan.is_left_out(component) && one.path == plan.layout.path(component, variant);
+      });
+    });
+  }
   return files;
+}
+
+void report_quantization(const Files& files, const RunOptions& options, ExportReport& report) {
+  if (!files.variant->recipe) return;
+  const auto& say = options.export_options.on_notice;
+  for (const RecipeOverride& one : files.variant->recipe.overrides) {
+    if (!files.summary.matched.contains(one.modules))
+      pipeline::say(say, fmt::format("--quantize-override {}={}: no layer has such a path", one.modules,
+                                     one.precision));
+  }
+  QuantizationReport& made = report.quantization.emplace_back();
+  made.variant = files.variant->name;
+  std::set<std::string> weights;
+  std::set<std::pair<std::string, std::string>> seen;  // other components have the same layers
+  for (const transform::QuantizedLayer& layer : files.summary.layers) {
+    pipeline::say(options.export_options.on_detail, fmt::format("{}: {} ({}) becomes {}", made.variant,
+                                                                layer.path, layer.weight, layer.precision));
+    if (!seen.emplace(layer.path, layer.weight).second) continue;
+    ++made.layers;
+    if (!weights.insert(layer.weight).second) {
+      ++made.tied;
+      continue;
+    }
+    made.parameters += layer.numel;
+    made.bytes_before += layer.numel * static_cast<std::int64_t>(size_of(files.variant->dtype));
+    made.bytes_after += layer.bytes;
+  }
+  if (made.layers == 0) {
+    pipeline::say(say, fmt::format("{}: no layer is large enough to be quantized; its files are plain floats",
+                                   made.variant));
+  }
+}
+
+std::vector<fs::path> paths_of(const std::vector<ExportedFile>& files) {
+  std::vector<fs::path> paths;
+  for (const ExportedFile& file : files) paths.push_back(file.path);
+  return paths;
 }
 
 ExportReport describe(const ExportPlan& plan) {
@@ -91,14 +158,21 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
     pipeline::say(how.on_notice,
                   "--attention gqa: on the CPU, such a file takes several new tokens after a cache only for "
                   "one sequence at a time");
+  Preparation preparation(plan, options);
   for (const Variant& variant : plan.variants) {
     pipeline::check_options(how, plan.opset, variant.dtype);
-    variants.push_back(prepare(plan, variant, options));
+    variants.push_back(preparation.prepare(variant));
   }
   pipeline::check_accounting(model, how);
   report.proof = get_proof(model);
   const std::vector<layout::SideFile> side_files = layout::side_files(plan);
-  for (Files& files : variants) pipeline::place_weights(files.prepared, how);
+  std::vector<Prepared> prepared;
+  for (Files& files : variants) {
+    std::move(files.prepared.begin(), files.prepared.end(), std::back_inserter(prepared));
+    files.prepared.clear();
+    report_quantization(files, options, report);
+  }
+  pipeline::place_weights(prepared, how);
   // Companions come first, so that if a model exists, the other files exist too.
   const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
   std::vector<fs::path> companions =
@@ -109,12 +183,11 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   for (const std::string& text : pipeline::left_out(model.weights_folder()))
     pipeline::say(how.on_notice, text);
   std::set<fs::path> folders;
-  for (const Files& files : variants) {
-    for (const auto& written : pipeline::write(files.prepared, plan.layout.shared_data, how)) {
-      report.files.push_back({written.path, written.bytes});
-      folders.insert(written.path.parent_path());
-    }
+  for (const auto& written : pipeline::write(prepared, how, layout::largest_data_file(plan))) {
+    report.files.push_back({written.path, written.bytes});
+    folders.insert(written.path.parent_path());
   }
+  pipeline::write_side_files(layout::settings_of_files(plan, paths_of(report.files)), companions);
   for (const fs::path& folder : folders) {
     for (const fs::path& file : pipeline::remove_stale_data(folder))
       pipeline::say(how.on_notice,
@@ -124,12 +197,10 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!options.validate) return report;
   for (std::size_t i = 0; i < variants.size(); ++i) {
-    const Files& files = variants[i];
-    auto validation = pipeline::validate_files(plan, plan.variants[i], files.components, files.graphs,
-                                               {.atol = options.atol,
-                                                .recorded = options.reference,
-                                                .non_finite = options.non_finite,
-                                                .on_detail = how.on_detail});
+    const Variant& variant = plan.variants[i];
+    auto validation = pipeline::validate_files(
+        plan, variant, preparation.originals(variant.dtype), variants[i].quantized,
+        {.atol = options.atol, .recorded = options.reference, .non_finite = options.non_finite});
     std::move(validation.begin(), validation.end(), std::back_inserter(report.validation));
   }
   return report;

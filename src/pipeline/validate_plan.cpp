@@ -10,6 +10,7 @@
 #include "onnxport/error.h"
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
+#include "pass/rebuild.h"
 #include "pipeline/prepare.h"
 #include "validate/reference.h"
 
@@ -28,7 +29,9 @@ std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOpt
                       .shapes = options.validation.shapes,
                       .dynamic_axes = options.validation.dynamic_axes,
                       .output = fs::is_directory(options.onnx) ? options.onnx : options.onnx.parent_path(),
-                      .layout = options.layout};
+                      .layout = options.layout,
+                      .recipe = options.recipe,
+                      .precisions = options.precisions};
   std::vector<ExportPlan> plans = {layout::arrange(make_plan(model, request))};
   if (options.split || exporter::has_past(model.task())) return plans;
   request.split = Split::monolith;
@@ -43,8 +46,9 @@ fs::path path_of(const ExportPlan& plan, const auto& one) {
 // For folders: the first plan whose components all exist, with those of its merges that exist.
 ExportPlan plan_of_folder(std::vector<ExportPlan> plans) {
   const auto is_there = [](const ExportPlan& plan) {
-    return std::all_of(plan.components.begin(), plan.components.end(),
-                       [&](const Component& one) { return fs::exists(path_of(plan, one)); });
+    return std::all_of(plan.components.begin(), plan.components.end(), [&](const Component& one) {
+      return plan.is_left_out(one) || fs::exists(path_of(plan, one));
+    });
   };
   const auto found = std::find_if(plans.begin(), plans.end(), is_there);
   ExportPlan plan = std::move(found == plans.end() ? plans.front() : *found);
@@ -72,30 +76,68 @@ ExportPlan plan_of_file(std::vector<ExportPlan> plans, const fs::path& file) {
 
 namespace pipeline {
 
+void Originals::add(const Component& component, Graph graph) {
+  components_.push_back(component);
+  graphs_.push_back(std::move(graph));
+  references_.emplace_back(components_.back(), graphs_.back(), on_detail_);
+}
+
+namespace {
+
+// How far a file may be from its own graph, and its results from the original.
+struct Bounds {
+  double atol = 0;
+  double smallest_cosine = 0;
+};
+
+// Kernels of quantized products add the parts of a sum in another order than others, and a network with
+// rounded weights may amplify the last bits more than the original does: 4 times its tolerance. With
+// activations of 8 bits, a value next to the middle between two codes may become either, depending on the
+// last bits of the sums before it.
+Bounds bounds_of(const Recipe& recipe, double atol) {
+  constexpr double kOtherSums = 4;
+  constexpr double kRoundedActivations = 0.05;
+  if (recipe.is_dynamic()) return {std::max(atol, kRoundedActivations), 0.95};
+  const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme);
+  if (blocks == nullptr) return {kOtherSums * atol, 0.9};
+  constexpr int kActivationsOf8Bits = 4;
+  const bool rounded = blocks->accuracy_level == kActivationsOf8Bits;
+  const double cosine = blocks->bits == 2 ? 0.2 : blocks->bits == 4 ? 0.9 : 0.99;
+  return {rounded ? std::max(atol, kRoundedActivations) : kOtherSums * atol, cosine};
+}
+
+}  // namespace
+
 std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Variant& variant,
-                                             const std::vector<Component>& components,
-                                             const std::deque<Graph>& graphs,
+                                             Originals& originals, const std::deque<Graph>& quantized,
                                              const ValidateFilesOptions& options) {
   std::deque<validate::Reference> references;
   std::vector<ValidationReport> reports;
-  const auto wants = [&](const fs::path& file) { return !options.wants || options.wants(file); };
-  const auto check = [&](validate::Reference& reference, const fs::path& file,
-                         const validate::FileOptions& how) {
-    if (!wants(file)) return;
-    const std::vector<std::string> outputs = reference.component().interface.output_names();
-    reports.push_back(validate::check_file(reference, file, outputs, how));
+  const auto check = [&](std::size_t i, const fs::path& file, std::optional<bool> branch) {
+    if (options.wants && !options.wants(file)) return;
+    validate::Reference& original = originals.reference(i);
+    const Interface& interface = original.component().interface;
+    validate::FileOptions how{.atol = options.atol, .branch = branch, .non_finite = options.non_finite};
+    if (!branch && !variant.recipe) how.recorded = options.recorded;
+    if (!quantized.empty()) {
+      const Bounds bounds = bounds_of(variant.recipe, validation_atol(interface));
+      if (!how.atol) how.atol = bounds.atol;
+      how.original = &original;
+      how.smallest_cosine = bounds.smallest_cosine;
+    }
+    validate::Reference& reference = quantized.empty() ? original : references[i];
+    reports.push_back(validate::check_file(reference, file, interface.output_names(), how));
   };
-  for (std::size_t i = 0; i < components.size(); ++i) {
-    references.emplace_back(components[i], graphs[i], options.on_detail);
-    check(references.back(), plan.layout.path(components[i], variant),
-          {.atol = options.atol, .recorded = options.recorded, .non_finite = options.non_finite});
+  for (std::size_t i = 0; i < originals.size(); ++i) {
+    if (!quantized.empty()) references.emplace_back(originals.component(i), quantized[i]);
+    if (!plan.is_left_out(plan.components[i]))
+      check(i, plan.layout.path(originals.component(i), variant), {});
   }
   for (const Merge& merge : plan.merges) {
     for (const bool with_past : {false, true}) {
       const Component& branch = plan.component(with_past ? merge.with_past : merge.without_past);
-      check(references[static_cast<std::size_t>(&branch - plan.components.data())],
-            plan.layout.path(merge, variant),
-            {.atol = options.atol, .branch = with_past, .non_finite = options.non_finite});
+      check(static_cast<std::size_t>(&branch - plan.components.data()), plan.layout.path(merge, variant),
+            with_past);
     }
   }
   return reports;
@@ -104,6 +146,15 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
 }  // namespace pipeline
 
 std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
+  if (options.precisions.size() > 1) {
+    std::vector<ValidationReport> reports;
+    MainValidateOptions single = options;
+    for (const Precision& one : options.precisions) {
+      single.precisions = {one};
+      for (ValidationReport& report : main_validate(single)) reports.push_back(std::move(report));
+    }
+    return reports;
+  }
   const ModelSource source = get_model_source(options.model, options.adapters, options.hub);
   const std::string& tag = source.pipeline_tag.empty() ? options.pipeline_tag : source.pipeline_tag;
   const Model model =
@@ -117,17 +168,25 @@ std::vector<ValidationReport> main_validate(const MainValidateOptions& options) 
   const ExportPlan plan =
       whole ? plan_of_folder(std::move(plans)) : plan_of_file(std::move(plans), options.onnx);
   const auto wants = [&](const fs::path& file) { return whole || file == options.onnx; };
-  std::deque<Graph> graphs;
-  for (const Component& component : plan.components) {
+  const Variant& variant = plan.variants.front();
+  pipeline::Originals originals({});
+  std::deque<Graph> quantized;
+  transform::QuantizeSummary summary;
+  for (const Component& one : plan.components) {
+    const Component component = in_dtype(one, variant.dtype, plan.layout.float32_io());
     const fs::path file = path_of(plan, component);
-    if (wants(file) && !fs::exists(file)) {
+    if (!plan.is_left_out(one) && wants(file) && !fs::exists(file)) {
       throw ExportError(ErrorCode::io,
                         fmt::format("there is no '{}': export the model first", file.string()));
     }
-    graphs.push_back(pipeline::build_component(model, component, plan.variants.front()));
+    Graph graph = pipeline::build_component(model, component, variant, plan.layout);
+    if (variant.recipe) {
+      quantized.push_back(pipeline::quantize_component(pass::copy(graph), variant.recipe, summary));
+    }
+    originals.add(component, std::move(graph));
   }
   std::vector<ValidationReport> reports =
-      pipeline::validate_files(plan, plan.variants.front(), plan.components, graphs,
+      pipeline::validate_files(plan, variant, originals, quantized,
                                {.atol = options.atol,
                                 .recorded = options.validation.reference,
                                 .non_finite = options.validation.non_finite,

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <onnx/checker.h>
 #include <onnx/onnx_pb.h>
-#include <onnx/shape_inference/implementation.h>
 
 #include <algorithm>
 #include <set>
@@ -13,6 +12,7 @@
 #include "onnx/element_type.h"
 #include "onnx_checker.h"
 #include "onnxport/error.h"
+#include "serialize/infer_shapes.h"
 #include "serialize/join_initializers.h"
 #include "serialize/skeleton.h"
 #include "serialize/writer.h"
@@ -194,10 +194,7 @@ class Check {
     for (onnx::ValueInfoProto& output : *graph.mutable_output()) output.clear_type();
     forget_data(graph);
     join_initializers(graph);
-    onnx::shape_inference::DataValueMap values;
-    const onnx::ShapeInferenceOptions options(/*check_type_val=*/true, /*strict_mode_val=*/1,
-                                              /*data_prop_val=*/true);
-    onnx::shape_inference::InferShapes(model_, &onnx_schemas(), options, &values);
+    infer_shapes(model_);
     for (int i = 0; i < declared.size(); ++i) {
       const onnx::TypeProto& inferred = graph.output(i).type();
       if (!inferred.has_tensor_type()) continue;  // an op without inference

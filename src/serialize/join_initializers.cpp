@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
-
-#include "serialize/skeleton.h"
 
 namespace onnxport::serialize {
 namespace {
@@ -49,15 +47,19 @@ std::optional<onnx::TensorProto> joined(const onnx::NodeProto& node,
 void join_initializers(onnx::GraphProto& graph) {
   std::unordered_map<std::string_view, int> uses;
   count_uses(graph, uses);
+  auto& initializers = *graph.mutable_initializer();
   std::unordered_map<std::string_view, const onnx::TensorProto*> single;
-  for (const onnx::TensorProto& tensor : graph.initializer()) {
-    if (uses[tensor.name()] == 1 && external_reference(tensor)) single[tensor.name()] = &tensor;
+  for (const onnx::TensorProto& tensor : initializers) {
+    if (tensor.data_location() != onnx::TensorProto::EXTERNAL) continue;
+    if (const auto use = uses.find(tensor.name()); use != uses.end() && use->second == 1)
+      single.emplace(tensor.name(), &tensor);
   }
-  std::set<std::string> gone;
+  std::unordered_set<const onnx::TensorProto*> gone;
   std::vector<onnx::TensorProto> stacks;
+  std::vector<const onnx::TensorProto*> parts;
   const auto becomes_initializer = [&](const onnx::NodeProto& node) {
     if (node.op_type() != "Concat" || !node.domain().empty()) return false;
-    std::vector<const onnx::TensorProto*> parts;
+    parts.clear();
     for (const std::string& input : node.input()) {
       const auto part = single.find(input);
       if (part == single.end()) return false;
@@ -66,17 +68,17 @@ void join_initializers(onnx::GraphProto& graph) {
     std::optional<onnx::TensorProto> stack = joined(node, parts);
     if (!stack) return false;
     stacks.push_back(*std::move(stack));
-    gone.insert(node.input().begin(), node.input().end());
+    gone.insert(parts.begin(), parts.end());
     return true;
   };
   auto& nodes = *graph.mutable_node();
   nodes.erase(std::remove_if(nodes.begin(), nodes.end(), becomes_initializer), nodes.end());
-  auto& initializers = *graph.mutable_initializer();
-  initializers.erase(
-      std::remove_if(initializers.begin(), initializers.end(),
-                     [&](const onnx::TensorProto& tensor) { return gone.contains(tensor.name()); }),
-      initializers.end());
-  for (onnx::TensorProto& stack : stacks) *graph.add_initializer() = std::move(stack);
+  google::protobuf::RepeatedPtrField<onnx::TensorProto> kept;
+  for (onnx::TensorProto& tensor : initializers) {
+    if (!gone.contains(&tensor)) *kept.Add() = std::move(tensor);
+  }
+  for (onnx::TensorProto& stack : stacks) *kept.Add() = std::move(stack);
+  initializers.Swap(&kept);
 }
 
 }  // namespace onnxport::serialize

@@ -5,8 +5,8 @@
 
 namespace onnxport::serialize {
 
-/// Inference copies the types of all initializers for every graph inside. So where thousands only make
-/// stacks, as the weights of experts do, the stacks take their place: initializers without data.
+/// Where thousands of initializers only make stacks, as the weights of experts do, the stacks take their
+/// place: initializers without data. Inference then has fewer types to keep.
 void join_initializers(onnx::GraphProto& graph);
 
 }  // namespace onnxport::serialize

@@ -1,5 +1,6 @@
 #include "serialize/layout.h"
 
+#include "ir/weight_origin.h"
 #include "serialize/model_proto.h"
 #include "serialize/wire.h"
 
@@ -8,6 +9,15 @@ namespace {
 
 /// Smaller weights become text, because that is cheaper than a separate system call.
 constexpr std::uint64_t smallest_streamed = 4096;
+
+/// Whether neither the weight nor what it is computed from is large. A few scales may take a whole tensor to
+/// compute.
+bool is_small(const Weight& weight) {
+  if (byte_size(weight) >= smallest_streamed) return false;
+  std::uint64_t source = 0;
+  for (const Origin& origin : origins_of(weight)) source += static_cast<std::uint64_t>(origin.source_bytes());
+  return source < smallest_streamed;
+}
 
 }  // namespace
 
@@ -21,7 +31,7 @@ void Layout::add(std::string_view text) {
 
 void Layout::add(const Weight& weight) {
   const std::uint64_t bytes = byte_size(weight);
-  if (bytes < smallest_streamed) {
+  if (is_small(weight)) {
     add(payload(weight));
     written_weights_.push_back(weight);
   } else {

@@ -65,6 +65,7 @@ GraphSummary describe(const onnx::GraphProto& graph, const std::string& file) {
     out.outputs.assign(node.output().begin(), node.output().end());
     for (const auto& attr : node.attribute()) {
       if (attr.has_g()) out.graphs.push_back({attr.name(), describe(attr.g(), file)});
+      if (attr.type() == onnx::AttributeProto::INT) out.integers.emplace_back(attr.name(), attr.i());
     }
   }
   return summary;

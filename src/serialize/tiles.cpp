@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <numeric>
@@ -77,7 +78,7 @@ void Streaming::plan() {
   collect();
   separate();
   for (Group& group : groups_) {
-    if (group.file == nullptr) {
+    if (group.step == 0) {
       const Weight& weight = group.members.front().payload->weight;
       const std::uint64_t bytes = weight.view() != nullptr ? copy_bytes : tile_bytes;
       group.step = static_cast<std::int64_t>(bytes / size_of(weight.dtype()));
@@ -87,23 +88,21 @@ void Streaming::plan() {
   }
 }
 
-/// Finds the weights that are made of the same stored bytes.
+/// Finds the weights that are made of the same bytes.
 void Streaming::collect() {
   std::map<std::tuple<std::string, std::uint64_t, std::int64_t>, std::size_t> known;
   for (Payload& payload : payloads_) {
     const std::vector<Origin> origins = origins_of(payload.weight);
     for (const Origin& origin : origins) {
       const Member member{&payload, origin.begin, origin.count, origin.elements, origin.bytes};
+      const std::int64_t bytes = origin.source_bytes();
       // Many short runs are better read as one.
-      const std::int64_t bytes = origin.count * static_cast<std::int64_t>(size_of(payload.weight.dtype()));
       const bool is_short = origins.size() > 1 && bytes < static_cast<std::int64_t>(tile_bytes);
       std::size_t group = groups_.size();
-      if (origin.file != nullptr && !is_short) {
-        group =
-            known.emplace(std::tuple(origin.file->identity(), origin.offset, origin.stored_bytes()), group)
-                .first->second;
+      if (origin.known() && !is_short) {
+        group = known.emplace(std::tuple(origin.identity(), origin.offset, bytes), group).first->second;
       }
-      if (group == groups_.size()) groups_.push_back({{}, origin.file, origin.offset, origin.stored_bytes()});
+      if (group == groups_.size()) groups_.push_back({{}, origin.file, origin.offset, bytes});
       groups_[group].members.push_back(member);
     }
   }
@@ -113,7 +112,7 @@ void Streaming::collect() {
 void Streaming::separate() {
   std::vector<Group> groups;
   const auto alone = [&](const Member& member) {
-    if (!groups.empty() && groups.back().file == nullptr) {
+    if (!groups.empty() && groups.back().step == 0) {
       Group& last = groups.back();
       Member& before = last.members.front();
       if (before.payload == member.payload && before.begin + before.count == member.begin) {
@@ -124,33 +123,50 @@ void Streaming::separate() {
     groups.push_back({.members = {{member.payload, member.begin, member.count}}, .bytes = member.count});
   };
   for (Group& group : groups_) {
-    const bool copies = std::ranges::all_of(
-        group.members, [](const Member& member) { return member.payload->weight.view() != nullptr; });
-    group.step = copies || group.members.size() < 2 ? 0 : shared_step(group);
-    if (group.step > 0) {
+    const auto is_shared = [&] { return group.members.size() > 1 && !only_copies(group); };
+    const std::vector<Member> misfits = is_shared() ? take_misfits(group) : std::vector<Member>();
+    if (is_shared()) {
       groups.push_back(std::move(group));
     } else {
       for (const Member& member : group.members) alone(member);
     }
+    for (const Member& member : misfits) alone(member);
   }
   groups_ = std::move(groups);
 }
 
-/// Stored bytes of a piece: a multiple of the unit of each member. 0 if that is too much to be in memory.
-std::int64_t Streaming::shared_step(const Group& group) {
+bool Streaming::only_copies(const Group& group) {
+  return std::ranges::all_of(group.members,
+                             [](const Member& member) { return member.payload->weight.view() != nullptr; });
+}
+
+/// Chooses the bytes of a piece: a multiple of the unit of each member. Takes out the members for which a
+/// piece would be too much to be in memory. The largest members come first: a step that computes codes may
+/// keep what it needs for their scales.
+std::vector<Streaming::Member> Streaming::take_misfits(Group& group) {
+  std::vector<Member> fitting, misfits;
   std::int64_t unit = 1;
   for (const Member& member : group.members) {
-    unit = std::lcm(unit, member.bytes);  // of factors below the limit
-    if (member.bytes > largest_unit || unit > largest_unit) return 0;
+    // Neither factor is above the limit.
+    const std::int64_t common = member.bytes > largest_unit ? member.bytes : std::lcm(unit, member.bytes);
+    if (common <= largest_unit) unit = common;
+    (common <= largest_unit ? fitting : misfits).push_back(member);
   }
+  const auto bytes_of_unit = [&](const Member& member) {
+    return unit / member.bytes * member.elements *
+           static_cast<std::int64_t>(size_of(member.payload->weight.dtype()));
+  };
   std::int64_t units = std::max<std::int64_t>(1, static_cast<std::int64_t>(tile_bytes) / unit);
-  for (const Member& member : group.members) {
-    const std::int64_t bytes = unit / member.bytes * member.elements *
-                               static_cast<std::int64_t>(size_of(member.payload->weight.dtype()));
-    if (bytes > largest_unit) return 0;
+  group.members.clear();
+  for (const Member& member : fitting) {
+    const std::int64_t bytes = bytes_of_unit(member);
+    (bytes <= largest_unit ? group.members : misfits).push_back(member);
+    if (bytes > largest_unit) continue;
     units = std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(tile_bytes) / bytes, 1, units);
   }
-  return units * unit;
+  std::ranges::stable_sort(group.members, std::ranges::greater(), bytes_of_unit);
+  group.step = units * unit;
+  return misfits;
 }
 
 std::uint64_t Streaming::run(std::size_t piece) {

@@ -25,9 +25,9 @@ inline constexpr std::uint64_t tile_bytes = std::uint64_t{1} << 18;
 /// The work of filling the payloads of several files, cut into pieces that several threads can do.
 ///
 /// Weights of equal expressions are computed once, for all places that they go to. Different weights of the
-/// same stored bytes (the variants of a tensor; the codes and the scales of its blocks) are computed
-/// together: a piece reads some of these bytes once, and computes from them the elements of every weight. It
-/// begins and ends where a unit of each weight does, such as a row.
+/// same bytes (the variants of a tensor; the codes and the scales of its blocks) are computed together: a
+/// piece reads some of these bytes once, if they are stored, and computes from them the elements of every
+/// weight. It begins and ends where a unit of each weight does, such as a row.
 class Streaming {
  public:
   /// Writes the text of a file, and takes on its payloads. The file must outlive the work.
@@ -67,14 +67,15 @@ class Streaming {
   /// Members that are computed together. A member alone is its own origin, with one byte for each element.
   struct Group {
     std::vector<Member> members;
-    std::shared_ptr<const File> file = nullptr;  ///< the stored bytes of several members
+    std::shared_ptr<const File> file = nullptr;  ///< that holds the bytes of several members
     std::uint64_t offset = 0;
     std::int64_t bytes = 0;
-    std::int64_t step = 0;        ///< bytes of a piece
+    std::int64_t step = 0;        ///< bytes of a piece; until plan() is done, 0 for a member alone
     std::size_t first_piece = 0;  ///< of all pieces
   };
 
-  static std::int64_t shared_step(const Group& group);
+  static bool only_copies(const Group& group);
+  static std::vector<Member> take_misfits(Group& group);
   void collect();
   void separate();
   std::uint64_t write(const Member& member, std::int64_t begin, std::int64_t count) const;

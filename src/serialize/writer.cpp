@@ -16,6 +16,7 @@
 #include "serialize/checkpoint_files.h"
 #include "serialize/data_files.h"
 #include "serialize/layout.h"
+#include "serialize/lazy_layout.h"
 #include "serialize/model_layout.h"
 #include "serialize/new_folders.h"
 #include "serialize/tiles.h"
@@ -62,17 +63,19 @@ struct Plan {
 /// `shared`: the data of several models, or null. `checkpoint`: asked when data goes there.
 Plan plan(const ModelFile& file, const WriteOptions& options, DataFiles* shared,
           CheckpointFiles& checkpoint) {
-  check_names(*file.graph, file.path.string());
+  if (file.graph != nullptr) check_names(*file.graph, file.path.string());
+  const auto layout = [&](DataFiles* data) {
+    return file.graph != nullptr ? model_layout(*file.graph, data) : lazy_layout(*file.changed, data);
+  };
   const bool stored = options.external_data == ExternalData::checkpoint;
   Plan plan{file.path, {}, {file.path.string() + "_data", options, stored ? &checkpoint : nullptr}};
   const bool automatic = options.external_data == ExternalData::automatic;
-  if (automatic || options.external_data == ExternalData::never)
-    plan.model = model_layout(*file.graph, nullptr);
+  if (automatic || options.external_data == ExternalData::never) plan.model = layout(nullptr);
   if (shared != nullptr) {
-    plan.model = model_layout(*file.graph, shared);
+    plan.model = layout(shared);
   } else if (stored || options.external_data == ExternalData::always ||
              (automatic && plan.model.size() > options.message_limit)) {
-    plan.model = model_layout(*file.graph, &plan.data);
+    plan.model = layout(&plan.data);
   }
   if (plan.model.size() > options.message_limit) {
     throw ExportError(ErrorCode::io,
@@ -173,8 +176,8 @@ std::vector<WrittenFile> write_models(const std::vector<ModelFile>& models, cons
   parallel_for(work.size(), run, static_cast<unsigned>(threads));
   report_overflows(layouts, work, options);
 
-  if (options.check) {
-    for (std::size_t i = 0; i < plans.size(); ++i)
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (options.check && models[i].check)
       check_written(model_files[i].temporary(), plans[i].path.string(), renamed[folder_of(plans[i].path)]);
   }
   commit(data_files, model_files);

@@ -42,12 +42,16 @@ struct WrittenFile {
 /// Lowest IR version for an opset of ai.onnx, so that older clients can load the file.
 int ir_version_for(int opset);
 
+struct LazyModel;
+
 /// A graph and the .onnx file that it becomes.
 struct ModelFile {
-  const OnnxGraph* graph;
+  const OnnxGraph* graph;  ///< null: `changed` is written
   std::filesystem::path path;
   /// With ExternalData::shared: the data file beside the model. Models of the same folder and name share it.
   std::string shared_name = "model.onnx_data";
+  const LazyModel* changed = nullptr;  ///< a file that was read
+  bool check = true;                   ///< unless WriteOptions::check is off
 };
 
 /// Writes the models, such as all variants of all components, with external data beside them if needed.

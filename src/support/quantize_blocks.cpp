@@ -179,13 +179,16 @@ std::int64_t count_non_finite(const float* values, std::int64_t count) {
   constexpr std::int32_t kExponent = 0x7f800000;
   constexpr std::int64_t kMany = std::int64_t{1} << 30;
   std::int64_t total = 0, i = 0;
-  while (count - i >= vectors::kLanes) {
-    Ints found = {};
-    const std::int64_t end = std::min(count - vectors::kLanes + 1, i + kMany);
-    for (; i < end; i += vectors::kLanes) {
-      found -= (vectors::load<Ints>(values + i) & splat(kExponent)) == splat(kExponent);
+  while (count - i >= kStep) {
+    Ints found[kStep / vectors::kLanes] = {};  // NOLINT: std::array drops the attribute of the vector
+    const std::int64_t end = std::min(count - kStep + 1, i + kMany);
+    for (; i < end; i += kStep) {
+      for (int k = 0; k < kStep / vectors::kLanes; ++k) {
+        const auto bits = vectors::load<Ints>(values + i + k * vectors::kLanes);
+        found[k] -= (bits & splat(kExponent)) == splat(kExponent);
+      }
     }
-    total += std::int64_t{found[0]} + found[1] + found[2] + found[3];
+    for (const Ints& lanes : found) total += std::int64_t{lanes[0]} + lanes[1] + lanes[2] + lanes[3];
   }
   for (; i < count; ++i) total += std::isfinite(values[i]) ? 0 : 1;
   return total;

@@ -8,6 +8,7 @@ namespace onnxport {
 
 bool ValidationReport::passed() const {
   return problems.empty() && !cases.empty() &&
+         std::all_of(drift.begin(), drift.end(), [](const Drift& one) { return one.passed(); }) &&
          std::all_of(cases.begin(), cases.end(), [](const ValidationCase& c) {
            return std::all_of(c.outputs.begin(), c.outputs.end(),
                               [](const OutputComparison& o) { return o.passed; });

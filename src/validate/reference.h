@@ -45,6 +45,9 @@ struct FileOptions {
   /// The file is a merged decoder, and the component is this branch: `use_cache_branch`.
   std::optional<bool> branch = {};
   NonFinite non_finite = NonFinite::fail;
+  /// For a quantized file: the component as its definition computes it, and the smallest cosine that passes.
+  Reference* original = nullptr;
+  double smallest_cosine = 0;
 };
 
 /// Runs a file and compares. Throws ExportError(runtime) if ONNX Runtime is missing or refuses the file.

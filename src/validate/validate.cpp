@@ -12,6 +12,7 @@
 #include "support/file.h"
 #include "support/temp_folder.h"
 #include "validate/cases.h"
+#include "validate/drift.h"
 #include "validate/reference.h"
 #include "validate/rows.h"
 
@@ -140,6 +141,16 @@ bool only_non_finite(const OutputComparison& output) {
          output.non_finite > 0 && output.non_finite == output.reference_non_finite;
 }
 
+std::string drift_line(const Drift& drift) {
+  std::string text = fmt::format(
+      "\t-[{}] quantization moves \"{}\" by {:.3g} at most, {:.3g} on average; cosine {:.5f}",
+      drift.passed() ? kGood : kBad, drift.output, drift.max_difference, drift.mean_difference, drift.cosine);
+  if (drift.agreement)
+    text += fmt::format(", largest value the same in {:.1f} % of the rows", *drift.agreement * 100);
+  if (!drift.passed()) text += fmt::format("; expected a cosine of {} or more", drift.bound);
+  return text + "\n";
+}
+
 std::string verdict(const ValidationReport& report) {
   if (report.passed()) {
     return fmt::format("The ONNX model computes what its definition computes, on {} cases (atol: {}).\n",
@@ -201,6 +212,7 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
   if (report.problems.empty()) {
     const std::vector<InputCase>& cases = reference.cases();
     const std::vector<NamedTensors>& expected = reference.outputs();
+    DriftMeter meter(options.smallest_cosine);
     for (std::size_t i = 0; i < cases.size(); ++i) {
       NamedTensors given = widened(cases[i].inputs);
       if (options.branch)
@@ -209,7 +221,9 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
       const NamedTensors got = by_row ? run_by_row(session, given, outputs) : session.run(given, outputs);
       const std::string name = cases[i].name + (by_row ? ", row by row" : "");
       report.cases.push_back(compare_case(name, got, expected[i], rule));
+      if (options.original != nullptr) meter.add(got, options.original->outputs()[i]);
     }
+    report.drift = meter.result();
     if (options.recorded) report.cases.push_back(compare_recorded(*options.recorded, session, rule));
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -258,6 +272,7 @@ std::string to_string(const ValidationReport& report) {
                           output.max_difference, output.tolerance);
     }
   }
+  for (const Drift& one : report.drift) text += drift_line(one);
   return text + verdict(report);
 }
 

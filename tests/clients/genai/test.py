@@ -149,7 +149,7 @@ def run_client(model, rows, features=None):
     return np.array([generator.get_sequence(row) for row in range(len(rows))])
 
 
-class Decoders(unittest.TestCase):
+class Comparison(unittest.TestCase):
     def compare(self, model, loop, rows, pad=None):
         expected, margin = loop.generate(rows, pad)
         self.assertGreater(margin, MARGIN, "too close to call")
@@ -157,7 +157,7 @@ class Decoders(unittest.TestCase):
         return expected
 
     def check(self, name, client_type, edit=lambda config, tensors: None, *flags):
-        work = WORK / name.replace("/", "_")
+        work = WORK / "_".join([name.replace("/", "_"), *flags])
         write_checkpoint(name, work / "checkpoint", edit)
         export(work / "checkpoint", "text-generation-with-past", work / "out", "--layout", "genai", "--no-validate", *flags)
         model, loop = og.Model(str(work / "out")), Loop(work / "out" / "model.onnx")
@@ -174,12 +174,29 @@ class Decoders(unittest.TestCase):
         self.assertGreater(varied, 8, "so few different tokens would not show a wrong cache")
 
 
+class Decoders(Comparison):
+    """Every type, in float32."""
+
+
 def add(name, client_type):
     setattr(Decoders, f"test_{name}", lambda self: self.check(name, client_type))
 
 
 for decoder in DECODERS.items():
     add(*decoder)
+
+
+class Quantized(Comparison):
+    """Weights of 4 bits: MatMulNBits at the client's own accuracy level, plain and beside fused operators."""
+
+    def check_precision(self, name, *flags):
+        self.check(name, DECODERS[name], lambda config, tensors: None, "--quantize", "q4", "--block-size", "16", *flags)
+
+
+for name in ("llama", "gpt2", "phi3", "qwen3_moe"):
+    for flags in ((), ("--target", "ort"), ("--quantize-algorithm", "k_quant")):
+        setattr(Quantized, "_".join(["test", name, *flags]), lambda self, name=name, flags=flags: self.check_precision(
+            f"{name}/text-generation-with-past", *flags))
 
 
 class Settings(unittest.TestCase):

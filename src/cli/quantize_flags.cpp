@@ -1,0 +1,131 @@
+#include "cli/quantize_flags.h"
+
+#include <fmt/format.h>
+
+#include "onnxport/error.h"
+
+namespace onnxport::cli {
+namespace {
+
+[[noreturn]] void refuse(const std::string& text) { throw ExportError(ErrorCode::invalid_argument, text); }
+
+RecipeOverride parse_override(const std::string& text) {
+  const std::size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0)
+    refuse(fmt::format("--quantize-override '{}': expected MODULES=PRECISION, as in lm_head=q8", text));
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+// The parameters of the flags, where the recipe has them.
+void apply(const QuantizeFlags& flags, const std::string& layout, Recipe& recipe) {
+  for (const std::string& text : flags.overrides) {
+    if (recipe) recipe.overrides.push_back(parse_override(text));
+  }
+  if (auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme)) {
+    if (flags.block_size != 0) blocks->block_size = flags.block_size;
+    if (!flags.algorithm.empty()) blocks->algorithm = flags.algorithm;
+    if (flags.zero_points) blocks->symmetric = false;
+    constexpr int kOfGenai = 4;  // the default of its model builder on CPUs
+    blocks->accuracy_level = flags.accuracy_level >= 0 ? flags.accuracy_level
+                             : layout == "genai"       ? kOfGenai
+                                                       : 0;
+    blocks->standard_ops = flags.format == "standard";
+  } else if (auto* bnb4 = std::get_if<Bnb4Recipe>(&recipe.scheme)) {
+    if (flags.block_size != 0) bnb4->block_size = flags.block_size;
+  } else if (auto* dynamic = std::get_if<DynamicRecipe>(&recipe.scheme)) {
+    if (flags.per_tensor) dynamic->per_channel = false;
+  }
+}
+
+// Flags without a recipe that they change are mistakes.
+void check_use(const QuantizeFlags& flags, const std::vector<Recipe>& recipes) {
+  bool blocks = false, bnb4 = false, dynamic = false;
+  for (const Recipe& recipe : recipes) {
+    blocks = blocks || std::holds_alternative<BlockRecipe>(recipe.scheme);
+    bnb4 = bnb4 || std::holds_alternative<Bnb4Recipe>(recipe.scheme);
+    dynamic = dynamic || recipe.is_dynamic();
+  }
+  const auto check = [](bool given, const char* flag, bool used, const char* needs) {
+    if (given && !used) refuse(fmt::format("{} has no effect without {}", flag, needs));
+  };
+  const char* of_blocks = "a precision in blocks, such as --quantize q4";
+  check(flags.block_size != 0, "--block-size", blocks || bnb4, of_blocks);
+  check(!flags.algorithm.empty(), "--quantize-algorithm", blocks, of_blocks);
+  check(flags.zero_points, "--zero-points", blocks, of_blocks);
+  check(flags.accuracy_level >= 0, "--accuracy-level", blocks, of_blocks);
+  check(flags.format != "contrib", "--quantize-format", blocks, of_blocks);
+  check(flags.per_tensor, "--per-tensor", dynamic, "dynamic quantization, such as --quantize q8");
+  check(!flags.overrides.empty(), "--quantize-override", blocks || bnb4 || dynamic,
+        "--quantize or --variants");
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, QuantizeFlags& flags) {
+  const char* group = "Quantization (see docs/quantization.md)";
+  const std::string names = fmt::format("{}", fmt::join(precision_names(), ", "));
+  app.add_option("--quantize", flags.quantize, "Precision of the weights: " + names)->group(group);
+  app.add_option("--variants", flags.variants,
+                 "Files in several precisions at once, separated by commas; their names get the suffixes of "
+                 "transformers.js: _fp16, _quantized (q8), _q4, ...")
+      ->delimiter(',')
+      ->group(group);
+  app.add_option("--quantize-override", flags.overrides,
+                 "Another precision for some modules: MODULES=q2|q4|q8|none, where MODULES is a path with "
+                 "wildcards, as in 'lm_head=q8' (repeatable)")
+      ->allow_extra_args(false)
+      ->group(group);
+  app.add_option("--block-size", flags.block_size, "Values that share a scale: 16 to 256")->group(group);
+  app.add_option("--quantize-algorithm", flags.algorithm,
+                 "rtn (rounds to nearest), k_quant (searches scales), or k_quant_mixed (with 8 bits for some "
+                 "layers)")
+      ->group(group);
+  app.add_flag("--zero-points", flags.zero_points, "Blocks also have a zero point")->group(group);
+  app.add_option(
+         "--accuracy-level", flags.accuracy_level,
+         "Of MatMulNBits: 0 (unspecified) to 4 (fastest: rounds activations to 8 bits); default: 4 for "
+         "--layout genai, else 0")
+      ->check(CLI::Range(0, 4))
+      ->group(group);
+  app.add_option("--quantize-format", flags.format,
+                 "contrib (MatMulNBits), or standard (DequantizeLinear of int4, from opset 21)")
+      ->check(CLI::IsMember({"contrib", "standard"}))
+      ->group(group);
+  app.add_flag("--per-tensor", flags.per_tensor,
+               "q8, int8, uint8: one scale for each weight, instead of one for each output")
+      ->group(group);
+}
+
+ChosenPrecisions chosen_precisions(const QuantizeFlags& flags, const std::string& layout,
+                                   std::string& dtype) {
+  ChosenPrecisions chosen;
+  if (!flags.quantize.empty() && !flags.variants.empty())
+    refuse("--quantize and --variants exclude each other: add the precision to the list of --variants");
+  if (!flags.variants.empty() && dtype != "fp32")
+    refuse(fmt::format("--variants and --dtype {} exclude each other: add {} to the list of --variants",
+                       dtype, dtype));
+  if (!flags.quantize.empty()) {
+    Precision precision = get_precision(flags.quantize);
+    if (!precision.recipe) {
+      refuse(fmt::format("--quantize {}: expected a quantized precision; for plain floats, use --dtype",
+                         flags.quantize));
+    }
+    if (precision.dtype == DType::f16) dtype = "fp16";
+    apply(flags, layout, precision.recipe);
+    if (layout == "transformers.js") {  // names files after precisions
+      chosen.precisions.push_back(std::move(precision));
+    } else {
+      chosen.recipe = std::move(precision.recipe);
+    }
+  }
+  for (const std::string& name : flags.variants) {
+    chosen.precisions.push_back(get_precision(name));
+    apply(flags, layout, chosen.precisions.back().recipe);
+  }
+  std::vector<Recipe> recipes = {chosen.recipe};
+  for (const Precision& one : chosen.precisions) recipes.push_back(one.recipe);
+  check_use(flags, recipes);
+  return chosen;
+}
+
+}  // namespace onnxport::cli

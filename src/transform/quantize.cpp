@@ -1,0 +1,246 @@
+#include "transform/quantize.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "ir/weight_coded.h"
+#include "ir/weight_steps.h"
+#include "onnxport/op.h"
+#include "op/quantized.h"
+#include "pass/rebuild.h"
+#include "transform/module_region.h"
+#include "transform/roles.h"
+
+namespace onnxport::transform {
+namespace {
+
+constexpr std::int64_t kFewestOutputs = 16;
+constexpr std::int64_t kFewestValues = 1024;  // of a convolution
+
+const Weight* weight_of(const Value& value) {
+  return value && value.node()->op == Op::weight ? &value.node()->weight : nullptr;
+}
+
+// The values before they were cast to the dtype of the graph.
+Weight stored(const Weight& weight) {
+  const Weight before = cast_of(weight);
+  return before && is_float(before.dtype()) ? before : weight;
+}
+
+BlockParameters parameters_of(const BlockRecipe& recipe, int bits) {
+  const bool k_quant = recipe.algorithm != "rtn" && bits != 2;
+  return {.bits = bits,
+          .block_size = recipe.block_size,
+          .symmetric = recipe.symmetric,
+          .algorithm = k_quant ? BlockAlgorithm::k_quant : BlockAlgorithm::rtn};
+}
+
+std::string describe(const BlockParameters& p) {
+  return fmt::format("{} bits in blocks of {}{}", p.bits, p.block_size,
+                     p.has_zero_points() ? " with zero points" : "");
+}
+
+std::int64_t bytes_of(const Weight& part) {
+  return part ? part.numel() * static_cast<std::int64_t>(size_of(part.dtype())) : 0;
+}
+
+// With scales in the dtype of the graph.
+std::int64_t stored_bytes(const Codes& codes, DType dtype) {
+  const auto scales = [&](const Weight& part) {
+    return part.numel() * static_cast<std::int64_t>(size_of(dtype));
+  };
+  if (const auto* blocks = std::get_if<BlockCodes>(&codes)) {
+    const QuantizedBlocks& parts = blocks->parts;
+    return bytes_of(parts.codes) + scales(parts.scales) + bytes_of(parts.zero_points);
+  }
+  if (const auto* bnb4 = std::get_if<Bnb4Codes>(&codes))
+    return bytes_of(bnb4->parts.codes) + scales(bnb4->parts.absmax);
+  const QuantizedTensor& parts = std::get<TensorCodes>(codes).parts;
+  return bytes_of(parts.codes) + bytes_of(parts.scale) + bytes_of(parts.zero_point);
+}
+
+class Quantizer {
+ public:
+  Quantizer(const Graph& graph, const Recipe& recipe, QuantizeSummary& summary)
+      : graph_(graph), recipe_(recipe), summary_(summary), routers_(routers_of(graph)) {
+    const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme);
+    if (blocks != nullptr && blocks->algorithm == "k_quant_mixed") mixed_ = mixed_layers_of(graph);
+  }
+
+  std::vector<Value> operator()(Graph& result, const Node& node) {
+    switch (node.op) {
+      case Op::linear:
+        return linear(result, node);
+      case Op::matmul:
+        return matmul(result, node);
+      case Op::embedding:
+        return embedding(result, node);
+      case Op::conv:
+        return conv(result, node);
+      case Op::mixture_of_experts:
+        return experts(result, node);
+      default:
+        return {};
+    }
+  }
+
+ private:
+  // The last override that matches a path.
+  const RecipeOverride* override_of(const std::string& path) {
+    const RecipeOverride* found = nullptr;
+    for (const RecipeOverride& one : recipe_.overrides) {
+      if (!module_at(path, one.modules)) continue;
+      summary_.matched.insert(one.modules);
+      found = &one;
+    }
+    return found;
+  }
+
+  // The blocks for a layer; nothing if it has none. `by_default`: without an override.
+  std::optional<BlockParameters> blocks_for(const Node& node, bool by_default) {
+    const auto* recipe = std::get_if<BlockRecipe>(&recipe_.scheme);
+    const RecipeOverride* other = override_of(node.path);
+    if (other != nullptr) {
+      if (other->precision == "none") return {};
+      const int bits = other->precision[1] - '0';
+      return parameters_of(recipe != nullptr ? *recipe : BlockRecipe{}, bits);
+    }
+    if (recipe == nullptr || !by_default) return {};
+    const bool more = !mixed_.empty() && mixed_[node.id];
+    return parameters_of(*recipe, more ? 8 : recipe->bits);
+  }
+
+  bool stays(const Node& node) {
+    const RecipeOverride* other = override_of(node.path);
+    return other != nullptr && other->precision == "none";
+  }
+
+  Value placed(Graph& result, const Node& node, const Weight& before, Codes codes, DType dtype,
+               const std::string& precision, std::vector<std::int64_t> shape = {}) {
+    summary_.layers.push_back(
+        {node.path, before.name(), precision, before.numel(), stored_bytes(codes, dtype)});
+    const Weight values = coded(std::move(codes));
+    return result.weight_as_is((shape.empty() ? values : values.reshape(std::move(shape))).cast(dtype));
+  }
+
+  // A matrix [N, K] with the codes of its recipe; absent if it stays.
+  Value matrix(Graph& result, const Node& node, const Weight& given, bool by_default = true) {
+    const Weight weight = stored(given);
+    const std::int64_t outputs = weight.shape()[0], inputs = weight.shape()[1];
+    if (outputs < kFewestOutputs) return {};
+    if (const auto p = blocks_for(node, by_default)) {
+      if (inputs < p->block_size) return {};
+      return placed(result, node, weight, BlockCodes{quantize_blocks(weight, *p), *p, inputs}, given.dtype(),
+                    describe(*p));
+    }
+    if (stays(node) || !by_default) return {};
+    if (const auto* bnb = std::get_if<Bnb4Recipe>(&recipe_.scheme)) {
+      if (inputs < bnb->block_size) return {};
+      const bool nf4 = bnb->type == "nf4";
+      return placed(result, node, weight,
+                    Bnb4Codes{quantize_bnb4(weight, nf4, bnb->block_size),
+                              nf4 ? Bnb4Type::nf4 : Bnb4Type::fp4, bnb->block_size, inputs},
+                    given.dtype(), fmt::format("{} in blocks of {}", bnb->type, bnb->block_size));
+    }
+    return integers(result, node, weight);
+  }
+
+  // A matrix with 8-bit codes.
+  Value integers(Graph& result, const Node& node, const Weight& weight) {
+    const auto& recipe = std::get<DynamicRecipe>(recipe_.scheme);
+    if (weight.shape()[1] < kFewestOutputs) return {};
+    TensorParameters p{.dtype = recipe.weights,
+                       .symmetric = recipe.weights == DType::i8,
+                       .reduce_range = recipe.reduce_range};
+    if (recipe.per_channel) p.axis = 0;
+    return placed(result, node, weight, TensorCodes{quantize_tensor(weight, p), p.axis}, DType::f32,
+                  fmt::format("{}{}", to_string(p.dtype), recipe.per_channel ? " per output" : ""));
+  }
+
+  bool is_dynamic(const Value& weight) const {
+    const auto codes = codes_of(weight.node()->weight);
+    return codes_of_kind<TensorCodes>(codes) != nullptr;
+  }
+
+  std::vector<Value> linear(Graph& result, const Node& node) {
+    const Weight* weight = weight_of(node.inputs[1]);
+    if (weight == nullptr || routers_[node.id]) return {};
+    const Value codes = matrix(result, node, *weight);
+    if (!codes) return {};
+    const Value x = is_dynamic(codes) ? op::dynamic_quantize(node.inputs[0]) : node.inputs[0];
+    return {op::linear(x, codes, node.inputs[2])};
+  }
+
+  // A product with a constant matrix [K, N] is a linear layer.
+  std::vector<Value> matmul(Graph& result, const Node& node) {
+    const Weight* weight = weight_of(node.inputs[1]);
+    if (weight == nullptr || weight->shape().size() != 2 || routers_[node.id]) return {};
+    const Value codes = matrix(result, node, weight->permute({1, 0}));
+    if (!codes) return {};
+    const Value x = is_dynamic(codes) ? op::dynamic_quantize(node.inputs[0]) : node.inputs[0];
+    return {op::linear(x, codes)};
+  }
+
+  std::vector<Value> embedding(Graph& result, const Node& node) {
+    const Weight* weight = weight_of(node.inputs[0]);
+    if (weight == nullptr || weight->shape().size() != 2 || !is_float(weight->dtype())) return {};
+    const Value codes = matrix(result, node, *weight, recipe_.is_dynamic());
+    if (!codes) return {};
+    return {op::embedding(codes, node.inputs[1])};
+  }
+
+  std::vector<Value> conv(Graph& result, const Node& node) {
+    const Weight* weight = weight_of(node.inputs[1]);
+    if (weight == nullptr || !recipe_.is_dynamic() || weight->numel() < kFewestValues || stays(node))
+      return {};
+    const bool reduce_range = std::get<DynamicRecipe>(recipe_.scheme).reduce_range;
+    const TensorParameters p{.dtype = DType::u8, .symmetric = false, .reduce_range = reduce_range};
+    const Weight before = stored(*weight);
+    const Value codes =
+        placed(result, node, before, TensorCodes{quantize_tensor(before, p)}, DType::f32, "uint8");
+    const Value x = op::dynamic_quantize(node.inputs[0]);
+    return {op::detail::make(result, Op::conv, {x, codes, node.inputs[2]}, node.attrs).out()};
+  }
+
+  // Experts take blocks of 8 bits from a dynamic recipe: each step of their loop has other activations.
+  std::vector<Value> experts(Graph& result, const Node& node) {
+    std::vector<Value> operands = node.inputs;
+    auto parameters = blocks_for(node, true);
+    if (!parameters && recipe_.is_dynamic() && !stays(node)) parameters = BlockParameters{.bits = 8};
+    if (!parameters) return {};
+    bool any = false;
+    for (const std::size_t i : {2, 3, 4}) {
+      const Weight* given = weight_of(operands[i]);
+      if (given == nullptr) continue;
+      const Weight weight = stored(*given);
+      const std::vector<std::int64_t> shape = weight.shape();  // [E, N, K]
+      if (shape[2] < parameters->block_size || shape[1] < kFewestOutputs) continue;
+      const Weight rows = weight.reshape({shape[0] * shape[1], shape[2]});
+      operands[i] =
+          placed(result, node, rows, BlockCodes{quantize_blocks(rows, *parameters), *parameters, shape[2]},
+                 given->dtype(), describe(*parameters), shape);
+      any = true;
+    }
+    if (!any) return {};
+    return {op::detail::make(result, node.op, std::move(operands), node.attrs).out()};
+  }
+
+  const Graph& graph_;
+  const Recipe& recipe_;
+  QuantizeSummary& summary_;
+  std::vector<bool> routers_;
+  std::vector<bool> mixed_;  // empty: no layer
+};
+
+}  // namespace
+
+Graph quantize(Graph graph, const Recipe& recipe, QuantizeSummary& summary) {
+  Quantizer quantizer(graph, recipe, summary);
+  return pass::rebuild(std::as_const(graph),
+                       [&](Graph& made, const Node& node) { return quantizer(made, node); });
+}
+
+}  // namespace onnxport::transform

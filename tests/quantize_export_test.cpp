@@ -1,0 +1,49 @@
+// Every model type in quantized precisions: the files compute what their codes mean, and stay near the
+// original.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <string>
+
+#include "golden_fixture.h"
+#include "onnxport/export.h"
+#include "support/temp_folder.h"
+
+namespace onnxport::test {
+namespace {
+
+class QuantizedExport : public testing::TestWithParam<std::string> {};
+
+Precision with_small_blocks(const char* name) {
+  Precision precision = get_precision(name);
+  if (auto* blocks = std::get_if<BlockRecipe>(&precision.recipe.scheme)) blocks->block_size = 16;
+  return precision;
+}
+
+TEST_P(QuantizedExport, StaysNearTheOriginal) {
+  const GoldenFixture fixture = read_fixture(GetParam());
+  const TempFolder folder;
+  synthesize(fixture, folder.path() / "checkpoint");
+  const ExportReport report = main_export({.model = folder.path() / "checkpoint",
+                                           .output = folder.path() / "out",
+                                           .task = fixture.task,
+                                           .variant = fixture.variant,
+                                           .non_finite = NonFinite::allow,
+                                           .split = fixture.monolith ? Split::monolith : Split::merged,
+                                           .precisions = {with_small_blocks("q4"), get_precision("q8")}});
+  ASSERT_EQ(report.quantization.size(), 2U);
+  EXPECT_GT(report.quantization[1].layers, 0);
+  for (const ValidationReport& file : report.validation) EXPECT_TRUE(file.passed()) << to_string(file);
+}
+
+std::string name_of(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, QuantizedExport, testing::ValuesIn(fixture_of_each_type()), name_of);
+
+}  // namespace
+}  // namespace onnxport::test
