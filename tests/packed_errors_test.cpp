@@ -206,6 +206,12 @@ TEST_F(PackedErrors, BitsAndBytes) {
                         zeros("a.quant_map", "F32", {16}, 4), good_state};
   const auto with = [&](const Raw& other) { return open_with(config, good, other); };
   EXPECT_EQ(open(config, good), "no error");
+  EXPECT_EQ(open(config, {zeros("a", "F32", {9, 11}, 4)}),
+            "model.safetensors has no weights of the method that config.json names in 'quantization_config': "
+            "expected tensors '….quant_state.bitsandbytes__nf4'; if the weights are floats, remove this key");
+  EXPECT_EQ(
+      open(R"({"quant_method": "bitsandbytes", "load_in_8bit": true})", {zeros("a", "F32", {9, 11}, 4)}),
+      "no error");
   EXPECT_EQ(with(zeros("a", "U8", {49, 1}, 1)),
             "tensor 'a' in model.safetensors is uint8[49, 1], expected uint8[50, 1]: it has two codes in "
             "each byte");

@@ -138,6 +138,19 @@ void dequantize_mxfp4(QuantizedTensors& tensors) {
   }
 }
 
+// The original refuses float weights where these methods expect codes.
+void check_changed(const QuantizedTensors& tensors, const Quantization& quantization) {
+  using Method = Quantization::Method;
+  const Method method = quantization.method;
+  const bool packed = method == Method::gptq || method == Method::awq;
+  const bool bitsandbytes = method == Method::bitsandbytes && quantization.four_bits;
+  if (tensors.changed() || (!packed && !bitsandbytes)) return;
+  fail(ErrorCode::bad_checkpoint,
+       "{} has no weights of the method that config.json names in 'quantization_config': expected tensors "
+       "'….{}'; if the weights are floats, remove this key",
+       tensors.file(), packed ? "qweight" : "quant_state.bitsandbytes__nf4");
+}
+
 }  // namespace
 
 std::vector<StoredTensor> dequantize(std::vector<StoredTensor> tensors, const Quantization& quantization,
@@ -166,6 +179,7 @@ std::vector<StoredTensor> dequantize(std::vector<StoredTensor> tensors, const Qu
       dequantize_bitsandbytes(editable);
       break;
   }
+  check_changed(editable, quantization);
   return std::move(editable).rest();
 }
 

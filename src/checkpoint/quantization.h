@@ -76,6 +76,7 @@ struct Quantization {
   std::optional<std::array<std::int64_t, 2>> block = {};
   PackedFormat packed = {};          ///< of gptq and awq
   CompressedFormat compressed = {};  ///< of compressed_tensors
+  bool four_bits = false;            ///< of bitsandbytes: not 8 bits, whose weights may also be floats
 };
 
 /// Replaces quantized tensors by their values, with the keys of an unquantized checkpoint:

@@ -35,6 +35,8 @@ class QuantizedTensors {
   /// Throws ExportError(bad_checkpoint) if there is already a tensor with this key that is not taken.
   void add(std::string key, const Weight& weight);
 
+  /// Whether any tensor was replaced.
+  bool changed() const { return !added_.empty(); }
   std::vector<StoredTensor> rest() &&;
 
   /// Throws ExportError(bad_checkpoint): the tensor is not as expected, and `why`.

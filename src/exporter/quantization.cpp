@@ -139,7 +139,8 @@ Quantization read_bitsandbytes(const PretrainedConfig& quantization) {
                          "llm_int8_threshold", "llm_int8_skip_modules", "llm_int8_enable_fp32_cpu_offload",
                          "llm_int8_has_fp16_weight", "bnb_4bit_compute_dtype", "bnb_4bit_quant_type",
                          "bnb_4bit_use_double_quant", "bnb_4bit_quant_storage", "bnb_4bit_blocksize"});
-  return {.method = Quantization::Method::bitsandbytes};
+  return {.method = Quantization::Method::bitsandbytes,
+          .four_bits = quantization.flag("load_in_4bit", false) || quantization.flag("_load_in_4bit", false)};
 }
 
 /// transformers takes these flags for a method if there is no other.

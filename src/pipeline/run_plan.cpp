@@ -158,6 +158,13 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
     pipeline::say(how.on_notice,
                   "--attention gqa: on the CPU, such a file takes several new tokens after a cache only for "
                   "one sequence at a time");
+  const bool quantizes = std::any_of(plan.variants.begin(), plan.variants.end(), [](const Variant& variant) {
+    return static_cast<bool>(variant.recipe);
+  });
+  if (quantizes && model.config().has("quantization_config")) {
+    pipeline::say(how.on_notice,
+                  "the weights of the checkpoint are already quantized, and are rounded once more");
+  }
   Preparation preparation(plan, options);
   for (const Variant& variant : plan.variants) {
     pipeline::check_options(how, plan.opset, variant.dtype);

@@ -220,6 +220,8 @@ Session::Session(const std::filesystem::path& model, const SessionOptions& optio
   ort.check(api().SetSessionGraphOptimizationLevel(settings.get(),
                                                    options.optimize ? ORT_ENABLE_ALL : ORT_DISABLE_ALL),
             file);
+  // By default, products of 4-bit integers with DequantizeLinear round activations to 8 bits.
+  ort.check(api().AddSessionConfigEntry(settings.get(), "session.qdq_matmulnbits_accuracy_level", "1"), file);
   ort.check(api().SetIntraOpNumThreads(settings.get(), options.intra_op_threads), file);
   impl_->session = make<OrtSession>(file, api().CreateSession, ort.env, model.c_str(), settings.get());
   impl_->inputs = impl_->describe_all(api().SessionGetInputCount, api().SessionGetInputName,
