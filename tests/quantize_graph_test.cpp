@@ -104,22 +104,31 @@ void build_tied(Graph& graph) {
   graph.output("y", op::linear(x, table));
 }
 
-TEST(QuantizeGraph, EmbeddingsAreQuantizedOnRequestAndTiedTablesStoredOnce) {
+TEST(QuantizeGraph, TiedTablesAreStoredOnce) {
   const auto bytes_of = [](const OnnxGraph& graph) {
     std::int64_t bytes = 0;
     for (const OnnxInitializer& one : graph.initializers)
       bytes += one.weight.numel() * static_cast<std::int64_t>(size_of(one.weight.dtype()));
     return bytes;
   };
-  const Quantized floats(build_tied, {Blocks{}});
-  EXPECT_EQ(count_of(ops_of(floats.lowered()), "GatherBlockQuantized"), 0U);
-  floats.check(2e-6, 0.2);
-  const Quantized both(build_tied, {Blocks{}, {{"embed", "q4"}}});
-  EXPECT_EQ(count_of(ops_of(both.lowered()), "GatherBlockQuantized"), 1U);
+  const auto tables = [](const Quantized& one) {
+    return count_of(ops_of(one.lowered()), "GatherBlockQuantized");
+  };
+  const Quantized both(build_tied, {Blocks{}});
+  EXPECT_EQ(tables(both), 1U);
   EXPECT_LT(bytes_of(both.lowered()), 40 * 64 / 2 + 40 * 2 * 4 + 100);  // codes, scales, shapes
   both.check(2e-6, 0.2);
-  const Quantized untied(build_tied, {Blocks{}, {{"embed", "q8"}}});
-  untied.check(2e-6, 0.2);
+  // The embedding follows the layer.
+  const Quantized wider(build_tied, {Blocks{}, {{"lm_head", "q8"}}});
+  EXPECT_LT(bytes_of(wider.lowered()), 40 * 64 + 40 * 2 * 4 + 100);
+  wider.check(2e-6, 0.05);
+  EXPECT_TRUE(Quantized(build_tied, {Blocks{}, {{"lm_head", "none"}}}).summary().layers.empty());
+  const Quantized floats(build_tied, {Blocks{}, {{"embed", "none"}}});
+  EXPECT_EQ(tables(floats), 0U);
+  floats.check(2e-6, 0.2);
+  const Quantized apart(build_tied, {Blocks{}, {{"embed", "q8"}}});
+  EXPECT_GT(bytes_of(apart.lowered()), 40 * 64 + 40 * 64 / 2);
+  apart.check(2e-6, 0.2);
   const Quantized integers(build_tied, {DynamicRecipe{}});
   EXPECT_LT(bytes_of(integers.lowered()), 40 * 64 + 40 * 4 + 100);
   integers.check(2e-6, 0.05);

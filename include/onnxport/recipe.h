@@ -17,8 +17,9 @@
 namespace onnxport {
 
 /// Weights as integers of a few bits, with a scale for each block of inputs (MatMulNBits). Activations stay
-/// floats. Layers with fewer inputs than a block or fewer than 16 outputs stay as they are. Embeddings are
-/// quantized (GatherBlockQuantized) only where an override says so.
+/// floats. Layers with fewer inputs than a block or fewer than 16 outputs stay as they are. An embedding
+/// (GatherBlockQuantized) gets the codes of the layer that has the same weight; others are quantized only
+/// where an override says so.
 struct BlockRecipe {
   int bits = 4;                  ///< 2, 4 or 8
   std::int64_t block_size = 32;  ///< 16, 32, 64, 128 or 256

@@ -184,10 +184,22 @@ class Quantizer {
     return {op::linear(x, codes)};
   }
 
+  // The layer whose weight is the table of an embedding; null if there is none.
+  const Node* tied_layer(const Node& embedding) const {
+    const Value table = graph_.nodes()[embedding.id].inputs[0];
+    for (const Node& node : graph_.nodes()) {
+      if (node.op == Op::linear && node.inputs[1] == table && !routers_[node.id]) return &node;
+    }
+    return nullptr;
+  }
+
   std::vector<Value> embedding(Graph& result, const Node& node) {
     const Weight* weight = weight_of(node.inputs[0]);
     if (weight == nullptr || weight->shape().size() != 2 || !is_float(weight->dtype())) return {};
-    const Value codes = matrix(result, node, *weight, recipe_.is_dynamic());
+    // A table that is also a layer's weight gets the codes of that layer, and is stored once.
+    const Node* layer = override_of(node.path) == nullptr ? tied_layer(node) : nullptr;
+    const Value codes = layer != nullptr ? matrix(result, *layer, *weight)
+                                         : matrix(result, node, *weight, recipe_.is_dynamic());
     if (!codes) return {};
     return {op::embedding(codes, node.inputs[1])};
   }
