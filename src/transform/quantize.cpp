@@ -126,16 +126,21 @@ class Quantizer {
     return result.weight_as_is((shape.empty() ? values : values.reshape(std::move(shape))).cast(dtype));
   }
 
+  // A matrix [N, K] with codes in blocks; absent if it is too small for them.
+  Value blocks(Graph& result, const Node& node, const Weight& given, const BlockParameters& p) {
+    const Weight weight = stored(given);
+    const std::int64_t inputs = weight.shape()[1];
+    if (weight.shape()[0] < kFewestOutputs || inputs < p.block_size) return {};
+    return placed(result, node, weight, BlockCodes{quantize_blocks(weight, p), p, inputs}, given.dtype(),
+                  describe(p));
+  }
+
   // A matrix [N, K] with the codes of its recipe; absent if it stays.
   Value matrix(Graph& result, const Node& node, const Weight& given, bool by_default = true) {
     const Weight weight = stored(given);
     const std::int64_t outputs = weight.shape()[0], inputs = weight.shape()[1];
     if (outputs < kFewestOutputs) return {};
-    if (const auto p = blocks_for(node, by_default)) {
-      if (inputs < p->block_size) return {};
-      return placed(result, node, weight, BlockCodes{quantize_blocks(weight, *p), *p, inputs}, given.dtype(),
-                    describe(*p));
-    }
+    if (const auto p = blocks_for(node, by_default)) return blocks(result, node, given, *p);
     if (stays(node) || !by_default) return {};
     if (const auto* bnb = std::get_if<Bnb4Recipe>(&recipe_.scheme)) {
       if (inputs < bnb->block_size) return {};
@@ -198,8 +203,9 @@ class Quantizer {
     if (weight == nullptr || weight->shape().size() != 2 || !is_float(weight->dtype())) return {};
     // A table that is also a layer's weight gets the codes of that layer, and is stored once.
     const Node* layer = override_of(node.path) == nullptr ? tied_layer(node) : nullptr;
-    const Value codes = layer != nullptr ? matrix(result, *layer, *weight)
-                                         : matrix(result, node, *weight, recipe_.is_dynamic());
+    const auto shared = layer != nullptr ? blocks_for(*layer, true) : std::nullopt;
+    const Value codes =
+        shared ? blocks(result, node, *weight, *shared) : matrix(result, node, *weight, recipe_.is_dynamic());
     if (!codes) return {};
     return {op::embedding(codes, node.inputs[1])};
   }
