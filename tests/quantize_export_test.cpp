@@ -1,4 +1,4 @@
-// Every model type in quantized precisions: the files compute what their codes mean, and stay near the
+// Every model type in quantized precisions: the files compute with the values of their codes, and stay near the
 // original.
 #include <gtest/gtest.h>
 

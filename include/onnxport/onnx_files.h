@@ -37,7 +37,7 @@ struct QuantizeOptions {
 /// static quantization.
 ONNXPORT_API QuantizeOptions read_ort_config(const std::filesystem::path& config);
 
-/// A file and what became of it.
+/// A file and the quantized one made of it.
 struct QuantizedModelFile {
   std::filesystem::path source;
   std::filesystem::path path;

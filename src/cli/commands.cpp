@@ -77,6 +77,13 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
   return values;
 }
 
+// `options`: of an export or a validation.
+void apply_precisions(const QuantizeFlags& flags, auto& options) {
+  ChosenPrecisions chosen = chosen_precisions(flags, options.layout, options.dtype);
+  options.recipe = std::move(chosen.recipe);
+  options.precisions = std::move(chosen.precisions);
+}
+
 std::string describe(const QuantizationReport& report) {
   const auto bytes = [](std::int64_t count) { return text::human_bytes(static_cast<std::uint64_t>(count)); };
   return fmt::format(
@@ -130,9 +137,7 @@ int run_export(ExportFlags flags) {
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
   apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
-  ChosenPrecisions chosen = chosen_precisions(flags.quantize, options.layout, options.dtype);
-  options.recipe = std::move(chosen.recipe);
-  options.precisions = std::move(chosen.precisions);
+  apply_precisions(flags.quantize, options);
   ModelSource source = find_source(options.model, options.adapters, options.hub, voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);
@@ -173,9 +178,7 @@ int run_validate(ValidateFlags flags) {
   TargetOptions target;
   MainValidateOptions& options = flags.options;
   apply_level(flags.optimize, target, options.gelu, options.dtype);
-  ChosenPrecisions chosen = chosen_precisions(flags.quantize, options.layout, options.dtype);
-  options.recipe = std::move(chosen.recipe);
-  options.precisions = std::move(chosen.precisions);
+  apply_precisions(flags.quantize, options);
   ModelSource source = find_source(options.model, options.adapters, options.hub, flags.voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);

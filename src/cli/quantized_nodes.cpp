@@ -11,7 +11,23 @@
 namespace onnxport::cli {
 namespace {
 
-using Initializers = std::map<std::string, const InitializerSummary*>;
+// The initializers of a graph, and those of the graphs around it.
+class Initializers {
+ public:
+  Initializers(const GraphSummary& graph, const Initializers* outer) : outer_(outer) {
+    for (const InitializerSummary& one : graph.initializers) known_[one.name] = &one;
+  }
+  // Null if there is none.
+  const InitializerSummary* find(const std::string& name) const {
+    const auto found = known_.find(name);
+    if (found != known_.end()) return found->second;
+    return outer_ != nullptr ? outer_->find(name) : nullptr;
+  }
+
+ private:
+  const Initializers* outer_;
+  std::map<std::string, const InitializerSummary*> known_;
+};
 
 std::int64_t integer(const NodeSummary& node, const std::string& name, std::int64_t fallback) {
   const auto found = std::find_if(node.integers.begin(), node.integers.end(),
@@ -25,15 +41,16 @@ std::int64_t bits_of(const std::string& type) {
   return type == "int2" || type == "uint2" ? 2 : 0;
 }
 
-// The stored weights that a node reads, directly or, in the body of a Scan, as one of its stacked operands.
+// Nothing for a node that reads no codes. Those in the body of a Scan read a part of a stored weight; its
+// bytes do not count.
 std::optional<QuantizedNode> describe_node(const NodeSummary& node, const Initializers& known) {
   QuantizedNode made{node.name, node.op_type};
   bool codes = false;
   for (const std::string& input : node.inputs) {
-    const auto found = known.find(input);
-    if (found == known.end()) continue;
-    made.bytes += found->second->bytes;
-    const std::int64_t bits = bits_of(found->second->type);
+    const InitializerSummary* stored = known.find(input);
+    if (stored == nullptr) continue;
+    made.bytes += stored->bytes;
+    const std::int64_t bits = bits_of(stored->type);
     if (bits == 0) continue;
     made.bits = codes ? std::max(made.bits, bits) : bits;
     codes = true;
@@ -48,11 +65,11 @@ std::optional<QuantizedNode> describe_node(const NodeSummary& node, const Initia
   return made;
 }
 
-void collect(const GraphSummary& graph, Initializers known, std::vector<QuantizedNode>& nodes) {
-  for (const InitializerSummary& one : graph.initializers) known[one.name] = &one;
+void collect(const GraphSummary& graph, const Initializers* outer, std::vector<QuantizedNode>& nodes) {
+  const Initializers known(graph, outer);
   for (const NodeSummary& node : graph.nodes) {
     if (auto made = describe_node(node, known)) nodes.push_back(*std::move(made));
-    for (const SubgraphSummary& inner : node.graphs) collect(inner.graph, known, nodes);
+    for (const SubgraphSummary& inner : node.graphs) collect(inner.graph, &known, nodes);
   }
 }
 
@@ -65,7 +82,7 @@ std::string kind_of(const QuantizedNode& node) {
 
 std::vector<QuantizedNode> quantized_nodes(const GraphSummary& graph) {
   std::vector<QuantizedNode> nodes;
-  collect(graph, {}, nodes);
+  collect(graph, nullptr, nodes);
   return nodes;
 }
 

@@ -154,7 +154,7 @@ CompressedScheme read_scheme(const Object& group, const std::string& format) {
   return scheme;
 }
 
-/// Refuses what changes the weights or the graph in another way, unless it is empty.
+/// Refuses settings that change the weights or the graph in another way, unless they are empty.
 void check_others(const Object& all) {
   if (const json* sparsity = all.find("sparsity_config"); sparsity != nullptr && !sparsity->empty()) {
     const bool dense = sparsity->is_object() && sparsity->value("format", json("dense")) == "dense";

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "ir/weight_annotated.h"
 #include "ir/weight_boxes.h"
 #include "ir/weight_expr.h"
 #include "support/fail.h"
@@ -106,27 +107,6 @@ class TensorValuesSource final : public Source {
   std::int64_t channels_, inner_;
 };
 
-/// The values of codes, and the codes.
-class CodedSource final : public Source {
- public:
-  CodedSource(SourcePtr values, std::shared_ptr<const Codes> codes)
-      : Source(values->dtype(), values->text(), values->depth() + 1),
-        values_(std::move(values)),
-        codes_(std::move(codes)) {}
-
-  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    values_->read(begin, count, out);
-  }
-  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
-    return values_->origins(begin, count);
-  }
-  const std::shared_ptr<const Codes>& codes() const { return codes_; }
-
- private:
-  SourcePtr values_;
-  std::shared_ptr<const Codes> codes_;
-};
-
 Weight values_of(const BlockCodes& codes) {
   return dequantize_blocks(codes.parts, codes.parameters, codes.columns);
 }
@@ -166,22 +146,11 @@ Weight values_of(const TensorCodes& codes) {
 }  // namespace
 }  // namespace detail
 
-using detail::WeightExpr;
-
 Weight coded(Codes codes) {
   const Weight values = std::visit([](const auto& kind) { return detail::values_of(kind); }, codes);
-  return WeightExpr::wrap(
-      {.source = std::make_shared<detail::CodedSource>(WeightExpr::of(values).source,
-                                                       std::make_shared<const Codes>(std::move(codes))),
-       .shape = values.shape(),
-       .name = values.name()});
+  return detail::annotated(values, std::move(codes));
 }
 
-std::shared_ptr<const Codes> codes_of(const Weight& weight) {
-  const WeightExpr* expr = &WeightExpr::of(weight);
-  while (expr->input && expr->axes.empty()) expr = expr->input.get();
-  const auto* source = dynamic_cast<const detail::CodedSource*>(expr->source.get());
-  return source != nullptr ? source->codes() : nullptr;
-}
+std::shared_ptr<const Codes> codes_of(const Weight& weight) { return detail::annotation_of<Codes>(weight); }
 
 }  // namespace onnxport

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "ir/weight_annotated.h"
 #include "ir/weight_boxes.h"
 #include "ir/weight_expr.h"
 #include "support/fail.h"
@@ -134,27 +135,6 @@ class LookUpSource final : public Source {
   std::array<float, 256> values_{};
 };
 
-/// Another weight's elements, and their description.
-class DescribedSource final : public Source {
- public:
-  DescribedSource(SourcePtr values, std::shared_ptr<const PackedWeight> packed)
-      : Source(values->dtype(), values->text(), values->depth() + 1),
-        values_(std::move(values)),
-        packed_(std::move(packed)) {}
-
-  void read(std::int64_t begin, std::int64_t count, std::byte* out) const override {
-    values_->read(begin, count, out);
-  }
-  std::vector<Origin> origins(std::int64_t begin, std::int64_t count) const override {
-    return values_->origins(begin, count);
-  }
-  const std::shared_ptr<const PackedWeight>& packed() const { return packed_; }
-
- private:
-  SourcePtr values_;
-  std::shared_ptr<const PackedWeight> packed_;
-};
-
 }  // namespace
 }  // namespace detail
 
@@ -198,19 +178,12 @@ Weight look_up(const Weight& codes, const Weight& table) {
 }
 
 Weight described(const Weight& values, PackedWeight packed) {
-  return WeightExpr::wrap(
-      {.source = std::make_shared<detail::DescribedSource>(
-           WeightExpr::of(values).source, std::make_shared<const PackedWeight>(std::move(packed))),
-       .shape = values.shape(),
-       .name = values.name()});
+  return detail::annotated(values, std::move(packed));
 }
 
 std::shared_ptr<const PackedWeight> packed_of(const Weight& weight) {
-  const WeightExpr* expr = &WeightExpr::of(weight);
-  while (expr->input && expr->axes.empty()) expr = expr->input.get();
-  const auto* source = dynamic_cast<const detail::DescribedSource*>(expr->source.get());
-  const bool same = source != nullptr && source->packed()->codes.shape() == weight.shape();
-  return same ? source->packed() : nullptr;
+  auto packed = detail::annotation_of<PackedWeight>(weight);
+  return packed && packed->codes.shape() == weight.shape() ? packed : nullptr;
 }
 
 std::vector<std::int64_t> columns_by_group(const PackedWeight& packed) {

@@ -39,26 +39,30 @@ class Preparation {
   Preparation(const ExportPlan& plan, const RunOptions& options) : plan_(plan), options_(options) {}
 
   Files prepare(const Variant& variant);
-  pipeline::Originals& originals(DType dtype) {
-    return originals_.try_emplace(dtype, options_.export_options.on_detail).first->second;
+  /// Shared by all variants with the same graphs before quantization.
+  pipeline::Originals& originals(const Variant& variant) {
+    const std::pair key(variant.dtype, variant.gelu);
+    return originals_.try_emplace(key, options_.export_options.on_detail).first->second;
   }
 
  private:
   const ExportPlan& plan_;
   const RunOptions& options_;
-  std::map<DType, pipeline::Originals> originals_;
+  std::map<std::pair<DType, Gelu>, pipeline::Originals> originals_;
 };
 
 // Here and in check_accounting, errors in the model or the options are found before anything is written.
 Files Preparation::prepare(const Variant& variant) {
   const ExportPlan& plan = plan_;
   Files files{.variant = &variant};
-  pipeline::Originals& originals = this->originals(variant.dtype);
+  pipeline::Originals& originals = this->originals(variant);
   const bool is_new = originals.size() == 0;
   for (const Component& one : plan.components) {
     const Component component = in_dtype(one, variant.dtype, plan.layout.float32_io());
-    Graph graph = pipeline::build_component(plan.model, component, variant, plan.layout);
-    if (options_.validate && is_new) originals.add(component, pass::copy(graph));
+    Graph graph = is_new ? pipeline::build_component(plan.model, component, variant, plan.layout)
+                         : pass::copy(originals.graph(files.prepared.size()));
+    if (is_new && (options_.validate || plan.variants.size() > 1))
+      originals.add(component, pass::copy(graph));
     if (variant.recipe) {
       graph = pipeline::quantize_component(std::move(graph), variant.recipe, files.summary);
       if (options_.validate) files.quantized.push_back(pass::copy(graph));
@@ -206,7 +210,7 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   for (std::size_t i = 0; i < variants.size(); ++i) {
     const Variant& variant = plan.variants[i];
     auto validation = pipeline::validate_files(
-        plan, variant, preparation.originals(variant.dtype), variants[i].quantized,
+        plan, variant, preparation.originals(variant), variants[i].quantized,
         {.atol = options.atol, .recorded = options.reference, .non_finite = options.non_finite});
     std::move(validation.begin(), validation.end(), std::back_inserter(report.validation));
   }

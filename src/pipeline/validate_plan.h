@@ -30,6 +30,7 @@ class Originals {
 
   void add(const Component& component, Graph graph);
   validate::Reference& reference(std::size_t component) { return references_[component]; }
+  const Graph& graph(std::size_t component) const { return graphs_[component]; }
   const Component& component(std::size_t index) const { return components_[index]; }
   std::size_t size() const { return components_.size(); }
 

@@ -55,12 +55,7 @@ void forget_data(onnx::GraphProto& graph) {
     if (!external_reference(tensor)) continue;
     if (tensor.dims_size() == 1 && !may_be_shape(tensor.data_type())) vectors[tensor.name()] = &tensor;
     if (!may_be_shape(tensor.data_type())) continue;
-    onnx::ValueInfoProto& value = *graph.add_value_info();
-    value.set_name(tensor.name());
-    auto& type = *value.mutable_type()->mutable_tensor_type();
-    type.set_elem_type(tensor.data_type());
-    type.mutable_shape();
-    for (const std::int64_t dim : tensor.dims()) type.mutable_shape()->add_dim()->set_dim_value(dim);
+    *graph.add_value_info() = type_of(tensor);
   }
   std::vector<onnx::TensorProto> casts;
   auto& nodes = *graph.mutable_node();

@@ -174,6 +174,16 @@ std::optional<ExternalReference> external_reference(const onnx::TensorProto& ten
   return reference;
 }
 
+onnx::ValueInfoProto type_of(const onnx::TensorProto& tensor) {
+  onnx::ValueInfoProto value;
+  value.set_name(tensor.name());
+  auto& type = *value.mutable_type()->mutable_tensor_type();
+  type.set_elem_type(tensor.data_type());
+  type.mutable_shape();
+  for (const std::int64_t dim : tensor.dims()) type.mutable_shape()->add_dim()->set_dim_value(dim);
+  return value;
+}
+
 std::uint64_t raw_bytes(const onnx::TensorProto& tensor) {
   std::uint64_t bits = element_type_bits(tensor.data_type());
   for (const std::int64_t dim : tensor.dims()) {

@@ -29,6 +29,9 @@ struct ExternalReference {
 /// Nothing if the data is inside the message. Throws ExportError(io) for offsets that are not numbers.
 std::optional<ExternalReference> external_reference(const onnx::TensorProto& tensor);
 
+/// The name and the type of a tensor, as of a value.
+onnx::ValueInfoProto type_of(const onnx::TensorProto& tensor);
+
 /// Bytes of the elements as raw data; 0 for strings. Throws ExportError(io) for invalid dims.
 std::uint64_t raw_bytes(const onnx::TensorProto& tensor);
 

@@ -165,9 +165,11 @@ class Quantizer {
                   fmt::format("{}{}", to_string(p.dtype), recipe.per_channel ? " per output" : ""));
   }
 
-  bool is_dynamic(const Value& weight) const {
-    const auto codes = codes_of(weight.node()->weight);
-    return codes_of_kind<TensorCodes>(codes) != nullptr;
+  // A layer with these codes. With integers, its input becomes integers, too.
+  static Value product(const Value& x, const Value& codes, const Value& bias) {
+    const auto kind = codes_of(codes.node()->weight);
+    const bool integers = codes_of_kind<TensorCodes>(kind) != nullptr;
+    return op::linear(integers ? op::dynamic_quantize(x) : x, codes, bias);
   }
 
   std::vector<Value> linear(Graph& result, const Node& node) {
@@ -175,8 +177,7 @@ class Quantizer {
     if (weight == nullptr || routers_[node.id]) return {};
     const Value codes = matrix(result, node, *weight);
     if (!codes) return {};
-    const Value x = is_dynamic(codes) ? op::dynamic_quantize(node.inputs[0]) : node.inputs[0];
-    return {op::linear(x, codes, node.inputs[2])};
+    return {product(node.inputs[0], codes, node.inputs[2])};
   }
 
   // A product with a constant matrix [K, N] is a linear layer.
@@ -185,8 +186,7 @@ class Quantizer {
     if (weight == nullptr || weight->shape().size() != 2 || routers_[node.id]) return {};
     const Value codes = matrix(result, node, weight->permute({1, 0}));
     if (!codes) return {};
-    const Value x = is_dynamic(codes) ? op::dynamic_quantize(node.inputs[0]) : node.inputs[0];
-    return {op::linear(x, codes)};
+    return {product(node.inputs[0], codes, {})};
   }
 
   // The layer whose weight is the table of an embedding; null if there is none.

@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "onnx_checker.h"
+#include "serialize/skeleton.h"
 
 namespace onnxport::serialize {
 namespace {
@@ -19,12 +20,7 @@ void forget_data(onnx::GraphProto& graph) {
       graph.add_initializer()->Swap(&tensor);
       continue;
     }
-    onnx::ValueInfoProto& value = *graph.add_value_info();
-    value.set_name(tensor.name());
-    auto& type = *value.mutable_type()->mutable_tensor_type();
-    type.set_elem_type(tensor.data_type());
-    type.mutable_shape();
-    for (const std::int64_t dim : tensor.dims()) type.mutable_shape()->add_dim()->set_dim_value(dim);
+    *graph.add_value_info() = type_of(tensor);
   }
   for (onnx::NodeProto& node : *graph.mutable_node()) {
     for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
@@ -45,7 +41,7 @@ onnx::GraphProto inferred_types(const LazyModel& model) {
   try {
     onnx::shape_inference::InferShapes(copy, &onnx_schemas(), onnx::ShapeInferenceOptions());
   } catch (const std::exception&) {
-    // What was found before, and what the file declares, is enough for most nodes.
+    // The types found before and those that the file declares are enough for most nodes.
   }
   return std::move(*copy.mutable_graph());
 }

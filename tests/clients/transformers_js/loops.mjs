@@ -1,7 +1,9 @@
 // Greedy decoding with caches, as ONNX Runtime runs the files.
 import path from 'node:path';
 
-// A tensor of zeros for an input: 0 rows of a cache, or what `extent` says of an axis.
+import { best_tokens } from './support.mjs';
+
+// A tensor of zeros for an input: `extent` gives the length of an axis without a number.
 function zeros(ort, meta, extent) {
   const dims = meta.shape.map((dim) => (typeof dim === 'number' && dim >= 0 ? dim : extent(dim)));
   const size = dims.reduce((a, b) => a * b, 1);
@@ -19,13 +21,6 @@ function empty_cache(ort, session, batch) {
 }
 
 const past_of = (present) => present.replace('present', 'past_key_values');
-
-function best_tokens({ data, dims: [batch, length, vocab] }) {
-  return Array.from({ length: batch }, (_, row) => {
-    const last = data.subarray(((row + 1) * length - 1) * vocab, (row + 1) * length * vocab);
-    return BigInt(last.indexOf(Math.max(...last)));
-  });
-}
 
 const integers = (ort, rows) => new ort.Tensor('int64', BigInt64Array.from(rows.flat()), [rows.length, rows[0].length]);
 
@@ -45,7 +40,7 @@ export async function decode(ort, file, options, rows, masks, count) {
     };
     if (!session.inputNames.includes('position_ids')) delete feeds.position_ids;
     const results = await session.run(feeds);
-    const tokens = best_tokens(results.logits);
+    const { tokens } = best_tokens(results.logits);
     for (const name of session.outputNames.filter((name) => name.startsWith('present'))) cache[past_of(name)] = results[name];
     given = tokens.map((token) => [token]);
     rows.forEach((row, r) => row.push(tokens[r]));
@@ -72,7 +67,7 @@ export async function decode_seq2seq(ort, folder, suffix, options, inputs, start
     for (const name of decoder.outputNames.filter((name) => name.startsWith('present'))) {
       if (step === 0 || !name.includes('encoder')) cache[past_of(name)] = results[name];  // the encoder's stay
     }
-    best_tokens(results.logits).forEach((token, row) => rows[row].push(token));
+    best_tokens(results.logits).tokens.forEach((token, row) => rows[row].push(token));
   }
   await encoder.release();
   await decoder.release();
