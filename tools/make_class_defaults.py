@@ -23,6 +23,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 import transformers  # noqa: E402
@@ -35,21 +36,29 @@ LIMIT = 60_000  # bytes of one raw string literal: compilers need not take more 
 
 # Types that the exporter knows or that occur as a part of one; sub-configurations follow by themselves.
 TYPES = """
-albert arcee audio-spectrogram-transformer bart beit bert big_bird bigbird_pegasus biogpt bit blenderbot blenderbot-small blip bloom bros
-camembert chinese_clip chinese_clip_vision_model clap clip clip_text_model clip_vision_model clipseg codegen cohere cohere2 colpali
-conditional_detr convbert convnext convnextv2 cvt d_fine data2vec-audio data2vec-text data2vec-vision deberta deberta-v2
-decision_transformer deepseek_v3 deformable_detr deit depth_anything detr dinov2 dinov2_with_registers dinov3_convnext dinov3_vit distilbert
-donut-swin dpr dpt efficientnet electra encodec encoder-decoder ernie ernie4_5 esm exaone4 falcon flaubert fnet focalnet fsmt gemma gemma2
-gemma3 gemma3_text glm glm4 glpn gpt2 gpt_bigcode gpt_neo gpt_neox gpt_oss gptj granite groupvit helium hgnet_v2 hiera hubert
-hunyuan_v1_dense ibert ijepa imagegpt layoutlm layoutlmv3 levit lilt llama longformer longt5 m2m_100 marian markuplm maskformer
-maskformer-swin mbart mctct megatron-bert metaclip_2 mgp-str mistral mixtral mobilebert mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2
-modernbert moonshine mpnet mpt mt5 musicgen nemotron nystromformer olmo olmo2 olmo3 olmoe opt owlv2 owlvit paligemma parakeet_ctc
-parakeet_encoder patchtsmixer patchtst pegasus perceiver phi phi3 phimoe pix2struct plbart poolformer pvt pvt_v2 qwen2 qwen2_moe qwen3
-qwen3_moe regnet rembert resnet roberta roberta-prelayernorm roformer rt_detr rt_detr_resnet rt_detr_v2 sam sam_vision_model seed_oss
-segformer sew sew-d siglip siglip_vision_model smollm3 speech_to_text speecht5 splinter squeezebert stablelm starcoder2 swiftformer swin
-swin2sr swinv2 t5 table-transformer timm_backbone timm_wrapper trocr umt5 unispeech unispeech-sat vision-encoder-decoder
-vision-text-dual-encoder visual_bert vit vit_mae vit_msn vitpose vitpose_backbone vits wav2vec2 wav2vec2-bert wav2vec2-conformer wavlm
-whisper xglm xlm xlm-roberta xlm-roberta-xl xmod yolos
+aimv2 aimv2_vision_model albert apertus arcee aria_text audio-spectrogram-transformer aya_vision bamba bart beit bert bert-generation
+big_bird bigbird_pegasus biogpt bit bitnet blenderbot blenderbot-small blip blip-2 bloom bridgetower bros camembert canine chinese_clip
+chinese_clip_vision_model clap clip clip_text_model clip_vision_model clipseg codegen cohere cohere2 cohere2_vision colpali colqwen2
+conditional_detr convbert convnext convnextv2 cvt d_fine dab-detr dac data2vec-audio data2vec-text data2vec-vision dbrx deberta deberta-v2
+decision_transformer deepseek_v2 deepseek_v3 deepseek_vl deformable_detr deit depth_anything depth_pro detr diffllama dinov2
+dinov2_with_registers dinov3_convnext dinov3_vit distilbert doge donut-swin dots1 dpr dpt edgetam efficientnet electra encodec
+encoder-decoder eomt ernie ernie4_5 ernie4_5_moe ernie_m esm exaone4 falcon falcon_h1 falcon_mamba fastspeech2_conformer
+fastspeech2_conformer_with_hifigan flaubert flava flex_olmo florence2 fnet focalnet fsmt funnel fuyu gemma gemma2 gemma3 gemma3_text gemma3n
+gemma3n_text glm glm4 glm4_moe glm4v glpn got_ocr2 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_neox_japanese gpt_oss gptj granite granite_speech
+granitemoe granitemoehybrid granitemoeshared grounding-dino groupvit helium hgnet_v2 hiera hubert hunyuan_v1_dense hunyuan_v1_moe ibert
+idefics2 idefics3 ijepa imagegpt instructblip internvl jamba janus jetmoe kosmos-2 layoutlm layoutlmv3 levit lfm2 lfm2_vl lilt llama
+llama4_text llava llava_next llava_onevision longcat_flash longformer longt5 luke m2m_100 mamba mamba2 marian markuplm mask2former
+maskformer maskformer-swin mbart mctct megatron-bert metaclip_2 mgp-str mimi minimax ministral mistral mistral3 mixtral mm-grounding-dino
+mobilebert mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 modernbert modernbert-decoder moonshine mpnet mpt mt5 musicgen nemotron nllb-moe
+nystromformer olmo olmo2 olmo3 olmoe oneformer openai-gpt opt owlv2 owlvit paligemma parakeet_ctc parakeet_encoder patchtsmixer patchtst
+pegasus perceiver persimmon phi phi3 phi4_multimodal phimoe pix2struct plbart poolformer prompt_depth_anything prophetnet pvt pvt_v2 qwen2
+qwen2_5_vl qwen2_audio qwen2_moe qwen2_vl qwen3 qwen3_moe qwen3_next qwen3_vl qwen3_vl_moe recurrent_gemma regnet rembert resnet roberta
+roberta-prelayernorm roformer rt_detr rt_detr_resnet rt_detr_v2 rwkv sam sam2 sam2_video sam_hq sam_vision_model seamless_m4t_v2 seed_oss
+segformer sew sew-d siglip siglip2 siglip_vision_model smollm3 smolvlm speech_to_text speecht5 splinter squeezebert stablelm starcoder2
+superpoint swiftformer swin swin2sr swinv2 switch_transformers t5 t5gemma table-transformer tapas textnet timesformer timm_backbone
+timm_wrapper trocr umt5 unispeech unispeech-sat univnet upernet vaultgemma videomae vilt vipllava vision-encoder-decoder
+vision-text-dual-encoder visual_bert vit vit_mae vit_msn vitmatte vitpose vitpose_backbone vits vivit vjepa2 voxtral wav2vec2 wav2vec2-bert
+wav2vec2-conformer wavlm whisper xglm xlm xlm-roberta xlm-roberta-xl xlnet xmod yolos zamba zamba2 zoedepth
 """.split()
 # Classes with a model_type that no mapping and no sub_configs leads to: (module, class).
 MORE = [("speecht5", "SpeechT5HifiGanConfig")]
@@ -146,8 +155,8 @@ def keyword_reads(function):
 def constructed(cls):
     try:
         return cls()
-    except (ValueError, TypeError):
-        return None  # composite classes that demand their parts
+    except (ValueError, TypeError, OSError):
+        return None  # classes that demand their parts, or a configuration of the Hub
 
 
 def entry(cls):
@@ -202,13 +211,13 @@ def collect():
         for key, sub in sub_configs(cls).items():
             add(sub.model_type or f"{name}.{key}", sub)
 
+    for module, name in MORE:
+        cls = getattr(__import__(f"transformers.models.{module}.configuration_{module}", fromlist=[name]), name)
+        add(cls.model_type, cls)
     for t in TYPES:
         if t not in CONFIG_MAPPING_NAMES:
             sys.exit(f"{t}: transformers {transformers.__version__} has no such model type")
         add(t, CONFIG_MAPPING[t])
-    for module, name in MORE:
-        cls = getattr(__import__(f"transformers.models.{module}.configuration_{module}", fromlist=[name]), name)
-        add(cls.model_type, cls)
     return entries
 
 
