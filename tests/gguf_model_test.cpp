@@ -12,6 +12,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "gguf_bytes.h"
+#include "ir/weight_packed.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 
@@ -36,6 +37,10 @@ class GgufModelTest : public GgufTest {
               return std::vector<GgufTensor>{
                   {"token_embd", "embed"},
                   {"blk.{}.turn", "layers.{}.turn", [](const Weight& w) { return w.permute({1, 0}); }},
+                  {"blk.{}.heads", "layers.{}.heads",
+                   [](const Weight& w) {
+                     return w.reshape({2, 2, 2, w.shape()[1]}).permute({0, 2, 1, 3}).reshape(w.shape());
+                   }},
                   {"blk.{}.exps", "layers.{}.experts.{}.up"},
                   {"derived", ""}};
             },
@@ -85,6 +90,27 @@ TEST_F(GgufModelTest, NamesAndChanges) {
   EXPECT_NE(expert.view(), nullptr);  // still bytes of the file
   EXPECT_EQ(expert.shape(), (Dims{1, 2}));
   EXPECT_EQ(expert.to_doubles(), (std::vector<double>{2, 3}));
+}
+
+TEST_F(GgufModelTest, CodesMoveWithTheirRows) {
+  std::string blocks;
+  for (int row = 0; row < 8; ++row) {
+    blocks += le(0x3C00 + static_cast<std::uint64_t>(row), 2);  // the scale, about 1
+    for (int i = 0; i < 32; ++i) blocks += static_cast<char>(row * 16 + i);
+  }
+  Writer file = tiny();
+  file.tensor("blk.0.heads.weight", {32, 8}, 8, blocks).tensor("blk.1.turn.weight", {32, 8}, 8, blocks);
+  const fs::path path = write("tiny.gguf", file.bytes());
+  const PretrainedConfig config = exporter::read_config(tasks_, path);
+  const auto checkpoint = exporter::restore(*Checkpoint::open(path), *tasks_.get_definition("tiny"), config);
+  const auto weight = [&](const char* key) { return checkpoint->weight(*checkpoint->find(key)); };
+  const Weight heads = weight("layers.0.heads.weight");
+  const auto packed = packed_of(heads);
+  ASSERT_NE(packed, nullptr);
+  EXPECT_EQ(affine(*packed).to_doubles(), heads.to_doubles());
+  EXPECT_EQ(packed->codes.to_ints().at(32), 2 * 16 + 128);  // row 1 was row 2
+  EXPECT_EQ(packed_of(weight("layers.1.turn.weight")), nullptr);
+  EXPECT_NE(packed_of(weight("layers.1.turn.weight").permute({1, 0})), nullptr);
 }
 
 TEST_F(GgufModelTest, ConfigurationFromMetadata) {

@@ -1,200 +1,36 @@
 // Models whose weights are GPTQ, AWQ, compressed-tensors or bitsandbytes become the files of their
-// dequantized copies, and pass validation.
+// dequantized copies, or keep their codes. Both pass validation.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <array>
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "errors.h"
 #include "golden_fixture.h"
 #include "onnxport/export.h"
-#include "onnxport/tensor.h"
+#include "onnxport/inspect.h"
+#include "packed_made.h"
 #include "raw_tensors.h"
 #include "support/dtype_names.h"
 #include "support/file.h"
 #include "support/float16.h"
+#include "support/quantize_bnb4.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
 namespace {
 
-/// A matrix [N, K] as integers below 2^bits: (code - half) * scale of the group of a column, in float16.
-struct Integers {
-  std::int64_t rows, columns, groups;
-  std::vector<std::int32_t> group_of;
-  std::vector<std::uint32_t> codes;
-  std::vector<std::uint16_t> scales;  ///< float16 [N, groups]
-  std::vector<float> values;
-};
-
-Integers round(const Tensor& tensor, int bits, std::vector<std::int32_t> group_of) {
-  const int half = 1 << (bits - 1);
-  Integers result{tensor.shape[0],
-                  tensor.shape[1],
-                  1 + *std::max_element(group_of.begin(), group_of.end()),
-                  std::move(group_of),
-                  {},
-                  {},
-                  {}};
-  const std::vector<double> original = tensor.to_doubles();
-  const auto at = [&](std::int64_t i) {
-    return static_cast<std::size_t>(i / result.columns * result.groups +
-                                    result.group_of.at(static_cast<std::size_t>(i % result.columns)));
-  };
-  std::vector<float> largest(static_cast<std::size_t>(result.rows * result.groups), 1e-4F);
-  for (std::int64_t i = 0; i < tensor.numel(); ++i) {
-    largest[at(i)] =
-        std::max(largest[at(i)], static_cast<float>(std::abs(original[static_cast<std::size_t>(i)])));
-  }
-  for (const float value : largest)
-    result.scales.push_back(f16_from_float(value / static_cast<float>(half - 1)));
-  for (std::int64_t i = 0; i < tensor.numel(); ++i) {
-    const float scale = f16_to_float(result.scales[at(i)]);
-    const auto code =
-        std::clamp(std::lround(original[static_cast<std::size_t>(i)] / scale), 1L - half, half - 1L);
-    result.codes.push_back(static_cast<std::uint32_t>(code + half));
-    result.values.push_back(f16_to_float(f16_from_float(static_cast<float>(code) * scale)));
-  }
-  return result;
-}
-
-std::vector<std::int32_t> in_order(std::int64_t columns, std::int64_t size) {
-  std::vector<std::int32_t> groups;
-  for (std::int64_t k = 0; k < columns; ++k) groups.push_back(static_cast<std::int32_t>(k / size));
-  return groups;
-}
-
-template <class T>
-std::vector<T> transposed(const std::vector<T>& values, std::int64_t rows) {
-  const auto height = static_cast<std::size_t>(rows), width = values.size() / height;
-  std::vector<T> result(values.size());
-  for (std::size_t i = 0; i < values.size(); ++i) result[i % width * height + i / width] = values[i];
-  return result;
-}
-
-/// Eight codes of a row in each word, code order[i] at place i.
-std::vector<std::uint32_t> packed(const std::vector<std::uint32_t>& codes, std::array<std::size_t, 8> order) {
-  std::vector<std::uint32_t> words(codes.size() / 8);
-  for (std::size_t i = 0; i < codes.size(); ++i)
-    words[i / 8] |= codes[i / 8 * 8 + order.at(i % 8)] << (i % 8 * 4);
-  return words;
-}
-
-constexpr std::array<std::size_t, 8> kPlain = {0, 1, 2, 3, 4, 5, 6, 7}, kAwq = {0, 2, 4, 6, 1, 3, 5, 7};
-
-/// A quantized weight, and its values.
-struct Made {
-  std::vector<Raw> tensors;
-  std::string dtype;  ///< of the values
-  std::vector<float> values;
-};
-
-Made gptq(const std::string& path, const Tensor& tensor) {
-  std::vector<std::int32_t> groups = in_order(tensor.shape[1], 8);
-  std::rotate(groups.begin(), groups.begin() + 11, groups.end());  // act-order
-  std::swap(groups[3], groups[20]);
-  const Integers w = round(tensor, 4, groups);
-  const std::vector<std::uint32_t> zeros(static_cast<std::size_t>(w.groups * w.rows / 8), 0x77777777U);
-  const auto words = transposed(packed(w.codes, kPlain), w.rows);
-  return {{{path + ".qweight", "I32", {w.columns / 8, w.rows}, bytes_of(words)},
-           {path + ".qzeros", "I32", {w.groups, w.rows / 8}, bytes_of(zeros)},
-           {path + ".scales", "F16", {w.groups, w.rows}, bytes_of(transposed(w.scales, w.rows))},
-           {path + ".g_idx", "I32", {w.columns}, bytes_of(w.group_of)}},
-          "F16",
-          w.values};
-}
-
-Made awq(const std::string& path, const Tensor& tensor) {
-  const Integers w = round(tensor, 4, in_order(tensor.shape[1], 16));
-  const std::vector<std::uint32_t> zeros(static_cast<std::size_t>(w.groups * w.rows / 8), 0x88888888U);
-  const auto words = packed(transposed(w.codes, w.rows), kAwq);
-  return {{{path + ".qweight", "I32", {w.columns, w.rows / 8}, bytes_of(words)},
-           {path + ".qzeros", "I32", {w.groups, w.rows / 8}, bytes_of(zeros)},
-           {path + ".scales", "F16", {w.groups, w.rows}, bytes_of(transposed(w.scales, w.rows))}},
-          "F16",
-          w.values};
-}
-
-Made compressed_pack(const std::string& path, const Tensor& tensor) {
-  const Integers w = round(tensor, 4, in_order(tensor.shape[1], 16));
-  const std::vector<std::int64_t> shape = {w.rows, w.columns};
-  return {{{path + ".weight_packed", "I32", {w.rows, w.columns / 8}, bytes_of(packed(w.codes, kPlain))},
-           {path + ".weight_shape", "I64", {2}, bytes_of(shape)},
-           {path + ".weight_scale", "F16", {w.rows, w.groups}, bytes_of(w.scales)}},
-          "F16",
-          w.values};
-}
-
-Made compressed_int8(const std::string& path, const Tensor& tensor) {
-  const Integers w = round(tensor, 8, in_order(tensor.shape[1], tensor.shape[1]));
-  std::vector<std::int8_t> codes;
-  for (const std::uint32_t code : w.codes)
-    codes.push_back(static_cast<std::int8_t>(static_cast<int>(code) - 128));
-  return {{{path + ".weight", "I8", tensor.shape, bytes_of(codes)},
-           {path + ".weight_scale", "F16", {w.rows, 1}, bytes_of(w.scales)}},
-          "F16",
-          w.values};
-}
-
-Made bitsandbytes_8bit(const std::string& path, const Tensor& tensor) {
-  Made made = compressed_int8(path, tensor);
-  const Integers w = round(tensor, 8, in_order(tensor.shape[1], tensor.shape[1]));
-  std::vector<float> scales;
-  for (const std::uint16_t scale : w.scales) scales.push_back(f16_to_float(scale) * 127);
-  made.tensors[1] = {path + ".SCB", "F32", {w.rows}, bytes_of(scales)};
-  made.dtype = "F32";
-  for (std::size_t i = 0; i < w.codes.size(); ++i) {
-    const float product = static_cast<float>(static_cast<int>(w.codes[i]) - 128) *
-                          scales[i / static_cast<std::size_t>(w.columns)];
-    made.values[i] = product * static_cast<float>(7.874015718698502e-3);
-  }
-  return made;
-}
-
-Made bitsandbytes_4bit(const std::string& path, const Tensor& tensor) {
-  std::vector<float> table, absmax;
-  for (int i = 0; i < 16; ++i) table.push_back(std::sin((static_cast<float>(i) - 7.5F) * 0.2F));
-  const std::vector<double> original = tensor.to_doubles();
-  std::vector<std::uint8_t> bytes((original.size() + 1) / 2);
-  std::vector<float> values;
-  for (std::size_t i = 0; i < original.size(); ++i) {
-    if (i % 64 == 0) {
-      float largest = 0;
-      for (std::size_t j = i; j < std::min(i + 64, original.size()); ++j)
-        largest = std::max(largest, static_cast<float>(std::abs(original[j])));
-      absmax.push_back(largest);
-    }
-    std::size_t best = 0;
-    for (std::size_t code = 1; code < 16; ++code) {
-      const auto distance = [&](std::size_t c) { return std::abs(table[c] * absmax.back() - original[i]); };
-      if (distance(code) < distance(best)) best = code;
-    }
-    bytes[i / 2] = static_cast<std::uint8_t>(bytes[i / 2] | best << (i % 2 == 0 ? 4 : 0));
-    values.push_back(table[best] * absmax.back());
-  }
-  const std::string state =
-      json{{"quant_type", "nf4"}, {"blocksize", 64}, {"dtype", "float32"}, {"shape", tensor.shape}}.dump();
-  const std::vector<char> text(state.begin(), state.end());
-  const auto size = [](const auto& list) { return static_cast<std::int64_t>(list.size()); };
-  const std::string key = path + ".weight";
-  return {{{key, "U8", {size(bytes), 1}, bytes_of(bytes)},
-           {key + ".absmax", "F32", {size(absmax)}, bytes_of(absmax)},
-           {key + ".quant_map", "F32", {16}, bytes_of(table)},
-           {key + ".quant_state.bitsandbytes__nf4", "U8", {size(text)}, bytes_of(text)}},
-          "F32",
-          values};
-}
-
 struct Method {
   const char* name;
   Made (*make)(const std::string& path, const Tensor& tensor);
   const char* config;
+  const char* op;    ///< of layers that keep their codes; empty: none does
+  bool needs_f32;    ///< the op takes no half precision
+  const char* lost;  ///< why the weights become floats where they do
 };
 
 class PackedModel : public testing::TestWithParam<Method> {
@@ -245,23 +81,82 @@ TEST_P(PackedModel, ExportsAsItsDequantizedCopy) {
   }
 }
 
+std::map<std::string, int> count_ops(const fs::path& file) {
+  std::map<std::string, int> count;
+  for (const NodeSummary& node : summarize(file).graph.nodes) ++count[node.op_type];
+  return count;
+}
+
+TEST_P(PackedModel, KeepsItsCodes) {
+  constexpr int kLayers = 8;  // q, k, v and o of two layers; others do not fit the methods
+  synthesize(read_fixture("llama/text-generation-with-past"), folder_.path() / "original");
+  write(folder_.path() / "original");
+  for (const char* dtype : {"fp32", "fp16"}) {
+    const fs::path to = folder_.path() / dtype;
+    MainExportOptions options{.model = folder_.path() / "quantized",
+                              .output = to,
+                              .task = "text-generation-with-past",
+                              .dtype = dtype,
+                              .recipe = {.scheme = KeepRecipe{}}};
+    std::string notices;
+    options.export_options.on_notice = [&](const std::string& text) { notices += text + "\n"; };
+    const ExportReport report = main_export(options);
+    for (const ValidationReport& file : report.validation) EXPECT_TRUE(file.passed()) << to_string(file);
+    const bool kept = *GetParam().op != 0 && (!GetParam().needs_f32 || std::string(dtype) == "fp32");
+    ASSERT_EQ(report.quantization.size(), 1U);
+    EXPECT_EQ(report.quantization[0].layers, kept ? kLayers : 0);
+    const std::map<std::string, int> ops = count_ops(to / "model.onnx");
+    EXPECT_EQ(notices.find("8 quantized weights become floats") != std::string::npos, !kept) << notices;
+    EXPECT_EQ(notices.find(GetParam().lost) != std::string::npos, !kept) << notices;
+    EXPECT_EQ(ops.contains("MatMulNBits") || ops.contains("MatMulBnb4"), kept);
+    if (kept) EXPECT_EQ(ops.at(GetParam().op), kLayers);
+  }
+}
+
+TEST(KeptModel, NeedsQuantizedWeights) {
+  const TempFolder folder;
+  synthesize(read_fixture("llama/text-generation-with-past"), folder.path() / "original");
+  const MainExportOptions options{.model = folder.path() / "original",
+                                  .output = folder.path() / "out",
+                                  .task = "text-generation-with-past",
+                                  .recipe = {.scheme = KeepRecipe{}}};
+  EXPECT_EQ(complaint(ErrorCode::invalid_argument, [&] { main_export(options); }),
+            "--quantize keep: the checkpoint has no quantized weights; use --quantize q4");
+  EXPECT_FALSE(fs::exists(folder.path() / "out" / "model.onnx"));
+}
+
+Made gptq_in_blocks(const std::string& path, const Tensor& tensor) { return gptq(path, tensor, 16); }
+Made gptq_small(const std::string& path, const Tensor& tensor) { return gptq(path, tensor, 8); }
+Made nf4(const std::string& path, const Tensor& tensor) {
+  const auto& values = bnb4_values(Bnb4Type::nf4);
+  return bitsandbytes_4bit(path, tensor, std::vector<float>(values.begin(), values.end()));
+}
+Made sine4(const std::string& path, const Tensor& tensor) {
+  return bitsandbytes_4bit(path, tensor, sine_table());
+}
+
+constexpr const char* kGptq8 = R"({"quant_method": "gptq", "bits": 4, "group_size": 8, "desc_act": true})";
+constexpr const char* kGptq16 = R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": true})";
+constexpr const char* kAwq = R"({"quant_method": "awq", "bits": 4, "group_size": 16, "version": "gemm"})";
+constexpr const char* kPack = R"({"quant_method": "compressed-tensors", "format": "pack-quantized",
+    "config_groups": {"group_0":
+        {"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "group", "group_size": 16}}}})";
+constexpr const char* kInt8 = R"({"quant_method": "compressed-tensors", "format": "int-quantized",
+    "config_groups": {"group_0":
+        {"targets": ["re:.*_proj"], "weights": {"num_bits": 8, "strategy": "channel"}}}})";
+constexpr const char* k8bit = R"({"quant_method": "bitsandbytes", "load_in_8bit": true})";
+constexpr const char* k4bit = R"({"quant_method": "bitsandbytes", "load_in_4bit": true})";
+
 INSTANTIATE_TEST_SUITE_P(
     Methods, PackedModel,
-    testing::Values(
-        Method{"gptq", gptq, R"({"quant_method": "gptq", "bits": 4, "group_size": 8, "desc_act": true})"},
-        Method{"awq", awq, R"({"quant_method": "awq", "bits": 4, "group_size": 16, "version": "gemm"})"},
-        Method{
-            "compressed_pack", compressed_pack,
-            R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0":
-                   {"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "group", "group_size": 16}}}})"},
-        Method{
-            "compressed_int8", compressed_int8,
-            R"({"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0":
-                   {"targets": ["re:.*_proj"], "weights": {"num_bits": 8, "strategy": "channel"}}}})"},
-        Method{"bitsandbytes_8bit", bitsandbytes_8bit,
-               R"({"quant_method": "bitsandbytes", "load_in_8bit": true})"},
-        Method{"bitsandbytes_4bit", bitsandbytes_4bit,
-               R"({"quant_method": "bitsandbytes", "load_in_4bit": true})"}),
+    testing::Values(Method{"gptq", gptq_small, kGptq8, "", false, "groups of inputs that do not fill"},
+                    Method{"gptq_in_blocks", gptq_in_blocks, kGptq16, "MatMulNBits", false, "groups"},
+                    Method{"awq", awq, kAwq, "MatMulNBits", false, "groups"},
+                    Method{"compressed_pack", compressed_pack, kPack, "MatMulNBits", false, "groups"},
+                    Method{"compressed_int8", compressed_int8, kInt8, "MatMulNBits", false, "groups"},
+                    Method{"bitsandbytes_8bit", bitsandbytes_8bit, k8bit, "MatMulNBits", false, "groups"},
+                    Method{"bitsandbytes_4bit", sine4, k4bit, "", false, "neither NF4 nor FP4"},
+                    Method{"bitsandbytes_nf4", nf4, k4bit, "MatMulBnb4", true, "takes only float32"}),
     [](const auto& method) { return std::string(method.param.name); });
 
 }  // namespace

@@ -156,7 +156,12 @@ TEST(PackedDescription, GivesTheValuesAgain) {
       ++described[name.substr(0, name.find('_'))];
       EXPECT_EQ(packed->codes.shape(), weight.shape());
       EXPECT_EQ(packed_of(weight.cast(DType::f64).named("other").cast(DType::f32)), packed);
-      EXPECT_EQ(packed_of(weight.permute({1, 0})), nullptr);
+      const Weight turned = weight.permute({1, 0}).named("turned");
+      EXPECT_EQ(packed_of(turned), nullptr);
+      EXPECT_EQ(packed_of(turned.cast(DType::f64).permute({1, 0})), packed);
+      const auto& shape = weight.shape();
+      if (shape[0] != shape[1])
+        EXPECT_EQ(packed_of(turned.reshape(shape).permute({1, 0}).reshape(shape)), nullptr);
       EXPECT_EQ(packed_of(weight.reshape({1, weight.numel()})), nullptr);
       EXPECT_EQ(packed_of(weight.slice(0, 0, 1)), nullptr);
       const std::vector<float> meant = meaning(*packed);

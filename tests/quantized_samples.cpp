@@ -1,3 +1,4 @@
+#include <string>
 #include <utility>
 
 #include "onnxport/op.h"
@@ -17,6 +18,14 @@ std::vector<OpSample> with_quantized_samples(std::vector<OpSample> samples) {
                        const Value b = graph.input("b", {DType::f32, {N, 2, 4, M}});
                        graph.output("y", op::matmul(a, op::dynamic_quantize(b)));
                      }});
+  for (const DType index : {DType::i64, DType::i32}) {
+    samples.push_back(
+        {Op::index_select, "index_select_" + std::string(to_string(index)), index, [=](Graph& graph) {
+           const Value x = graph.input("x", {DType::f32, {N, M, 4}});
+           const Value ids = op::minimum(op::abs(graph.input("ids", {index, {M}})), 3.0);
+           graph.output("y", op::index_select(x, ids));
+         }});
+  }
   return samples;
 }
 

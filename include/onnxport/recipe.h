@@ -50,6 +50,13 @@ struct DynamicRecipe {
   bool reduce_range = true;
 };
 
+/// The codes of a quantized checkpoint, without another rounding: integers in blocks (MatMulNBits) and NF4 or
+/// FP4 (MatMulBnb4). Weights that are floats in the checkpoint, or that no kernel reads as they are, stay
+/// floats.
+struct KeepRecipe {
+  int accuracy_level = 0;  ///< as in BlockRecipe
+};
+
 /// Another precision for the modules whose path matches a glob.
 struct RecipeOverride {
   std::string
@@ -59,12 +66,14 @@ struct RecipeOverride {
 };
 
 struct ONNXPORT_API Recipe {
-  std::variant<std::monostate, BlockRecipe, Bnb4Recipe, DynamicRecipe> scheme = {};
+  std::variant<std::monostate, BlockRecipe, Bnb4Recipe, DynamicRecipe, KeepRecipe> scheme = {};
   std::vector<RecipeOverride> overrides = {};
 
   explicit operator bool() const { return scheme.index() != 0; }
   /// Whether activations become integers.
   bool is_dynamic() const { return std::holds_alternative<DynamicRecipe>(scheme); }
+  /// Whether the codes of the checkpoint stay.
+  bool keeps() const { return std::holds_alternative<KeepRecipe>(scheme); }
 };
 
 /// A precision by its name: fp32, fp16, bf16; q2, q4, q8 (dynamic), int8, uint8, bnb4; q2f16, q4f16.

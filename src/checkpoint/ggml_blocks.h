@@ -12,6 +12,17 @@
 
 namespace onnxport::gguf {
 
+/// The parts of a tensor that is stored in blocks: its values are (code - zero_point) * scale, plus an offset
+/// in some formats. Scales and offsets are those of `group_size` elements.
+struct BlockParts {
+  detail::BlockFormat codes;         ///< uint8, below 2^bits
+  detail::BlockFormat scales;        ///< float32, one for each group
+  detail::BlockFormat offsets = {};  ///< likewise; without `decode`: none
+  int bits = 8;
+  int zero_point = 0;
+  std::int64_t group_size = 0;
+};
+
 /// A type of the format, by its number in files (enum ggml_type).
 struct TensorType {
   std::uint32_t number;
@@ -20,11 +31,17 @@ struct TensorType {
   DType dtype = DType::f32;
   /// For tensors that are stored in blocks; else null.
   const detail::BlockFormat* blocks = nullptr;
+  const BlockParts* parts = nullptr;
   bool supported = true;
 };
 
 /// Null for a number that the format does not have.
 const TensorType* find_type(std::uint32_t number);
+
+/// The float32 values of a tensor that is stored in blocks, with a description of their parts if it is a
+/// matrix
+/// (`packed_of`). Throws as decode_blocks().
+Weight read_blocks(const TensorType& type, const TensorView& bytes, const std::vector<std::int64_t>& shape);
 
 /// "F32, F16, …"
 std::vector<std::string> supported_types();

@@ -366,7 +366,7 @@ StoredTensor stored(Placed&& tensor, std::uint64_t data, const std::shared_ptr<c
                          .shape = {static_cast<std::int64_t>(tensor.bytes)},
                          .file = file,
                          .offset = view.offset};
-  const Weight weight = detail::decode_blocks(bytes, *tensor.type->blocks, view.shape);
+  const Weight weight = read_blocks(*tensor.type, bytes, view.shape);
   return {{.key = std::move(view.key), .dtype = DType::f32, .shape = std::move(view.shape)}, weight};
 }
 

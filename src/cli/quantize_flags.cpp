@@ -7,6 +7,8 @@
 namespace onnxport::cli {
 namespace {
 
+constexpr const char* kKeep = "keep";
+
 [[noreturn]] void refuse(const std::string& text) { throw ExportError(ErrorCode::invalid_argument, text); }
 
 RecipeOverride parse_override(const std::string& text) {
@@ -14,6 +16,12 @@ RecipeOverride parse_override(const std::string& text) {
   if (equals == std::string::npos || equals == 0)
     refuse(fmt::format("--quantize-override '{}': expected MODULES=PRECISION, as in lm_head=q8", text));
   return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+int accuracy_level(const QuantizeFlags& flags, const std::string& layout) {
+  constexpr int kOfGenai = 4;  // the default of its model builder on CPUs
+  if (flags.accuracy_level >= 0) return flags.accuracy_level;
+  return layout == "genai" ? kOfGenai : 0;
 }
 
 // The parameters of the flags, where the recipe has them.
@@ -25,11 +33,10 @@ void apply(const QuantizeFlags& flags, const std::string& layout, Recipe& recipe
     if (flags.block_size != 0) blocks->block_size = flags.block_size;
     if (!flags.algorithm.empty()) blocks->algorithm = flags.algorithm;
     if (flags.zero_points) blocks->symmetric = false;
-    constexpr int kOfGenai = 4;  // the default of its model builder on CPUs
-    blocks->accuracy_level = flags.accuracy_level >= 0 ? flags.accuracy_level
-                             : layout == "genai"       ? kOfGenai
-                                                       : 0;
+    blocks->accuracy_level = accuracy_level(flags, layout);
     blocks->standard_ops = flags.format == "standard";
+  } else if (auto* kept = std::get_if<KeepRecipe>(&recipe.scheme)) {
+    kept->accuracy_level = accuracy_level(flags, layout);
   } else if (auto* bnb4 = std::get_if<Bnb4Recipe>(&recipe.scheme)) {
     if (flags.block_size != 0) bnb4->block_size = flags.block_size;
   } else if (auto* dynamic = std::get_if<DynamicRecipe>(&recipe.scheme)) {
@@ -39,11 +46,12 @@ void apply(const QuantizeFlags& flags, const std::string& layout, Recipe& recipe
 
 // Flags without a recipe that they change are mistakes.
 void check_use(const QuantizeFlags& flags, const std::vector<Recipe>& recipes) {
-  bool blocks = false, bnb4 = false, dynamic = false;
+  bool blocks = false, bnb4 = false, dynamic = false, kept = false;
   for (const Recipe& recipe : recipes) {
     blocks = blocks || std::holds_alternative<BlockRecipe>(recipe.scheme);
     bnb4 = bnb4 || std::holds_alternative<Bnb4Recipe>(recipe.scheme);
     dynamic = dynamic || recipe.is_dynamic();
+    kept = kept || recipe.keeps();
   }
   const auto check = [](bool given, const char* flag, bool used, const char* needs) {
     if (given && !used) refuse(fmt::format("{} has no effect without {}", flag, needs));
@@ -52,10 +60,10 @@ void check_use(const QuantizeFlags& flags, const std::vector<Recipe>& recipes) {
   check(flags.block_size != 0, "--block-size", blocks || bnb4, of_blocks);
   check(!flags.algorithm.empty(), "--quantize-algorithm", blocks, of_blocks);
   check(flags.zero_points, "--zero-points", blocks, of_blocks);
-  check(flags.accuracy_level >= 0, "--accuracy-level", blocks, of_blocks);
+  check(flags.accuracy_level >= 0, "--accuracy-level", blocks || kept, of_blocks);
   check(flags.format != "contrib", "--quantize-format", blocks, of_blocks);
   check(flags.per_tensor, "--per-tensor", dynamic, "dynamic quantization, such as --quantize q8");
-  check(!flags.overrides.empty(), "--quantize-override", blocks || bnb4 || dynamic,
+  check(!flags.overrides.empty(), "--quantize-override", blocks || bnb4 || dynamic || kept,
         "--quantize or --variants");
 }
 
@@ -64,7 +72,11 @@ void check_use(const QuantizeFlags& flags, const std::vector<Recipe>& recipes) {
 void add_quantize(CLI::App& app, QuantizeFlags& flags) {
   const char* group = "Quantization (see docs/quantization.md)";
   const std::string names = fmt::format("{}", fmt::join(precision_names(), ", "));
-  app.add_option("--quantize", flags.quantize, "Precision of the weights: " + names)->group(group);
+  app.add_option("--quantize", flags.quantize,
+                 fmt::format("Precision of the weights: {}; or keep: the codes of a "
+                             "quantized checkpoint",
+                             names))
+      ->group(group);
   app.add_option("--variants", flags.variants,
                  "Files in several precisions at once, separated by commas; their names get the suffixes of "
                  "transformers.js: _fp16, _quantized (q8), _q4, ...")
@@ -104,7 +116,15 @@ ChosenPrecisions chosen_precisions(const QuantizeFlags& flags, const std::string
   if (!flags.variants.empty() && dtype != "fp32")
     refuse(fmt::format("--variants and --dtype {} exclude each other: add {} to the list of --variants",
                        dtype, dtype));
-  if (!flags.quantize.empty()) {
+  if (flags.quantize == kKeep) {
+    if (layout == "transformers.js") {
+      refuse(
+          "--quantize keep: layout transformers.js names files after precisions, and a checkpoint may have "
+          "several; use --quantize q4, or another layout");
+    }
+    chosen.recipe = {.scheme = KeepRecipe{}};
+    apply(flags, layout, chosen.recipe);
+  } else if (!flags.quantize.empty()) {
     Precision precision = get_precision(flags.quantize);
     if (!precision.recipe) {
       refuse(fmt::format("--quantize {}: expected a quantized precision; for plain floats, use --dtype",
@@ -119,6 +139,8 @@ ChosenPrecisions chosen_precisions(const QuantizeFlags& flags, const std::string
     }
   }
   for (const std::string& name : flags.variants) {
+    if (name == kKeep)
+      refuse("--variants keep: the codes of a checkpoint have one file; use --quantize keep");
     chosen.precisions.push_back(get_precision(name));
     apply(flags, layout, chosen.precisions.back().recipe);
   }

@@ -1,8 +1,10 @@
 #include "exporter/gguf_model.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,6 +12,7 @@
 
 #include "checkpoint/gguf.h"
 #include "config/json.h"
+#include "ir/weight_packed.h"
 #include "support/fail.h"
 #include "support/printable.h"
 #include "support/text.h"
@@ -130,6 +133,29 @@ StoredTensor named(const Weight& weight, std::string key) {
   return {{.key = std::move(key), .dtype = weight.dtype(), .shape = weight.shape()}, weight};
 }
 
+/// The numbers of the rows [rows] in their order after `restore`, if it only moves rows; else empty.
+Weight order_of_rows(std::int64_t rows, const std::function<Weight(const Weight&)>& restore) {
+  std::vector<std::int64_t> numbers(static_cast<std::size_t>(2 * rows)), order;
+  std::iota(numbers.begin(), numbers.end(), 0);
+  const Weight moved = restore(Weight::from_ints({rows, 2}, numbers));
+  if (moved.shape() != std::vector<std::int64_t>{rows, 2}) return {};
+  numbers = moved.to_ints();
+  for (std::size_t i = 0; i < numbers.size(); i += 2) {
+    if (numbers[i] % 2 != 0 || numbers[i + 1] != numbers[i] + 1) return {};
+    order.push_back(numbers[i] / 2);
+  }
+  return Weight::from_ints({rows}, order);
+}
+
+/// A matrix of codes stays described if only its rows move.
+Weight restored(const Weight& stored, const std::function<Weight(const Weight&)>& restore) {
+  const Weight weight = restore(stored);
+  const auto packed = packed_of(stored);
+  if (!packed || weight.shape() != stored.shape()) return weight;
+  const Weight order = order_of_rows(stored.shape()[0], restore);
+  return order ? described(weight, take_rows(*packed, order)) : weight;
+}
+
 void check_parts(std::int64_t count, const std::string& name, const std::string& file) {
   constexpr std::int64_t kMost = 65'536;  // no model has so many experts
   if (count <= kMost) return;
@@ -225,7 +251,7 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
     const bool one = count_places(tensor.key) == name.numbers.size();
     if (!one) check_parts(weight.shape().front(), view.key, stored.name());
     try {
-      if (tensor.restore) weight = tensor.restore(weight);
+      if (tensor.restore) weight = restored(weight, tensor.restore);
       if (one) {
         tensors.push_back(named(weight, fill(tensor.key, name)));
         continue;

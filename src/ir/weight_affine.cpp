@@ -177,6 +177,7 @@ Weight affine(const PackedWeight& packed) {
       (packed.zero_points.dtype() != DType::u8 || packed.zero_points.shape() != scales)) {
     refuse("zero points", packed.zero_points, "uint8" + text::shape_text(scales));
   }
+  if (packed.offsets) refuse("offsets", packed.offsets, "none");
   const auto bad_group = [&](std::int64_t group) { return group < 0 || group >= scales[1]; };
   const bool fits = groups.empty() ? packed.group_size > 0 &&
                                          (columns == 0 || (columns - 1) / packed.group_size < scales[1])

@@ -17,7 +17,7 @@ namespace {
 class BlocksSource final : public Source {
  public:
   BlocksSource(SourcePtr bytes, const BlockFormat& format)
-      : Source(DType::f32, fmt::format("{}({})", format.name, bytes->text()), bytes->depth() + 1),
+      : Source(format.dtype, fmt::format("{}({})", format.name, bytes->text()), bytes->depth() + 1),
         bytes_(std::move(bytes)),
         format_(format) {}
 

@@ -143,6 +143,10 @@ Weight values_of(const TensorCodes& codes) {
                            .name = codes.parts.codes.name()});
 }
 
+std::int64_t bytes_of(const Weight& part) {
+  return part ? part.numel() * static_cast<std::int64_t>(size_of(part.dtype())) : 0;
+}
+
 }  // namespace
 }  // namespace detail
 
@@ -152,5 +156,19 @@ Weight coded(Codes codes) {
 }
 
 std::shared_ptr<const Codes> codes_of(const Weight& weight) { return detail::annotation_of<Codes>(weight); }
+
+std::int64_t stored_bytes(const Codes& codes, DType scales) {
+  const auto scaled = [&](const Weight& part) {
+    return part.numel() * static_cast<std::int64_t>(size_of(scales));
+  };
+  if (const auto* blocks = std::get_if<BlockCodes>(&codes)) {
+    const QuantizedBlocks& parts = blocks->parts;
+    return bytes_of(parts.codes) + scaled(parts.scales) + bytes_of(parts.zero_points);
+  }
+  if (const auto* bnb4 = std::get_if<Bnb4Codes>(&codes))
+    return bytes_of(bnb4->parts.codes) + scaled(bnb4->parts.absmax);
+  const QuantizedTensor& parts = std::get<TensorCodes>(codes).parts;
+  return bytes_of(parts.codes) + bytes_of(parts.scale) + bytes_of(parts.zero_point);
+}
 
 }  // namespace onnxport

@@ -42,6 +42,9 @@ Weight coded(Codes codes);
 /// else null.
 std::shared_ptr<const Codes> codes_of(const Weight& weight);
 
+/// Bytes of codes, scales and zero points in a file whose scales have this dtype.
+std::int64_t stored_bytes(const Codes& codes, DType scales);
+
 /// The codes, if they are of this kind; else null.
 template <class Kind>
 const Kind* codes_of_kind(const std::shared_ptr<const Codes>& codes) {

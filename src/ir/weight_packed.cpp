@@ -182,8 +182,31 @@ Weight described(const Weight& values, PackedWeight packed) {
 }
 
 std::shared_ptr<const PackedWeight> packed_of(const Weight& weight) {
-  auto packed = detail::annotation_of<PackedWeight>(weight);
-  return packed && packed->codes.shape() == weight.shape() ? packed : nullptr;
+  const WeightExpr* expr = &WeightExpr::of(weight);
+  int turns = 0;
+  bool reshaped = false;
+  for (; expr->input; expr = expr->input.get()) {
+    const detail::Dims& before = expr->input->shape;
+    if (expr->axes.empty()) {
+      reshaped = reshaped || expr->shape != before;
+      continue;
+    }
+    if (before.size() != 2 || expr->shape != detail::Dims{before[1], before[0]}) return nullptr;
+    ++turns;
+  }
+  if (turns % 2 != 0 || (turns > 0 && reshaped)) return nullptr;
+  const auto* source = dynamic_cast<const detail::AnnotatedSource<PackedWeight>*>(expr->source.get());
+  const bool same = source != nullptr && source->annotation()->codes.shape() == weight.shape();
+  return same ? source->annotation() : nullptr;
+}
+
+PackedWeight take_rows(PackedWeight packed, const Weight& rows) {
+  const std::int64_t before = packed.codes.shape().at(0);
+  packed.codes = packed.codes.take(rows);
+  for (Weight* part : {&packed.scales, &packed.zero_points, &packed.offsets}) {
+    if (*part && part->shape().at(0) == before) *part = part->take(rows);
+  }
+  return packed;
 }
 
 std::vector<std::int64_t> columns_by_group(const PackedWeight& packed) {

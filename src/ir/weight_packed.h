@@ -32,6 +32,7 @@ Weight look_up(const Weight& codes, const Weight& table);
 /// A matrix [N, K] of codes, and the parts of their values:
 ///
 /// - without a table: (codes[n, k] - zero point[n, g]) * scales[n, g], where g is the group of column k;
+///   With `offsets`, the offset of [n, g] is added.
 /// - with a table: table[codes[n, k]] * scales[b], where b is the block of the element n * K + k.
 ///
 /// How the original rounds these products does not show here. The weight itself has its rounding.
@@ -41,6 +42,7 @@ struct PackedWeight {
   Weight scales;                ///< floats [N, G], or [1, 1] for all; with a table [blocks]
   Weight zero_points;           ///< uint8 [N, G]; empty: `zero_point` everywhere
   int zero_point = 0;           ///< where there are no `zero_points`
+  Weight offsets;               ///< floats [N, G]; empty: none
   Weight table;                 ///< float32 [2^bits]; empty: codes are integers
   std::int64_t group_size = 0;  ///< columns of a group (the last may have fewer), or elements of a block
   /// The group of each column (act-order); empty: k / group_size.
@@ -49,14 +51,18 @@ struct PackedWeight {
 
 /// The values of a matrix without a table, float32 [N, K]. Differences are exact; products are rounded once,
 /// to float32. All NaNs become the same one. Scales are cast to float32. Throws ExportError(shape) for
-/// shapes, dtypes and groups that do not fit.
+/// shapes, dtypes and groups that do not fit, and for offsets.
 Weight affine(const PackedWeight& packed);
 
 /// `values` with a description of their parts. It does not change them, nor their fingerprint.
 Weight described(const Weight& values, PackedWeight packed);
 
-/// The description, if this weight is a described one in its own shape, perhaps cast; else null.
+/// The description, if this weight is a described one in its own shape, perhaps cast, or turned twice; else
+/// null.
 std::shared_ptr<const PackedWeight> packed_of(const Weight& weight);
+
+/// The rows with these numbers, in this order. `rows`: integers [n]. For matrices without a table.
+PackedWeight take_rows(PackedWeight packed, const Weight& rows);
 
 /// The columns sorted by their groups, those of a group in order: a permutation of [0, K). Empty if columns
 /// are in this order anyway.

@@ -187,6 +187,10 @@ Lowered lower_gather(Emitter& e, const Node& node) {
   return e.emit("GatherElements", e.names_of(node.inputs), {{"axis", node.attrs.integer("axis")}});
 }
 
+Lowered lower_index_select(Emitter& e, const Node& node) {
+  return e.emit("Gather", e.names_of(node.inputs), {{"axis", static_cast<std::int64_t>(rank_of(node)) - 1}});
+}
+
 Lowered lower_matmul(Emitter& e, const Node& node) {
   if (auto product = integer_matmul(e, node)) return *std::move(product);
   return direct(e, node, "MatMul");

@@ -1,5 +1,4 @@
-/// The op of graphs whose activations become 8-bit integers when they run. No definition uses it: a transform
-/// puts it before linear, matmul and conv.
+/// Ops of graphs with quantized weights. No definition uses them: a transform puts them before layers.
 #pragma once
 
 #include "onnxport/graph.h"
@@ -10,5 +9,8 @@ namespace onnxport::op {
 /// result has the type of `x`. With weights of 8-bit codes (ir/weight_coded.h), or with another such tensor,
 /// a product becomes one of integers. (ONNX: DynamicQuantizeLinear)
 Value dynamic_quantize(Value x);
+
+/// Elements of the last axis: x [..., K], indices int [n] -> [..., n]. (torch.index_select)
+Value index_select(Value x, Value indices);
 
 }  // namespace onnxport::op

@@ -39,6 +39,8 @@ lower::Target target_of(int opset, const TargetOptions& options, const Recipe& r
   if (const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme)) {
     target.accuracy_level = blocks->accuracy_level;
     target.standard_quantization = blocks->standard_ops;
+  } else if (const auto* kept = std::get_if<KeepRecipe>(&recipe.scheme)) {
+    target.accuracy_level = kept->accuracy_level;
   }
   const auto refuse = [](const char* flag, const std::string& got, const char* expected) {
     throw ExportError(ErrorCode::invalid_argument, fmt::format("{} '{}': expected {}", flag, got, expected));
@@ -124,6 +126,7 @@ Graph build_component(const Model& model, const Component& component, const Vari
 }
 
 Graph quantize_component(Graph graph, const Recipe& recipe, transform::QuantizeSummary& summary) {
+  if (recipe.keeps()) return transform::quantize(std::move(graph), recipe, summary);
   return transform::quantize(fold_for_codes(std::move(graph)), recipe, summary);
 }
 

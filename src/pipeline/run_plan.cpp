@@ -10,6 +10,7 @@
 
 #include "layout/layout.h"
 #include "onnx/merge_decoders.h"
+#include "onnxport/error.h"
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
 #include "pass/rebuild.h"
@@ -92,6 +93,20 @@ Files Preparation::prepare(const Variant& variant) {
   return files;
 }
 
+void report_kept(const transform::QuantizeSummary& summary,
+                 const std::function<void(const std::string&)>& listener) {
+  if (summary.kept == 0 && summary.lost.empty()) {
+    throw ExportError(ErrorCode::invalid_argument,
+                      "--quantize keep: the checkpoint has no quantized weights; use --quantize q4");
+  }
+  for (const auto& [reason, weights] : summary.lost) {
+    pipeline::say(listener,
+                  fmt::format("--quantize keep: {} quantized weights become floats, such as '{}': no "
+                              "operator reads {}",
+                              weights.size(), *weights.begin(), reason));
+  }
+}
+
 void report_quantization(const Files& files, const RunOptions& options, ExportReport& report) {
   if (!files.variant->recipe) return;
   const auto& say = options.export_options.on_notice;
@@ -100,6 +115,7 @@ void report_quantization(const Files& files, const RunOptions& options, ExportRe
       pipeline::say(say, fmt::format("--quantize-override {}={}: no layer has such a path", one.modules,
                                      one.precision));
   }
+  if (files.variant->recipe.keeps()) report_kept(files.summary, say);
   QuantizationReport& made = report.quantization.emplace_back();
   made.variant = files.variant->name;
   std::set<std::string> weights;

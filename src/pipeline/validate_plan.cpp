@@ -98,9 +98,13 @@ Bounds bounds_of(const Recipe& recipe, double atol) {
   constexpr double kOtherSums = 4;
   constexpr double kRoundedActivations = 0.05;
   if (recipe.is_dynamic()) return {std::max(atol, kRoundedActivations), 0.95};
+  constexpr int kActivationsOf8Bits = 4;
+  if (const auto* kept = std::get_if<KeepRecipe>(&recipe.scheme)) {
+    if (kept->accuracy_level == kActivationsOf8Bits) return {std::max(atol, kRoundedActivations), 0.99};
+    return {kOtherSums * atol, recipe.overrides.empty() ? 0.9999 : 0.9};
+  }
   const auto* blocks = std::get_if<BlockRecipe>(&recipe.scheme);
   if (blocks == nullptr) return {kOtherSums * atol, 0.9};
-  constexpr int kActivationsOf8Bits = 4;
   const bool rounded = blocks->accuracy_level == kActivationsOf8Bits;
   const double cosine = blocks->bits == 2 ? 0.2 : blocks->bits == 4 ? 0.9 : 0.99;
   return {rounded ? std::max(atol, kRoundedActivations) : kOtherSums * atol, cosine};

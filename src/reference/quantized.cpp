@@ -1,4 +1,4 @@
-// Activations as 8-bit integers.
+// Activations of layers with quantized weights: as 8-bit integers, and in another order.
 #include <algorithm>
 #include <cmath>
 
@@ -22,6 +22,24 @@ Results interpret_dynamic_quantize(const Call& call) {
     const float code = std::nearbyint(static_cast<float>(value) / scale) + zero_point;
     value = (static_cast<double>(std::clamp(code, 0.0F, kLargest)) - zero_point) * scale;
   }
+  return out;
+}
+
+Results interpret_index_select(const Call& call) {
+  const HostTensor& x = call.input(0);
+  const std::vector<std::int64_t>& indices = call.input(1).integers;
+  const std::int64_t width = x.shape.back();
+  Extents shape = x.shape;
+  shape.back() = static_cast<std::int64_t>(indices.size());
+  HostTensor out = make_tensor(x.dtype, std::move(shape));
+  with_kind(x.dtype, [&]<class T>(T) {
+    const auto& from = elements<T>(x);
+    auto& to = elements<T>(out);
+    for (std::size_t i = 0, row = 0; i < to.size(); row += static_cast<std::size_t>(width)) {
+      for (const std::int64_t index : indices)
+        to[i++] = from[row + static_cast<std::size_t>(checked_index(call, index, width))];
+    }
+  });
   return out;
 }
 

@@ -7,10 +7,12 @@
 #include <utility>
 
 #include "ir/weight_coded.h"
+#include "ir/weight_kept.h"
 #include "ir/weight_steps.h"
 #include "onnxport/op.h"
 #include "op/quantized.h"
 #include "pass/rebuild.h"
+#include "transform/coded_layer.h"
 #include "transform/module_region.h"
 #include "transform/roles.h"
 
@@ -41,25 +43,6 @@ BlockParameters parameters_of(const BlockRecipe& recipe, int bits) {
 std::string describe(const BlockParameters& p) {
   return fmt::format("{} bits in blocks of {}{}", p.bits, p.block_size,
                      p.has_zero_points() ? " with zero points" : "");
-}
-
-std::int64_t bytes_of(const Weight& part) {
-  return part ? part.numel() * static_cast<std::int64_t>(size_of(part.dtype())) : 0;
-}
-
-// With scales in the dtype of the graph.
-std::int64_t stored_bytes(const Codes& codes, DType dtype) {
-  const auto scales = [&](const Weight& part) {
-    return part.numel() * static_cast<std::int64_t>(size_of(dtype));
-  };
-  if (const auto* blocks = std::get_if<BlockCodes>(&codes)) {
-    const QuantizedBlocks& parts = blocks->parts;
-    return bytes_of(parts.codes) + scales(parts.scales) + bytes_of(parts.zero_points);
-  }
-  if (const auto* bnb4 = std::get_if<Bnb4Codes>(&codes))
-    return bytes_of(bnb4->parts.codes) + scales(bnb4->parts.absmax);
-  const QuantizedTensor& parts = std::get<TensorCodes>(codes).parts;
-  return bytes_of(parts.codes) + bytes_of(parts.scale) + bytes_of(parts.zero_point);
 }
 
 class Quantizer {
@@ -135,13 +118,15 @@ class Quantizer {
                   describe(p));
   }
 
-  // A matrix [N, K] with the codes of its recipe; absent if it stays.
-  Value matrix(Graph& result, const Node& node, const Weight& given, bool by_default = true) {
+  // A matrix [N, K] with the codes of its recipe; absent if it stays. The other operands may have to change.
+  Value matrix(Graph& result, const Node& node, const Weight& given, CodedLayer& layer,
+               bool by_default = true) {
     const Weight weight = stored(given);
     const std::int64_t outputs = weight.shape()[0], inputs = weight.shape()[1];
+    if (recipe_.keeps() && override_of(node.path) == nullptr) return kept(result, node, given, layer);
     if (outputs < kFewestOutputs) return {};
     if (const auto p = blocks_for(node, by_default)) return blocks(result, node, given, *p);
-    if (stays(node) || !by_default) return {};
+    if (stays(node) || !by_default || recipe_.keeps()) return {};
     if (const auto* bnb = std::get_if<Bnb4Recipe>(&recipe_.scheme)) {
       if (inputs < bnb->block_size) return {};
       const bool nf4 = bnb->type == "nf4";
@@ -150,7 +135,42 @@ class Quantizer {
                               nf4 ? Bnb4Type::nf4 : Bnb4Type::fp4, bnb->block_size, inputs},
                     given.dtype(), fmt::format("{} in blocks of {}", bnb->type, bnb->block_size));
     }
-    return integers(result, node, weight);
+    const Value codes = integers(result, node, weight);
+    if (codes && node.op != Op::embedding) layer.x = op::dynamic_quantize(layer.x);
+    return codes;
+  }
+
+  // The codes of the checkpoint, perhaps with the inputs in another order.
+  Value kept(Graph& result, const Node& node, const Weight& given, CodedLayer& layer) {
+    const auto packed = packed_parts_of(given);
+    if (packed.empty()) return {};
+    const auto lose = [&](const std::string& reason) {
+      summary_.lost[reason].insert(given.name());
+      return Value();
+    };
+    KeptWeight weight = keep_codes(packed, stored(given).name());
+    if (!weight.codes) return lose(weight.reason);
+    const auto* blocks = std::get_if<BlockCodes>(&*weight.codes);
+    const bool is_layer = node.op == Op::linear || node.op == Op::matmul;
+    if (blocks == nullptr && !is_layer) return lose("NF4 or FP4 in embeddings and experts");
+    if (blocks == nullptr && given.dtype() != DType::f32) {
+      return lose(
+          fmt::format("NF4 and FP4, whose kernel takes only float32, in {}", to_string(given.dtype())));
+    }
+    if (!weight.order.empty()) {
+      if (!is_layer) return lose("inputs in the order of their groups in embeddings and experts");
+      const auto count = static_cast<std::int64_t>(weight.order.size());
+      layer.x = op::index_select(layer.x, result.weight(Weight::from_ints({count}, weight.order)));
+    }
+    if (weight.offsets) {
+      if (node.op == Op::mixture_of_experts) return lose("offsets of blocks in experts");
+      layer.offsets = result.weight_as_is(weight.offsets.cast(given.dtype()));
+      layer.group_size = weight.group_size;
+    }
+    ++summary_.kept;
+    const std::string precision = blocks != nullptr ? describe(blocks->parameters) : "NF4 or FP4, as stored";
+    return placed(result, node, stored(given), *std::move(weight.codes), given.dtype(), precision,
+                  given.shape());
   }
 
   // A matrix with 8-bit codes.
@@ -165,28 +185,23 @@ class Quantizer {
                   fmt::format("{}{}", to_string(p.dtype), recipe.per_channel ? " per output" : ""));
   }
 
-  // A layer with these codes. With integers, its input becomes integers, too.
-  static Value product(const Value& x, const Value& codes, const Value& bias) {
-    const auto kind = codes_of(codes.node()->weight);
-    const bool integers = codes_of_kind<TensorCodes>(kind) != nullptr;
-    return op::linear(integers ? op::dynamic_quantize(x) : x, codes, bias);
-  }
-
   std::vector<Value> linear(Graph& result, const Node& node) {
     const Weight* weight = weight_of(node.inputs[1]);
     if (weight == nullptr || routers_[node.id]) return {};
-    const Value codes = matrix(result, node, *weight);
+    CodedLayer layer{node.inputs[0], node.inputs[2]};
+    const Value codes = matrix(result, node, *weight, layer);
     if (!codes) return {};
-    return {product(node.inputs[0], codes, node.inputs[2])};
+    return {product(layer, codes)};
   }
 
   // A product with a constant matrix [K, N] is a linear layer.
   std::vector<Value> matmul(Graph& result, const Node& node) {
     const Weight* weight = weight_of(node.inputs[1]);
     if (weight == nullptr || weight->shape().size() != 2 || routers_[node.id]) return {};
-    const Value codes = matrix(result, node, weight->permute({1, 0}));
+    CodedLayer layer{node.inputs[0]};
+    const Value codes = matrix(result, node, weight->permute({1, 0}), layer);
     if (!codes) return {};
-    return {product(node.inputs[0], codes, {})};
+    return {product(layer, codes)};
   }
 
   // The layer whose weight is the table of an embedding; null if there is none.
@@ -204,10 +219,11 @@ class Quantizer {
     // A table that is also a layer's weight gets the codes of that layer, and is stored once.
     const Node* layer = override_of(node.path) == nullptr ? tied_layer(node) : nullptr;
     const auto shared = layer != nullptr ? blocks_for(*layer, true) : std::nullopt;
-    const Value codes =
-        shared ? blocks(result, node, *weight, *shared) : matrix(result, node, *weight, recipe_.is_dynamic());
+    CodedLayer table{node.inputs[1]};
+    const Value codes = shared ? blocks(result, node, *weight, *shared)
+                               : matrix(result, node, *weight, table, recipe_.is_dynamic());
     if (!codes) return {};
-    return {op::embedding(codes, node.inputs[1])};
+    return {rows(table, codes)};
   }
 
   std::vector<Value> conv(Graph& result, const Node& node) {
@@ -228,11 +244,19 @@ class Quantizer {
     std::vector<Value> operands = node.inputs;
     auto parameters = blocks_for(node, true);
     if (!parameters && recipe_.is_dynamic() && !stays(node)) parameters = BlockParameters{.bits = 8};
-    if (!parameters) return {};
+    const bool keeps = recipe_.keeps() && !parameters && !stays(node);
+    if (!parameters && !keeps) return {};
     bool any = false;
     for (const std::size_t i : {2, 3, 4}) {
       const Weight* given = weight_of(operands[i]);
       if (given == nullptr) continue;
+      if (keeps) {
+        CodedLayer none;
+        const Value codes = kept(result, node, *given, none);
+        if (codes) operands[i] = codes;
+        any = any || codes;
+        continue;
+      }
       const Weight weight = stored(*given);
       const std::vector<std::int64_t> shape = weight.shape();  // [E, N, K]
       if (shape[2] < parameters->block_size || shape[1] < kFewestOutputs) continue;

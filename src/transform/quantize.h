@@ -1,6 +1,8 @@
 /// Quantizes the weights of a graph.
 #pragma once
 
+#include <cstddef>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,11 +25,16 @@ struct QuantizedLayer {
 struct QuantizeSummary {
   std::vector<QuantizedLayer> layers;
   std::set<std::string> matched;  ///< overrides that match a layer
+  std::size_t kept = 0;           ///< layers with the codes of the checkpoint
+  /// Weights of the checkpoint that have codes, but stay floats, by reason: "groups of 8 inputs".
+  std::map<std::string, std::set<std::string>> lost;
 };
 
 /// Gives linear layers, experts and, if the recipe or an override says so, embeddings and convolutions
 /// weights with codes (ir/weight_coded.h), and puts dynamic_quantize before the products of a dynamic recipe.
-/// The graph computes with the values of the codes. Run it after factors are folded into weights.
+/// The graph computes with the values of the codes. Run it after factors are folded into weights; but with a
+/// KeepRecipe before that, because codes cannot absorb factors. If the codes of a layer have its inputs in
+/// another order (act-order), index_select gives it that order.
 Graph quantize(Graph graph, const Recipe& recipe, QuantizeSummary& summary);
 
 }  // namespace onnxport::transform

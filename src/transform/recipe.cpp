@@ -48,6 +48,17 @@ void check_block_size(std::int64_t block_size, std::string_view called) {
   fail(ErrorCode::invalid_argument, "{}: blocks of {}, expected 16, 32, 64, 128 or 256", called, block_size);
 }
 
+void check_accuracy_level(int level, std::string_view called) {
+  if (level >= 0 && level <= 4) return;
+  fail(ErrorCode::invalid_argument, "{}: accuracy level {}, expected 0 to 4", called, level);
+}
+
+void check_not_bf16(DType dtype, std::string_view called) {
+  if (dtype != DType::bf16) return;
+  fail(ErrorCode::invalid_argument, "{}: no CPU kernel takes codes in bfloat16; use --dtype fp32 or fp16",
+       called);
+}
+
 void check(const BlockRecipe& recipe, DType dtype, std::string_view called) {
   check_block_size(recipe.block_size, called);
   const auto refuse = [&](const std::string& why) {
@@ -58,11 +69,10 @@ void check(const BlockRecipe& recipe, DType dtype, std::string_view called) {
   if (algorithm != "rtn" && algorithm != "k_quant" && algorithm != "k_quant_mixed")
     refuse(fmt::format("algorithm '{}', expected rtn, k_quant or k_quant_mixed", algorithm));
   if (algorithm != "rtn" && recipe.bits == 2) refuse(algorithm + " has no 2 bits; use rtn");
-  if (recipe.accuracy_level < 0 || recipe.accuracy_level > 4)
-    refuse(fmt::format("accuracy level {}, expected 0 to 4", recipe.accuracy_level));
+  check_accuracy_level(recipe.accuracy_level, called);
   if (recipe.standard_ops && recipe.bits != 4)
     refuse(fmt::format("standard operators have 4 bits, got {}", recipe.bits));
-  if (dtype == DType::bf16) refuse("no CPU kernel takes codes in bfloat16; use --dtype fp32 or fp16");
+  check_not_bf16(dtype, called);
 }
 
 void check(const Bnb4Recipe& recipe, DType dtype, std::string_view called) {
@@ -83,6 +93,11 @@ void check(const DynamicRecipe& recipe, DType dtype, std::string_view called) {
     fail(ErrorCode::invalid_argument, "{}: dynamic quantization works on float32 activations, got {}", called,
          to_string(dtype));
   }
+}
+
+void check(const KeepRecipe& recipe, DType dtype, std::string_view called) {
+  check_accuracy_level(recipe.accuracy_level, called);
+  check_not_bf16(dtype, called);
 }
 
 void check(const std::monostate& /*none*/, DType /*dtype*/, std::string_view /*called*/) {}
