@@ -29,7 +29,7 @@ std::vector<lower::Target> targets() {
     all.push_back({.opset = opset});
   all.push_back({.opset = 11, .runtime = lower::Runtime::ort});
   all.push_back({.opset = 18, .runtime = lower::Runtime::ort});
-  all.push_back({.opset = 18, .runtime = lower::Runtime::ort, .group_query_attention = true});
+  all.push_back({.opset = 18, .runtime = lower::Runtime::ort, .group_query = lower::GroupQuery::any_padding});
   all.push_back({.opset = 23, .runtime = lower::Runtime::ort});
   return all;
 }
@@ -66,13 +66,14 @@ class Lowering : public testing::TestWithParam<OpSample> {};
 // Extents of the samples' symbols. The CPU kernel of GroupQueryAttention takes several new tokens behind a
 // past only for a batch of one.
 std::vector<DimBindings> extents_for(const lower::Target& target) {
-  if (target.group_query_attention) return {{{"N", 1}, {"M", 5}}, {{"N", 1}, {"M", 1}}, {{"N", 3}, {"M", 1}}};
+  if (target.group_query != lower::GroupQuery::never)
+    return {{{"N", 1}, {"M", 5}}, {{"N", 1}, {"M", 1}}, {{"N", 3}, {"M", 1}}};
   return {{{"N", 2}, {"M", 5}}, {{"N", 1}, {"M", 1}}, {{"N", 3}, {"M", 8}}};
 }
 
 std::string in_words(const lower::Target& target) {
   return fmt::format("opset {}{}{}", target.opset, target.runtime == lower::Runtime::ort ? ", ort" : "",
-                     target.group_query_attention ? ", gqa" : "");
+                     target.group_query != lower::GroupQuery::never ? ", gqa" : "");
 }
 
 TEST_P(Lowering, MatchesTheInterpreterForEveryTarget) {

@@ -143,8 +143,8 @@ TEST_F(TargetOrt, ResultsOfContribOperatorsHaveTypes) {
 // ---- predicates ----
 
 // The contrib operators of one attention with a past.
-Counts lowered(const std::function<op::AttentionMask(Graph&)>& mask, std::int64_t kv_heads, bool gqa,
-               double softcap = 0) {
+Counts lowered(const std::function<op::AttentionMask(Graph&)>& mask, std::int64_t kv_heads,
+               lower::GroupQuery group_query, double softcap = 0) {
   const Dim batch = Dim::symbol("B"), length = Dim::symbol("L"), past = Dim::symbol("P");
   Graph graph;
   const auto input = [&](const char* name, Shape shape) {
@@ -160,7 +160,7 @@ Counts lowered(const std::function<op::AttentionMask(Graph&)>& mask, std::int64_
   graph.output("output", results.output);
   graph.output("key", results.key);
   graph.output("value", results.value);
-  const lower::Target target{.runtime = lower::Runtime::ort, .group_query_attention = gqa};
+  const lower::Target target{.runtime = lower::Runtime::ort, .group_query = group_query};
   Counts counts;
   for (const OnnxNode& node : pipeline::lower_graph(std::move(graph), target).nodes) ++counts[node.op_type];
   return counts;
@@ -171,12 +171,14 @@ Value padding(Graph& graph) {
 }
 
 TEST(FormsOfAttention, OrderAloneNeedsNoMask) {
-  Counts counts = lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 4, false);
+  Counts counts =
+      lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 4, lower::GroupQuery::never);
   EXPECT_EQ(counts, (Counts{{"MultiHeadAttention", 1}}));
 }
 
 TEST(FormsOfAttention, SharedKeyHeadsAreNoMultiHeadAttention) {
-  Counts counts = lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 2, false);
+  Counts counts =
+      lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 2, lower::GroupQuery::never);
   EXPECT_EQ(counts["MultiHeadAttention"], 0);
   EXPECT_EQ(counts["Softmax"], 1);
 }
@@ -187,19 +189,36 @@ TEST(FormsOfAttention, QueriesWithoutKeysDecideOnGroupQueryAttention) {
       return op::AttentionMask{.padding = padding(graph), .causal = true, .no_keys = no_keys};
     };
   };
-  EXPECT_EQ(lowered(mask(op::NoKeys::zero), 2, true)["GroupQueryAttention"], 1);
+  EXPECT_EQ(lowered(mask(op::NoKeys::zero), 2, lower::GroupQuery::any_padding)["GroupQueryAttention"], 1);
   // It would attend to the earlier keys alone.
-  EXPECT_EQ(lowered(mask(op::NoKeys::uniform), 2, true)["GroupQueryAttention"], 0);
-  EXPECT_EQ(lowered([](Graph&) { return op::AttentionMask{}; }, 2, true)["GroupQueryAttention"], 0);
-  EXPECT_EQ(
-      lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 2, true, 5)["GroupQueryAttention"],
-      0);
+  EXPECT_EQ(lowered(mask(op::NoKeys::uniform), 2, lower::GroupQuery::any_padding)["GroupQueryAttention"], 0);
+  EXPECT_EQ(lowered([](Graph&) { return op::AttentionMask{}; }, 2,
+                    lower::GroupQuery::any_padding)["GroupQueryAttention"],
+            0);
+  EXPECT_EQ(lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 2,
+                    lower::GroupQuery::any_padding, 5)["GroupQueryAttention"],
+            0);
+}
+
+TEST(FormsOfAttention, PaddingOnTheRightIsTheLengthOfEachRow) {
+  const auto mask = [](Graph& graph) {
+    return op::AttentionMask{
+        .padding = padding(graph), .causal = true, .window = 3, .no_keys = op::NoKeys::uniform};
+  };
+  Counts counts = lowered(mask, 2, lower::GroupQuery::right_padding);
+  EXPECT_EQ(counts["GroupQueryAttention"], 1);
+  EXPECT_EQ(counts["ReduceSum"], 1);
+  EXPECT_EQ(counts["Where"] + counts["Softmax"], 0);
+  // Without a mask, nothing says how long the rows are.
+  EXPECT_EQ(lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 2,
+                    lower::GroupQuery::right_padding)["GroupQueryAttention"],
+            0);
 }
 
 TEST(FormsOfAttention, SoftcapIsNoMultiHeadAttention) {
-  EXPECT_EQ(
-      lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 4, false, 5)["MultiHeadAttention"],
-      0);
+  EXPECT_EQ(lowered([](Graph&) { return op::AttentionMask{.causal = true}; }, 4, lower::GroupQuery::never,
+                    5)["MultiHeadAttention"],
+            0);
 }
 
 }  // namespace

@@ -118,7 +118,8 @@ ordered_json encoder_section(const ExportPlan& plan, const Component& encoder, c
 }
 
 // A plain graph appends to its cache, so the client may not hand it one buffer for the old and the new one.
-ordered_json search(const GenerationSettings& settings, std::int64_t context, std::int64_t vocab_size) {
+ordered_json search(const GenerationSettings& settings, std::int64_t context, std::int64_t vocab_size,
+                    bool shared_cache) {
   return {{"do_sample", settings.flag("do_sample")},
           {"temperature", settings.real("temperature").value_or(1)},
           {"top_k", std::min(settings.integer("top_k").value_or(50), vocab_size)},
@@ -130,7 +131,7 @@ ordered_json search(const GenerationSettings& settings, std::int64_t context, st
           {"length_penalty", settings.real("length_penalty").value_or(1)},
           {"min_length", settings.integer("min_length").value_or(0)},
           {"max_length", context},
-          {"past_present_share_buffer", false}};
+          {"past_present_share_buffer", shared_cache}};
 }
 
 void check_inputs(const ExportPlan& plan, const Component& decoder) {
@@ -180,7 +181,7 @@ const Component& decoder_of(const ExportPlan& plan) {
   return one;
 }
 
-std::string genai_config(const ExportPlan& plan, const Variant& variant) {
+std::string genai_config(const ExportPlan& plan, const Variant& variant, bool shared_cache) {
   const bool speech = has_encoder(plan);
   const Component& decoder = speech ? plan.components.back() : decoder_of(plan);
   const GenerationSettings settings(plan.model);
@@ -199,8 +200,9 @@ std::string genai_config(const ExportPlan& plan, const Variant& variant) {
   model["context_length"] = context;
   if (speech) model["encoder"] = encoder_section(plan, plan.components.front(), variant);
   model["decoder"] = decoder_section(plan, decoder, variant);
-  return ordered_json{{"model", std::move(model)}, {"search", search(settings, context, vocab_size)}}.dump(
-             4) +
+  return ordered_json{{"model", std::move(model)},
+                      {"search", search(settings, context, vocab_size, shared_cache)}}
+             .dump(4) +
          "\n";
 }
 

@@ -20,11 +20,17 @@ ExportPlan arrange(ExportPlan plan) {
   return plan;
 }
 
-std::vector<SideFile> side_files(const ExportPlan& plan) {
+bool may_share_cache(const ExportPlan& plan, const Component& component) {
+  // The client counts the positions of each row; the length of a shared buffer says nothing about them.
+  return plan.layout.name == "genai" && !has_encoder(plan) &&
+         component.interface.find_input("position_ids") != nullptr;
+}
+
+std::vector<SideFile> side_files(const ExportPlan& plan, bool shared_cache) {
   if (plan.layout.name != "genai") return {};
   // The client reads one file of settings, which names one set of models.
   std::vector<SideFile> files = {
-      {plan.layout.folder / "genai_config.json", genai_config(plan, plan.variants.front())}};
+      {plan.layout.folder / "genai_config.json", genai_config(plan, plan.variants.front(), shared_cache)}};
   const std::string audio = audio_processor_config(plan);
   if (!audio.empty()) files.push_back({plan.layout.folder / "audio_processor_config.json", audio});
   return files;

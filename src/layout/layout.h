@@ -20,9 +20,14 @@ struct SideFile {
 /// that it expects. Throws ExportError(unsupported) if the client cannot run the model.
 ExportPlan arrange(ExportPlan plan);
 
-/// The files of the layout beside the models, in its folder. Throws like arrange(), and
-/// ExportError(bad_config) if a setting that the client needs is missing or invalid.
-std::vector<SideFile> side_files(const ExportPlan& plan);
+/// Whether the client pads on the right and can hand over one buffer for the keys and values of past and
+/// present, if the file of the component allows that.
+bool may_share_cache(const ExportPlan& plan, const Component& component);
+
+/// The files of the layout beside the models, in its folder. `shared_cache`: the decoder of the first variant
+/// allows one buffer for past and present. Throws like arrange(), and ExportError(bad_config) if a setting
+/// that the client needs is missing or invalid.
+std::vector<SideFile> side_files(const ExportPlan& plan, bool shared_cache);
 
 /// Files that depend on the written models. `written`: all files of the export.
 std::vector<SideFile> settings_of_files(const ExportPlan& plan,

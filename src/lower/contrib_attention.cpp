@@ -42,10 +42,12 @@ bool leads_to_multi_head(const Node& node, const Target& target) {
 // no key cannot attend to later ones. The kernel needs a head size that is a multiple of 8.
 bool leads_to_group_query(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
-  return target.runtime == Runtime::ort && target.group_query_attention && is_half_or_single(in.query) &&
-         !in.rope && in.mask.causal && in.past_key && node.attrs.real("softcap") == 0 &&
-         node.outputs[1].shape[3] == node.outputs[2].shape[3] && node.outputs[1].shape[3].exact_div(8) &&
-         (in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask));
+  const bool sees_a_key = in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask) ||
+                          target.group_query == GroupQuery::right_padding;
+  return target.runtime == Runtime::ort && target.group_query != GroupQuery::never &&
+         is_half_or_single(in.query) && !in.rope && in.mask.causal && in.past_key &&
+         node.attrs.real("softcap") == 0 && node.outputs[1].shape[3] == node.outputs[2].shape[3] &&
+         node.outputs[1].shape[3].exact_div(8) && sees_a_key;
 }
 
 // Whether all heads of a query see the same keys, so that one factor serves all of them.
@@ -55,6 +57,18 @@ bool heads_see_alike(const op::AttentionMask& mask) {
 
 std::string cast_to_int32(Emitter& e, const std::string& x) {
   return e.emit("Cast", {x}, {{"to", element_type(DType::i32)}});
+}
+
+// The place of the last token in each row of a mask that has padding only behind the tokens.
+std::string last_tokens(Emitter& e, const std::string& mask, DType dtype) {
+  constexpr int kAxesAsOperand = 13;
+  const std::string count =
+      e.emit_with_axes("ReduceSum", mask, {1}, kAxesAsOperand, {{"keepdims", std::int64_t{0}}});
+  return cast_to_int32(e, e.emit("Sub", {count, e.scalar(1, dtype)}));
+}
+
+std::string width_of(Emitter& e, const std::string& mask) {
+  return e.emit("Gather", {e.emit("Shape", {mask}), e.scalar(1, DType::i64)}, {{"axis", std::int64_t{0}}});
 }
 
 }  // namespace
@@ -89,7 +103,9 @@ Lowered lower_multi_head(Emitter& e, const Node& node) {
 bool fits_group_query(const Node& node, const Target& target) {
   if (!leads_to_group_query(node, target)) return false;
   const op::AttentionMask mask = attention_operands(node).mask;
-  return !mask.padding && !mask.visible && (!mask.bias || is_whole_bias(node));
+  if (mask.visible) return false;
+  if (target.group_query == GroupQuery::right_padding) return mask.padding && !mask.bias;
+  return !mask.padding && (!mask.bias || is_whole_bias(node));
 }
 
 Lowered lower_group_query(Emitter& e, const Node& node) {
@@ -101,13 +117,17 @@ Lowered lower_group_query(Emitter& e, const Node& node) {
                      {"scale", static_cast<float>(node.attrs.real("scale"))}};
   if (const std::int64_t window = node.attrs.integer("window"); window > 0)
     attrs.emplace_back("local_window_size", window);
-  // All rows get the length of the longest one; the bias handles their padding.
+  const std::string& padding = in[kPadding];
   const std::string last = e.shared("attention_mask", "last " + total.str(), [&] {
+    if (!padding.empty()) return last_tokens(e, padding, node.inputs[kPadding].dtype());
+    // All rows get the length of the longest one; the bias handles their padding.
     const std::string index = e.emit("Sub", {e.dim(total), e.ints({1})});
     return cast_to_int32(e, e.emit("Expand", {index, e.dim(batch)}));
   });
-  const std::string length = e.shared("attention_mask", "total " + total.str(),
-                                      [&] { return cast_to_int32(e, e.scalar_dim(total)); });
+  const std::string length = e.shared("attention_mask", "total " + total.str(), [&] {
+    // The past may be a buffer that is longer than the tokens in it. The mask is not.
+    return cast_to_int32(e, padding.empty() ? e.scalar_dim(total) : width_of(e, padding));
+  });
   return e.emit_all(
       contrib("GroupQueryAttention"), 3,
       {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "", in[kBias]},
@@ -127,8 +147,8 @@ bool fits_contrib_bias(const Node& node, const Target& target) {
 
 bool fits_ordered_bias(const Node& node, const Target& target) {
   const op::AttentionMask mask = attention_operands(node).mask;
-  return leads_to_group_query(node, target) && heads_see_alike(mask) &&
-         (mask.padding || mask.visible || mask.bias);
+  return target.group_query == GroupQuery::any_padding && leads_to_group_query(node, target) &&
+         heads_see_alike(mask) && (mask.padding || mask.visible || mask.bias);
 }
 
 bool fits_contrib_rotary(const Node& node, const Target& target) {

@@ -11,12 +11,21 @@ enum class Runtime {
   ort,  ///< contrib operators of ONNX Runtime (domain com.microsoft) as well
 };
 
+/// When causal attention becomes ONNX Runtime's GroupQueryAttention. Its CPU kernel refuses several new
+/// tokens after a past in batches of more than one row, so it is off by default.
+enum class GroupQuery {
+  never,
+  /// Wherever that is exact. Padding is a bias.
+  any_padding,
+  /// With padding only behind the tokens of a row. Each row's length is the number of its tokens, so keys and
+  /// values of past and present may be one buffer, longer than either.
+  right_padding,
+};
+
 struct Target {
   int opset = 18;
   Runtime runtime = Runtime::any;
-  /// Causal attention becomes ONNX Runtime's GroupQueryAttention wherever that is exact. Its CPU kernel
-  /// refuses several new tokens after a past in batches of more than one row, so it is off by default.
-  bool group_query_attention = false;
+  GroupQuery group_query = GroupQuery::never;
   /// Of MatMulNBits, its attribute accuracy_level; 0: unspecified.
   int accuracy_level = 0;
   /// Quantized weights as DequantizeLinear of 4-bit integers, without contrib operators.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -53,7 +54,7 @@ lower::Target target_of(int opset, const TargetOptions& options, const Recipe& r
   if (options.attention == "gqa") {
     if (target.runtime != lower::Runtime::ort)
       refuse("--attention", options.attention, "auto, unless --target is ort");
-    target.group_query_attention = true;
+    target.group_query = lower::GroupQuery::any_padding;
   } else if (options.attention != "auto") {
     refuse("--attention", options.attention, "auto or gqa");
   }
@@ -101,6 +102,32 @@ void name_axes(std::vector<OnnxValueInfo>& values, const std::vector<TensorSpec>
   }
 }
 
+// Whether only GroupQueryAttention reads the cache, so that it may be a buffer with more positions.
+bool shares_cache(const OnnxGraph& graph, const std::vector<StateSpec>& states) {
+  std::set<std::string> past;
+  for (const StateSpec& state : states) past.insert(state.input);
+  bool any = false;
+  for (const OnnxNode& node : graph.nodes) {
+    const bool reads = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                   [&](const std::string& input) { return past.contains(input); });
+    if (reads && node.op_type != "GroupQueryAttention") return false;
+    any = any || reads;
+  }
+  return any;
+}
+
+OnnxGraph lower_for(const Component& component, Graph graph, const lower::Target& target,
+                    const ExportOptions& options) {
+  say(options.on_detail,
+      fmt::format("the definition built {} ops for component {}", graph.nodes().size(), component.name));
+  OnnxGraph lowered = lower_graph(std::move(graph), target);
+  name_axes(lowered.inputs, component.interface.inputs);
+  name_axes(lowered.outputs, component.interface.outputs);
+  say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
+                                     count_nodes(lowered), lowered.initializers.size(), target.opset));
+  return lowered;
+}
+
 }  // namespace
 
 void say(const std::function<void(const std::string&)>& listener, const std::string& text) {
@@ -132,13 +159,16 @@ Graph quantize_component(Graph graph, const Recipe& recipe, transform::QuantizeS
 
 OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options,
                           const Recipe& recipe) {
-  say(options.on_detail,
-      fmt::format("the definition built {} ops for component {}", graph.nodes().size(), component.name));
-  OnnxGraph lowered = lower_graph(std::move(graph), target_of(opset, options.target, recipe));
-  name_axes(lowered.inputs, component.interface.inputs);
-  name_axes(lowered.outputs, component.interface.outputs);
-  say(options.on_detail, fmt::format("lowered to {} nodes and {} initializers of opset {}",
-                                     count_nodes(lowered), lowered.initializers.size(), opset));
+  return lower_for(component, std::move(graph), target_of(opset, options.target, recipe), options);
+}
+
+std::optional<OnnxGraph> lower_with_shared_cache(const Component& component, Graph graph, int opset,
+                                                 const ExportOptions& options, const Recipe& recipe) {
+  lower::Target target = target_of(opset, options.target, recipe);
+  if (target.runtime != lower::Runtime::ort) return {};
+  target.group_query = lower::GroupQuery::right_padding;
+  OnnxGraph lowered = lower_for(component, std::move(graph), target, options);
+  if (!shares_cache(lowered, component.interface.states)) return {};
   return lowered;
 }
 

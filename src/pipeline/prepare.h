@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,11 @@ Graph quantize_component(Graph graph, const Recipe& recipe, transform::QuantizeS
 /// The ONNX graph of a component, with the axis names of its interface. `graph` comes from build_component().
 OnnxGraph lower_component(const Component& component, Graph graph, int opset, const ExportOptions& options,
                           const Recipe& recipe = {});
+
+/// The same for a client that pads on the right, and may hand over one buffer for the keys and values of past
+/// and present. Nothing if the target has no operator for that, or another part of the graph reads them.
+std::optional<OnnxGraph> lower_with_shared_cache(const Component& component, Graph graph, int opset,
+                                                 const ExportOptions& options, const Recipe& recipe = {});
 
 /// Call it after all graphs are built, so that a failing definition is reported before its unread tensors.
 void check_accounting(const Model& model, const ExportOptions& options);

@@ -32,6 +32,7 @@ struct Files {
   std::vector<Prepared> prepared = {};
   std::deque<Graph> quantized = {};  ///< the graphs of the components, if they are quantized and validated
   transform::QuantizeSummary summary = {};
+  bool shared_cache = false;  ///< past and present may be one buffer
 };
 
 // Makes the files of each variant. Passes consume a graph, so validation interprets copies.
@@ -47,6 +48,8 @@ class Preparation {
   }
 
  private:
+  OnnxGraph lower(const Component& component, Graph graph, Files& files) const;
+
   const ExportPlan& plan_;
   const RunOptions& options_;
   std::map<std::pair<DType, Gelu>, pipeline::Originals> originals_;
@@ -68,9 +71,8 @@ Files Preparation::prepare(const Variant& variant) {
       graph = pipeline::quantize_component(std::move(graph), variant.recipe, files.summary);
       if (options_.validate) files.quantized.push_back(pass::copy(graph));
     }
-    files.prepared.push_back({plan.layout.path(component, variant),
-                              pipeline::lower_component(component, std::move(graph), plan.opset,
-                                                        options_.export_options, variant.recipe)});
+    files.prepared.push_back(
+        {plan.layout.path(component, variant), lower(component, std::move(graph), files)});
   }
   const auto lowered = [&](const std::string& name) -> const OnnxGraph& {
     const auto index = &plan.component(name) - plan.components.data();
@@ -105,6 +107,17 @@ void report_kept(const transform::QuantizeSummary& summary,
                               "operator reads {}",
                               weights.size(), *weights.begin(), reason));
   }
+}
+
+OnnxGraph Preparation::lower(const Component& component, Graph graph, Files& files) const {
+  const ExportOptions& how = options_.export_options;
+  if (layout::may_share_cache(plan_, component)) {
+    auto lowered = pipeline::lower_with_shared_cache(component, pass::copy(graph), plan_.opset, how,
+                                                     files.variant->recipe);
+    files.shared_cache = lowered.has_value();
+    if (lowered) return *std::move(lowered);
+  }
+  return pipeline::lower_component(component, std::move(graph), plan_.opset, how, files.variant->recipe);
 }
 
 void report_quantization(const Files& files, const RunOptions& options, ExportReport& report) {
@@ -192,7 +205,7 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   }
   pipeline::check_accounting(model, how);
   report.proof = get_proof(model);
-  const std::vector<layout::SideFile> side_files = layout::side_files(plan);
+  const std::vector<layout::SideFile> side_files = layout::side_files(plan, variants.front().shared_cache);
   std::vector<Prepared> prepared;
   for (Files& files : variants) {
     std::move(files.prepared.begin(), files.prepared.end(), std::back_inserter(prepared));

@@ -4,6 +4,7 @@
 
 #include "onnxport/inspect.h"
 #include "onnxport/onnx_config.h"
+#include "validate/compact.h"
 
 namespace onnxport::validate {
 namespace {
@@ -34,18 +35,18 @@ void append_row(Tensor& batch, const Tensor& row) {
   batch.data.insert(batch.data.end(), row.data.begin(), row.data.end());
 }
 
-}  // namespace
-
-bool needs_single_rows(const std::filesystem::path& file, const NamedTensors& inputs) {
+// Several new tokens of several rows, after a past.
+bool continues_rows(const NamedTensors& inputs) {
   const Tensor* ids = find(inputs, "input_ids");
-  const auto past = std::find_if(inputs.begin(), inputs.end(), [](const auto& input) {
+  const bool has_past = std::any_of(inputs.begin(), inputs.end(), [](const auto& input) {
     return input.first.starts_with("past_key_values.") && input.second.shape.size() == 4 &&
            input.second.shape[2] > 0;
   });
-  if (ids == nullptr || ids->shape.size() != 2 || past == inputs.end()) return false;
-  return ids->shape[0] > 1 && ids->shape[1] > 1 && has_group_query(summarize(file).graph);
+  return has_past && ids != nullptr && ids->shape.size() == 2 && ids->shape[0] > 1 && ids->shape[1] > 1;
 }
 
+// Runs each row of a batch separately. The first axis of all inputs and outputs is the batch, unless its
+// extent is 1.
 NamedTensors run_by_row(const runtime::Session& session, const NamedTensors& inputs,
                         const std::vector<std::string>& outputs) {
   std::int64_t rows = 1;
@@ -64,6 +65,26 @@ NamedTensors run_by_row(const runtime::Session& session, const NamedTensors& inp
     for (std::size_t i = 0; i < made.size(); ++i) append_row(whole[i].second, made[i].second);
   }
   return whole;
+}
+
+}  // namespace
+
+BatchRunner::BatchRunner(const std::filesystem::path& file) {
+  const GraphSummary graph = summarize(file).graph;
+  has_group_query_ = has_group_query(graph);
+  counts_tokens_ = has_group_query_ && counts_tokens(graph);
+}
+
+std::pair<NamedTensors, std::string> BatchRunner::operator()(const runtime::Session& session,
+                                                             const NamedTensors& inputs,
+                                                             const std::vector<std::string>& outputs,
+                                                             const NamedTensors& expected) const {
+  if (counts_tokens_) {
+    return {run_compacted(session, inputs, outputs, expected), ", the tokens of each row moved to its front"};
+  }
+  if (has_group_query_ && continues_rows(inputs))
+    return {run_by_row(session, inputs, outputs), ", row by row"};
+  return {session.run(inputs, outputs), ""};
 }
 
 }  // namespace onnxport::validate

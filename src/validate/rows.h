@@ -1,8 +1,9 @@
-/// Running a batch row by row.
+/// Running batches on files whose attention kernel takes fewer of them than the definition.
 #pragma once
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "onnxport/tensor.h"
@@ -10,13 +11,21 @@
 
 namespace onnxport::validate {
 
-/// Whether ONNX Runtime's CPU kernels accept these inputs only row by row: GroupQueryAttention refuses
-/// several new tokens after a past in batches of more than one row.
-bool needs_single_rows(const std::filesystem::path& file, const NamedTensors& inputs);
+/// Runs inputs as the kernels in a file need them. GroupQueryAttention refuses several new tokens after a
+/// past in batches of more than one row; if it counts the tokens of a row in attention_mask, they must be at
+/// its front (compact.h).
+class BatchRunner {
+ public:
+  explicit BatchRunner(const std::filesystem::path& file);
 
-/// Runs each row of a batch separately. The first axis of all inputs and outputs is the batch, unless its
-/// extent is 1.
-NamedTensors run_by_row(const runtime::Session& session, const NamedTensors& inputs,
-                        const std::vector<std::string>& outputs);
+  /// The outputs, and what was special: ", row by row". `expected`: the outputs of the definition.
+  std::pair<NamedTensors, std::string> operator()(const runtime::Session& session, const NamedTensors& inputs,
+                                                  const std::vector<std::string>& outputs,
+                                                  const NamedTensors& expected) const;
+
+ private:
+  bool has_group_query_ = false;
+  bool counts_tokens_ = false;
+};
 
 }  // namespace onnxport::validate

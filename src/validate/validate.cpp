@@ -64,7 +64,7 @@ ValidationCase compare_case(std::string name, const NamedTensors& got, const Nam
 }
 
 ValidationCase compare_recorded(const std::filesystem::path& file, const runtime::Session& session,
-                                const Rule& rule) {
+                                const validate::BatchRunner& run, const Rule& rule) {
   NamedTensors inputs;
   NamedTensors outputs;
   for (const StoredTensor& stored : safetensors::read(File::open(file))) {
@@ -88,7 +88,8 @@ ValidationCase compare_recorded(const std::filesystem::path& file, const runtime
     throw ExportError(ErrorCode::invalid_argument,
                       fmt::format("{} has no tensor 'out/…' to compare with", file.string()));
   }
-  return compare_case("recorded in " + file.filename().string(), session.run(inputs), outputs, rule);
+  const auto [got, how] = run(session, inputs, names_of(session.outputs()), outputs);
+  return compare_case("recorded in " + file.filename().string() + how, got, outputs, rule);
 }
 
 // Inputs of a file whose bfloat16 was widened.
@@ -208,6 +209,7 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
     serialize::widen_bfloat16(file, runnable);
   }
   const runtime::Session session(runnable);
+  const BatchRunner run(runnable);
   if (!options.branch) report.problems = interface_problems(interface, session, outputs);
   if (report.problems.empty()) {
     const std::vector<InputCase>& cases = reference.cases();
@@ -217,14 +219,12 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
       NamedTensors given = widened(cases[i].inputs);
       if (options.branch)
         add_merged_inputs(given, session, *options.branch, static_cast<std::int64_t>(i % 2));
-      const bool by_row = needs_single_rows(runnable, given);
-      const NamedTensors got = by_row ? run_by_row(session, given, outputs) : session.run(given, outputs);
-      const std::string name = cases[i].name + (by_row ? ", row by row" : "");
-      report.cases.push_back(compare_case(name, got, expected[i], rule));
+      const auto [got, how] = run(session, given, outputs, expected[i]);
+      report.cases.push_back(compare_case(cases[i].name + how, got, expected[i], rule));
       if (options.original != nullptr) meter.add(got, options.original->outputs()[i]);
     }
     report.drift = meter.result();
-    if (options.recorded) report.cases.push_back(compare_recorded(*options.recorded, session, rule));
+    if (options.recorded) report.cases.push_back(compare_recorded(*options.recorded, session, run, rule));
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

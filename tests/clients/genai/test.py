@@ -199,6 +199,44 @@ for name in ("llama", "gpt2", "phi3", "qwen3_moe"):
             f"{name}/text-generation-with-past", *flags))
 
 
+class SharedCache(Comparison):
+    """With the operators of ONNX Runtime, past and present are one buffer. Tokens are those of the plain file."""
+
+    def check_shared(self, name, *flags):
+        work = WORK / "_".join(["shared", name.replace("/", "_"), *flags])
+        write_checkpoint(name, work / "checkpoint")
+        task = "text-generation-with-past"
+        export(work / "checkpoint", task, work / "out", "--layout", "genai", "--target", "ort", *flags)
+        export(work / "checkpoint", task, work / "plain", "--no-validate", *flags)
+        settings = json.loads((work / "out" / "genai_config.json").read_text())
+        self.assertTrue(settings["search"]["past_present_share_buffer"])
+        model, loop = og.Model(str(work / "out")), Loop(work / "plain" / "model.onnx")
+        first, second, pad = [5, 6, 17, 8, 30], [40, 9, 41], settings["model"]["pad_token_id"]
+        alone = [self.compare(model, loop, [row])[0] for row in (first, second)]
+        self.compare(model, loop, [first, first[::-1]])
+        # Each row has its own positions, so that padding moves none, not even behind a window.
+        padded = run_client(model, [first, second + [pad] * 2])
+        np.testing.assert_array_equal(padded[0], alone[0])
+        np.testing.assert_array_equal(padded[1][len(first):][:NEW_TOKENS], alone[1][len(second):][:NEW_TOKENS])
+
+    def test_half_precision(self):
+        self.check_shared("llama/text-generation-with-past", "--dtype", "fp16")
+
+    def test_appends_where_positions_are_not_an_input(self):
+        work = WORK / "not_shared"
+        write_checkpoint("gemma2/text-generation-with-past", work / "checkpoint")
+        export(work / "checkpoint", "text-generation-with-past", work / "out", "--layout", "genai", "--target", "ort",
+               "--no-validate")
+        settings = json.loads((work / "out" / "genai_config.json").read_text())
+        self.assertFalse(settings["search"]["past_present_share_buffer"])
+
+
+for name in ("llama", "llama+mqa", "mistral+sliding", "mixtral", "phi3", "qwen2+sliding", "qwen3", "qwen3_moe"):
+    kind, _, variant = name.partition("+")
+    fixture = f"{kind}/text-generation-with-past" + (f"+{variant}" if variant else "")
+    setattr(SharedCache, f"test_{name}", lambda self, fixture=fixture: self.check_shared(fixture))
+
+
 class Settings(unittest.TestCase):
     def export(self, name, edit):
         """The settings of an export of llama with an edited checkpoint."""
