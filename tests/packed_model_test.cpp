@@ -125,6 +125,38 @@ TEST(KeptModel, NeedsQuantizedWeights) {
   EXPECT_FALSE(fs::exists(folder.path() / "out" / "model.onnx"));
 }
 
+TEST(KeptModel, RoundsFloatsOf8BitsOnce) {
+  const TempFolder folder;
+  const fs::path checkpoint = folder.path() / "checkpoint";
+  synthesize(read_fixture("llama/text-generation-with-past"), checkpoint);
+  std::vector<Raw> stored;
+  std::size_t count = 0;
+  for (const auto& [key, tensor] : read_safetensors(checkpoint / "model.safetensors")) {
+    Raw raw{key, std::string(safetensors_name(tensor.dtype)), tensor.shape, tensor.data};
+    if (key.ends_with("q_proj.weight") || key.ends_with("o_proj.weight")) {
+      raw.dtype = "F8_E4M3";
+      raw.bytes.resize(static_cast<std::size_t>(tensor.numel()));
+      for (std::size_t i = 0; i < raw.bytes.size(); ++i)
+        raw.bytes[i] = static_cast<std::byte>(i * 37 % 0x28 + (i % 3 == 0 ? 0x80 : 0));  // at most 0.25
+      ++count;
+    }
+    stored.push_back(std::move(raw));
+  }
+  write_raw(checkpoint / "model.safetensors", stored);
+  MainExportOptions options{.model = checkpoint,
+                            .output = folder.path() / "out",
+                            .task = "text-generation-with-past",
+                            .recipe = {.scheme = KeepRecipe{}}};
+  std::string notices;
+  options.export_options.on_notice = [&](const std::string& text) { notices += text + "\n"; };
+  const ExportReport report = main_export(options);
+  EXPECT_TRUE(report.passed());
+  ASSERT_EQ(report.quantization.size(), 1U);
+  EXPECT_EQ(report.quantization[0].layers, static_cast<std::int64_t>(count));
+  EXPECT_EQ(count_ops(folder.path() / "out" / "model.onnx").at("MatMulNBits"), static_cast<int>(count));
+  EXPECT_NE(notices.find("rounded to 8 bits in blocks of 32"), std::string::npos) << notices;
+}
+
 Made gptq_in_blocks(const std::string& path, const Tensor& tensor) { return gptq(path, tensor, 16); }
 Made gptq_small(const std::string& path, const Tensor& tensor) { return gptq(path, tensor, 8); }
 Made nf4(const std::string& path, const Tensor& tensor) {

@@ -40,6 +40,16 @@ std::vector<Origin> origins_of(const Weight& weight) {
   return detail::WeightExpr::of(weight).source->origins(0, weight.numel());
 }
 
+double stored_bits(const Weight& weight) {
+  constexpr double kByte = 8;
+  double bytes = 0;
+  for (const Origin& origin : origins_of(weight)) {
+    if (origin.file == nullptr) return 0;
+    bytes += static_cast<double>(origin.source_bytes());
+  }
+  return kByte * bytes / static_cast<double>(std::max<std::int64_t>(weight.numel(), 1));
+}
+
 namespace detail {
 
 std::vector<Origin> Source::origins(std::int64_t begin, std::int64_t count) const {

@@ -36,6 +36,9 @@ struct Origin {
 /// Runs that cover the weight, in order.
 std::vector<Origin> origins_of(const Weight& weight);
 
+/// Bits that each value takes in the stored files, without scales; 0 if that is unknown.
+double stored_bits(const Weight& weight);
+
 /// Bytes of a file, read once. As long as it exists, all reads of the same thread that lie in this range get
 /// copies of them.
 class StoredWindow {

@@ -97,9 +97,15 @@ Files Preparation::prepare(const Variant& variant) {
 
 void report_kept(const transform::QuantizeSummary& summary,
                  const std::function<void(const std::string&)>& listener) {
-  if (summary.kept == 0 && summary.lost.empty()) {
+  if (summary.kept == 0 && summary.lost.empty() && summary.rounded.empty()) {
     throw ExportError(ErrorCode::invalid_argument,
                       "--quantize keep: the checkpoint has no quantized weights; use --quantize q4");
+  }
+  if (!summary.rounded.empty()) {
+    pipeline::say(listener,
+                  fmt::format("--quantize keep: {} weights, such as '{}', are not stored as integers in "
+                              "blocks, and are rounded to 8 bits in blocks of 32",
+                              summary.rounded.size(), *summary.rounded.begin()));
   }
   for (const auto& [reason, weights] : summary.lost) {
     pipeline::say(listener,

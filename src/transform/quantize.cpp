@@ -8,6 +8,7 @@
 
 #include "ir/weight_coded.h"
 #include "ir/weight_kept.h"
+#include "ir/weight_origin.h"
 #include "ir/weight_steps.h"
 #include "onnxport/op.h"
 #include "op/quantized.h"
@@ -109,13 +110,14 @@ class Quantizer {
     return result.weight_as_is((shape.empty() ? values : values.reshape(std::move(shape))).cast(dtype));
   }
 
-  // A matrix [N, K] with codes in blocks; absent if it is too small for them.
+  // Matrices [..., N, K] with codes in blocks; absent if they are too small for them.
   Value blocks(Graph& result, const Node& node, const Weight& given, const BlockParameters& p) {
-    const Weight weight = stored(given);
-    const std::int64_t inputs = weight.shape()[1];
-    if (weight.shape()[0] < kFewestOutputs || inputs < p.block_size) return {};
-    return placed(result, node, weight, BlockCodes{quantize_blocks(weight, p), p, inputs}, given.dtype(),
-                  describe(p));
+    const std::vector<std::int64_t> shape = given.shape();
+    const std::int64_t columns = shape.back(), rows = given.numel() / std::max<std::int64_t>(columns, 1);
+    if (shape[shape.size() - 2] < kFewestOutputs || columns < p.block_size) return {};
+    const Weight weight = shape.size() == 2 ? stored(given) : stored(given).reshape({rows, columns});
+    return placed(result, node, weight, BlockCodes{quantize_blocks(weight, p), p, columns}, given.dtype(),
+                  describe(p), shape.size() == 2 ? std::vector<std::int64_t>() : shape);
   }
 
   // A matrix [N, K] with the codes of its recipe; absent if it stays. The other operands may have to change.
@@ -143,7 +145,7 @@ class Quantizer {
   // The codes of the checkpoint, perhaps with the inputs in another order.
   Value kept(Graph& result, const Node& node, const Weight& given, CodedLayer& layer) {
     const auto packed = packed_parts_of(given);
-    if (packed.empty()) return {};
+    if (packed.empty()) return rounded(result, node, given);
     const auto lose = [&](const std::string& reason) {
       summary_.lost[reason].insert(given.name());
       return Value();
@@ -171,6 +173,17 @@ class Quantizer {
     const std::string precision = blocks != nullptr ? describe(blocks->parameters) : "NF4 or FP4, as stored";
     return placed(result, node, stored(given), *std::move(weight.codes), given.dtype(), precision,
                   given.shape());
+  }
+
+  // Values that the checkpoint has in 8 bits or less, but not as integers in blocks: they are rounded once.
+  Value rounded(Graph& result, const Node& node, const Weight& given) {
+    constexpr int kBits = 8;
+    const Weight weight = stored(given);
+    const double bits = stored_bits(weight);
+    if (bits == 0 || bits > kBits + 1) return {};
+    const Value codes = blocks(result, node, given, {.bits = kBits});
+    if (codes) summary_.rounded.insert(weight.name());
+    return codes;
   }
 
   // A matrix with 8-bit codes.
@@ -250,21 +263,11 @@ class Quantizer {
     for (const std::size_t i : {2, 3, 4}) {
       const Weight* given = weight_of(operands[i]);
       if (given == nullptr) continue;
-      if (keeps) {
-        CodedLayer none;
-        const Value codes = kept(result, node, *given, none);
-        if (codes) operands[i] = codes;
-        any = any || codes;
-        continue;
-      }
-      const Weight weight = stored(*given);
-      const std::vector<std::int64_t> shape = weight.shape();  // [E, N, K]
-      if (shape[2] < parameters->block_size || shape[1] < kFewestOutputs) continue;
-      const Weight rows = weight.reshape({shape[0] * shape[1], shape[2]});
-      operands[i] =
-          placed(result, node, rows, BlockCodes{quantize_blocks(rows, *parameters), *parameters, shape[2]},
-                 given->dtype(), describe(*parameters), shape);
-      any = true;
+      CodedLayer none;
+      const Value codes =
+          keeps ? kept(result, node, *given, none) : blocks(result, node, *given, *parameters);
+      if (codes) operands[i] = codes;
+      any = any || codes;
     }
     if (!any) return {};
     return {op::detail::make(result, node.op, std::move(operands), node.attrs).out()};

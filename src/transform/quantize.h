@@ -26,6 +26,8 @@ struct QuantizeSummary {
   std::vector<QuantizedLayer> layers;
   std::set<std::string> matched;  ///< overrides that match a layer
   std::size_t kept = 0;           ///< layers with the codes of the checkpoint
+  /// Weights of the checkpoint that have 8 bits or less, but not as codes that an operator reads.
+  std::set<std::string> rounded;
   /// Weights of the checkpoint that have codes, but stay floats, by reason: "groups of 8 inputs".
   std::map<std::string, std::set<std::string>> lost;
 };
