@@ -143,12 +143,16 @@ Weight values_of(const TensorCodes& codes) {
                            .name = codes.parts.codes.name()});
 }
 
+}  // namespace
+}  // namespace detail
+
+namespace {
+
 std::int64_t bytes_of(const Weight& part) {
   return part ? part.numel() * static_cast<std::int64_t>(size_of(part.dtype())) : 0;
 }
 
 }  // namespace
-}  // namespace detail
 
 Weight coded(Codes codes) {
   const Weight values = std::visit([](const auto& kind) { return detail::values_of(kind); }, codes);
