@@ -76,8 +76,8 @@ class Exported {
     inputs.insert(inputs.end(), cache.begin(), cache.end());
     const NamedTensors outputs = session_->run(inputs);
     cache.clear();
-    for (const auto& [name, tensor] : outputs) {
-      if (name.starts_with("present")) cache.emplace_back("past_key_values" + name.substr(7), tensor);
+    for (const StateSpec& state : config_->interface().states) {
+      if (!state.input.empty()) cache.emplace_back(state.input, *find(outputs, state.output));
     }
     const std::vector<double> logits = find(outputs, "logits")->to_doubles();
     std::vector<double> last;
@@ -114,6 +114,7 @@ TEST_P(Generation, CacheGivesTheTokensOfRunningWithout) {
   synthesize(read_fixture(GetParam().fixture), checkpoint);
   const Exported cached(checkpoint, "text-generation-with-past", folder.path() / "with_past.onnx");
   const Exported plain(checkpoint, "text-generation", folder.path() / "plain.onnx");
+  const std::int64_t change = GetParam().rotation_changes_at;
 
   // Prompts of 7, 4 and 2 tokens.
   constexpr std::int64_t kPrompt = 7;
@@ -129,8 +130,7 @@ TEST_P(Generation, CacheGivesTheTokensOfRunningWithout) {
   for (std::int64_t step = 0; step < kNewTokens; ++step) {
     SCOPED_TRACE("token " + std::to_string(step));
     const auto length = static_cast<std::int64_t>(ids[0].size());
-    if (const std::int64_t change = GetParam().rotation_changes_at;
-        length > change && past <= change && change > 0) {
+    if (length > change && past <= change && change > 0) {
       cache = cached.empty_cache();
       past = 0;
     }
@@ -155,22 +155,27 @@ TEST_P(Generation, CacheGivesTheTokensOfRunningWithout) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<GenerationCase>& info) {
-  return info.param.fixture.substr(0, info.param.fixture.find('/'));
+// Every type, and what else is special in generation.
+std::vector<GenerationCase> generation_cases() {
+  std::vector<GenerationCase> cases = {{"phi3/text-generation-with-past+longrope", 16},
+                                       {"falcon/text-generation-with-past+alibi"},
+                                       {"qwen2/text-generation-with-past+sliding"}};
+  for (const std::string& name : golden_fixtures()) {
+    if (name.find("/text-generation-with-past") != name.npos && is_first_of_task(name))
+      cases.push_back({name});
+  }
+  return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(Decoders, Generation,
-                         testing::Values(GenerationCase{"llama/text-generation-with-past"},
-                                         GenerationCase{"gpt2/text-generation-with-past"},
-                                         GenerationCase{"gemma2/text-generation-with-past"},
-                                         GenerationCase{"bloom/text-generation-with-past"},
-                                         GenerationCase{"phi3/text-generation-with-past+longrope", 16},
-                                         GenerationCase{"mixtral/text-generation-with-past"},
-                                         GenerationCase{"falcon/text-generation-with-past+alibi"},
-                                         GenerationCase{"opt/text-generation-with-past"},
-                                         GenerationCase{"gemma3_text/text-generation-with-past"},
-                                         GenerationCase{"qwen2/text-generation-with-past+sliding"}),
-                         test_name);
+std::string test_name(const testing::TestParamInfo<GenerationCase>& info) {
+  std::string name = info.param.fixture.substr(0, info.param.fixture.find('/'));
+  const std::size_t variant = info.param.fixture.find('+');
+  if (variant != name.npos) name += "_" + info.param.fixture.substr(variant + 1);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Decoders, Generation, testing::ValuesIn(generation_cases()), test_name);
 
 // ---- encoder-decoders ----
 
