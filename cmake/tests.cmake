@@ -68,6 +68,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/test.mjs" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
     "${PROJECT_BINARY_DIR}/clients/transformers_js")
   set_tests_properties(client.transformers_js PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 600)
+  add_test(NAME client.browser COMMAND "${CMAKE_COMMAND}" -E env node
+    "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/browser.mjs" $<TARGET_FILE:onnxport_cli>
+    "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/browser")
+  set_tests_properties(client.browser PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
   # And checkpoints that nobody here wrote. The packages are those of Debian 12's Python.
   add_test(NAME client.gguf COMMAND "${CMAKE_COMMAND}" -E env python3 "${PROJECT_SOURCE_DIR}/tests/clients/gguf/test.py"
     $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/gguf")

@@ -157,11 +157,22 @@ transformers_js() {
   # No scripts: that of onnxruntime-node downloads libraries for GPUs from elsewhere.
   (cd "$scratch/out" && npm ci --ignore-scripts --no-audit --no-fund --cache "$scratch/npm-cache") \
     </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "npm ci in tests/clients/transformers_js failed"; }
-  # Four fifths of the bytes are for other platforms and for browsers.
-  (cd "$scratch/out/node_modules" && mv "$inside" onnxruntime-x64 && rm -rf onnxruntime-web onnxruntime-node/bin &&
-    mkdir -p "$(dirname "$inside")" && mv onnxruntime-x64 "$inside")
+  # Four fifths of the bytes are for other platforms and for other builds. The client has onnxruntime-web's JavaScript
+  # in its own files, but not this WebAssembly.
+  (cd "$scratch/out/node_modules" && mv "$inside" onnxruntime-x64 && rm -rf onnxruntime-node/bin &&
+    mkdir -p "$(dirname "$inside")" && mv onnxruntime-x64 "$inside" &&
+    find onnxruntime-web -type f -not -name 'ort-wasm-simd-threaded.asyncify.*' -not -name package.json -delete)
   rm -rf "$scratch/npm-cache"
   mv -T "$scratch/out" "$cache/$folder"
+}
+
+# A browser for the tests. The headless shell is Chromium without its windows: three quarters of the bytes.
+browser() {
+  local program
+  for program in chromium-headless-shell chromium google-chrome; do
+    command -v "$program" >/dev/null && return
+  done
+  apt_install chromium-headless-shell
 }
 
 # packages_of NAME: the packages that tests/clients/NAME needs, such as huggingface_hub, with which the tests share a
@@ -206,6 +217,7 @@ for part in "$@"; do
     bench) python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ;;
     clients)
       transformers_js
+      browser
       wheel gguf "$gguf_version" "$gguf_sha256" "gguf-$gguf_version" 'gguf/*.py'
       wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'
       wheel PyYAML "$pyyaml_version" "$pyyaml_sha256" "PyYAML-$pyyaml_version" 'yaml/*' '_yaml/*'

