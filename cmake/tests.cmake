@@ -14,12 +14,23 @@ std::string plugin_dir() { return "@PROJECT_BINARY_DIR@/test_plugins"; }
 std::string minilm_dir() { return "@minilm@"; }
 }  // namespace onnxport::test
 ]])
-  add_executable(onnxport_tests ${test_sources} "${PROJECT_BINARY_DIR}/test_paths.cpp")
-  target_include_directories(onnxport_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/cmake/tests")
-  target_precompile_headers(onnxport_tests PRIVATE cmake/pch.h <gtest/gtest.h>)
+  # Those that run every type, for a program of their own: a definition needs no other tests (./dev fixtures).
+  set(type_tests golden_test golden_fixture half_precision_test quantize_export_test generation_test)
+  list(TRANSFORM type_tests REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/tests/\\1.cpp")
+  list(REMOVE_ITEM test_sources ${type_tests})
   set_source_files_properties("${PROJECT_BINARY_DIR}/test_paths.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+  add_library(onnxport_type_tests OBJECT ${type_tests} "${PROJECT_BINARY_DIR}/test_paths.cpp")
+  target_precompile_headers(onnxport_type_tests PRIVATE cmake/pch.h <gtest/gtest.h>)
+  add_executable(onnxport_tests ${test_sources} $<TARGET_OBJECTS:onnxport_type_tests>)
+  target_precompile_headers(onnxport_tests REUSE_FROM onnxport_type_tests)
+  add_executable(onnxport_fixtures EXCLUDE_FROM_ALL $<TARGET_OBJECTS:onnxport_type_tests>)
+  foreach(tests onnxport_type_tests onnxport_tests onnxport_fixtures)
+    target_include_directories(${tests} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/cmake/tests")
+    target_compile_options(${tests} PRIVATE -Wno-dangling-else)  # `if (…) EXPECT_EQ(…)`: the macro holds an else
+  endforeach()
+  target_link_libraries(onnxport_type_tests PRIVATE onnxport_objects GTest::gtest)
   target_link_libraries(onnxport_tests PRIVATE onnxport_program GTest::gtest GTest::gtest_main)
-  target_compile_options(onnxport_tests PRIVATE -Wno-dangling-else)  # `if (…) EXPECT_EQ(…)`: the macro holds an else
+  target_link_libraries(onnxport_fixtures PRIVATE onnxport_program GTest::gtest GTest::gtest_main)
   # A test may load a plugin, or run the program.
   target_link_options(onnxport_tests PRIVATE "-Wl,--dynamic-list=${PROJECT_SOURCE_DIR}/cmake/exports.list")
   add_dependencies(onnxport_tests onnxport_cli)
