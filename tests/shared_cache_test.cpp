@@ -32,7 +32,7 @@ Exported exported(const std::string& fixture) {
 TEST(SharedCache, CountsTheTokensOfEachRow) {
   for (const char* fixture : {"llama/text-generation-with-past", "llama/text-generation-with-past+mqa",
                               "mistral/text-generation-with-past+sliding", "phi3/text-generation-with-past",
-                              "qwen3_moe/text-generation-with-past"}) {
+                              "mixtral/text-generation-with-past"}) {
     SCOPED_TRACE(fixture);
     const Exported made = exported(fixture);
     EXPECT_TRUE(made.shares);
@@ -48,7 +48,7 @@ TEST(SharedCache, CountsTheTokensOfEachRow) {
 // The length of a buffer is not that of the past, so positions and biases cannot come from it.
 TEST(SharedCache, StaysOffWhereTheGraphReadsTheLengthOfThePast) {
   for (const char* fixture : {"gemma2/text-generation-with-past", "bloom/text-generation-with-past",
-                              "opt/text-generation-with-past"}) {
+                              "falcon/text-generation-with-past+alibi"}) {
     SCOPED_TRACE(fixture);
     const Exported made = exported(fixture);
     EXPECT_FALSE(made.shares);
