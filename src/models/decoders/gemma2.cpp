@@ -26,7 +26,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     options.softcap = cap.value_or(0);
     c.no_keys = op::NoKeys::uniform;
   }
-  const auto visible = layer_visibility(gemma2_layer_types(config, c.num_hidden_layers, 2),
+  const auto visible = layer_visibility(layer_types(config, c.num_hidden_layers, 2),
                                         c.num_hidden_layers, config.integer("sliding_window"));
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     nn::CausalAttentionParts attention = c.attention(s / "self_attn", i, visible.at(i));

@@ -27,15 +27,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   if (both_ways) window = window / 2 + 1;
   const std::int64_t pattern = config.integer("sliding_window_pattern", 6);
   auto visible =
-      layer_visibility(gemma2_layer_types(config, c.num_hidden_layers, pattern), c.num_hidden_layers, window);
+      layer_visibility(layer_types(config, c.num_hidden_layers, pattern), c.num_hidden_layers, window);
   for (nn::Visibility& keys : visible) keys.both_ways = both_ways;
-  // The sliding layers turn by a base of their own, unscaled unless rope_parameters say so.
-  nn::RopeParameters sliding{.dim = c.heads.head_dim, .theta = config.real("rope_local_base_freq")};
-  if (config.has("rope_parameters")) {
-    sliding = rope_parameters(config, c.heads.head_dim,
-                              {.layer_type = "sliding_attention", .theta = sliding.theta});
-  }
-  const nn::RotaryEmbedding local("rotary_emb_local", sliding);
+  const double base = config.real("rope_local_base_freq");
+  const nn::RotaryEmbedding local("rotary_emb_local",
+                                  sliding_rope_parameters(config, c.heads.head_dim, base));
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     nn::CausalAttentionParts attention = c.normed_attention(s / "self_attn", i, visible.at(i));
     attention.options = options;

@@ -13,9 +13,6 @@ TextDecoderConfig gemma_config(const PretrainedConfig& config);
 TextDecoderConfig gemma2_config(const PretrainedConfig& config);
 /// A block with norms around attention and feed-forward.
 nn::Block gemma2_block(const TextDecoderConfig& c, const Scope& s, nn::CausalAttentionParts attention);
-/// layer_types; in files older than that key all layers slide but every `pattern`-th.
-std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std::int64_t layers,
-                                            std::int64_t pattern);
 
 GgufLayout gguf_gemma();
 /// gguf_gemma() from Gemma 2 on. `large`: the number of layers of the model that scales its queries by
