@@ -26,6 +26,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 TextDecoderConfig hunyuan_config(const PretrainedConfig& config) {
   TextDecoderConfig c(config);
+  config.harmless({"eod_token_id"});  // for generation
   if (c.rope.type != "dynamic") return c;
   const PretrainedConfig rope = config.sub(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
   const double alpha = rope.maybe_real("alpha").value_or(0);

@@ -14,6 +14,11 @@ class NemotronOnnxConfig : public TextDecoderOnnxConfig {
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
 };
 
+Weight plus_one(const Weight& weight) {
+  const double one = 1;
+  return weight.cast(DType::f32).add(Weight::from_doubles(DType::f32, {}, {&one, 1}));
+}
+
 // LayerNorm with weights around 0.
 struct LayerNorm1P {
   std::string path;
@@ -21,10 +26,13 @@ struct LayerNorm1P {
   double eps;
 
   LayerNorm1P(const Scope& s, std::int64_t width, double norm_eps)
-      : path(s.path()), weight(s.weight("weight", {width})), bias(s.weight("bias", {width})), eps(norm_eps) {}
+      : path(s.path()),
+        weight(plus_one(s.weight("weight", {width}))),
+        bias(s.weight("bias", {width})),
+        eps(norm_eps) {}
   Value operator()(Value x) const {
     const ModulePath at(x, path);
-    const Value scale = op::add(x.graph().weight(weight), 1.0);
+    const Value scale = x.graph().weight(weight);
     const Value shift = x.graph().weight(bias);
     return op::layer_norm(x, scale, shift, eps);
   }
