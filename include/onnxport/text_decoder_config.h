@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,8 +35,19 @@ struct RopeKeys {
 ONNXPORT_API nn::RopeParameters rope_parameters(const PretrainedConfig& config, std::int64_t head_dim,
                                                 const RopeKeys& keys = {});
 
+/// Makes the norm of this width whose keys lie below `s`.
+using MakeNorm = std::function<nn::Norm(const Scope& s, std::int64_t width)>;
+/// LayerNorm with weight and bias; without bias.
+ONNXPORT_API MakeNorm layer_norms(double eps);
+ONNXPORT_API MakeNorm layer_norms_without_bias(double eps);
+
+/// The rotation of the layers that slide, where the original scales only that of the others: by this base,
+/// unscaled unless `rope_parameters` says otherwise.
+ONNXPORT_API nn::RopeParameters sliding_rope_parameters(const PretrainedConfig& config, std::int64_t head_dim,
+                                                        double theta);
+
 /// Reads vocab_size, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act,
-/// rms_norm_eps, rope_*, tie_word_embeddings, pad_token_id, and, where the class has them,
+/// rope_*, tie_word_embeddings, pad_token_id, and, where the class has them, rms_norm_eps,
 /// num_key_value_heads, head_dim, attention_bias. Gives the parts of blocks that follow from them; a
 /// definition changes members or parts and composes its block.
 struct ONNXPORT_API TextDecoderConfig {
@@ -45,37 +57,67 @@ struct ONNXPORT_API TextDecoderConfig {
   nn::HeadSizes heads;
   std::string hidden_act;
   nn::NormParameters norm_parameters;
+  MakeNorm make_norm;  ///< empty: RmsNorm with norm_parameters
   bool attention_bias, tie_word_embeddings;
   op::NoKeys no_keys;  ///< uniform where `attn_implementation` is "eager", which adds masks to the scores
   std::optional<std::int64_t> pad_token_id;
   nn::RopeParameters rope;
-  double embedding_scale = 1;  ///< multiplies the embeddings
-  double final_softcap = 0;    ///< bounds the logits: softcap * tanh(logits / softcap); 0: they stay
+  double embedding_scale = 1;      ///< multiplies the embeddings
+  double logit_scale = 1;          ///< multiplies the logits
+  double final_softcap = 0;        ///< bounds the logits: softcap * tanh(logits / softcap); 0: they stay
+  std::string last_norm = "norm";  ///< key of the norm behind the blocks
+  std::string head_bias = {};      ///< key of a bias below lm_head; empty: it has none
 
-  /// Of hidden states. Key: weight.
-  nn::RmsNorm norm(const Scope& s) const { return {s, hidden_size, norm_parameters}; }
+  /// Of hidden states.
+  nn::Norm norm(const Scope& s) const { return norm(s, hidden_size); }
+  nn::Norm norm(const Scope& s, std::int64_t width) const;
   /// Keys: q_proj, k_proj, v_proj, o_proj.
   nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer,
                                      const nn::Visibility& visible = {}) const;
-  /// The same around another projection. Key: o_proj.
+  /// The same around another projection.
   nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const nn::Visibility& visible,
-                                     nn::QkvProjection qkv) const;
+                                     nn::QkvProjection qkv, const std::string& output = "o_proj") const;
   /// attention() with norms of each head's queries and keys. Keys: also q_norm, k_norm.
   nn::CausalAttentionParts normed_attention(const Scope& s, std::int64_t layer,
                                             const nn::Visibility& visible = {}) const;
+  /// Adds norms of each head's queries and keys to an attention.
+  void norm_heads(nn::CausalAttentionParts& attention, const Scope& query, const Scope& key) const;
   /// Gated. Keys: gate_proj, up_proj, down_proj.
   nn::GatedMlp mlp(const Scope& s, bool bias = false) const;
+  /// Not gated.
+  nn::Mlp plain_mlp(const Scope& s, bool bias, const std::string& up = "up_proj",
+                    const std::string& down = "down_proj") const;
   /// The block of most decoders. Keys: input_layernorm, post_attention_layernorm, and those of the parts.
   nn::Block block(const Scope& s, nn::CausalAttentionParts attention, nn::FeedForward mlp) const;
+  /// Attention and feed-forward side by side, behind one norm. Keys: input_layernorm, and those of the parts.
+  nn::Block parallel_block(const Scope& s, nn::CausalAttentionParts attention, nn::FeedForward mlp) const;
+  /// Norms behind attention and feed-forward alone (OLMo 2). Keys: post_attention_layernorm,
+  /// post_feedforward_layernorm, and those of the parts.
+  nn::Block post_normed_block(const Scope& s, nn::CausalAttentionParts attention, nn::FeedForward mlp) const;
 };
 
+/// layer_types; in files without that key all layers slide but every `pattern`-th.
+ONNXPORT_API std::vector<std::string> layer_types(const PretrainedConfig& config, std::int64_t layers,
+                                                  std::int64_t pattern);
+
 /// Which keys each layer sees: those of `window` where its type is "sliding_attention", all where it is
-/// "full_attention". Throws ExportError(bad_config) for other types, or another number of them.
+/// "full_attention". Throws ExportError(bad_config) for other types or another number of them, and for layers
+/// that slide without a window.
 ONNXPORT_API std::vector<nn::Visibility> layer_visibility(const std::vector<std::string>& types,
                                                           std::int64_t layers, std::int64_t window);
 
-/// All tasks of a decoder whose keys lie below `model` (embed_tokens, layers.{i}, norm), with `lm_head`
-/// beside it.
+/// Where the keys of a decoder lie.
+struct TextDecoderScopes {
+  Scope base;     ///< embed_tokens, layers.{i}, norm
+  Scope lm_head;  ///< weight
+  Scope heads;    ///< score, qa_outputs
+};
+
+/// All tasks of a decoder whose keys lie there.
+ONNXPORT_API NamedValues forward_text_decoder(const Inputs& inputs, const TextDecoderScopes& scopes,
+                                              const Component& component, const TextDecoderConfig& config,
+                                              const nn::MakeBlock& make_block);
+/// The same of a model whose keys lie below `model`, with `lm_head` beside it.
 ONNXPORT_API NamedValues forward_text_decoder(const Inputs& inputs, const Model& model,
                                               const Component& component, const TextDecoderConfig& config,
                                               const nn::MakeBlock& make_block);

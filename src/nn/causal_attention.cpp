@@ -45,14 +45,21 @@ QkvProjection QkvProjection::repeated(const HeadSizes& sizes) && {
   return std::move(*this);
 }
 
+QkvProjection QkvProjection::clipped(double bound) && {
+  bound_ = bound;
+  return std::move(*this);
+}
+
 QueryKeyValue QkvProjection::operator()(Value x) const {
+  std::vector<Value> parts;
   if (linears_.size() == 3) {
-    const Value query = linears_[0](x);
-    const Value key = linears_[1](x);
-    const Value value = linears_[2](x);
-    return {query, key, value};
+    for (const Linear& linear : linears_) parts.push_back(linear(x));
+  } else {
+    parts = op::split(linears_[0](x), -1, widths_);
   }
-  std::vector<Value> parts = op::split(linears_[0](x), -1, widths_);
+  if (bound_) {
+    for (Value& part : parts) part = op::clamp(part, -*bound_, *bound_);
+  }
   if (repeated_) {
     const HeadSizes& z = *repeated_;
     const Dim &batch = x.dim(0), &length = x.dim(1);
@@ -77,14 +84,31 @@ std::function<Value(Value)> per_head(std::function<Value(Value)> norm, std::int6
   };
 }
 
+std::function<Value(Value)> layer_norm_of_heads(std::string path, Weight weights, double eps) {
+  const std::int64_t head_dim = weights.shape().at(1);
+  const auto norm = [path = std::move(path), weights = std::move(weights), eps](Value heads) {
+    const ModulePath at(heads, path);
+    const Value normed = op::layer_norm(heads, {}, {}, eps);
+    return op::mul(normed, heads.graph().weight(weights));
+  };
+  return per_head(norm, head_dim);
+}
+
 Value CausalAttention::operator()(Value x, DecoderPass& pass, const op::AttentionMask& mask) const {
   const CausalAttentionParts& p = parts_;
   const ModulePath at(x, p.path);
   QueryKeyValue now = p.qkv(x);
+  const auto angles = [&] { return p.rotary ? (*p.rotary)(pass.position_ids()) : op::Rope(); };
+  const bool turns_first = p.rotary && p.norm_place == NormPlace::after_rotation;
+  if (turns_first) {
+    const op::Rope rope = angles();
+    now.query = turned(now.query, rope, p.sizes.heads);
+    now.key = turned(now.key, rope, p.sizes.kv_heads);
+  }
   if (p.query_norm) now.query = p.query_norm(now.query);
   if (p.key_norm) now.key = p.key_norm(now.key);
   const KeyValue past = pass.past(p.layer);
-  const op::Rope rope = p.rotary ? (*p.rotary)(pass.position_ids()) : op::Rope();
+  const op::Rope rope = turns_first ? op::Rope() : angles();
   const auto to = [](Value value, DType dtype) { return value ? op::cast(value, dtype) : value; };
   const DType dtype = x.dtype(), inner = p.score_dtype.value_or(dtype);
   op::AttentionOperands operands;

@@ -13,11 +13,12 @@ std::vector<std::string> text_decoder_tasks(std::vector<std::string> others) {
   return tasks;
 }
 
-Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_size,
-                        std::int64_t hidden_size) {
-  if (!tied) return {s, hidden_size, vocab_size, false};
+Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_size, std::int64_t hidden_size,
+                        const std::string& bias) {
+  const Weight added = bias.empty() ? Weight() : s.weight(bias, {vocab_size});
+  if (!tied) return {s.path(), s.weight("weight", {vocab_size, hidden_size}), added};
   s.ignore("weight");
-  return {s.path(), tied, {}};
+  return {s.path(), tied, added};
 }
 
 std::function<Value(Value)> language_head(const Scope& s, const Weight& tied, std::int64_t vocab_size,

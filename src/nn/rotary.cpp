@@ -175,4 +175,17 @@ op::Rope RotaryEmbedding::operator()(Value position_ids) const {
           .interleaved = parameters_.interleaved};
 }
 
+Value turned(Value x, const op::Rope& rope, std::int64_t heads) {
+  const ModulePath at(x, "rotary_emb");
+  const Value position = op::unsqueeze(op::cast(rope.position_ids, DType::f32), 2);
+  const Value angle = op::mul(position, rope.frequencies);
+  // In float32, because half precision would lose positions.
+  const auto factor = [&](Value turns) {
+    return op::cast(rope.scale == 1 ? turns : op::mul(turns, rope.scale), x.dtype());
+  };
+  const Value cosine = factor(op::cos(angle));
+  const Value sine = factor(op::sin(angle));
+  return op::rotary_embedding(x, cosine, sine, heads, rope.interleaved);
+}
+
 }  // namespace onnxport::nn

@@ -48,6 +48,8 @@ class ONNXPORT_API QkvProjection {
 
   /// Repeats keys and values for every query head, for models that cache them in this form.
   QkvProjection repeated(const HeadSizes& sizes) &&;
+  /// Keeps all three between -bound and bound (MPT, OLMo: clip_qkv).
+  QkvProjection clipped(double bound) &&;
 
   /// [B, S, hidden_size]
   QueryKeyValue operator()(Value x) const;
@@ -58,6 +60,7 @@ class ONNXPORT_API QkvProjection {
   std::vector<Linear> linears_;  // three, or one
   std::vector<std::int64_t> widths_;
   std::optional<HeadSizes> repeated_;
+  std::optional<double> bound_;
 };
 
 /// The keys that the queries of a layer see.
@@ -68,18 +71,27 @@ ONNXPORT_API LayerMask sees(const Visibility& visible, op::NoKeys no_keys = op::
 /// A norm of each head: x [B, S, heads * head_dim], as the norm [..., head_dim] gives it.
 ONNXPORT_API std::function<Value(Value)> per_head(std::function<Value(Value)> norm, std::int64_t head_dim);
 
+/// LayerNorm of each head of x [B, S, heads * head_dim], without bias and with weights [heads, head_dim]:
+/// every head has its own. (Cohere, StableLM)
+ONNXPORT_API std::function<Value(Value)> layer_norm_of_heads(std::string path, Weight weights, double eps);
+
+/// Whether queries and keys are normalized before they turn, or turned first (HunYuan).
+enum class NormPlace { before_rotation, after_rotation };
+
 /// The parts of a causal attention. Its owner makes them.
 struct CausalAttentionParts {
   std::string path;
   std::int64_t layer = 0;  ///< of its keys and values among the states
   HeadSizes sizes;         ///< as the cache has them
   QkvProjection qkv;
-  Linear output;
+  /// [B, S, heads * head_dim] -> [B, S, hidden_size]: a Linear, or also what the original does before it.
+  std::function<Value(Value)> output;
   op::AttentionOptions options = {};
   LayerMask mask = sees({});
   std::optional<RotaryEmbedding> rotary = {};
-  /// Norms of queries [B, S, heads * head_dim] and keys [B, S, kv_heads * head_dim] before they turn.
+  /// Norms of queries [B, S, heads * head_dim] and keys [B, S, kv_heads * head_dim].
   std::function<Value(Value)> query_norm = {}, key_norm = {};
+  NormPlace norm_place = NormPlace::before_rotation;
   /// In which the scores and what follows are computed; absent: the dtype of x. The cache has that of x.
   std::optional<DType> score_dtype = {};
 };

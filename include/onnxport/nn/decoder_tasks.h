@@ -39,10 +39,10 @@ struct TextDecoderHeads {
 ONNXPORT_API NamedValues build_text_decoder_task(const Component& component, const Inputs& inputs,
                                                  const Scope& s, const TextDecoderHeads& heads);
 
-/// The output layer below `s` (`lm_head`), without bias; or, with `tied` (the table of tokens), that one. A
-/// stored copy of it is then ignored.
+/// The output layer below `s` (`lm_head`); or, with `tied` (the table of tokens), that one. A stored copy of
+/// it is then ignored. `bias`: the key of its bias, empty: it has none.
 ONNXPORT_API Linear output_embedding(const Scope& s, const Weight& tied, std::int64_t vocab_size,
-                                     std::int64_t hidden_size);
+                                     std::int64_t hidden_size, const std::string& bias = {});
 
 /// The same as a function of hidden states [B, S, H], which asks for its weights when it is called.
 ONNXPORT_API std::function<Value(Value)> language_head(const Scope& s, const Weight& tied,

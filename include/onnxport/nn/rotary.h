@@ -45,4 +45,8 @@ class ONNXPORT_API RotaryEmbedding {
   RopeParameters parameters_;
 };
 
+/// x [B, S, heads * head_dim] with every head rotated, for what an attention does between the rotation and
+/// the scores.
+ONNXPORT_API Value turned(Value x, const op::Rope& rope, std::int64_t heads);
+
 }  // namespace onnxport::nn

@@ -65,15 +65,6 @@ nn::Block gemma2_block(const TextDecoderConfig& c, const Scope& s, nn::CausalAtt
                            .after_mlp = c.norm(s / "post_feedforward_layernorm")};
 }
 
-std::vector<std::string> gemma2_layer_types(const PretrainedConfig& config, std::int64_t layers,
-                                            std::int64_t pattern) {
-  if (config.has("layer_types")) return config.strings("layer_types");
-  std::vector<std::string> types;
-  for (std::int64_t i = 0; i < layers; ++i)
-    types.emplace_back((i + 1) % pattern != 0 ? "sliding_attention" : "full_attention");
-  return types;
-}
-
 GgufLayout gguf_later_gemma(std::string architecture, std::string original_class, std::int64_t large) {
   GgufLayout layout = gguf_gemma();
   layout.architecture = std::move(architecture);

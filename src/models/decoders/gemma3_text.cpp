@@ -17,8 +17,13 @@ class Gemma3TextOnnxConfig : public TextDecoderOnnxConfig {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const PretrainedConfig& config = model.config();
-  const TextDecoderConfig c = gemma2_config(config);
+  const TextDecoderConfig c = gemma2_config(model.config());
+  return forward_text_decoder(inputs, model, component, c, gemma3_blocks(model.config(), c));
+}
+
+}  // namespace
+
+nn::MakeBlock gemma3_blocks(const PretrainedConfig& config, const TextDecoderConfig& c) {
   const op::AttentionOptions options{.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"))};
   config.harmless(
       {"attn_logit_softcapping"});  // the original's class declares it, its module does not read it
@@ -27,24 +32,18 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   if (both_ways) window = window / 2 + 1;
   const std::int64_t pattern = config.integer("sliding_window_pattern", 6);
   auto visible =
-      layer_visibility(gemma2_layer_types(config, c.num_hidden_layers, pattern), c.num_hidden_layers, window);
+      layer_visibility(layer_types(config, c.num_hidden_layers, pattern), c.num_hidden_layers, window);
   for (nn::Visibility& keys : visible) keys.both_ways = both_ways;
-  // The sliding layers turn by a base of their own, unscaled unless rope_parameters say so.
-  nn::RopeParameters sliding{.dim = c.heads.head_dim, .theta = config.real("rope_local_base_freq")};
-  if (config.has("rope_parameters")) {
-    sliding = rope_parameters(config, c.heads.head_dim,
-                              {.layer_type = "sliding_attention", .theta = sliding.theta});
-  }
-  const nn::RotaryEmbedding local("rotary_emb_local", sliding);
-  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+  const double base = config.real("rope_local_base_freq");
+  const nn::RotaryEmbedding local("rotary_emb_local",
+                                  sliding_rope_parameters(config, c.heads.head_dim, base));
+  return [=](const Scope& s, std::int64_t i) {
     nn::CausalAttentionParts attention = c.normed_attention(s / "self_attn", i, visible.at(i));
     attention.options = options;
     if (visible.at(i).window) attention.rotary = local;
     return gemma2_block(c, s, std::move(attention));
-  });
+  };
 }
-
-}  // namespace
 
 void register_gemma3_text(TasksManager& tasks) {
   tasks.register_model<Gemma3TextOnnxConfig>({.model_type = "gemma3_text",

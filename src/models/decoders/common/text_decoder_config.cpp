@@ -44,7 +44,7 @@ TextDecoderConfig::TextDecoderConfig(const PretrainedConfig& c)
       num_labels(c.num_labels()),
       heads(head_sizes(c)),
       hidden_act(c.string("hidden_act", "silu")),
-      norm_parameters({.eps = c.real("rms_norm_eps")}),
+      norm_parameters({.eps = c.real("rms_norm_eps", 1e-6)}),
       attention_bias(c.flag("attention_bias", false)),
       tie_word_embeddings(c.flag("tie_word_embeddings", false)),
       no_keys(eager_attention(c) ? op::NoKeys::uniform : op::NoKeys::zero),
@@ -53,19 +53,37 @@ TextDecoderConfig::TextDecoderConfig(const PretrainedConfig& c)
   c.harmless({"pretraining_tp"});  // how the original cut its products
 }
 
+nn::RopeParameters sliding_rope_parameters(const PretrainedConfig& config, std::int64_t head_dim,
+                                           double theta) {
+  if (!config.has("rope_parameters")) return {.dim = head_dim, .theta = theta};
+  return rope_parameters(config, head_dim, {.layer_type = "sliding_attention", .theta = theta});
+}
+
+MakeNorm layer_norms(double eps) {
+  return [eps](const Scope& s, std::int64_t width) { return nn::LayerNorm(s, width, eps); };
+}
+
+MakeNorm layer_norms_without_bias(double eps) {
+  return [eps](const Scope& s, std::int64_t width) { return nn::LayerNorm(s, width, eps, true, false); };
+}
+
+nn::Norm TextDecoderConfig::norm(const Scope& s, std::int64_t width) const {
+  return make_norm ? make_norm(s, width) : nn::RmsNorm(s, width, norm_parameters);
+}
+
 nn::CausalAttentionParts TextDecoderConfig::attention(const Scope& s, std::int64_t layer,
                                                       const nn::Visibility& visible) const {
   return attention(s, layer, visible, nn::QkvProjection::separate(s, heads, attention_bias));
 }
 
 nn::CausalAttentionParts TextDecoderConfig::attention(const Scope& s, std::int64_t layer,
-                                                      const nn::Visibility& visible,
-                                                      nn::QkvProjection qkv) const {
+                                                      const nn::Visibility& visible, nn::QkvProjection qkv,
+                                                      const std::string& output) const {
   return {.path = s.path(),
           .layer = layer,
           .sizes = heads,
           .qkv = std::move(qkv),
-          .output = nn::Linear(s / "o_proj", heads.heads * heads.head_dim, hidden_size, attention_bias),
+          .output = nn::Linear(s / output, heads.heads * heads.head_dim, hidden_size, attention_bias),
           .mask = nn::sees(visible, no_keys),
           .rotary = nn::RotaryEmbedding("rotary_emb", rope)};
 }
@@ -73,12 +91,14 @@ nn::CausalAttentionParts TextDecoderConfig::attention(const Scope& s, std::int64
 nn::CausalAttentionParts TextDecoderConfig::normed_attention(const Scope& s, std::int64_t layer,
                                                              const nn::Visibility& visible) const {
   nn::CausalAttentionParts parts = attention(s, layer, visible);
-  const auto norm = [&](const char* key) {
-    return nn::per_head(nn::RmsNorm(s / key, heads.head_dim, norm_parameters), heads.head_dim);
-  };
-  parts.query_norm = norm("q_norm");
-  parts.key_norm = norm("k_norm");
+  norm_heads(parts, s / "q_norm", s / "k_norm");
   return parts;
+}
+
+void TextDecoderConfig::norm_heads(nn::CausalAttentionParts& attention, const Scope& query,
+                                   const Scope& key) const {
+  attention.query_norm = nn::per_head(norm(query, heads.head_dim), heads.head_dim);
+  attention.key_norm = nn::per_head(norm(key, heads.head_dim), heads.head_dim);
 }
 
 nn::GatedMlp TextDecoderConfig::mlp(const Scope& s, bool bias) const {
@@ -89,12 +109,49 @@ nn::GatedMlp TextDecoderConfig::mlp(const Scope& s, bool bias) const {
            .bias = bias}};
 }
 
+nn::Mlp TextDecoderConfig::plain_mlp(const Scope& s, bool bias, const std::string& up,
+                                     const std::string& down) const {
+  return {s.path(), nn::Linear(s / up, hidden_size, intermediate_size, bias),
+          nn::Linear(s / down, intermediate_size, hidden_size, bias), hidden_act};
+}
+
 nn::Block TextDecoderConfig::block(const Scope& s, nn::CausalAttentionParts attention,
                                    nn::FeedForward mlp) const {
   return nn::PreNormBlock{.before_attention = norm(s / "input_layernorm"),
                           .attention = nn::CausalAttention(std::move(attention)),
                           .before_mlp = norm(s / "post_attention_layernorm"),
                           .mlp = std::move(mlp)};
+}
+
+nn::Block TextDecoderConfig::parallel_block(const Scope& s, nn::CausalAttentionParts attention,
+                                            nn::FeedForward mlp) const {
+  return nn::ParallelBlock{.before_attention = norm(s / "input_layernorm"),
+                           .attention = nn::CausalAttention(std::move(attention)),
+                           .before_mlp = {},
+                           .mlp = std::move(mlp)};
+}
+
+nn::Block TextDecoderConfig::post_normed_block(const Scope& s, nn::CausalAttentionParts attention,
+                                               nn::FeedForward mlp) const {
+  return nn::SandwichBlock{.before_attention = {},
+                           .attention = nn::CausalAttention(std::move(attention)),
+                           .after_attention = norm(s / "post_attention_layernorm"),
+                           .before_mlp = {},
+                           .mlp = std::move(mlp),
+                           .after_mlp = norm(s / "post_feedforward_layernorm")};
+}
+
+std::vector<std::string> layer_types(const PretrainedConfig& config, std::int64_t layers,
+                                     std::int64_t pattern) {
+  if (config.has("layer_types")) return config.strings("layer_types");
+  if (pattern <= 0) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("sliding_window_pattern is {}, expected at least 1", pattern));
+  }
+  std::vector<std::string> types;
+  for (std::int64_t i = 0; i < layers; ++i)
+    types.emplace_back((i + 1) % pattern != 0 ? "sliding_attention" : "full_attention");
+  return types;
 }
 
 std::vector<nn::Visibility> layer_visibility(const std::vector<std::string>& types, std::int64_t layers,
@@ -112,17 +169,20 @@ std::vector<nn::Visibility> layer_visibility(const std::vector<std::string>& typ
                                     type));
     }
     visible.emplace_back();
-    if (type == "sliding_attention") visible.back().window = window;
+    if (type != "sliding_attention") continue;
+    if (window < 1) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("layer_types names sliding_attention, but sliding_window is {}", window));
+    }
+    visible.back().window = window;
   }
   return visible;
 }
 
-NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
-                                 const TextDecoderConfig& c, const nn::MakeBlock& make_block) {
-  // The id tells where a row ends.
-  if (component.task != "text-classification") model.config().harmless({"pad_token_id"});
-  const Scope root = model.scope();
-  const Scope s = root.base_model("model");
+NamedValues forward_text_decoder(const Inputs& inputs, const TextDecoderScopes& scopes,
+                                 const Component& component, const TextDecoderConfig& c,
+                                 const nn::MakeBlock& make_block) {
+  const Scope& s = scopes.base;
   const nn::Embedding embed_tokens(s / "embed_tokens", c.vocab_size, c.hidden_size);
   const auto embed = [&](nn::DecoderPass& pass) {
     const Value x = pass.embedded(embed_tokens);
@@ -130,17 +190,30 @@ NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const
   };
   const auto lm_head = [&](Value hidden) {
     const Weight tied = c.tie_word_embeddings ? embed_tokens.weight() : Weight();
-    Value logits = nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size)(hidden);
+    const nn::Linear head =
+        nn::output_embedding(scopes.lm_head, tied, c.vocab_size, c.hidden_size, c.head_bias);
+    Value logits = head(hidden);
+    if (c.logit_scale != 1) logits = op::mul(logits, c.logit_scale);
     if (c.final_softcap == 0) return logits;
     return op::mul(op::tanh(op::div(logits, c.final_softcap)), c.final_softcap);
   };
-  const nn::DecoderStack decoder(s, "layers", c.num_hidden_layers, make_block, embed, c.norm(s / "norm"));
-  return nn::build_text_decoder_task(component, inputs, root,
+  const nn::DecoderStack decoder(s, "layers", c.num_hidden_layers, make_block, embed,
+                                 c.norm(s / c.last_norm));
+  return nn::build_text_decoder_task(component, inputs, scopes.heads,
                                      {.decode = decoder,
                                       .lm_head = lm_head,
                                       .hidden_size = c.hidden_size,
                                       .num_labels = c.num_labels,
                                       .pad_token_id = c.pad_token_id});
+}
+
+NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
+                                 const TextDecoderConfig& c, const nn::MakeBlock& make_block) {
+  // The id tells where a row ends.
+  if (component.task != "text-classification") model.config().harmless({"pad_token_id"});
+  const Scope root = model.scope();
+  const TextDecoderScopes scopes{root.base_model("model"), root / "lm_head", root};
+  return forward_text_decoder(inputs, scopes, component, c, make_block);
 }
 
 }  // namespace onnxport

@@ -1,0 +1,32 @@
+// Arcee: Llama with a feed-forward without gate. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/arcee/modeling_arcee.py
+#include "models/common/definition.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class ArceeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const TextDecoderConfig c(model.config());
+  const bool mlp_bias = model.config().flag("mlp_bias", false);
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, c.attention(s / "self_attn", i), c.plain_mlp(s / "mlp", mlp_bias));
+  });
+}
+
+}  // namespace
+
+void register_arcee(TasksManager& tasks) {
+  tasks.register_model<ArceeOnnxConfig>({.model_type = "arcee",
+                                         .tasks = nn::text_decoder_tasks({}),
+                                         .forward = forward,
+                                         .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models

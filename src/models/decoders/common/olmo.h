@@ -1,0 +1,15 @@
+/// Shared parts of the OLMo types.
+#pragma once
+
+#include <cstdint>
+
+#include "onnxport/nn/causal_attention.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+
+/// From OLMo 2 on: one norm of all queries of a token, and one of all its keys. Keys: also q_norm, k_norm.
+nn::CausalAttentionParts olmo2_attention(const TextDecoderConfig& c, const Scope& s, std::int64_t layer,
+                                         const nn::Visibility& visible = {});
+
+}  // namespace onnxport::models

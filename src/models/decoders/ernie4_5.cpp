@@ -1,0 +1,34 @@
+// ERNIE 4.5, the dense models. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/ernie4_5/modeling_ernie4_5.py
+#include "models/common/definition.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class Ernie45OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  TextDecoderConfig c(model.config());
+  const bool bias = model.config().flag("use_bias", false);
+  c.attention_bias = bias;
+  c.rope.interleaved = true;
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, c.attention(s / "self_attn", i), c.mlp(s / "mlp", bias));
+  });
+}
+
+}  // namespace
+
+void register_ernie4_5(TasksManager& tasks) {
+  tasks.register_model<Ernie45OnnxConfig>({.model_type = "ernie4_5",
+                                           .tasks = nn::text_decoder_tasks({}),
+                                           .forward = forward,
+                                           .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,40 @@
+// OLMo. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/olmo/modeling_olmo.py
+#include <utility>
+
+#include "models/common/definition.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class OlmoOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  TextDecoderConfig c(config);
+  c.make_norm = [](const Scope& s, std::int64_t width) { return nn::LayerNorm(s, width, 1e-5, false); };
+  const auto clip = config.maybe_real("clip_qkv");
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope attention = s / "self_attn";
+    auto qkv = nn::QkvProjection::separate(attention, c.heads, c.attention_bias);
+    if (clip) qkv = std::move(qkv).clipped(*clip);
+    return c.block(s, c.attention(attention, i, {}, std::move(qkv)), c.mlp(s / "mlp"));
+  });
+}
+
+}  // namespace
+
+void register_olmo(TasksManager& tasks) {
+  tasks.register_model<OlmoOnnxConfig>({.model_type = "olmo",
+                                        .tasks = nn::text_decoder_tasks({}),
+                                        .forward = forward,
+                                        .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models

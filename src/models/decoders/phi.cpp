@@ -1,0 +1,44 @@
+// Phi-1, Phi-1.5 and Phi-2. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/phi/modeling_phi.py
+#include <utility>
+
+#include "models/common/definition.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class PhiOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  TextDecoderConfig c(config);
+  c.make_norm = layer_norms(config.real("layer_norm_eps"));
+  c.last_norm = "final_layernorm";
+  c.head_bias = "bias";
+  c.attention_bias = true;
+  const bool norms = config.flag("qk_layernorm");
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope self = s / "self_attn";
+    nn::CausalAttentionParts attention =
+        c.attention(self, i, {}, nn::QkvProjection::separate(self, c.heads, true), "dense");
+    if (norms) c.norm_heads(attention, self / "q_layernorm", self / "k_layernorm");
+    return c.parallel_block(s, std::move(attention), c.plain_mlp(s / "mlp", true, "fc1", "fc2"));
+  });
+}
+
+}  // namespace
+
+void register_phi(TasksManager& tasks) {
+  tasks.register_model<PhiOnnxConfig>({.model_type = "phi",
+                                       .tasks = nn::text_decoder_tasks(),
+                                       .forward = forward,
+                                       .ignorable_keys = {"*.rotary_emb.inv_freq"},
+                                       .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models

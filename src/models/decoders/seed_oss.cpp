@@ -1,0 +1,38 @@
+// Seed-OSS. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/seed_oss/modeling_seed_oss.py
+#include <utility>
+
+#include "models/common/definition.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class SeedOssOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  TextDecoderConfig c(config);
+  const bool bias = c.attention_bias, mlp_bias = config.flag("mlp_bias", false);
+  c.attention_bias = config.flag("attention_out_bias", false);  // of the output
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope attention = s / "self_attn";
+    auto qkv = nn::QkvProjection::separate(attention, c.heads, bias);
+    return c.block(s, c.attention(attention, i, {}, std::move(qkv)), c.mlp(s / "mlp", mlp_bias));
+  });
+}
+
+}  // namespace
+
+void register_seed_oss(TasksManager& tasks) {
+  tasks.register_model<SeedOssOnnxConfig>({.model_type = "seed_oss",
+                                           .tasks = nn::text_decoder_tasks({}),
+                                           .forward = forward,
+                                           .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models

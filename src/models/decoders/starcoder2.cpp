@@ -1,0 +1,37 @@
+// StarCoder2. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/starcoder2/modeling_starcoder2.py
+#include "models/common/definition.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class Starcoder2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  TextDecoderConfig c(config);
+  c.tie_word_embeddings = config.flag("tie_word_embeddings", true);
+  c.make_norm = layer_norms(config.real("norm_epsilon"));
+  c.attention_bias = config.flag("use_bias");
+  const nn::Visibility visible{.window = config.maybe_integer("sliding_window")};
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, c.attention(s / "self_attn", i, visible),
+                   c.plain_mlp(s / "mlp", c.attention_bias, "c_fc", "c_proj"));
+  });
+}
+
+}  // namespace
+
+void register_starcoder2(TasksManager& tasks) {
+  tasks.register_model<Starcoder2OnnxConfig>({.model_type = "starcoder2",
+                                              .tasks = nn::text_decoder_tasks(),
+                                              .forward = forward,
+                                              .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models
