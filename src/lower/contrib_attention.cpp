@@ -32,7 +32,7 @@ bool is_whole_bias(const Node& node) {
 bool leads_to_multi_head(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   const bool same_width = node.outputs[1].shape[3] == node.outputs[2].shape[3];
-  return target.runtime == Runtime::ort && is_half_or_single(in.query) && !in.rope &&
+  return target.runtime == Runtime::ort && is_half_or_single(in.query) && !in.rope && !in.sinks &&
          !needs_replaced_scores(node) && node.attrs.integer("heads") == node.attrs.integer("kv_heads") &&
          node.attrs.real("softcap") == 0 && (same_width || !in.past_key) &&
          in.key.rank() == in.value.rank() && (in.key.rank() == 3 || in.query.dtype() != DType::f32);
@@ -42,7 +42,7 @@ bool leads_to_multi_head(const Node& node, const Target& target) {
 // no key cannot attend to later ones. The kernel needs a head size that is a multiple of 8.
 bool leads_to_group_query(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
-  const bool sees_a_key = in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask) ||
+  const bool sees_a_key = in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask) || in.sinks ||
                           target.group_query == GroupQuery::right_padding;
   return target.runtime == Runtime::ort && target.group_query != GroupQuery::never &&
          is_half_or_single(in.query) && !in.rope && in.mask.causal && in.past_key &&
@@ -128,10 +128,10 @@ Lowered lower_group_query(Emitter& e, const Node& node) {
     // The past may be a buffer that is longer than the tokens in it. The mask is not.
     return cast_to_int32(e, padding.empty() ? e.scalar_dim(total) : width_of(e, padding));
   });
-  return e.emit_all(
-      contrib("GroupQueryAttention"), 3,
-      {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "", in[kBias]},
-      std::move(attrs));
+  return e.emit_all(contrib("GroupQueryAttention"), 3,
+                    {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "",
+                     in[kBias], in[kSinks]},
+                    std::move(attrs));
 }
 
 bool fits_contrib_rotation(const Node& node, const Target& target) {

@@ -12,4 +12,8 @@ namespace onnxport::models {
 /// `use_sliding_window` asks for them.
 std::vector<nn::Visibility> qwen_layer_visibility(const PretrainedConfig& config, std::int64_t layers);
 
+/// Which layers have a mixture of experts: every `decoder_sparse_step`-th, but those of `mlp_only_layers`.
+std::vector<bool> qwen_sparse_layers(const PretrainedConfig& config, std::int64_t layers,
+                                     std::int64_t experts);
+
 }  // namespace onnxport::models
