@@ -23,6 +23,9 @@ std::vector<OpSample> op_samples();
 /// `samples` and those of the ops that only quantized graphs have.
 std::vector<OpSample> with_quantized_samples(std::vector<OpSample> samples);
 
+/// `samples` and those of the recurrences.
+std::vector<OpSample> with_recurrent_samples(std::vector<OpSample> samples);
+
 /// Every op of ops.def but the leaves.
 std::vector<Op> all_ops();
 
