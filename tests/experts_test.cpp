@@ -154,9 +154,9 @@ nn::ExpertWeights read(const Tensors& tensors) {
   }
   auto checkpoint = std::make_shared<const Checkpoint>(std::move(stored), "test");
   auto accounting = std::make_shared<KeyAccounting>();
-  const nn::ExpertWeights weights = nn::expert_weights(
-      Scope(checkpoint, accounting, "mlp.experts"),
-      {.hidden_size = kWidth, .intermediate_size = kInner, .experts = kExperts, .experts_per_token = 1});
+  const nn::ExpertWeights weights =
+      nn::expert_weights(Scope(checkpoint, accounting, "mlp.experts"),
+                         {.hidden_size = kWidth, .intermediate_size = kInner, .experts = kExperts});
   EXPECT_TRUE(accounting->unread(*checkpoint).empty());
   return weights;
 }

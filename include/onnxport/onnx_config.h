@@ -153,10 +153,12 @@ class ONNXPORT_API OnnxConfigWithPast : public OnnxConfig {
   /// Appends the names and axes of the states.
   void add_past_key_values(AxesByName& names, Direction direction) const;
   /// past_key_values.{layer}.key|value -> present.{layer}.key|value: [batch_size, heads,
-  /// past_sequence_length, head_dim], which grows by sequence_length.
-  std::vector<StateSpec> key_value(std::int64_t layer, std::int64_t heads, std::int64_t head_dim) const;
+  /// past_sequence_length, head_dim], which grows by sequence_length. Heads of values may have another size.
+  std::vector<StateSpec> key_value(std::int64_t layer, std::int64_t heads, std::int64_t head_dim,
+                                   std::optional<std::int64_t> value_dim = {}) const;
   /// The same for the layers 0, 1, …
-  std::vector<StateSpec> key_values(std::int64_t layers, std::int64_t heads, std::int64_t head_dim) const;
+  std::vector<StateSpec> key_values(std::int64_t layers, std::int64_t heads, std::int64_t head_dim,
+                                    std::optional<std::int64_t> value_dim = {}) const;
   /// past_{part}.{layer} -> present_{part}.{layer}: a state of fixed size [batch_size, extents…].
   StateSpec fixed_state(std::int64_t layer, const std::string& part,
                         const std::vector<std::int64_t>& extents) const;

@@ -162,8 +162,7 @@ struct ConvOptions {
   std::vector<std::int64_t> dilation = {};  ///< one per spatial axis; empty: 1
   std::int64_t groups = 1;
 };
-/// x [N, C, L], weight [O, C / groups, K], bias [O] or absent -> [N, O, L'].
-/// (torch.nn.functional.conv1d)
+/// x [N, C, L], weight [O, C / groups, K], bias [O] or absent -> [N, O, L']. (torch.nn.functional.conv1d)
 ONNXPORT_API Value conv1d(Value x, Value weight, Value bias = {}, const ConvOptions& options = {});
 /// x [N, C, H, W], weight [O, C / groups, KH, KW], bias [O] or absent -> [N, O, H', W'].
 /// (torch.nn.functional.conv2d)
@@ -261,7 +260,8 @@ struct AttentionOperands {
   Value past_key = {};    ///< [B, G, P, D]: from earlier calls; S is L
   Value past_value = {};  ///< [B, G, P, E]
   AttentionMask mask = {};
-  Rope rope = {};  ///< rotates queries and keys; S is L
+  Rope rope = {};    ///< rotates queries and keys; S is L
+  Value sinks = {};  ///< [H]: scores in the softmax beside those of the keys; a query without keys gives 0
 };
 struct AttentionResults {
   Value output;  ///< [B, L, H * E]
@@ -270,32 +270,31 @@ struct AttentionResults {
 };
 /// Multi-head attention: rotates queries and keys, appends keys and values to the past ones, and attends. H
 /// is a multiple of G: query head h attends to key head h / (H / G). The op's decomposition computes masks
-/// and angles, once per graph. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention,
-/// enable_gqa)
+/// and angles, once per graph. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention)
 ONNXPORT_API AttentionResults attention(const AttentionOperands& operands, std::int64_t heads,
                                         std::int64_t kv_heads, const AttentionOptions& options = {});
 
 /// The same with separate heads: query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E].
-/// `mask`: absent; bool (a query sees the keys with true; a row without any true gives 0); or float, added to
-/// the scores. Must broadcast to [B, H, L, S].
+/// `mask`, broadcasts to [B, H, L, S]: absent, bool (true: seen; a row without any gives 0) or float (added).
 ONNXPORT_API Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask = {},
                                                 const AttentionOptions& options = {});
 
-/// Rotates every head of x [B, L, heads * D] or [B, heads, L, D]. cos and sin: [B, L, R / 2] or [1, L, R /
-/// 2].
+/// Rotates every head of x [B, L, heads * D] or [B, heads, L, D]. cos and sin: [B or 1, L, R / 2].
 ONNXPORT_API Value rotary_embedding(Value x, Value cos, Value sin, std::int64_t heads,
                                     bool interleaved = false);
 
 // ---- mixture of experts ----
 
-/// The weights of E experts without biases, stacked. Each expert is down(activation(gate(x)) * up(x)).
+/// The weights of E experts, stacked. Each expert is down(activation(gate(x)) * up(x)).
 struct Experts {
   Value gate;     ///< [E, F, D]; or, without `up`, [E, 2 F, D]: rows of gate, then of up
   Value up = {};  ///< [E, F, D]
   Value down;     ///< [E, D, F]
+  Value gate_bias = {}, up_bias = {}, down_bias = {};  ///< [E, rows of the weight], or absent
 };
-/// x [N, D], routing [N, E] -> [N, D]: for each row, the sum of the experts' results, weighted by `routing`.
-/// An expert sees only the rows whose weight is not 0. `activation`: "silu", "gelu" or "relu".
+/// x [N, D], routing [N, E] -> [N, D]: the sum of the experts' results, weighted by `routing`. An expert sees
+/// only the rows whose weight is not 0. `activation`: "silu", "gelu", "relu", or "swiglu_oai" of gpt-oss,
+/// which makes g sigmoid(1.702 g) (up + 1) of gate g <= 7 and |up| <= 7.
 ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const Experts& experts,
                                       std::string_view activation);
 
@@ -305,8 +304,7 @@ namespace onnxport::op::detail {
 
 /// Makes a node of any op: infers the result types and appends the node to the operands' graph. For passes.
 ONNXPORT_API Node& make(Graph& graph, Op op, std::vector<Value> inputs, Attrs attrs);
-/// For composites: computes the results with smaller ops. `node` need not be part of a graph, but its inputs
-/// must be.
+/// For composites: computes the results with smaller ops. Only the inputs of `node` must be part of a graph.
 ONNXPORT_API std::vector<Value> decompose(const Node& node);
 ONNXPORT_API bool is_composite(Op op);
 /// The result of the op on weight operands as a weight, without a node; empty if the op cannot be folded.

@@ -76,7 +76,7 @@ struct ONNXPORT_API TextDecoderConfig {
                                      const nn::Visibility& visible = {}) const;
   /// The same around another projection.
   nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const nn::Visibility& visible,
-                                     nn::QkvProjection qkv, const std::string& output = "o_proj") const;
+                                     nn::Projection qkv, const std::string& output = "o_proj") const;
   /// attention() with norms of each head's queries and keys. Keys: also q_norm, k_norm.
   nn::CausalAttentionParts normed_attention(const Scope& s, std::int64_t layer,
                                             const nn::Visibility& visible = {}) const;

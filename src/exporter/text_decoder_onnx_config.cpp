@@ -31,27 +31,28 @@ std::vector<StateSpec> OnnxConfigWithPast::states() const {
 }
 
 std::vector<StateSpec> OnnxConfigWithPast::key_value(std::int64_t layer, std::int64_t heads,
-                                                     std::int64_t head_dim) const {
+                                                     std::int64_t head_dim,
+                                                     std::optional<std::int64_t> value_dim) const {
   std::vector<StateSpec> states;
-  for (const char* part : {"key", "value"}) {
-    states.push_back(
-        {.input = fmt::format("past_key_values.{}.{}", layer, part),
-         .output = fmt::format("present.{}.{}", layer, part),
-         .dtype = float_dtype(),
-         .shape = {Dim::symbol("batch_size"), heads, Dim::symbol("past_sequence_length"), head_dim},
-         .growing_axis = 2,
-         .grown = "past_sequence_length + sequence_length",
-         .layer = layer,
-         .part = part});
+  for (const auto& [part, size] : {std::pair("key", head_dim), {"value", value_dim.value_or(head_dim)}}) {
+    states.push_back({.input = fmt::format("past_key_values.{}.{}", layer, part),
+                      .output = fmt::format("present.{}.{}", layer, part),
+                      .dtype = float_dtype(),
+                      .shape = {Dim::symbol("batch_size"), heads, Dim::symbol("past_sequence_length"), size},
+                      .growing_axis = 2,
+                      .grown = "past_sequence_length + sequence_length",
+                      .layer = layer,
+                      .part = part});
   }
   return states;
 }
 
 std::vector<StateSpec> OnnxConfigWithPast::key_values(std::int64_t layers, std::int64_t heads,
-                                                      std::int64_t head_dim) const {
+                                                      std::int64_t head_dim,
+                                                      std::optional<std::int64_t> value_dim) const {
   std::vector<StateSpec> states;
   for (std::int64_t layer = 0; layer < layers; ++layer) {
-    for (StateSpec& state : key_value(layer, heads, head_dim)) states.push_back(std::move(state));
+    for (StateSpec& state : key_value(layer, heads, head_dim, value_dim)) states.push_back(std::move(state));
   }
   return states;
 }

@@ -11,7 +11,8 @@ namespace onnxport::lower {
 bool fits_multi_head(const Node& node, const Target& target);
 Lowered lower_multi_head(Emitter& e, const Node& node);
 
-/// GroupQueryAttention, if the target asks for it: causal, with a past, and with padding as a bias.
+/// GroupQueryAttention, if the target asks for it: causal, with a past, with padding as a bias, and maybe
+/// with sinks.
 bool fits_group_query(const Node& node, const Target& target);
 Lowered lower_group_query(Emitter& e, const Node& node);
 

@@ -32,7 +32,7 @@ bool is_whole_bias(const Node& node) {
 bool leads_to_multi_head(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   const bool same_width = node.outputs[1].shape[3] == node.outputs[2].shape[3];
-  return target.runtime == Runtime::ort && is_half_or_single(in.query) && !in.rope &&
+  return target.runtime == Runtime::ort && is_half_or_single(in.query) && !in.rope && !in.sinks &&
          !needs_replaced_scores(node) && node.attrs.integer("heads") == node.attrs.integer("kv_heads") &&
          node.attrs.real("softcap") == 0 && (same_width || !in.past_key) &&
          in.key.rank() == in.value.rank() && (in.key.rank() == 3 || in.query.dtype() != DType::f32);
@@ -45,7 +45,7 @@ bool leads_to_group_query(const Node& node, const Target& target) {
   return target.runtime == Runtime::ort && target.group_query_attention && is_half_or_single(in.query) &&
          !in.rope && in.mask.causal && in.past_key && node.attrs.real("softcap") == 0 &&
          node.outputs[1].shape[3] == node.outputs[2].shape[3] && node.outputs[1].shape[3].exact_div(8) &&
-         (in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask));
+         (in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask) || in.sinks);
 }
 
 // Whether all heads of a query see the same keys, so that one factor serves all of them.
@@ -108,10 +108,10 @@ Lowered lower_group_query(Emitter& e, const Node& node) {
   });
   const std::string length = e.shared("attention_mask", "total " + total.str(),
                                       [&] { return cast_to_int32(e, e.scalar_dim(total)); });
-  return e.emit_all(
-      contrib("GroupQueryAttention"), 3,
-      {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "", in[kBias]},
-      std::move(attrs));
+  return e.emit_all(contrib("GroupQueryAttention"), 3,
+                    {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "",
+                     in[kBias], in[kSinks]},
+                    std::move(attrs));
 }
 
 bool fits_contrib_rotation(const Node& node, const Target& target) {

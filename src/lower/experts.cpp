@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -20,12 +21,29 @@ namespace {
 // Operands of the Scan before the weights: the sums, whether an expert has tokens, and the routing.
 constexpr std::size_t kFixedOperands = 3;
 
+// gate g <= 7 and |up| <= 7: g sigmoid(1.702 g) (up + 1)
+std::string swiglu_oai(Emitter& e, const std::string& gate, const std::string& up, DType dtype) {
+  const std::string high = e.scalar(7, dtype), low = e.scalar(-7, dtype);
+  const std::string bounded = e.emit("Min", {gate, high});
+  const std::string slope = e.emit("Mul", {bounded, e.scalar(1.702, dtype)});
+  const std::string opened = e.emit("Mul", {bounded, e.emit("Sigmoid", {slope})});
+  const std::string inside = e.emit("Max", {e.emit("Min", {up, high}), low});
+  return e.emit("Mul", {opened, e.emit("Add", {inside, e.scalar(1, dtype)})});
+}
+
 std::string activate(Emitter& e, const std::string& x, const std::string& activation, DType dtype) {
   if (activation == "relu") return e.emit("Relu", {x});
   if (activation == "silu") return e.emit("Mul", {x, e.emit("Sigmoid", {x})});
   const std::string scaled = e.emit("Div", {x, e.scalar(1.4142135623730951, dtype)});
   const std::string one_plus = e.emit("Add", {e.emit("Erf", {scaled}), e.scalar(1, dtype)});
   return e.emit("Mul", {e.emit("Mul", {x, one_plus}), e.scalar(0.5, dtype)});
+}
+
+// activation(gate) * up
+std::string gated(Emitter& e, const std::string& gate, const std::string& up, const std::string& activation,
+                  DType dtype) {
+  if (activation == "swiglu_oai") return swiglu_oai(e, gate, up, dtype);
+  return e.emit("Mul", {activate(e, gate, activation, dtype), up});
 }
 
 Names halves(Emitter& e, const std::string& x, std::int64_t size) {
@@ -40,7 +58,8 @@ Names halves(Emitter& e, const std::string& x, std::int64_t size) {
 struct ExpertMatrix {
   std::shared_ptr<const Codes> codes;  // null: floats
   std::int64_t rows, columns;
-  std::size_t first, count;  // of the tensors of a step
+  std::size_t first, count;              // of the tensors of a step
+  std::optional<std::size_t> bias = {};  // the place of its bias among them
 
   const BlockCodes& blocks() const { return *codes_of_kind<BlockCodes>(codes); }
 };
@@ -71,6 +90,15 @@ ExpertMatrix scan_matrix(Emitter& e, const Value& stacked, Names& scanned, std::
   return matrix;
 }
 
+// Adds the biases [E, N] of a matrix.
+void scan_bias(Emitter& e, const Value& biases, ExpertMatrix& matrix, Names& scanned,
+               std::vector<TensorType>& types) {
+  if (!biases) return;
+  matrix.bias = scanned.size() - kFixedOperands;
+  scanned.push_back(e.name_of(biases));
+  types.push_back({biases.dtype(), {matrix.rows}});
+}
+
 // Shared by all steps.
 struct Mixture {
   explicit Mixture(const Node& n)
@@ -98,8 +126,8 @@ std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
     gate = parts[0];
     up = parts[1];
   }
-  gate = activate(e, gate, m.node.attrs.get<std::string>("activation"), m.type.dtype);
-  return times(m.matrices.size() - 1, e.emit("Mul", {gate, up}));
+  const std::string& activation = m.node.attrs.get<std::string>("activation");
+  return times(m.matrices.size() - 1, gated(e, gate, up, activation, m.type.dtype));
 }
 
 // The tokens are columns, [1, D, n]: the products then read a weight as it lies, row by row. ONNX Runtime
@@ -107,7 +135,10 @@ std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
 std::string float_feed_forward(Emitter& e, const Mixture& m, const std::string& columns,
                                const Names& weights) {
   const auto times = [&](std::size_t matrix, const std::string& x) {
-    return e.emit("MatMul", {weights[m.matrices[matrix].first], x});
+    const std::string made = e.emit("MatMul", {weights[m.matrices[matrix].first], x});
+    const std::optional<std::size_t> bias = m.matrices[matrix].bias;
+    if (!bias) return made;
+    return e.emit("Add", {made, e.emit_with_axes("Unsqueeze", weights[*bias], {1}, 13)});
   };
   return feed_forward(e, m, columns, times);
 }
@@ -117,11 +148,13 @@ std::string coded_feed_forward(Emitter& e, const Mixture& m, const std::string& 
   const auto times = [&](std::size_t index, const std::string& x) {
     const ExpertMatrix& matrix = m.matrices[index];
     const std::string& first = weights[matrix.first];
-    if (!matrix.codes) return e.emit("Gemm", {x, first}, {{"transB", std::int64_t{1}}});
+    const std::string bias = matrix.bias ? weights[*matrix.bias] : std::string();
+    if (!matrix.codes) return e.emit("Gemm", {x, first, bias}, {{"transB", std::int64_t{1}}});
     const BlockParameters& p = matrix.blocks().parameters;
     const BlockOperands stored{first, weights[matrix.first + 1],
                                matrix.count > 2 ? weights[matrix.first + 2] : std::string()};
-    return matmul_n_bits(e, x, stored, matrix.rows, matrix.columns, p.bits, p.block_size);
+    const std::string made = matmul_n_bits(e, x, stored, matrix.rows, matrix.columns, p.bits, p.block_size);
+    return bias.empty() ? made : e.emit("Add", {made, bias});
   };
   return feed_forward(e, m, rows, times);
 }
@@ -184,7 +217,9 @@ Lowered lower_mixture_of_experts(Emitter& e, const Node& node) {
   Names scanned = {e.zeros(sums), busy(e, routing), routing};
   std::vector<TensorType> types = {sums, {DType::boolean, {}}, {m.type.dtype, {rows}}};
   for (const std::size_t weight : {2, 3, 4}) {
-    if (node.inputs[weight]) m.matrices.push_back(scan_matrix(e, node.inputs[weight], scanned, types));
+    if (!node.inputs[weight]) continue;
+    m.matrices.push_back(scan_matrix(e, node.inputs[weight], scanned, types));
+    scan_bias(e, node.inputs[weight + 3], m.matrices.back(), scanned, types);
   }
   const auto step = [&](const Names& in) -> Names {
     const auto with = [&](const Names&) -> Names {

@@ -97,7 +97,7 @@ std::function<Value(Value)> layer_norm_of_heads(std::string path, Weight weights
 Value CausalAttention::operator()(Value x, DecoderPass& pass, const op::AttentionMask& mask) const {
   const CausalAttentionParts& p = parts_;
   const ModulePath at(x, p.path);
-  QueryKeyValue now = p.qkv(x);
+  QueryKeyValue now = p.qkv(x, pass);
   const auto angles = [&] { return p.rotary ? (*p.rotary)(pass.position_ids()) : op::Rope(); };
   const bool turns_first = p.rotary && p.norm_place == NormPlace::after_rotation;
   if (turns_first) {
@@ -120,6 +120,7 @@ Value CausalAttention::operator()(Value x, DecoderPass& pass, const op::Attentio
   operands.past_key = to(past.key, inner);
   operands.past_value = to(past.value, inner);
   operands.mask.bias = to(mask.bias, inner);
+  if (p.sinks) operands.sinks = to(x.graph().weight(p.sinks), inner);
   const op::AttentionResults results = op::attention(operands, p.sizes.heads, p.sizes.kv_heads, p.options);
   const Value key = to(results.key, dtype);
   pass.keep(p.layer, {key, to(results.value, dtype)});

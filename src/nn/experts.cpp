@@ -5,76 +5,81 @@
 #include <utility>
 #include <vector>
 
-#include "onnxport/error.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
 namespace {
 
 /// One tensor of all experts, from one for each.
-Weight stack(const Scope& s, std::int64_t experts, const std::string& name, std::int64_t rows,
-             std::int64_t columns) {
+Weight stack(const Scope& s, std::int64_t experts, const std::string& name, const char* leaf,
+             const std::vector<std::int64_t>& shape) {
   std::vector<Weight> parts;
-  for (std::int64_t e = 0; e < experts; ++e)
-    parts.push_back((s / e / name).weight("weight", {rows, columns}));
-  return Weight::concat(parts, 0)
-      .reshape({experts, rows, columns})
-      .named(fmt::format("{}.weight", (s / name).path()));
-}
-
-// The router in float32. In half precision, its result would be rounded to 11 bits or fewer, and then more
-// tokens would go to another expert than in the original model.
-Value router_logits(const Linear& router, Value tokens) {
-  const ModulePath at(tokens, router.path());
-  const Value wide = op::cast(tokens, DType::f32);
-  return op::linear(wide, op::cast(tokens.graph().weight(router.weight()), DType::f32));
+  for (std::int64_t e = 0; e < experts; ++e) parts.push_back((s / e / name).weight(leaf, shape));
+  std::vector<std::int64_t> all = {experts};
+  all.insert(all.end(), shape.begin(), shape.end());
+  return Weight::concat(parts, 0).reshape(all).named(fmt::format("{}.{}", (s / name).path(), leaf));
 }
 
 }  // namespace
 
-ExpertWeights expert_weights(const Scope& s, const MixtureParameters& p) {
-  const std::int64_t inner = p.intermediate_size, hidden = p.hidden_size;
+ExpertWeights expert_weights(const Scope& s, const ExpertSizes& sizes, const ExpertNames& names) {
+  const std::int64_t inner = sizes.intermediate_size, hidden = sizes.hidden_size, experts = sizes.experts;
   if (s.has("gate_up_proj")) {
-    return {s.weight("gate_up_proj", {p.experts, 2 * inner, hidden}),
+    return {s.weight("gate_up_proj", {experts, 2 * inner, hidden}),
             {},
-            s.weight("down_proj", {p.experts, hidden, inner})};
+            s.weight("down_proj", {experts, hidden, inner})};
   }
   const auto weight = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
-    if ((s / name).has("weight")) return (s / name).weight("weight", {p.experts, rows, columns});
-    return stack(s, p.experts, name, rows, columns);
+    if ((s / name).has("weight")) return (s / name).weight("weight", {experts, rows, columns});
+    return stack(s, experts, name, "weight", {rows, columns});
   };
-  Weight gate = weight(p.gate, inner, hidden);
-  Weight up = weight(p.up, inner, hidden);
-  return {std::move(gate), std::move(up), weight(p.down, hidden, inner)};
+  const auto bias = [&](const std::string& name, std::int64_t rows) {
+    return (s / 0 / name).has("bias") ? stack(s, experts, name, "bias", {rows}) : Weight();
+  };
+  Weight gate = weight(names.gate, inner, hidden);
+  Weight up = weight(names.up, inner, hidden);
+  Weight down = weight(names.down, hidden, inner);
+  return {std::move(gate),         std::move(up),         std::move(down),
+          bias(names.gate, inner), bias(names.up, inner), bias(names.down, hidden)};
 }
 
-SparseMixture::SparseMixture(const Scope& s, MixtureParameters p)
-    : path_(s.path()),
-      parameters_(std::move(p)),
-      router_(s / "gate", parameters_.hidden_size, parameters_.experts, false) {
-  const MixtureParameters& m = parameters_;
-  if (m.experts_per_token < 1 || m.experts_per_token > m.experts) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{} experts per token of {}", m.experts_per_token, m.experts));
-  }
-  experts_ = expert_weights(s / "experts", m);
+Experts::Experts(ExpertWeights weights, std::string activation)
+    : weights_(std::move(weights)), activation_(std::move(activation)) {}
+
+Value Experts::operator()(Value tokens, Value routing) const {
+  Graph& graph = tokens.graph();
+  const auto value = [&](const Weight& weight) { return weight ? graph.weight(weight) : Value(); };
+  const op::Experts experts{.gate = value(weights_.gate),
+                            .up = value(weights_.up),
+                            .down = value(weights_.down),
+                            .gate_bias = value(weights_.gate_bias),
+                            .up_bias = value(weights_.up_bias),
+                            .down_bias = value(weights_.down_bias)};
+  return op::mixture_of_experts(tokens, routing, experts, activation_);
 }
+
+SparseMixture::SparseMixture(std::string path, Router router, Experts experts)
+    : path_(std::move(path)), router_(std::move(router)), experts_(std::move(experts)) {}
+
+SparseMixture::SparseMixture(const Scope& s, const ExpertSizes& sizes, Routing routing,
+                             std::string activation, const ExpertNames& names)
+    : SparseMixture(s.path(),
+                    Router(Linear(s / "gate", sizes.hidden_size, sizes.experts, false), std::move(routing)),
+                    Experts(expert_weights(s / "experts", sizes, names), std::move(activation))) {}
 
 Value SparseMixture::operator()(Value x) const {
-  Graph& graph = x.graph();
-  const ModulePath at(graph, path_);
+  const ModulePath at(x, path_);
   const Value tokens = op::flatten(x, 0, 1);
-  op::TopK top = op::topk(op::softmax(router_logits(router_, tokens), -1), parameters_.experts_per_token, -1);
-  if (parameters_.normalize) top.values = op::div(top.values, op::sum(top.values, -1, true));
-  // One column per expert: [N, k] indices and weights -> [N, experts].
-  const Value chosen = op::eq(op::unsqueeze(top.indices, 2), op::arange(graph, parameters_.experts));
-  const Value weights = op::unsqueeze(op::cast(top.values, graph.float_dtype()), 2);
-  const Value routing = op::sum(op::mul(op::cast(chosen, graph.float_dtype()), weights), 1);
-  const Value gate = graph.weight(experts_.gate);
-  const Value up = experts_.up ? graph.weight(experts_.up) : Value();
-  const op::Experts experts{.gate = gate, .up = up, .down = graph.weight(experts_.down)};
-  const Value made = op::mixture_of_experts(tokens, routing, experts, parameters_.activation);
+  const Routes routes = router_(tokens);
+  const Value made = experts_(tokens, routing_matrix(routes, router_.experts()));
   return op::reshape(made, x.shape());
+}
+
+FeedForward sum_of(FeedForward a, FeedForward b) {
+  return [a = std::move(a), b = std::move(b)](Value x) {
+    const Value first = a(x);
+    return op::add(first, b(x));
+  };
 }
 
 }  // namespace onnxport::nn

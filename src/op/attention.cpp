@@ -25,7 +25,15 @@ double scale_of(const AttentionOptions& options, const Dim& head_dim, std::strin
 Value scaled_dot_product_attention(Value query, Value key, Value value, Value mask,
                                    const AttentionOptions& options) {
   const double scale = scale_of(options, query.dim(-1), "scaled_dot_product_attention");
-  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, mask, {}},
+  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, mask, {}, {}},
+              {{"scale", scale}, {"softcap", options.softcap}, {"no_keys", std::string(kZero)}})
+      .out();
+}
+
+Value detail::attention_with_sinks(Value query, Value key, Value value, Value bias, Value sinks,
+                                   const AttentionOptions& options) {
+  const double scale = scale_of(options, query.dim(-1), "scaled_dot_product_attention");
+  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, bias, {}, sinks},
               {{"scale", scale}, {"softcap", options.softcap}, {"no_keys", std::string(kZero)}})
       .out();
 }
@@ -33,7 +41,7 @@ Value scaled_dot_product_attention(Value query, Value key, Value value, Value ma
 Value detail::uniform_attention(Value query, Value key, Value value, Value visible, Value bias,
                                 const AttentionOptions& options) {
   const double scale = scale_of(options, query.dim(-1), "scaled_dot_product_attention");
-  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, visible, bias},
+  return make(query.graph(), Op::scaled_dot_product_attention, {query, key, value, visible, bias, {}},
               {{"scale", scale}, {"softcap", options.softcap}, {"no_keys", std::string(kUniform)}})
       .out();
 }
@@ -47,7 +55,7 @@ AttentionResults attention(const AttentionOperands& in, std::int64_t heads, std:
   }
   Node& node = make(in.query.graph(), Op::attention,
                     {in.query, in.key, in.value, in.past_key, in.past_value, in.mask.padding, in.mask.visible,
-                     in.mask.bias, in.rope.position_ids, in.rope.frequencies},
+                     in.mask.bias, in.rope.position_ids, in.rope.frequencies, in.sinks},
                     {{"heads", heads},
                      {"kv_heads", kv_heads},
                      {"scale", scale_of(options, *head_dim, "attention")},
@@ -79,7 +87,8 @@ AttentionOperands attention_operands(const Node& node) {
           .rope = {.position_ids = in[kPositionIds],
                    .frequencies = in[kFrequencies],
                    .scale = node.attrs.real("rope_scale"),
-                   .interleaved = node.attrs.flag("interleaved")}};
+                   .interleaved = node.attrs.flag("interleaved")},
+          .sinks = in[kSinks]};
 }
 
 AttentionOptions attention_options(const Node& node) {
@@ -94,11 +103,16 @@ void check_broadcast(const Node& node, const char* what, const Value& mask, cons
            to_string(scores));
 }
 
+void check_sinks(const Node& node, const Value& sinks, const TensorType& expected) {
+  if (sinks && sinks.type() != expected)
+    reject(node, "sinks {}, expected {}", to_string(sinks.type()), to_string(expected));
+}
+
 }  // namespace
 
 Types infer_scaled_dot_product_attention(const Node& node) {
-  if (node.inputs.size() != 5)
-    reject(node, "expected query, key, value, and mask and bias, which may be absent");
+  if (node.inputs.size() != 6)
+    reject(node, "expected query, key, value, and mask, bias and sinks, which may be absent");
   const TensorType& q = operand(node, 0);
   const TensorType& k = operand(node, 1);
   const TensorType& v = operand(node, 2);
@@ -122,6 +136,9 @@ Types infer_scaled_dot_product_attention(const Node& node) {
     require_same_dtype(node, q, bias.type());
     check_broadcast(node, "bias", bias, {q.shape[0], q.shape[1], q.shape[2], k.shape[2]});
   }
+  check_sinks(node, node.inputs[5], {q.dtype, {q.shape[1]}});
+  const bool is_boolean = node.inputs[3] && node.inputs[3].dtype() == DType::boolean;
+  if (node.inputs[5] && (is_boolean || node.inputs[4])) reject(node, "sinks need a mask of floats, or none");
   return {{q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]}}};
 }
 
@@ -224,6 +241,7 @@ Types infer_attention(const Node& node) {
   append_past(node, *key, *value);
   check_mask(node, q.dtype, {q.shape[0], heads, q.shape[1], (*key)[2]}, same_sequence);
   check_rope(node, q, *dim, same_sequence);
+  check_sinks(node, node.inputs[kSinks], {q.dtype, {heads}});
   return {{q.dtype, {q.shape[0], q.shape[1], heads * (*value)[3]}}, {q.dtype, *key}, {q.dtype, *value}};
 }
 

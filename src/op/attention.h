@@ -20,6 +20,7 @@ enum AttentionOperand : std::size_t {
   kBias,
   kPositionIds,
   kFrequencies,
+  kSinks,
   kAttentionOperands,  ///< their number
 };
 
@@ -31,6 +32,11 @@ AttentionOptions attention_options(const Node& node);
 /// that sees no key attends to all keys equally. `bias` may be absent.
 Value uniform_attention(Value query, Value key, Value value, Value visible, Value bias,
                         const AttentionOptions& options);
+
+/// scaled_dot_product_attention() with a score [H] beside those of the keys. `bias` and `sinks` may be
+/// absent.
+Value attention_with_sinks(Value query, Value key, Value value, Value bias, Value sinks,
+                           const AttentionOptions& options);
 
 /// Whether adding the lowest value to a score is not enough to hide it. In half precision, the lowest value
 /// does not swallow the score, even less if a runtime computes in float32.

@@ -71,7 +71,8 @@ bool always_sees_a_key(const AttentionMask& mask) { return !mask.padding && !mas
 
 bool needs_replaced_scores(const Node& node) {
   const AttentionMask mask = attention_operands(node).mask;
-  return size_of(node.outputs[0].dtype) < 4 && mask.no_keys == NoKeys::uniform && !always_sees_a_key(mask);
+  return size_of(node.outputs[0].dtype) < 4 && mask.no_keys == NoKeys::uniform && !always_sees_a_key(mask) &&
+         !node.inputs[kSinks];
 }
 
 namespace {
@@ -88,8 +89,9 @@ ScoreBias score_bias(const Node& node) {
   const Value visible = visible_keys(node, mask);
   if (!visible) return {mask.bias, {}};
   const DType dtype = node.outputs[0].dtype;
-  // The lowest value swallows every score, so a query without keys attends to all of them equally.
-  if (mask.no_keys == NoKeys::uniform || always_sees_a_key(mask))
+  // The lowest value swallows every score, so a query without keys attends to all of them equally, or to the
+  // sink alone.
+  if (mask.no_keys == NoKeys::uniform || always_sees_a_key(mask) || node.inputs[kSinks])
     return {masked_bias(visible, mask.bias, lowest(dtype), dtype), {}};
   // The added value stays finite for any score; only the factor makes the result of such a query 0.
   const Value bias = masked_bias(visible, mask.bias, far_below(dtype), dtype);
@@ -209,7 +211,7 @@ std::vector<Value> decompose_attention(const Node& node) {
     context = uniform_attention(query, key, value, visible, in.mask.bias, options);
   } else {
     const ScoreBias score = score_bias(node);
-    context = scaled_dot_product_attention(query, key, value, score.bias, options);
+    context = attention_with_sinks(query, key, value, score.bias, in.sinks, options);
     if (score.alive) context = mul(context, score.alive);
   }
   const Value merged = permute(context, {0, 2, 1, 3});
@@ -233,6 +235,13 @@ std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {
   const Value key_transposed = transpose(node.inputs[1], -2, -1);
   Value scores = matmul(query, key_transposed);
   if (const double cap = node.attrs.real("softcap"); cap != 0) scores = mul(tanh(div(scores, cap)), cap);
+  if (const Value sinks = node.inputs[5]) {
+    scores = apart(scores);
+    if (mask) scores = add(scores, mask);
+    const Value column = expand(reshape(sinks, {1, q[1], 1, 1}), {q[0], q[1], q[2], 1});
+    const Value all = softmax(concat({scores, column}, 3), -1);
+    return {apart(matmul(together(slice(all, 3, 0, k[2])), value))};
+  }
   if (!mask) return {apart(matmul(softmax(scores, -1), value))};
   if (mask.dtype() != DType::boolean) {
     const Value masked = add(apart(scores), mask);

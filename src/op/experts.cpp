@@ -10,7 +10,9 @@
 namespace onnxport::op {
 
 Value mixture_of_experts(Value x, Value routing, const Experts& experts, std::string_view activation) {
-  return detail::make(x.graph(), Op::mixture_of_experts, {x, routing, experts.gate, experts.up, experts.down},
+  return detail::make(x.graph(), Op::mixture_of_experts,
+                      {x, routing, experts.gate, experts.up, experts.down, experts.gate_bias, experts.up_bias,
+                       experts.down_bias},
                       {{"activation", std::string(activation)}})
       .out();
 }
@@ -18,7 +20,7 @@ Value mixture_of_experts(Value x, Value routing, const Experts& experts, std::st
 namespace detail {
 
 Types infer_mixture_of_experts(const Node& node) {
-  if (node.inputs.size() != 5) reject(node, "got {} operands, expected 5", node.inputs.size());
+  if (node.inputs.size() != 8) reject(node, "got {} operands, expected 8", node.inputs.size());
   const TensorType& x = operand(node, 0);
   const TensorType& routing = operand(node, 1);
   const TensorType& gate = operand(node, 2);
@@ -39,7 +41,15 @@ Types infer_mixture_of_experts(const Node& node) {
     reject(node, "gate {}, up {} and down {} do not fit tokens {}", to_string(gate.shape),
            has_up ? to_string(operand(node, 3).shape) : "none", to_string(down.shape), to_string(x.shape));
   }
-  constexpr std::array<std::string_view, 3> known = {"silu", "gelu", "relu"};
+  for (const std::size_t i : {2, 3, 4}) {
+    const Value bias = node.inputs[i + 3];
+    if (!bias) continue;
+    const TensorType& weight = operand(node, i);
+    const TensorType expected = {x.dtype, {weight.shape[0], weight.shape[1]}};
+    if (bias.type() != expected)
+      reject(node, "bias {}, expected {}", to_string(bias.type()), to_string(expected));
+  }
+  constexpr std::array<std::string_view, 4> known = {"silu", "gelu", "relu", "swiglu_oai"};
   const std::string& activation = node.attrs.get<std::string>("activation");
   if (std::find(known.begin(), known.end(), activation) == known.end())
     reject(node, "activation is \"{}\", expected one of {}", activation, fmt::join(known, ", "));

@@ -1,5 +1,7 @@
 // Attention, with and without a cache.
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "op/attention.h"
@@ -18,7 +20,17 @@ struct Visibility {
   std::int64_t window = 0;  // 0: none
   std::int64_t past = 0;
   bool uniform = false;  // a query that sees no key attends to all of them equally
+  const HostTensor* sinks = nullptr;
 };
+
+// Softmax over the scores and one more, which is not part of the result.
+void softmax_beside(double sink, Lane<double> scores) {
+  double largest = sink;
+  for (std::int64_t i = 0; i < scores.size; ++i) largest = std::max(largest, scores[i]);
+  double sum = std::exp(sink - largest);
+  for (std::int64_t i = 0; i < scores.size; ++i) sum += scores[i] = std::exp(scores[i] - largest);
+  for (std::int64_t i = 0; i < scores.size; ++i) scores[i] /= sum;
+}
 
 class ScoreMask {
  public:
@@ -104,7 +116,10 @@ HostTensor attend(const Call& call, const HostTensor& q, const HostTensor& k, co
           lane[i] = limited(lane[i] * scale, limit);
           if (cap != 0) lane[i] = cap * std::tanh(lane[i] / cap);
         }
-        if (mask.apply(lane, head, row)) {
+        const bool sees_any = mask.apply(lane, head, row);
+        if (sight.sinks != nullptr) {
+          softmax_beside(sight.sinks->reals[static_cast<std::size_t>(head % heads)], lane);
+        } else if (sees_any) {
           softmax({lane.data, lane.size, 1}, lane);
         } else {
           scores.row(row).setZero();
@@ -216,6 +231,7 @@ Results interpret_scaled_dot_product_attention(const Call& call) {
   if (call.has(3)) (is_float(call.input(3).dtype) ? sight.bias : sight.visible) = &call.input(3);
   if (call.has(4)) sight.bias = &call.input(4);
   sight.uniform = call.node.attrs.get<std::string>("no_keys") == "uniform";
+  if (call.has(5)) sight.sinks = &call.input(5);
   return attend(call, call.input(0), call.input(1), call.input(2), sight);
 }
 
@@ -254,6 +270,7 @@ Results interpret_attention(const Call& call) {
   if (call.has(kPadding)) sight.padding = &call.input(kPadding);
   if (call.has(kVisible)) sight.visible = &call.input(kVisible);
   if (call.has(kBias)) sight.bias = &call.input(kBias);
+  if (call.has(kSinks)) sight.sinks = &call.input(kSinks);
   Results results(swap_heads(attend(call, query, key, value, sight), heads, true));
   results.push_back(std::move(key));
   results.push_back(std::move(value));

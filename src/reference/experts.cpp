@@ -1,4 +1,5 @@
 // Mixture of experts.
+#include <algorithm>
 #include <cmath>
 
 #include "reference/matrix_view.h"
@@ -6,10 +7,19 @@
 namespace onnxport::reference {
 namespace {
 
-double activate(const std::string& name, double x) {
-  if (name == "relu") return x < 0 ? 0 : x;
-  if (name == "silu") return x / (1 + std::exp(-x));
-  return 0.5 * x * std::erfc(-x * 0.7071067811865476);  // gelu
+double gated(const std::string& activation, double gate, double up) {
+  if (activation == "relu") return gate < 0 ? 0 : gate * up;
+  if (activation == "silu") return gate / (1 + std::exp(-gate)) * up;
+  if (activation == "gelu") return 0.5 * gate * std::erfc(-gate * 0.7071067811865476) * up;
+  const double bounded = std::min(gate, 7.0);  // swiglu_oai
+  return bounded / (1 + std::exp(-1.702 * bounded)) * (std::clamp(up, -7.0, 7.0) + 1);
+}
+
+// Adds the bias of one expert to each row.
+void add_bias(const Call& call, std::size_t operand, std::int64_t expert, Matrix& x) {
+  if (!call.has(operand)) return;
+  const HostTensor& biases = call.input(operand);
+  x.rowwise() += ConstMatrixView(biases.reals.data() + expert * biases.shape[1], 1, biases.shape[1]).row(0);
 }
 
 // The matrix of one expert. Of a weight, only this part is loaded.
@@ -38,13 +48,17 @@ Results interpret_mixture_of_experts(const Call& call) {
     }
     if (taken.empty()) continue;
     const Matrix mine = tokens(taken, Eigen::all);
-    const Matrix first = mine * matrix_of(call, 2, expert).transpose();
+    const auto times = [&](const Matrix& values, std::size_t operand) {
+      Matrix made = values * matrix_of(call, operand, expert).transpose();
+      add_bias(call, operand + 3, expert, made);
+      return made;
+    };
+    const Matrix first = times(mine, 2);
     const Eigen::Index inner = call.has(3) ? first.cols() : first.cols() / 2;
-    Matrix gate = first.leftCols(inner);
-    const Matrix up =
-        call.has(3) ? Matrix(mine * matrix_of(call, 3, expert).transpose()) : Matrix(first.rightCols(inner));
-    gate = gate.unaryExpr([&](double value) { return activate(activation, value); }).cwiseProduct(up);
-    const Matrix made = gate * matrix_of(call, 4, expert).transpose();
+    const Matrix up = call.has(3) ? times(mine, 3) : Matrix(first.rightCols(inner));
+    const Matrix hidden = first.leftCols(inner).binaryExpr(
+        up, [&](double gate, double other) { return gated(activation, gate, other); });
+    const Matrix made = times(hidden, 4);
     for (std::size_t i = 0; i < taken.size(); ++i) {
       const double weight = routing.reals[static_cast<std::size_t>(taken[i] * experts + expert)];
       sums.row(taken[i]) += weight * made.row(static_cast<Eigen::Index>(i));

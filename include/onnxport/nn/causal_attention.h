@@ -53,6 +53,7 @@ class ONNXPORT_API QkvProjection {
 
   /// [B, S, hidden_size]
   QueryKeyValue operator()(Value x) const;
+  QueryKeyValue operator()(Value x, const DecoderPass& /*pass*/) const { return (*this)(x); }
 
  private:
   QkvProjection(std::vector<Linear> linears, std::vector<std::int64_t> widths)
@@ -62,6 +63,9 @@ class ONNXPORT_API QkvProjection {
   std::optional<HeadSizes> repeated_;
   std::optional<double> bound_;
 };
+
+/// x [B, S, hidden_size] -> queries, keys and values; for originals that need more than linear layers.
+using Projection = std::function<QueryKeyValue(Value x, const DecoderPass& pass)>;
 
 /// The keys that the queries of a layer see.
 using LayerMask = std::function<op::AttentionMask(const DecoderPass&)>;
@@ -83,7 +87,7 @@ struct CausalAttentionParts {
   std::string path;
   std::int64_t layer = 0;  ///< of its keys and values among the states
   HeadSizes sizes;         ///< as the cache has them
-  QkvProjection qkv;
+  Projection qkv;
   /// [B, S, heads * head_dim] -> [B, S, hidden_size]: a Linear, or also what the original does before it.
   std::function<Value(Value)> output;
   op::AttentionOptions options = {};
@@ -92,6 +96,7 @@ struct CausalAttentionParts {
   /// Norms of queries [B, S, heads * head_dim] and keys [B, S, kv_heads * head_dim].
   std::function<Value(Value)> query_norm = {}, key_norm = {};
   NormPlace norm_place = NormPlace::before_rotation;
+  Weight sinks = {};  ///< [heads]: op::AttentionOperands::sinks
   /// In which the scores and what follows are computed; absent: the dtype of x. The cache has that of x.
   std::optional<DType> score_dtype = {};
 };

@@ -6,44 +6,64 @@
 
 #include "onnxport/graph.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/nn/mlp.h"
+#include "onnxport/nn/routing.h"
 #include "onnxport/scope.h"
 
 namespace onnxport::nn {
 
-struct MixtureParameters {
+struct ExpertSizes {
   std::int64_t hidden_size = 0;
   std::int64_t intermediate_size = 0;
   std::int64_t experts = 0;
-  std::int64_t experts_per_token = 0;
-  bool normalize = true;  ///< the weights of a token's experts sum to one
-  std::string activation = "silu";
-  /// Keys below each expert.
+};
+/// The keys of an expert's layers.
+struct ExpertNames {
   std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
 };
 
-/// Weights of gated experts, stacked: one tensor for all experts.
+/// Weights of gated experts, stacked: one tensor for all experts. Biases may be empty.
 struct ExpertWeights {
   Weight gate;  ///< [experts, intermediate, hidden]; without `up`, gate and up of each expert together
   Weight up;    ///< [experts, intermediate, hidden], or empty
   Weight down;  ///< [experts, hidden, intermediate]
+  Weight gate_bias = {}, up_bias = {}, down_bias = {};  ///< [experts, rows of the weight]
 };
 /// The weights below `s` in any form that a checkpoint may have: for each expert {e}.{gate,up,down}.weight;
-/// for all of them {gate,up,down}.weight; or gate_up_proj and down_proj.
-ONNXPORT_API ExpertWeights expert_weights(const Scope& s, const MixtureParameters& p);
+/// for all of them {gate,up,down}.weight; or gate_up_proj and down_proj. Biases are read from the first form.
+ONNXPORT_API ExpertWeights expert_weights(const Scope& s, const ExpertSizes& sizes,
+                                          const ExpertNames& names = {});
 
-/// Top-k routing over gated experts (Shazeer et al. 2017): the softmax over all experts in float32, of which
-/// the largest k count. Keys: gate, experts.….
+/// The experts of a mixture.
+class ONNXPORT_API Experts {
+ public:
+  /// `activation`: as op::mixture_of_experts knows it.
+  Experts(ExpertWeights weights, std::string activation);
+  /// tokens [N, D], routing [N, E] -> [N, D]: the sum of the results, weighted by `routing`.
+  Value operator()(Value tokens, Value routing) const;
+
+ private:
+  ExpertWeights weights_;
+  std::string activation_;
+};
+
+/// The sum of the experts to which a router sends each token.
 class ONNXPORT_API SparseMixture {
  public:
-  SparseMixture(const Scope& s, MixtureParameters p);
+  SparseMixture(std::string path, Router router, Experts experts);
+  /// Keys: gate.weight, and those of expert_weights() below experts.
+  SparseMixture(const Scope& s, const ExpertSizes& sizes, Routing routing, std::string activation,
+                const ExpertNames& names = {});
   /// [B, S, H] -> [B, S, H]
   Value operator()(Value x) const;
 
  private:
   std::string path_;
-  MixtureParameters parameters_;
-  Linear router_;
-  ExpertWeights experts_;
+  Router router_;
+  Experts experts_;
 };
+
+/// The sum of both, such as a mixture and an expert that all tokens pass.
+ONNXPORT_API FeedForward sum_of(FeedForward a, FeedForward b);
 
 }  // namespace onnxport::nn

@@ -18,18 +18,14 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.attention_bias = false;  // no key of this class, though files may have it
-  const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
-                                      .intermediate_size = c.intermediate_size,
-                                      .experts = config.integer("num_local_experts"),
-                                      .experts_per_token = config.integer("num_experts_per_tok"),
-                                      .activation = c.hidden_act,
-                                      .gate = "w1",
-                                      .up = "w3",
-                                      .down = "w2"};
+  const nn::ExpertSizes experts{c.hidden_size, c.intermediate_size, config.integer("num_local_experts")};
+  const nn::Routing routing =
+      nn::normalized(nn::largest_scores(nn::softmax_scores, config.integer("num_experts_per_tok")));
   const nn::Visibility visible{.window = config.maybe_integer("sliding_window")};
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return c.block(s, c.attention(s / "self_attn", i, visible),
-                   nn::SparseMixture(s / "block_sparse_moe", mixture));
+                   nn::SparseMixture(s / "block_sparse_moe", experts, routing, c.hidden_act,
+                                     {.gate = "w1", .up = "w3", .down = "w2"}));
   });
 }
 

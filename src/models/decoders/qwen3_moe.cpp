@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/experts.h"
 #include "models/decoders/common/gguf_llama.h"
+#include "models/decoders/common/qwen.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
 #include "onnxport/text_decoder_config.h"
@@ -19,19 +21,10 @@ class Qwen3MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c(config);
-  const nn::MixtureParameters mixture{.hidden_size = c.hidden_size,
-                                      .intermediate_size = config.integer("moe_intermediate_size"),
-                                      .experts = config.integer("num_experts"),
-                                      .experts_per_token = config.integer("num_experts_per_tok"),
-                                      .normalize = config.flag("norm_topk_prob"),
-                                      .activation = c.hidden_act};
-  const std::int64_t step = std::max<std::int64_t>(config.integer("decoder_sparse_step"), 1);
-  const std::vector<std::int64_t> dense =
-      config.has("mlp_only_layers") ? config.integers("mlp_only_layers") : std::vector<std::int64_t>();
-  const auto sparse = [&](std::int64_t layer) {
-    const bool listed = std::find(dense.begin(), dense.end(), layer) != dense.end();
-    return !listed && mixture.experts > 0 && (layer + 1) % step == 0;
-  };
+  const nn::ExpertSizes experts{c.hidden_size, config.integer("moe_intermediate_size"),
+                                config.integer("num_experts")};
+  const nn::Routing routing = softmax_routing(config);
+  const std::vector<bool> sparse = qwen_sparse_layers(config, c.num_hidden_layers, experts.experts);
   nn::Visibility visible;
   const bool use_window = config.flag("use_sliding_window", false);
   const auto window = config.maybe_integer("sliding_window");
@@ -39,7 +32,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   config.harmless({"max_window_layers"});  // the original windows all layers or none
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const auto mlp = [&]() -> nn::FeedForward {
-      if (sparse(i)) return nn::SparseMixture(s / "mlp", mixture);
+      if (sparse[static_cast<std::size_t>(i)])
+        return nn::SparseMixture(s / "mlp", experts, routing, c.hidden_act);
       return c.mlp(s / "mlp");
     };
     return c.block(s, c.normed_attention(s / "self_attn", i, visible), mlp());
@@ -61,6 +55,19 @@ GgufLayout gguf() {
 }
 
 }  // namespace
+
+std::vector<bool> qwen_sparse_layers(const PretrainedConfig& config, std::int64_t layers,
+                                     std::int64_t experts) {
+  const std::int64_t step = std::max<std::int64_t>(config.integer("decoder_sparse_step"), 1);
+  const std::vector<std::int64_t> dense =
+      config.has("mlp_only_layers") ? config.integers("mlp_only_layers") : std::vector<std::int64_t>();
+  std::vector<bool> sparse;
+  for (std::int64_t i = 0; i < layers; ++i) {
+    const bool listed = std::find(dense.begin(), dense.end(), i) != dense.end();
+    sparse.push_back(!listed && experts > 0 && (i + 1) % step == 0);
+  }
+  return sparse;
+}
 
 void register_qwen3_moe(TasksManager& tasks) {
   tasks.register_model<Qwen3MoeOnnxConfig>(

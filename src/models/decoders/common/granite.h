@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/mlp.h"
@@ -14,5 +15,9 @@ TextDecoderConfig granite_config(const PretrainedConfig& config);
 /// A block whose branches are multiplied: attention_multiplier, residual_multiplier.
 nn::Block granite_block(const TextDecoderConfig& c, const PretrainedConfig& config, const Scope& s,
                         std::int64_t layer, nn::FeedForward mlp);
+
+/// A gated feed-forward whose first layer holds gate and up. Keys: input_linear, output_linear.
+nn::FeedForward granite_shared_mlp(const Scope& s, std::int64_t hidden_size, std::int64_t width,
+                                   const std::string& activation);
 
 }  // namespace onnxport::models

@@ -77,7 +77,7 @@ nn::CausalAttentionParts TextDecoderConfig::attention(const Scope& s, std::int64
 }
 
 nn::CausalAttentionParts TextDecoderConfig::attention(const Scope& s, std::int64_t layer,
-                                                      const nn::Visibility& visible, nn::QkvProjection qkv,
+                                                      const nn::Visibility& visible, nn::Projection qkv,
                                                       const std::string& output) const {
   return {.path = s.path(),
           .layer = layer,

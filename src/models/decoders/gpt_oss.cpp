@@ -1,0 +1,86 @@
+// gpt-oss. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gpt_oss/modeling_gpt_oss.py
+#include <fmt/format.h>
+
+#include "models/common/definition.h"
+#include "onnxport/error.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/experts.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class GptOssOnnxConfig : public TextDecoderOnnxConfig {
+ public:
+  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
+};
+
+/// Half of the rows of x [E, 2 F, …], which alternate between gate (0) and up (1).
+Weight rows_of(const Weight& x, std::int64_t half) {
+  std::vector<std::int64_t> pairs = x.shape(), rows = x.shape();
+  rows[1] /= 2;
+  pairs[1] = rows[1];
+  pairs.insert(pairs.begin() + 2, 2);
+  return x.reshape(pairs).slice(2, half, half + 1).reshape(rows);
+}
+
+nn::ExpertWeights experts(const Scope& s, const nn::ExpertSizes& z) {
+  const std::int64_t inner = z.intermediate_size;
+  const Weight both = s.weight("gate_up_proj", {z.experts, z.hidden_size, 2 * inner}).permute({0, 2, 1});
+  const Weight bias = s.weight("gate_up_proj_bias", {z.experts, 2 * inner});
+  return {.gate = rows_of(both, 0).named(s.path() + ".gate_proj"),
+          .up = rows_of(both, 1).named(s.path() + ".up_proj"),
+          .down = s.weight("down_proj", {z.experts, inner, z.hidden_size}).permute({0, 2, 1}),
+          .gate_bias = rows_of(bias, 0).named(s.path() + ".gate_proj_bias"),
+          .up_bias = rows_of(bias, 1).named(s.path() + ".up_proj_bias"),
+          .down_bias = s.weight("down_proj_bias", {z.experts, z.hidden_size})};
+}
+
+/// Keys of version 5, for numbers that are part of the activation.
+void check_activation(const PretrainedConfig& config) {
+  for (const auto& [key, known] : {std::pair("swiglu_alpha", 1.702), {"swiglu_limit", 7.0}}) {
+    const double given = config.maybe_real(key).value_or(known);
+    if (given != known)
+      throw ExportError(ErrorCode::unsupported, fmt::format("{} is {}, expected {}", key, given, known));
+  }
+  config.harmless({"hidden_act"});  // not used by the original
+}
+
+/// Files of version 5 have `rope_parameters`. The default of the class for `rope_scaling` does not count
+/// then.
+PretrainedConfig without_old_scaling(const PretrainedConfig& config) {
+  return config.has("rope_parameters") ? config.settled("rope_scaling", "null") : config;
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig config = without_old_scaling(model.config());
+  TextDecoderConfig c(config);
+  c.attention_bias = true;
+  check_activation(config);
+  const nn::ExpertSizes sizes{c.hidden_size, c.intermediate_size, config.integer("num_local_experts")};
+  const nn::Routing routing =
+      nn::scores_of_largest(config.integer("num_experts_per_tok"), nn::softmax_scores);
+  const auto visible = layer_visibility(layer_types(config, c.num_hidden_layers, 2), c.num_hidden_layers,
+                                        config.integer("sliding_window"));
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope self = s / "self_attn", mlp = s / "mlp";
+    nn::CausalAttentionParts attention = c.attention(self, i, visible.at(static_cast<std::size_t>(i)));
+    attention.sinks = self.weight("sinks", {c.heads.heads});
+    const nn::Linear router(mlp / "router", c.hidden_size, sizes.experts);
+    return c.block(s, std::move(attention),
+                   nn::SparseMixture(mlp.path(), nn::Router(router, routing),
+                                     nn::Experts(experts(mlp / "experts", sizes), "swiglu_oai")));
+  });
+}
+
+}  // namespace
+
+void register_gpt_oss(TasksManager& tasks) {
+  tasks.register_model<GptOssOnnxConfig>({.model_type = "gpt_oss",
+                                          .tasks = nn::text_decoder_tasks({}),
+                                          .forward = forward,
+                                          .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models

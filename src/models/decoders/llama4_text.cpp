@@ -1,0 +1,152 @@
+// The text model of Llama 4. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llama4/modeling_llama4.py
+#include <algorithm>
+
+#include "models/common/definition.h"
+#include "models/decoders/common/experts.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class Llama4TextOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+std::vector<std::int64_t> listed(const PretrainedConfig& config, const char* key) {
+  return config.has(key) ? config.integers(key) : std::vector<std::int64_t>();
+}
+
+struct Config : TextDecoderConfig {
+  std::int64_t dense_width, floor_scale;
+  double attn_scale;
+  bool normed, tuned;
+  std::vector<bool> turns, sparse, chunked;  // of each layer
+  std::int64_t chunk;
+
+  explicit Config(const PretrainedConfig& c)
+      : TextDecoderConfig(c),
+        dense_width(c.integer("intermediate_size_mlp")),
+        floor_scale(c.integer("floor_scale")),
+        attn_scale(c.real("attn_scale")),
+        normed(c.flag("use_qk_norm")),
+        tuned(c.flag("attn_temperature_tuning")),
+        chunk(c.maybe_integer("attention_chunk_size").value_or(0)) {
+    attention_bias = false;
+    rope.interleaved = true;
+    const std::vector<std::int64_t> with_rope = listed(c, "no_rope_layers");  // 1 where there is one
+    const std::int64_t interval = c.integer("no_rope_layer_interval", 4);
+    const std::int64_t step = c.integer("interleave_moe_layer_step");
+    const std::vector<std::int64_t> mixtures = listed(c, "moe_layers");
+    std::vector<std::string> types;
+    if (c.has("layer_types")) types = c.strings("layer_types");
+    for (std::int64_t i = 0; i < num_hidden_layers; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      turns.push_back(with_rope.empty() ? (i + 1) % interval != 0 : with_rope.at(at) != 0);
+      chunked.push_back(types.empty() ? turns.back() : types.at(at) == "chunked_attention");
+      sparse.push_back(c.has("moe_layers") ? std::find(mixtures.begin(), mixtures.end(), i) != mixtures.end()
+                                           : (i + 1) % step == 0);
+    }
+    if (std::find(sparse.begin(), sparse.end(), true) == sparse.end())
+      c.harmless({"num_experts_per_tok", "num_local_experts"});
+  }
+};
+
+/// Keys of the same chunk, which are counted from the first real token of a row.
+nn::LayerMask same_chunk(std::int64_t size, op::NoKeys no_keys) {
+  return [=](const nn::DecoderPass& pass) {
+    op::AttentionMask mask = pass.mask({}, no_keys);
+    const ModulePath at(pass.graph(), "attention_mask");
+    const Value before = op::eq(op::cumsum(mask.padding, 1), 0.0);
+    const Value start = op::sum(op::cast(before, DType::i64), 1, true);  // [B, 1]
+    const auto chunk = [&](Value positions) { return op::div(op::sub(positions, start), size); };
+    const Value keys = chunk(op::unsqueeze(op::arange(pass.graph(), pass.total_length()), 0));
+    const Value queries =
+        chunk(op::unsqueeze(op::arange(pass.graph(), pass.length(), pass.past_length()), 0));
+    mask.visible = op::unsqueeze(op::eq(op::unsqueeze(queries, 2), op::unsqueeze(keys, 1)), 1);
+    return mask;
+  };
+}
+
+/// Queries [B, S, H * D] grow with their place in the cache, for contexts longer than in training.
+Value tuned(Value query, const nn::DecoderPass& pass, const Config& c) {
+  const Value place = op::arange(pass.graph(), pass.length(), pass.past_length() + 1);
+  const Value floors = op::cast(op::div(place, static_cast<double>(c.floor_scale)), DType::f32);
+  const Value scale = op::add(op::mul(op::log(op::add(floors, 1.0)), c.attn_scale), 1.0);
+  const Value wide = op::cast(query, DType::f32);
+  return op::cast(op::mul(wide, op::unsqueeze(op::unsqueeze(scale, 0), 2)), query.dtype());
+}
+
+nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const Config& c) {
+  const auto at = static_cast<std::size_t>(layer);
+  nn::CausalAttentionParts parts = c.attention(s, layer);
+  if (c.chunked[at]) parts.mask = same_chunk(c.chunk, c.no_keys);
+  if (c.turns[at]) {
+    parts.norm_place = nn::NormPlace::after_rotation;
+    if (!c.normed) return parts;
+    const auto norm = [eps = c.norm_parameters.eps](Value x) { return op::rms_norm(x, {}, eps); };
+    parts.query_norm = nn::per_head(norm, c.heads.head_dim);
+    parts.key_norm = parts.query_norm;
+    return parts;
+  }
+  parts.rotary = {};
+  if (!c.tuned) return parts;
+  parts.qkv = [before = parts.qkv, c](Value x, const nn::DecoderPass& pass) {
+    nn::QueryKeyValue now = before(x, pass);
+    now.query = tuned(now.query, pass, c);
+    return now;
+  };
+  return parts;
+}
+
+/// A mixture that multiplies the inputs of experts by the router's scores, not their results.
+nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const Config& c) {
+  const nn::ExpertSizes z{c.hidden_size, c.intermediate_size, config.integer("num_local_experts")};
+  const std::int64_t k = config.integer("num_experts_per_tok");
+  const nn::Router router(nn::Linear(s / "router", z.hidden_size, z.experts, false),
+                          nn::scores_of_largest(k, op::sigmoid));
+  const Scope all = s / "experts";
+  nn::ExpertWeights weights;
+  weights.gate =
+      all.weight("gate_up_proj", {z.experts, z.hidden_size, 2 * z.intermediate_size}).permute({0, 2, 1});
+  weights.down = all.weight("down_proj", {z.experts, z.intermediate_size, z.hidden_size}).permute({0, 2, 1});
+  const nn::Experts experts(weights, c.hidden_act);
+  return [=, path = s.path()](Value x) {
+    const ModulePath at(x, path);
+    const Value tokens = op::flatten(x, 0, 1);
+    nn::Routes routes = router(tokens);
+    // A row for each token and expert, so that experts with different inputs are one mixture.
+    const Value scores = op::unsqueeze(op::cast(routes.values, x.dtype()), 2);
+    const Value scaled = op::mul(op::unsqueeze(tokens, 1), scores);  // [N, k, H]
+    routes.indices = op::reshape(routes.indices, {tokens.dim(0) * k, 1});
+    routes.values = op::cast(op::ge(routes.indices, op::scalar(x.graph(), 0, DType::i64)), DType::f32);
+    const Value routing = nn::routing_matrix(routes, z.experts);
+    const Value made = experts(op::flatten(scaled, 0, 1), routing);
+    return op::reshape(op::sum(op::reshape(made, scaled.shape()), 1), x.shape());
+  };
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  const Config c(config);
+  const auto mlp = [&](const Scope& s, std::int64_t layer) -> nn::FeedForward {
+    if (!c.sparse[static_cast<std::size_t>(layer)]) return mlp_of_width(c, s, c.dense_width);
+    return nn::sum_of(mixture(s, config, c), c.mlp(s / "shared_expert"));
+  };
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return c.block(s, attention(s / "self_attn", i, c), mlp(s / "feed_forward", i));
+  });
+}
+
+}  // namespace
+
+void register_llama4_text(TasksManager& tasks) {
+  tasks.register_model<Llama4TextOnnxConfig>({.model_type = "llama4_text",
+                                              .tasks = nn::text_decoder_tasks({}),
+                                              .forward = forward,
+                                              .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,69 @@
+// Samples of what some mixtures and their decoders need: experts with biases, attention with sinks.
+#include <fmt/format.h>
+
+#include "onnxport/op.h"
+#include "op_samples.h"
+
+namespace onnxport::test {
+namespace {
+
+const Dim N = Dim::symbol("N"), M = Dim::symbol("M");
+
+void add(std::vector<OpSample>& samples, Op op, const std::string& name,
+         const std::function<Value(Graph&, DType)>& make) {
+  for (const DType dtype : {DType::f32, DType::f16}) {
+    samples.push_back({op, fmt::format("{}_{}", name, short_name(dtype)), dtype,
+                       [make, dtype](Graph& graph) { graph.output("y", make(graph, dtype)); }});
+  }
+}
+
+Value input(Graph& graph, const char* name, DType dtype, Shape shape) {
+  return graph.input(name, {dtype, std::move(shape)});
+}
+
+Value biased_experts(Graph& g, DType d, bool apart) {
+  const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
+  const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
+  const std::int64_t rows = apart ? 4 : 8;
+  op::Experts experts;
+  experts.gate = input(g, "gate", d, {5, rows, 3});
+  if (apart) experts.up = input(g, "up", d, {5, 4, 3});
+  experts.down = input(g, "down", d, {5, 3, 4});
+  experts.gate_bias = input(g, "gate_bias", d, {5, rows});
+  if (apart) experts.up_bias = input(g, "up_bias", d, {5, 4});
+  experts.down_bias = input(g, "down_bias", d, {5, 3});
+  return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, "swiglu_oai");
+}
+
+Value attention_with_sinks(Graph& g, DType d, bool padded, std::int64_t kv_heads) {
+  op::AttentionOperands in{.query = input(g, "q", d, {N, M, 32}),
+                           .key = input(g, "k", d, {N, M, 8 * kv_heads}),
+                           .value = input(g, "v", d, {N, M, 8 * kv_heads}),
+                           .past_key = input(g, "past_key", d, {N, kv_heads, 3, 8}),
+                           .past_value = input(g, "past_value", d, {N, kv_heads, 3, 8})};
+  in.mask.causal = true;
+  if (padded) in.mask.padding = input(g, "padding", DType::boolean, {N, M + 3});
+  if (!padded) in.mask.window = 3;
+  in.sinks = input(g, "sinks", d, {4});
+  return op::attention(in, 4, kv_heads, {.scale = 0.1}).output;
+}
+
+}  // namespace
+
+std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
+  for (const bool apart : {false, true}) {
+    add(samples, Op::mixture_of_experts,
+        apart ? "mixture_of_biased_experts" : "mixture_of_biased_experts_fused",
+        [=](Graph& g, DType d) { return biased_experts(g, d, apart); });
+  }
+  for (const bool padded : {false, true}) {
+    for (const std::int64_t kv_heads : {2, 4}) {
+      add(samples, Op::attention,
+          fmt::format("attention_sinks_{}_{}", padded ? "padded" : "window", kv_heads),
+          [=](Graph& g, DType d) { return attention_with_sinks(g, d, padded, kv_heads); });
+    }
+  }
+  return samples;
+}
+
+}  // namespace onnxport::test
