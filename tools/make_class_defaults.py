@@ -2,7 +2,7 @@
 """Writes src/config/class_defaults.inc: the keys that every original configuration class declares, with their defaults.
 
   pip install transformers==4.57.6        (PyTorch is not needed)
-  tools/make_class_defaults.py            writes the file
+  tools/make_class_defaults.py            writes the file; with transformers 5.23.0, class_defaults_v5.inc: the types that exist only there
   tools/make_class_defaults.py --check    exit status 1 when the file differs from what would be written
   tools/make_class_defaults.py gpt2 vit   prints the entries of these types
 
@@ -14,11 +14,13 @@ a model_type is an entry of its own; one without is an entry "<type>.<key>". The
 """
 import argparse
 import ast
+import dataclasses
 import enum
 import inspect
 import json
 import math
 import os
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -30,8 +32,9 @@ import transformers  # noqa: E402
 from transformers import PretrainedConfig  # noqa: E402
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES  # noqa: E402
 
-VERSION = "4.57.6"
-TARGET = Path(__file__).resolve().parent.parent / "src" / "config" / "class_defaults.inc"
+IS_NEW = transformers.__version__.startswith("5.")
+VERSION = "5.23.0" if IS_NEW else "4.57.6"
+TARGET = Path(__file__).resolve().parent.parent / "src" / "config" / ("class_defaults_v5.inc" if IS_NEW else "class_defaults.inc")
 LIMIT = 60_000  # bytes of one raw string literal: compilers need not take more than 64 KiB
 
 # Types that the exporter knows or that occur as a part of one; sub-configurations follow by themselves.
@@ -59,6 +62,15 @@ superpoint swiftformer swin swin2sr swinv2 switch_transformers t5 t5gemma table-
 timm_wrapper trocr umt5 unispeech unispeech-sat univnet upernet vaultgemma videomae vilt vipllava vision-encoder-decoder
 vision-text-dual-encoder visual_bert vit vit_mae vit_msn vitmatte vitpose vitpose_backbone vits vivit vjepa2 voxtral wav2vec2 wav2vec2-bert
 wav2vec2-conformer wavlm whisper xglm xlm xlm-roberta xlm-roberta-xl xlnet xmod yolos zamba zamba2 zoedepth
+""".split()
+# The same of transformers 5, which version 4 does not have.
+NEW_TYPES = """
+afmoe axk1 axk2 bailing_hybrid cohere2_moe cohere_asr cohere_compass_text cwm deepseek_v32 dots3_note_text embedding_gemma2 eomt_dinov3
+eurobert exaone_moe fast_vlm flint gemma4 gemma4_text gemma4_unified_text glm4_moe_lite glm_moe_dsa glm_ocr granite_swa granitemoe_swa gte
+hrm_text hy_v3 hy_v4 hyperclovax inkling_text internlm3 iquestcoder jais2 jina_embeddings_v3 kimi_linear kolibri1 laguna lfm2_moe lfm3
+lighton_ocr mellum mimo_v2_flash minicpm3 minimax_m2 minimax_m3_vl_text ministral3 mistral4 mlcd_vision_model moonshine_streaming nanochat
+nemotron_h nomic_bert olmo_hybrid openai_privacy_filter paddleocr_vl parakeet_rnnt parakeet_tdt qwen3_5 qwen3_5_moe qwen3_5_moe_text
+qwen3_5_text rf_detr sam3_tracker solar_open youtu zaya
 """.split()
 # Classes with a model_type that no mapping and no sub_configs leads to: (module, class).
 MORE = [("speecht5", "SpeechT5HifiGanConfig")]
@@ -159,7 +171,31 @@ def constructed(cls):
         return None  # classes that demand their parts, or a configuration of the Hub
 
 
+def field_defaults(cls):
+    """Of a configuration class of transformers 5: its fields, then keys that it takes out of **kwargs, then the spellings of version 4
+    that its rotary settings understand."""
+    base = {field.name: field.default for field in dataclasses.fields(PretrainedConfig)}
+    out = {}
+    for field in dataclasses.fields(cls):
+        made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+        value = jsonable(None if made is dataclasses.MISSING else made)
+        if field.name not in base or value != jsonable(base[field.name]):
+            out[field.name] = value
+    for one in cls.__mro__:
+        if one is PretrainedConfig:
+            break
+        if "__post_init__" in vars(one):
+            for name, value in keyword_reads(one.__post_init__):
+                out.setdefault(name, value)
+    if "rope_parameters" in out:
+        for name, value in {"rope_theta": cls.default_theta, "rope_scaling": None, **UNDECLARED_ROPE}.items():
+            out.setdefault(name, value)
+    return out
+
+
 def entry(cls):
+    if IS_NEW:
+        return field_defaults(cls)
     constructors = [c.__init__ for c in cls.__mro__ if "__init__" in vars(c) and c not in (PretrainedConfig, object)]
     out = {}
     for f in constructors:
@@ -202,19 +238,20 @@ def sub_configs(cls):
 
 
 def collect():
-    entries = {"": base_entry()}
+    entries = {} if IS_NEW else {"": base_entry()}
+    known = set(re.findall(r'^\{"([^"]+)"', (TARGET.parent / "class_defaults.inc").read_text(), re.MULTILINE)) if IS_NEW else set()
 
     def add(name, cls):
-        if name in entries:
+        if name in entries or name in known:
             return
         entries[name] = entry(cls)
         for key, sub in sub_configs(cls).items():
             add(sub.model_type or f"{name}.{key}", sub)
 
-    for module, name in MORE:
+    for module, name in () if IS_NEW else MORE:
         cls = getattr(__import__(f"transformers.models.{module}.configuration_{module}", fromlist=[name]), name)
         add(cls.model_type, cls)
-    for t in TYPES:
+    for t in NEW_TYPES if IS_NEW else TYPES:
         if t not in CONFIG_MAPPING_NAMES:
             sys.exit(f"{t}: transformers {transformers.__version__} has no such model type")
         add(t, CONFIG_MAPPING[t])

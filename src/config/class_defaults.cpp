@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::pair<std::string_view, std::string_view> built_in[] = {
 #include "config/class_defaults.inc"
+#include "config/class_defaults_v5.inc"
 };
 
 /// Types from plugins. They take precedence over built-in ones.
