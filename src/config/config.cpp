@@ -107,6 +107,27 @@ struct PretrainedConfig::Impl {
     accounting->gave(part, key, list);
     return list;
   }
+
+  std::vector<std::string> repeated(std::string_view key) const {
+    constexpr std::string_view kExpected = "a list of [list of strings, how often]";
+    constexpr std::size_t kMost = 1 << 16;
+    const json* const value = look_up(key);
+    if (value == nullptr || value->is_null()) fail_absent(key, value, kExpected);
+    std::vector<std::string> list;
+    for (const json& item : *value) {
+      const bool fits = item.is_array() && item.size() == 2 && item[0].is_array();
+      const std::optional<std::int64_t> times = fits ? config::to_integer(item[1]) : std::nullopt;
+      if (!times || *times < 0) fail_type(key, *value, kExpected);
+      for (std::int64_t i = 0; i < *times && !item[0].empty(); ++i) {
+        for (const json& text : item[0]) {
+          if (!text.is_string() || list.size() == kMost) fail_type(key, *value, kExpected);
+          list.push_back(text.get<std::string>());
+        }
+      }
+    }
+    accounting->gave(part, key, list);
+    return list;
+  }
 };
 
 // ---- reading ----
@@ -274,6 +295,9 @@ std::vector<std::int64_t> PretrainedConfig::integers(std::string_view key) const
 std::vector<double> PretrainedConfig::reals(std::string_view key) const { return impl_->many<double>(key); }
 std::vector<std::string> PretrainedConfig::strings(std::string_view key) const {
   return impl_->many<std::string>(key);
+}
+std::vector<std::string> PretrainedConfig::repeated_strings(std::string_view key) const {
+  return impl_->repeated(key);
 }
 
 std::optional<std::int64_t> PretrainedConfig::maybe_integer(std::string_view key) const {

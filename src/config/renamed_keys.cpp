@@ -15,7 +15,9 @@ struct Row {
 };
 
 constexpr std::string_view kBartLike = " bart m2m_100 marian mbart speech_to_text whisper detr ";
-constexpr std::string_view kGpt2Like = " gpt2 gptj ";
+constexpr std::string_view kGpt2Like =
+    " codegen decision_transformer gpt2 gpt_bigcode gptj imagegpt openai-gpt ";
+constexpr std::string_view kGpt2Wide = " codegen gpt2 gpt_bigcode gptj imagegpt openai-gpt ";
 constexpr std::string_view kT5Like = " t5 mt5 ";
 
 constexpr std::array kRows = std::to_array<Row>({
@@ -30,13 +32,20 @@ constexpr std::array kRows = std::to_array<Row>({
     {kT5Like, {"num_attention_heads", "num_heads", true}},
     {kT5Like, {"num_hidden_layers", "num_layers", true}},
     {kT5Like, {"head_dim", "d_kv", true}},
-    {kGpt2Like, {"hidden_size", "n_embd", true}},
+    {kGpt2Wide, {"hidden_size", "n_embd", true}},
     {kGpt2Like, {"max_position_embeddings", "n_positions", true}},
     {kGpt2Like, {"num_attention_heads", "n_head", true}},
     {kGpt2Like, {"num_hidden_layers", "n_layer", true}},
     {" bloom falcon ", {"n_embed", "hidden_size", true}},
     {" bloom ", {"num_attention_heads", "n_head", true}},
     {" bloom ", {"num_hidden_layers", "n_layer", true}},
+    {" gpt_neo ", {"num_attention_heads", "num_heads", true}},
+    {" gpt_neo xglm ", {"num_hidden_layers", "num_layers", true}},
+    {" xglm ", {"hidden_size", "d_model", true}},
+    {" xglm ", {"num_attention_heads", "attention_heads", true}},
+    {" mpt ", {"hidden_size", "d_model", true}},
+    {" mpt ", {"num_attention_heads", "n_heads", true}},
+    {" mpt ", {"num_hidden_layers", "n_layers", true}},
     {" distilbert ", {"hidden_size", "dim", true}},
     {" distilbert ", {"num_attention_heads", "n_heads", true}},
     {" distilbert ", {"num_hidden_layers", "n_layers", true}},

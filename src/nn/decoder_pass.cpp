@@ -50,6 +50,13 @@ Value DecoderPass::position_ids() const {
   return op::expand(row, {tokens().dim(0), length()});
 }
 
+Value DecoderPass::counted_positions() const {
+  const ModulePath at(graph(), "position_ids");
+  const Value mask = op::cast(attention_mask(), DType::i64);
+  const Value counted = op::sub(op::mul(op::cumsum(mask, 1), mask), 1.0);
+  return op::slice(counted, 1, past_length(), total_length());
+}
+
 op::AttentionMask DecoderPass::mask(const Visibility& visible, op::NoKeys no_keys) const {
   return {.padding = attention_mask(),
           .causal = !visible.both_ways,

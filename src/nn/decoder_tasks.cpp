@@ -52,6 +52,7 @@ NamedValues build_text_decoder_task(const Component& component, const Inputs& in
   const Value hidden = heads.decode(pass);
   if (task == "text-classification") {
     const Value last = last_token(hidden, pass.input_ids(), heads.pad_token_id);
+    if (heads.classify) return {{"logits", heads.classify(last)}};
     return {{"logits", Linear(s / "score", heads.hidden_size, heads.num_labels, false)(last)}};
   }
   if (task == "token-classification") {

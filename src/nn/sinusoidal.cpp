@@ -35,12 +35,17 @@ SinusoidalPositions::SinusoidalPositions(const Scope& s, std::int64_t rows, std:
   table_ = Weight::from_doubles(DType::f32, {rows, width}, values, "embed_positions.weights");
 }
 
+Value SinusoidalPositions::rows(Value indices) const {
+  const ModulePath at(indices, path_);
+  return op::embedding(indices.graph().weight(table_), indices);
+}
+
 Value SinusoidalPositions::operator()(Value ids, const Dim& past) const {
   const ModulePath at(ids, path_);
   const Value real = op::cast(op::ne(ids, static_cast<double>(pad_)), DType::i64);
   const Value counted = op::add(op::cumsum(real, 1), op::size(ids.graph(), past));
   const Value positions = op::add(op::mul(counted, real), static_cast<double>(pad_));
-  return op::embedding(ids.graph().weight(table_), positions);
+  return rows(positions);
 }
 
 Weight sinusoidal_table(std::int64_t positions, std::int64_t width) {

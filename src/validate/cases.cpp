@@ -32,14 +32,14 @@ void pad(NamedTensors& inputs, const DummyInputs& dummies, Padding padding) {
   if (mask == nullptr) return;
   const bool own =
       find_input(inputs, "attention_mask") == mask;  // not the mask of an encoder in another file
-  std::vector<std::int64_t> real = mask->to_ints();
+  std::vector<double> real = mask->to_doubles();
   const std::int64_t length = mask->shape.back();
   const std::int64_t rows = length == 0 ? 0 : mask->numel() / length;
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::int64_t count = padding_of_row(row, length);
     std::fill_n(real.begin() + row * length + (padding == Padding::left ? 0 : length - count), count, 0);
   }
-  *mask = Tensor::from_ints(mask->dtype, mask->shape, real);
+  *mask = Tensor::from_doubles(mask->dtype, mask->shape, real);
 
   if (!own) return;
   const auto overwrite = [&](std::string_view name, const auto& value_of) {

@@ -62,6 +62,9 @@ class ONNXPORT_API DecoderPass {
   /// The input position_ids, or P, P + 1, … in every row [B, S] where the model takes none.
   Value position_ids() const;
   bool has_position_ids() const { return inputs_.has("position_ids"); }
+  /// Positions that count the real tokens of attention_mask, as clients make them, but -1 for padding: [B,
+  /// S].
+  Value counted_positions() const;
 
   /// The keys that a query sees: real ones, by their order.
   op::AttentionMask mask(const Visibility& visible = {}, op::NoKeys no_keys = op::NoKeys::zero) const;

@@ -30,11 +30,13 @@ struct TextDecoderHeads {
   std::int64_t hidden_size = 0;
   std::int64_t num_labels = 2;
   std::optional<std::int64_t> pad_token_id = {};
+  /// The vector [B, H] of the last token -> logits of text classification; absent: key `score`, no bias
+  std::function<Value(Value)> classify = {};
   std::string token_classifier = "score";  ///< key of the token classification head
 };
 
 /// Outputs of the component: last_hidden_state or logits, with the states that it gives back;
-/// start_logits and end_logits. Text classification (key `score`, no bias) looks at the last token of each
+/// start_logits and end_logits. Text classification looks at the last token of each
 /// row that is not padding; question answering has the key `qa_outputs`.
 ONNXPORT_API NamedValues build_text_decoder_task(const Component& component, const Inputs& inputs,
                                                  const Scope& s, const TextDecoderHeads& heads);

@@ -113,6 +113,8 @@ class ONNXPORT_API Seq2SeqDecoderLayer {
                       bool alone = false);
   /// `encoder`: the same pass, or null for a standalone decoder.
   Value operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder) const;
+  /// The block of a standalone decoder.
+  Value operator()(Value x, DecoderPass& pass) const { return (*this)(x, pass, nullptr); }
 
  private:
   std::int64_t layer_;
@@ -180,6 +182,8 @@ class ONNXPORT_API SinusoidalPositions {
  public:
   /// Throws ExportError(bad_config) for a width below 4, which has no frequencies.
   SinusoidalPositions(const Scope& s, std::int64_t rows, std::int64_t width, std::int64_t pad);
+  /// The rows of these numbers: int [...] -> [..., width]
+  Value rows(Value indices) const;
   /// ids int [B, S], after `past` positions that are all real -> [B, S, width]
   Value operator()(Value ids, const Dim& past = 0) const;
 

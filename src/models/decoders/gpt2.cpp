@@ -1,96 +1,51 @@
 // GPT-2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gpt2/modeling_gpt2.py
-#include <fmt/format.h>
-
 #include <cmath>
 #include <limits>
 
-#include "models/common/definition.h"
 #include "models/common/gguf_layout.h"
-#include "onnxport/error.h"
-#include "onnxport/nn/attention.h"
-#include "onnxport/nn/basic.h"
-#include "onnxport/nn/blocks.h"
-#include "onnxport/nn/causal_attention.h"
-#include "onnxport/nn/decoder_pass.h"
-#include "onnxport/nn/decoder_tasks.h"
-#include "onnxport/nn/mlp.h"
+#include "models/decoders/common/gpt.h"
 #include "onnxport/nn/seq2seq.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
 namespace {
 
-struct Config {
-  std::int64_t vocab_size, n_embd, n_layer, n_head, n_inner, n_positions;
-  std::string activation;
-  double eps;
-  bool tied, eager, scale_weights, scale_by_layer;
+struct Config : GptConfig {
+  bool tied, eager;
+  GptScale scale;
 
   explicit Config(const PretrainedConfig& c)
-      : vocab_size(c.integer("vocab_size")),
-        n_embd(c.integer("n_embd")),
-        n_layer(c.integer("n_layer")),
-        n_head(c.integer("n_head")),
-        n_inner(c.maybe_integer("n_inner").value_or(4 * n_embd)),
-        n_positions(c.integer("n_positions")),
-        activation(c.string("activation_function")),
-        eps(c.real("layer_norm_epsilon")),
-        tied(c.flag("tie_word_embeddings", true)),
-        eager(eager_attention(c)),
-        scale_weights(c.flag("scale_attn_weights", true)),
-        scale_by_layer(c.flag("scale_attn_by_inverse_layer_idx", false)) {
+      : GptConfig(c), tied(c.flag("tie_word_embeddings", true)), eager(eager_attention(c)), scale(c) {
     // The default attention of transformers 4 does not know these two.
     if (!eager && c.transformers_major() < 5) {
-      scale_weights = true;
-      scale_by_layer = false;
+      scale.weights = true;
+      scale.by_layer = false;
     }
     // The order of operations in half precision, and the head of a task that is not exported.
     c.harmless({"reorder_and_upcast_attn", "summary_type", "summary_use_proj", "summary_activation",
                 "summary_proj_to_labels"});
-    check_multiple(c, "n_embd", n_embd, "n_head", n_head);
   }
 
   double attention_scale(std::int64_t layer) const {
-    const std::int64_t head_dim = n_embd / n_head;
-    const double scale = scale_weights ? 1 / std::sqrt(static_cast<double>(head_dim)) : 1;
-    return scale_by_layer ? scale / static_cast<double>(layer + 1) : scale;
+    return scale(std::sqrt(static_cast<double>(n_embd / n_head)), layer);
   }
 };
 
-class Gpt2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+class Gpt2OnnxConfig : public GptOnnxConfig {
  public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  NormalizedConfig normalized_config() const override {
-    const bool usual = config().unaccounted().has("max_position_embeddings");
-    const bool width = config().unaccounted().has("hidden_size");
-    return NormalizedTextConfig(config()).with_args(
-        {{"max_position_embeddings", usual ? "max_position_embeddings" : "n_positions"},
-         {"hidden_size", width ? "hidden_size" : "n_embd"}});
-  }
-  std::vector<StateSpec> states() const override {
-    const Config c(config().unaccounted());
-    return key_values(c.n_layer, c.n_head, c.n_embd / c.n_head);
-  }
+  using GptOnnxConfig::GptOnnxConfig;
 };
-
-// The eager attention masks twice: keys that come later get -inf, padding only the lowest finite value.
-op::AttentionMask eager_mask(const nn::DecoderPass& pass) {
-  const Value padding = nn::padding_bias(pass.attention_mask(), pass.graph().float_dtype());
-  const Value later = pass.causal_bias(-std::numeric_limits<double>::infinity());
-  return {.bias = padding ? op::add(padding, later) : later};
-}
 
 nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& c) {
-  const nn::HeadSizes sizes{c.n_embd, c.n_head, c.n_head, c.n_embd / c.n_head};
-  const nn::Linear c_attn = nn::Linear::transposed(s / "c_attn", c.n_embd, 3 * c.n_embd);
-  return {{.path = s.path(),
-           .layer = layer,
-           .sizes = sizes,
-           .qkv = nn::QkvProjection::fused(c_attn, sizes, nn::FusedLayout::stacked),
-           .output = nn::Linear::transposed(s / "c_proj", c.n_embd, c.n_embd),
-           .options = {.scale = c.attention_scale(layer)},
-           .mask = c.eager ? eager_mask : nn::sees({})}};
+  nn::CausalAttentionParts parts = gpt_attention(s, layer, c);
+  parts.options.scale = c.attention_scale(layer);
+  if (c.eager) {
+    parts.mask = [](const nn::DecoderPass& pass) {
+      return masked_twice(pass, -std::numeric_limits<double>::infinity());
+    };
+  }
+  return parts;
 }
 
 nn::CrossAttention cross_attention(const Scope& s, std::int64_t layer, const Config& c) {
@@ -103,16 +58,15 @@ nn::CrossAttention cross_attention(const Scope& s, std::int64_t layer, const Con
 }
 
 nn::PreNormBlock make_block(const Scope& s, std::int64_t layer, const Config& c) {
-  return {.before_attention = nn::LayerNorm(s / "ln_1", c.n_embd, c.eps),
+  return {.before_attention = c.norm(s / "ln_1"),
           .attention = attention(s / "attn", layer, c),
-          .before_mlp = nn::LayerNorm(s / "ln_2", c.n_embd, c.eps),
-          .mlp = nn::Mlp((s / "mlp").path(), nn::Linear::transposed(s / "mlp" / "c_fc", c.n_embd, c.n_inner),
-                         nn::Linear::transposed(s / "mlp" / "c_proj", c.n_inner, c.n_embd), c.activation)};
+          .before_mlp = c.norm(s / "ln_2"),
+          .mlp = gpt_mlp(s / "mlp", c)};
 }
 
 // The same with attention to an encoder between its two halves.
 nn::Block make_cross_block(const Scope& s, std::int64_t layer, const Config& c, nn::Seq2SeqPass& encoder) {
-  const nn::LayerNorm norm(s / "ln_cross_attn", c.n_embd, c.eps);
+  const nn::LayerNorm norm = c.norm(s / "ln_cross_attn");
   const nn::CrossAttention cross = cross_attention(s / "crossattention", layer, c);
   return [=, &encoder, block = make_block(s, layer, c)](Value x, nn::DecoderPass& pass) {
     x = op::add(x, block.attention(block.before_attention(x), pass));
@@ -124,24 +78,17 @@ nn::Block make_cross_block(const Scope& s, std::int64_t layer, const Config& c, 
 struct Gpt2 {
   const Config& c;
   Scope root, s;
-  nn::Embedding wte, wpe;
+  GptEmbeddings embed;
 
   Gpt2(const Model& model, const Config& config)
-      : c(config),
-        root(model.scope()),
-        s(root.base_model("transformer")),
-        wte(s / "wte", c.vocab_size, c.n_embd),
-        wpe(s / "wpe", c.n_positions, c.n_embd) {}
+      : c(config), root(model.scope()), s(root.base_model("transformer")), embed(s, c) {}
 
   nn::DecoderStack decoder(const nn::MakeBlock& make) const {
-    const auto embed = [wte = wte, wpe = wpe](nn::DecoderPass& pass) {
-      const Value words = wte(pass.input_ids());
-      return op::add(words, wpe(pass.has_position_ids() ? pass.position_ids() : nn::decoder_positions(pass)));
-    };
-    return {s, "h", c.n_layer, make, embed, nn::LayerNorm(s / "ln_f", c.n_embd, c.eps)};
+    return {s, "h", c.n_layer, make, embed, c.norm(s / "ln_f")};
   }
   std::function<Value(Value)> lm_head() const {
-    return nn::language_head(root / "lm_head", c.tied ? wte.weight() : Weight(), c.vocab_size, c.n_embd);
+    return nn::language_head(root / "lm_head", c.tied ? embed.wte.weight() : Weight(), c.vocab_size,
+                             c.n_embd);
   }
 };
 

@@ -63,10 +63,7 @@ nn::Block make_block(const Scope& s, std::int64_t layer, const Config& c) {
 
 // Positions count real tokens; padding is -1. Tasks without position_ids take them from the mask.
 Value positions(const nn::DecoderPass& pass) {
-  if (pass.has_position_ids()) return pass.position_ids();
-  const Value mask = op::cast(pass.attention_mask(), DType::i64);
-  const Value counted = op::sub(op::mul(op::cumsum(mask, 1), mask), 1.0);
-  return op::slice(counted, 1, pass.past_length(), pass.total_length());
+  return pass.has_position_ids() ? pass.position_ids() : pass.counted_positions();
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

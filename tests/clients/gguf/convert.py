@@ -19,7 +19,8 @@ from make_golden import synthesize  # noqa: E402
 GOLDEN = ROOT / "tests" / "golden"
 
 # model type: architecture in GGUF, if it has another name
-ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3"}
+ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3",
+                 "gpt_bigcode": "starcoder"}
 
 
 def load(fixture):
@@ -95,7 +96,7 @@ def merge_experts(tensors):
 
 def stored_tensors(kind, config, tensors):
     """Names and elements as the file has them, with the names they come from."""
-    layers = config.get("num_hidden_layers") or config.get("n_layer") or config.get("num_layers")
+    layers = next(config[key] for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if config.get(key))
     arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[ARCHITECTURES.get(kind, kind)]
     names = gguf.get_tensor_name_map(arch, layers)
     for name, w in merge_experts(tensors).items():
@@ -118,11 +119,11 @@ def add_metadata(writer, kind, config):
         if value is not None:
             getattr(writer, method)(value)
 
-    heads, width = get("num_attention_heads", "n_head", "num_heads"), get("hidden_size", "n_embd", "n_embed", "d_model")
+    heads, width = get("num_attention_heads", "n_head", "n_heads", "num_heads"), get("hidden_size", "n_embd", "n_embed", "d_model")
     inner = get("intermediate_size", "n_inner", "ffn_hidden_size", "d_ff") or 4 * width
     add("add_name", kind if kind == "mistral" else "tiny")
-    add("add_context_length", get("max_position_embeddings", "n_positions", "seq_length"))
-    add("add_block_count", get("num_hidden_layers", "n_layer", "num_layers"))
+    add("add_context_length", get("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"))
+    add("add_block_count", get("num_hidden_layers", "n_layer", "n_layers", "num_layers"))
     add("add_embedding_length", width)
     add("add_feed_forward_length", inner)
     add("add_head_count", heads)
@@ -150,6 +151,9 @@ def add_metadata(writer, kind, config):
     add("add_key_length", get("d_kv"))
     add("add_relative_attn_buckets_count", get("relative_attention_num_buckets"))
     add("add_decoder_start_token_id", get("decoder_start_token_id"))
+    if kind == "mpt":
+        add("add_clamp_kqv", config["attn_config"]["clip_qkv"])
+        add("add_max_alibi_bias", config["attn_config"]["alibi_bias_max"])
     scaling = get("rope_scaling")
     if scaling and (scaling.get("rope_type") or scaling.get("type")) in ("linear", "yarn"):
         add("add_rope_scaling_type", gguf.RopeScalingType(scaling.get("rope_type") or scaling["type"]))

@@ -68,6 +68,9 @@ class Architectures(unittest.TestCase):
         "bloom/text-generation-with-past": "bytes",
         "falcon/text-generation-with-past": "bytes",
         "falcon/text-generation-with-past+new_arch": "bytes",
+        "gpt_bigcode/text-generation-with-past": "bytes",
+        "mpt/text-generation-with-past": "bytes",
+        "mpt/text-generation-with-past+clip_heads6": "bytes",
         "t5/text2text-generation-with-past": None,
         "t5/text2text-generation-with-past+gated": None,
     }
