@@ -21,6 +21,8 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"ForTokenClassification", {"token-classification"}},
       {"ForQuestionAnswering", {"question-answering"}},
       {"ForMultipleChoice", {"multiple-choice"}},
+      {"BertGenerationEncoder", {"feature-extraction"}},
+      {"BertGenerationDecoder", {"text-generation"}},
       {"ElectraForPreTraining", {"feature-extraction"}},  // a discriminator, whose head has no task
       {"ForPreTraining", {"fill-mask", "feature-extraction"}},
       // vision
