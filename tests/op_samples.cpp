@@ -503,7 +503,7 @@ std::vector<OpSample> op_samples() {
   convolutions(s);
   cached_attention(s);
   others(s);
-  return with_expert_samples(with_quantized_samples(std::move(s.list)));
+  return with_expert_samples(with_quantized_samples(with_recurrent_samples(std::move(s.list))));
 }
 
 std::vector<Op> all_ops() {

@@ -67,7 +67,7 @@ class ONNXPORT_API PretrainedConfig {
   std::vector<std::int64_t> integers(std::string_view key) const;
   std::vector<double> reals(std::string_view key) const;
   std::vector<std::string> strings(std::string_view key) const;
-  /// Nothing if the key is absent or null.
+  /// Nothing if the key is absent or null. An integer may also be "auto", which counts as null.
   std::optional<std::int64_t> maybe_integer(std::string_view key) const;
   std::optional<double> maybe_real(std::string_view key) const;
   std::optional<std::string> maybe_string(std::string_view key) const;

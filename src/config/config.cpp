@@ -69,7 +69,8 @@ struct PretrainedConfig::Impl {
   template <class T>
   std::optional<T> take(std::string_view key) const {
     const json* const value = look_up(key);
-    if (value == nullptr || value->is_null()) return {};
+    const bool none = value == nullptr || value->is_null();
+    if (none || (std::is_same_v<T, std::int64_t> && *value == "auto")) return {};
     std::optional<T> taken = Expected<T>::take(*value);
     if (!taken) fail_type(key, *value, Expected<T>::one);
     if constexpr (std::is_same_v<T, std::int64_t>) check_range(key, *taken);

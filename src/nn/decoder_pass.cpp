@@ -30,6 +30,19 @@ Value DecoderPass::embedded(const std::function<Value(Value)>& embed) const {
   return embeds ? embeds : embed(input_ids());
 }
 
+Value DecoderPass::zero_padding(Value x) const {
+  const Value mask = attention_mask();
+  if (!mask) return x;
+  Value real;
+  {
+    const ModulePath at(graph(), "attention_mask");
+    const Dim& total = mask.dim(1);
+    real = op::cast(op::slice(mask, 1, total - length(), total), x.dtype());
+    for (std::size_t rank = 2; rank < x.shape().size(); ++rank) real = op::unsqueeze(real, -1);
+  }
+  return op::mul(x, real);
+}
+
 Value DecoderPass::position_ids() const {
   if (has_position_ids()) return inputs_["position_ids"];
   const ModulePath at(graph(), "position_ids");

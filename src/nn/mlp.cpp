@@ -12,10 +12,10 @@ Value Mlp::operator()(Value x) const {
 namespace {
 
 std::vector<Linear> gate_up(const Scope& s, const GatedMlpParameters& p) {
-  if ((s / "gate_up_proj").exists())
-    return {Linear(s / "gate_up_proj", p.hidden_size, 2 * p.intermediate_size, p.bias)};
-  return {Linear(s / "gate_proj", p.hidden_size, p.intermediate_size, p.bias),
-          Linear(s / "up_proj", p.hidden_size, p.intermediate_size, p.bias)};
+  if ((s / p.gate_up).exists())
+    return {Linear(s / p.gate_up, p.hidden_size, 2 * p.intermediate_size, p.bias)};
+  return {Linear(s / p.gate, p.hidden_size, p.intermediate_size, p.bias),
+          Linear(s / p.up, p.hidden_size, p.intermediate_size, p.bias)};
 }
 
 }  // namespace
@@ -23,7 +23,7 @@ std::vector<Linear> gate_up(const Scope& s, const GatedMlpParameters& p) {
 GatedMlp::GatedMlp(const Scope& s, const GatedMlpParameters& p)
     : path_(s.path()),
       gate_up_(gate_up(s, p)),
-      down_(s / "down_proj", p.intermediate_size, p.hidden_size, p.bias),
+      down_(s / p.down, p.intermediate_size, p.hidden_size, p.bias),
       activation_(p.activation) {}
 
 Value GatedMlp::operator()(Value x) const {

@@ -52,6 +52,8 @@ class ONNXPORT_API DecoderPass {
     return names_.attention_mask.empty() ? Value() : inputs_[names_.attention_mask];
   }
   Dim length() const { return tokens().dim(1); }
+  /// x [B, S, …] with zeros where a new token is padding, for layers that would otherwise mix it into others.
+  Value zero_padding(Value x) const;
   /// Whether the component takes states.
   bool has_past() const { return has_past_; }
   Dim past_length() const { return past_length_; }

@@ -35,10 +35,12 @@ struct GatedMlpParameters {
   std::int64_t intermediate_size = 0;
   std::string activation = "silu";
   bool bias = false;
+  /// Keys. `gate_up`: the first two as one.
+  std::string gate = "gate_proj", up = "up_proj", down = "down_proj", gate_up = "gate_up_proj";
 };
 
 /// down(activation(gate(x)) * up(x)) (Shazeer 2020). Keys: gate_proj, up_proj, down_proj; or, where the first
-/// two are one, gate_up_proj, down_proj.
+/// two are one, gate_up_proj, down_proj; or those of the parameters.
 class ONNXPORT_API GatedMlp {
  public:
   GatedMlp(const Scope& s, const GatedMlpParameters& p);

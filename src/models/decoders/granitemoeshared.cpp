@@ -33,14 +33,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 nn::FeedForward granite_shared_mlp(const Scope& s, std::int64_t hidden_size, std::int64_t width,
                                    const std::string& activation) {
-  const nn::Linear input(s / "input_linear", hidden_size, 2 * width, false);
-  const nn::Linear output(s / "output_linear", width, hidden_size, false);
-  return [=, act = nn::Activation(activation), path = s.path()](Value x) {
-    const ModulePath at(x, path);
-    const std::vector<Value> parts = op::chunk(input(x), -1, 2);
-    const Value gate = act(parts[0]);
-    return output(op::mul(gate, parts[1]));
-  };
+  return nn::GatedMlp(s, {.hidden_size = hidden_size,
+                          .intermediate_size = width,
+                          .activation = activation,
+                          .down = "output_linear",
+                          .gate_up = "input_linear"});
 }
 
 void register_granitemoeshared(TasksManager& tasks) {

@@ -14,16 +14,6 @@ class Qwen2MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
 };
 
-/// An expert that all tokens pass, each as much as a sigmoid says.
-nn::FeedForward shared_expert(const Scope& s, const TextDecoderConfig& c, std::int64_t width) {
-  const nn::GatedMlp expert = mlp_of_width(c, s / "shared_expert", width);
-  const nn::Linear gate(s / "shared_expert_gate", c.hidden_size, 1, false);
-  return [=](Value x) {
-    const Value share = op::sigmoid(gate(x));
-    return op::mul(share, expert(x));
-  };
-}
-
 /// Version 5 names the layers with a window; in version 4, all have it or none.
 std::vector<nn::Visibility> visibility(const PretrainedConfig& config, std::int64_t layers) {
   config.harmless({"max_window_layers"});
@@ -48,7 +38,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const std::vector<nn::Visibility> visible = visibility(config, c.num_hidden_layers);
   const auto mlp = [&](const Scope& s, std::int64_t layer) -> nn::FeedForward {
     if (!sparse.at(static_cast<std::size_t>(layer))) return c.mlp(s);
-    return nn::sum_of(nn::SparseMixture(s, experts, routing, c.hidden_act), shared_expert(s, c, shared));
+    return nn::sum_of(nn::SparseMixture(s, experts, routing, c.hidden_act), qwen_shared_expert(s, c, shared));
   };
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const Scope self = s / "self_attn";
@@ -58,6 +48,15 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }
 
 }  // namespace
+
+nn::FeedForward qwen_shared_expert(const Scope& s, const TextDecoderConfig& c, std::int64_t width) {
+  const nn::GatedMlp expert = mlp_of_width(c, s / "shared_expert", width);
+  const nn::Linear gate(s / "shared_expert_gate", c.hidden_size, 1, false);
+  return [=](Value x) {
+    const Value share = op::sigmoid(gate(x));
+    return op::mul(share, expert(x));
+  };
+}
 
 void register_qwen2_moe(TasksManager& tasks) {
   tasks.register_model<Qwen2MoeOnnxConfig>({.model_type = "qwen2_moe",

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "onnxport/nn/mlp.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
@@ -15,5 +16,8 @@ std::vector<nn::Visibility> qwen_layer_visibility(const PretrainedConfig& config
 /// Which layers have a mixture of experts: every `decoder_sparse_step`-th, but those of `mlp_only_layers`.
 std::vector<bool> qwen_sparse_layers(const PretrainedConfig& config, std::int64_t layers,
                                      std::int64_t experts);
+
+/// An expert that all tokens pass, each as much as a sigmoid says. Keys: shared_expert, shared_expert_gate.
+nn::FeedForward qwen_shared_expert(const Scope& s, const TextDecoderConfig& c, std::int64_t width);
 
 }  // namespace onnxport::models

@@ -1,0 +1,39 @@
+/// Shared parts of the Mamba types.
+#pragma once
+
+#include <cstdint>
+
+#include "models/decoders/common/hybrid.h"
+#include "onnxport/model.h"
+#include "onnxport/nn/blocks.h"
+#include "onnxport/nn/mamba.h"
+#include "onnxport/tasks_manager.h"
+
+namespace onnxport::models {
+
+/// A decoder of mixers alone. It knows no positions.
+class MambaOnnxConfig : public HybridOnnxConfig {
+ public:
+  using HybridOnnxConfig::HybridOnnxConfig;
+
+ protected:
+  bool takes_positions() const override { return false; }
+  /// Those of nn::Mamba.
+  std::vector<StateSpec> layer_states(std::int64_t layer) const override;
+};
+
+/// hidden_size, intermediate_size or expand, state_size, conv_kernel, time_step_rank, hidden_act, use_bias,
+/// use_conv_bias.
+nn::MambaParameters mamba_parameters(const PretrainedConfig& config);
+
+/// Makes the mixer of a layer.
+using MakeMixer = std::function<nn::Mixer(const Scope& s, std::int64_t layer)>;
+/// x + mixer(norm(x)) in all layers. Keys: backbone.embeddings, backbone.layers.{i}.{norm,mixer},
+/// backbone.norm_f, lm_head. `tied`: the default of tie_word_embeddings.
+NamedValues forward_mamba(const Inputs& inputs, const Model& model, const Component& component, bool tied,
+                          const MakeMixer& make_mixer);
+
+/// The names of such a checkpoint.
+KeyNames mamba_key_names();
+
+}  // namespace onnxport::models

@@ -1,0 +1,128 @@
+// LFM2. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/lfm2/modeling_lfm2.py
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "models/common/definition.h"
+#include "models/decoders/common/hybrid.h"
+#include "onnxport/error.h"
+#include "onnxport/nn/causal_attention.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/mamba.h"
+
+namespace onnxport::models {
+namespace {
+
+// Older files have other names for some keys.
+PretrainedConfig with_usual_keys(PretrainedConfig c) {
+  c = c.settled("rms_norm_eps", fmt::format("{}", c.real("norm_eps")));
+  if (const auto theta = c.maybe_real("theta")) c = c.settled("rope_theta", fmt::format("{}", *theta));
+  if (const auto width = c.maybe_integer("block_ff_dim"))
+    c = c.settled("intermediate_size", std::to_string(*width));
+  if (c.has("tie_embedding"))
+    c = c.settled("tie_word_embeddings", c.flag("tie_embedding") ? "true" : "false");
+  return c;
+}
+
+std::int64_t feed_forward_width(const PretrainedConfig& c) {
+  auto width = c.integer("intermediate_size");
+  const bool adjusted = c.flag("block_auto_adjust_ff_dim");
+  const auto multiplier = c.maybe_real("block_ffn_dim_multiplier");
+  const std::int64_t step = c.integer("block_multiple_of");
+  if (!adjusted) return width;
+  width = static_cast<std::int64_t>(2 * static_cast<double>(width) / 3);
+  if (!multiplier) return width;
+  width = static_cast<std::int64_t>(*multiplier * static_cast<double>(width));
+  return (width + step - 1) / step * step;
+}
+
+// Whether each layer is an attention; the others are convolutions.
+std::vector<bool> attention_layers(const PretrainedConfig& c) {
+  const std::int64_t layers = c.integer("num_hidden_layers");
+  std::vector<bool> attends(static_cast<std::size_t>(layers), true);
+  if (c.has("layer_types")) {
+    c.harmless({"full_attn_idxs"});  // what layer_types was made of
+    const std::vector<std::string> types = c.strings("layer_types");
+    const bool known = std::all_of(types.begin(), types.end(), [](const std::string& type) {
+      return type == "conv" || type == "full_attention";
+    });
+    if (!known || types.size() != attends.size()) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("layer_types must list {} layers, each conv or full_attention", layers));
+    }
+    std::transform(types.begin(), types.end(), attends.begin(),
+                   [](const std::string& type) { return type == "full_attention"; });
+  } else if (c.has("full_attn_idxs")) {
+    const std::vector<std::int64_t> listed = c.integers("full_attn_idxs");
+    for (std::int64_t i = 0; i < layers; ++i)
+      attends[static_cast<std::size_t>(i)] = std::find(listed.begin(), listed.end(), i) != listed.end();
+  }
+  return attends;
+}
+
+class Lfm2OnnxConfig : public HybridOnnxConfig {
+ public:
+  using HybridOnnxConfig::HybridOnnxConfig;
+
+ protected:
+  std::vector<StateSpec> layer_states(std::int64_t layer) const override {
+    const PretrainedConfig c = with_usual_keys(config().unaccounted());
+    if (!attention_layers(c).at(static_cast<std::size_t>(layer)))
+      return {fixed_state(layer, "conv", {c.integer("hidden_size"), c.integer("conv_L_cache")})};
+    const nn::HeadSizes heads = TextDecoderConfig(c).heads;
+    return key_value(layer, heads.kv_heads, heads.head_dim);
+  }
+};
+
+// A convolution between two gates.
+nn::Mixer short_conv(const Scope& s, std::int64_t layer, std::int64_t width, const PretrainedConfig& c) {
+  const bool bias = c.flag("conv_bias");
+  const nn::Linear in_proj(s / "in_proj", width, 3 * width, bias),
+      out_proj(s / "out_proj", width, width, bias);
+  const nn::CausalConv conv(s / "conv", width, c.integer("conv_L_cache"), bias);
+  return [=, path = s.path()](Value x, nn::DecoderPass& pass) {
+    const ModulePath at(x, path);
+    const std::vector<Value> parts = op::chunk(in_proj(x), -1, 3);
+    const Value convolved = conv(op::mul(parts[0], parts[2]), pass, layer);
+    return out_proj(op::mul(parts[1], convolved));
+  };
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig config = with_usual_keys(model.config());
+  TextDecoderConfig c(config);
+  c.last_norm = "embedding_norm";
+  const std::vector<bool> attends = attention_layers(config);
+  const nn::GatedMlpParameters mlp{.hidden_size = c.hidden_size,
+                                   .intermediate_size = feed_forward_width(config),
+                                   .gate = "w1",
+                                   .up = "w3",
+                                   .down = "w2"};
+  const auto mixer = [&](const Scope& s, std::int64_t i) -> nn::Mixer {
+    if (!attends.at(static_cast<std::size_t>(i))) return short_conv(s / "conv", i, c.hidden_size, config);
+    const Scope at = s / "self_attn";
+    nn::CausalAttentionParts attention =
+        c.attention(at, i, {}, nn::QkvProjection::separate(at, c.heads, false), "out_proj");
+    c.norm_heads(attention, at / "q_layernorm", at / "k_layernorm");
+    return nn::CausalAttention(std::move(attention));
+  };
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    return nn::PreNormBlock{.before_attention = c.norm(s / "operator_norm"),
+                            .attention = mixer(s, i),
+                            .before_mlp = c.norm(s / "ffn_norm"),
+                            .mlp = nn::GatedMlp(s / "feed_forward", mlp)};
+  });
+}
+
+}  // namespace
+
+void register_lfm2(TasksManager& tasks) {
+  tasks.register_model<Lfm2OnnxConfig>({.model_type = "lfm2",
+                                        .tasks = nn::text_decoder_tasks({}),
+                                        .forward = forward,
+                                        .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models
