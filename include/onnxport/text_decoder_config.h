@@ -101,12 +101,23 @@ ONNXPORT_API std::vector<std::string> layer_types(const PretrainedConfig& config
                                                   std::int64_t pattern);
 
 /// Which keys each layer sees: those of `window` where its type is "sliding_attention", all where it is
-/// "full_attention". Throws ExportError(bad_config) for other types, or another number of them.
+/// "full_attention". Throws ExportError(bad_config) for other types or another number of them, and for layers
+/// that slide without a window.
 ONNXPORT_API std::vector<nn::Visibility> layer_visibility(const std::vector<std::string>& types,
                                                           std::int64_t layers, std::int64_t window);
 
-/// All tasks of a decoder whose keys lie below `model` (embed_tokens, layers.{i}, norm), with `lm_head`
-/// beside it.
+/// Where the keys of a decoder lie.
+struct TextDecoderScopes {
+  Scope base;     ///< embed_tokens, layers.{i}, norm
+  Scope lm_head;  ///< weight
+  Scope heads;    ///< score, qa_outputs
+};
+
+/// All tasks of a decoder whose keys lie there.
+ONNXPORT_API NamedValues forward_text_decoder(const Inputs& inputs, const TextDecoderScopes& scopes,
+                                              const Component& component, const TextDecoderConfig& config,
+                                              const nn::MakeBlock& make_block);
+/// The same of a model whose keys lie below `model`, with `lm_head` beside it.
 ONNXPORT_API NamedValues forward_text_decoder(const Inputs& inputs, const Model& model,
                                               const Component& component, const TextDecoderConfig& config,
                                               const nn::MakeBlock& make_block);

@@ -21,13 +21,18 @@ using FeedForward = std::function<Value(Value)>;
 class ONNXPORT_API Mlp {
  public:
   Mlp(std::string path, Linear up, Linear down, const std::string& activation)
-      : path_(std::move(path)), up_(std::move(up)), down_(std::move(down)), activation_(activation) {}
+      : Mlp(std::move(path), std::move(up), std::move(down), Activation(activation)) {}
+  Mlp(std::string path, Linear up, Linear down, std::function<Value(Value)> activation)
+      : path_(std::move(path)),
+        up_(std::move(up)),
+        down_(std::move(down)),
+        activation_(std::move(activation)) {}
   Value operator()(Value x) const;
 
  private:
   std::string path_;
   Linear up_, down_;
-  Activation activation_;
+  std::function<Value(Value)> activation_;
 };
 
 struct GatedMlpParameters {

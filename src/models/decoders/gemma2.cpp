@@ -18,16 +18,9 @@ class Gemma2OnnxConfig : public TextDecoderOnnxConfig {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = gemma2_config(config);
-  op::AttentionOptions options{.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"))};
-  // The default attention of transformers 4 knows no cap. Version 5 computes this type only eagerly.
-  const bool eager = eager_attention(config) || config.transformers_major() >= 5;
-  const auto cap = config.maybe_real("attn_logit_softcapping");
-  if (eager) {
-    options.softcap = cap.value_or(0);
-    c.no_keys = op::NoKeys::uniform;
-  }
-  const auto visible = layer_visibility(layer_types(config, c.num_hidden_layers, 2),
-                                        c.num_hidden_layers, config.integer("sliding_window"));
+  const op::AttentionOptions options = gemma2_attention_options(config, c);
+  const auto visible = layer_visibility(layer_types(config, c.num_hidden_layers, 2), c.num_hidden_layers,
+                                        config.integer("sliding_window"));
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     nn::CausalAttentionParts attention = c.attention(s / "self_attn", i, visible.at(i));
     attention.options = options;
@@ -36,6 +29,18 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }
 
 }  // namespace
+
+op::AttentionOptions gemma2_attention_options(const PretrainedConfig& config, TextDecoderConfig& c) {
+  op::AttentionOptions options{.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"))};
+  // The default attention of transformers 4 knows no cap. Version 5 computes these types only eagerly.
+  const bool eager = eager_attention(config) || config.transformers_major() >= 5;
+  const auto cap = config.maybe_real("attn_logit_softcapping");
+  if (eager) {
+    options.softcap = cap.value_or(0);
+    c.no_keys = op::NoKeys::uniform;
+  }
+  return options;
+}
 
 void register_gemma2(TasksManager& tasks) {
   tasks.register_model<Gemma2OnnxConfig>({.model_type = "gemma2",

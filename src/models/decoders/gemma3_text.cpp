@@ -17,8 +17,13 @@ class Gemma3TextOnnxConfig : public TextDecoderOnnxConfig {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const PretrainedConfig& config = model.config();
-  const TextDecoderConfig c = gemma2_config(config);
+  const TextDecoderConfig c = gemma2_config(model.config());
+  return forward_text_decoder(inputs, model, component, c, gemma3_blocks(model.config(), c));
+}
+
+}  // namespace
+
+nn::MakeBlock gemma3_blocks(const PretrainedConfig& config, const TextDecoderConfig& c) {
   const op::AttentionOptions options{.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"))};
   config.harmless(
       {"attn_logit_softcapping"});  // the original's class declares it, its module does not read it
@@ -32,15 +37,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const double base = config.real("rope_local_base_freq");
   const nn::RotaryEmbedding local("rotary_emb_local",
                                   sliding_rope_parameters(config, c.heads.head_dim, base));
-  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+  return [=](const Scope& s, std::int64_t i) {
     nn::CausalAttentionParts attention = c.normed_attention(s / "self_attn", i, visible.at(i));
     attention.options = options;
     if (visible.at(i).window) attention.rotary = local;
     return gemma2_block(c, s, std::move(attention));
-  });
+  };
 }
-
-}  // namespace
 
 void register_gemma3_text(TasksManager& tasks) {
   tasks.register_model<Gemma3TextOnnxConfig>({.model_type = "gemma3_text",

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/hunyuan.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -22,10 +23,21 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("hunyuan-dense", "HunYuanDenseV1ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.attn_q_norm", "model.layers.{}.self_attn.query_layernorm"},
+            {"blk.{}.attn_k_norm", "model.layers.{}.self_attn.key_layernorm"}};
+  });
+  return layout;
+}
+
 }  // namespace
 
 TextDecoderConfig hunyuan_config(const PretrainedConfig& config) {
   TextDecoderConfig c(config);
+  config.harmless({"eod_token_id"});  // for generation
   if (c.rope.type != "dynamic") return c;
   const PretrainedConfig rope = config.sub(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
   const double alpha = rope.maybe_real("alpha").value_or(0);
@@ -49,7 +61,8 @@ void register_hunyuan_v1_dense(TasksManager& tasks) {
   tasks.register_model<HunyuanV1DenseOnnxConfig>({.model_type = "hunyuan_v1_dense",
                                                   .tasks = nn::text_decoder_tasks({}),
                                                   .forward = forward,
-                                                  .key_names = tied("model.embed_tokens", "lm_head")});
+                                                  .key_names = tied("model.embed_tokens", "lm_head"),
+                                                  .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -1,9 +1,13 @@
 // SmolLM3. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/smollm3/modeling_smollm3.py
+#include <fmt/format.h>
+
 #include <utility>
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -18,8 +22,16 @@ class Smollm3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 // no_rope_layers, which is 1 where a layer turns its queries and keys.
 std::vector<std::int64_t> turning_layers(const PretrainedConfig& config, std::int64_t layers) {
   const std::int64_t interval = config.integer("no_rope_layer_interval");
-  if (config.has("no_rope_layers")) return config.integers("no_rope_layers");
   std::vector<std::int64_t> turns;
+  if (config.has("no_rope_layers")) turns = config.integers("no_rope_layers");
+  if (static_cast<std::int64_t>(turns.size()) == layers) return turns;
+  if (!turns.empty() || interval <= 0) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("no_rope_layers lists {} layers, expected {}; no_rope_layer_interval is {}, "
+                    "expected at least 1",
+                    turns.size(), layers, interval));
+  }
   for (std::int64_t i = 0; i < layers; ++i) turns.push_back((i + 1) % interval != 0 ? 1 : 0);
   return turns;
 }
@@ -53,13 +65,16 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() { return turning_gguf("SmolLM3ForCausalLM", "smollm3"); }
+
 }  // namespace
 
 void register_smollm3(TasksManager& tasks) {
   tasks.register_model<Smollm3OnnxConfig>({.model_type = "smollm3",
                                            .tasks = nn::text_decoder_tasks(),
                                            .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+                                           .key_names = tied("model.embed_tokens", "lm_head"),
+                                           .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -11,8 +11,14 @@ TextDecoderConfig gemma_config(const PretrainedConfig& config);
 
 /// From Gemma 2 on: the activation under its newer name, and logits capped by final_logit_softcapping.
 TextDecoderConfig gemma2_config(const PretrainedConfig& config);
+/// The scale of the scores, and their cap where the original applies it; then also the result for a query
+/// that sees no key.
+op::AttentionOptions gemma2_attention_options(const PretrainedConfig& config, TextDecoderConfig& c);
 /// A block with norms around attention and feed-forward.
 nn::Block gemma2_block(const TextDecoderConfig& c, const Scope& s, nn::CausalAttentionParts attention);
+
+/// The blocks of Gemma 3, with `config` of its language model.
+nn::MakeBlock gemma3_blocks(const PretrainedConfig& config, const TextDecoderConfig& c);
 
 GgufLayout gguf_gemma();
 /// gguf_gemma() from Gemma 2 on. `large`: the number of layers of the model that scales its queries by

@@ -169,17 +169,20 @@ std::vector<nn::Visibility> layer_visibility(const std::vector<std::string>& typ
                                     type));
     }
     visible.emplace_back();
-    if (type == "sliding_attention") visible.back().window = window;
+    if (type != "sliding_attention") continue;
+    if (window < 1) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("layer_types names sliding_attention, but sliding_window is {}", window));
+    }
+    visible.back().window = window;
   }
   return visible;
 }
 
-NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
-                                 const TextDecoderConfig& c, const nn::MakeBlock& make_block) {
-  // The id tells where a row ends.
-  if (component.task != "text-classification") model.config().harmless({"pad_token_id"});
-  const Scope root = model.scope();
-  const Scope s = root.base_model("model");
+NamedValues forward_text_decoder(const Inputs& inputs, const TextDecoderScopes& scopes,
+                                 const Component& component, const TextDecoderConfig& c,
+                                 const nn::MakeBlock& make_block) {
+  const Scope& s = scopes.base;
   const nn::Embedding embed_tokens(s / "embed_tokens", c.vocab_size, c.hidden_size);
   const auto embed = [&](nn::DecoderPass& pass) {
     const Value x = pass.embedded(embed_tokens);
@@ -188,7 +191,7 @@ NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const
   const auto lm_head = [&](Value hidden) {
     const Weight tied = c.tie_word_embeddings ? embed_tokens.weight() : Weight();
     const nn::Linear head =
-        nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size, c.head_bias);
+        nn::output_embedding(scopes.lm_head, tied, c.vocab_size, c.hidden_size, c.head_bias);
     Value logits = head(hidden);
     if (c.logit_scale != 1) logits = op::mul(logits, c.logit_scale);
     if (c.final_softcap == 0) return logits;
@@ -196,12 +199,21 @@ NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const
   };
   const nn::DecoderStack decoder(s, "layers", c.num_hidden_layers, make_block, embed,
                                  c.norm(s / c.last_norm));
-  return nn::build_text_decoder_task(component, inputs, root,
+  return nn::build_text_decoder_task(component, inputs, scopes.heads,
                                      {.decode = decoder,
                                       .lm_head = lm_head,
                                       .hidden_size = c.hidden_size,
                                       .num_labels = c.num_labels,
                                       .pad_token_id = c.pad_token_id});
+}
+
+NamedValues forward_text_decoder(const Inputs& inputs, const Model& model, const Component& component,
+                                 const TextDecoderConfig& c, const nn::MakeBlock& make_block) {
+  // The id tells where a row ends.
+  if (component.task != "text-classification") model.config().harmless({"pad_token_id"});
+  const Scope root = model.scope();
+  const TextDecoderScopes scopes{root.base_model("model"), root / "lm_head", root};
+  return forward_text_decoder(inputs, scopes, component, c, make_block);
 }
 
 }  // namespace onnxport

@@ -1,0 +1,86 @@
+// Apertus. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/apertus/modeling_apertus.py
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "models/common/definition.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/blocks.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/mlp.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+class ApertusOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+};
+
+double in_bfloat16(double value) {
+  return Weight::from_doubles(DType::bf16, {}, {&value, 1}).to_doubles().front();
+}
+
+// A quadratic for positive numbers and an exponential for the others, with learned factors (Huang and Schlag
+// 2024). The original keeps these in bfloat16, whatever the dtype of the model, and rounds what it computes
+// from them to it. They do not depend on the input, so they are computed now.
+struct Xielu {
+  std::string path;
+  double positive, negative, linear, below;
+
+  explicit Xielu(const Scope& s) : path(s.path()) {
+    const auto number = [&](const char* key, std::vector<std::int64_t> shape) {
+      return in_bfloat16(s.weight(key, shape).to_doubles().front());
+    };
+    const auto softplus = [](double x) { return in_bfloat16(std::log1p(std::exp(x))); };
+    linear = number("beta", {});
+    below = number("eps", {});
+    positive = softplus(number("alpha_p", {1}));
+    negative = in_bfloat16(linear + softplus(number("alpha_n", {1})));
+  }
+
+  Value operator()(Value x) const {
+    const ModulePath at(x, path);
+    const Value square = op::mul(op::mul(x, x), positive);
+    const Value low = op::exp(op::minimum(x, below));
+    const Value curve = op::mul(op::sub(op::sub(low, 1.0), x), negative);
+    const Value is_positive = op::gt(x, 0.0);
+    const Value bent = op::where(is_positive, square, curve);
+    return op::add(bent, op::mul(x, linear));
+  }
+};
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  // In files of version 5 rope_parameters replace what the class has in rope_scaling.
+  const bool newer = model.config().has("rope_parameters");
+  const PretrainedConfig config = newer ? model.config().settled("rope_scaling", "null") : model.config();
+  const TextDecoderConfig c(config);
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope mlp = s / "mlp";
+    nn::PreNormBlock block{.before_attention = c.norm(s / "attention_layernorm"),
+                           .attention = nn::CausalAttention(c.normed_attention(s / "self_attn", i)),
+                           .before_mlp = c.norm(s / "feedforward_layernorm"),
+                           .mlp = {}};
+    if (c.hidden_act == "xielu") {
+      block.mlp = nn::Mlp(mlp.path(), nn::Linear(mlp / "up_proj", c.hidden_size, c.intermediate_size, false),
+                          nn::Linear(mlp / "down_proj", c.intermediate_size, c.hidden_size, false),
+                          Xielu(mlp / "act_fn"));
+    } else {
+      block.mlp = c.plain_mlp(mlp, false);
+    }
+    return block;
+  });
+}
+
+}  // namespace
+
+void register_apertus(TasksManager& tasks) {
+  tasks.register_model<ApertusOnnxConfig>({.model_type = "apertus",
+                                           .tasks = nn::text_decoder_tasks({}),
+                                           .forward = forward,
+                                           .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models
