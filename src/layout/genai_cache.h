@@ -18,11 +18,17 @@ struct GenaiCache {
   std::int64_t layers = 0;
   std::int64_t heads = 0;      ///< of the first layer; the client reads those of the others from the file
   std::int64_t head_size = 0;  ///< the same
+  /// Inputs of convolutions, [batch, channels, conv_size], in layers without keys and values.
+  std::string past_conv, present_conv;
+  std::int64_t conv_size = 0;
+  /// Of all layers: "conv" or "full_attention"; empty if all have keys and values.
+  std::vector<std::string> layer_types = {};
 };
 
 /// The keys and values in the states of a component, whose parts begin with `prefix` ("" or "encoder."). A
 /// pattern is empty if the component does not take or return them. Throws ExportError(unsupported) for states
 /// that the client cannot hold: of another part or dtype, keys and values of different sizes, fixed lengths.
+/// It holds inputs of convolutions for the type lfm2.
 GenaiCache genai_cache(const ExportPlan& plan, const Component& component, std::string_view prefix = "");
 
 }  // namespace onnxport::layout

@@ -33,6 +33,7 @@ constexpr auto kTypes = std::to_array<std::pair<std::string_view, std::string_vi
     {"granite", "granite"},
     {"hunyuan_v1_dense", "hunyuandensev1"},
     {"internlm2", "internlm2"},
+    {"lfm2", "lfm2"},
     {"llama", "llama"},
     {"mistral", "mistral"},
     {"nemotron", "nemotron"},
@@ -88,6 +89,10 @@ ordered_json decoder_section(const ExportPlan& plan, const Component& decoder, c
   }
   inputs["past_key_names"] = own.past_key;
   inputs["past_value_names"] = own.past_value;
+  if (!own.past_conv.empty()) {
+    inputs["past_conv_names"] = own.past_conv;
+    outputs["present_conv_names"] = own.present_conv;
+  }
   outputs["logits"] = "logits";
   outputs["present_key_names"] = own.present_key;
   outputs["present_value_names"] = own.present_value;
@@ -103,6 +108,10 @@ ordered_json decoder_section(const ExportPlan& plan, const Component& decoder, c
   add_sizes(section, own, sizes["hidden_size"], heads);
   section["inputs"] = std::move(inputs);
   section["outputs"] = std::move(outputs);
+  if (!own.layer_types.empty()) {
+    section["layer_types"] = own.layer_types;
+    section["conv_cache_size"] = own.conv_size;
+  }
   return section;
 }
 

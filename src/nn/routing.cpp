@@ -29,7 +29,6 @@ Scores plus_bias(const Weight& bias) {
 }
 
 Value within_best_groups(Value scores, const ExpertGroups& groups) {
-  if (groups.kept == groups.count) return scores;
   const Dim& tokens = scores.dim(0);
   const std::int64_t experts = *scores.dim(1).constant();
   if (groups.count < 1 || experts % groups.count != 0) {
@@ -37,6 +36,7 @@ Value within_best_groups(Value scores, const ExpertGroups& groups) {
   }
   const std::int64_t size = experts / groups.count;
   check_chosen(groups.kept, groups.count, "groups of experts");
+  if (groups.kept == groups.count) return scores;
   check_chosen(groups.judged_by, size, "experts per group");
   const Value apart = op::reshape(scores, {tokens, groups.count, size});
   const Value judged = op::sum(op::topk(apart, groups.judged_by, -1).values, -1);  // [N, groups]

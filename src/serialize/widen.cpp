@@ -40,14 +40,19 @@ void widen_inline(onnx::TensorProto& tensor) {
   tensor.set_raw_data(wide.data(), wide.size());
 }
 
-// Casts of weights of other dtypes to bfloat16, by their results.
-std::set<std::string> rounded_weights(const onnx::GraphProto& graph) {
-  std::set<std::string> others, rounded;
+// Casts to bfloat16 that the reference rounds too, by their results: of weights of other dtypes, and of the
+// cosines and sines of positions, which may be scaled.
+std::set<std::string> rounded_values(const onnx::GraphProto& graph) {
+  std::set<std::string> others, turns, rounded;
   for (const auto& tensor : graph.initializer()) {
     if (tensor.data_type() != kBfloat16) others.insert(tensor.name());
   }
   for (const auto& node : graph.node()) {
-    if (node.op_type() == "Cast" && node.attribute(0).i() == kBfloat16 && others.contains(node.input(0)))
+    const std::string& op = node.op_type();
+    if (op == "Cos" || op == "Sin" || (op == "Mul" && turns.contains(node.input(0))))
+      turns.insert(node.output(0));
+    if (op == "Cast" && node.attribute(0).i() == kBfloat16 &&
+        (others.contains(node.input(0)) || turns.contains(node.input(0))))
       rounded.insert(node.output(0));
   }
   return rounded;
@@ -104,7 +109,7 @@ void append(AtomicFile& file, const Weight& weight) {
 
 void widen_bfloat16(const fs::path& model, const fs::path& copy) {
   onnx::ModelProto proto = read_skeleton(model);
-  const std::set<std::string> rounded = rounded_weights(proto.graph());
+  const std::set<std::string> rounded = rounded_values(proto.graph());
   widen_nodes(*proto.mutable_graph());
   round_again(*proto.mutable_graph(), rounded);
   const std::string data_name = copy.filename().string() + "_data";

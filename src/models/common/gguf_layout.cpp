@@ -83,7 +83,7 @@ ConfigTexts llama3_scaling(const GgufInfo& file) {
   constexpr double kLow = 1, kHigh = 4, kOriginal = 8192, kTwoPi = 6.283185307179586;
   const std::vector<double> factors = small_tensor(file, "rope_freqs.weight");
   if (factors.empty()) return {};
-  const double theta = file.real("llama.rope.freq_base").value_or(10'000);
+  const double theta = file.real(file.architecture() + ".rope.freq_base").value_or(10'000);
   // The share of a frequency that stays unchanged.
   const auto kept = [&](std::size_t i) {
     const double turn = static_cast<double>(i) / static_cast<double>(factors.size());
@@ -119,6 +119,34 @@ ConfigTexts longrope(const GgufInfo& file) {
   return {{"original_max_position_embeddings", std::to_string(*original)},
           {"rope_scaling",
            fmt::format(R"({{"type": "longrope", "long_factor": {}, "short_factor": {}}})", longer, shorter)}};
+}
+
+std::function<ConfigTexts(const GgufInfo&)> whether_stored(std::string key, std::string tensor) {
+  return [key = std::move(key), tensor = std::move(tensor)](const GgufInfo& file) {
+    return ConfigTexts{{key, file.has_tensor(tensor) ? "true" : "false"}};
+  };
+}
+
+ConfigTexts partial_rotary(const GgufInfo& file) {
+  const auto of = [&](const char* key) { return file.integer(file.architecture() + key).value_or(0); };
+  const std::int64_t turning = of(".rope.dimension_count"), heads = of(".attention.head_count");
+  std::int64_t head = of(".attention.key_length");
+  if (head == 0 && heads > 0) head = of(".embedding_length") / heads;
+  if (turning <= 0 || head <= 0) return {};
+  return {{"partial_rotary_factor", json(static_cast<double>(turning) / static_cast<double>(head)).dump()}};
+}
+
+ConfigTexts sliding_layers(const GgufInfo& file) {
+  const GgufValue* found = file.find(file.architecture() + ".attention.sliding_window_pattern");
+  const auto* list = found == nullptr ? nullptr : std::get_if<GgufArray>(found);
+  if (list == nullptr || list->values.size() != list->size) return {};
+  json types = json::array();
+  for (const GgufScalar& value : list->values) {
+    const bool* slides = std::get_if<bool>(&value);
+    if (slides == nullptr) return {};
+    types.push_back(*slides ? "sliding_attention" : "full_attention");
+  }
+  return {{"layer_types", types.dump()}};
 }
 
 ConfigTexts rope_scaling(const GgufInfo& file) {

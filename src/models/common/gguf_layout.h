@@ -40,6 +40,13 @@ void add_config(GgufLayout& layout, std::function<ConfigTexts(const GgufInfo&)> 
 /// Adds keys of the metadata, each with the name that config.json has for it.
 void add_keys(GgufLayout& layout, const std::vector<std::pair<std::string, std::string>>& keys);
 
+/// A flag of config.json that is true if the file has this tensor.
+std::function<ConfigTexts(const GgufInfo&)> whether_stored(std::string key, std::string tensor);
+/// partial_rotary_factor: the part of a head that is rotated.
+ConfigTexts partial_rotary(const GgufInfo& file);
+/// layer_types from the layers that slide, if the file lists them.
+ConfigTexts sliding_layers(const GgufInfo& file);
+
 // rope_scaling and related keys, if the file has all of them.
 
 /// Positions scaled by one factor, or by yarn.

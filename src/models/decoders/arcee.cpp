@@ -1,6 +1,7 @@
 // Arcee: Llama with a feed-forward without gate. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/arcee/modeling_arcee.py
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -20,13 +21,16 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() { return turning_gguf("ArceeForCausalLM", "arcee"); }
+
 }  // namespace
 
 void register_arcee(TasksManager& tasks) {
   tasks.register_model<ArceeOnnxConfig>({.model_type = "arcee",
                                          .tasks = nn::text_decoder_tasks({}),
                                          .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head")});
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
+                                         .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -37,13 +38,21 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("command-r", "CohereForCausalLM");
+  add_keys(layout, {{"attention.layer_norm_epsilon", "layer_norm_eps"}, {"logit_scale", "logit_scale"}});
+  add_config(layout, whether_stored("use_qk_norm", "blk.0.attn_q_norm.weight"));
+  return layout;
+}
+
 }  // namespace
 
 void register_cohere(TasksManager& tasks) {
   tasks.register_model<CohereOnnxConfig>({.model_type = "cohere",
                                           .tasks = nn::text_decoder_tasks({}),
                                           .forward = forward,
-                                          .key_names = tied("model.embed_tokens", "lm_head")});
+                                          .key_names = tied("model.embed_tokens", "lm_head"),
+                                          .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -30,13 +31,23 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("cohere2", "Cohere2ForCausalLM");
+  add_keys(layout, {{"attention.layer_norm_epsilon", "layer_norm_eps"},
+                    {"attention.key_length", "head_dim"},
+                    {"attention.sliding_window", "sliding_window"},
+                    {"logit_scale", "logit_scale"}});
+  return layout;
+}
+
 }  // namespace
 
 void register_cohere2(TasksManager& tasks) {
   tasks.register_model<Cohere2OnnxConfig>({.model_type = "cohere2",
                                            .tasks = nn::text_decoder_tasks({}),
                                            .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+                                           .key_names = tied("model.embed_tokens", "lm_head"),
+                                           .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

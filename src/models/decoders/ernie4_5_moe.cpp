@@ -37,7 +37,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const std::int64_t first = config.integer("moe_layer_start_index");
   const std::int64_t end = config.integer("moe_layer_end_index");
   const std::int64_t last = end == -1 ? c.num_hidden_layers - 1 : end;
-  const std::int64_t step = config.integer("moe_layer_interval");
+  const std::int64_t step = interval_of(config, "moe_layer_interval");
   const auto mlp = [&](const Scope& s, std::int64_t layer) -> nn::FeedForward {
     if (layer < first || layer > last || (layer + 1) % step != 0) return c.mlp(s, bias);
     return mixture(s, config, c);

@@ -1,8 +1,12 @@
 // EXAONE 4.0. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/exaone4/modeling_exaone4.py
+#include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -34,13 +38,34 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("exaone4", "Exaone4ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm"},
+            {"blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm"}};
+  });
+  add_config(layout, llama3_scaling);
+  add_config(layout, sliding_layers);
+  add_config(layout, [](const GgufInfo& file) -> ConfigTexts {
+    if (const auto window = file.integer("exaone4.attention.sliding_window")) {
+      return {{"sliding_window", std::to_string(*window)}};
+    }
+    const auto layers = static_cast<std::size_t>(file.integer("exaone4.block_count").value_or(0));
+    return {{"sliding_window", "null"},
+            {"layer_types", nlohmann::json(std::vector<std::string>(layers, "full_attention")).dump()}};
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_exaone4(TasksManager& tasks) {
   tasks.register_model<Exaone4OnnxConfig>({.model_type = "exaone4",
                                            .tasks = nn::text_decoder_tasks({}),
                                            .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+                                           .key_names = tied("model.embed_tokens", "lm_head"),
+                                           .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -130,6 +130,12 @@ class Layer {
   std::int64_t streams_;
 };
 
+/// Version 4 saves it under another name, because it replaces "model" wherever it occurs in a key.
+Scope projection_scope(const Scope& s) {
+  const Scope usual = s / "per_layer_model_projection";
+  return usual.has("weight") ? usual : s / "per_layer_model" / "language_model_projection";
+}
+
 class Decoder {
  public:
   Decoder(const Scope& s, const Gemma3nConfig& c)
@@ -137,8 +143,7 @@ class Decoder {
         c_(c),
         embed_tokens_(s / "embed_tokens", c.vocab_size, c.hidden_size),
         tokens_(s / "embed_tokens_per_layer", c.layer_vocab, c.num_hidden_layers * c.layer_width),
-        projection_(s / "per_layer_model_projection", c.hidden_size, c.num_hidden_layers * c.layer_width,
-                    false),
+        projection_(projection_scope(s), c.hidden_size, c.num_hidden_layers * c.layer_width, false),
         projection_norm_(c.norm(s / "per_layer_projection_norm", c.layer_width)),
         norm_(c.norm(s / "norm")) {
     for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) layers_.emplace_back(s / "layers" / i, i, c);
@@ -220,9 +225,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 void register_gemma3n_text(TasksManager& tasks) {
   KeyNames names = tied("model.embed_tokens", "lm_head");
-  // How version 4 writes the keys: it replaces "model" wherever it occurs.
-  names.newer = {{"per_layer_model_projection", "per_layer_model.language_model_projection"},
-                 {"model.", "model.language_model."}};
+  names.newer = {{"model.", "model.language_model."}};
   tasks.register_model<Gemma3nTextOnnxConfig>({.model_type = "gemma3n_text",
                                                .tasks = nn::text_decoder_tasks({}),
                                                .forward = forward,

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -32,13 +33,27 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("glm4", "Glm4ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.ffn_up", "model.layers.{}.mlp.gate_up_proj"},
+            {"blk.{}.post_attention_norm", "model.layers.{}.post_self_attn_layernorm"},
+            {"blk.{}.post_ffw_norm", "model.layers.{}.post_mlp_layernorm"}};
+  });
+  add_config(layout, partial_rotary);
+  add_config(layout, whether_stored("attention_bias", "blk.0.attn_q.bias"));
+  return layout;
+}
+
 }  // namespace
 
 void register_glm4(TasksManager& tasks) {
   tasks.register_model<Glm4OnnxConfig>({.model_type = "glm4",
                                         .tasks = nn::text_decoder_tasks({}),
                                         .forward = forward,
-                                        .key_names = tied("model.embed_tokens", "lm_head")});
+                                        .key_names = tied("model.embed_tokens", "lm_head"),
+                                        .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

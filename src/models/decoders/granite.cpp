@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/granite.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -22,6 +23,15 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return granite_block(c, config, s, i, c.mlp(s / "mlp", mlp_bias));
   });
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = turning_gguf("GraniteForCausalLM", "granite");
+  add_keys(layout, {{"attention.scale", "attention_multiplier"},
+                    {"embedding_scale", "embedding_multiplier"},
+                    {"residual_scale", "residual_multiplier"},
+                    {"logit_scale", "logits_scaling"}});
+  return layout;
 }
 
 }  // namespace
@@ -48,7 +58,8 @@ void register_granite(TasksManager& tasks) {
   tasks.register_model<GraniteOnnxConfig>({.model_type = "granite",
                                            .tasks = nn::text_decoder_tasks({}),
                                            .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+                                           .key_names = tied("model.embed_tokens", "lm_head"),
+                                           .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

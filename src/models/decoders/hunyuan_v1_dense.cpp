@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/hunyuan.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -20,6 +21,16 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return c.block(s, hunyuan_attention(c, s / "self_attn", i), c.mlp(s / "mlp"));
   });
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("hunyuan-dense", "HunYuanDenseV1ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.attn_q_norm", "model.layers.{}.self_attn.query_layernorm"},
+            {"blk.{}.attn_k_norm", "model.layers.{}.self_attn.key_layernorm"}};
+  });
+  return layout;
 }
 
 }  // namespace
@@ -50,7 +61,8 @@ void register_hunyuan_v1_dense(TasksManager& tasks) {
   tasks.register_model<HunyuanV1DenseOnnxConfig>({.model_type = "hunyuan_v1_dense",
                                                   .tasks = nn::text_decoder_tasks({}),
                                                   .forward = forward,
-                                                  .key_names = tied("model.embed_tokens", "lm_head")});
+                                                  .key_names = tied("model.embed_tokens", "lm_head"),
+                                                  .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -1,9 +1,12 @@
 // The text model of Llama 4. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llama4/modeling_llama4.py
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -33,24 +36,41 @@ struct Config : TextDecoderConfig {
         attn_scale(c.real("attn_scale")),
         normed(c.flag("use_qk_norm")),
         tuned(c.flag("attn_temperature_tuning")),
-        chunk(c.maybe_integer("attention_chunk_size").value_or(0)) {
+        chunk(interval_of(c, "attention_chunk_size")) {
     attention_bias = false;
     rope.interleaved = true;
     const std::vector<std::int64_t> with_rope = listed(c, "no_rope_layers");  // 1 where there is one
-    const std::int64_t interval = c.integer("no_rope_layer_interval", 4);
-    const std::int64_t step = c.integer("interleave_moe_layer_step");
+    const std::int64_t interval = interval_of(c, "no_rope_layer_interval", 4);
     const std::vector<std::int64_t> mixtures = listed(c, "moe_layers");
+    const bool names_mixtures = c.has("moe_layers");
+    if (names_mixtures) c.harmless({"interleave_moe_layer_step"});
+    const std::int64_t step = names_mixtures ? 1 : interval_of(c, "interleave_moe_layer_step");
     std::vector<std::string> types;
     if (c.has("layer_types")) types = c.strings("layer_types");
+    check_number(c, "layer_types", types.size());
+    check_number(c, "no_rope_layers", with_rope.size());
     for (std::int64_t i = 0; i < num_hidden_layers; ++i) {
       const auto at = static_cast<std::size_t>(i);
-      turns.push_back(with_rope.empty() ? (i + 1) % interval != 0 : with_rope.at(at) != 0);
-      chunked.push_back(types.empty() ? turns.back() : types.at(at) == "chunked_attention");
-      sparse.push_back(c.has("moe_layers") ? std::find(mixtures.begin(), mixtures.end(), i) != mixtures.end()
-                                           : (i + 1) % step == 0);
+      turns.push_back(with_rope.empty() ? (i + 1) % interval != 0 : with_rope[at] != 0);
+      chunked.push_back(types.empty() ? turns.back() : is_chunked(types[at]));
+      sparse.push_back(names_mixtures ? std::find(mixtures.begin(), mixtures.end(), i) != mixtures.end()
+                                      : (i + 1) % step == 0);
     }
     if (std::find(sparse.begin(), sparse.end(), true) == sparse.end())
       c.harmless({"num_experts_per_tok", "num_local_experts"});
+  }
+
+ private:
+  void check_number(const PretrainedConfig& c, const char* key, std::size_t listed) const {
+    if (listed == 0 || static_cast<std::int64_t>(listed) == num_hidden_layers) return;
+    throw ExportError(ErrorCode::bad_config, fmt::format("{} of {} lists {} layers, expected {}", key,
+                                                         c.origin(), listed, num_hidden_layers));
+  }
+  static bool is_chunked(const std::string& type) {
+    if (type == "chunked_attention" || type == "full_attention") return type == "chunked_attention";
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("layer_types names '{}', expected full_attention or chunked_attention", type));
   }
 };
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -50,13 +51,27 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("nemotron", "NemotronForCausalLM");
+  add_keys(layout, {{"attention.layer_norm_epsilon", "norm_eps"}, {"attention.key_length", "head_dim"}});
+  add_config(layout, partial_rotary);
+  const GgufRestore restore = [](const Weight& w) { return w.name().ends_with(".bias") ? w : minus_one(w); };
+  change_names(layout, [restore](const PretrainedConfig&) -> GgufTensors {
+    return {{"output_norm", "model.norm", restore},
+            {"blk.{}.attn_norm", "model.layers.{}.input_layernorm", restore},
+            {"blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm", restore}};
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_nemotron(TasksManager& tasks) {
   tasks.register_model<NemotronOnnxConfig>({.model_type = "nemotron",
                                             .tasks = nn::text_decoder_tasks({}),
                                             .forward = forward,
-                                            .key_names = tied("model.embed_tokens", "lm_head")});
+                                            .key_names = tied("model.embed_tokens", "lm_head"),
+                                            .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -28,13 +29,21 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("olmo", "OlmoForCausalLM");
+  add_keys(layout, {{"attention.clamp_kqv", "clip_qkv"}});
+  turn_rows(layout);
+  return layout;
+}
+
 }  // namespace
 
 void register_olmo(TasksManager& tasks) {
   tasks.register_model<OlmoOnnxConfig>({.model_type = "olmo",
                                         .tasks = nn::text_decoder_tasks({}),
                                         .forward = forward,
-                                        .key_names = tied("model.embed_tokens", "lm_head")});
+                                        .key_names = tied("model.embed_tokens", "lm_head"),
+                                        .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

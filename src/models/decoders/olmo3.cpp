@@ -38,7 +38,8 @@ void register_olmo3(TasksManager& tasks) {
   tasks.register_model<Olmo3OnnxConfig>({.model_type = "olmo3",
                                          .tasks = nn::text_decoder_tasks({}),
                                          .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head")});
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
+                                         .gguf = gguf_olmo2("Olmo3ForCausalLM", true)});
 }
 
 }  // namespace onnxport::models

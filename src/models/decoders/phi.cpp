@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -31,6 +32,19 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("phi2", "PhiForCausalLM");
+  add_keys(layout, {{"attention.layer_norm_epsilon", "layer_norm_eps"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"output_norm", "model.final_layernorm"},
+            {"blk.{}.attn_output", "model.layers.{}.self_attn.dense"},
+            {"blk.{}.ffn_up", "model.layers.{}.mlp.fc1"},
+            {"blk.{}.ffn_down", "model.layers.{}.mlp.fc2"}};
+  });
+  add_config(layout, partial_rotary);
+  return layout;
+}
+
 }  // namespace
 
 void register_phi(TasksManager& tasks) {
@@ -38,7 +52,8 @@ void register_phi(TasksManager& tasks) {
                                        .tasks = nn::text_decoder_tasks(),
                                        .forward = forward,
                                        .ignorable_keys = {"*.rotary_emb.inv_freq"},
-                                       .key_names = tied("model.embed_tokens", "lm_head")});
+                                       .key_names = tied("model.embed_tokens", "lm_head"),
+                                       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -1,7 +1,5 @@
 // Phi-3. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/phi3/modeling_phi3.py
-#include <nlohmann/json.hpp>
-
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/basic.h"
@@ -38,17 +36,12 @@ GgufLayout gguf() {
     return {{"blk.{}.ffn_up", "model.layers.{}.mlp.gate_up_proj"}};
   });
   add_config(layout, longrope);
+  add_config(layout, partial_rotary);
   add_config(layout, [](const GgufInfo& file) {
     ConfigTexts texts;
     // 0 stands for none.
     if (const auto window = file.integer("phi3.attention.sliding_window"); window && *window > 0) {
       texts["sliding_window"] = std::to_string(*window);
-    }
-    const std::int64_t heads = file.integer("phi3.attention.head_count").value_or(0);
-    const std::int64_t head = heads > 0 ? file.integer("phi3.embedding_length").value_or(0) / heads : 0;
-    if (const auto turning = file.integer("phi3.rope.dimension_count"); turning && *turning < head) {
-      texts["partial_rotary_factor"] =
-          nlohmann::json(static_cast<double>(*turning) / static_cast<double>(head)).dump();
     }
     return texts;
   });

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -26,13 +27,25 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("seed_oss", "SeedOssForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm"}};
+  });
+  add_config(layout, whether_stored("attention_bias", "blk.0.attn_q.bias"));
+  add_config(layout, whether_stored("attention_out_bias", "blk.0.attn_output.bias"));
+  return layout;
+}
+
 }  // namespace
 
 void register_seed_oss(TasksManager& tasks) {
   tasks.register_model<SeedOssOnnxConfig>({.model_type = "seed_oss",
                                            .tasks = nn::text_decoder_tasks({}),
                                            .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+                                           .key_names = tied("model.embed_tokens", "lm_head"),
+                                           .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

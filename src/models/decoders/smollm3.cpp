@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -64,13 +65,16 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() { return turning_gguf("SmolLM3ForCausalLM", "smollm3"); }
+
 }  // namespace
 
 void register_smollm3(TasksManager& tasks) {
   tasks.register_model<Smollm3OnnxConfig>({.model_type = "smollm3",
                                            .tasks = nn::text_decoder_tasks(),
                                            .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+                                           .key_names = tied("model.embed_tokens", "lm_head"),
+                                           .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

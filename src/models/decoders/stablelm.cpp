@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -48,6 +49,20 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("stablelm", "StableLmForCausalLM");
+  add_keys(layout, {{"attention.layer_norm_epsilon", "layer_norm_eps"},
+                    {"use_parallel_residual", "use_parallel_residual"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_layernorm.norms.{}"},
+            {"blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_layernorm.norms.{}"}};
+  });
+  add_config(layout, partial_rotary);
+  add_config(layout, whether_stored("use_qkv_bias", "blk.0.attn_q.bias"));
+  add_config(layout, whether_stored("qk_layernorm", "blk.0.attn_q_norm.weight"));
+  return layout;
+}
+
 }  // namespace
 
 void register_stablelm(TasksManager& tasks) {
@@ -55,7 +70,8 @@ void register_stablelm(TasksManager& tasks) {
                                             .tasks = nn::text_decoder_tasks({}),
                                             .forward = forward,
                                             .ignorable_keys = {"*.rotary_emb.inv_freq"},
-                                            .key_names = tied("model.embed_tokens", "lm_head")});
+                                            .key_names = tied("model.embed_tokens", "lm_head"),
+                                            .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -1,6 +1,7 @@
 // StarCoder2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/starcoder2/modeling_starcoder2.py
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -25,13 +26,24 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("starcoder2", "Starcoder2ForCausalLM");
+  add_keys(layout, {{"attention.layer_norm_epsilon", "norm_epsilon"}});
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.ffn_up", "model.layers.{}.mlp.c_fc"}, {"blk.{}.ffn_down", "model.layers.{}.mlp.c_proj"}};
+  });
+  add_config(layout, whether_stored("use_bias", "blk.0.attn_q.bias"));
+  return layout;
+}
+
 }  // namespace
 
 void register_starcoder2(TasksManager& tasks) {
   tasks.register_model<Starcoder2OnnxConfig>({.model_type = "starcoder2",
                                               .tasks = nn::text_decoder_tasks(),
                                               .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head")});
+                                              .key_names = tied("model.embed_tokens", "lm_head"),
+                                              .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -76,14 +76,15 @@ class Loop:
 
     def empty(self, name, rows):
         value = self.inputs[name]
-        return np.zeros((rows, value.shape[1], 0, value.shape[3]), np.float16 if "16" in value.type else np.float32)
+        shape = [rows] + [extent if isinstance(extent, int) else 0 for extent in value.shape[1:]]
+        return np.zeros(shape, np.float16 if "16" in value.type else np.float32)
 
     def generate(self, rows, pad=None):
         rows = np.array(rows)
         lengths = np.array([int(np.flatnonzero(row != pad)[-1]) + 1 for row in rows])
         mask = (np.arange(rows.shape[1]) < lengths[:, None]).astype(np.int64)
         positions = np.arange(rows.shape[1]) * mask
-        cache = {name: self.empty(name, len(rows)) for name in self.inputs if name.startswith("past_key_values")}
+        cache = {name: self.empty(name, len(rows)) for name in self.inputs if name.startswith("past_")}
         tokens, last, margin = rows, lengths - 1, np.inf
         for step in range(NEW_TOKENS):
             feed = cache | {"input_ids": tokens, "attention_mask": mask, "position_ids": positions}
@@ -95,7 +96,7 @@ class Loop:
             rows = np.concatenate([rows, tokens], 1)
             mask = np.concatenate([mask, np.ones_like(tokens)], 1)
             positions = lengths[:, None] + step
-            cache = {name: results[name.replace("past_key_values", "present")] for name in cache}
+            cache = {name: results[name.replace("past_key_values", "present").replace("past_", "present_")] for name in cache}
         return rows, margin
 
 

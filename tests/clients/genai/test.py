@@ -24,6 +24,7 @@ DECODERS = {
     "gpt2/text-generation-with-past": "decoder",
     "gpt_neox/text-generation-with-past": "decoder",
     "gptj/text-generation-with-past": "decoder",
+    "lfm2/text-generation-with-past": "lfm2",
     "llama/text-generation-with-past": "llama",
     "llama/text-generation-with-past+mqa": "llama",
     "mistral/text-generation-with-past+sliding": "mistral",

@@ -19,8 +19,10 @@ from make_golden import synthesize  # noqa: E402
 GOLDEN = ROOT / "tests" / "golden"
 
 # model type: architecture in GGUF, if it has another name
-ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3",
-                 "gpt_bigcode": "starcoder"}
+ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3", "cohere": "command-r",
+                 "glm": "chatglm", "gpt_bigcode": "starcoder", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2", "phi": "phi2"}
+# Types that the converter of Llama handles.
+LIKE_LLAMA = ("llama", "mistral", "mixtral", "arcee", "granite", "smollm3")
 
 
 def load(fixture):
@@ -63,12 +65,12 @@ def stack_falcon(w, heads, kv_heads):
 
 def changed(kind, config, name, w):
     heads = config.get("num_attention_heads", config.get("n_head"))
-    if kind in ("llama", "mistral", "mixtral"):
+    if kind in LIKE_LLAMA or kind == "olmo":
         if ".q_proj." in name:
             return interleave_rotary(w, heads)
         if ".k_proj." in name:
             return interleave_rotary(w, config.get("num_key_value_heads") or heads)
-    if kind.startswith("gemma") and name.endswith("norm.weight"):
+    if kind.startswith(("gemma", "nemotron")) and name.endswith("norm.weight"):
         return w + np.float32(1)
     if kind == "gpt2" and re.search(r"\.(c_attn|c_proj|c_fc)\.weight$", name):
         return w.T
@@ -94,12 +96,26 @@ def merge_experts(tensors):
     return merged
 
 
+def merge_head_norms(tensors):
+    """One tensor for the norms of the heads of each layer."""
+    merged, groups = {}, {}
+    for name, w in tensors.items():
+        found = re.fullmatch(r"(.*_layernorm)\.norms\.(\d+)\.weight", name)
+        if found:
+            groups.setdefault(f"{found[1]}.weight", {})[int(found[2])] = w
+        else:
+            merged[name] = w
+    for name, heads in groups.items():
+        merged[name] = np.stack([heads[i] for i in range(len(heads))])
+    return merged
+
+
 def stored_tensors(kind, config, tensors):
     """Names and elements as the file has them, with the names they come from."""
     layers = next(config[key] for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if config.get(key))
     arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[ARCHITECTURES.get(kind, kind)]
     names = gguf.get_tensor_name_map(arch, layers)
-    for name, w in merge_experts(tensors).items():
+    for name, w in merge_head_norms(merge_experts(tensors)).items():
         if kind == "bert" and re.search(r"(^|\.)(pooler|cls)\.", name):
             continue  # the converter drops them
         # BERT and BLOOM are converted as their base models.
@@ -130,21 +146,32 @@ def add_metadata(writer, kind, config):
     add("add_vocab_size", get("vocab_size"))
     add("add_rope_freq_base", get("rope_theta"))
     add("add_layer_norm_rms_eps", get("rms_norm_eps"))
-    add("add_layer_norm_eps", get("layer_norm_eps", "layer_norm_epsilon"))
+    add("add_layer_norm_eps", 1e-5 if kind == "olmo" else get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"))
     if kind == "falcon":
         add("add_head_count_kv", config["num_kv_heads"] if config["new_decoder_architecture"] else 1)
     else:
         add("add_head_count_kv", get("num_key_value_heads") or heads)
     head = get("head_dim") or width // heads
-    if kind in ("llama", "mistral", "mixtral"):
+    partial = config.get("partial_rotary_factor", {"glm": 0.5, "glm4": 0.5, "nemotron": 0.5}.get(kind, 1))
+    if kind in LIKE_LLAMA:
         add("add_rope_dimension_count", head)
-    elif kind in ("phi3", "falcon"):
-        add("add_rope_dimension_count", int(head * config.get("partial_rotary_factor", 1)))
-    elif get("head_dim"):
+    elif kind in ("phi3", "falcon", "phi", "stablelm", "glm", "glm4", "nemotron"):
+        add("add_rope_dimension_count", int(head * partial))
+    if get("head_dim") and kind not in ("glm", *LIKE_LLAMA, "phi3", "falcon"):
         add("add_key_length", head)
         add("add_value_length", head)
     if kind.startswith("gemma") or kind == "phi3":
         add("add_sliding_window", get("sliding_window") or 0)
+    if kind in ("cohere2", "exaone4", "olmo3"):
+        add("add_sliding_window", get("sliding_window"))
+    if kind in ("exaone4", "olmo3") and get("sliding_window"):
+        add("add_sliding_window_pattern", [one == "sliding_attention" for one in config["layer_types"]])
+    add("add_logit_scale", get("logit_scale", "logits_scaling"))
+    add("add_attention_scale", get("attention_multiplier"))
+    add("add_embedding_scale", get("embedding_multiplier"))
+    add("add_residual_scale", get("residual_multiplier"))
+    add("add_clamp_kqv", get("clip_qkv"))
+    add("add_parallel_residual", get("use_parallel_residual"))
     add("add_expert_count", get("num_local_experts", "num_experts"))
     add("add_expert_used_count", get("num_experts_per_tok"))
     add("add_expert_feed_forward_length", get("moe_intermediate_size"))

@@ -1,6 +1,18 @@
 #include "models/decoders/common/experts.h"
 
+#include <fmt/format.h>
+
+#include "onnxport/error.h"
+
 namespace onnxport::models {
+
+std::int64_t interval_of(const PretrainedConfig& config, const char* key,
+                         std::optional<std::int64_t> fallback) {
+  const std::int64_t interval = config.integer(key, fallback);
+  if (interval < 1)
+    throw ExportError(ErrorCode::bad_config, fmt::format("{} is {}, expected at least 1", key, interval));
+  return interval;
+}
 
 nn::Routing softmax_routing(const PretrainedConfig& config) {
   const nn::Routing largest = nn::largest_scores(nn::softmax_scores, config.integer("num_experts_per_tok"));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "onnxport/nn/experts.h"
@@ -9,6 +10,10 @@
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
+
+/// A setting that counts layers. Throws ExportError(bad_config) if it is below one.
+std::int64_t interval_of(const PretrainedConfig& config, const char* key,
+                         std::optional<std::int64_t> fallback = {});
 
 /// The routing of most types: the num_experts_per_tok largest of the softmax over all experts, which sum to
 /// one if norm_topk_prob says so.

@@ -13,7 +13,9 @@ namespace {
 
 /// The config with a number where it has a list, whose elements Config reads itself.
 PretrainedConfig with_one_width(const PretrainedConfig& c) {
-  return c.settled("intermediate_size", std::to_string(c.integers("intermediate_size").at(0)));
+  const std::vector<std::int64_t> widths = c.integers("intermediate_size");
+  if (widths.empty()) throw ExportError(ErrorCode::bad_config, "intermediate_size is an empty list");
+  return c.settled("intermediate_size", std::to_string(widths[0]));
 }
 
 /// Of the normal distribution: the x that a part p of it lies below.

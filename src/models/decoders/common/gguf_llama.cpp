@@ -59,16 +59,20 @@ GgufLayout llama_like_gguf(std::string architecture, std::string original_class)
           .more_config = rope_scaling};
 }
 
-GgufLayout turning_gguf(std::string original_class) {
-  GgufLayout layout = llama_like_gguf("llama", std::move(original_class));
-  add_keys(layout, {{"rope.dimension_count", "head_dim"}, {"attention.key_length", "head_dim"}});
-  add_config(layout, llama3_scaling);
+void turn_rows(GgufLayout& layout) {
   change_names(layout, [](const PretrainedConfig& config) -> GgufTensors {
     const std::int64_t heads = config.integer("num_attention_heads");
     const std::int64_t kv_heads = config.maybe_integer("num_key_value_heads").value_or(heads);
     return {{"blk.{}.attn_q", "model.layers.{}.self_attn.q_proj", rotary_halves(heads)},
             {"blk.{}.attn_k", "model.layers.{}.self_attn.k_proj", rotary_halves(kv_heads)}};
   });
+}
+
+GgufLayout turning_gguf(std::string original_class, std::string architecture) {
+  GgufLayout layout = llama_like_gguf(std::move(architecture), std::move(original_class));
+  add_keys(layout, {{"rope.dimension_count", "head_dim"}, {"attention.key_length", "head_dim"}});
+  add_config(layout, llama3_scaling);
+  turn_rows(layout);
   return layout;
 }
 

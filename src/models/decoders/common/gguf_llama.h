@@ -9,8 +9,11 @@ namespace onnxport::models {
 
 /// Names and metadata of Llama, but for the order of its rows.
 GgufLayout llama_like_gguf(std::string architecture, std::string original_class);
-/// Llama, Mistral and Mixtral, which one converter handles: rows in the order of interleaved rotation.
-GgufLayout turning_gguf(std::string original_class);
+/// Rows of queries and keys in the order of interleaved rotation.
+void turn_rows(GgufLayout& layout);
+/// The types that the converter of Llama handles, with such rows. Llama, Mistral and Mixtral share an
+/// architecture.
+GgufLayout turning_gguf(std::string original_class, std::string architecture = "llama");
 /// Which of the three a file of the architecture `llama` holds.
 bool has_gguf_experts(const GgufInfo& file);
 bool is_gguf_mistral(const GgufInfo& file);
