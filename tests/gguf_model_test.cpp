@@ -189,7 +189,7 @@ TEST(GgufLayoutTest, NamesAreUnambiguous) {
     }
     EXPECT_GT(names.size(), 9U) << definition->model_type;
   }
-  EXPECT_EQ(count, 15U);
+  EXPECT_GE(count, 33U);
 }
 
 }  // namespace
