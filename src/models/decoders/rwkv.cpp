@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/rwkv/modeling_rwkv.py
 #include <array>
 #include <cmath>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,9 +46,27 @@ struct Config {
   }
 };
 
+// The denominator is a sum of positive weights: near zero, or below, the mean that it divides means nothing.
+class DummyDenominatorGenerator : public DummyPastKeyValuesGenerator {
+ public:
+  bool supports_input(std::string_view name) const override { return name == "past_state.3"; }
+  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
+                  std::uint64_t seed) const override {
+    const Tensor made = DummyPastKeyValuesGenerator::generate(name, context, shapes, seed);
+    std::vector<double> values = made.to_doubles();
+    for (double& value : values) value += 1.5;
+    return Tensor::from_doubles(made.dtype, made.shape, values);
+  }
+};
+
 class RwkvOnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
+  DummyInputGenerators dummy_input_generators() const override {
+    DummyInputGenerators all = TextDecoderOnnxConfig::dummy_input_generators();
+    all.insert(all.begin(), std::make_shared<const DummyDenominatorGenerator>());
+    return all;
+  }
   std::vector<StateSpec> states() const override {
     const Config c(config().unaccounted());
     std::vector<StateSpec> all;
