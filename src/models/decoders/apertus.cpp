@@ -31,7 +31,7 @@ struct Xielu {
   double positive, negative, linear, below;
 
   explicit Xielu(const Scope& s) : path(s.path()) {
-    const auto number = [&](const char* key, std::vector<std::int64_t> shape) {
+    const auto number = [&](const char* key, const std::vector<std::int64_t>& shape) {
       return in_bfloat16(s.weight(key, shape).to_doubles().front());
     };
     const auto softplus = [](double x) { return in_bfloat16(std::log1p(std::exp(x))); };
