@@ -11,10 +11,12 @@
 #include <string_view>
 #include <vector>
 
+#include "config/json.h"
 #include "golden_fixture.h"
 #include "onnxport/error.h"
 #include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
+#include "support/file.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -73,7 +75,7 @@ class Checkpoint {
  public:
   explicit Checkpoint(const std::string& name) : fixture_(test::read_fixture(name)) {
     test::synthesize(fixture_, folder_.path());
-    config_ = json::parse(std::ifstream(folder_.path() / "config.json"));
+    config_ = config::parse_json(read_text_file(folder_.path() / "config.json"), "config.json");
   }
 
   /// The graphs of all components as text, or the message of the error.

@@ -5,10 +5,12 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "config/json.h"
 #include "golden_fixture.h"
 #include "onnxport/error.h"
 #include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
+#include "support/file.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -49,8 +51,7 @@ TEST_P(HostileConfig, GivesAnErrorOrAGraph) {
   synthesize(fixture, folder.path());
   const TasksManager& tasks = TasksManager::instance();
   const Model model = tasks.get_model_from_task(fixture.task, folder.path());
-  std::ifstream file(folder.path() / "config.json");
-  const json config = json::parse(file);
+  const json config = config::parse_json(read_text_file(folder.path() / "config.json"), "config.json");
 
   const auto attempt = [&](const std::string& key, const json& value) {
     SCOPED_TRACE(key + " = " + value.dump());

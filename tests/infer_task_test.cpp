@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "config/json.h"
 #include "errors.h"
 #include "exporter/task_name.h"
 #include "golden_fixture.h"
@@ -24,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-json read_json(const fs::path& file) { return json::parse(read_text_file(file)); }
+json read_json(const fs::path& file) { return config::parse_json(read_text_file(file), file.string()); }
 
 /// A checkpoint of a fixture whose config.json can be changed.
 class Unnamed {

@@ -97,6 +97,16 @@ TEST(GenaiLayout, RefusesStatesThatTheClientCannotHold) {
   EXPECT_TRUE(contains(missing, "has 2 keys and 1 values")) << missing;
 }
 
+TEST(TransformersJsLayout, WritesInfinityAsANumberOfJson) {
+  const Checkpoint mamba("mamba2/text-generation-with-past");
+  MainExportOptions options = mamba.options();
+  options.layout = "transformers.js";
+  main_export(options);
+  const std::string config = read_text_file(mamba.out() / "config.json");
+  EXPECT_FALSE(contains(config, "Infinity"));
+  EXPECT_TRUE(contains(config, "1e999")) << config;
+}
+
 TEST(Layout, RefusesAnUnknownName) {
   MainExportOptions options = Checkpoint(kLlama).options();
   const Checkpoint llama(kLlama);

@@ -10,10 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "config/json.h"
 #include "golden_fixture.h"
 #include "onnxport/export.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/op.h"
+#include "support/file.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 #include "validate/lookups.h"
@@ -93,7 +95,7 @@ std::set<std::int64_t> shorten(json& config) {
   return old;
 }
 
-json read(const fs::path& file) { return json::parse(std::ifstream(file)); }
+json read(const fs::path& file) { return config::parse_ordered_json(read_text_file(file), file.string()); }
 
 class ShortPositions : public testing::TestWithParam<std::string> {};
 

@@ -71,16 +71,15 @@ std::string parser_message(const char* what) {
   return message;
 }
 
-}  // namespace
-
-nlohmann::json parse_json(std::string_view text, const std::string& origin) {
+template <class Json>
+Json parse(std::string_view text, const std::string& origin) {
   if (text.size() > max_json_bytes) {
     throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} bytes of json, expected at most {}", origin,
                                                          text.size(), max_json_bytes));
   }
   const std::string prepared = prepare(text, origin);
   try {
-    return nlohmann::json::parse(prepared);
+    return Json::parse(prepared);
   } catch (const nlohmann::json::parse_error& error) {
     throw ExportError(
         ErrorCode::bad_config,
@@ -90,6 +89,16 @@ nlohmann::json parse_json(std::string_view text, const std::string& origin) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: broken json: {}", origin, parser_message(error.what())));
   }
+}
+
+}  // namespace
+
+nlohmann::json parse_json(std::string_view text, const std::string& origin) {
+  return parse<nlohmann::json>(text, origin);
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& origin) {
+  return parse<nlohmann::ordered_json>(text, origin);
 }
 
 std::string read_json_text(const fs::path& file) {

@@ -17,6 +17,8 @@ inline constexpr int max_json_depth = 64;
 /// Parses JSON as Python's json module writes it: `NaN`, `Infinity` and `-Infinity` become the strings "nan",
 /// "inf" and "-inf". Throws ExportError(bad_config) that names `origin`, line and column.
 nlohmann::json parse_json(std::string_view text, const std::string& origin);
+/// The same with keys in their order.
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& origin);
 
 /// The whole file. Throws ExportError(bad_config) if it is not a regular file, and ExportError(io) if it
 /// cannot be read or is larger than max_json_bytes.

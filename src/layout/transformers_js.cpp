@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "config/json.h"
 #include "onnxport/error.h"
 
 namespace onnxport::layout {
@@ -16,6 +17,16 @@ using json = nlohmann::ordered_json;
 bool has_cache(const ExportPlan& plan) {
   return std::any_of(plan.components.begin(), plan.components.end(),
                      [](const Component& component) { return !component.interface.states.empty(); });
+}
+
+// Python writes Infinity, which no other parser of JSON takes. All of them read this number as infinity.
+std::string with_infinities(std::string text) {
+  for (const auto& [quoted, number] : {std::pair(R"("inf")", "1e999"), std::pair(R"("-inf")", "-1e999")}) {
+    const std::string_view from = quoted;
+    for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at))
+      text.replace(at, from.size(), number);
+  }
+  return text;
 }
 
 }  // namespace
@@ -36,9 +47,9 @@ ExportPlan arrange_transformers_js(ExportPlan plan) {
   return plan;
 }
 
-std::string transformers_js_config(const ExportPlan& plan, std::string_view config,
+std::string transformers_js_config(const ExportPlan& plan, std::string_view text,
                                    const std::map<std::string, std::int64_t>& data_files) {
-  json whole = json::parse(config, nullptr, false);
+  json whole = config::parse_ordered_json(text, "config.json");
   if (!whole.is_object()) {
     throw ExportError(ErrorCode::bad_config,
                       "config.json is not a JSON object, so it cannot get 'transformers.js_config'");
@@ -57,7 +68,7 @@ std::string transformers_js_config(const ExportPlan& plan, std::string_view conf
   } else {
     whole["transformers.js_config"] = std::move(settings);
   }
-  return whole.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  return with_infinities(whole.dump(2, ' ', false, json::error_handler_t::replace)) + "\n";
 }
 
 }  // namespace onnxport::layout
