@@ -94,7 +94,7 @@ struct DynamicMaskAttention {
 
   Value operator()(Value x, nn::DecoderPass& pass) const {
     const ModulePath at(x, path);
-    const nn::QueryKeyValue now = parts.qkv(x);
+    const nn::QueryKeyValue now = parts.qkv(x, pass);
     const nn::KeyValue past = pass.past(layer);
     const Value value = nn::split_heads(now.value, sizes.kv_heads);
     const Value amount = amounts(past.value ? op::concat({past.value, value}, 2) : value);
