@@ -99,7 +99,8 @@ Routes Router::operator()(Value tokens) const {
 
 Value routing_matrix(const Routes& routes, std::int64_t experts) {
   Graph& graph = routes.values.graph();
-  const Value chosen = op::eq(op::unsqueeze(routes.indices, 2), op::arange(graph, experts));
+  const Value indices = op::unsqueeze(routes.indices, 2);
+  const Value chosen = op::eq(indices, op::arange(graph, experts));
   const Value weights = op::unsqueeze(op::cast(routes.values, graph.float_dtype()), 2);
   return op::sum(op::mul(op::cast(chosen, graph.float_dtype()), weights), 1);
 }

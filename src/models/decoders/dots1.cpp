@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/dots1/modeling_dots1.py
 #include "models/common/definition.h"
 #include "models/decoders/common/deepseek.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -39,13 +40,21 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("dots1", "Dots1ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  add_deepseek_mixture(layout);
+  return layout;
+}
+
 }  // namespace
 
 void register_dots1(TasksManager& tasks) {
   tasks.register_model<Dots1OnnxConfig>({.model_type = "dots1",
                                          .tasks = nn::text_decoder_tasks({}),
                                          .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head")});
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
+                                         .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

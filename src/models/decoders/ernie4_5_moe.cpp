@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/ernie4_5_moe/modeling_ernie4_5_moe.py
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -47,6 +48,23 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("ernie4_5-moe", "Ernie4_5_MoeForCausalLM");
+  add_expert_keys(layout, "moe_num_experts", "moe_k");
+  add_keys(layout, {{"expert_shared_count", "moe_num_shared_experts"},
+                    {"leading_dense_block_count", "moe_layer_start_index"},
+                    {"interleave_moe_layer_step", "moe_layer_interval"}});
+  change_names(layout, [](const PretrainedConfig&) {
+    GgufTensors names = gguf_experts("mlp", "gate_proj", "up_proj", "down_proj");
+    for (GgufTensor& one : gguf_shared_expert("mlp.shared_experts")) names.push_back(std::move(one));
+    const auto row = [](const Weight& stored) { return stored.reshape({1, stored.numel()}); };
+    names.push_back(
+        {"blk.{}.exp_probs_b.bias", "model.layers.{}.mlp.moe_statics.e_score_correction_bias", row});
+    return names;
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_ernie4_5_moe(TasksManager& tasks) {
@@ -54,7 +72,8 @@ void register_ernie4_5_moe(TasksManager& tasks) {
                                               .tasks = nn::text_decoder_tasks({}),
                                               .forward = forward,
                                               .ignorable_keys = {"*mtp*"},  // these predict further tokens
-                                              .key_names = tied("model.embed_tokens", "lm_head")});
+                                              .key_names = tied("model.embed_tokens", "lm_head"),
+                                              .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

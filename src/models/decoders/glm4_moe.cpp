@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/glm4_moe/modeling_glm4_moe.py
 #include "models/common/definition.h"
 #include "models/decoders/common/deepseek.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -27,6 +28,19 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("glm4moe", "Glm4MoeForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"}});
+  add_deepseek_mixture(layout);
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    return {{"blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm"}};
+  });
+  add_config(layout, partial_rotary);
+  add_config(layout, whether_stored("attention_bias", "blk.0.attn_q.bias"));
+  add_config(layout, whether_stored("use_qk_norm", "blk.0.attn_q_norm.weight"));
+  return layout;
+}
+
 }  // namespace
 
 void register_glm4_moe(TasksManager& tasks) {
@@ -35,7 +49,8 @@ void register_glm4_moe(TasksManager& tasks) {
        .tasks = nn::text_decoder_tasks({}),
        .forward = forward,
        .ignorable_keys = {"model.layers.46.*", "model.layers.92.*"},  // these predict further tokens
-       .key_names = tied("model.embed_tokens", "lm_head")});
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

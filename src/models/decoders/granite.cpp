@@ -25,16 +25,16 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
-GgufLayout gguf() {
-  GgufLayout layout = turning_gguf("GraniteForCausalLM", "granite");
+}  // namespace
+
+GgufLayout gguf_granite(std::string architecture, std::string original_class) {
+  GgufLayout layout = turning_gguf(std::move(original_class), std::move(architecture));
   add_keys(layout, {{"attention.scale", "attention_multiplier"},
                     {"embedding_scale", "embedding_multiplier"},
                     {"residual_scale", "residual_multiplier"},
                     {"logit_scale", "logits_scaling"}});
   return layout;
 }
-
-}  // namespace
 
 TextDecoderConfig granite_config(const PretrainedConfig& config) {
   TextDecoderConfig c(config);
@@ -59,7 +59,7 @@ void register_granite(TasksManager& tasks) {
                                            .tasks = nn::text_decoder_tasks({}),
                                            .forward = forward,
                                            .key_names = tied("model.embed_tokens", "lm_head"),
-                                           .gguf = gguf()});
+                                           .gguf = gguf_granite("granite", "GraniteForCausalLM")});
 }
 
 }  // namespace onnxport::models

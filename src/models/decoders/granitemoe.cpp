@@ -26,11 +26,29 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 }  // namespace
 
+GgufLayout gguf_granite_moe(std::string original_class, bool shared) {
+  GgufLayout layout = gguf_granite("granitemoe", std::move(original_class));
+  add_keys(layout, {{"expert_count", "num_local_experts"}, {"expert_used_count", "num_experts_per_tok"}});
+  if (shared) add_keys(layout, {{"expert_shared_feed_forward_length", "shared_intermediate_size"}});
+  change_names(layout, [](const PretrainedConfig&) {
+    GgufTensors names = gguf_experts("block_sparse_moe", "gate_proj", "up_proj", "down_proj");
+    for (GgufTensor& one : gguf_shared_expert("shared_mlp")) names.push_back(std::move(one));
+    names.push_back({"blk.{}.ffn_down_shexp", "model.layers.{}.shared_mlp.output_linear"});
+    names.push_back({"blk.{}.ffn_gate_inp", "model.layers.{}.block_sparse_moe.router.layer"});
+    return names;
+  });
+  layout.matches = [shared](const GgufInfo& file) {
+    return file.has_tensor("blk.0.ffn_gate_shexp.weight") == shared;
+  };
+  return layout;
+}
+
 void register_granitemoe(TasksManager& tasks) {
   tasks.register_model<GraniteMoeOnnxConfig>({.model_type = "granitemoe",
                                               .tasks = nn::text_decoder_tasks({}),
                                               .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head")});
+                                              .key_names = tied("model.embed_tokens", "lm_head"),
+                                              .gguf = gguf_granite_moe("GraniteMoeForCausalLM", false)});
 }
 
 }  // namespace onnxport::models

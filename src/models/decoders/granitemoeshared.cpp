@@ -41,10 +41,12 @@ nn::FeedForward granite_shared_mlp(const Scope& s, std::int64_t hidden_size, std
 }
 
 void register_granitemoeshared(TasksManager& tasks) {
-  tasks.register_model<GraniteMoeSharedOnnxConfig>({.model_type = "granitemoeshared",
-                                                    .tasks = nn::text_decoder_tasks({}),
-                                                    .forward = forward,
-                                                    .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<GraniteMoeSharedOnnxConfig>(
+      {.model_type = "granitemoeshared",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf_granite_moe("GraniteMoeSharedForCausalLM", true)});
 }
 
 }  // namespace onnxport::models

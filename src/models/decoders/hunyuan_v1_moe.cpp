@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/hunyuan.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
@@ -47,13 +48,30 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("hunyuan-moe", "HunYuanMoEV1ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"},
+                    {"expert_count", "num_experts"},
+                    {"expert_used_count", "moe_topk"}});
+  change_names(layout, [](const PretrainedConfig&) {
+    GgufTensors names = gguf_experts("mlp", "gate_proj", "up_proj", "down_proj");
+    for (GgufTensor& one : gguf_shared_expert("mlp.shared_mlp")) names.push_back(std::move(one));
+    names.push_back({"blk.{}.ffn_gate_inp", "model.layers.{}.mlp.gate.wg"});
+    names.push_back({"blk.{}.attn_q_norm", "model.layers.{}.self_attn.query_layernorm"});
+    names.push_back({"blk.{}.attn_k_norm", "model.layers.{}.self_attn.key_layernorm"});
+    return names;
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_hunyuan_v1_moe(TasksManager& tasks) {
   tasks.register_model<HunyuanV1MoeOnnxConfig>({.model_type = "hunyuan_v1_moe",
                                                 .tasks = nn::text_decoder_tasks(),
                                                 .forward = forward,
-                                                .key_names = tied("model.embed_tokens", "lm_head")});
+                                                .key_names = tied("model.embed_tokens", "lm_head"),
+                                                .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

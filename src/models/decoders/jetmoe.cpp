@@ -66,7 +66,8 @@ nn::Mixer attention(const Scope& s, std::int64_t layer, const TextDecoderConfig&
     const Dim &batch = x.dim(0), &length = x.dim(1);
     const Dim tokens = batch * length;
     const nn::Routes routes = router(op::flatten(x, 0, 1));
-    const Value hits = op::eq(op::unsqueeze(routes.indices, 2), op::arange(x.graph(), z.experts));
+    const Value indices = op::unsqueeze(routes.indices, 2);
+    const Value hits = op::eq(indices, op::arange(x.graph(), z.experts));
     const Value picks = op::cast(hits, x.dtype());  // [N, k, E]
     nn::CausalAttentionParts p = parts;
     p.qkv = [&](Value hidden, const nn::DecoderPass&) -> nn::QueryKeyValue {

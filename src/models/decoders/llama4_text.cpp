@@ -85,7 +85,8 @@ nn::LayerMask same_chunk(std::int64_t size, op::NoKeys no_keys) {
     const Value keys = chunk(op::unsqueeze(op::arange(pass.graph(), pass.total_length()), 0));
     const Value queries =
         chunk(op::unsqueeze(op::arange(pass.graph(), pass.length(), pass.past_length()), 0));
-    mask.visible = op::unsqueeze(op::eq(op::unsqueeze(queries, 2), op::unsqueeze(keys, 1)), 1);
+    const Value columns = op::unsqueeze(keys, 1);
+    mask.visible = op::unsqueeze(op::eq(op::unsqueeze(queries, 2), columns), 1);
     return mask;
   };
 }
@@ -136,13 +137,12 @@ nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const Co
   return [=, path = s.path()](Value x) {
     const ModulePath at(x, path);
     const Value tokens = op::flatten(x, 0, 1);
-    nn::Routes routes = router(tokens);
+    const nn::Routes routes = router(tokens);
     // A row for each token and expert, so that experts with different inputs are one mixture.
     const Value scores = op::unsqueeze(op::cast(routes.values, x.dtype()), 2);
     const Value scaled = op::mul(op::unsqueeze(tokens, 1), scores);  // [N, k, H]
-    routes.indices = op::reshape(routes.indices, {tokens.dim(0) * k, 1});
-    routes.values = op::cast(op::ge(routes.indices, op::scalar(x.graph(), 0, DType::i64)), DType::f32);
-    const Value routing = nn::routing_matrix(routes, z.experts);
+    const Value indices = op::reshape(routes.indices, {tokens.dim(0) * k, 1});
+    const Value routing = op::cast(op::eq(indices, op::arange(x.graph(), z.experts)), x.dtype());
     const Value made = experts(op::flatten(scaled, 0, 1), routing);
     return op::reshape(op::sum(op::reshape(made, scaled.shape()), 1), x.shape());
   };

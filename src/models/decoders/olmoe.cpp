@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/olmoe/modeling_olmoe.py
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/olmo.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -40,13 +41,24 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("olmoe", "OlmoeForCausalLM");
+  add_expert_keys(layout, "num_experts");
+  add_keys(layout, {{"attention.clamp_kqv", "clip_qkv"}});
+  change_names(layout, [](const PretrainedConfig&) {
+    return gguf_experts("mlp", "gate_proj", "up_proj", "down_proj");
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_olmoe(TasksManager& tasks) {
   tasks.register_model<OlmoeOnnxConfig>({.model_type = "olmoe",
                                          .tasks = nn::text_decoder_tasks({}),
                                          .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head")});
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
+                                         .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen2_moe/modeling_qwen2_moe.py
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/qwen.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -47,6 +48,20 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("qwen2moe", "Qwen2MoeForCausalLM");
+  add_expert_keys(layout, "num_experts");
+  add_keys(layout, {{"expert_shared_feed_forward_length", "shared_expert_intermediate_size"}});
+  change_names(layout, [](const PretrainedConfig&) {
+    GgufTensors names = gguf_experts("mlp", "gate_proj", "up_proj", "down_proj");
+    for (GgufTensor& one : gguf_shared_expert("mlp.shared_expert")) names.push_back(std::move(one));
+    const auto row = [](const Weight& stored) { return stored.reshape({1, stored.numel()}); };
+    names.push_back({"blk.{}.ffn_gate_inp_shexp", "model.layers.{}.mlp.shared_expert_gate", row});
+    return names;
+  });
+  return layout;
+}
+
 }  // namespace
 
 nn::FeedForward qwen_shared_expert(const Scope& s, const TextDecoderConfig& c, std::int64_t width) {
@@ -62,7 +77,8 @@ void register_qwen2_moe(TasksManager& tasks) {
   tasks.register_model<Qwen2MoeOnnxConfig>({.model_type = "qwen2_moe",
                                             .tasks = nn::text_decoder_tasks({}),
                                             .forward = forward,
-                                            .key_names = tied("model.embed_tokens", "lm_head")});
+                                            .key_names = tied("model.embed_tokens", "lm_head"),
+                                            .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

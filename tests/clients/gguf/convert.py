@@ -20,9 +20,11 @@ GOLDEN = ROOT / "tests" / "golden"
 
 # model type: architecture in GGUF, if it has another name
 ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3", "cohere": "command-r",
-                 "glm": "chatglm", "gpt_bigcode": "starcoder", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2", "phi": "phi2"}
+                 "glm": "chatglm", "gpt_bigcode": "starcoder", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2", "phi": "phi2",
+                 "qwen2_moe": "qwen2moe", "glm4_moe": "glm4moe", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
+                 "granitemoeshared": "granitemoe"}
 # Types that the converter of Llama handles.
-LIKE_LLAMA = ("llama", "mistral", "mixtral", "arcee", "granite", "smollm3")
+LIKE_LLAMA = ("llama", "mistral", "mixtral", "arcee", "granite", "smollm3", "granitemoe", "granitemoeshared")
 
 
 def load(fixture):
@@ -32,7 +34,17 @@ def load(fixture):
     rounded = {"F32": np.float32, "F16": np.float16}
     tensors = {name: synthesize(name, one, recipe["seed"]).astype(rounded[one["dtype"]]).astype(np.float32)
                for name, one in recipe["tensors"].items()}
+    if (folder / "verbatim.safetensors").exists():
+        tensors |= read_floats(folder / "verbatim.safetensors")
     return json.loads((folder / "config.json").read_text()), tensors
+
+
+def read_floats(path):
+    data = path.read_bytes()
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:start])
+    return {name: np.frombuffer(data[start + one["data_offsets"][0]:start + one["data_offsets"][1]], np.float32).reshape(one["shape"])
+            for name, one in header.items() if name != "__metadata__" and one["dtype"] == "F32"}
 
 
 def write_safetensors(path, tensors):
@@ -96,6 +108,21 @@ def merge_experts(tensors):
     return merged
 
 
+def split_granite(kind, tensors):
+    """Gate and up of Granite's mixtures, which are one tensor."""
+    if not kind.startswith("granitemoe"):
+        return tensors
+    split = {}
+    for name, w in tensors.items():
+        if name.endswith("input_linear.weight"):
+            part = "shexp" if "shared_mlp" in name else "exps"
+            for half, piece in zip(("gate", "up"), np.split(w, 2, axis=-2)):
+                split[name.replace("input_linear", f"split_{half}_{part}")] = piece
+        else:
+            split[name] = w
+    return split
+
+
 def merge_head_norms(tensors):
     """One tensor for the norms of the heads of each layer."""
     merged, groups = {}, {}
@@ -115,14 +142,20 @@ def stored_tensors(kind, config, tensors):
     layers = next(config[key] for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if config.get(key))
     arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[ARCHITECTURES.get(kind, kind)]
     names = gguf.get_tensor_name_map(arch, layers)
-    for name, w in merge_head_norms(merge_experts(tensors)).items():
+    for name, w in merge_head_norms(merge_experts(split_granite(kind, tensors))).items():
         if kind == "bert" and re.search(r"(^|\.)(pooler|cls)\.", name):
             continue  # the converter drops them
         # BERT and BLOOM are converted as their base models.
         plain = name.removeprefix("bert.") if kind == "bert" else name.removeprefix("transformer.") if kind == "bloom" else name
+        plain = plain.replace("e_score_correction_bias", "e_score_correction.bias")
         new = names.get_name(plain, try_suffixes=(".weight", ".bias"))
+        if kind.startswith("granitemoe") and ".split_" in plain:
+            layer, part = re.search(r"layers\.(\d+)\..*split_(\w+)\.", plain).groups()
+            new = f"blk.{layer}.ffn_{part}.weight"
         if new is None:
             raise ValueError(f"{name} has no name in GGUF")
+        if w.ndim == 2 and w.shape[0] == 1:
+            w = w[0]  # the gate of a shared expert, and the bias of ERNIE's choice
         yield new, np.ascontiguousarray(changed(kind, config, name, w))
 
 
@@ -155,7 +188,7 @@ def add_metadata(writer, kind, config):
     partial = config.get("partial_rotary_factor", {"glm": 0.5, "glm4": 0.5, "nemotron": 0.5}.get(kind, 1))
     if kind in LIKE_LLAMA:
         add("add_rope_dimension_count", head)
-    elif kind in ("phi3", "falcon", "phi", "stablelm", "glm", "glm4", "nemotron"):
+    elif kind in ("phi3", "falcon", "phi", "stablelm", "glm", "glm4", "glm4_moe", "nemotron"):
         add("add_rope_dimension_count", int(head * partial))
     if get("head_dim") and kind not in ("glm", *LIKE_LLAMA, "phi3", "falcon"):
         add("add_key_length", head)
@@ -172,8 +205,15 @@ def add_metadata(writer, kind, config):
     add("add_residual_scale", get("residual_multiplier"))
     add("add_clamp_kqv", get("clip_qkv"))
     add("add_parallel_residual", get("use_parallel_residual"))
-    add("add_expert_count", get("num_local_experts", "num_experts"))
-    add("add_expert_used_count", get("num_experts_per_tok"))
+    add("add_expert_count", get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"))
+    add("add_expert_used_count", get("num_experts_per_tok", "moe_k", "moe_topk"))
+    add("add_expert_shared_feed_forward_length", get("shared_expert_intermediate_size", "shared_intermediate_size"))
+    add("add_expert_shared_count", get("n_shared_experts", "moe_num_shared_experts"))
+    add("add_leading_dense_block_count", get("first_k_dense_replace", "moe_layer_start_index"))
+    add("add_interleave_moe_layer_step", get("moe_layer_interval"))
+    if kind in ("dots1", "glm4_moe"):
+        add("add_expert_weights_scale", get("routed_scaling_factor"))
+        add("add_expert_weights_norm", get("norm_topk_prob"))
     add("add_expert_feed_forward_length", get("moe_intermediate_size"))
     add("add_key_length", get("d_kv"))
     add("add_relative_attn_buckets_count", get("relative_attention_num_buckets"))

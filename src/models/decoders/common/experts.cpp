@@ -5,6 +5,18 @@
 #include "onnxport/error.h"
 
 namespace onnxport::models {
+namespace {
+
+nn::ExpertWeights stacked_weights(const Scope& s, const nn::ExpertSizes& z) {
+  const Scope input = s / "input_linear", output = s / "output_linear";
+  if (!input.exists()) return nn::expert_weights(s / "experts", z);  // of a GGUF file
+  nn::ExpertWeights weights;
+  weights.gate = input.weight("weight", {z.experts, 2 * z.intermediate_size, z.hidden_size});
+  weights.down = output.weight("weight", {z.experts, z.hidden_size, z.intermediate_size});
+  return weights;
+}
+
+}  // namespace
 
 std::int64_t interval_of(const PretrainedConfig& config, const char* key,
                          std::optional<std::int64_t> fallback) {
@@ -30,11 +42,8 @@ nn::SparseMixture stacked_mixture(const Scope& s, const PretrainedConfig& config
   const std::int64_t hidden = config.integer("hidden_size"), experts = config.integer("num_local_experts");
   const nn::Routing routing =
       nn::scores_of_largest(config.integer("num_experts_per_tok"), nn::softmax_scores);
-  nn::ExpertWeights weights;
-  weights.gate = (s / "input_linear").weight("weight", {experts, 2 * intermediate_size, hidden});
-  weights.down = (s / "output_linear").weight("weight", {experts, hidden, intermediate_size});
   return {s.path(), nn::Router(nn::Linear(s / "router" / "layer", hidden, experts, false), routing),
-          nn::Experts(std::move(weights), activation)};
+          nn::Experts(stacked_weights(s, {hidden, intermediate_size, experts}), activation)};
 }
 
 }  // namespace onnxport::models

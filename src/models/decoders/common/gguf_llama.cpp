@@ -90,4 +90,33 @@ GgufTensors gguf_experts(const std::string& mlp, const char* gate, const char* u
   return names;
 }
 
+GgufTensors gguf_shared_expert(const std::string& expert) {
+  GgufTensors names;
+  for (const char* part : {"gate", "up", "down"}) {
+    names.push_back({fmt::format("blk.{{}}.ffn_{}_shexp", part),
+                     fmt::format("model.layers.{{}}.{}.{}_proj", expert, part)});
+  }
+  return names;
+}
+
+void add_expert_keys(GgufLayout& layout, const char* count, const char* used) {
+  add_keys(layout, {{"expert_count", count},
+                    {"expert_used_count", used},
+                    {"expert_feed_forward_length", "moe_intermediate_size"}});
+}
+
+void add_deepseek_mixture(GgufLayout& layout) {
+  add_expert_keys(layout, "n_routed_experts");
+  add_keys(layout, {{"expert_shared_count", "n_shared_experts"},
+                    {"leading_dense_block_count", "first_k_dense_replace"},
+                    {"expert_weights_scale", "routed_scaling_factor"},
+                    {"expert_weights_norm", "norm_topk_prob"}});
+  change_names(layout, [](const PretrainedConfig&) {
+    GgufTensors names = gguf_experts("mlp", "gate_proj", "up_proj", "down_proj");
+    for (GgufTensor& one : gguf_shared_expert("mlp.shared_experts")) names.push_back(std::move(one));
+    names.push_back({"blk.{}.exp_probs_b.bias", "model.layers.{}.mlp.gate.e_score_correction_bias"});
+    return names;
+  });
+}
+
 }  // namespace onnxport::models

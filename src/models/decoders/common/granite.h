@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/mlp.h"
 #include "onnxport/text_decoder_config.h"
@@ -15,6 +16,10 @@ TextDecoderConfig granite_config(const PretrainedConfig& config);
 /// A block whose branches are multiplied: attention_multiplier, residual_multiplier.
 nn::Block granite_block(const TextDecoderConfig& c, const PretrainedConfig& config, const Scope& s,
                         std::int64_t layer, nn::FeedForward mlp);
+
+GgufLayout gguf_granite(std::string architecture, std::string original_class);
+/// The mixtures of experts, which share an architecture; with an expert that all tokens pass or without.
+GgufLayout gguf_granite_moe(std::string original_class, bool shared);
 
 /// A gated feed-forward whose first layer holds gate and up. Keys: input_linear, output_linear.
 nn::FeedForward granite_shared_mlp(const Scope& s, std::int64_t hidden_size, std::int64_t width,
