@@ -1,40 +1,24 @@
 // Recurrences: a Scan over the tokens, or its body alone where there is always one token.
-#include <algorithm>
-#include <functional>
+#include "lower/recurrence.h"
+
 #include <limits>
 #include <utility>
 #include <vector>
 
-#include "lower/emitter.h"
 #include "onnxport/dtype.h"
 
 namespace onnxport::lower {
 namespace {
-
-// An operand of a recurrence, or a state.
-struct Part {
-  std::string name;
-  TensorType type;
-};
-
-// Axis 1 of the scanned operands and of the outputs are tokens.
-struct Loop {
-  std::vector<Part> states, scanned;
-  std::vector<Shape> outputs;  // of one step
-  /// Takes the states and one token of each scanned operand; returns the new states, then the outputs.
-  std::function<Names(const Names& states, const Names& token)> step;
-};
 
 Names joined(Names a, const Names& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
 }
 
-std::string mul(Emitter& e, const std::string& a, const std::string& b) { return e.emit("Mul", {a, b}); }
-std::string add(Emitter& e, const std::string& a, const std::string& b) { return e.emit("Add", {a, b}); }
+}  // namespace
 
-// Returns the last states, then the outputs of all tokens.
 Names run(Emitter& e, const Loop& loop) {
+  const std::int64_t axis = loop.axis;
   Names states, scanned;
   std::vector<TensorType> taken, given;
   for (const Part& state : loop.states) {
@@ -45,23 +29,23 @@ Names run(Emitter& e, const Loop& loop) {
   for (const Part& part : loop.scanned) {
     scanned.push_back(part.name);
     taken.push_back(part.type);
-    taken.back().shape.erase(taken.back().shape.begin() + 1);
+    taken.back().shape.erase(taken.back().shape.begin() + axis);
   }
   for (const Shape& shape : loop.outputs) given.push_back({taken[0].dtype, shape});
   const std::size_t count = states.size();
-  if (loop.scanned[0].type.shape[1] == Dim(1)) {
-    Names token;
-    for (const std::string& name : scanned) token.push_back(e.emit_with_axes("Squeeze", name, {1}, 13));
-    Names made = loop.step(states, token);
+  if (loop.scanned[0].type.shape[static_cast<std::size_t>(axis)] == Dim(1)) {
+    Names step;
+    for (const std::string& name : scanned) step.push_back(e.emit_with_axes("Squeeze", name, {axis}, 13));
+    Names made = loop.step(states, step);
     for (std::size_t i = count; i < made.size(); ++i)
-      made[i] = e.emit_with_axes("Unsqueeze", made[i], {1}, 13);
+      made[i] = e.emit_with_axes("Unsqueeze", made[i], {axis}, 13);
     return made;
   }
   const auto body = e.body("token", taken, given, [&](const Names& in) -> Names {
     const auto split = in.begin() + static_cast<std::ptrdiff_t>(count);
     return loop.step({in.begin(), split}, {split, in.end()});
   });
-  const std::vector<std::int64_t> inputs(scanned.size(), 1), outputs(loop.outputs.size(), 1);
+  const std::vector<std::int64_t> inputs(scanned.size(), axis), outputs(loop.outputs.size(), axis);
   return e.emit_all("Scan", given.size(), joined(states, scanned),
                     {{"body", body},
                      {"num_scan_inputs", static_cast<std::int64_t>(scanned.size())},
@@ -69,11 +53,11 @@ Names run(Emitter& e, const Loop& loop) {
                      {"scan_output_axes", outputs}});
 }
 
-// A value in another shape.
 Part shaped(Emitter& e, const std::string& name, const TensorType& from, Shape shape) {
   const std::string made = e.emit("Reshape", {name, e.reshape_target(from.shape, shape)});
   return {made, {from.dtype, std::move(shape)}};
 }
+
 Part shaped(Emitter& e, const Value& value, Shape shape) {
   if (value.node()->op == Op::weight) {
     const std::string made = e.weight(value.node()->weight.reshape(*static_shape(shape)));
@@ -82,88 +66,68 @@ Part shaped(Emitter& e, const Value& value, Shape shape) {
   return shaped(e, e.name_of(value), value.type(), std::move(shape));
 }
 
-// The state to start with: the operand, or zeros.
-Part start(Emitter& e, const Value& past, TensorType type, Shape shape) {
+Part start(Emitter& e, const Value& past, const TensorType& type, Shape shape) {
   if (past) return shaped(e, past, std::move(shape));
-  type.shape = std::move(shape);
-  const std::string zeros = e.zeros(type);
-  return {zeros, std::move(type)};
+  TensorType zeros{type.dtype, std::move(shape)};
+  const std::string made = e.zeros(zeros);
+  return {made, std::move(zeros)};
 }
-
-std::string reshaped(Emitter& e, const std::string& name, const Shape& from, const TensorType& to) {
-  return e.emit("Reshape", {name, e.reshape_target(from, to.shape)});
-}
-
-// With axis 1 in front of it.
-Shape of_all(Shape step, const Dim& length) {
-  step.insert(step.begin() + 1, length);
-  return step;
-}
-
-}  // namespace
 
 Lowered lower_causal_conv(Emitter& e, const Node& node) {
   const Value &x = node.inputs[0], &weight = node.inputs[1], &past = node.inputs[3];
+  const std::string w = e.name_of(weight), bias = e.name_of(node.inputs[2]);
   const std::int64_t before = *weight.dim(2).constant() - 1, kept = node.attrs.integer("kept");
-  const DType dtype = x.dtype();
   const auto last = [&](const std::string& from, std::int64_t count) {
     constexpr std::int64_t end = std::numeric_limits<std::int64_t>::max();
     return e.emit("Slice", {from, e.ints({-count}), e.ints({end}), e.ints({2})});
   };
-  std::string all = e.name_of(x);
-  if (before > 0) {
-    std::string earlier;
-    if (past) {
-      earlier = e.name_of(past);
-      if (*past.dim(2).constant() > before) earlier = last(earlier, before);
-    } else {
-      earlier = e.zeros({dtype, {x.dim(0), x.dim(1), before}});
-    }
-    all = e.emit("Concat", {earlier, all}, {{"axis", std::int64_t{2}}});
+  std::string earlier;
+  if (past) {
+    earlier = e.name_of(past);
+    if (*past.dim(2).constant() > before && before > 0) earlier = last(earlier, before);
+  } else if (before > 0) {
+    earlier = e.zeros({x.dtype(), {x.dim(0), x.dim(1), before}});
   }
-  const std::string output = e.emit("Conv", {all, e.name_of(weight), e.name_of(node.inputs[2])},
-                                    {{"group", *weight.dim(0).constant()}});
-  return Names{output, e.is_used(node, 1) ? last(all, kept) : std::string()};
-}
-
-// Everything has the axes [batch, groups, heads of a group, channels, elements of state].
-Lowered lower_selective_scan(Emitter& e, const Node& node) {
-  const std::vector<Value>& in = node.inputs;
-  const TensorType &type = node.outputs[0], &state_type = node.outputs[1];
-  const Dim &batch = type.shape[0], &length = type.shape[1];
-  const std::int64_t groups = node.attrs.integer("groups"), heads = *state_type.shape[1].constant();
-  const std::int64_t each = heads / groups, channels = *state_type.shape[2].constant();
-  const std::int64_t size = *state_type.shape[3].constant();
-  const Shape output = {batch, groups, each, channels, 1};
-  const bool per_element = in[2].shape().size() == 2;
-
-  const Part step = shaped(e, in[1], {batch, length, groups, each, 1, 1});
-  const Part x = shaped(e, in[0], of_all(output, length));
-  const Part decay = shaped(e, in[2], {groups, each, 1, per_element ? size : 1});
-  Loop loop;
-  loop.outputs = {output};
-  loop.states = {start(e, in[5], type, {batch, groups, each, channels, size})};
-  loop.scanned = {{mul(e, step.name, x.name), x.type},
-                  shaped(e, in[3], {batch, length, groups, 1, 1, size}),
-                  shaped(e, in[4], {batch, length, groups, 1, size, 1})};
-  if (per_element) {  // too large for all tokens at once
-    loop.scanned.push_back(step);
-  } else {
-    loop.scanned.push_back({e.emit("Exp", {mul(e, step.name, decay.name)}), step.type});
-  }
-  loop.step = [&](const Names& states, const Names& token) -> Names {
-    const std::string remains = per_element ? e.emit("Exp", {mul(e, token[3], decay.name)}) : token[3];
-    const std::string old = mul(e, remains, states[0]);
-    const std::string state = add(e, old, mul(e, token[0], token[1]));
-    return {state, e.emit("MatMul", {state, token[2]})};
+  const auto all = [&] {
+    if (before == 0) return e.name_of(x);
+    return e.emit("Concat", {earlier, e.name_of(x)}, {{"axis", std::int64_t{2}}});
   };
-  const Names made = run(e, loop);
-  const std::string out = reshaped(e, made[1], of_all(output, length), type);
-  return Names{out, reshaped(e, made[0], loop.states[0].type.shape, state_type)};
+  const bool wanted = e.is_used(node, 1);
+  if (e.target().runtime == Runtime::ort && x.dtype() == DType::f32 && before > 0) {
+    const Names made = e.emit_all(contrib("CausalConvWithState"), 2, {e.name_of(x), w, bias, earlier});
+    if (!wanted || kept == before) return made;
+    return Names{made[0], last(all(), kept)};
+  }
+  const std::string inputs = all();
+  const std::string output = e.emit("Conv", {inputs, w, bias}, {{"group", *weight.dim(0).constant()}});
+  return Names{output, wanted ? last(inputs, kept) : std::string()};
 }
+
+namespace {
+
+// The operator of ONNX Runtime. It has as many keys as values.
+Lowered linear_attention_of_ort(Emitter& e, const Node& node) {
+  const std::vector<Value>& in = node.inputs;
+  const std::int64_t heads = node.attrs.integer("heads"), groups = node.attrs.integer("key_heads");
+  const auto repeated = [&](const Value& x) {
+    if (heads == groups) return e.name_of(x);
+    const std::int64_t size = *x.dim(2).constant() / groups;
+    const Part apart = shaped(e, x, {x.dim(0), x.dim(1), groups, 1, size});
+    const std::string often = e.emit("Expand", {apart.name, e.ints({1, 1, 1, heads / groups, 1})});
+    return e.emit("Reshape", {often, e.ints({0, 0, heads * size})});
+  };
+  const std::string query = repeated(in[0]), key = repeated(in[1]), rule = in[4] ? "gated_delta" : "gated";
+  return e.emit_all(
+      contrib("LinearAttention"), 2,
+      {query, key, e.name_of(in[2]), e.name_of(in[5]), e.name_of(in[3]), e.name_of(in[4])},
+      {{"q_num_heads", heads}, {"kv_num_heads", heads}, {"update_rule", rule}, {"scale", 1.0F}});
+}
+
+}  // namespace
 
 // Everything has the axes [batch, key heads, heads of a key head, keys, values].
 Lowered lower_linear_attention(Emitter& e, const Node& node) {
+  if (e.target().runtime == Runtime::ort) return linear_attention_of_ort(e, node);
   const std::vector<Value>& in = node.inputs;
   const TensorType &type = node.outputs[0], &state_type = node.outputs[1];
   const Dim &batch = type.shape[0], &length = type.shape[1];
@@ -190,14 +154,14 @@ Lowered lower_linear_attention(Emitter& e, const Node& node) {
     std::string added = token[2];
     if (in[4]) {
       const std::string known = e.emit("MatMul", {token[5], left});
-      added = mul(e, token[4], e.emit("Sub", {added, known}));
+      added = mul(e, token[4], sub(e, added, known));
     }
     const std::string state = add(e, left, mul(e, token[1], added));
     return {state, e.emit("MatMul", {token[0], state})};
   };
   const Names made = run(e, loop);
-  const std::string out = reshaped(e, made[1], of_all(output, length), type);
-  return Names{out, reshaped(e, made[0], loop.states[0].type.shape, state_type)};
+  const std::string out = shaped(e, made[1], {type.dtype, of_all(output, length)}, type.shape).name;
+  return Names{out, shaped(e, made[0], loop.states[0].type, state_type.shape).name};
 }
 
 Lowered lower_linear_recurrence(Emitter& e, const Node& node) {
@@ -229,7 +193,7 @@ Lowered lower_wkv(Emitter& e, const Node& node) {
   loop.scanned = {{e.name_of(in[0]), in[0].type()}, {e.name_of(in[1]), in[1].type()}};
   // exp(value - top)
   const auto share = [&](const std::string& value, const std::string& top) {
-    return e.emit("Exp", {e.emit("Sub", {value, top})});
+    return e.emit("Exp", {sub(e, value, top)});
   };
   loop.step = [&](const Names& states, const Names& token) -> Names {
     const std::string &numerator = states[0], &denominator = states[1], &maximum = states[2];

@@ -23,8 +23,8 @@ bool attends(const PretrainedConfig& c, std::int64_t layer) {
   const std::vector<std::string> types = c.strings("layer_types");
   const std::string& type = types.at(static_cast<std::size_t>(layer));
   if (type == "attention" || type == "mamba") return type == "attention";
-  throw ExportError(ErrorCode::bad_config, fmt::format("{}: layer_types has '{}', expected attention or mamba",
-                                                       c.origin(), type));
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: layer_types has '{}', expected attention or mamba", c.origin(), type));
 }
 
 bool rotates(const PretrainedConfig& c) { return c.maybe_string("position_embedding_type") == "rope"; }
@@ -43,7 +43,8 @@ class GraniteMoeHybridOnnxConfig : public HybridOnnxConfig {
   }
 };
 
-nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c, const PretrainedConfig& config) {
+nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
+                const PretrainedConfig& config) {
   if (!attends(config, layer)) {
     nn::Mamba2Parts parts =
         nn::mamba2_parts(s / "mamba", layer, mamba2_sizes(config), mamba2_options(config));
@@ -57,13 +58,14 @@ nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c, 
 }
 
 nn::FeedForward feed_forward(const Scope& s, const TextDecoderConfig& c, const PretrainedConfig& config) {
-  const nn::FeedForward shared = granite_shared_mlp(
-      s / "shared_mlp", c.hidden_size, config.integer("shared_intermediate_size"), c.hidden_act);
+  const nn::FeedForward shared = granite_shared_mlp(s / "shared_mlp", c.hidden_size,
+                                                    config.integer("shared_intermediate_size"), c.hidden_act);
   if (config.integer("num_local_experts") == 0) {
     config.harmless({"num_experts_per_tok"});
     return shared;
   }
-  return nn::sum_of(stacked_mixture(s / "block_sparse_moe", config, c.intermediate_size, c.hidden_act), shared);
+  return nn::sum_of(stacked_mixture(s / "block_sparse_moe", config, c.intermediate_size, c.hidden_act),
+                    shared);
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
@@ -71,6 +73,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   TextDecoderConfig c = granite_config(config);
   c.no_keys = op::NoKeys::uniform;
   const double factor = config.real("residual_multiplier");
+  // Even where no layer is a state space, the class checks these.
+  mamba2_sizes(config);
+  mamba2_options(config);
   config.harmless({"router_aux_loss_coef"});  // of training
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return nn::PreNormBlock{.before_attention = c.norm(s / "input_layernorm"),

@@ -56,7 +56,8 @@ class Qwen3NextOnnxConfig : public HybridOnnxConfig {
 };
 
 // The rows of a weight [groups * (sum of widths), …] lie group by group; they are sorted by part, at export.
-std::vector<Weight> parts_of(const Weight& rows, std::int64_t groups, const std::vector<std::int64_t>& widths) {
+std::vector<Weight> parts_of(const Weight& rows, std::int64_t groups,
+                             const std::vector<std::int64_t>& widths) {
   std::vector<std::int64_t> shape = rows.shape();
   shape[0] /= groups;
   shape.insert(shape.begin(), groups);
@@ -82,21 +83,21 @@ nn::Mixer delta_net(const Scope& s, std::int64_t layer, const TextDecoderConfig&
       parts_of(second.weight("weight", {2 * z.value_heads, z.hidden_size}), z.key_heads, {each, each});
   const nn::Linear in_proj_qkvz(first.path(), Weight::concat(qkvz, 0), {});
   const nn::Linear in_proj_ba(second.path(), Weight::concat(ba, 0), {});
-  return nn::GatedDeltaNet({.path = s.path(),
-                            .layer = layer,
-                            .sizes = z,
-                            .project = [=](Value x) -> nn::DeltaInputs {
-                              const auto mixed = op::split(in_proj_qkvz(x), -1, {z.convolved(), z.values()});
-                              const auto rates = op::chunk(in_proj_ba(x), -1, 2);
-                              return {.mixed = mixed[0], .gate = mixed[1], .beta = rates[0], .step = rates[1]};
-                            },
-                            .conv1d = nn::CausalConv(s / "conv1d", z.convolved(), z.kernel, false),
-                            .decay = nn::state_decay(s, {z.value_heads}),
-                            .dt_bias = s.weight("dt_bias", {z.value_heads}),
-                            .norm = nn::GatedRmsNorm(s / "norm", z.value_dim,
-                                                     {.eps = c.norm_parameters.eps, .gate_first = false}),
-                            .out_proj = nn::Linear(s / "out_proj", z.values(), z.hidden_size, false),
-                            .activation = c.hidden_act});
+  return nn::GatedDeltaNet(
+      {.path = s.path(),
+       .layer = layer,
+       .sizes = z,
+       .project = [=](Value x) -> nn::DeltaInputs {
+         const auto mixed = op::split(in_proj_qkvz(x), -1, {z.convolved(), z.values()});
+         const auto rates = op::chunk(in_proj_ba(x), -1, 2);
+         return {.mixed = mixed[0], .gate = mixed[1], .beta = rates[0], .step = rates[1]};
+       },
+       .conv1d = nn::CausalConv(s / "conv1d", z.convolved(), z.kernel, false),
+       .decay = nn::state_decay(s, {z.value_heads}),
+       .dt_bias = s.weight("dt_bias", {z.value_heads}),
+       .norm = nn::GatedRmsNorm(s / "norm", z.value_dim, {.eps = c.norm_parameters.eps, .gate_first = false}),
+       .out_proj = nn::Linear(s / "out_proj", z.values(), z.hidden_size, false),
+       .activation = c.hidden_act});
 }
 
 // Each head's queries lie beside a gate for its results.
@@ -138,7 +139,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const std::vector<bool> sparse = qwen_sparse_layers(config, c.num_hidden_layers, experts.experts);
   config.harmless({"router_aux_loss_coef"});  // of training
   const auto mixer = [&](const Scope& s, std::int64_t i) {
-    return attends(config, i) ? gated_attention(s / "self_attn", i, c) : delta_net(s / "linear_attn", i, c, sizes);
+    return attends(config, i) ? gated_attention(s / "self_attn", i, c)
+                              : delta_net(s / "linear_attn", i, c, sizes);
   };
   const auto mlp = [&](const Scope& s, std::int64_t i) -> nn::FeedForward {
     if (!sparse.at(static_cast<std::size_t>(i))) return c.mlp(s);

@@ -67,7 +67,8 @@ class Zamba2OnnxConfig : public HybridOnnxConfig {
     std::vector<StateSpec> states = mamba2_states(layer, mamba_sizes(c));
     if (layer_kinds(c).at(static_cast<std::size_t>(layer)) != "hybrid") return states;
     const nn::HeadSizes heads = text_config(c).heads;
-    for (StateSpec& state : key_value(layer, heads.kv_heads, heads.head_dim)) states.push_back(std::move(state));
+    for (StateSpec& state : key_value(layer, heads.kv_heads, heads.head_dim))
+      states.push_back(std::move(state));
     return states;
   }
 };
@@ -80,9 +81,11 @@ struct Use {
 
 // A linear layer with an adapter of two thin ones beside it.
 std::function<Value(Value)> adapted(const Scope& s, const char* name, const Scope& adapters,
-                                    std::pair<std::int64_t, std::int64_t> widths, std::int64_t rank, bool bias) {
+                                    std::pair<std::int64_t, std::int64_t> widths, std::int64_t rank,
+                                    bool bias) {
   const nn::Linear whole(s / name, widths.first, widths.second, bias);
-  const nn::Linear down(adapters / 0, widths.first, rank, false), up(adapters / 1, rank, widths.second, false);
+  const nn::Linear down(adapters / 0, widths.first, rank, false),
+      up(adapters / 1, rank, widths.second, false);
   return [=](Value x) {
     const Value main = whole(x);
     return op::add(main, up(down(x)));
@@ -115,9 +118,8 @@ nn::CausalAttention attention(const Use& use, const TextDecoderConfig& t, const 
 nn::FeedForward feed_forward(const Use& use, const TextDecoderConfig& t, const PretrainedConfig& c) {
   const Scope s = use.weights / "feed_forward";
   const bool bias = c.flag("add_bias_linear");
-  const auto gate_up =
-      adapted(s, "gate_up_proj", s / "gate_up_proj_adapter_list" / use.number,
-              {t.hidden_size, 2 * t.intermediate_size}, c.integer("adapter_rank"), bias);
+  const auto gate_up = adapted(s, "gate_up_proj", s / "gate_up_proj_adapter_list" / use.number,
+                               {t.hidden_size, 2 * t.intermediate_size}, c.integer("adapter_rank"), bias);
   const nn::Linear down(s / "down_proj", t.intermediate_size, t.hidden_size, bias);
   const nn::Activation activation(t.hidden_act);
   return [=, path = s.path()](Value x) {
@@ -128,7 +130,8 @@ nn::FeedForward feed_forward(const Use& use, const TextDecoderConfig& t, const P
 }
 
 // Attends to hidden states and tokens side by side, without residuals.
-nn::Mixer transformer(const Use& use, const Scope& root, const TextDecoderConfig& t, const PretrainedConfig& c) {
+nn::Mixer transformer(const Use& use, const Scope& root, const TextDecoderConfig& t,
+                      const PretrainedConfig& c) {
   const nn::Embedding words(root / "embed_tokens", t.vocab_size, t.hidden_size);
   const nn::Norm before = t.norm(use.weights / "input_layernorm", t.heads.hidden_size);
   const nn::Norm between = t.norm(use.weights / "pre_ff_layernorm");
