@@ -1,5 +1,6 @@
 // Convolutions and pooling.
-#include "lower/emitter.h"
+#include "lower/conv.h"
+
 #include "lower/quantized.h"
 #include "onnx/element_type.h"
 
@@ -8,19 +9,6 @@ namespace {
 
 const std::vector<std::int64_t>& numbers(const Node& node, const char* name) {
   return node.attrs.get<std::vector<std::int64_t>>(name);
-}
-
-// Conv, ConvTranspose and MaxPool take bfloat16 from opset 22 on.
-std::string emit_widened(Emitter& e, const Node& node, const char* op_type, OnnxAttrs attrs) {
-  Names inputs = e.names_of(node.inputs);
-  if (inputs.back().empty()) inputs.pop_back();
-  const DType dtype = node.outputs[0].dtype;
-  const bool widen = dtype == DType::bf16 && e.opset() < 22;
-  if (widen) {
-    for (std::string& input : inputs) input = e.emit("Cast", {input}, {{"to", element_type(DType::f32)}});
-  }
-  const std::string result = e.emit(op_type, std::move(inputs), std::move(attrs));
-  return widen ? e.emit("Cast", {result}, {{"to", element_type(dtype)}}) : result;
 }
 
 OnnxAttrs attrs_of(const Node& node) {
@@ -35,10 +23,20 @@ OnnxAttrs attrs_of(const Node& node) {
 }
 
 std::string convolution(Emitter& e, const Node& node, const char* op_type) {
-  return emit_widened(e, node, op_type, attrs_of(node));
+  return emit_widened(e, op_type, e.names_of(node.inputs), node.outputs[0].dtype, attrs_of(node));
 }
 
 }  // namespace
+
+std::string emit_widened(Emitter& e, const char* op_type, Names inputs, DType dtype, OnnxAttrs attrs) {
+  while (inputs.back().empty()) inputs.pop_back();
+  const bool widen = dtype == DType::bf16 && e.opset() < 22;
+  if (widen) {
+    for (std::string& input : inputs) input = e.emit("Cast", {input}, {{"to", element_type(DType::f32)}});
+  }
+  const std::string result = e.emit(op_type, std::move(inputs), std::move(attrs));
+  return widen ? e.emit("Cast", {result}, {{"to", element_type(dtype)}}) : result;
+}
 
 Lowered lower_conv(Emitter& e, const Node& node) {
   if (auto product = integer_conv(e, node, attrs_of(node))) return *std::move(product);
@@ -47,7 +45,7 @@ Lowered lower_conv(Emitter& e, const Node& node) {
 Lowered lower_conv_transpose(Emitter& e, const Node& node) { return convolution(e, node, "ConvTranspose"); }
 
 Lowered lower_max_pool(Emitter& e, const Node& node) {
-  return emit_widened(e, node, "MaxPool",
+  return emit_widened(e, "MaxPool", e.names_of(node.inputs), node.outputs[0].dtype,
                       {{"dilations", numbers(node, "dilation")},
                        {"kernel_shape", numbers(node, "kernel")},
                        {"pads", numbers(node, "padding")},

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "lower/conv.h"
 #include "onnxport/dtype.h"
 
 namespace onnxport::lower {
@@ -99,7 +100,8 @@ Lowered lower_causal_conv(Emitter& e, const Node& node) {
     return Names{made[0], last(all(), kept)};
   }
   const std::string inputs = all();
-  const std::string output = e.emit("Conv", {inputs, w, bias}, {{"group", *weight.dim(0).constant()}});
+  const std::string output =
+      emit_widened(e, "Conv", {inputs, w, bias}, x.dtype(), {{"group", *weight.dim(0).constant()}});
   return Names{output, wanted ? last(inputs, kept) : std::string()};
 }
 
