@@ -76,8 +76,8 @@ class Exported {
     inputs.insert(inputs.end(), cache.begin(), cache.end());
     const NamedTensors outputs = session_->run(inputs);
     cache.clear();
-    for (const auto& [name, tensor] : outputs) {
-      if (name.starts_with("present")) cache.emplace_back("past_key_values" + name.substr(7), tensor);
+    for (const StateSpec& state : config_->interface().states) {
+      if (!state.input.empty()) cache.emplace_back(state.input, *find(outputs, state.output));
     }
     const std::vector<double> logits = find(outputs, "logits")->to_doubles();
     std::vector<double> last;
@@ -169,7 +169,17 @@ INSTANTIATE_TEST_SUITE_P(Decoders, Generation,
                                          GenerationCase{"falcon/text-generation-with-past+alibi"},
                                          GenerationCase{"opt/text-generation-with-past"},
                                          GenerationCase{"gemma3_text/text-generation-with-past"},
-                                         GenerationCase{"qwen2/text-generation-with-past+sliding"}),
+                                         GenerationCase{"qwen2/text-generation-with-past+sliding"},
+                                         GenerationCase{"lfm2/text-generation-with-past"},
+                                         GenerationCase{"mamba/text-generation-with-past"},
+                                         GenerationCase{"mamba2/text-generation-with-past"},
+                                         GenerationCase{"jamba/text-generation-with-past"},
+                                         GenerationCase{"bamba/text-generation-with-past"},
+                                         GenerationCase{"falcon_h1/text-generation-with-past"},
+                                         GenerationCase{"zamba2/text-generation-with-past"},
+                                         GenerationCase{"qwen3_next/text-generation-with-past"},
+                                         GenerationCase{"recurrent_gemma/text-generation-with-past"},
+                                         GenerationCase{"rwkv/text-generation-with-past"}),
                          test_name);
 
 // ---- encoder-decoders ----

@@ -210,14 +210,17 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
   }
   std::vector<StoredTensor> tensors;
   for (const TensorView& view : stored.tensors()) {
-    const Name name(view.key);
-    const auto found = known.find(name.pattern);
+    Name name(view.key);
+    auto found = known.find(name.pattern + name.ending);
+    const bool whole = found != known.end();  // with the ending in both names
+    if (!whole) found = known.find(name.pattern);
     if (found == known.end()) {
       tensors.push_back(named(stored.weight(view), view.key));
       continue;
     }
     const GgufTensor& tensor = found->second;
     if (tensor.key.empty()) continue;
+    if (whole) name.ending.clear();
     Weight weight = stored.weight(view);
     if (weight.shape().empty()) {
       fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} has no axes", view.key, stored.name());

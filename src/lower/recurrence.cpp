@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "onnx/element_type.h"
+
 #include "onnxport/dtype.h"
 
 namespace onnxport::lower {
@@ -99,7 +101,14 @@ Lowered lower_causal_conv(Emitter& e, const Node& node) {
     return Names{made[0], last(all(), kept)};
   }
   const std::string inputs = all();
-  const std::string output = e.emit("Conv", {inputs, w, bias}, {{"group", *weight.dim(0).constant()}});
+  // Conv takes bfloat16 only since opset 22, and ONNX Runtime has no kernel for it.
+  const bool narrow = x.dtype() == DType::bf16;
+  const auto cast = [&](const std::string& value, DType dtype) {
+    return narrow && !value.empty() ? e.emit("Cast", {value}, {{"to", element_type(dtype)}}) : value;
+  };
+  const Names operands = {cast(inputs, DType::f32), cast(w, DType::f32), cast(bias, DType::f32)};
+  const std::string made = e.emit("Conv", operands, {{"group", *weight.dim(0).constant()}});
+  const std::string output = cast(made, x.dtype());
   return Names{output, wanted ? last(inputs, kept) : std::string()};
 }
 

@@ -19,7 +19,8 @@ from make_golden import synthesize  # noqa: E402
 GOLDEN = ROOT / "tests" / "golden"
 
 # model type: architecture in GGUF, if it has another name
-ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3"}
+ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3",
+                 "falcon_mamba": "mamba"}
 
 
 def load(fixture):
@@ -76,6 +77,15 @@ def changed(kind, config, name, w):
     if kind == "falcon" and "query_key_value" in name:
         newer = config["new_decoder_architecture"]
         return stack_falcon(w, heads, config["num_kv_heads"] if newer else 1 if config["multi_query"] else heads)
+    if name.endswith(("conv1d.weight", "conv.conv.weight")):
+        return w[:, 0]
+    if name.endswith(".A_log"):
+        w = -np.exp(w)
+    if kind == "mamba2":
+        if name.endswith((".A_log", ".D")):
+            return w[:, None]
+        if name.endswith("mixer.norm.weight"):
+            return w.reshape(config["n_groups"], -1)
     return w
 
 
@@ -103,6 +113,9 @@ def stored_tensors(kind, config, tensors):
             continue  # the converter drops them
         # BERT and BLOOM are converted as their base models.
         plain = name.removeprefix("bert.") if kind == "bert" else name.removeprefix("transformer.") if kind == "bloom" else name
+        plain = plain.replace(".dt_bias", ".dt_proj.bias")
+        if kind == "jamba":
+            plain = plain.replace(".feed_forward.experts.", ".mlp.experts.")
         new = names.get_name(plain, try_suffixes=(".weight", ".bias"))
         if new is None:
             raise ValueError(f"{name} has no name in GGUF")
@@ -110,6 +123,39 @@ def stored_tensors(kind, config, tensors):
 
 
 # ---------------------------------------------------------------------------------------------------------- metadata
+def attends(config, layer):
+    if "layer_types" in config:
+        return config["layer_types"][layer] == "full_attention"
+    return layer % config["attn_layer_period"] == config["attn_layer_offset"]
+
+
+def adjusted_width(config):
+    """What LFM2 makes of the width of its feed-forwards."""
+    width = int(2 * config["intermediate_size"] / 3)
+    width = int(config["block_ffn_dim_multiplier"] * width)
+    step = config["block_multiple_of"]
+    return step * ((width + step - 1) // step)
+
+
+def add_recurrence(writer, kind, config):
+    if kind == "lfm2":
+        writer.add_shortconv_l_cache(config["conv_L_cache"])
+    if kind not in ("mamba", "falcon_mamba", "mamba2", "jamba"):
+        return
+    of_jamba = "mamba_" if kind == "jamba" else ""
+    inner = config[of_jamba + "expand"] * config["hidden_size"]
+    writer.add_ssm_inner_size(inner)
+    writer.add_ssm_state_size(config["mamba_d_state" if of_jamba else "state_size"])
+    writer.add_ssm_conv_kernel(config["mamba_d_conv" if of_jamba else "conv_kernel"])
+    if kind == "mamba2":
+        writer.add_ssm_group_count(config["n_groups"])
+        writer.add_ssm_time_step_rank(config["num_heads"])
+    else:
+        writer.add_ssm_time_step_rank(config["mamba_dt_rank" if of_jamba else "time_step_rank"])
+    if kind in ("mamba", "falcon_mamba"):
+        writer.add_ssm_dt_b_c_rms(kind == "falcon_mamba")
+
+
 def add_metadata(writer, kind, config):
     def get(*keys):
         return next((config[key] for key in keys if config.get(key) is not None), None)
@@ -124,17 +170,20 @@ def add_metadata(writer, kind, config):
     add("add_context_length", get("max_position_embeddings", "n_positions", "seq_length"))
     add("add_block_count", get("num_hidden_layers", "n_layer", "num_layers"))
     add("add_embedding_length", width)
-    add("add_feed_forward_length", inner)
+    add("add_feed_forward_length", adjusted_width(config) if kind == "lfm2" else inner)
     add("add_head_count", heads)
     add("add_vocab_size", get("vocab_size"))
     add("add_rope_freq_base", get("rope_theta"))
-    add("add_layer_norm_rms_eps", get("rms_norm_eps"))
-    add("add_layer_norm_eps", get("layer_norm_eps", "layer_norm_epsilon"))
-    if kind == "falcon":
+    add("add_layer_norm_rms_eps", get("rms_norm_eps", "norm_eps"))
+    add("add_layer_norm_rms_eps" if "mamba" in kind else "add_layer_norm_eps", get("layer_norm_eps", "layer_norm_epsilon"))
+    if kind in ("lfm2", "jamba"):
+        add("add_head_count_kv", [get("num_key_value_heads") if attends(config, i) else 0 for i in range(get("num_hidden_layers"))])
+    elif kind == "falcon":
         add("add_head_count_kv", config["num_kv_heads"] if config["new_decoder_architecture"] else 1)
-    else:
+    elif heads:
         add("add_head_count_kv", get("num_key_value_heads") or heads)
-    head = get("head_dim") or width // heads
+    add_recurrence(writer, kind, config)
+    head = get("head_dim") or width // (heads or 1)
     if kind in ("llama", "mistral", "mixtral"):
         add("add_rope_dimension_count", head)
     elif kind in ("phi3", "falcon"):
