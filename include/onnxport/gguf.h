@@ -16,7 +16,8 @@ namespace onnxport {
 
 /// Tensors of a GGUF file, and their counterparts in a checkpoint.
 struct GgufTensor {
-  /// The name without `.weight` or `.bias`, with `{}` for numbers: `blk.{}.attn_q`.
+  /// The name without `.weight` or `.bias`, with `{}` for numbers: `blk.{}.attn_q`. With such an ending, both
+  /// names are whole: `blk.{}.ssm_dt.bias` of `model.layers.{}.mamba.dt_bias`.
   std::string name;
   /// The checkpoint key in the same form: `model.layers.{}.self_attn.q_proj`. If it has one `{}` more than
   /// `name`, each index of the first axis is a tensor of its own. Empty: derived from other tensors, and not

@@ -23,7 +23,8 @@ void register_falcon_mamba(TasksManager& tasks) {
   tasks.register_model<MambaOnnxConfig>({.model_type = "falcon_mamba",
                                          .tasks = nn::text_decoder_tasks({}),
                                          .forward = forward,
-                                         .key_names = mamba_key_names()});
+                                         .key_names = mamba_key_names(),
+                                         .gguf = plain_mamba_gguf("FalconMambaForCausalLM", true)});
 }
 
 }  // namespace onnxport::models

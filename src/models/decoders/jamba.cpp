@@ -1,9 +1,15 @@
 // Jamba. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/jamba/modeling_jamba.py
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/hybrid.h"
+#include "models/decoders/common/mamba.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
@@ -45,7 +51,8 @@ class JambaOnnxConfig : public HybridOnnxConfig {
   }
 };
 
-nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c, const PretrainedConfig& config) {
+nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
+                const PretrainedConfig& config) {
   if (attends(config, layer)) {
     nn::CausalAttentionParts attention = c.attention(s / "self_attn", layer);
     attention.rotary.reset();  // it knows no positions
@@ -82,13 +89,67 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+// Of layers that repeat after a period: the period, and the first of them.
+void add_period(ConfigTexts& texts, const std::string& kind, const std::vector<std::int64_t>& layers) {
+  if (layers.empty()) return;
+  const std::int64_t period = layers.size() > 1 ? layers[1] - layers[0] : layers[0] + 1;
+  texts[kind + "_layer_offset"] = std::to_string(layers[0]);
+  texts[kind + "_layer_period"] = std::to_string(std::max(period, layers[0] + 1));
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("jamba", "JambaForCausalLM");
+  add_keys(layout, {{"expert_count", "num_experts"},
+                    {"expert_used_count", "num_experts_per_tok"},
+                    {"ssm.conv_kernel", "mamba_d_conv"},
+                    {"ssm.state_size", "mamba_d_state"},
+                    {"ssm.time_step_rank", "mamba_dt_rank"}});
+  add_config(layout, [](const GgufInfo& file) {
+    ConfigTexts texts;
+    const std::vector<std::int64_t> heads = gguf_key_heads(file);
+    std::vector<std::int64_t> attention, experts;
+    for (std::size_t i = 0; i < heads.size(); ++i) {
+      if (heads[i] > 0) attention.push_back(static_cast<std::int64_t>(i));
+      if (heads[i] > 0) texts["num_key_value_heads"] = std::to_string(heads[i]);
+      if (file.has_tensor(fmt::format("blk.{}.ffn_gate_inp.weight", i)))
+        experts.push_back(static_cast<std::int64_t>(i));
+    }
+    add_period(texts, "attn", attention);
+    add_period(texts, "expert", experts);
+    const std::int64_t width = file.integer("jamba.embedding_length").value_or(0);
+    const std::int64_t inner = file.integer("jamba.ssm.inner_size").value_or(0);
+    if (width > 0) texts["mamba_expand"] = std::to_string(inner / width);
+    return texts;
+  });
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    const std::string layer = "model.layers.{}.", mamba = layer + "mamba";
+    GgufTensors names = gguf_mamba(mamba);
+    names.push_back({"output_norm", "model.final_layernorm"});
+    names.push_back({"blk.{}.ffn_norm", layer + "pre_ff_layernorm"});
+    for (const char* part : {"dt", "b", "c"})
+      names.push_back(
+          {fmt::format("blk.{{}}.ssm_{}_norm", part), fmt::format("{}.{}_layernorm", mamba, part)});
+    for (const char* part : {"gate", "up", "down"})
+      names.push_back(
+          {fmt::format("blk.{{}}.ffn_{}", part), fmt::format("{}feed_forward.{}_proj", layer, part)});
+    return names;
+  });
+  change_names(layout, [](const PretrainedConfig&) {
+    GgufTensors names = gguf_experts("feed_forward", "gate_proj", "up_proj", "down_proj");
+    names.push_back({"blk.{}.ffn_gate_inp", "model.layers.{}.feed_forward.router"});
+    return names;
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_jamba(TasksManager& tasks) {
   tasks.register_model<JambaOnnxConfig>({.model_type = "jamba",
                                          .tasks = nn::text_decoder_tasks(),
                                          .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head")});
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
+                                         .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

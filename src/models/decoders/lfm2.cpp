@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/hybrid.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/causal_attention.h"
@@ -116,13 +118,50 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("lfm2", "Lfm2ForCausalLM");
+  add_keys(layout, {{"attention.layer_norm_rms_epsilon", "norm_eps"}, {"shortconv.l_cache", "conv_L_cache"}});
+  add_config(layout, [](const GgufInfo& file) {
+    // Convolutions have no key heads. The width of feed-forwards is the adjusted one.
+    ConfigTexts texts = {{"block_auto_adjust_ff_dim", "false"}};
+    std::int64_t most = 0;
+    auto types = nlohmann::json::array();
+    for (const std::int64_t count : gguf_key_heads(file)) {
+      most = std::max(most, count);
+      types.push_back(count > 0 ? "full_attention" : "conv");
+    }
+    if (types.empty()) return texts;
+    texts["num_key_value_heads"] = std::to_string(most);
+    texts["layer_types"] = types.dump();
+    return texts;
+  });
+  change_names(layout, [](const PretrainedConfig&) -> GgufTensors {
+    const std::string layer = "model.layers.{}.";
+    return {{"token_embd_norm", "model.embedding_norm"},
+            {"output_norm", "model.embedding_norm"},
+            {"blk.{}.attn_norm", layer + "operator_norm"},
+            {"blk.{}.attn_q_norm", layer + "self_attn.q_layernorm"},
+            {"blk.{}.attn_k_norm", layer + "self_attn.k_layernorm"},
+            {"blk.{}.attn_output", layer + "self_attn.out_proj"},
+            {"blk.{}.shortconv.conv", layer + "conv.conv", gguf_conv1d},
+            {"blk.{}.shortconv.in_proj", layer + "conv.in_proj"},
+            {"blk.{}.shortconv.out_proj", layer + "conv.out_proj"},
+            {"blk.{}.ffn_norm", layer + "ffn_norm"},
+            {"blk.{}.ffn_gate", layer + "feed_forward.w1"},
+            {"blk.{}.ffn_up", layer + "feed_forward.w3"},
+            {"blk.{}.ffn_down", layer + "feed_forward.w2"}};
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_lfm2(TasksManager& tasks) {
   tasks.register_model<Lfm2OnnxConfig>({.model_type = "lfm2",
                                         .tasks = nn::text_decoder_tasks({}),
                                         .forward = forward,
-                                        .key_names = tied("model.embed_tokens", "lm_head")});
+                                        .key_names = tied("model.embed_tokens", "lm_head"),
+                                        .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -2,6 +2,9 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mamba/modeling_mamba.py
 #include "models/decoders/common/mamba.h"
 
+#include <utility>
+#include <variant>
+
 #include "models/common/definition.h"
 #include "onnxport/nn/decoder_tasks.h"
 
@@ -16,6 +19,17 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }
 
 }  // namespace
+
+GgufLayout plain_mamba_gguf(std::string original_class, bool normed) {
+  GgufLayout layout = mamba_gguf("mamba", std::move(original_class), gguf_mamba);
+  add_keys(layout, {{"ssm.inner_size", "intermediate_size"}, {"ssm.time_step_rank", "time_step_rank"}});
+  layout.matches = [normed](const GgufInfo& file) {
+    const GgufValue* const value = file.find("mamba.ssm.dt_b_c_rms");
+    const bool* const flag = value == nullptr ? nullptr : std::get_if<bool>(value);
+    return (flag != nullptr && *flag) == normed;
+  };
+  return layout;
+}
 
 nn::MambaParameters mamba_parameters(const PretrainedConfig& c) {
   const std::int64_t hidden = c.integer("hidden_size"), expand = c.integer("expand");
@@ -76,7 +90,8 @@ void register_mamba(TasksManager& tasks) {
   tasks.register_model<MambaOnnxConfig>({.model_type = "mamba",
                                          .tasks = nn::text_decoder_tasks({}),
                                          .forward = forward,
-                                         .key_names = mamba_key_names()});
+                                         .key_names = mamba_key_names(),
+                                         .gguf = plain_mamba_gguf("MambaForCausalLM", false)});
 }
 
 }  // namespace onnxport::models

@@ -60,13 +60,27 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = mamba_gguf("mamba2", "Mamba2ForCausalLM", gguf_mamba2);
+  add_keys(layout, {{"ssm.time_step_rank", "num_heads"}, {"ssm.group_count", "n_groups"}});
+  add_config(layout, [](const GgufInfo& file) {
+    ConfigTexts texts;
+    const auto inner = file.integer("mamba2.ssm.inner_size"),
+               heads = file.integer("mamba2.ssm.time_step_rank");
+    if (inner && heads && *heads > 0) texts["head_dim"] = std::to_string(*inner / *heads);
+    return texts;
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_mamba2(TasksManager& tasks) {
   tasks.register_model<Mamba2OnnxConfig>({.model_type = "mamba2",
                                           .tasks = nn::text_decoder_tasks({}),
                                           .forward = forward,
-                                          .key_names = mamba_key_names()});
+                                          .key_names = mamba_key_names(),
+                                          .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -14,6 +14,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools"))
+from changes import LIKE_LLAMA, changed, merge_experts, merge_head_norms, split_granite  # noqa: E402
 from make_golden import synthesize  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -22,9 +23,7 @@ GOLDEN = ROOT / "tests" / "golden"
 ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3", "cohere": "command-r",
                  "glm": "chatglm", "gpt_bigcode": "starcoder", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2", "phi": "phi2",
                  "qwen2_moe": "qwen2moe", "glm4_moe": "glm4moe", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
-                 "granitemoeshared": "granitemoe"}
-# Types that the converter of Llama handles.
-LIKE_LLAMA = ("llama", "mistral", "mixtral", "arcee", "granite", "smollm3", "granitemoe", "granitemoeshared")
+                 "granitemoeshared": "granitemoe", "falcon_mamba": "mamba"}
 
 
 def load(fixture):
@@ -60,83 +59,6 @@ def write_safetensors(path, tensors):
             file.write(np.ascontiguousarray(tensor, np.float32).tobytes())
 
 
-# ---------------------------------------------------------------------------------------------------- what is changed
-def interleave_rotary(w, heads):
-    return w.reshape(heads, 2, w.shape[0] // heads // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
-
-
-def stack_bloom(w, heads):
-    return w.reshape(heads, 3, w.shape[0] // heads // 3, *w.shape[1:]).swapaxes(0, 1).reshape(w.shape)
-
-
-def stack_falcon(w, heads, kv_heads):
-    grouped = w.reshape(kv_heads, heads // kv_heads + 2, -1, *w.shape[1:])
-    parts = grouped[:, :-2], grouped[:, -2], grouped[:, -1]
-    return np.concatenate([part.reshape(-1, *w.shape[1:]) for part in parts])
-
-
-def changed(kind, config, name, w):
-    heads = config.get("num_attention_heads", config.get("n_head"))
-    if kind in LIKE_LLAMA or kind == "olmo":
-        if ".q_proj." in name:
-            return interleave_rotary(w, heads)
-        if ".k_proj." in name:
-            return interleave_rotary(w, config.get("num_key_value_heads") or heads)
-    if kind.startswith(("gemma", "nemotron")) and name.endswith("norm.weight"):
-        return w + np.float32(1)
-    if kind == "gpt2" and re.search(r"\.(c_attn|c_proj|c_fc)\.weight$", name):
-        return w.T
-    if kind == "bloom" and "query_key_value" in name:
-        return stack_bloom(w, heads)
-    if kind == "falcon" and "query_key_value" in name:
-        newer = config["new_decoder_architecture"]
-        return stack_falcon(w, heads, config["num_kv_heads"] if newer else 1 if config["multi_query"] else heads)
-    return w
-
-
-def merge_experts(tensors):
-    """One tensor for the experts of each layer."""
-    merged, groups = {}, {}
-    for name, w in tensors.items():
-        found = re.fullmatch(r"(.*\.experts)\.(\d+)\.(\w+)\.weight", name)
-        if found:
-            groups.setdefault(f"{found[1]}.{found[3]}.weight", {})[int(found[2])] = w
-        else:
-            merged[name] = w
-    for name, experts in groups.items():
-        merged[name] = np.stack([experts[i] for i in range(len(experts))])
-    return merged
-
-
-def split_granite(kind, tensors):
-    """Gate and up of Granite's mixtures, which are one tensor."""
-    if not kind.startswith("granitemoe"):
-        return tensors
-    split = {}
-    for name, w in tensors.items():
-        if name.endswith("input_linear.weight"):
-            part = "shexp" if "shared_mlp" in name else "exps"
-            for half, piece in zip(("gate", "up"), np.split(w, 2, axis=-2)):
-                split[name.replace("input_linear", f"split_{half}_{part}")] = piece
-        else:
-            split[name] = w
-    return split
-
-
-def merge_head_norms(tensors):
-    """One tensor for the norms of the heads of each layer."""
-    merged, groups = {}, {}
-    for name, w in tensors.items():
-        found = re.fullmatch(r"(.*_layernorm)\.norms\.(\d+)\.weight", name)
-        if found:
-            groups.setdefault(f"{found[1]}.weight", {})[int(found[2])] = w
-        else:
-            merged[name] = w
-    for name, heads in groups.items():
-        merged[name] = np.stack([heads[i] for i in range(len(heads))])
-    return merged
-
-
 def stored_tensors(kind, config, tensors):
     """Names and elements as the file has them, with the names they come from."""
     layers = next(config[key] for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if config.get(key))
@@ -147,7 +69,9 @@ def stored_tensors(kind, config, tensors):
             continue  # the converter drops them
         # BERT and BLOOM are converted as their base models.
         plain = name.removeprefix("bert.") if kind == "bert" else name.removeprefix("transformer.") if kind == "bloom" else name
-        plain = plain.replace("e_score_correction_bias", "e_score_correction.bias")
+        plain = plain.replace("e_score_correction_bias", "e_score_correction.bias").replace(".dt_bias", ".dt_proj.bias")
+        if kind == "jamba":
+            plain = plain.replace(".feed_forward.experts.", ".mlp.experts.")
         new = names.get_name(plain, try_suffixes=(".weight", ".bias"))
         if kind.startswith("granitemoe") and ".split_" in plain:
             layer, part = re.search(r"layers\.(\d+)\..*split_(\w+)\.", plain).groups()
@@ -160,6 +84,39 @@ def stored_tensors(kind, config, tensors):
 
 
 # ---------------------------------------------------------------------------------------------------------- metadata
+def attends(config, layer):
+    if "layer_types" in config:
+        return config["layer_types"][layer] == "full_attention"
+    return layer % config["attn_layer_period"] == config["attn_layer_offset"]
+
+
+def adjusted_width(config):
+    """What LFM2 makes of the width of its feed-forwards."""
+    width = int(2 * config["intermediate_size"] / 3)
+    width = int(config["block_ffn_dim_multiplier"] * width)
+    step = config["block_multiple_of"]
+    return step * ((width + step - 1) // step)
+
+
+def add_recurrence(writer, kind, config):
+    if kind == "lfm2":
+        writer.add_shortconv_l_cache(config["conv_L_cache"])
+    if kind not in ("mamba", "falcon_mamba", "mamba2", "jamba"):
+        return
+    of_jamba = "mamba_" if kind == "jamba" else ""
+    inner = config[of_jamba + "expand"] * config["hidden_size"]
+    writer.add_ssm_inner_size(inner)
+    writer.add_ssm_state_size(config["mamba_d_state" if of_jamba else "state_size"])
+    writer.add_ssm_conv_kernel(config["mamba_d_conv" if of_jamba else "conv_kernel"])
+    if kind == "mamba2":
+        writer.add_ssm_group_count(config["n_groups"])
+        writer.add_ssm_time_step_rank(config["num_heads"])
+    else:
+        writer.add_ssm_time_step_rank(config["mamba_dt_rank" if of_jamba else "time_step_rank"])
+    if kind in ("mamba", "falcon_mamba"):
+        writer.add_ssm_dt_b_c_rms(kind == "falcon_mamba")
+
+
 def add_metadata(writer, kind, config):
     def get(*keys):
         return next((config[key] for key in keys if config.get(key) is not None), None)
@@ -174,17 +131,21 @@ def add_metadata(writer, kind, config):
     add("add_context_length", get("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"))
     add("add_block_count", get("num_hidden_layers", "n_layer", "n_layers", "num_layers"))
     add("add_embedding_length", width)
-    add("add_feed_forward_length", inner)
+    add("add_feed_forward_length", adjusted_width(config) if kind == "lfm2" else inner)
     add("add_head_count", heads)
     add("add_vocab_size", get("vocab_size"))
     add("add_rope_freq_base", get("rope_theta"))
-    add("add_layer_norm_rms_eps", get("rms_norm_eps"))
-    add("add_layer_norm_eps", 1e-5 if kind == "olmo" else get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"))
-    if kind == "falcon":
+    add("add_layer_norm_rms_eps", get("rms_norm_eps") or (get("norm_eps") if kind == "lfm2" else None))
+    eps = 1e-5 if kind == "olmo" else get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", *(() if kind == "lfm2" else ("norm_eps",)))
+    add("add_layer_norm_rms_eps" if "mamba" in kind else "add_layer_norm_eps", eps)
+    if kind in ("lfm2", "jamba"):
+        add("add_head_count_kv", [get("num_key_value_heads") if attends(config, i) else 0 for i in range(get("num_hidden_layers"))])
+    elif kind == "falcon":
         add("add_head_count_kv", config["num_kv_heads"] if config["new_decoder_architecture"] else 1)
-    else:
+    elif heads:
         add("add_head_count_kv", get("num_key_value_heads") or heads)
-    head = get("head_dim") or width // heads
+    add_recurrence(writer, kind, config)
+    head = get("head_dim") or width // (heads or 1)
     partial = config.get("partial_rotary_factor", {"glm": 0.5, "glm4": 0.5, "nemotron": 0.5}.get(kind, 1))
     if kind in LIKE_LLAMA:
         add("add_rope_dimension_count", head)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <utility>
+#include <variant>
 
 #include "models/common/definition.h"
 #include "onnxport/error.h"
@@ -66,6 +67,23 @@ op::AttentionMask same_kind_mask(const nn::DecoderPass& pass) {
   const Value columns = op::reshape(queries, {mask.dim(0), 1, pass.length(), 1});
   const Value rows = op::reshape(mask, {mask.dim(0), 1, 1, total});
   return {.visible = op::eq(columns, rows), .causal = true};
+}
+
+std::vector<std::int64_t> gguf_key_heads(const GgufInfo& file) {
+  std::vector<std::int64_t> heads;
+  const GgufValue* const value = file.find(file.architecture() + ".attention.head_count_kv");
+  const auto* const list = value == nullptr ? nullptr : std::get_if<GgufArray>(value);
+  if (list == nullptr) return heads;
+  for (const GgufScalar& one : list->values) {
+    const auto* const count = std::get_if<std::int64_t>(&one);
+    heads.push_back(count == nullptr ? 0 : *count);
+  }
+  return heads;
+}
+
+Weight gguf_conv1d(const Weight& stored) {
+  if (stored.shape().size() != 2) return stored;
+  return stored.reshape({stored.shape()[0], 1, stored.shape()[1]});
 }
 
 nn::Block pre_ff_block(const TextDecoderConfig& c, const Scope& s, nn::Mixer mixer, nn::FeedForward mlp) {

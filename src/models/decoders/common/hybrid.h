@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "onnxport/gguf_info.h"
 #include "onnxport/middle_end.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/mamba.h"
@@ -39,6 +40,11 @@ nn::Mamba2Options mamba2_options(const PretrainedConfig& config);
 
 /// Real queries see real keys, and padded queries see padded keys, both by their order. (Bamba)
 op::AttentionMask same_kind_mask(const nn::DecoderPass& pass);
+
+/// Of a GGUF file: the key heads of each layer, 0 for recurrent ones; empty if the file does not list them.
+std::vector<std::int64_t> gguf_key_heads(const GgufInfo& file);
+/// A kernel of a GGUF file without its axis of 1. Biases stay.
+Weight gguf_conv1d(const Weight& stored);
 
 /// A PreNormBlock with the norms input_layernorm and pre_ff_layernorm.
 nn::Block pre_ff_block(const TextDecoderConfig& c, const Scope& s, nn::Mixer mixer, nn::FeedForward mlp);

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 
+#include "models/common/gguf_layout.h"
 #include "models/decoders/common/hybrid.h"
 #include "onnxport/model.h"
 #include "onnxport/nn/blocks.h"
@@ -35,5 +38,13 @@ NamedValues forward_mamba(const Inputs& inputs, const Model& model, const Compon
 
 /// The names of such a checkpoint.
 KeyNames mamba_key_names();
+/// GGUF files of such a checkpoint, whose mixers have these tensors.
+GgufLayout mamba_gguf(std::string architecture, std::string original_class,
+                      const std::function<GgufTensors(const std::string& mixer)>& tensors);
+/// Mamba, and Falcon Mamba, which normalizes (`normed`) what its states are updated and read with.
+GgufLayout plain_mamba_gguf(std::string original_class, bool normed);
+/// The tensors of nn::Mamba and of nn::Mamba2 below `mixer`. The converter stores the decays themselves.
+GgufTensors gguf_mamba(const std::string& mixer);
+GgufTensors gguf_mamba2(const std::string& mixer);
 
 }  // namespace onnxport::models
