@@ -102,17 +102,24 @@ TEST(GenaiConfig, NeedsATokenThatEndsASequence) {
   EXPECT_FALSE(fs::exists(llama.out()));  // nothing is half written
 }
 
-TEST(GenaiConfig, EveryDecoderWithACacheHasOne) {
+TEST(GenaiConfig, EveryDecoderHasOneUnlessItHasOtherStates) {
   std::size_t count = 0;
+  std::string refused;
   for (const std::string& name : golden_fixtures()) {
     const bool decoder = contains(name, "/text-generation-with-past");
     if (!decoder || !is_first_of_task(name)) continue;
     SCOPED_TRACE(name);
-    const json settings = Checkpoint(name).settings();
-    EXPECT_GT(settings["model"]["decoder"]["head_size"], 0);
-    ++count;
+    try {
+      const json settings = Checkpoint(name).settings();
+      EXPECT_GT(settings["model"]["decoder"]["head_size"], 0);
+      ++count;
+    } catch (const ExportError& error) {  // it has states that the client cannot hold, or other inputs
+      EXPECT_EQ(error.code(), ErrorCode::unsupported) << error.what();
+      EXPECT_TRUE(contains(error.what(), "the client")) << error.what();
+      refused += name + " ";
+    }
   }
-  EXPECT_GE(count, 18U);
+  EXPECT_GE(count, 65U) << refused;
 }
 
 TEST(GenaiConfig, IsBesideTheModelItNames) {

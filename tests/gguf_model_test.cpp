@@ -187,7 +187,7 @@ TEST(GgufLayoutTest, NamesAreUnambiguous) {
     for (const GgufTensor& tensor : definition->gguf->tensors(config)) {
       EXPECT_TRUE(names.insert(tensor.name).second) << definition->model_type << ": " << tensor.name;
     }
-    EXPECT_GT(names.size(), 9U) << definition->model_type;
+    EXPECT_GE(names.size(), 9U) << definition->model_type;
   }
   EXPECT_GE(count, 33U);
 }

@@ -2,133 +2,25 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <type_traits>
 #include <utility>
 
 #include "config/accounting.h"
 #include "config/class_defaults.h"
-#include "config/expected.h"
 #include "config/json.h"
 #include "config/library_version.h"
-#include "config/plausible.h"
+#include "config/lookup.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
 namespace {
 
 using config::Accounting;
-using config::Expected;
 using config::Part;
+using config::Source;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-/// The file, shared by a configuration, its copies and its nested objects.
-struct Source {
-  std::string text;
-  std::string origin;
-  std::int64_t transformers_major;
-};
-
 }  // namespace
-
-struct PretrainedConfig::Impl {
-  std::shared_ptr<const Source> source;
-  std::shared_ptr<Accounting> accounting;
-  Part part;
-
-  const json* look_up(std::string_view key) const {
-    accounting->read(part, key);
-    return part.find(key);
-  }
-
-  [[noreturn]] void fail_type(std::string_view key, const json& value, std::string_view expected) const {
-    const bool too_large = expected.find("integer") != expected.npos && value.is_number() &&
-                           !config::to_integer(value) &&
-                           std::trunc(value.get<double>()) == value.get<double>();
-    throw ExportError(
-        ErrorCode::bad_config,
-        fmt::format("{}: key '{}' is {}, expected {}{}", source->origin, part.qualified(part.spelling(key)),
-                    config::brief(value), expected, too_large ? " of 64 bits" : ""));
-  }
-  void check_range(std::string_view key, std::int64_t value) const {
-    const config::Range range = config::plausible(key);
-    if (range.contains(value)) return;
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: key '{}' is {}, expected {} to {}", source->origin,
-                                  part.qualified(part.spelling(key)), value, range.least, range.most));
-  }
-  [[noreturn]] void fail_absent(std::string_view key, const json* value, std::string_view expected) const {
-    if (value != nullptr && part.values->contains(key)) fail_type(key, *value, expected);
-    throw ExportError(
-        ErrorCode::bad_config,
-        fmt::format("{}: key '{}' is missing, expected {}; the class of '{}' has no default for it",
-                    source->origin, part.qualified(key), expected, part.model_type));
-  }
-
-  template <class T>
-  std::optional<T> take(std::string_view key) const {
-    const json* const value = look_up(key);
-    const bool none = value == nullptr || value->is_null();
-    if (none || (std::is_same_v<T, std::int64_t> && *value == "auto")) return {};
-    std::optional<T> taken = Expected<T>::take(*value);
-    if (!taken) fail_type(key, *value, Expected<T>::one);
-    if constexpr (std::is_same_v<T, std::int64_t>) check_range(key, *taken);
-    return taken;
-  }
-  template <class T>
-  std::optional<T> maybe(std::string_view key) const {
-    std::optional<T> value = take<T>(key);
-    accounting->gave(part, key, value ? json(*value) : json());
-    return value;
-  }
-  template <class T>
-  T one(std::string_view key, std::optional<T> fallback) const {
-    std::optional<T> value = take<T>(key);
-    if (!value) value = std::move(fallback);
-    if (!value) fail_absent(key, part.find(key), Expected<T>::one);
-    accounting->gave(part, key, *value);
-    return *std::move(value);
-  }
-  template <class T>
-  std::vector<T> many(std::string_view key) const {
-    const json* value = look_up(key);
-    // Constructors replace a None by the list that they declare; none of them works without one.
-    const json* const declared = part.default_of(key);
-    if (value != nullptr && value->is_null() && declared != nullptr) value = declared;
-    if (value == nullptr || value->is_null()) fail_absent(key, value, Expected<T>::many);
-    std::vector<T> list;
-    for (const json& item : value->is_array() ? *value : json::array({*value})) {
-      std::optional<T> taken = Expected<T>::take(item);
-      if (!taken) fail_type(key, *value, Expected<T>::many);
-      if constexpr (std::is_same_v<T, std::int64_t>) check_range(key, *taken);
-      list.push_back(*std::move(taken));
-    }
-    accounting->gave(part, key, list);
-    return list;
-  }
-
-  std::vector<std::string> repeated(std::string_view key) const {
-    constexpr std::string_view kExpected = "a list of [list of strings, how often]";
-    constexpr std::size_t kMost = 1 << 16;
-    const json* const value = look_up(key);
-    if (value == nullptr || value->is_null()) fail_absent(key, value, kExpected);
-    std::vector<std::string> list;
-    for (const json& item : *value) {
-      const bool fits = item.is_array() && item.size() == 2 && item[0].is_array();
-      const std::optional<std::int64_t> times = fits ? config::to_integer(item[1]) : std::nullopt;
-      if (!times || *times < 0) fail_type(key, *value, kExpected);
-      for (std::int64_t i = 0; i < *times && !item[0].empty(); ++i) {
-        for (const json& text : item[0]) {
-          if (!text.is_string() || list.size() == kMost) fail_type(key, *value, kExpected);
-          list.push_back(text.get<std::string>());
-        }
-      }
-    }
-    accounting->gave(part, key, list);
-    return list;
-  }
-};
 
 // ---- reading ----
 

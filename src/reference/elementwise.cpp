@@ -163,20 +163,25 @@ Results compare(const Call& call, F f) {
 
 namespace {
 
+// The cosine or sine of positions, perhaps scaled.
 bool is_turn(const Value& x) {
   const Node& node = *x.node();
   return node.op == Op::cos || node.op == Op::sin || (node.op == Op::mul && is_turn(node.inputs[0]));
 }
 
+bool is_rounded(const Value& x) {
+  return x.node()->op == Op::weight || x.node()->op == Op::input || is_turn(x);
+}
+
 }  // namespace
 
-// A file in bfloat16 is validated with its values widened to float32 (serialize/widen.h): only weights, and
-// the cosines and sines of positions, are rounded.
+// A file in bfloat16 is validated with its values widened to float32 (serialize/widen.h), so that computed
+// values keep their digits.
 Results interpret_cast(const Call& call) {
   const HostTensor& x = call.input(0);
   HostTensor out = make_tensor(call.dtype(), x.shape);
   const Value& from = call.node.inputs[0];
-  if (out.dtype == DType::bf16 && is_float(x.dtype) && from.node()->op != Op::weight && !is_turn(from)) {
+  if (out.dtype == DType::bf16 && is_float(x.dtype) && !is_rounded(from)) {
     out.reals = x.reals;
     return out;
   }

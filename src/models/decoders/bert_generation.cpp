@@ -106,6 +106,7 @@ void register_bert_generation(TasksManager& tasks) {
       {.model_type = "bert-generation",
        .tasks = {"feature-extraction", "text-generation", "text-generation-with-past"},
        .forward = forward,
+       .ignorable_keys = {"*embeddings.position_ids"},
        .key_names = tied("bert.embeddings.word_embeddings", "lm_head.decoder"),
        .tasks_of = tasks_of});
 }

@@ -95,10 +95,7 @@ GgufLayout gguf() {
                           {"attention.head_count", "n_head"},
                           {"attention.layer_norm_epsilon", "layer_norm_epsilon"},
                           {"vocab_size", "vocab_size"}},
-          .more_config =
-              [](const GgufInfo&) {
-                return ConfigTexts{{"tie_word_embeddings", "true"}};
-              }};
+          .more_config = [](const GgufInfo&) { return ConfigTexts{{"tie_word_embeddings", "true"}}; }};
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ namespace {
 
 bool attends(const PretrainedConfig& c, std::int64_t layer) {
   if (!c.has("layer_types")) return false;
-  const std::vector<std::string> types = c.strings("layer_types");
+  const std::vector<std::string> types = kinds_of_layers(c, "layer_types");
   const std::string& type = types.at(static_cast<std::size_t>(layer));
   if (type == "attention" || type == "mamba") return type == "attention";
   throw ExportError(ErrorCode::bad_config,

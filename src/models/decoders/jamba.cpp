@@ -19,7 +19,7 @@ namespace onnxport::models {
 namespace {
 
 bool attends(const PretrainedConfig& c, std::int64_t layer) {
-  return layer % c.integer("attn_layer_period") == c.integer("attn_layer_offset");
+  return layer % divisor(c, "attn_layer_period") == c.integer("attn_layer_offset");
 }
 
 nn::MambaParameters mamba_of(const PretrainedConfig& c) {
@@ -69,7 +69,7 @@ nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
 nn::FeedForward feed_forward(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
                              const PretrainedConfig& config) {
   const nn::ExpertSizes sizes{c.hidden_size, c.intermediate_size, config.integer("num_experts")};
-  const bool sparse = layer % config.integer("expert_layer_period") == config.integer("expert_layer_offset");
+  const bool sparse = layer % divisor(config, "expert_layer_period") == config.integer("expert_layer_offset");
   const std::int64_t chosen = config.integer("num_experts_per_tok");
   if (!sparse || sizes.experts <= 1) return c.mlp(s);
   const nn::Linear router(s / "router", c.hidden_size, sizes.experts, false);

@@ -34,6 +34,8 @@ std::int64_t feed_forward_width(const PretrainedConfig& c) {
   const auto multiplier = c.maybe_real("block_ffn_dim_multiplier");
   const std::int64_t step = c.integer("block_multiple_of");
   if (!adjusted) return width;
+  if (step < 1)
+    throw ExportError(ErrorCode::bad_config, c.origin() + ": block_multiple_of must be at least 1");
   width = static_cast<std::int64_t>(2 * static_cast<double>(width) / 3);
   if (!multiplier) return width;
   width = static_cast<std::int64_t>(*multiplier * static_cast<double>(width));

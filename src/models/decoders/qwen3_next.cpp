@@ -18,9 +18,9 @@ namespace onnxport::models {
 namespace {
 
 bool attends(const PretrainedConfig& c, std::int64_t layer) {
-  if (!c.has("layer_types")) return (layer + 1) % c.integer("full_attention_interval", 4) == 0;
+  if (!c.has("layer_types")) return (layer + 1) % divisor(c, "full_attention_interval") == 0;
   c.harmless({"full_attention_interval"});
-  const std::vector<std::string> types = c.strings("layer_types");
+  const std::vector<std::string> types = kinds_of_layers(c, "layer_types");
   const std::string& type = types.at(static_cast<std::size_t>(layer));
   if (type == "full_attention" || type == "linear_attention") return type == "full_attention";
   throw ExportError(ErrorCode::bad_config, c.origin() + ": layer_types has '" + type +

@@ -6,6 +6,7 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/hybrid.h"
+#include "onnxport/error.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/mamba.h"
@@ -27,7 +28,8 @@ struct RecurrentSizes {
 
 bool attends(const PretrainedConfig& c, std::int64_t layer) {
   const std::vector<std::string> kinds = c.strings("block_types");
-  return kinds.at(static_cast<std::size_t>(layer) % kinds.size()) == "attention";
+  if (kinds.empty()) throw ExportError(ErrorCode::bad_config, c.origin() + ": block_types is empty");
+  return kinds[static_cast<std::size_t>(layer) % kinds.size()] == "attention";
 }
 
 class RecurrentGemmaOnnxConfig : public HybridOnnxConfig {

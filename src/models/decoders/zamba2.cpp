@@ -20,9 +20,11 @@ namespace {
 
 // "mamba", or "hybrid": with a transformer in front, whose weights several layers share.
 std::vector<std::string> layer_kinds(const PretrainedConfig& c) {
-  if (c.has("layers_block_type")) return c.strings("layers_block_type");
+  if (c.has("layers_block_type")) return kinds_of_layers(c, "layers_block_type");
   std::vector<std::string> kinds(static_cast<std::size_t>(c.integer("num_hidden_layers")), "mamba");
-  for (const std::size_t hybrid : {6, 12, 18, 24, 30, 36, 42, 47, 51}) kinds.at(hybrid) = "hybrid";
+  for (const std::size_t hybrid : {6, 12, 18, 24, 30, 36, 42, 47, 51}) {
+    if (hybrid < kinds.size()) kinds[hybrid] = "hybrid";
+  }
   return kinds;
 }
 
@@ -159,7 +161,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   std::vector<std::int64_t> hybrids;
   for (std::size_t i = 0; i < kinds.size(); ++i)
     if (kinds[i] == "hybrid") hybrids.push_back(static_cast<std::int64_t>(i));
-  const std::int64_t blocks = c.integer("num_mem_blocks");
+  const std::int64_t blocks = divisor(c, "num_mem_blocks");
   if (!c.flag("use_conv_bias"))
     throw ExportError(ErrorCode::unsupported, c.origin() + ": use_conv_bias is false");
   // Of initialization, of training, of how the original computes, and copies of other keys.

@@ -36,11 +36,13 @@ DECODERS = {
     "qwen3_moe/text-generation-with-past": "decoder",
 }
 
-# Without position_ids, a decoder counts padding in the middle of a row as positions; so does every sliding window.
+# Without position_ids, a decoder counts padding in the middle of a row as positions; so does every sliding window, and
+# the convolutions of LFM2 read it.
 MOVED_BY_PADDING = {
     "bart/text-generation-with-past",
     "gemma2/text-generation-with-past",
     "gemma3_text/text-generation-with-past",
+    "lfm2/text-generation-with-past",
     "mistral/text-generation-with-past+sliding",
     "qwen2/text-generation-with-past+sliding",
 }

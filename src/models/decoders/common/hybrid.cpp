@@ -33,13 +33,29 @@ std::vector<StateSpec> HybridOnnxConfig::mamba2_states(std::int64_t layer, const
   return recurrent_states(layer, z.convolved(), z.kernel, "ssm", {z.heads, z.head_dim, z.state_size});
 }
 
+std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key) {
+  std::vector<std::string> kinds = config.strings(key);
+  const std::int64_t layers = config.integer("num_hidden_layers");
+  if (static_cast<std::int64_t>(kinds.size()) == layers) return kinds;
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: {} has {} entries, expected one for each of {} layers", config.origin(),
+                                key, kinds.size(), layers));
+}
+
+std::int64_t divisor(const PretrainedConfig& config, const char* key) {
+  const std::int64_t value = config.integer(key);
+  if (value >= 1) return value;
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: {} is {}, expected at least 1", config.origin(), key, value));
+}
+
 nn::Mamba2Sizes mamba2_sizes(const PretrainedConfig& c) {
   const std::int64_t expanded = c.integer("mamba_expand") * c.integer("hidden_size");
   const std::int64_t inner = c.maybe_integer("mamba_d_ssm").value_or(expanded);
   nn::Mamba2Sizes sizes{.hidden_size = c.integer("hidden_size"),
                         .heads = c.integer("mamba_n_heads"),
-                        .groups = c.integer("mamba_n_groups"),
-                        .state_size = c.integer("mamba_d_state"),
+                        .groups = divisor(c, "mamba_n_groups"),
+                        .state_size = divisor(c, "mamba_d_state"),
                         .kernel = c.integer("mamba_d_conv")};
   check_multiple(c, "the inner width", inner, "mamba_n_heads", sizes.heads);
   check_multiple(c, "mamba_n_heads", sizes.heads, "mamba_n_groups", sizes.groups);

@@ -32,6 +32,13 @@ class HybridOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   std::vector<StateSpec> mamba2_states(std::int64_t layer, const nn::Mamba2Sizes& sizes) const;
 };
 
+/// The list of strings with this key, one for each of num_hidden_layers. Throws ExportError(bad_config) for
+/// another number.
+std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key);
+
+/// A number that divides others. Throws ExportError(bad_config) for less than 1.
+std::int64_t divisor(const PretrainedConfig& config, const char* key);
+
 /// mamba_n_heads, mamba_d_head, mamba_n_groups, mamba_d_state, mamba_d_conv; also mamba_expand and
 /// mamba_d_ssm, with which they must agree.
 nn::Mamba2Sizes mamba2_sizes(const PretrainedConfig& config);
