@@ -325,9 +325,6 @@ TEST_F(Reference, CastsToNarrowFloats) {
   EXPECT_EQ(ints(op::cast(between, DType::i64)), (Ints{2048}));
   const Value tie = op::add(in(f32({1}, {2049})), in(f32({1}, {1e-6})));
   EXPECT_EQ(reals(op::cast(tie, DType::f16)), (Reals{2048})) << "2049.000001 is 2049 in float32";
-  // Files in bfloat16 are validated in float32, so computed values keep their digits, except angles.
-  EXPECT_EQ(reals(op::cast(op::add(in(f32({1}, {257})), in(f32({1}, {0.5}))), DType::bf16)), (Reals{257.5}));
-  EXPECT_EQ(reals(op::cast(op::cos(in(f32({1}, {1}))), DType::bf16)), (Reals{0.5390625}));
 }
 
 TEST_F(Reference, Where) {
