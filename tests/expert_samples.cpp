@@ -63,7 +63,7 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
           [=](Graph& g, DType d) { return attention_with_sinks(g, d, padded, kv_heads); });
     }
   }
-  return samples;
+  return with_interface_samples(std::move(samples));
 }
 
 }  // namespace onnxport::test

@@ -27,6 +27,8 @@ std::vector<OpSample> with_quantized_samples(std::vector<OpSample> samples);
 std::vector<OpSample> with_recurrent_samples(std::vector<OpSample> samples);
 /// `samples` and those of experts with biases and of attention with sinks.
 std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples);
+/// `samples` and those of what the options of an interface need.
+std::vector<OpSample> with_interface_samples(std::vector<OpSample> samples);
 
 /// Every op of ops.def but the leaves.
 std::vector<Op> all_ops();

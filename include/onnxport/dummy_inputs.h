@@ -101,7 +101,8 @@ using DummyInputGenerators = std::vector<std::shared_ptr<const DummyInputGenerat
 
 /// input_ids, attention_mask, token_type_ids, position_ids: [batch_size, sequence_length], and [batch_size,
 /// num_choices, sequence_length] for multiple-choice; inputs_embeds [batch_size, sequence_length,
-/// hidden_size]. Throws ExportError(unsupported) if ids or positions do not fit the dtype of integer inputs.
+/// hidden_size]; num_logits_to_keep, a number. Throws ExportError(unsupported) if ids or positions do not fit
+/// the dtype of integer inputs.
 class ONNXPORT_API DummyTextInputGenerator : public DummyInputGenerator {
  public:
   bool supports_input(std::string_view name) const override;

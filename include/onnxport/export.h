@@ -77,6 +77,7 @@ struct MainExportOptions {
   std::string int_dtype = "int64";  ///< of integer inputs
   std::string library;
   std::string variant = "default";
+  InterfaceOptions interface_options = {};
   Gelu gelu = Gelu::as_defined;
   std::optional<double> atol;
   NonFinite non_finite = NonFinite::fail;  ///< in outputs, see compare_outputs()
@@ -155,6 +156,7 @@ struct MainValidateOptions {
   std::string int_dtype = "int64";
   std::string library;
   std::string variant = "default";
+  InterfaceOptions interface_options = {};
   Gelu gelu = Gelu::as_defined;  ///< as in the export
   /// How the export was split; absent: the first of merged and monolith whose components all exist.
   std::optional<Split> split = {};

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,17 @@ struct StateSpec {
   std::string part = {};   ///< "key", "value", "encoder.key", "conv", …: its part of the layer
   friend bool operator==(const StateSpec&, const StateSpec&) = default;
 };
+
+/// What a client may ask for beyond the interface of a type. The outputs follow all others.
+enum class InterfaceOption {
+  hidden_states,       ///< outputs hidden_states.{i}: the embeddings, then the result of each layer
+  attentions,          ///< outputs attentions.{i}: the weights of each layer's attention
+  num_logits_to_keep,  ///< an input: logits of only so many last tokens, or of all for 0
+  no_position_ids,     ///< positions are counted from the past instead of given
+};
+using InterfaceOptions = std::set<InterfaceOption>;
+/// As flags call it: "output-hidden-states", "output-attentions", "num-logits-to-keep", "no-position-ids".
+ONNXPORT_API std::string_view to_string(InterfaceOption option);
 
 /// Whether a component takes any of its states.
 ONNXPORT_API bool takes_any(const std::vector<StateSpec>& states);

@@ -27,13 +27,16 @@ class ONNXPORT_API TextEncoderOnnxConfig : public OnnxConfig {
   AxesByName text_inputs(std::initializer_list<const char*> names) const;
 };
 
-/// Decoder-based text architectures: input_ids, attention_mask, and the cache if the task takes one.
+/// Decoder-based text architectures: input_ids, attention_mask, and the cache if the task takes one. Feature
+/// extraction and text generation have all interface options.
 class ONNXPORT_API TextDecoderOnnxConfig : public OnnxConfigWithPast {
  public:
   using OnnxConfigWithPast::OnnxConfigWithPast;
   AxesByName inputs() const override;
   NormalizedConfig normalized_config() const override;
   DummyInputGenerators dummy_input_generators() const override;
+  void apply(const InterfaceOptions& interface_options, AxesByName& inputs,
+             AxesByName& outputs) const override;
 };
 
 /// The same, followed by position_ids in feature extraction and text generation.

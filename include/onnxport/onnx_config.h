@@ -61,6 +61,7 @@ struct OnnxConfigOptions {
   std::string float_dtype = "fp32";              ///< fp32, fp16, bf16
   bool legacy = false;
   std::string variant = "default";
+  InterfaceOptions interface_options = {};
   // For encoder-decoders; with_behavior() sets them.
   ConfigBehavior behavior = ConfigBehavior::monolith;
   UsePast use_past = UsePast::no;
@@ -113,6 +114,11 @@ class ONNXPORT_API OnnxConfig {
   virtual std::vector<PatchingSpec> patching_specs() const { return {}; }
   /// Adds the components of an export, and their merges, to a plan: `model`, unless overridden.
   virtual void describe(ExportPlan& plan, const PlanRequest& request) const;
+
+  /// Changes inputs and outputs as the options ask. Throws ExportError(unsupported) for an option that this
+  /// class or its task does not have.
+  virtual void apply(const InterfaceOptions& interface_options, AxesByName& inputs,
+                     AxesByName& outputs) const;
 
   /// The interface that this configuration describes. `shapes` gives the extents of static axes; with
   /// `dynamic_axes` false, all axes are static.

@@ -114,6 +114,8 @@ ONNXPORT_API Value expand(Value x, Shape shape);
 ONNXPORT_API Value concat(std::vector<Value> parts, std::int64_t axis);
 /// Elements [begin, end) of an axis, end - begin in number. Negative constants count from the end.
 ONNXPORT_API Value slice(Value x, std::int64_t axis, Dim begin, Dim end);
+/// x[-count:] of an axis for a scalar int64 count, or all of it for 0. `symbol` becomes its extent.
+ONNXPORT_API Value tail(Value x, std::int64_t axis, Value count, const Dim& symbol);
 /// Consecutive parts of an axis. The sizes must add up to its extent. (torch.split)
 ONNXPORT_API std::vector<Value> split(Value x, std::int64_t axis, const std::vector<std::int64_t>& sizes);
 /// `parts` equal parts of a static axis. (torch.chunk, without a remainder)
@@ -177,8 +179,7 @@ ONNXPORT_API Value max_pool2d(Value x, const std::vector<std::int64_t>& kernel,
 
 // ---- images ----
 
-/// Adds `before` and `after` elements with this value around x: one number of each per axis, not negative.
-/// (torch.nn.functional.pad)
+/// Adds `before` and `after` elements of this value around each axis of x. (torch.nn.functional.pad)
 ONNXPORT_API Value pad(Value x, Shape before, Shape after, double value = 0);
 /// Resamples the last axes of x to the extents `size`. `mode`: "nearest", "linear" (on two axes: bilinear) or
 /// "cubic" (bicubic, coefficient -0.75, no antialiasing). `align_corners` aligns the centres of the outermost
@@ -191,8 +192,8 @@ ONNXPORT_API Value interpolate(Value x, Shape size, std::string_view mode, bool 
 ONNXPORT_API Value softmax(Value x, std::int64_t axis);
 /// Over the last axis. (torch.nn.functional.layer_norm)
 ONNXPORT_API Value layer_norm(Value x, Value weight, Value bias, double eps);
-/// x [N, C, ...]: over C / groups channels and all axes after them; weight [C] and bias [C] per channel,
-/// which may be absent. (torch.nn.functional.group_norm)
+/// x [N, C, ...]: over C / groups channels and all axes after them; weight, bias [C] or absent.
+/// (torch.nn.functional.group_norm)
 ONNXPORT_API Value group_norm(Value x, std::int64_t groups, Value weight, Value bias, double eps = 1e-5);
 /// x / sqrt(mean(x²) + eps) * weight over the last axis; computes in float32 if x has half precision.
 /// `weight` may be absent. (torch.nn.functional.rms_norm)
@@ -217,6 +218,7 @@ struct AttentionOptions {
   std::optional<double> scale = {};
   /// Scores become softcap * tanh(scores / softcap) before masking; 0: no cap.
   double softcap = 0;
+  bool weights = false;  ///< also gives AttentionResults::weights
 };
 
 /// The result for a query that sees no key.
@@ -252,10 +254,9 @@ struct Rope {
   explicit operator bool() const { return static_cast<bool>(position_ids); }
 };
 
-/// Operands of attention(). Only the first three are required.
 struct AttentionOperands {
-  /// [B, L, H * D], [B, S, G * D], [B, S, G * E]. Without a past, key and value may already have separate
-  /// heads: [B, G, S, D], [B, G, S, E].
+  /// Required: [B, L, H * D], [B, S, G * D], [B, S, G * E]. Without a past, key and value may already have
+  /// separate heads: [B, G, S, D], [B, G, S, E].
   Value query, key, value;
   Value past_key = {};    ///< [B, G, P, D]: from earlier calls; S is L
   Value past_value = {};  ///< [B, G, P, E]
@@ -264,13 +265,14 @@ struct AttentionOperands {
   Value sinks = {};  ///< [H]: scores in the softmax beside those of the keys; a query without keys gives 0
 };
 struct AttentionResults {
-  Value output;  ///< [B, L, H * E]
-  Value key;     ///< [B, G, P + S, D]: the past keys, then the new rotated ones
-  Value value;   ///< [B, G, P + S, E]
+  Value output;        ///< [B, L, H * E]
+  Value key;           ///< [B, G, P + S, D]: the past keys, then the new rotated ones
+  Value value;         ///< [B, G, P + S, E]
+  Value weights = {};  ///< [B, H, L, P + S]: the softmax of the scores, without a share of sinks; or absent
 };
 /// Multi-head attention: rotates queries and keys, appends keys and values to the past ones, and attends. H
-/// is a multiple of G: query head h attends to key head h / (H / G). The op's decomposition computes masks
-/// and angles, once per graph. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention)
+/// is a multiple of G: query head h attends to key head h / (H / G). Its decomposition computes masks and
+/// angles once per graph. (Vaswani et al. 2017; torch.nn.functional.scaled_dot_product_attention)
 ONNXPORT_API AttentionResults attention(const AttentionOperands& operands, std::int64_t heads,
                                         std::int64_t kv_heads, const AttentionOptions& options = {});
 

@@ -62,7 +62,8 @@ struct PlanRequest {
   std::string dtype = "fp32";       ///< fp32, fp16, bf16
   std::string int_dtype = "int64";  ///< of integer inputs: int64, int32, int8
   std::string variant = "default";  ///< of the interface: one of OnnxConfig::variants()
-  int opset = 0;                    ///< 0: the default of the configuration class
+  InterfaceOptions interface_options = {};
+  int opset = 0;  ///< 0: the default of the configuration class
   Gelu gelu = Gelu::as_defined;
   Split split = Split::merged;
   bool legacy = false;

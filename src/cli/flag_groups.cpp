@@ -1,5 +1,7 @@
 #include "cli/flag_groups.h"
 
+#include <fmt/format.h>
+
 namespace onnxport::cli {
 
 void add_voice(CLI::App& app, Voice& voice) {
@@ -85,6 +87,18 @@ void add_non_finite(CLI::App& app, NonFinite& non_finite) {
   app.add_flag_callback(
       "--allow-non-finite", [&non_finite] { non_finite = NonFinite::allow; },
       "Accept NaN and infinities in outputs where the definition computes the same");
+}
+
+void add_interface_options(CLI::App& app, InterfaceOptions& options) {
+  const auto add = [&](InterfaceOption option, const char* what) {
+    app.add_flag_callback(
+        fmt::format("--{}", to_string(option)), [&options, option] { options.insert(option); }, what);
+  };
+  add(InterfaceOption::hidden_states, "Text decoders: also the outputs hidden_states.0, …");
+  add(InterfaceOption::attentions, "Text decoders: also the outputs attentions.0, … (as eager attention)");
+  add(InterfaceOption::num_logits_to_keep,
+      "Text decoders: an input that limits the logits to the last tokens; 0: all");
+  add(InterfaceOption::no_position_ids, "Text decoders: count positions instead of taking position_ids");
 }
 
 void add_int_dtype(CLI::App& app, std::string& dtype) {

@@ -48,6 +48,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
       ->capture_default_str();
   add_int_dtype(app, o.int_dtype);
+  add_interface_options(app, o.interface_options);
   app.add_option("--library-name", o.library,
                  "Library of the model: transformers or sentence_transformers; default: inferred from the "
                  "folder. diffusers and timm are not supported yet")
@@ -155,6 +156,7 @@ int run(int argc, char** argv) {
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
       ->capture_default_str();
   add_int_dtype(*validate, validate_flags.options.int_dtype);
+  add_interface_options(*validate, validate_flags.options.interface_options);
   add_layout(*validate, validate_flags.options.layout);
   add_quantize(*validate, validate_flags.quantize);
   add_level(*validate, validate_flags.optimize);

@@ -73,8 +73,8 @@ TensorType state_type(std::string_view name, const DummyContext& context, const 
   return type;
 }
 
-constexpr std::array<std::string_view, 5> text_inputs = {"input_ids", "attention_mask", "token_type_ids",
-                                                         "position_ids", "inputs_embeds"};
+constexpr std::array<std::string_view, 6> text_inputs = {
+    "input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "num_logits_to_keep"};
 
 }  // namespace
 
@@ -129,6 +129,7 @@ bool DummyTextInputGenerator::supports_input(std::string_view name) const {
 
 TensorType DummyTextInputGenerator::type(std::string_view name, const DummyContext& context,
                                          const DummyShapes& shapes) const {
+  if (name == "num_logits_to_keep") return {context.int_dtype, {}};
   const AxisSpec* const rows = context.axis(name, 0);
   const bool beside_images = shapes.text_batch_size > 0 && rows != nullptr && rows->name == "text_batch_size";
   TensorType type{context.int_dtype,
@@ -174,6 +175,8 @@ Tensor DummyTextInputGenerator::generate(std::string_view name, const DummyConte
     return from_ints(name, type, [&](std::int64_t i) { return past + i % shapes.sequence_length; });
   }
   if (name == "inputs_embeds") return random_floats(seed, name, type);
+  if (name == "num_logits_to_keep")  // all, the last one, the last two, …
+    return from_ints(name, type, [&](std::int64_t) { return static_cast<std::int64_t>(seed % 8); });
   throw ExportError(ErrorCode::internal, fmt::format("'{}' is not an input of a text model", name));
 }
 

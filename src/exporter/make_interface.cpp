@@ -60,8 +60,10 @@ std::optional<std::int64_t> tried_length(const OnnxConfig& config, const Interfa
 
 Interface OnnxConfig::interface(const DummyShapes& shapes, bool dynamic_axes) const {
   Interface made{.atol = atol_for_validation(), .opset = default_onnx_opset(), .float_dtype = float_dtype()};
-  for (const auto& [name, axes] : inputs()) made.inputs.push_back(described(*this, name, axes));
-  for (const auto& [name, axes] : outputs()) made.outputs.push_back(described(*this, name, axes));
+  AxesByName taken = inputs(), given = outputs();
+  apply(options().interface_options, taken, given);
+  for (const auto& [name, axes] : taken) made.inputs.push_back(described(*this, name, axes));
+  for (const auto& [name, axes] : given) made.outputs.push_back(described(*this, name, axes));
   made.states = present_states(*this, made);
   const auto dummies = std::make_shared<DummyInputs>(
       DummyInputs{.context = {.task = task(),

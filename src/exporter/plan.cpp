@@ -58,6 +58,13 @@ fs::path path_of(const Layout& layout, const std::string& folder, const std::str
   return layout.folder / folder / (stem + variant.suffix + ".onnx");
 }
 
+// The originals return the weights of attention only where they compute them.
+Model eager(const Model& model) {
+  const PretrainedConfig config = model.config().unaccounted();
+  if (config.has("_attn_implementation") || config.has("attn_implementation")) return model;
+  return model.with_config(model.config().with("_attn_implementation", R"("eager")"));
+}
+
 }  // namespace
 
 fs::path Layout::path(const Component& component, const Variant& variant) const {
@@ -90,18 +97,21 @@ void OnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
   plan.components.push_back(component("model", request.shapes, request.dynamic_axes));
 }
 
-ExportPlan make_plan(const Model& model, const PlanRequest& given) {
+ExportPlan make_plan(const Model& of, const PlanRequest& given) {
   PlanRequest request = given;
+  const Model model = request.interface_options.contains(InterfaceOption::attentions) ? eager(of) : of;
   if (request.layout == "transformers.js" && request.precisions.empty())
     request.precisions = {only_precision(request)};
   // Several precisions begin with float32: each changes the dtype of the components.
   const std::string float_dtype = request.precisions.empty() ? request.dtype : "fp32";
   const OnnxConfigConstructor constructor = TasksManager::instance().get_exporter_config_constructor(model);
-  const std::shared_ptr<const OnnxConfig> config = constructor(model.config(), model.task(),
-                                                               {.int_dtype = request.int_dtype,
-                                                                .float_dtype = float_dtype,
-                                                                .legacy = request.legacy,
-                                                                .variant = request.variant});
+  const std::shared_ptr<const OnnxConfig> config =
+      constructor(model.config(), model.task(),
+                  {.int_dtype = request.int_dtype,
+                   .float_dtype = float_dtype,
+                   .legacy = request.legacy,
+                   .variant = request.variant,
+                   .interface_options = request.interface_options});
   check_variant(*config, request.variant);
   check_layout(request.layout);
   ExportPlan plan{.model = model,

@@ -20,6 +20,20 @@ const TensorSpec* find(const std::vector<TensorSpec>& specs, std::string_view na
 
 }  // namespace
 
+std::string_view to_string(InterfaceOption option) {
+  switch (option) {
+    case InterfaceOption::hidden_states:
+      return "output-hidden-states";
+    case InterfaceOption::attentions:
+      return "output-attentions";
+    case InterfaceOption::num_logits_to_keep:
+      return "num-logits-to-keep";
+    case InterfaceOption::no_position_ids:
+      return "no-position-ids";
+  }
+  return {};
+}
+
 bool takes_any(const std::vector<StateSpec>& states) {
   return std::any_of(states.begin(), states.end(),
                      [](const StateSpec& state) { return !state.input.empty(); });

@@ -20,8 +20,8 @@ using namespace op::detail;  // NOLINT: the places of attention's operands, and 
 // get the same sums as the original.
 bool leads_to_attention(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
-  return target.runtime == Runtime::any && target.opset >= 23 && node.outputs[0].dtype == DType::f32 &&
-         in.key.rank() == 3 && !in.mask.bias && !in.sinks &&
+  return !node.attrs.flag("weights") && target.runtime == Runtime::any && target.opset >= 23 &&
+         node.outputs[0].dtype == DType::f32 && in.key.rank() == 3 && !in.mask.bias && !in.sinks &&
          (in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask)) &&
          (!in.rope || in.rope.position_ids.dim(0) == in.query.dim(0));
 }

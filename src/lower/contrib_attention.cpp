@@ -32,10 +32,11 @@ bool is_whole_bias(const Node& node) {
 bool leads_to_multi_head(const Node& node, const Target& target) {
   const op::AttentionOperands in = attention_operands(node);
   const bool same_width = node.outputs[1].shape[3] == node.outputs[2].shape[3];
-  return target.runtime == Runtime::ort && is_half_or_single(in.query) && !in.rope && !in.sinks &&
-         !needs_replaced_scores(node) && node.attrs.integer("heads") == node.attrs.integer("kv_heads") &&
-         node.attrs.real("softcap") == 0 && (same_width || !in.past_key) &&
-         in.key.rank() == in.value.rank() && (in.key.rank() == 3 || in.query.dtype() != DType::f32);
+  return target.runtime == Runtime::ort && !node.attrs.flag("weights") && is_half_or_single(in.query) &&
+         !in.rope && !in.sinks && !needs_replaced_scores(node) &&
+         node.attrs.integer("heads") == node.attrs.integer("kv_heads") && node.attrs.real("softcap") == 0 &&
+         (same_width || !in.past_key) && in.key.rank() == in.value.rank() &&
+         (in.key.rank() == 3 || in.query.dtype() != DType::f32);
 }
 
 // Whether it can become GroupQueryAttention. This operator is causal whatever its bias, so a query that sees
@@ -45,9 +46,10 @@ bool leads_to_group_query(const Node& node, const Target& target) {
   const bool sees_a_key = in.mask.no_keys == op::NoKeys::zero || always_sees_a_key(in.mask) || in.sinks ||
                           target.group_query == GroupQuery::right_padding;
   return target.runtime == Runtime::ort && target.group_query != GroupQuery::never &&
-         is_half_or_single(in.query) && !in.rope && in.mask.causal && in.past_key &&
-         node.attrs.real("softcap") == 0 && node.outputs[1].shape[3] == node.outputs[2].shape[3] &&
-         node.outputs[1].shape[3].exact_div(8) && sees_a_key;
+         !node.attrs.flag("weights") && is_half_or_single(in.query) && !in.rope && in.mask.causal &&
+         in.past_key && node.attrs.real("softcap") == 0 &&
+         node.outputs[1].shape[3] == node.outputs[2].shape[3] && node.outputs[1].shape[3].exact_div(8) &&
+         sees_a_key;
 }
 
 // Whether all heads of a query see the same keys, so that one factor serves all of them.

@@ -133,9 +133,12 @@ std::string Emitter::axis_of_input(const Dim& wanted) {
   return {};
 }
 
-// Reads a symbol from the shape of the first input that has it as an axis. If it only occurs in a sum
+// Reads a symbol from the shape of the tensor that defines it, or of the first input that has it as an axis.
+// If it only occurs in a sum
 // (`past_sequence_length + sequence_length`), the rest is subtracted.
 std::string Emitter::symbol(const std::string& name) {
+  if (const auto it = defined_.find(name); it != defined_.end())
+    return extent(it->second.first, it->second.second);
   const Dim wanted = Dim::symbol(name);
   if (std::string found = axis_of_input(wanted); !found.empty()) return found;
   for (const auto& [input, value] : graph_.inputs()) {

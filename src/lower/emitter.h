@@ -85,6 +85,10 @@ class Emitter {
   std::string zeros(const TensorType& type);
   /// The shape operand of Reshape: a constant with 0 and -1 if at most one extent is unknown.
   std::string reshape_target(const Shape& from, const Shape& to);
+  /// From now on, this axis of a tensor tells the value of a symbol that no input has.
+  void define(const Dim& symbol, const std::string& tensor, std::size_t axis) {
+    defined_.emplace(symbol.str(), std::pair(tensor, axis));
+  }
   /// The extents as one int64 vector.
   std::string dims(const std::vector<Dim>& extents);
   /// The shape operand of Expand: 1 for extents that stay.
@@ -118,9 +122,10 @@ class Emitter {
   Target target_;
   OnnxGraph result_;
   std::map<std::pair<const Node*, std::uint32_t>, std::string> names_;
-  std::unordered_map<std::string, std::string> initializers_;  // fingerprint -> name
-  std::map<std::string, std::string> dims_;                    // printed dim(s) -> name
-  std::map<std::string, std::string> shared_;                  // key -> name
+  std::unordered_map<std::string, std::string> initializers_;           // fingerprint -> name
+  std::map<std::string, std::string> dims_;                             // printed dim(s) -> name
+  std::map<std::string, std::string> shared_;                           // key -> name
+  std::map<std::string, std::pair<std::string, std::size_t>> defined_;  // symbol -> an axis of a tensor
   std::set<std::pair<const Node*, std::uint32_t>> used_;
   std::map<const Node*, std::vector<const Node*>> readers_;  // of weights and dynamic_quantize
   std::map<const Node*, Names> quantized_;

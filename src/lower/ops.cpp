@@ -137,6 +137,18 @@ Lowered lower_slice(Emitter& e, const Node& node) {
   return e.emit("Slice", {e.name_of(node.inputs[0]), begin, end, e.ints({node.attrs.integer("axis")})});
 }
 
+// Minus zero is the start: then all elements stay.
+Lowered lower_tail(Emitter& e, const Node& node) {
+  const std::string back = e.emit("Reshape", {e.emit("Neg", {e.name_of(node.inputs[1])}), e.ints({1})});
+  const std::string end = e.ints({std::numeric_limits<std::int64_t>::max()});
+  const std::int64_t axis = node.attrs.integer("axis");
+  const std::string last = e.emit("Slice", {e.name_of(node.inputs[0]), back, end, e.ints({axis})});
+  const Shape& shape = node.outputs[0].shape;
+  const auto at = static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(shape.size()) : axis);
+  e.define(shape[at], last, at);
+  return last;
+}
+
 // The sizes were an attribute before opset 13.
 Lowered lower_split(Emitter& e, const Node& node) {
   const auto& sizes = node.attrs.get<std::vector<std::int64_t>>("sizes");

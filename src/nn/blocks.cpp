@@ -1,5 +1,7 @@
 #include "onnxport/nn/blocks.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "onnxport/op.h"
@@ -52,11 +54,14 @@ DecoderStack::DecoderStack(const Scope& s, std::string_view layers, std::int64_t
 Value DecoderStack::operator()(DecoderPass& pass) const {
   const ModulePath at(pass.graph(), path_);
   Value x = embed_(pass);
-  for (const Layer& layer : layers_) {
-    const ModulePath inside(x, layer.path);
-    x = layer.block(x, pass);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    pass.give(fmt::format("hidden_states.{}", i), x);
+    const ModulePath inside(x, layers_[i].path);
+    x = layers_[i].block(x, pass);
   }
-  return norm_ ? norm_(x) : x;
+  if (norm_) x = norm_(x);
+  pass.give(fmt::format("hidden_states.{}", layers_.size()), x);
+  return x;
 }
 
 }  // namespace onnxport::nn

@@ -1,5 +1,7 @@
 #include "onnxport/nn/causal_attention.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 namespace onnxport::nn {
@@ -121,7 +123,11 @@ Value CausalAttention::operator()(Value x, DecoderPass& pass, const op::Attentio
   operands.past_value = to(past.value, inner);
   operands.mask.bias = to(mask.bias, inner);
   if (p.sinks) operands.sinks = to(x.graph().weight(p.sinks), inner);
-  const op::AttentionResults results = op::attention(operands, p.sizes.heads, p.sizes.kv_heads, p.options);
+  const std::string weights = fmt::format("attentions.{}", p.layer);
+  op::AttentionOptions options = p.options;
+  options.weights = pass.wants(weights);
+  const op::AttentionResults results = op::attention(operands, p.sizes.heads, p.sizes.kv_heads, options);
+  if (options.weights) pass.give(weights, to(results.weights, dtype));
   const Value key = to(results.key, dtype);
   pass.keep(p.layer, {key, to(results.value, dtype)});
   if (mask.window && *mask.window > 1 && !pass.has_past()) pass.crop(p.layer, *mask.window - 1);

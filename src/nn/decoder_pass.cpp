@@ -20,6 +20,14 @@ DecoderPass::DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, De
   }
 }
 
+DecoderPass::DecoderPass(const Inputs& inputs, const Interface& interface)
+    : DecoderPass(inputs, interface.states) {
+  for (const TensorSpec& output : interface.outputs) {
+    if (output.name.starts_with("hidden_states.") || output.name.starts_with("attentions."))
+      wanted_.push_back(output.name);
+  }
+}
+
 Value DecoderPass::tokens() const {
   const Value embeds = inputs_.get("inputs_embeds");
   return embeds ? embeds : input_ids();
@@ -94,6 +102,23 @@ void DecoderPass::crop(std::int64_t layer, std::int64_t count) {
     Value& kept = presents_.at({layer, part});
     const Dim all = kept.dim(2);
     kept = op::slice(kept, 2, all - all.min(count), all);
+  }
+}
+
+bool DecoderPass::wants(std::string_view output) const {
+  return std::find(wanted_.begin(), wanted_.end(), output) != wanted_.end();
+}
+
+void DecoderPass::give(const std::string& output, Value value) {
+  if (wants(output)) given_[output] = value;
+}
+
+void DecoderPass::add_given(NamedValues& outputs) const {
+  for (const std::string& name : wanted_) {
+    const auto it = given_.find(name);
+    if (it == given_.end())
+      throw ExportError(ErrorCode::unsupported, fmt::format("no layer of this type gives '{}'", name));
+    outputs.emplace_back(name, it->second);
   }
 }
 

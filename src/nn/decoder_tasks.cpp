@@ -48,7 +48,7 @@ Value token_at(Value x, Value index) {
 NamedValues build_text_decoder_task(const Component& component, const Inputs& inputs, const Scope& s,
                                     const TextDecoderHeads& heads) {
   const std::string& task = component.task;
-  DecoderPass pass(inputs, component.interface.states);
+  DecoderPass pass(inputs, component.interface);
   const Value hidden = heads.decode(pass);
   if (task == "text-classification") {
     const Value last = last_token(hidden, pass.input_ids(), heads.pad_token_id);
@@ -61,13 +61,16 @@ NamedValues build_text_decoder_task(const Component& component, const Inputs& in
   if (task == "question-answering") return question_answering(s, hidden, heads.hidden_size);
   NamedValues outputs;
   if (task.starts_with("text-generation")) {
-    outputs.emplace_back("logits", heads.lm_head(hidden));
+    const Value count = inputs.get("num_logits_to_keep");
+    const Dim kept = Dim::symbol("num_logits_to_keep");
+    outputs.emplace_back("logits", heads.lm_head(count ? op::tail(hidden, 1, count, kept) : hidden));
   } else if (task.starts_with("feature-extraction")) {
     outputs.emplace_back("last_hidden_state", hidden);
   } else {
     throw ExportError(ErrorCode::internal, "text decoders have no task '" + task + "'");
   }
   pass.add_presents(outputs);
+  pass.add_given(outputs);
   return outputs;
 }
 

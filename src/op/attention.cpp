@@ -60,12 +60,13 @@ AttentionResults attention(const AttentionOperands& in, std::int64_t heads, std:
                      {"kv_heads", kv_heads},
                      {"scale", scale_of(options, *head_dim, "attention")},
                      {"softcap", options.softcap},
+                     {"weights", options.weights},
                      {"causal", in.mask.causal},
                      {"window", in.mask.window.value_or(0)},
                      {"no_keys", std::string(in.mask.no_keys == NoKeys::uniform ? kUniform : kZero)},
                      {"rope_scale", in.rope.scale},
                      {"interleaved", in.rope.interleaved}});
-  return {node.out(0), node.out(1), node.out(2)};
+  return {node.out(0), node.out(1), node.out(2), options.weights ? node.out(3) : Value()};
 }
 
 namespace detail {
@@ -92,7 +93,9 @@ AttentionOperands attention_operands(const Node& node) {
 }
 
 AttentionOptions attention_options(const Node& node) {
-  return {.scale = node.attrs.real("scale"), .softcap = node.attrs.real("softcap")};
+  return {.scale = node.attrs.real("scale"),
+          .softcap = node.attrs.real("softcap"),
+          .weights = node.attrs.flag("weights")};
 }
 
 namespace {
@@ -242,7 +245,10 @@ Types infer_attention(const Node& node) {
   check_mask(node, q.dtype, {q.shape[0], heads, q.shape[1], (*key)[2]}, same_sequence);
   check_rope(node, q, *dim, same_sequence);
   check_sinks(node, node.inputs[kSinks], {q.dtype, {heads}});
-  return {{q.dtype, {q.shape[0], q.shape[1], heads * (*value)[3]}}, {q.dtype, *key}, {q.dtype, *value}};
+  Types types = {
+      {q.dtype, {q.shape[0], q.shape[1], heads * (*value)[3]}}, {q.dtype, *key}, {q.dtype, *value}};
+  if (node.attrs.flag("weights")) types.push_back({q.dtype, {q.shape[0], heads, q.shape[1], (*key)[2]}});
+  return types;
 }
 
 }  // namespace detail

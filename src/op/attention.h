@@ -38,6 +38,17 @@ Value uniform_attention(Value query, Value key, Value value, Value visible, Valu
 Value attention_with_sinks(Value query, Value key, Value value, Value bias, Value sinks,
                            const AttentionOptions& options);
 
+/// bool, broadcasts to [B, H, L, P + S]: the keys that the mask of an attention node allows; absent: all
+/// keys.
+Value visible_keys(const Node& node, const AttentionMask& mask);
+/// 1 for a query that sees a key, 0 for others: [..., L or 1, 1]
+Value sees_any(Value visible, DType dtype);
+/// The softmax of the scores of an attention node: query [B, H, L, D], which is scaled, and key [B, G, P + S,
+/// D] -> [B, H, L, P + S].
+Value attention_weights(const Node& node, Value query, Value key);
+/// Their products with values [B, G, P + S, E] -> [B, H, L, E].
+Value attention_context(Value weights, Value value);
+
 /// Whether adding the lowest value to a score is not enough to hide it. In half precision, the lowest value
 /// does not swallow the score, even less if a runtime computes in float32.
 bool needs_replaced_scores(const Node& node);

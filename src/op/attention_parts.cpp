@@ -34,7 +34,19 @@ Value order(Graph& graph, const Dim& length, const Dim& past, const AttentionMas
   return logical_and(before, near);
 }
 
-// bool, broadcasts to [B, H, L, P + S]: the keys that the mask allows; absent: all keys.
+// `bias`, or 0, where a key is visible, and `hidden` elsewhere. This is not a sum, which could exceed the
+// lowest value in half precision.
+Value masked_bias(Value visible, Value bias, double hidden, DType dtype) {
+  Graph& graph = visible.graph();
+  if (!bias) bias = scalar(graph, 0.0, dtype);
+  return where(visible, bias, scalar(graph, hidden, dtype));
+}
+
+// A value below every score that stays finite when a score is added.
+double far_below(DType dtype) { return lowest(dtype) / 2; }
+
+}  // namespace
+
 Value visible_keys(const Node& node, const AttentionMask& mask) {
   Graph& graph = node.inputs[kQuery].graph();
   const Value past = node.inputs[kPastKey];
@@ -51,21 +63,7 @@ Value visible_keys(const Node& node, const AttentionMask& mask) {
   return seen;
 }
 
-// `bias`, or 0, where a key is visible, and `hidden` elsewhere. This is not a sum, which could exceed the
-// lowest value in half precision.
-Value masked_bias(Value visible, Value bias, double hidden, DType dtype) {
-  Graph& graph = visible.graph();
-  if (!bias) bias = scalar(graph, 0.0, dtype);
-  return where(visible, bias, scalar(graph, hidden, dtype));
-}
-
-// 1 for a query that sees a key, 0 for others: [..., L or 1, 1]
 Value sees_any(Value visible, DType dtype) { return minimum(sum(cast(visible, dtype), -1, true), 1.0); }
-
-// A value below every score that stays finite when a score is added.
-double far_below(DType dtype) { return lowest(dtype) / 2; }
-
-}  // namespace
 
 bool always_sees_a_key(const AttentionMask& mask) { return !mask.padding && !mask.visible; }
 
@@ -105,7 +103,9 @@ AttentionResults attention_like(const Node& node, const AttentionOperands& opera
 }
 
 std::vector<Value> list(const AttentionResults& results) {
-  return {results.output, results.key, results.value};
+  std::vector<Value> values = {results.output, results.key, results.value};
+  if (results.weights) values.push_back(results.weights);
+  return values;
 }
 
 // cos and sin [B, L, R / 2] of the angles of a node, computed in float32, because half precision would lose
@@ -200,6 +200,13 @@ std::vector<Value> decompose_attention(const Node& node) {
     key = concat({in.past_key, key}, 2);
     value = concat({in.past_value, value}, 2);
   }
+  const auto merged = [&](Value context) {
+    return reshape(permute(context, {0, 2, 1, 3}), node.outputs[0].shape);
+  };
+  if (node.attrs.flag("weights")) {
+    const Value weights = attention_weights(node, query, key);
+    return {merged(attention_context(weights, value)), key, value, weights};
+  }
   const AttentionOptions options{.scale = 1.0, .softcap = node.attrs.real("softcap")};
   Value context;
   if (needs_replaced_scores(node)) {
@@ -214,8 +221,7 @@ std::vector<Value> decompose_attention(const Node& node) {
     context = attention_with_sinks(query, key, value, score.bias, in.sinks, options);
     if (score.alive) context = mul(context, score.alive);
   }
-  const Value merged = permute(context, {0, 2, 1, 3});
-  return {reshape(merged, node.outputs[0].shape), key, value};
+  return {merged(context), key, value};
 }
 
 std::vector<Value> decompose_scaled_dot_product_attention(const Node& node) {

@@ -115,6 +115,10 @@ Value slice(Value x, std::int64_t axis, Dim begin, Dim end) {
       .out();
 }
 
+Value tail(Value x, std::int64_t axis, Value count, const Dim& symbol) {
+  return make(x.graph(), Op::tail, {x, count}, {{"axis", axis}, {"shape", Shape{symbol}}}).out();
+}
+
 std::vector<Value> split(Value x, std::int64_t axis, const std::vector<std::int64_t>& sizes) {
   if (sizes.size() == 1) return {x};
   Node& node = make(x.graph(), Op::split, {x}, {{"axis", from_front(axis, x.rank())}, {"sizes", sizes}});
@@ -211,6 +215,17 @@ Types infer_slice(const Node& node) {
     reject(node, "range {} is outside axis {} of {}", to_string(range), axis, to_string(result.shape));
   }
   result.shape[axis] = extent;
+  return {result};
+}
+
+Types infer_tail(const Node& node) {
+  TensorType result = operand(node, 0);
+  const TensorType& count = operand(node, 1);
+  const Dim& extent = node.attrs.get<Shape>("shape").at(0);
+  if (count.dtype != DType::i64 || !count.shape.empty() || !extent.is_symbol())
+    reject(node, "the last {} elements as {}, expected a scalar int64 as a symbol", to_string(count),
+           extent.str());
+  result.shape[normalized_axis(node, node.attrs.integer("axis"), result.shape.size())] = extent;
   return {result};
 }
 

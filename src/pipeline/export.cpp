@@ -53,6 +53,7 @@ ExportPlan plan_export(const MainExportOptions& options) {
   ExportPlan plan = make_plan(model, {.dtype = options.dtype,
                                       .int_dtype = options.int_dtype,
                                       .variant = options.variant,
+                                      .interface_options = options.interface_options,
                                       .opset = options.opset,
                                       .gelu = options.gelu,
                                       .split = options.split,

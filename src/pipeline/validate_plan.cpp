@@ -24,6 +24,7 @@ std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOpt
   PlanRequest request{.dtype = options.dtype,
                       .int_dtype = options.int_dtype,
                       .variant = options.variant,
+                      .interface_options = options.interface_options,
                       .gelu = options.gelu,
                       .split = options.split.value_or(Split::merged),
                       .shapes = options.validation.shapes,

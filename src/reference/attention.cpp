@@ -85,9 +85,9 @@ class ScoreMask {
   Extents visible_, bias_;  // strides
 };
 
-// query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E]
+// query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E]. `weights`: [B, H, L, S], or null.
 HostTensor attend(const Call& call, const HostTensor& q, const HostTensor& k, const HostTensor& v,
-                  const Visibility& sight) {
+                  const Visibility& sight, HostTensor* weights = nullptr) {
   const Stack query(q);
   const Stack key(k);
   const Stack value(v);
@@ -125,6 +125,8 @@ HostTensor attend(const Call& call, const HostTensor& q, const HostTensor& k, co
           scores.row(row).setZero();
         }
       }
+      if (weights != nullptr)
+        std::copy_n(scores.data(), scores.size(), weights->reals.data() + head * scores.size());
       double* result = out.reals.data() + head * query.rows * value.cols;
       MatrixView(result, query.rows, value.cols).noalias() = scores * value.at(kv);
     }
@@ -271,9 +273,14 @@ Results interpret_attention(const Call& call) {
   if (call.has(kVisible)) sight.visible = &call.input(kVisible);
   if (call.has(kBias)) sight.bias = &call.input(kBias);
   if (call.has(kSinks)) sight.sinks = &call.input(kSinks);
-  Results results(swap_heads(attend(call, query, key, value, sight), heads, true));
+  HostTensor weights;
+  const bool wanted = attrs.flag("weights");
+  if (wanted) weights = make_tensor(call.dtype(), {query.shape[0], heads, query.shape[2], key.shape[2]});
+  Results results(
+      swap_heads(attend(call, query, key, value, sight, wanted ? &weights : nullptr), heads, true));
   results.push_back(std::move(key));
   results.push_back(std::move(value));
+  if (wanted) results.push_back(std::move(weights));
   return results;
 }
 

@@ -100,6 +100,10 @@ class Walk {
     };
     const Call call{node, bindings_[c], operand};
     Results results = run(call);
+    if (node.op == Op::tail) {  // tells the value of a symbol that no input has
+      const std::string symbol = node.attrs.get<Shape>("shape").at(0).str();
+      bindings_[c][symbol] = results[0].shape[call.axis(results[0].shape)];
+    }
     check_inference(call, results);
     for (HostTensor& result : results) limit_range(result);
     return results;

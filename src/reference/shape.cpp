@@ -87,16 +87,11 @@ Results interpret_concat(const Call& call) {
   return out;
 }
 
-Results interpret_slice(const Call& call) {
-  const HostTensor& x = call.input(0);
-  const std::size_t axis = call.axis(x.shape);
+namespace {
+
+// Elements [begin, end) of an axis.
+HostTensor cut(const HostTensor& x, std::size_t axis, std::int64_t begin, std::int64_t end) {
   const AxisView view(x.shape, axis);
-  const Shape& range = call.node.attrs.get<Shape>("range");
-  const std::int64_t begin = call.evaluate(range[0]);
-  const std::int64_t end = call.evaluate(range[1]);
-  if (begin < 0 || begin > end || end > view.extent) {
-    reject(call.node, "range [{}, {}) is outside axis {} with extent {}", begin, end, axis, view.extent);
-  }
   Extents shape = x.shape;
   shape[axis] = end - begin;
   HostTensor out = make_tensor(x.dtype, std::move(shape));
@@ -108,6 +103,28 @@ Results interpret_slice(const Call& call) {
     }
   });
   return out;
+}
+
+}  // namespace
+
+Results interpret_slice(const Call& call) {
+  const HostTensor& x = call.input(0);
+  const std::size_t axis = call.axis(x.shape);
+  const std::int64_t extent = x.shape[axis];
+  const Shape& range = call.node.attrs.get<Shape>("range");
+  const std::int64_t begin = call.evaluate(range[0]);
+  const std::int64_t end = call.evaluate(range[1]);
+  if (begin < 0 || begin > end || end > extent) {
+    reject(call.node, "range [{}, {}) is outside axis {} with extent {}", begin, end, axis, extent);
+  }
+  return cut(x, axis, begin, end);
+}
+
+Results interpret_tail(const Call& call) {
+  const HostTensor& x = call.input(0);
+  const std::size_t axis = call.axis(x.shape);
+  const std::int64_t extent = x.shape[axis], count = call.input(1).integers[0];
+  return cut(x, axis, count > 0 ? std::max<std::int64_t>(extent - count, 0) : 0, extent);
 }
 
 Results interpret_split(const Call& call) {

@@ -69,7 +69,8 @@ ONNXPORT_API FeedForward scaled(FeedForward mlp, double factor);
 /// Makes the block of layer `index`, whose keys lie below `s`.
 using MakeBlock = std::function<Block(const Scope& s, std::int64_t index)>;
 
-/// Embeddings, blocks, and the norm behind them.
+/// Embeddings, blocks, and the norm behind them. Gives the pass hidden_states.{i}: what goes into block i,
+/// and at last the result.
 class ONNXPORT_API DecoderStack {
  public:
   /// The keys of the blocks lie below `s / layers / 0`, `s / layers / 1`, …; `norm` may be absent.

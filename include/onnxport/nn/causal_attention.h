@@ -101,7 +101,8 @@ struct CausalAttentionParts {
   std::optional<DType> score_dtype = {};
 };
 
-/// Self-attention with a cache. A prefill hands over only the positions that a window will still see.
+/// Self-attention with a cache. Gives the pass attentions.{layer}. A prefill hands over only the positions
+/// that a window will still see.
 class ONNXPORT_API CausalAttention {
  public:
   CausalAttention(CausalAttentionParts parts) : parts_(std::move(parts)) {}

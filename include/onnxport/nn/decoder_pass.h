@@ -41,6 +41,8 @@ class ONNXPORT_API DecoderPass {
  public:
   /// `states`: those of the component.
   DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, DecoderInputNames names = {});
+  /// With the states of the interface, and its outputs that a layer may give.
+  DecoderPass(const Inputs& inputs, const Interface& interface);
 
   Graph& graph() const { return tokens().graph(); }
   Value input_ids() const { return inputs_[names_.input_ids]; }
@@ -82,6 +84,12 @@ class ONNXPORT_API DecoderPass {
   /// The keys and values of a layer lose all but their newest `count` positions. Only a prefill does so:
   /// where a past is given, its length is the same in all layers.
   void crop(std::int64_t layer, std::int64_t count);
+  /// Whether the interface lists an output beside the states, such as hidden_states.0.
+  bool wants(std::string_view output) const;
+  /// A value for such an output. It is forgotten where the interface does not list it.
+  void give(const std::string& output, Value value);
+  /// Adds the wanted outputs. Throws ExportError(unsupported) for one that no layer has given.
+  void add_given(NamedValues& outputs) const;
   /// Adds the states that the component gives back to its outputs. Throws ExportError(internal) for one that
   /// no layer has kept.
   void add_presents(NamedValues& outputs) const;
@@ -96,6 +104,8 @@ class ONNXPORT_API DecoderPass {
   bool has_past_ = false;
   Dim past_length_ = 0;
   std::map<std::pair<std::int64_t, std::string>, Value> presents_;
+  std::vector<std::string> wanted_;
+  std::map<std::string, Value, std::less<>> given_;
 };
 
 }  // namespace onnxport::nn
