@@ -158,7 +158,7 @@ TEST_P(LatentAttention, MatchesAPlainLoop) {
   const Inputs inputs{{{"input_ids", graph.input("input_ids", {DType::i64, {1, 3}})},
                        {"attention_mask", graph.input("attention_mask", {DType::i64, {1, 3}})}}};
   const Value hidden = graph.input("x", {DType::f32, {1, 3, kWidth}});
-  nn::DecoderPass pass{inputs, {}};
+  nn::DecoderPass pass{inputs, std::vector<StateSpec>()};
   graph.output("y", attention(hidden, pass));
   Row flat;
   for (const Row& row : x) flat.insert(flat.end(), row.begin(), row.end());
