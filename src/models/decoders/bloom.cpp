@@ -33,6 +33,9 @@ struct Config {
 class BloomOnnxConfig : public TextDecoderOnnxConfig {
  public:
   using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
+  NormalizedConfig normalized_config() const override {
+    return NormalizedTextConfig(config()).with_args({{"num_layers", "n_layer"}});
+  }
   std::vector<StateSpec> states() const override {
     const Config c(config().unaccounted());
     return key_values(c.layers, c.heads, c.hidden_size / c.heads);
