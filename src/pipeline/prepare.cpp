@@ -12,6 +12,7 @@
 #include "lower/lower.h"
 #include "onnx/refer_to_checkpoint.h"
 #include "onnxport/error.h"
+#include "pass/rebuild.h"
 #include "pipeline/lower_model.h"
 #include "runtime/session.h"
 #include "serialize/checkpoint_files.h"
@@ -162,12 +163,12 @@ OnnxGraph lower_component(const Component& component, Graph graph, int opset, co
   return lower_for(component, std::move(graph), target_of(opset, options.target, recipe), options);
 }
 
-std::optional<OnnxGraph> lower_with_shared_cache(const Component& component, Graph graph, int opset,
+std::optional<OnnxGraph> lower_with_shared_cache(const Component& component, const Graph& graph, int opset,
                                                  const ExportOptions& options, const Recipe& recipe) {
   lower::Target target = target_of(opset, options.target, recipe);
   if (target.runtime != lower::Runtime::ort) return {};
   target.group_query = lower::GroupQuery::right_padding;
-  OnnxGraph lowered = lower_for(component, std::move(graph), target, options);
+  OnnxGraph lowered = lower_for(component, pass::copy(graph), target, options);
   if (!shares_cache(lowered, component.interface.states)) return {};
   return lowered;
 }

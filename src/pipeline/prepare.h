@@ -36,7 +36,7 @@ OnnxGraph lower_component(const Component& component, Graph graph, int opset, co
 
 /// The same for a client that pads on the right, and may hand over one buffer for the keys and values of past
 /// and present. Nothing if the target has no operator for that, or another part of the graph reads them.
-std::optional<OnnxGraph> lower_with_shared_cache(const Component& component, Graph graph, int opset,
+std::optional<OnnxGraph> lower_with_shared_cache(const Component& component, const Graph& graph, int opset,
                                                  const ExportOptions& options, const Recipe& recipe = {});
 
 /// Call it after all graphs are built, so that a failing definition is reported before its unread tensors.

@@ -118,8 +118,8 @@ void report_kept(const transform::QuantizeSummary& summary,
 OnnxGraph Preparation::lower(const Component& component, Graph graph, Files& files) const {
   const ExportOptions& how = options_.export_options;
   if (layout::may_share_cache(plan_, component)) {
-    auto lowered = pipeline::lower_with_shared_cache(component, pass::copy(graph), plan_.opset, how,
-                                                     files.variant->recipe);
+    auto lowered =
+        pipeline::lower_with_shared_cache(component, graph, plan_.opset, how, files.variant->recipe);
     files.shared_cache = lowered.has_value();
     if (lowered) return *std::move(lowered);
   }
@@ -198,7 +198,7 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
                   "--attention gqa: on the CPU, such a file takes several new tokens after a cache only for "
                   "one sequence at a time");
   const bool quantizes = std::any_of(plan.variants.begin(), plan.variants.end(), [](const Variant& variant) {
-    return static_cast<bool>(variant.recipe);
+    return variant.recipe && !variant.recipe.keeps();
   });
   if (quantizes && model.config().has("quantization_config")) {
     pipeline::say(how.on_notice,

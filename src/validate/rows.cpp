@@ -69,7 +69,12 @@ NamedTensors run_by_row(const runtime::Session& session, const NamedTensors& inp
 
 }  // namespace
 
-BatchRunner::BatchRunner(const std::filesystem::path& file) {
+BatchRunner::BatchRunner(const std::filesystem::path& file, const runtime::Session& session) {
+  const std::vector<runtime::Session::Info>& inputs = session.inputs();
+  const bool has_past = std::any_of(inputs.begin(), inputs.end(), [](const runtime::Session::Info& input) {
+    return input.name.starts_with("past_key_values.");
+  });
+  if (!has_past) return;  // which the operator needs
   const GraphSummary graph = summarize(file).graph;
   has_group_query_ = has_group_query(graph);
   counts_tokens_ = has_group_query_ && counts_tokens(graph);

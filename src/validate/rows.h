@@ -16,7 +16,8 @@ namespace onnxport::validate {
 /// its front (compact.h).
 class BatchRunner {
  public:
-  explicit BatchRunner(const std::filesystem::path& file);
+  /// `session`: of the file.
+  BatchRunner(const std::filesystem::path& file, const runtime::Session& session);
 
   /// The outputs, and what was special: ", row by row". `expected`: the outputs of the definition.
   std::pair<NamedTensors, std::string> operator()(const runtime::Session& session, const NamedTensors& inputs,

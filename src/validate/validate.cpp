@@ -209,7 +209,7 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
     serialize::widen_bfloat16(file, runnable);
   }
   const runtime::Session session(runnable);
-  const BatchRunner run(runnable);
+  const BatchRunner run(runnable, session);
   if (!options.branch) report.problems = interface_problems(interface, session, outputs);
   if (report.problems.empty()) {
     const std::vector<InputCase>& cases = reference.cases();
