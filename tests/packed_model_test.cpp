@@ -109,6 +109,7 @@ TEST_P(PackedModel, KeepsItsCodes) {
     EXPECT_EQ(notices.find("8 quantized weights become floats") != std::string::npos, !kept) << notices;
     EXPECT_EQ(notices.find(GetParam().lost) != std::string::npos, !kept) << notices;
     EXPECT_EQ(ops.contains("MatMulNBits") || ops.contains("MatMulBnb4"), kept);
+    EXPECT_EQ(notices.find("rounded once more"), std::string::npos) << notices;
     if (kept) EXPECT_EQ(ops.at(GetParam().op), kLayers);
   }
 }
