@@ -20,6 +20,12 @@ MOE = dict(model_type="qwen3_moe", architectures=["Qwen3MoeForCausalLM"], hidden
            moe_intermediate_size=768, num_experts=128, num_experts_per_tok=8, norm_topk_prob=True, decoder_sparse_step=1,
            mlp_only_layers=[], num_attention_heads=32, num_key_value_heads=4, head_dim=128, max_position_embeddings=40960,
            rms_norm_eps=1e-6, rope_theta=1000000.0, hidden_act="silu", tie_word_embeddings=False, dtype="bfloat16")
+
+
+def layers_with(kind, other, count, places):
+    return [kind if n in places else other for n in range(count)]
+
+
 CONFIGS = {
     "bert-base": dict(BERT, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072),
     "bert-large": dict(BERT, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
@@ -37,6 +43,20 @@ CONFIGS = {
                      tie_word_embeddings=False, dtype="bfloat16"),
     "qwen3-moe-30b": dict(MOE, vocab_size=151936, num_hidden_layers=48),
     "qwen3-moe-layer": dict(MOE, vocab_size=1000, num_hidden_layers=1, dtype="float32"),
+    "lfm2-1.2b": dict(model_type="lfm2", architectures=["Lfm2ForCausalLM"], vocab_size=65536, hidden_size=2048,
+                      intermediate_size=8192, block_auto_adjust_ff_dim=False, num_hidden_layers=16, num_attention_heads=32,
+                      num_key_value_heads=8, max_position_embeddings=128000, norm_eps=1e-5, rope_theta=1000000.0,
+                      conv_L_cache=3, conv_bias=False, tie_word_embeddings=True, dtype="bfloat16",
+                      layer_types=layers_with("full_attention", "conv", 16, [2, 5, 8, 10, 12, 14])),
+    "granite-4-h-1b": dict(model_type="granitemoehybrid", architectures=["GraniteMoeHybridForCausalLM"], vocab_size=100352,
+                           hidden_size=1536, intermediate_size=4096, shared_intermediate_size=4096, num_hidden_layers=40,
+                           num_attention_heads=12, num_key_value_heads=4, num_local_experts=0, num_experts_per_tok=0,
+                           mamba_n_heads=48, mamba_d_head=64, mamba_d_state=128, mamba_n_groups=1, mamba_d_conv=4,
+                           mamba_expand=2, mamba_chunk_size=256, mamba_conv_bias=True, mamba_proj_bias=False,
+                           position_embedding_type="nope", attention_multiplier=0.0078125, embedding_multiplier=12,
+                           logits_scaling=6, residual_multiplier=0.22, rms_norm_eps=1e-5, max_position_embeddings=131072,
+                           hidden_act="silu", tie_word_embeddings=True, dtype="bfloat16",
+                           layer_types=layers_with("attention", "mamba", 40, [5, 15, 25, 35])),
     "t5-base": dict(model_type="t5", architectures=["T5ForConditionalGeneration"], d_ff=3072, d_kv=64, d_model=768,
                     num_layers=12, num_decoder_layers=12, num_heads=12, vocab_size=32128, decoder_start_token_id=0),
     "whisper-tiny": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=384,

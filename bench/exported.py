@@ -10,6 +10,7 @@ import shutil
 import common
 import exporters
 
+HYBRIDS = "lfm2-1.2b", "granite-4-h-1b"  # Optimum has none, and genai's builder no recurrence
 # `flags` ask for the form; where a peer fails with them, it is called without.
 # `program`: another than that of the arguments, of ours.
 Form = collections.namedtuple("Form", "label command flags peer program", defaults=[False, None])
@@ -38,6 +39,8 @@ def forms(args, name, task):
     else:
         ours = [(f"ours, {opset}", ["--opset", str(opset)]) for opset in args.opsets or []] or [("ours", [])]
         peers = [Form("peer", exporters.optimum, [], True)] if args.peer else []
+    if name in HYBRIDS:
+        peers = [peer for peer in peers if name == "lfm2-1.2b" and peer.label.startswith("genai")]
     ours = [Form(label, exporters.ours, flags) for label, flags in ours]
     return ours + [Form("base", exporters.ours, [], program=args.base)] * bool(args.base) + peers
 

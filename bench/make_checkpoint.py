@@ -81,7 +81,61 @@ def llama(c):
     return tensors
 
 
-TYPES = {"bert": bert, "llama": llama, "qwen2": llama, "qwen3_moe": llama}
+def decoder_ends(c, last_norm):
+    """Keys and shapes before the layers and behind them."""
+    tensors = {"model.embed_tokens.weight": [c["vocab_size"], c["hidden_size"]], f"model.{last_norm}.weight": [c["hidden_size"]]}
+    if not c["tie_word_embeddings"]:
+        tensors["lm_head.weight"] = [c["vocab_size"], c["hidden_size"]]
+    return tensors
+
+
+def attention(layer, c, output="o_proj"):
+    h, kv = c["hidden_size"], c["hidden_size"] // c["num_attention_heads"] * c["num_key_value_heads"]
+    return {f"{layer}self_attn.{part}.weight": [rows, h]
+            for part, rows in (("q_proj", h), ("k_proj", kv), ("v_proj", kv), (output, h))}
+
+
+def lfm2(c):
+    """Keys and shapes of Lfm2ForCausalLM with the width of block_auto_adjust_ff_dim false (transformers 4.57.6)."""
+    h, i = c["hidden_size"], c["intermediate_size"]
+    tensors = decoder_ends(c, "embedding_norm")
+    for n, kind in enumerate(c["layer_types"]):
+        layer = f"model.layers.{n}."
+        tensors.update({f"{layer}{norm}_norm.weight": [h] for norm in ("operator", "ffn")})
+        if kind == "conv":
+            tensors.update({layer + "conv.in_proj.weight": [3 * h, h], layer + "conv.out_proj.weight": [h, h],
+                            layer + "conv.conv.weight": [h, 1, c["conv_L_cache"]]})
+        else:
+            tensors.update(attention(layer, c, "out_proj"))
+            tensors.update({f"{layer}self_attn.{part}_layernorm.weight": [h // c["num_attention_heads"]] for part in "qk"})
+        tensors.update({f"{layer}feed_forward.{part}.weight": shape
+                        for part, shape in (("w1", [i, h]), ("w2", [h, i]), ("w3", [i, h]))})
+    return tensors
+
+
+def granitemoehybrid(c):
+    """Keys and shapes of GraniteMoeHybridForCausalLM without experts (transformers 4.57.6)."""
+    h, i, heads = c["hidden_size"], c["shared_intermediate_size"], c["mamba_n_heads"]
+    inner = heads * c["mamba_d_head"]
+    channels = inner + 2 * c["mamba_n_groups"] * c["mamba_d_state"]
+    tensors = decoder_ends(c, "norm")
+    for n, kind in enumerate(c["layer_types"]):
+        layer = f"model.layers.{n}."
+        tensors.update({f"{layer}{norm}_layernorm.weight": [h] for norm in ("input", "post_attention")})
+        tensors.update({layer + "shared_mlp.input_linear.weight": [2 * i, h],
+                        layer + "shared_mlp.output_linear.weight": [h, i]})
+        if kind == "attention":
+            tensors.update(attention(layer, c))
+            continue
+        layer += "mamba."
+        tensors.update({layer + name: [heads] for name in ("A_log", "D", "dt_bias")})
+        tensors.update({layer + "conv1d.weight": [channels, 1, c["mamba_d_conv"]], layer + "conv1d.bias": [channels],
+                        layer + "norm.weight": [inner], layer + "in_proj.weight": [inner + channels + heads, h],
+                        layer + "out_proj.weight": [h, inner]})
+    return tensors
+
+
+TYPES = {"bert": bert, "granitemoehybrid": granitemoehybrid, "lfm2": lfm2, "llama": llama, "qwen2": llama, "qwen3_moe": llama}
 DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}
 
 

@@ -13,6 +13,7 @@ import numpy
 import onnxruntime
 
 TYPES = {"tensor(float)": numpy.float32, "tensor(float16)": numpy.float16}
+STATES = "conv", "ssm", "recurrent"  # of layers without a cache: zeros, as exporters give them other names and widths
 
 
 def session_of(file, threads):
@@ -37,7 +38,9 @@ def inputs_of(session, extents):
     for node in session.get_inputs():
         random = numpy.random.default_rng(list(node.name.encode()))
         shape = [extent(axis) for axis in node.shape]
-        if node.type in TYPES:
+        if node.type in TYPES and any(part in node.name for part in STATES):
+            value = numpy.zeros(shape, TYPES[node.type])
+        elif node.type in TYPES:
             value = random.standard_normal(shape).astype(TYPES[node.type])
         elif node.name.endswith("mask"):
             value = numpy.ones(shape, numpy.int64)
@@ -53,10 +56,15 @@ def inputs_of(session, extents):
 
 
 def difference(outputs, expected):
-    if outputs.keys() != expected.keys():
+    def compared(names):
+        return {name for name in names if not any(part in name for part in STATES)}
+
+    if compared(outputs) != compared(expected):
         return float("inf")
     worst = 0.0
     for name, value in outputs.items():
+        if name not in expected:
+            continue
         if value.shape != expected[name].shape:
             return float("inf")
         scale = max(1.0, float(numpy.abs(expected[name]).max()))

@@ -14,11 +14,6 @@
 namespace onnxport::models {
 namespace {
 
-class ApertusOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 double in_bfloat16(double value) {
   return Weight::from_doubles(DType::bf16, {}, {&value, 1}).to_doubles().front();
 }
@@ -77,10 +72,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_apertus(TasksManager& tasks) {
-  tasks.register_model<ApertusOnnxConfig>({.model_type = "apertus",
-                                           .tasks = nn::text_decoder_tasks({}),
-                                           .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "apertus",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

@@ -8,11 +8,6 @@
 namespace onnxport::models {
 namespace {
 
-class ArceeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
   const bool mlp_bias = model.config().flag("mlp_bias", false);
@@ -26,11 +21,12 @@ GgufLayout gguf() { return turning_gguf("ArceeForCausalLM", "arcee"); }
 }  // namespace
 
 void register_arcee(TasksManager& tasks) {
-  tasks.register_model<ArceeOnnxConfig>({.model_type = "arcee",
-                                         .tasks = nn::text_decoder_tasks({}),
-                                         .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head"),
-                                         .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "arcee",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -15,11 +15,6 @@
 namespace onnxport::models {
 namespace {
 
-class BertGenerationOnnxConfig : public TextDecoderOnnxConfig {
- public:
-  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-};
-
 struct Config {
   std::int64_t vocab_size, hidden_size, layers, heads, intermediate_size, positions;
   std::string activation;
@@ -102,7 +97,7 @@ std::vector<std::string> tasks_of(const PretrainedConfig& config) {
 }  // namespace
 
 void register_bert_generation(TasksManager& tasks) {
-  tasks.register_model<BertGenerationOnnxConfig>(
+  tasks.register_model<TextDecoderOnnxConfig>(
       {.model_type = "bert-generation",
        .tasks = {"feature-extraction", "text-generation", "text-generation-with-past"},
        .forward = forward,

@@ -14,11 +14,6 @@ namespace {
 constexpr double kEps = 1e-5;                // torch's default: no knob
 constexpr std::int64_t kPositionOffset = 2;  // rows of the position table in front of position 0
 
-class BioGptOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 // The token whose number is that of all tokens but padding, wherever padding is; the last one where all are
 // padding.
 Value counted_token(Value x, Value input_ids, std::int64_t pad) {
@@ -74,7 +69,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_biogpt(TasksManager& tasks) {
-  tasks.register_model<BioGptOnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "biogpt",
        .tasks = {"feature-extraction", "text-generation", "text-generation-with-past", "text-classification"},
        .forward = forward,

@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class BitnetOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 // With a norm in front of the last projection.
 struct GatedMlp {
   std::string path;
@@ -53,10 +48,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_bitnet(TasksManager& tasks) {
-  tasks.register_model<BitnetOnnxConfig>({.model_type = "bitnet",
-                                          .tasks = nn::text_decoder_tasks({}),
-                                          .forward = forward,
-                                          .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "bitnet",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

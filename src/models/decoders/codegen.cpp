@@ -7,11 +7,6 @@ namespace {
 
 constexpr std::int64_t kParts = 4;  // of the weight, as it was on the machines that trained the first models
 
-class CodeGenOnnxConfig : public GptOnnxConfig {
- public:
-  using GptOnnxConfig::GptOnnxConfig;
-};
-
 // Each part has queries, values and keys of some heads, in this order. The rows are sorted at export.
 nn::QkvProjection project(const Scope& s, const GptjConfig& c) {
   const nn::Linear stored(s / "qkv_proj", c.n_embd, 3 * c.n_embd, false);
@@ -33,12 +28,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_codegen(TasksManager& tasks) {
-  tasks.register_model<CodeGenOnnxConfig>({.model_type = "codegen",
-                                           .tasks = nn::text_decoder_tasks({}),
-                                           .forward = forward,
-                                           .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias",
-                                                              "*.attn.causal_mask", "*.attn.embed_positions"},
-                                           .key_names = tied("transformer.wte", "lm_head")});
+  tasks.register_model<GptOnnxConfig>({.model_type = "codegen",
+                                       .tasks = nn::text_decoder_tasks({}),
+                                       .forward = forward,
+                                       .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias",
+                                                          "*.attn.causal_mask", "*.attn.embed_positions"},
+                                       .key_names = tied("transformer.wte", "lm_head")});
 }
 
 }  // namespace onnxport::models

@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class CohereOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 std::function<Value(Value)> head_norm(const Scope& s, std::int64_t heads, std::int64_t head_dim, double eps) {
   return nn::layer_norm_of_heads(s.path(), s.weight("weight", {heads, head_dim}), eps);
 }
@@ -48,11 +43,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_cohere(TasksManager& tasks) {
-  tasks.register_model<CohereOnnxConfig>({.model_type = "cohere",
-                                          .tasks = nn::text_decoder_tasks({}),
-                                          .forward = forward,
-                                          .key_names = tied("model.embed_tokens", "lm_head"),
-                                          .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "cohere",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -10,11 +10,6 @@
 namespace onnxport::models {
 namespace {
 
-class Cohere2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
@@ -43,11 +38,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_cohere2(TasksManager& tasks) {
-  tasks.register_model<Cohere2OnnxConfig>({.model_type = "cohere2",
-                                           .tasks = nn::text_decoder_tasks({}),
-                                           .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head"),
-                                           .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "cohere2",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

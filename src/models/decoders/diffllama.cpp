@@ -16,11 +16,6 @@
 namespace onnxport::models {
 namespace {
 
-class DiffllamaOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 // The difference of two attentions, of the first half of the heads and of the second (Ye et al. 2024). Each
 // head has the values of two.
 struct DifferentialAttention {
@@ -118,10 +113,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_diffllama(TasksManager& tasks) {
-  tasks.register_model<DiffllamaOnnxConfig>({.model_type = "diffllama",
-                                             .tasks = nn::text_decoder_tasks(),
-                                             .forward = forward,
-                                             .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "diffllama",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

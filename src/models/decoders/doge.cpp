@@ -17,11 +17,6 @@
 namespace onnxport::models {
 namespace {
 
-class DogeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 struct Settings {
   std::optional<std::int64_t> window;
   std::optional<std::int64_t> keep;  // so many keys at most, where there can be more
@@ -141,10 +136,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_doge(TasksManager& tasks) {
-  tasks.register_model<DogeOnnxConfig>({.model_type = "doge",
-                                        .tasks = nn::text_decoder_tasks(),
-                                        .forward = forward,
-                                        .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "doge",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class Dots1OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 /// The layers that `layer_types` names have a window, or else those from `max_window_layers` on.
 std::vector<nn::Visibility> visibility(const PretrainedConfig& config, std::int64_t layers) {
   const auto window = config.maybe_integer("sliding_window");
@@ -50,11 +45,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_dots1(TasksManager& tasks) {
-  tasks.register_model<Dots1OnnxConfig>({.model_type = "dots1",
-                                         .tasks = nn::text_decoder_tasks({}),
-                                         .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head"),
-                                         .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "dots1",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

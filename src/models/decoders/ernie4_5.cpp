@@ -8,11 +8,6 @@
 namespace onnxport::models {
 namespace {
 
-class Ernie45OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   const bool bias = model.config().flag("use_bias", false);
@@ -33,11 +28,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_ernie4_5(TasksManager& tasks) {
-  tasks.register_model<Ernie45OnnxConfig>({.model_type = "ernie4_5",
-                                           .tasks = nn::text_decoder_tasks({}),
-                                           .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head"),
-                                           .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "ernie4_5",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class Ernie45MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 /// A mixture whose choice has a bias, and an expert that all tokens pass.
 nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c) {
   const std::int64_t width = config.integer("moe_intermediate_size");
@@ -68,12 +63,13 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_ernie4_5_moe(TasksManager& tasks) {
-  tasks.register_model<Ernie45MoeOnnxConfig>({.model_type = "ernie4_5_moe",
-                                              .tasks = nn::text_decoder_tasks({}),
-                                              .forward = forward,
-                                              .ignorable_keys = {"*mtp*"},  // these predict further tokens
-                                              .key_names = tied("model.embed_tokens", "lm_head"),
-                                              .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "ernie4_5_moe",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .ignorable_keys = {"*mtp*"},  // these predict further tokens
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -13,11 +13,6 @@
 namespace onnxport::models {
 namespace {
 
-class Exaone4OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 // Of files without layer_types.
 std::int64_t pattern(const PretrainedConfig& config) {
   return config.has("layer_types") ? 0 : config.integer("sliding_window_pattern");
@@ -61,11 +56,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_exaone4(TasksManager& tasks) {
-  tasks.register_model<Exaone4OnnxConfig>({.model_type = "exaone4",
-                                           .tasks = nn::text_decoder_tasks({}),
-                                           .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head"),
-                                           .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "exaone4",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class FlexOlmoOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c(config);
@@ -28,10 +23,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_flex_olmo(TasksManager& tasks) {
-  tasks.register_model<FlexOlmoOnnxConfig>({.model_type = "flex_olmo",
-                                            .tasks = nn::text_decoder_tasks({}),
-                                            .forward = forward,
-                                            .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "flex_olmo",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

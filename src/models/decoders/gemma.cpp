@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class GemmaOnnxConfig : public TextDecoderOnnxConfig {
- public:
-  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = gemma_config(config);
@@ -89,11 +84,11 @@ GgufLayout gguf_later_gemma(std::string architecture, std::string original_class
 }
 
 void register_gemma(TasksManager& tasks) {
-  tasks.register_model<GemmaOnnxConfig>({.model_type = "gemma",
-                                         .tasks = nn::text_decoder_tasks(),
-                                         .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head"),
-                                         .gguf = gguf_gemma()});
+  tasks.register_model<TextDecoderOnnxConfig>({.model_type = "gemma",
+                                               .tasks = nn::text_decoder_tasks(),
+                                               .forward = forward,
+                                               .key_names = tied("model.embed_tokens", "lm_head"),
+                                               .gguf = gguf_gemma()});
 }
 
 }  // namespace onnxport::models

@@ -10,11 +10,6 @@
 namespace onnxport::models {
 namespace {
 
-class Gemma2OnnxConfig : public TextDecoderOnnxConfig {
- public:
-  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = gemma2_config(config);
@@ -43,11 +38,11 @@ op::AttentionOptions gemma2_attention_options(const PretrainedConfig& config, Te
 }
 
 void register_gemma2(TasksManager& tasks) {
-  tasks.register_model<Gemma2OnnxConfig>({.model_type = "gemma2",
-                                          .tasks = nn::text_decoder_tasks(),
-                                          .forward = forward,
-                                          .key_names = tied("model.embed_tokens", "lm_head"),
-                                          .gguf = gguf_later_gemma("gemma2", "Gemma2ForCausalLM", 46)});
+  tasks.register_model<TextDecoderOnnxConfig>({.model_type = "gemma2",
+                                               .tasks = nn::text_decoder_tasks(),
+                                               .forward = forward,
+                                               .key_names = tied("model.embed_tokens", "lm_head"),
+                                               .gguf = gguf_later_gemma("gemma2", "Gemma2ForCausalLM", 46)});
 }
 
 }  // namespace onnxport::models

@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class Gemma3TextOnnxConfig : public TextDecoderOnnxConfig {
- public:
-  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c = gemma2_config(model.config());
   return forward_text_decoder(inputs, model, component, c, gemma3_blocks(model.config(), c));
@@ -46,11 +41,11 @@ nn::MakeBlock gemma3_blocks(const PretrainedConfig& config, const TextDecoderCon
 }
 
 void register_gemma3_text(TasksManager& tasks) {
-  tasks.register_model<Gemma3TextOnnxConfig>({.model_type = "gemma3_text",
-                                              .tasks = nn::text_decoder_tasks({}),
-                                              .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head"),
-                                              .gguf = gguf_later_gemma("gemma3", "Gemma3ForCausalLM", 62)});
+  tasks.register_model<TextDecoderOnnxConfig>({.model_type = "gemma3_text",
+                                               .tasks = nn::text_decoder_tasks({}),
+                                               .forward = forward,
+                                               .key_names = tied("model.embed_tokens", "lm_head"),
+                                               .gguf = gguf_later_gemma("gemma3", "Gemma3ForCausalLM", 62)});
 }
 
 }  // namespace onnxport::models

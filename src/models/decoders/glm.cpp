@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class GlmOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   const bool bias = c.attention_bias;
@@ -46,11 +41,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_glm(TasksManager& tasks) {
-  tasks.register_model<GlmOnnxConfig>({.model_type = "glm",
-                                       .tasks = nn::text_decoder_tasks({}),
-                                       .forward = forward,
-                                       .key_names = tied("model.embed_tokens", "lm_head"),
-                                       .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "glm",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class Glm4OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   const bool bias = c.attention_bias;
@@ -49,11 +44,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_glm4(TasksManager& tasks) {
-  tasks.register_model<Glm4OnnxConfig>({.model_type = "glm4",
-                                        .tasks = nn::text_decoder_tasks({}),
-                                        .forward = forward,
-                                        .key_names = tied("model.embed_tokens", "lm_head"),
-                                        .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "glm4",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

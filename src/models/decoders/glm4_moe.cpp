@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class Glm4MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
@@ -44,7 +39,7 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_glm4_moe(TasksManager& tasks) {
-  tasks.register_model<Glm4MoeOnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "glm4_moe",
        .tasks = nn::text_decoder_tasks({}),
        .forward = forward,

@@ -32,11 +32,6 @@ struct Config : GptConfig {
   }
 };
 
-class Gpt2OnnxConfig : public GptOnnxConfig {
- public:
-  using GptOnnxConfig::GptOnnxConfig;
-};
-
 nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& c) {
   nn::CausalAttentionParts parts = gpt_attention(s, layer, c);
   parts.options.scale = c.attention_scale(layer);
@@ -139,7 +134,7 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_gpt2(TasksManager& tasks) {
-  tasks.register_model<Gpt2OnnxConfig>(
+  tasks.register_model<GptOnnxConfig>(
       {.model_type = "gpt2",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
        .forward = forward,

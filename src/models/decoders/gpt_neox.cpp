@@ -13,11 +13,6 @@
 namespace onnxport::models {
 namespace {
 
-class GptNeoxOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 struct Config {
   std::int64_t vocab_size, hidden_size, layers, heads, intermediate_size;
   std::string activation;
@@ -90,7 +85,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_gpt_neox(TasksManager& tasks) {
-  tasks.register_model<GptNeoxOnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "gpt_neox",
        .tasks = nn::text_decoder_tasks(),
        .forward = forward,

@@ -12,11 +12,6 @@
 namespace onnxport::models {
 namespace {
 
-class GptNeoxJapaneseOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 struct Config {
   std::int64_t vocab_size, hidden_size, layers, heads, intermediate_size;
   std::string activation;
@@ -87,7 +82,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_gpt_neox_japanese(TasksManager& tasks) {
-  tasks.register_model<GptNeoxJapaneseOnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "gpt_neox_japanese",
        .tasks = {"feature-extraction", "text-generation", "text-generation-with-past"},
        .forward = forward,

@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class GptOssOnnxConfig : public TextDecoderOnnxConfig {
- public:
-  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-};
-
 /// Half of the rows of x [E, 2 F, …], which alternate between gate (0) and up (1).
 Weight rows_of(const Weight& x, std::int64_t half) {
   std::vector<std::int64_t> pairs = x.shape(), rows = x.shape();
@@ -77,10 +72,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_gpt_oss(TasksManager& tasks) {
-  tasks.register_model<GptOssOnnxConfig>({.model_type = "gpt_oss",
-                                          .tasks = nn::text_decoder_tasks({}),
-                                          .forward = forward,
-                                          .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderOnnxConfig>({.model_type = "gpt_oss",
+                                               .tasks = nn::text_decoder_tasks({}),
+                                               .forward = forward,
+                                               .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

@@ -5,11 +5,6 @@
 namespace onnxport::models {
 namespace {
 
-class GptjOnnxConfig : public GptOnnxConfig {
- public:
-  using GptOnnxConfig::GptOnnxConfig;
-};
-
 nn::QkvProjection project(const Scope& s, const GptjConfig& c) {
   return nn::QkvProjection::separate(s, c.sizes(), false);
 }
@@ -21,7 +16,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_gptj(TasksManager& tasks) {
-  tasks.register_model<GptjOnnxConfig>(
+  tasks.register_model<GptOnnxConfig>(
       {.model_type = "gptj",
        .tasks = nn::text_decoder_tasks({"text-classification", "question-answering"}),
        .forward = forward,

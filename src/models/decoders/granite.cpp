@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class GraniteOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c = granite_config(config);
@@ -55,11 +50,12 @@ nn::Block granite_block(const TextDecoderConfig& c, const PretrainedConfig& conf
 }
 
 void register_granite(TasksManager& tasks) {
-  tasks.register_model<GraniteOnnxConfig>({.model_type = "granite",
-                                           .tasks = nn::text_decoder_tasks({}),
-                                           .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head"),
-                                           .gguf = gguf_granite("granite", "GraniteForCausalLM")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "granite",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf_granite("granite", "GraniteForCausalLM")});
 }
 
 }  // namespace onnxport::models

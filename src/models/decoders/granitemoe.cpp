@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class GraniteMoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = granite_config(config);
@@ -44,11 +39,12 @@ GgufLayout gguf_granite_moe(std::string original_class, bool shared) {
 }
 
 void register_granitemoe(TasksManager& tasks) {
-  tasks.register_model<GraniteMoeOnnxConfig>({.model_type = "granitemoe",
-                                              .tasks = nn::text_decoder_tasks({}),
-                                              .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head"),
-                                              .gguf = gguf_granite_moe("GraniteMoeForCausalLM", false)});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "granitemoe",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf_granite_moe("GraniteMoeForCausalLM", false)});
 }
 
 }  // namespace onnxport::models

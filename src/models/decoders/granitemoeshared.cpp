@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class GraniteMoeSharedOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = granite_config(config);
@@ -41,7 +36,7 @@ nn::FeedForward granite_shared_mlp(const Scope& s, std::int64_t hidden_size, std
 }
 
 void register_granitemoeshared(TasksManager& tasks) {
-  tasks.register_model<GraniteMoeSharedOnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "granitemoeshared",
        .tasks = nn::text_decoder_tasks({}),
        .forward = forward,

@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class HeliumOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   const bool bias = c.attention_bias, mlp_bias = model.config().flag("mlp_bias", false);
@@ -29,10 +24,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_helium(TasksManager& tasks) {
-  tasks.register_model<HeliumOnnxConfig>({.model_type = "helium",
-                                          .tasks = nn::text_decoder_tasks({}),
-                                          .forward = forward,
-                                          .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "helium",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

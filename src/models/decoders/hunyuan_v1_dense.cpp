@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class HunyuanV1DenseOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c = hunyuan_config(model.config());
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
@@ -58,11 +53,12 @@ nn::CausalAttentionParts hunyuan_attention(const TextDecoderConfig& c, const Sco
 }
 
 void register_hunyuan_v1_dense(TasksManager& tasks) {
-  tasks.register_model<HunyuanV1DenseOnnxConfig>({.model_type = "hunyuan_v1_dense",
-                                                  .tasks = nn::text_decoder_tasks({}),
-                                                  .forward = forward,
-                                                  .key_names = tied("model.embed_tokens", "lm_head"),
-                                                  .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "hunyuan_v1_dense",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -13,11 +13,6 @@
 namespace onnxport::models {
 namespace {
 
-class HunyuanV1MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 /// A number of each layer, or one for all.
 std::int64_t of_layer(const PretrainedConfig& config, const char* key, std::int64_t layer) {
   const std::vector<std::int64_t> given = config.integers(key);
@@ -67,11 +62,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_hunyuan_v1_moe(TasksManager& tasks) {
-  tasks.register_model<HunyuanV1MoeOnnxConfig>({.model_type = "hunyuan_v1_moe",
-                                                .tasks = nn::text_decoder_tasks(),
-                                                .forward = forward,
-                                                .key_names = tied("model.embed_tokens", "lm_head"),
-                                                .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "hunyuan_v1_moe",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

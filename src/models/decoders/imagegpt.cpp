@@ -8,11 +8,6 @@
 namespace onnxport::models {
 namespace {
 
-class ImageGptOnnxConfig : public GptOnnxConfig {
- public:
-  using GptOnnxConfig::GptOnnxConfig;
-};
-
 struct Config : GptConfig {
   GptScale scale;
   double root_of_head_dim;
@@ -62,11 +57,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_imagegpt(TasksManager& tasks) {
-  tasks.register_model<ImageGptOnnxConfig>(
-      {.model_type = "imagegpt",
-       .tasks = {"feature-extraction", "image-classification"},
-       .forward = forward,
-       .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias", "lm_head.*"}});
+  tasks.register_model<GptOnnxConfig>({.model_type = "imagegpt",
+                                       .tasks = {"feature-extraction", "image-classification"},
+                                       .forward = forward,
+                                       .ignorable_keys = {"*.attn.bias", "*.attn.masked_bias", "lm_head.*"}});
 }
 
 }  // namespace onnxport::models

@@ -8,11 +8,6 @@
 namespace onnxport::models {
 namespace {
 
-class LlamaOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
   const bool mlp_bias = model.config().flag("mlp_bias", false);
@@ -30,12 +25,13 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_llama(TasksManager& tasks) {
-  tasks.register_model<LlamaOnnxConfig>({.model_type = "llama",
-                                         .tasks = nn::text_decoder_tasks(),
-                                         .forward = forward,
-                                         .ignorable_keys = {"*.rotary_emb.inv_freq"},
-                                         .key_names = tied("model.embed_tokens", "lm_head"),
-                                         .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "llama",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"*.rotary_emb.inv_freq"},
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

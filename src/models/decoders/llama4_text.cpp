@@ -13,11 +13,6 @@
 namespace onnxport::models {
 namespace {
 
-class Llama4TextOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 std::vector<std::int64_t> listed(const PretrainedConfig& config, const char* key) {
   return config.has(key) ? config.integers(key) : std::vector<std::int64_t>();
 }
@@ -163,10 +158,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_llama4_text(TasksManager& tasks) {
-  tasks.register_model<Llama4TextOnnxConfig>({.model_type = "llama4_text",
-                                              .tasks = nn::text_decoder_tasks({}),
-                                              .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "llama4_text",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

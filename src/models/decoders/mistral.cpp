@@ -8,11 +8,6 @@
 namespace onnxport::models {
 namespace {
 
-class MistralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
@@ -31,12 +26,13 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_mistral(TasksManager& tasks) {
-  tasks.register_model<MistralOnnxConfig>({.model_type = "mistral",
-                                           .tasks = nn::text_decoder_tasks(),
-                                           .forward = forward,
-                                           .ignorable_keys = {"*.rotary_emb.inv_freq"},
-                                           .key_names = tied("model.embed_tokens", "lm_head"),
-                                           .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "mistral",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"*.rotary_emb.inv_freq"},
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

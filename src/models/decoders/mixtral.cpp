@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class MixtralOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
@@ -41,13 +36,14 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_mixtral(TasksManager& tasks) {
-  tasks.register_model<MixtralOnnxConfig>({.model_type = "mixtral",
-                                           .tasks = nn::text_decoder_tasks(),
-                                           .forward = forward,
-                                           .key_names = {.newer = {{"block_sparse_moe", "mlp"}},
-                                                         .embeddings = {"model.embed_tokens.weight"},
-                                                         .head = "lm_head.weight"},
-                                           .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "mixtral",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .key_names = {.newer = {{"block_sparse_moe", "mlp"}},
+                     .embeddings = {"model.embed_tokens.weight"},
+                     .head = "lm_head.weight"},
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

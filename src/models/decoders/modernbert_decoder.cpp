@@ -15,11 +15,6 @@
 namespace onnxport::models {
 namespace {
 
-class ModernBertDecoderOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 struct Config {
   std::int64_t vocab_size, hidden_size, intermediate_size, layers, heads;
   std::string hidden_activation, classifier_activation;
@@ -142,7 +137,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_modernbert_decoder(TasksManager& tasks) {
-  tasks.register_model<ModernBertDecoderOnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "modernbert-decoder",
        .tasks = {"feature-extraction", "text-generation", "text-generation-with-past", "text-classification"},
        .forward = forward,

@@ -10,11 +10,6 @@
 namespace onnxport::models {
 namespace {
 
-class NemotronOnnxConfig : public TextDecoderOnnxConfig {
- public:
-  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-};
-
 Weight plus_one(const Weight& weight) {
   const double one = 1;
   return weight.cast(DType::f32).add(Weight::from_doubles(DType::f32, {}, {&one, 1}));
@@ -67,11 +62,11 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_nemotron(TasksManager& tasks) {
-  tasks.register_model<NemotronOnnxConfig>({.model_type = "nemotron",
-                                            .tasks = nn::text_decoder_tasks({}),
-                                            .forward = forward,
-                                            .key_names = tied("model.embed_tokens", "lm_head"),
-                                            .gguf = gguf()});
+  tasks.register_model<TextDecoderOnnxConfig>({.model_type = "nemotron",
+                                               .tasks = nn::text_decoder_tasks({}),
+                                               .forward = forward,
+                                               .key_names = tied("model.embed_tokens", "lm_head"),
+                                               .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

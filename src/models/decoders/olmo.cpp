@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class OlmoOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
@@ -39,11 +34,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_olmo(TasksManager& tasks) {
-  tasks.register_model<OlmoOnnxConfig>({.model_type = "olmo",
-                                        .tasks = nn::text_decoder_tasks({}),
-                                        .forward = forward,
-                                        .key_names = tied("model.embed_tokens", "lm_head"),
-                                        .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "olmo",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

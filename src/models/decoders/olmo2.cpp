@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class Olmo2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
@@ -48,11 +43,12 @@ GgufLayout gguf_olmo2(std::string original_class, bool slides) {
 }
 
 void register_olmo2(TasksManager& tasks) {
-  tasks.register_model<Olmo2OnnxConfig>({.model_type = "olmo2",
-                                         .tasks = nn::text_decoder_tasks({}),
-                                         .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head"),
-                                         .gguf = gguf_olmo2("Olmo2ForCausalLM", false)});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "olmo2",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf_olmo2("Olmo2ForCausalLM", false)});
 }
 
 }  // namespace onnxport::models

@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class Olmo3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c(config);
@@ -35,11 +30,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_olmo3(TasksManager& tasks) {
-  tasks.register_model<Olmo3OnnxConfig>({.model_type = "olmo3",
-                                         .tasks = nn::text_decoder_tasks({}),
-                                         .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head"),
-                                         .gguf = gguf_olmo2("Olmo3ForCausalLM", true)});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "olmo3",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf_olmo2("Olmo3ForCausalLM", true)});
 }
 
 }  // namespace onnxport::models

@@ -10,11 +10,6 @@
 namespace onnxport::models {
 namespace {
 
-class OlmoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 /// Keeps queries, keys and values between -bound and bound, behind the norms.
 void clip(nn::CausalAttentionParts& attention, double bound) {
   const auto clipped = [bound](Value x) { return op::clamp(x, -bound, bound); };
@@ -54,11 +49,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_olmoe(TasksManager& tasks) {
-  tasks.register_model<OlmoeOnnxConfig>({.model_type = "olmoe",
-                                         .tasks = nn::text_decoder_tasks({}),
-                                         .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head"),
-                                         .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "olmoe",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

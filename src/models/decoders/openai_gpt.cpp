@@ -12,11 +12,6 @@ namespace {
 // does the same: it swallows every score.
 constexpr double kSwallows = -1e30;
 
-class OpenAiGptOnnxConfig : public GptOnnxConfig {
- public:
-  using GptOnnxConfig::GptOnnxConfig;
-};
-
 // The original's own names of activations.
 std::string activation(const PretrainedConfig& c, const std::string& afn) {
   if (afn == "gelu") return "gelu_new";
@@ -85,7 +80,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_openai_gpt(TasksManager& tasks) {
-  tasks.register_model<OpenAiGptOnnxConfig>(
+  tasks.register_model<GptOnnxConfig>(
       {.model_type = "openai-gpt",
        .tasks = {"feature-extraction", "text-generation", "text-classification"},
        .forward = forward,

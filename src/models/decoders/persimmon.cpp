@@ -10,11 +10,6 @@
 namespace onnxport::models {
 namespace {
 
-class PersimmonOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
@@ -36,11 +31,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_persimmon(TasksManager& tasks) {
-  tasks.register_model<PersimmonOnnxConfig>({.model_type = "persimmon",
-                                             .tasks = nn::text_decoder_tasks(),
-                                             .forward = forward,
-                                             .ignorable_keys = {"*.rotary_emb.inv_freq"},
-                                             .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "persimmon",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"*.rotary_emb.inv_freq"},
+       .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

@@ -10,11 +10,6 @@
 namespace onnxport::models {
 namespace {
 
-class PhiOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
@@ -48,12 +43,13 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_phi(TasksManager& tasks) {
-  tasks.register_model<PhiOnnxConfig>({.model_type = "phi",
-                                       .tasks = nn::text_decoder_tasks(),
-                                       .forward = forward,
-                                       .ignorable_keys = {"*.rotary_emb.inv_freq"},
-                                       .key_names = tied("model.embed_tokens", "lm_head"),
-                                       .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "phi",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .ignorable_keys = {"*.rotary_emb.inv_freq"},
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class Phi3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 nn::QkvProjection fused_projection(const Scope& s, const nn::HeadSizes& z) {
   const nn::Linear fused(s / "qkv_proj", z.hidden_size, (z.heads + 2 * z.kv_heads) * z.head_dim, false);
   return nn::QkvProjection::fused(fused, z, nn::FusedLayout::stacked);
@@ -51,11 +46,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_phi3(TasksManager& tasks) {
-  tasks.register_model<Phi3OnnxConfig>({.model_type = "phi3",
-                                        .tasks = nn::text_decoder_tasks(),
-                                        .forward = forward,
-                                        .key_names = tied("model.embed_tokens", "lm_head"),
-                                        .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "phi3",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

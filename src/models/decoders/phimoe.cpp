@@ -13,11 +13,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-class PhimoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 /// The expert with the largest candidate, weighted by the softmax over the candidates that are not far from
 /// it: whose distance, as a part of their size or its own, is at most `far`.
 nn::Routes best_of(Value candidates, Value scores, double far) {
@@ -75,7 +70,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 void register_phimoe(TasksManager& tasks) {
   KeyNames names = tied("model.embed_tokens", "lm_head");
   names.newer = {{"block_sparse_moe.gate", "mlp.router"}, {"block_sparse_moe", "mlp"}};
-  tasks.register_model<PhimoeOnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "phimoe", .tasks = nn::text_decoder_tasks({}), .forward = forward, .key_names = names});
 }
 

@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class Qwen2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
@@ -45,7 +40,7 @@ std::vector<nn::Visibility> qwen_layer_visibility(const PretrainedConfig& config
 }
 
 void register_qwen2(TasksManager& tasks) {
-  tasks.register_model<Qwen2OnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "qwen2",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
        .forward = forward,

@@ -10,11 +10,6 @@
 namespace onnxport::models {
 namespace {
 
-class Qwen2MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 /// Version 5 names the layers with a window; in version 4, all have it or none.
 std::vector<nn::Visibility> visibility(const PretrainedConfig& config, std::int64_t layers) {
   config.harmless({"max_window_layers"});
@@ -74,11 +69,12 @@ nn::FeedForward qwen_shared_expert(const Scope& s, const TextDecoderConfig& c, s
 }
 
 void register_qwen2_moe(TasksManager& tasks) {
-  tasks.register_model<Qwen2MoeOnnxConfig>({.model_type = "qwen2_moe",
-                                            .tasks = nn::text_decoder_tasks({}),
-                                            .forward = forward,
-                                            .key_names = tied("model.embed_tokens", "lm_head"),
-                                            .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "qwen2_moe",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

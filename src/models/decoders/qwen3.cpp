@@ -9,11 +9,6 @@
 namespace onnxport::models {
 namespace {
 
-class Qwen3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
   const std::vector<nn::Visibility> visible = qwen_layer_visibility(model.config(), c.num_hidden_layers);
@@ -31,11 +26,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_qwen3(TasksManager& tasks) {
-  tasks.register_model<Qwen3OnnxConfig>({.model_type = "qwen3",
-                                         .tasks = nn::text_decoder_tasks(),
-                                         .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head"),
-                                         .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "qwen3",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

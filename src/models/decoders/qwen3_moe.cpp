@@ -13,11 +13,6 @@
 namespace onnxport::models {
 namespace {
 
-class Qwen3MoeOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c(config);
@@ -70,7 +65,7 @@ std::vector<bool> qwen_sparse_layers(const PretrainedConfig& config, std::int64_
 }
 
 void register_qwen3_moe(TasksManager& tasks) {
-  tasks.register_model<Qwen3MoeOnnxConfig>(
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "qwen3_moe",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
        .forward = forward,

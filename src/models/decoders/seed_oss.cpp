@@ -10,11 +10,6 @@
 namespace onnxport::models {
 namespace {
 
-class SeedOssOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
@@ -41,11 +36,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_seed_oss(TasksManager& tasks) {
-  tasks.register_model<SeedOssOnnxConfig>({.model_type = "seed_oss",
-                                           .tasks = nn::text_decoder_tasks({}),
-                                           .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head"),
-                                           .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "seed_oss",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

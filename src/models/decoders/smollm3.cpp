@@ -14,11 +14,6 @@
 namespace onnxport::models {
 namespace {
 
-class Smollm3OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 // no_rope_layers, which is 1 where a layer turns its queries and keys.
 std::vector<std::int64_t> turning_layers(const PretrainedConfig& config, std::int64_t layers) {
   const std::int64_t interval = config.integer("no_rope_layer_interval");
@@ -70,11 +65,12 @@ GgufLayout gguf() { return turning_gguf("SmolLM3ForCausalLM", "smollm3"); }
 }  // namespace
 
 void register_smollm3(TasksManager& tasks) {
-  tasks.register_model<Smollm3OnnxConfig>({.model_type = "smollm3",
-                                           .tasks = nn::text_decoder_tasks(),
-                                           .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head"),
-                                           .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "smollm3",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

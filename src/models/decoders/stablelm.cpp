@@ -12,11 +12,6 @@
 namespace onnxport::models {
 namespace {
 
-class StablelmOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 // A norm for each head.
 std::function<Value(Value)> head_norms(const Scope& s, std::int64_t heads, std::int64_t head_dim,
                                        double eps) {
@@ -66,12 +61,13 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_stablelm(TasksManager& tasks) {
-  tasks.register_model<StablelmOnnxConfig>({.model_type = "stablelm",
-                                            .tasks = nn::text_decoder_tasks({}),
-                                            .forward = forward,
-                                            .ignorable_keys = {"*.rotary_emb.inv_freq"},
-                                            .key_names = tied("model.embed_tokens", "lm_head"),
-                                            .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "stablelm",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .ignorable_keys = {"*.rotary_emb.inv_freq"},
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -8,11 +8,6 @@
 namespace onnxport::models {
 namespace {
 
-class Starcoder2OnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
- public:
-  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
@@ -39,11 +34,12 @@ GgufLayout gguf() {
 }  // namespace
 
 void register_starcoder2(TasksManager& tasks) {
-  tasks.register_model<Starcoder2OnnxConfig>({.model_type = "starcoder2",
-                                              .tasks = nn::text_decoder_tasks(),
-                                              .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head"),
-                                              .gguf = gguf()});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "starcoder2",
+       .tasks = nn::text_decoder_tasks(),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class VaultgemmaOnnxConfig : public TextDecoderOnnxConfig {
- public:
-  using TextDecoderOnnxConfig::TextDecoderOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = gemma2_config(config);
@@ -35,10 +30,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_vaultgemma(TasksManager& tasks) {
-  tasks.register_model<VaultgemmaOnnxConfig>({.model_type = "vaultgemma",
-                                              .tasks = nn::text_decoder_tasks({}),
-                                              .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head")});
+  tasks.register_model<TextDecoderOnnxConfig>({.model_type = "vaultgemma",
+                                               .tasks = nn::text_decoder_tasks({}),
+                                               .forward = forward,
+                                               .key_names = tied("model.embed_tokens", "lm_head")});
 }
 
 }  // namespace onnxport::models

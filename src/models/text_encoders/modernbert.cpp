@@ -17,11 +17,6 @@
 namespace onnxport::models {
 namespace {
 
-class ModernBertOnnxConfig : public TextEncoderOnnxConfig {
- public:
-  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-};
-
 struct Config {
   std::int64_t vocab_size, hidden_size, intermediate_size, layers, heads, global_every, local_attention,
       num_labels;
@@ -244,7 +239,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_modernbert(TasksManager& tasks) {
-  tasks.register_model<ModernBertOnnxConfig>(
+  tasks.register_model<TextEncoderOnnxConfig>(
       {.model_type = "modernbert",
        .tasks = {"feature-extraction", "fill-mask", "question-answering", "text-classification",
                  "token-classification"},

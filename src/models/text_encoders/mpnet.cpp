@@ -12,11 +12,6 @@ namespace {
 
 constexpr std::int64_t kPad = 1;  // written into the original; config.pad_token_id does not count
 
-class MPNetOnnxConfig : public TextEncoderOnnxConfig {
- public:
-  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-};
-
 struct Config : TextEncoderConfig {
   std::int64_t bias_rows;  // of the table; the bucket function of the original always tells 32 apart
 
@@ -73,7 +68,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_mpnet(TasksManager& tasks) {
-  tasks.register_model<MPNetOnnxConfig>(
+  tasks.register_model<TextEncoderOnnxConfig>(
       {.model_type = "mpnet",
        .tasks = nn::text_encoder_tasks(),
        .forward = forward,

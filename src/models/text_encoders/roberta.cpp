@@ -11,11 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class RobertaOnnxConfig : public TextEncoderOnnxConfig {
- public:
-  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-};
-
 struct Roberta {
   nn::TextEmbeddings embeddings;
   nn::PostNormEncoder encoder;
@@ -67,7 +62,7 @@ Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {
 }  // namespace
 
 void register_roberta(TasksManager& tasks) {
-  tasks.register_model<RobertaOnnxConfig>(
+  tasks.register_model<TextEncoderOnnxConfig>(
       {.model_type = "roberta",
        .tasks = nn::text_encoder_tasks(),
        .forward = forward,

@@ -6,11 +6,6 @@
 namespace onnxport::models {
 namespace {
 
-class DonutSwinOnnxConfig : public SwinOnnxConfig {
- public:
-  using SwinOnnxConfig::SwinOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& /*component*/) {
   const Scope base = model.scope().base_model("donut");
   const SwinTokens tokens = swin_encoder(inputs["pixel_values"], base, model.config(), SwinNorm::none);
@@ -20,7 +15,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& /
 }  // namespace
 
 void register_donut_swin(TasksManager& tasks) {
-  tasks.register_model<DonutSwinOnnxConfig>(
+  tasks.register_model<SwinOnnxConfig>(
       {.model_type = "donut-swin",
        .tasks = {"feature-extraction"},
        .forward = forward,

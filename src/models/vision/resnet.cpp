@@ -32,11 +32,6 @@ nn::ResNetParameters resnet_parameters(const PretrainedConfig& c) {
           .downsample_in_first_stage = c.flag("downsample_in_first_stage")};
 }
 
-class ResNetOnnxConfig : public VisionOnnxConfig {
- public:
-  using VisionOnnxConfig::VisionOnnxConfig;
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const nn::ResNetParameters p = resnet_parameters(model.config());
   // The stages for a backbone; these tasks use the last one.
@@ -59,7 +54,7 @@ BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value 
 }  // namespace
 
 void register_resnet(TasksManager& tasks) {
-  tasks.register_model<ResNetOnnxConfig>({.model_type = "resnet",
+  tasks.register_model<VisionOnnxConfig>({.model_type = "resnet",
                                           .tasks = {"feature-extraction", "image-classification"},
                                           .forward = forward,
                                           .roles = {.backbone = BackboneRole{features}}});
