@@ -32,7 +32,11 @@ nn::Block make_block(const Scope& s, std::int64_t layer, const TextDecoderConfig
       c.block(s, attention(s / "self_attn", layer, c), c.plain_mlp(s / "mlp", false, "fc1", "fc2"));
   if (layer != 0) return block;
   // The embeddings are normalized too.
-  return [block, norm = c.norm(s / "norm")](Value x, nn::DecoderPass& pass) { return block(norm(x), pass); };
+  return [block, norm = c.norm(s / "norm")](Value x, nn::DecoderPass& pass) {
+    const Value first = norm(x);
+    pass.give("hidden_states.0", first);
+    return block(first, pass);
+  };
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
