@@ -51,7 +51,7 @@ constexpr std::array kRows = std::to_array<Row>({
     {" distilbert ", {"num_hidden_layers", "n_layers", true}},
     {" mixtral ", {"num_experts", "num_local_experts", false}},
     {" qwen3_moe ", {"num_local_experts", "num_experts", false}},
-    {" kolibri1 ", {"num_local_experts", "num_experts", false}},
+    {" kolibri1 ", {"num_local_experts", "num_experts", true}},
     {" internlm3 ", {"qkv_bias", "attention_bias", true}},
     {" internlm3 ", {"bias", "mlp_bias", true}},
     {" dbrx ", {"hidden_size", "d_model", true}},
