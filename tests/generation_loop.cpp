@@ -71,7 +71,7 @@ std::map<std::string, Generated> read_generated() {
     std::ifstream file(entry.path());
     for (std::string fixture, way, text;
          std::getline(file, fixture, '\t') && std::getline(file, way, '\t') && std::getline(file, text);)
-      (way == "beam" ? all[fixture].beam : all[fixture].greedy) = rows_of(text);
+      (way == "beam" ? all[fixture].beam : all[fixture].greedy) = rows_of(text.substr(0, text.find('\t')));
   }
   return all;
 }
@@ -153,7 +153,8 @@ void Decoding::reorder(const std::vector<std::int64_t>& rows) {
     const std::vector<std::byte> old = state.data;
     const std::size_t bytes = old.size() / rows.size();
     for (std::size_t i = 0; i < rows.size(); ++i)
-      std::memcpy(state.data.data() + i * bytes, old.data() + static_cast<std::size_t>(rows[i]) * bytes, bytes);
+      std::memcpy(state.data.data() + i * bytes, old.data() + static_cast<std::size_t>(rows[i]) * bytes,
+                  bytes);
   }
 }
 
@@ -183,8 +184,8 @@ Rows beam_search(const ExportedDecoder& decoder, const Sequences& prompts, std::
       for (std::int64_t row = first; row < first + beams; ++row) {
         const std::vector<double> likely = log_softmax(logits.data() + row * vocab_size, vocab_size);
         for (std::int64_t token = 0; token < vocab_size; ++token) {
-          candidates.push_back({scores[static_cast<std::size_t>(row)] + likely[static_cast<std::size_t>(token)],
-                                row, token});
+          candidates.push_back(
+              {scores[static_cast<std::size_t>(row)] + likely[static_cast<std::size_t>(token)], row, token});
         }
       }
       std::partial_sort(candidates.begin(), candidates.begin() + beams, candidates.end(),

@@ -34,8 +34,8 @@ class ExportedDecoder {
 
   std::int64_t vocab_size() const { return vocab_size_; }
   NamedTensors empty_cache(std::int64_t rows) const;
-  /// Logits of the last position, [rows, vocab_size]. `cache` holds the past of `past` positions and takes the
-  /// new one.
+  /// Logits of the last position, [rows, vocab_size]. `cache` holds the past of `past` positions and takes
+  /// the new one.
   std::vector<double> last_logits(const Sequences& sequences, std::int64_t past, NamedTensors& cache) const;
 
  private:

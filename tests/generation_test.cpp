@@ -1,5 +1,6 @@
-// Whole generation: greedy decoding through ONNX Runtime with the cache gives the tokens of running everything
-// anew for each token, and those of transformers; so does beam search. The batch is padded on the left.
+// Whole generation: greedy decoding through ONNX Runtime with the cache gives the tokens of running
+// everything anew for each token, and those of transformers; so does beam search. The batch is padded on the
+// left.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Whole generation of encoder-decoders: the merged decoder with its cache gives the tokens of running everything
-// anew for each token.
+// Whole generation of encoder-decoders: the merged decoder with its cache gives the tokens of running
+// everything anew for each token.
 #include <gtest/gtest.h>
 
 #include <algorithm>
