@@ -13,13 +13,9 @@ namespace {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = gemma2_config(config);
-  const op::AttentionOptions options = gemma2_attention_options(config, c);
-  const auto visible = layer_visibility(layer_types(config, c.num_hidden_layers, 2), c.num_hidden_layers,
-                                        config.integer("sliding_window"));
+  const LayerAttention attention = gemma2_attention(config, c);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    nn::CausalAttentionParts attention = c.attention(s / "self_attn", i, visible.at(i));
-    attention.options = options;
-    return gemma2_block(c, s, std::move(attention));
+    return gemma2_block(c, s, attention(s / "self_attn", i));
   });
 }
 
@@ -35,6 +31,17 @@ op::AttentionOptions gemma2_attention_options(const PretrainedConfig& config, Te
     c.no_keys = op::NoKeys::uniform;
   }
   return options;
+}
+
+LayerAttention gemma2_attention(const PretrainedConfig& config, TextDecoderConfig& c) {
+  const op::AttentionOptions options = gemma2_attention_options(config, c);
+  const auto visible = layer_visibility(layer_types(config, c.num_hidden_layers, 2), c.num_hidden_layers,
+                                        config.integer("sliding_window"));
+  return [c, options, visible](const Scope& s, std::int64_t layer) {
+    nn::CausalAttentionParts attention = c.attention(s, layer, visible.at(static_cast<std::size_t>(layer)));
+    attention.options = options;
+    return attention;
+  };
 }
 
 void register_gemma2(TasksManager& tasks) {

@@ -1,10 +1,10 @@
 // GLM-4. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/glm/modeling_glm.py
 #include <string>
-#include <utility>
 
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
+#include "models/decoders/common/glm.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -12,14 +12,10 @@ namespace onnxport::models {
 namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  TextDecoderConfig c(model.config());
-  const bool bias = c.attention_bias;
-  c.attention_bias = false;  // the output has none
-  c.rope.interleaved = true;
+  const TextDecoderConfig c(model.config());
+  const LayerAttention attention = glm_attention(c);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    const Scope attention = s / "self_attn";
-    auto qkv = nn::QkvProjection::separate(attention, c.heads, bias);
-    return c.block(s, c.attention(attention, i, {}, std::move(qkv)), c.mlp(s / "mlp"));
+    return c.block(s, attention(s / "self_attn", i), c.mlp(s / "mlp"));
   });
 }
 
@@ -39,6 +35,15 @@ GgufLayout gguf() {
 }
 
 }  // namespace
+
+LayerAttention glm_attention(TextDecoderConfig c) {
+  const bool bias = c.attention_bias;
+  c.attention_bias = false;  // the output has none
+  c.rope.interleaved = true;
+  return [c, bias](const Scope& s, std::int64_t layer) {
+    return c.attention(s, layer, {}, nn::QkvProjection::separate(s, c.heads, bias));
+  };
+}
 
 void register_glm(TasksManager& tasks) {
   tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(

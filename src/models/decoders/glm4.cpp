@@ -1,9 +1,8 @@
 // GLM-4-0414. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/glm4/modeling_glm4.py
-#include <utility>
-
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
+#include "models/decoders/common/glm.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -12,15 +11,11 @@ namespace onnxport::models {
 namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  TextDecoderConfig c(model.config());
-  const bool bias = c.attention_bias;
-  c.attention_bias = false;  // the output has none
-  c.rope.interleaved = true;
+  const TextDecoderConfig c(model.config());
+  const LayerAttention attention = glm_attention(c);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    const Scope attention = s / "self_attn";
-    auto qkv = nn::QkvProjection::separate(attention, c.heads, bias);
     return nn::SandwichBlock{.before_attention = c.norm(s / "input_layernorm"),
-                             .attention = nn::CausalAttention(c.attention(attention, i, {}, std::move(qkv))),
+                             .attention = nn::CausalAttention(attention(s / "self_attn", i)),
                              .after_attention = c.norm(s / "post_self_attn_layernorm"),
                              .before_mlp = c.norm(s / "post_attention_layernorm"),
                              .mlp = c.mlp(s / "mlp"),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "models/decoders/common/gguf_llama.h"
+#include "models/decoders/common/layers.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
@@ -14,6 +15,8 @@ TextDecoderConfig gemma2_config(const PretrainedConfig& config);
 /// The scale of the scores, and their cap where the original applies it; then also the result for a query
 /// that sees no key.
 op::AttentionOptions gemma2_attention_options(const PretrainedConfig& config, TextDecoderConfig& c);
+/// With these options; every second layer slides, unless layer_types says otherwise.
+LayerAttention gemma2_attention(const PretrainedConfig& config, TextDecoderConfig& c);
 /// A block with norms around attention and feed-forward.
 nn::Block gemma2_block(const TextDecoderConfig& c, const Scope& s, nn::CausalAttentionParts attention);
 

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Makes the fixture <model type>/feature-extraction-with-past (a prefill: no past in, the cache out) with the original
+PyTorch model, from the checkpoint and the cases with an empty past of <model type>/text-generation-with-past, and the inputs of
+<model type>/text-generation.
+
+  tools/make_prefill.py MODEL_TYPE...
+
+Needs torch, safetensors, numpy, and the version of transformers that made the other fixture. The states of recurrent
+layers are those that the original returned for the other fixture: each version keeps them in a class of its own. All
+else is computed anew, and for layers without a window it must agree with what the other fixture has."""
+import json
+import shutil
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import make_golden
+from make_generation import load, write_checkpoint
+
+SOURCE, TASK = "text-generation-with-past", "feature-extraction-with-past"
+
+
+def key_or_value(name):
+    return name.startswith("present.") and name.rsplit(".", 1)[1] in ("key", "value")
+
+
+def run(model, feed, presents):
+    """last_hidden_state, and keys and values where the model has a DynamicCache."""
+    import torch
+    from transformers import DynamicCache
+
+    tensors = {name: torch.from_numpy(value) for name, value in feed.items()}
+    if not all(map(key_or_value, presents)):
+        with torch.no_grad():
+            return {"last_hidden_state": model(**tensors, use_cache=False, return_dict=True)[0].numpy()}
+    cache = DynamicCache(config=model.config)
+    with torch.no_grad():
+        out = model(**tensors, past_key_values=cache, use_cache=True, return_dict=True)
+    result = {"last_hidden_state": out[0].numpy()}
+    for name in presents:
+        _, layer, part = name.split(".")
+        result[name] = getattr(cache.layers[int(layer)], part + "s").numpy()
+    return result
+
+
+def empty_cases(source, expected):
+    """(inputs without the past, outputs) of the cases whose past is empty."""
+    from safetensors.numpy import load_file
+
+    for case in expected["files"]["model"]["cases"]:
+        tensors = load_file(source / f"model.{case['n']}.safetensors")
+        feed = {name[3:]: value for name, value in tensors.items() if name.startswith("in/")}
+        if feed["attention_mask"].shape != feed["input_ids"].shape or any(
+                name.startswith("past") and value.size and value.any() for name, value in feed.items()):
+            continue
+        yield ({name: value for name, value in feed.items() if not name.startswith("past")},
+               {name[4:]: value for name, value in tensors.items() if name.startswith("out/")})
+
+
+def make(model_type):
+    import numpy as np
+    import transformers
+
+    source, folder = make_golden.GOLDEN / model_type / SOURCE, make_golden.GOLDEN / model_type / TASK
+    expected = json.loads((source / "expected.json").read_text())
+    if expected["transformers"] != transformers.__version__:
+        raise SystemExit(f"{source} was made with transformers {expected['transformers']}")
+    folder.mkdir()
+    for name in ("config.json", "generation_config.json", "weights.json", "verbatim.safetensors"):
+        if (source / name).exists():
+            shutil.copy(source / name, folder)
+    write_checkpoint(source, folder)
+    # Not AutoModel: some base classes do not find the keys of their own checkpoints.
+    model = load(folder).get_decoder()
+    (folder / "model.safetensors").unlink()
+
+    file = expected["files"]["model"]
+    presents = {name: axes for name, axes in file["outputs"].items() if name.startswith("present")}
+    window = getattr(model.config, "sliding_window", None) or getattr(model.config, "attention_chunk_size", None)
+    cases = []
+    for feed, recorded in empty_cases(source, expected):
+        out = run(model, feed, presents)
+        for name in presents:
+            if name not in out:
+                out[name] = recorded[name]
+                continue
+            count = out[name].shape[2]
+            assert window or count == recorded[name].shape[2], name
+            difference = np.abs(out[name] - recorded[name][:, :, recorded[name].shape[2] - count:]).max(initial=0)
+            assert difference < 1e-5, (name, difference)
+        cases.append((feed, out))
+    if all(map(key_or_value, presents)):  # the inputs of the fixture without a cache, which has the same checkpoint
+        without = make_golden.GOLDEN / model_type / "text-generation"
+        for feed, _ in empty_cases(without, json.loads((without / "expected.json").read_text())):
+            cases.append((feed, run(model, feed, presents)))
+    assert cases, f"{source} has no case with an empty past"
+    head = {key: value for key, value in expected.items() if key not in ("files", "torch", "transformers")} | {"task": TASK}
+    text = {"0": "batch_size", "1": "sequence_length"}
+    inputs = {name: text for name in file["inputs"] if not name.startswith("past")}
+    make_golden.write_expected(folder, head, inputs, {"last_hidden_state": text, **presents}, cases)
+    print(f"{folder}: {len(cases)} cases")
+
+
+if __name__ == "__main__":
+    make_golden.quiet()
+    for model_type in sys.argv[1:]:
+        make(model_type)
