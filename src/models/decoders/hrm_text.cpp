@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/hrm_text/modeling_hrm_text.py
 #include <fmt/format.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -38,10 +39,11 @@ struct Cycles {
 class HrmTextOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
  public:
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  std::vector<StateSpec> states() const override {
+  NormalizedConfig normalized_config() const override {
     const PretrainedConfig c = config().unaccounted();
-    const std::int64_t heads = c.integer("num_attention_heads");
-    return key_values(Cycles(c).uses(), heads, head_dim(heads));
+    const std::string layers = std::to_string(Cycles(c).uses());
+    return NormalizedTextConfig(c.settled("num_hidden_layers", layers))
+        .with_args({{"num_key_value_heads", "num_attention_heads"}});
   }
 };
 
@@ -88,8 +90,12 @@ nn::Block stack(const Scope& s, std::int64_t layers, std::int64_t first, const C
                                          .before_mlp = c.norm(layer / "post_attention_layernorm"),
                                          .mlp = c.mlp(layer / "mlp", c.mlp_bias)});
   }
-  return [blocks, norm = c.norm(s / "final_norm")](Value x, nn::DecoderPass& pass) {
-    for (const nn::Block& block : blocks) x = block(x, pass);
+  return [blocks, first, norm = c.norm(s / "final_norm")](Value x, nn::DecoderPass& pass) {
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      if (first == 0 && i == 0) pass.give("hidden_states.0", x);
+      x = blocks[i](x, pass);
+      pass.give(fmt::format("hidden_states.{}", first + static_cast<std::int64_t>(i) + 1), x);
+    }
     return norm(x);
   };
 }
@@ -114,6 +120,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
       const bool of_slow = (static_cast<std::int64_t>(i) + 1) % (z.low + 1) == 0;
       (of_slow ? slow : fast) = uses[i](op::add(fast, slow), pass);
     }
+    pass.give(fmt::format("hidden_states.{}", z.uses()), slow);
     return slow;
   };
   const Weight tied = c.tie_word_embeddings ? words.weight() : Weight();
