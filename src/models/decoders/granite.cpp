@@ -45,7 +45,11 @@ TextDecoderConfig granite_config(const PretrainedConfig& config) {
 
 nn::Block granite_block(const TextDecoderConfig& c, const PretrainedConfig& config, const Scope& s,
                         std::int64_t layer, nn::FeedForward mlp) {
-  nn::CausalAttentionParts attention = c.attention(s / "self_attn", layer);
+  return granite_block(c, config, s, c.attention(s / "self_attn", layer), std::move(mlp));
+}
+
+nn::Block granite_block(const TextDecoderConfig& c, const PretrainedConfig& config, const Scope& s,
+                        nn::CausalAttentionParts attention, nn::FeedForward mlp) {
   attention.options.scale = config.real("attention_multiplier");
   const double factor = config.real("residual_multiplier");
   return nn::PreNormBlock{.before_attention = c.norm(s / "input_layernorm"),

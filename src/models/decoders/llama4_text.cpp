@@ -8,6 +8,7 @@
 #include "models/decoders/common/experts.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/position_scale.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
@@ -91,15 +92,6 @@ nn::LayerMask same_chunk(std::int64_t size, op::NoKeys no_keys) {
   };
 }
 
-/// Queries [B, S, H * D] grow with their place in the cache, for contexts longer than in training.
-Value tuned(Value query, const nn::DecoderPass& pass, const Config& c) {
-  const Value place = op::arange(pass.graph(), pass.length(), pass.past_length() + 1);
-  const Value floors = op::cast(op::div(place, static_cast<double>(c.floor_scale)), DType::f32);
-  const Value scale = op::add(op::mul(op::log(op::add(floors, 1.0)), c.attn_scale), 1.0);
-  const Value wide = op::cast(query, DType::f32);
-  return op::cast(op::mul(wide, op::unsqueeze(op::unsqueeze(scale, 0), 2)), query.dtype());
-}
-
 nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const Config& c) {
   const auto at = static_cast<std::size_t>(layer);
   nn::CausalAttentionParts parts = c.attention(s, layer);
@@ -116,7 +108,9 @@ nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const Con
   if (!c.tuned) return parts;
   parts.qkv = [before = parts.qkv, c](Value x, const nn::DecoderPass& pass) {
     nn::QueryKeyValue now = before(x, pass);
-    now.query = tuned(now.query, pass, c);
+    // Their place in the cache counts, from 1.
+    const Value place = op::arange(pass.graph(), pass.length(), pass.past_length() + 1);
+    now.query = nn::scaled_by_position(now.query, place, {c.attn_scale, c.floor_scale});
     return now;
   };
   return parts;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/blocks.h"
+#include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/mlp.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -16,6 +18,16 @@ TextDecoderConfig granite_config(const PretrainedConfig& config);
 /// A block whose branches are multiplied: attention_multiplier, residual_multiplier.
 nn::Block granite_block(const TextDecoderConfig& c, const PretrainedConfig& config, const Scope& s,
                         std::int64_t layer, nn::FeedForward mlp);
+/// The same around a given attention. Sets the scale of its scores.
+nn::Block granite_block(const TextDecoderConfig& c, const PretrainedConfig& config, const Scope& s,
+                        nn::CausalAttentionParts attention, nn::FeedForward mlp);
+
+/// The attention of a layer, whose keys lie below `s`.
+using LayerAttention = std::function<nn::CausalAttentionParts(const Scope& s, std::int64_t layer)>;
+/// Attentions with windows (`layer_types`, every fourth layer sees everything), a base of the rotation for
+/// each layer (layer_rope_theta, 0: the layer does not turn), and a learned score beside those of the keys.
+/// Keys: also sinks.
+LayerAttention granite_swa_attention(const TextDecoderConfig& c, const PretrainedConfig& config);
 
 GgufLayout gguf_granite(std::string architecture, std::string original_class);
 /// The mixtures of experts, which share an architecture; with an expert that all tokens pass or without.

@@ -1,0 +1,23 @@
+/// What classes of transformers 5 fill in where config.json does not say it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "onnxport/config.h"
+#include "onnxport/nn/decoder_pass.h"
+
+namespace onnxport::models {
+
+/// The config, with these `rope_parameters` (JSON) if it has neither them nor `rope_scaling`.
+PretrainedConfig with_usual_rope(const PretrainedConfig& config, std::string_view rope_parameters);
+
+/// What each layer sees, by `layer_types` and sliding_window. Without `layer_types`, all layers slide but
+/// those for which `full` holds. Throws ExportError(bad_config) like the layer_visibility() of
+/// text_decoder_config.h.
+std::vector<nn::Visibility> layer_visibility(const PretrainedConfig& config, std::int64_t layers,
+                                             const std::function<bool(std::int64_t layer)>& full);
+
+}  // namespace onnxport::models
