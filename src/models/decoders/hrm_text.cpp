@@ -11,6 +11,7 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/gated_attention.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
@@ -60,7 +61,7 @@ struct Config : TextDecoderConfig {
 };
 
 /// A sigmoid gate on the results of the heads. Keys: gqkv_proj or gate_proj, q_proj, k_proj, v_proj; o_proj.
-nn::Mixer gated_attention(const Scope& layer, std::int64_t use, const Config& c) {
+nn::Mixer attention(const Scope& layer, std::int64_t use, const Config& c) {
   const std::int64_t width = c.heads.heads * c.heads.head_dim;
   const bool fused = (layer / "attn").exists();
   const Scope s = layer / (fused ? "attn" : "self_attn"), all = s / "gqkv_proj";
@@ -72,12 +73,7 @@ nn::Mixer gated_attention(const Scope& layer, std::int64_t use, const Config& c)
       fused ? rows(0, 1) : nn::Linear(s / "gate_proj", c.hidden_size, width, c.attention_bias);
   const auto qkv = fused ? nn::QkvProjection::fused(rows(1, 4), c.heads, nn::FusedLayout::stacked)
                          : nn::QkvProjection::separate(s, c.heads, c.attention_bias);
-  return [gate, parts = c.attention(s, use, {}, qkv)](Value x, nn::DecoderPass& pass) {
-    const Value open = op::sigmoid(gate(x));
-    nn::CausalAttentionParts gated = parts;
-    gated.output = [&](Value results) { return parts.output(op::mul(results, open)); };
-    return nn::CausalAttention(std::move(gated))(x, pass);
-  };
+  return nn::gated_attention(c.attention(s, use, {}, qkv), [gate](Value x) { return op::sigmoid(gate(x)); });
 }
 
 /// One use of a stack, whose keys and values begin with those of layer `first`.
@@ -86,7 +82,7 @@ nn::Block stack(const Scope& s, std::int64_t layers, std::int64_t first, const C
   for (std::int64_t i = 0; i < layers; ++i) {
     const Scope layer = s / "layers" / i;
     blocks.emplace_back(nn::PreNormBlock{.before_attention = c.norm(layer / "input_layernorm"),
-                                         .attention = gated_attention(layer, first + i, c),
+                                         .attention = attention(layer, first + i, c),
                                          .before_mlp = c.norm(layer / "post_attention_layernorm"),
                                          .mlp = c.mlp(layer / "mlp", c.mlp_bias)});
   }
