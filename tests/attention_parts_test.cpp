@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "onnxport/nn/causal_attention.h"
+#include "onnxport/nn/gated_attention.h"
 #include "onnxport/nn/rotary.h"
 #include "onnxport/op.h"
 #include "reference/interpreter.h"
@@ -148,6 +150,44 @@ TEST(AttentionParts, NormsAfterTheRotation) {
   }
   Decoder decoder;
   expect_close(decoder.run(attention(decoder.x, decoder.pass)), expected);
+}
+
+// All keys count alike, so that an attention gives the mean of the values so far.
+nn::CausalAttentionParts means() {
+  return {.path = "attention",
+          .sizes = {kWidth, kHeads, kHeads, kHeadDim},
+          .qkv = same_three_times(),
+          .output = [](Value x) { return op::add(x, 1.0); },
+          .options = {.scale = 0.0}};
+}
+
+/// (mean of the rows so far) * gate(row, element) + 1
+Rows gated_means(const std::function<double(const Row&, std::size_t)>& gate) {
+  Rows expected;
+  for (std::size_t query = 0; query < kRows.size(); ++query) {
+    Row row(kWidth, 0.0);
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      for (std::size_t key = 0; key <= query; ++key) row[i] += kRows[key][i];
+      row[i] = row[i] / static_cast<double>(query + 1) * gate(kRows[query], i) + 1;
+    }
+    expected.push_back(row);
+  }
+  return expected;
+}
+
+TEST(AttentionParts, GateForEachElement) {
+  Decoder decoder;
+  const nn::Mixer attention = nn::gated_attention(means(), [](Value x) { return op::mul(x, x); });
+  expect_close(decoder.run(attention(decoder.x, decoder.pass)),
+               gated_means([](const Row& row, std::size_t i) { return row[i] * row[i]; }));
+}
+
+TEST(AttentionParts, GateForEachHead) {
+  Decoder decoder;
+  const nn::Mixer attention =
+      nn::gated_attention(means(), [](Value x) { return op::split(x, 2, {kHeads, kWidth - kHeads})[1]; });
+  expect_close(decoder.run(attention(decoder.x, decoder.pass)),
+               gated_means([](const Row& row, std::size_t i) { return row[kHeads + i / kHeadDim]; }));
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ TEST(PretrainedConfig, MajorVersionOfTheLibrary) {
   EXPECT_EQ(major("{}"), 4);
   const auto whole = parse(R"({"transformers_version": "5.0.0", "text_config": {}})", "clip");
   EXPECT_EQ(whole.sub("text_config").transformers_major(), 5) << "the file has one version";
+  const auto newer = parse(R"({"transformers_version": "4.46.1"})", "minimax_m2");
+  EXPECT_EQ(newer.transformers_major(), 5) << "version 4 does not have the type";
 }
 
 TEST(PretrainedConfig, SettledValuesShareTheAccounting) {

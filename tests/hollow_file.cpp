@@ -15,9 +15,10 @@ void write_hollow_safetensors(const std::filesystem::path& file, const std::vect
   for (const HollowTensor& tensor : tensors) {
     std::uint64_t bytes = size_of(tensor.dtype);
     for (const std::int64_t extent : tensor.shape) bytes *= static_cast<std::uint64_t>(extent);
-    header[tensor.name] = {{"dtype", std::string(safetensors_name(tensor.dtype))},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {offset, offset + bytes}}};
+    const std::string dtype =
+        tensor.stored_as.empty() ? std::string(safetensors_name(tensor.dtype)) : tensor.stored_as;
+    header[tensor.name] = {
+        {"dtype", dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + bytes}}};
     if (bytes >= sizeof(std::uint64_t) && is_float(tensor.dtype)) begins.push_back(offset);
     offset += bytes;
   }

@@ -14,6 +14,7 @@ struct HollowTensor {
   std::string name;
   DType dtype;
   std::vector<std::int64_t> shape;
+  std::string stored_as = {};  // a name that only files have, such as F8_E4M3, for a dtype of the same size
 };
 
 /// Writes a safetensors file whose data are holes, so that its size on disk does not depend on the tensors.

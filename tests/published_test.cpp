@@ -63,7 +63,10 @@ std::vector<test::HollowTensor> tensors_of(const fs::path& file) {
     if (cells.size() > 2) {
       for (const std::string& extent : split(cells[2], ',')) shape.push_back(std::stoll(extent));
     }
-    for (const std::string& name : expand(cells[0])) tensors.push_back({name, parse_dtype(cells[1]), shape});
+    const bool fp8 = cells[1] == "F8_E4M3";
+    const DType dtype = fp8 ? DType::u8 : parse_dtype(cells[1]);
+    for (const std::string& name : expand(cells[0]))
+      tensors.push_back({name, dtype, shape, fp8 ? cells[1] : std::string()});
   }
   return tensors;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <span>
 #include <utility>
 
 #include "config/json.h"
@@ -13,10 +14,19 @@
 namespace onnxport::config {
 namespace {
 
-constexpr std::pair<std::string_view, std::string_view> built_in[] = {
+using Entry = std::pair<std::string_view, std::string_view>;
+constexpr Entry of_version_4[] = {
 #include "config/class_defaults.inc"
+};
+constexpr Entry of_version_5[] = {
 #include "config/class_defaults_v5.inc"
 };
+
+const Entry* find_in(std::span<const Entry> table, std::string_view model_type) {
+  const auto found =
+      std::find_if(table.begin(), table.end(), [&](const Entry& entry) { return entry.first == model_type; });
+  return found == table.end() ? nullptr : &*found;
+}
 
 /// Types from plugins. They take precedence over built-in ones.
 struct Registered {
@@ -36,10 +46,14 @@ std::shared_ptr<const nlohmann::json> class_defaults(std::string_view model_type
     const std::lock_guard lock(table.mutex);
     if (const auto it = table.entries.find(model_type); it != table.entries.end()) return it->second;
   }
-  const auto* const entry = std::find_if(std::begin(built_in), std::end(built_in),
-                                         [&](const auto& e) { return e.first == model_type; });
-  if (entry == std::end(built_in)) return nullptr;
+  const Entry* entry = find_in(of_version_4, model_type);
+  if (entry == nullptr) entry = find_in(of_version_5, model_type);
+  if (entry == nullptr) return nullptr;
   return std::make_shared<const nlohmann::json>(nlohmann::json::parse(entry->second));
+}
+
+bool only_in_version_5(std::string_view model_type) {
+  return find_in(of_version_4, model_type) == nullptr && find_in(of_version_5, model_type) != nullptr;
 }
 
 void register_class_defaults(const std::string& model_type, const std::string& json) {

@@ -12,6 +12,9 @@ namespace onnxport::config {
 /// of all configurations, and "<type>.<key>" a nested object without a type. Parses only that entry.
 std::shared_ptr<const nlohmann::json> class_defaults(std::string_view model_type);
 
+/// Whether the table of version 5 declares the type, and that of version 4 does not.
+bool only_in_version_5(std::string_view model_type);
+
 /// Adds or replaces the entry of a type.
 void register_class_defaults(const std::string& model_type, const std::string& json);
 

@@ -72,7 +72,7 @@ PretrainedConfig PretrainedConfig::from_json(std::string_view text, std::string 
             config::renamed_keys(model_type)};
   auto accounting = std::make_shared<Accounting>();
   accounting->add(part);
-  const std::int64_t major = config::major_version(*part.values);
+  const std::int64_t major = config::major_version(*part.values, part.model_type);
   auto source = std::make_shared<const Source>(Source{std::string(text), std::move(origin), major});
   return PretrainedConfig(
       std::make_shared<Impl>(Impl{std::move(source), std::move(accounting), std::move(part)}));

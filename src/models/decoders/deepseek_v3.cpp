@@ -76,21 +76,26 @@ nn::LatentAttentionParameters latent_attention_parameters(const PretrainedConfig
           .bias = c.attention_bias};
 }
 
-nn::FeedForward deepseek_mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c) {
-  const std::int64_t width = config.integer("moe_intermediate_size");
-  const nn::ExpertSizes experts{c.hidden_size, width, config.integer("n_routed_experts")};
+nn::Routing deepseek_routing(const Scope& gate, const PretrainedConfig& config, std::int64_t experts) {
   nn::ExpertGroups groups{config.integer("n_group"), config.integer("topk_group"), 2};
   // Version 5 hides the experts of other groups; in version 4, they score 0, which is more than some have.
   if (config.transformers_major() >= 5) groups.outside = std::numeric_limits<float>::lowest();
-  const Weight bias = (s / "gate").weight("e_score_correction_bias", {experts.experts});
+  const Weight bias = gate.weight("e_score_correction_bias", {experts});
   const auto preference = [balanced = nn::plus_bias(bias), groups](Value scores) {
     return nn::within_best_groups(balanced(scores), groups);
   };
   nn::Routing routing = nn::preferred_scores(op::sigmoid, preference, config.integer("num_experts_per_tok"));
   if (config.flag("norm_topk_prob")) routing = nn::normalized(routing, 1e-20);
-  routing = nn::multiplied(routing, config.real("routed_scaling_factor"));
+  return nn::multiplied(routing, config.real("routed_scaling_factor"));
+}
+
+nn::FeedForward deepseek_mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c,
+                                 const ExpertCounts& counts) {
+  const std::int64_t width = config.integer("moe_intermediate_size");
+  const nn::ExpertSizes experts{c.hidden_size, width, config.integer(counts.routed)};
+  const nn::Routing routing = deepseek_routing(s / "gate", config, experts.experts);
   return nn::sum_of(nn::SparseMixture(s, experts, routing, c.hidden_act),
-                    mlp_of_width(c, s / "shared_experts", width * config.integer("n_shared_experts")));
+                    mlp_of_width(c, s / "shared_experts", width * config.integer(counts.shared)));
 }
 
 nn::FeedForward deepseek_mlp(const Scope& s, std::int64_t layer, const PretrainedConfig& config,

@@ -2,10 +2,10 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/exaone4/modeling_exaone4.py
 #include <nlohmann/json.hpp>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/exaone.h"
 #include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -19,17 +19,11 @@ std::int64_t pattern(const PretrainedConfig& config) {
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const PretrainedConfig& config = model.config();
-  TextDecoderConfig c(config);
+  TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
-  const auto window = config.maybe_integer("sliding_window");
-  if (config.has("layer_types")) config.harmless({"sliding_window_pattern"});  // in words, such as LLLG
-  const auto types = layer_types(config, c.num_hidden_layers, pattern(config));
-  const auto visible = layer_visibility(types, c.num_hidden_layers, window.value_or(0));
+  const MakeAttention attention = exaone_attention(model.config(), c);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    nn::CausalAttentionParts attention = c.normed_attention(s / "self_attn", i, visible.at(i));
-    if (window && !visible.at(i).window) attention.rotary.reset();
-    return c.post_normed_block(s, std::move(attention), c.mlp(s / "mlp"));
+    return c.post_normed_block(s, attention(s / "self_attn", i), c.mlp(s / "mlp"));
   });
 }
 
@@ -54,6 +48,19 @@ GgufLayout gguf() {
 }
 
 }  // namespace
+
+MakeAttention exaone_attention(const PretrainedConfig& config, const TextDecoderConfig& c) {
+  const auto window = config.maybe_integer("sliding_window");
+  if (config.has("layer_types")) config.harmless({"sliding_window_pattern"});  // in words, such as LLLG
+  const auto types = layer_types(config, c.num_hidden_layers, pattern(config));
+  const auto visible = layer_visibility(types, c.num_hidden_layers, window.value_or(0));
+  return [=](const Scope& s, std::int64_t layer) {
+    const nn::Visibility& keys = visible.at(static_cast<std::size_t>(layer));
+    nn::CausalAttentionParts attention = c.normed_attention(s, layer, keys);
+    if (window && !keys.window) attention.rotary.reset();
+    return attention;
+  };
+}
 
 void register_exaone4(TasksManager& tasks) {
   tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(

@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/hrm_text/modeling_hrm_text.py
 #include <fmt/format.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/gated_attention.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
@@ -38,10 +40,11 @@ struct Cycles {
 class HrmTextOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
  public:
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  std::vector<StateSpec> states() const override {
+  NormalizedConfig normalized_config() const override {
     const PretrainedConfig c = config().unaccounted();
-    const std::int64_t heads = c.integer("num_attention_heads");
-    return key_values(Cycles(c).uses(), heads, head_dim(heads));
+    const std::string layers = std::to_string(Cycles(c).uses());
+    return NormalizedTextConfig(c.settled("num_hidden_layers", layers))
+        .with_args({{"num_key_value_heads", "num_attention_heads"}});
   }
 };
 
@@ -58,7 +61,7 @@ struct Config : TextDecoderConfig {
 };
 
 /// A sigmoid gate on the results of the heads. Keys: gqkv_proj or gate_proj, q_proj, k_proj, v_proj; o_proj.
-nn::Mixer gated_attention(const Scope& layer, std::int64_t use, const Config& c) {
+nn::Mixer attention(const Scope& layer, std::int64_t use, const Config& c) {
   const std::int64_t width = c.heads.heads * c.heads.head_dim;
   const bool fused = (layer / "attn").exists();
   const Scope s = layer / (fused ? "attn" : "self_attn"), all = s / "gqkv_proj";
@@ -70,12 +73,7 @@ nn::Mixer gated_attention(const Scope& layer, std::int64_t use, const Config& c)
       fused ? rows(0, 1) : nn::Linear(s / "gate_proj", c.hidden_size, width, c.attention_bias);
   const auto qkv = fused ? nn::QkvProjection::fused(rows(1, 4), c.heads, nn::FusedLayout::stacked)
                          : nn::QkvProjection::separate(s, c.heads, c.attention_bias);
-  return [gate, parts = c.attention(s, use, {}, qkv)](Value x, nn::DecoderPass& pass) {
-    const Value open = op::sigmoid(gate(x));
-    nn::CausalAttentionParts gated = parts;
-    gated.output = [&](Value results) { return parts.output(op::mul(results, open)); };
-    return nn::CausalAttention(std::move(gated))(x, pass);
-  };
+  return nn::gated_attention(c.attention(s, use, {}, qkv), [gate](Value x) { return op::sigmoid(gate(x)); });
 }
 
 /// One use of a stack, whose keys and values begin with those of layer `first`.
@@ -84,12 +82,16 @@ nn::Block stack(const Scope& s, std::int64_t layers, std::int64_t first, const C
   for (std::int64_t i = 0; i < layers; ++i) {
     const Scope layer = s / "layers" / i;
     blocks.emplace_back(nn::PreNormBlock{.before_attention = c.norm(layer / "input_layernorm"),
-                                         .attention = gated_attention(layer, first + i, c),
+                                         .attention = attention(layer, first + i, c),
                                          .before_mlp = c.norm(layer / "post_attention_layernorm"),
                                          .mlp = c.mlp(layer / "mlp", c.mlp_bias)});
   }
-  return [blocks, norm = c.norm(s / "final_norm")](Value x, nn::DecoderPass& pass) {
-    for (const nn::Block& block : blocks) x = block(x, pass);
+  return [blocks, first, norm = c.norm(s / "final_norm")](Value x, nn::DecoderPass& pass) {
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      if (first == 0 && i == 0) pass.give("hidden_states.0", x);
+      x = blocks[i](x, pass);
+      pass.give(fmt::format("hidden_states.{}", first + static_cast<std::int64_t>(i) + 1), x);
+    }
     return norm(x);
   };
 }
@@ -114,6 +116,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
       const bool of_slow = (static_cast<std::int64_t>(i) + 1) % (z.low + 1) == 0;
       (of_slow ? slow : fast) = uses[i](op::add(fast, slow), pass);
     }
+    pass.give(fmt::format("hidden_states.{}", z.uses()), slow);
     return slow;
   };
   const Weight tied = c.tie_word_embeddings ? words.weight() : Weight();

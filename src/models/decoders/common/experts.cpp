@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "models/decoders/common/hybrid.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -24,6 +25,23 @@ std::int64_t interval_of(const PretrainedConfig& config, const char* key,
   if (interval < 1)
     throw ExportError(ErrorCode::bad_config, fmt::format("{} is {}, expected at least 1", key, interval));
   return interval;
+}
+
+std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers, std::int64_t first) {
+  std::vector<bool> sparse;
+  if (!config.has("mlp_layer_types")) {
+    for (std::int64_t i = 0; i < layers; ++i) sparse.push_back(i >= first);
+    return sparse;
+  }
+  for (const std::string& type : kinds_of_layers(config, "mlp_layer_types")) {
+    if (type != "dense" && type != "sparse") {
+      throw ExportError(
+          ErrorCode::bad_config,
+          fmt::format("{}: mlp_layer_types has '{}', expected dense or sparse", config.origin(), type));
+    }
+    sparse.push_back(type == "sparse");
+  }
+  return sparse;
 }
 
 nn::Routing softmax_routing(const PretrainedConfig& config) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "onnxport/nn/experts.h"
 #include "onnxport/nn/mlp.h"
@@ -14,6 +15,11 @@ namespace onnxport::models {
 /// A setting that counts layers. Throws ExportError(bad_config) if it is below one.
 std::int64_t interval_of(const PretrainedConfig& config, const char* key,
                          std::optional<std::int64_t> fallback = {});
+
+/// Which layers have a mixture of experts: those that `mlp_layer_types` calls "sparse"; in files without that
+/// key all from layer `first` on. Throws ExportError(bad_config) for another number of layers, and for other
+/// words than "dense" and "sparse".
+std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers, std::int64_t first);
 
 /// The routing of most types: the num_experts_per_tok largest of the softmax over all experts, which sum to
 /// one if norm_topk_prob says so.

@@ -1,0 +1,72 @@
+// AFMoE (Trinity). Original:
+// https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/afmoe/modeling_afmoe.py
+#include <cmath>
+
+#include "models/common/definition.h"
+#include "models/decoders/common/experts.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/experts.h"
+#include "onnxport/nn/gated_attention.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+/// Only layers that slide turn.
+nn::Mixer attention(const Scope& s, std::int64_t layer, const nn::Visibility& visible,
+                    const TextDecoderConfig& c) {
+  nn::CausalAttentionParts parts = c.normed_attention(s, layer, visible);
+  if (!visible.window) parts.rotary.reset();
+  const nn::Linear gate(s / "gate_proj", c.hidden_size, c.heads.heads * c.heads.head_dim, false);
+  return nn::gated_attention(std::move(parts), [gate](Value x) { return op::sigmoid(gate(x)); });
+}
+
+nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c) {
+  const std::int64_t width = config.integer("moe_intermediate_size");
+  const nn::ExpertSizes z{c.hidden_size, width, config.integer("num_experts")};
+  const nn::Scores preference = nn::plus_bias(s.weight("expert_bias", {z.experts}));
+  const nn::Routing chosen =
+      nn::preferred_scores(op::sigmoid, preference, config.integer("num_experts_per_tok"));
+  const nn::Router router(nn::Linear(s / "router" / "gate", z.hidden_size, z.experts, false),
+                          nn::multiplied(nn::normalized(chosen, 1e-20), config.real("route_scale", 1.0)));
+  const nn::Experts experts(nn::expert_weights(s / "experts", z), c.hidden_act);
+  return nn::sum_of(mlp_of_width(c, s / "shared_experts", width * config.integer("num_shared_experts")),
+                    nn::SparseMixture(s.path(), router, experts));
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig& config = model.config();
+  TextDecoderConfig c(config);
+  if (config.flag("mup_enabled")) c.embedding_scale = std::sqrt(static_cast<double>(c.hidden_size));
+  if (config.has("layer_types")) config.harmless({"global_attn_every_n_layers"});
+  const std::int64_t pattern = config.has("layer_types") ? 1 : config.integer("global_attn_every_n_layers");
+  const auto visible =
+      layer_visibility(layer_types(config, c.num_hidden_layers, pattern), c.num_hidden_layers,
+                       config.maybe_integer("sliding_window").value_or(0));
+  const std::int64_t dense = config.integer("num_dense_layers");
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const auto mlp = [&]() -> nn::FeedForward {
+      if (i < dense) return c.mlp(s / "mlp");
+      return mixture(s / "mlp", config, c);
+    };
+    return nn::SandwichBlock{
+        .before_attention = c.norm(s / "input_layernorm"),
+        .attention = attention(s / "self_attn", i, visible.at(static_cast<std::size_t>(i)), c),
+        .after_attention = c.norm(s / "post_attention_layernorm"),
+        .before_mlp = c.norm(s / "pre_mlp_layernorm"),
+        .mlp = mlp(),
+        .after_mlp = c.norm(s / "post_mlp_layernorm")};
+  });
+}
+
+}  // namespace
+
+void register_afmoe(TasksManager& tasks) {
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
+      {.model_type = "afmoe",
+       .tasks = nn::text_decoder_tasks({}),
+       .forward = forward,
+       .key_names = tied("model.embed_tokens", "lm_head")});
+}
+
+}  // namespace onnxport::models

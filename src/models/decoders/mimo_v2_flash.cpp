@@ -1,0 +1,131 @@
+// MiMo V2 Flash. Original:
+// https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/mimo_v2_flash/modeling_mimo_v2_flash.py
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/common/definition.h"
+#include "models/decoders/common/deepseek.h"
+#include "models/decoders/common/experts.h"
+#include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/experts.h"
+#include "onnxport/text_decoder_config.h"
+
+namespace onnxport::models {
+namespace {
+
+/// Published files leave the factor of the mixture empty.
+PretrainedConfig with_factor(const PretrainedConfig& config) {
+  if (config.maybe_real("routed_scaling_factor")) return config;
+  return config.settled("routed_scaling_factor", "1.0");
+}
+
+struct Config : TextDecoderConfig {
+  std::vector<nn::Visibility> visible;
+  nn::RopeParameters local_rope;
+  std::int64_t value_dim;
+  double value_scale;
+
+  explicit Config(const PretrainedConfig& c)
+      : TextDecoderConfig(c),
+        visible(layer_visibility(types(c, num_hidden_layers), num_hidden_layers, window(c))),
+        local_rope(rope_parameters(c, heads.head_dim, rope_keys("sliding_attention", 10000))),
+        value_dim(c.integer("v_head_dim")),
+        value_scale(c.real("attention_value_scale", 1.0)) {
+    rope = rope_parameters(c, heads.head_dim, rope_keys("full_attention", 5000000));
+    check_multiple(c, "num_attention_heads", heads.heads, "twice num_key_value_heads", 2 * heads.kv_heads);
+  }
+
+  /// Layers that slide have twice as many key heads.
+  nn::HeadSizes heads_of(std::int64_t layer) const {
+    nn::HeadSizes sizes = heads;
+    if (visible.at(static_cast<std::size_t>(layer)).window) sizes.kv_heads *= 2;
+    return sizes;
+  }
+
+ private:
+  static RopeKeys rope_keys(const char* layer_type, double theta) {
+    return {.layer_type = layer_type, .theta = theta, .partial_rotary_factor = 0.334};
+  }
+  /// Published files count the positions before a query's own.
+  static std::int64_t window(const PretrainedConfig& c) {
+    const std::int64_t usual = c.integer("sliding_window");
+    const auto before = c.maybe_integer("sliding_window_size");
+    return before ? *before + 1 : usual;
+  }
+  /// In files without the list, the first layer and every sixth see all keys.
+  static std::vector<std::string> types(const PretrainedConfig& c, std::int64_t layers) {
+    std::vector<std::string> types = layer_types(c, layers, 6);
+    if (!c.has("layer_types") && !types.empty()) types.front() = "full_attention";
+    return types;
+  }
+};
+
+class MimoV2FlashOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
+ public:
+  using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
+  std::vector<StateSpec> states() const override {
+    const Config c(config().unaccounted());
+    std::vector<StateSpec> all;
+    for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) {
+      for (StateSpec& state : key_value(i, c.heads_of(i).kv_heads, c.heads.head_dim, c.value_dim))
+        all.push_back(std::move(state));
+    }
+    return all;
+  }
+};
+
+nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const Config& c) {
+  const nn::HeadSizes z = c.heads_of(layer);
+  const nn::Visibility& visible = c.visible.at(static_cast<std::size_t>(layer));
+  const nn::Linear query(s / "q_proj", z.hidden_size, z.heads * z.head_dim, c.attention_bias);
+  const nn::Linear key(s / "k_proj", z.hidden_size, z.kv_heads * z.head_dim, c.attention_bias);
+  const nn::Linear value(s / "v_proj", z.hidden_size, z.kv_heads * c.value_dim, c.attention_bias);
+  const auto qkv = [=, scale = c.value_scale](Value x, const nn::DecoderPass&) -> nn::QueryKeyValue {
+    const Value queries = query(x), keys = key(x);
+    return {queries, keys, op::mul(value(x), scale)};
+  };
+  nn::CausalAttentionParts parts{
+      .path = s.path(),
+      .layer = layer,
+      .sizes = z,
+      .qkv = qkv,
+      .output = nn::Linear(s / "o_proj", z.heads * c.value_dim, z.hidden_size, false),
+      .mask = nn::sees(visible, op::NoKeys::uniform),
+      .rotary = nn::RotaryEmbedding("rotary_emb", c.rope)};
+  if (!visible.window) return parts;
+  parts.rotary = nn::RotaryEmbedding("rotary_emb_local", c.local_rope);
+  parts.sinks = s.weight("attention_sink_bias", {z.heads});
+  return parts;
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const PretrainedConfig config = with_factor(model.config());
+  const Config c(config);
+  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, 1);
+  const nn::ExpertSizes experts{c.hidden_size, config.integer("moe_intermediate_size"),
+                                config.integer("n_routed_experts")};
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope mlp = s / "mlp";
+    const auto feed_forward = [&]() -> nn::FeedForward {
+      if (!sparse.at(static_cast<std::size_t>(i))) return c.mlp(mlp);
+      const nn::Routing routing = deepseek_routing(mlp / "gate", config, experts.experts);
+      return nn::SparseMixture(mlp, experts, routing, c.hidden_act);
+    };
+    return c.block(s, attention(s / "self_attn", i, c), feed_forward());
+  });
+}
+
+}  // namespace
+
+void register_mimo_v2_flash(TasksManager& tasks) {
+  KeyNames names = tied("model.embed_tokens", "lm_head");
+  names.newer = {{"self_attn.attention_sink_bias", "self_attn.sinks"}};
+  tasks.register_model<MimoV2FlashOnnxConfig>({.model_type = "mimo_v2_flash",
+                                               .tasks = nn::text_decoder_tasks({}),
+                                               .forward = forward,
+                                               .ignorable_keys = {"model.mtp.*"},
+                                               .key_names = names});
+}
+
+}  // namespace onnxport::models
