@@ -17,6 +17,7 @@ sys.dont_write_bytecode = True
 import make_golden
 from make_generation import load, write_checkpoint
 
+PADDED_ONLY = ["doge"]  # without padding, the original leaves out the mask, so that nothing is causal
 SOURCE, TASK = "text-generation-with-past", "feature-extraction-with-past"
 
 
@@ -71,7 +72,10 @@ def make(model_type):
             shutil.copy(source / name, folder)
     write_checkpoint(source, folder)
     # Not AutoModel: some base classes do not find the keys of their own checkpoints.
-    model = load(folder).get_decoder()
+    whole = load(folder)
+    model = whole.get_decoder()
+    if model is whole:
+        model = whole.base_model
     (folder / "model.safetensors").unlink()
 
     file = expected["files"]["model"]
@@ -80,6 +84,7 @@ def make(model_type):
     cases = []
     for feed, recorded in empty_cases(source, expected):
         out = run(model, feed, presents)
+        assert out["last_hidden_state"].shape[2] == model.config.hidden_size, "this is no hidden state"
         for name in presents:
             if name not in out:
                 out[name] = recorded[name]
@@ -92,7 +97,8 @@ def make(model_type):
     if all(map(key_or_value, presents)):  # the inputs of the fixture without a cache, which has the same checkpoint
         without = make_golden.GOLDEN / model_type / "text-generation"
         for feed, _ in empty_cases(without, json.loads((without / "expected.json").read_text())):
-            cases.append((feed, run(model, feed, presents)))
+            if model_type not in PADDED_ONLY or not feed["attention_mask"].all():
+                cases.append((feed, run(model, feed, presents)))
     assert cases, f"{source} has no case with an empty past"
     head = {key: value for key, value in expected.items() if key not in ("files", "torch", "transformers")} | {"task": TASK}
     text = {"0": "batch_size", "1": "sequence_length"}
