@@ -62,7 +62,17 @@ function make_values(name, seed, { shape, mean, halfwidth }) {
 
 const vocab_size = 99;  // of every fixture
 
-function write_weights(folder, recipe) {
+// Dtype, shape and bytes of the tensors of a safetensors file, by name; none where there is no such file.
+function stored_tensors(file) {
+  if (!fs.existsSync(file)) return {};
+  const bytes = fs.readFileSync(file);
+  const begin = 8 + Number(bytes.readBigUInt64LE());
+  const { __metadata__, ...entries } = JSON.parse(bytes.subarray(8, begin));
+  return Object.fromEntries(Object.entries(entries).map(([name, { dtype, shape, data_offsets: [first, last] }]) => [
+    name, { dtype, shape, bytes: bytes.subarray(begin + first, begin + last) }]));
+}
+
+function write_weights(folder, recipe, verbatim) {
   const header = {};
   const parts = [];
   let offset = 0;
@@ -74,6 +84,10 @@ function write_weights(folder, recipe) {
     assert.equal(tensor.dtype, 'F32', name);
     const bytes = Buffer.from(make_values(name, recipe.seed, tensor).buffer);
     header[name] = { dtype: 'F32', shape: tensor.shape, data_offsets: [offset, offset += bytes.length] };
+    parts.push(bytes);
+  }
+  for (const [name, { dtype, shape, bytes }] of Object.entries(verbatim)) {
+    header[name] = { dtype, shape, data_offsets: [offset, offset += bytes.length] };
     parts.push(bytes);
   }
   let text = JSON.stringify(header);
@@ -119,13 +133,14 @@ export function write_tokenizer(folder, { end, padding_side = 'left' } = {}) {
 
 // The checkpoint of a fixture, as a folder of its own.
 export function write_checkpoint(type, fixture) {
-  const folder = path.join(work, type, 'checkpoint');
+  const folder = path.join(work, type, 'checkpoint'), source = path.join(golden, type, fixture);
   fs.mkdirSync(folder, { recursive: true });
   for (const file of ['config.json', 'generation_config.json', 'preprocessor_config.json']) {
-    const from = path.join(golden, type, fixture, file);
+    const from = path.join(source, file);
     if (fs.existsSync(from)) fs.copyFileSync(from, path.join(folder, file));
   }
-  write_weights(folder, JSON.parse(fs.readFileSync(path.join(golden, type, fixture, 'weights.json'))));
+  write_weights(folder, JSON.parse(fs.readFileSync(path.join(source, 'weights.json'))),
+    stored_tensors(path.join(source, 'verbatim.safetensors')));
   return folder;
 }
 
