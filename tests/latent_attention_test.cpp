@@ -117,10 +117,8 @@ Value double_ends(Value x, std::int64_t heads) {
   return op::reshape(op::concat({parts[0], op::mul(parts[1], 2.0)}, 3), x.shape());
 }
 
-class LatentAttention : public testing::TestWithParam<bool> {};
-
-TEST_P(LatentAttention, MatchesAPlainLoop) {
-  const Plain plain{GetParam()};
+// The weights of `plain` under the keys of the original, below self_attn.
+std::shared_ptr<const Checkpoint> stored(const Plain& plain) {
   std::map<std::string, Matrix> tensors = {{"kv_a_proj_with_mqa.weight", plain.down},
                                            {"kv_b_proj.weight", plain.up},
                                            {"o_proj.weight", plain.output},
@@ -140,8 +138,10 @@ TEST_P(LatentAttention, MatchesAPlainLoop) {
     stored.push_back({{.key = key, .dtype = DType::f32, .shape = shape},
                       Weight::from_doubles(DType::f32, shape, tensor.values, key)});
   }
-  const auto checkpoint = std::make_shared<const Checkpoint>(std::move(stored), "test");
-  const auto accounting = std::make_shared<KeyAccounting>();
+  return std::make_shared<const Checkpoint>(std::move(stored), "test");
+}
+
+nn::LatentAttentionParameters parameters(const Plain& plain) {
   nn::LatentAttentionParameters p{.hidden_size = kWidth,
                                   .heads = kHeads,
                                   .rank = kRank,
@@ -150,27 +150,97 @@ TEST_P(LatentAttention, MatchesAPlainLoop) {
                                   .value_dim = kValue};
   if (plain.has_query_rank) p.query_rank = kQueryRank;
   p.rotate = [](Value x, std::int64_t heads, const nn::DecoderPass&) { return double_ends(x, heads); };
-  const nn::CausalAttention attention(nn::latent_attention(Scope(checkpoint, accounting, "self_attn"), 0, p));
-  EXPECT_TRUE(accounting->unread(*checkpoint).empty());
+  return p;
+}
 
+Tensor ones(std::int64_t length) {
+  return Tensor::from_ints(DType::i64, {1, length}, std::vector<std::int64_t>(length, 1));
+}
+
+Tensor floats(const std::vector<std::int64_t>& shape, const Rows& rows) {
+  Row flat;
+  for (const Row& row : rows) flat.insert(flat.end(), row.begin(), row.end());
+  return Tensor::from_doubles(DType::f32, shape, flat);
+}
+
+const Rows kTokens = {{0.5, -1, 0.25}, {1, 0.75, -0.5}, {-0.25, 0.125, 2}};
+
+class LatentAttention : public testing::TestWithParam<bool> {
+ protected:
+  const Plain plain{GetParam()};
+  const std::shared_ptr<KeyAccounting> accounting = std::make_shared<KeyAccounting>();
+  const std::shared_ptr<const Checkpoint> checkpoint = stored(plain);
+  const Scope scope{checkpoint, accounting, "self_attn"};
+
+  // The rows of `got` are those from `first` on of what the plain loop makes of all tokens.
+  void expect_rows(const Row& got, std::size_t first) const {
+    const Rows expected = plain(kTokens);
+    ASSERT_EQ(got.size(), (3 - first) * kWidth);
+    for (std::size_t t = first; t < 3; ++t) {
+      for (std::size_t i = 0; i < kWidth; ++i)
+        EXPECT_NEAR(got[(t - first) * kWidth + i], expected[t][i], 1e-6) << t << ", " << i;
+    }
+  }
+};
+
+TEST_P(LatentAttention, MatchesAPlainLoop) {
+  const nn::CausalAttention attention(nn::latent_attention(scope, 0, parameters(plain)));
+  EXPECT_TRUE(accounting->unread(*checkpoint).empty());
   Graph graph;
-  const Rows x = {{0.5, -1, 0.25}, {1, 0.75, -0.5}, {-0.25, 0.125, 2}};
   const Inputs inputs{{{"input_ids", graph.input("input_ids", {DType::i64, {1, 3}})},
                        {"attention_mask", graph.input("attention_mask", {DType::i64, {1, 3}})}}};
   const Value hidden = graph.input("x", {DType::f32, {1, 3, kWidth}});
   nn::DecoderPass pass{inputs, std::vector<StateSpec>()};
   graph.output("y", attention(hidden, pass));
-  Row flat;
-  for (const Row& row : x) flat.insert(flat.end(), row.begin(), row.end());
-  const auto ones = Tensor::from_ints(DType::i64, {1, 3}, std::vector<std::int64_t>(3, 1));
-  const auto got =
-      reference::interpret(graph, {{{"input_ids", ones},
-                                    {"attention_mask", ones},
-                                    {"x", Tensor::from_doubles(DType::f32, {1, 3, kWidth}, flat)}}});
-  const Rows expected = plain(x);
-  for (std::size_t t = 0; t < 3; ++t) {
-    for (std::size_t i = 0; i < kWidth; ++i)
-      EXPECT_NEAR(got[0][0].reals[t * kWidth + i], expected[t][i], 1e-6) << t << ", " << i;
+  const auto got = reference::interpret(
+      graph, {{{"input_ids", ones(3)}, {"attention_mask", ones(3)}, {"x", floats({1, 3, kWidth}, kTokens)}}});
+  expect_rows(got[0][0].reals, 0);
+}
+
+// What the first `past` tokens leave in the cache, and the others on top of it.
+TEST_P(LatentAttention, WithCachedLatentsMatchesAPlainLoop) {
+  const nn::LatentAttention attention(nn::cached_latent_attention(scope, 5, parameters(plain)));
+  EXPECT_TRUE(accounting->unread(*checkpoint).empty());
+  Rows latents, turned;
+  for (const Row& token : kTokens) {
+    Row latent = plain.down(token);
+    turned.push_back(doubled({latent.begin() + kRank, latent.end()}));
+    latent.resize(kRank);
+    latents.push_back(normed(latent));
+  }
+  for (std::int64_t past = 0; past < 3; ++past) {
+    SCOPED_TRACE(past);
+    const std::int64_t length = 3 - past;
+    Graph graph;
+    const Inputs inputs{{{"input_ids", graph.input("input_ids", {DType::i64, {1, length}})},
+                         {"attention_mask", graph.input("attention_mask", {DType::i64, {1, 3}})},
+                         {"past.key", graph.input("past.key", {DType::f32, {1, 1, past, kRank}})},
+                         {"past.value", graph.input("past.value", {DType::f32, {1, 1, past, kTurned}})}}};
+    const auto state = [](const std::string& part) {
+      return StateSpec{
+          .input = "past." + part, .output = "present." + part, .growing_axis = 2, .layer = 5, .part = part};
+    };
+    nn::DecoderPass pass{inputs, {state("key"), state("value")}};
+    const Value hidden = graph.input("x", {DType::f32, {1, length, kWidth}});
+    NamedValues outputs = {{"y", attention(hidden, pass)}};
+    pass.add_presents(outputs);
+    for (const auto& [name, value] : outputs) graph.output(name, value);
+    const auto rows = [past](const Rows& all, bool later) {
+      return Rows(all.begin() + (later ? past : 0), later ? all.end() : all.begin() + past);
+    };
+    const auto got =
+        reference::interpret(graph, {{{"input_ids", ones(length)},
+                                      {"attention_mask", ones(3)},
+                                      {"past.key", floats({1, 1, past, kRank}, rows(latents, false))},
+                                      {"past.value", floats({1, 1, past, kTurned}, rows(turned, false))},
+                                      {"x", floats({1, length, kWidth}, rows(kTokens, true))}}});
+    expect_rows(got[0][0].reals, static_cast<std::size_t>(past));
+    for (std::size_t t = 0; t < 3; ++t) {
+      for (std::size_t i = 0; i < 2; ++i) {
+        EXPECT_NEAR(got[0][1].reals[t * kRank + i], latents[t][i], 1e-6) << t;
+        EXPECT_NEAR(got[0][2].reals[t * kTurned + i], turned[t][i], 1e-6) << t;
+      }
+    }
   }
 }
 

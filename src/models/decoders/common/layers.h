@@ -1,4 +1,5 @@
-/// What classes of transformers 5 fill in where config.json does not say it.
+/// Layers that differ from each other, and what classes of transformers 5 fill in where config.json does not
+/// say it.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +8,14 @@
 #include <vector>
 
 #include "onnxport/config.h"
+#include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_pass.h"
+#include "onnxport/scope.h"
 
 namespace onnxport::models {
+
+/// The attention of a layer, whose keys lie below `s`.
+using LayerAttention = std::function<nn::CausalAttentionParts(const Scope& s, std::int64_t layer)>;
 
 /// The config, with these `rope_parameters` (JSON) if it has neither them nor `rope_scaling`.
 PretrainedConfig with_usual_rope(const PretrainedConfig& config, std::string_view rope_parameters);
