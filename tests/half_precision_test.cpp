@@ -69,7 +69,9 @@ std::string fixture_name(const testing::TestParamInfo<std::tuple<std::string, co
 // to bfloat16, which the widened file does not, and that decides it. Such types are tested with another one.
 std::vector<std::string> decided_fixtures() {
   const std::map<std::string, std::string> others = {
+      {"axk1/text-generation-with-past", "axk1/text-generation"},
       {"flex_olmo/text-generation-with-past", "flex_olmo/text-generation"},
+      {"glm4_moe_lite/text-generation-with-past", "glm4_moe_lite/text-generation"},
       {"qwen2_moe/text-generation-with-past", "qwen2_moe/feature-extraction"}};
   std::vector<std::string> names = fixture_of_each_type();
   for (std::string& name : names) {

@@ -4,6 +4,7 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/layers.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
 #include "onnxport/nn/gated_attention.h"
@@ -38,11 +39,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   if (config.flag("mup_enabled")) c.embedding_scale = std::sqrt(static_cast<double>(c.hidden_size));
-  if (config.has("layer_types")) config.harmless({"global_attn_every_n_layers"});
-  const std::int64_t pattern = config.has("layer_types") ? 1 : config.integer("global_attn_every_n_layers");
-  const auto visible =
-      layer_visibility(layer_types(config, c.num_hidden_layers, pattern), c.num_hidden_layers,
-                       config.maybe_integer("sliding_window").value_or(0));
+  const std::int64_t every = interval_of(config, "global_attn_every_n_layers", 1);
+  const auto visible = layer_visibility(config, c.num_hidden_layers,
+                                        [every](std::int64_t layer) { return (layer + 1) % every == 0; });
   const std::int64_t dense = config.integer("num_dense_layers");
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const auto mlp = [&]() -> nn::FeedForward {

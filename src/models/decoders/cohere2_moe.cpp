@@ -68,7 +68,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const auto visible =
       layer_visibility(types_of_layers(config, c.num_hidden_layers, first), c.num_hidden_layers,
                        config.maybe_integer("sliding_window").value_or(0));
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, first);
+  const std::vector<bool> sparse =
+      sparse_layers(config, c.num_hidden_layers, [first](std::int64_t layer) { return layer >= first; });
   const bool dense_turns = config.integer("prefix_dense_sliding_window_pattern") == 1;
   const std::int64_t dense_width =
       config.maybe_integer("prefix_dense_intermediate_size").value_or(c.intermediate_size);

@@ -20,31 +20,15 @@ Value even_first(Value x, std::int64_t heads) {
   return op::reshape(op::transpose(pairs, 3, 4), x.shape());
 }
 
-/// What yarn's scaling does to the scores, beside the rotation.
-double score_factor(const PretrainedConfig& config) {
-  if (!config.has("rope_scaling") && !config.has("rope_parameters")) return 1;
-  const PretrainedConfig rope = config.sub(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
-  const double mscale = rope.maybe_real("mscale_all_dim").value_or(0);
-  const double factor = rope.maybe_real("factor").value_or(1);
-  if (mscale == 0 || factor <= 1) return 1;
-  const double scale = 0.1 * mscale * std::log(factor) + 1;
-  return scale * scale;
-}
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c(config);
   nn::LatentAttentionParameters latent = latent_attention_parameters(config, c);
-  const nn::RotaryEmbedding rotary("rotary_emb", rope_parameters(config, latent.turned_dim));
-  const bool interleaved = config.flag("rope_interleave");
-  latent.rotate = [=](Value x, std::int64_t heads, const nn::DecoderPass& pass) {
-    const Value ordered = interleaved ? even_first(x, heads) : x;
-    return nn::turned(ordered, rotary(pass.position_ids()), heads);
-  };
-  const double head_dim = static_cast<double>(latent.plain_dim + latent.turned_dim);
+  latent.rotate =
+      deepseek_rotation(rope_parameters(config, latent.turned_dim), config.flag("rope_interleave"));
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     nn::CausalAttentionParts attention = nn::latent_attention(s / "self_attn", i, latent);
-    attention.options.scale = score_factor(config) / std::sqrt(head_dim);
+    attention.options.scale = deepseek_score_scale(config, latent.plain_dim + latent.turned_dim);
     attention.mask = nn::sees({}, c.no_keys);
     return c.block(s, std::move(attention), deepseek_mlp(s / "mlp", i, config, c));
   });
@@ -76,26 +60,49 @@ nn::LatentAttentionParameters latent_attention_parameters(const PretrainedConfig
           .bias = c.attention_bias};
 }
 
-nn::Routing deepseek_routing(const Scope& gate, const PretrainedConfig& config, std::int64_t experts) {
-  nn::ExpertGroups groups{config.integer("n_group"), config.integer("topk_group"), 2};
-  // Version 5 hides the experts of other groups; in version 4, they score 0, which is more than some have.
-  if (config.transformers_major() >= 5) groups.outside = std::numeric_limits<float>::lowest();
-  const Weight bias = gate.weight("e_score_correction_bias", {experts});
-  const auto preference = [balanced = nn::plus_bias(bias), groups](Value scores) {
-    return nn::within_best_groups(balanced(scores), groups);
+std::function<Value(Value, std::int64_t, const nn::DecoderPass&)> deepseek_rotation(
+    const nn::RopeParameters& rope, bool interleaved) {
+  return [rotary = nn::RotaryEmbedding("rotary_emb", rope), interleaved](Value x, std::int64_t heads,
+                                                                         const nn::DecoderPass& pass) {
+    const Value ordered = interleaved ? even_first(x, heads) : x;
+    return nn::turned(ordered, rotary(pass.position_ids()), heads);
   };
+}
+
+double deepseek_score_scale(const PretrainedConfig& config, std::int64_t head_dim) {
+  const double usual = 1 / std::sqrt(static_cast<double>(head_dim));
+  if (!config.has("rope_scaling") && !config.has("rope_parameters")) return usual;
+  const PretrainedConfig rope = config.sub(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
+  const double mscale = rope.maybe_real("mscale_all_dim").value_or(0);
+  const double factor = rope.maybe_real("factor").value_or(1);
+  if (mscale == 0 || factor <= 1) return usual;
+  const double scale = 0.1 * mscale * std::log(factor) + 1;
+  return scale * scale * usual;
+}
+
+nn::Routing deepseek_routing(const PretrainedConfig& config, const Weight& bias, double outside) {
+  const auto count = config.maybe_integer("n_group");
+  const nn::ExpertGroups groups{count.value_or(1), count ? config.integer("topk_group") : 1, 2, outside};
+  const nn::Scores balanced = bias ? nn::plus_bias(bias) : [](Value scores) { return scores; };
+  const auto preference = [=](Value scores) { return nn::within_best_groups(balanced(scores), groups); };
   nn::Routing routing = nn::preferred_scores(op::sigmoid, preference, config.integer("num_experts_per_tok"));
   if (config.flag("norm_topk_prob")) routing = nn::normalized(routing, 1e-20);
   return nn::multiplied(routing, config.real("routed_scaling_factor"));
 }
 
 nn::FeedForward deepseek_mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c,
-                                 const ExpertCounts& counts) {
+                                 const nn::Routing& routing) {
   const std::int64_t width = config.integer("moe_intermediate_size");
-  const nn::ExpertSizes experts{c.hidden_size, width, config.integer(counts.routed)};
-  const nn::Routing routing = deepseek_routing(s / "gate", config, experts.experts);
+  const nn::ExpertSizes experts{c.hidden_size, width, config.integer("n_routed_experts")};
   return nn::sum_of(nn::SparseMixture(s, experts, routing, c.hidden_act),
-                    mlp_of_width(c, s / "shared_experts", width * config.integer(counts.shared)));
+                    mlp_of_width(c, s / "shared_experts", width * config.integer("n_shared_experts")));
+}
+
+nn::FeedForward deepseek_mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c) {
+  const Weight bias = (s / "gate").weight("e_score_correction_bias", {config.integer("n_routed_experts")});
+  // Version 5 hides the experts of other groups; in version 4, they score 0, which is more than some have.
+  const double outside = config.transformers_major() >= 5 ? std::numeric_limits<float>::lowest() : 0;
+  return deepseek_mixture(s, config, c, deepseek_routing(config, bias, outside));
 }
 
 nn::FeedForward deepseek_mlp(const Scope& s, std::int64_t layer, const PretrainedConfig& config,

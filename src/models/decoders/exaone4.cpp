@@ -21,7 +21,7 @@ std::int64_t pattern(const PretrainedConfig& config) {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
-  const MakeAttention attention = exaone_attention(model.config(), c);
+  const LayerAttention attention = exaone_attention(model.config(), c);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return c.post_normed_block(s, attention(s / "self_attn", i), c.mlp(s / "mlp"));
   });
@@ -49,11 +49,11 @@ GgufLayout gguf() {
 
 }  // namespace
 
-MakeAttention exaone_attention(const PretrainedConfig& config, const TextDecoderConfig& c) {
+LayerAttention exaone_attention(const PretrainedConfig& config, const TextDecoderConfig& c) {
   const auto window = config.maybe_integer("sliding_window");
   if (config.has("layer_types")) config.harmless({"sliding_window_pattern"});  // in words, such as LLLG
   const auto types = layer_types(config, c.num_hidden_layers, pattern(config));
-  const auto visible = layer_visibility(types, c.num_hidden_layers, window.value_or(0));
+  const auto visible = onnxport::layer_visibility(types, c.num_hidden_layers, window.value_or(0));
   return [=](const Scope& s, std::int64_t layer) {
     const nn::Visibility& keys = visible.at(static_cast<std::size_t>(layer));
     nn::CausalAttentionParts attention = c.normed_attention(s, layer, keys);

@@ -1,27 +1,40 @@
 // K-EXAONE. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/exaone_moe/modeling_exaone_moe.py
+#include <limits>
+#include <vector>
+
 #include "models/common/definition.h"
 #include "models/decoders/common/deepseek.h"
 #include "models/decoders/common/exaone.h"
 #include "models/decoders/common/experts.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/experts.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
 namespace {
 
+nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c) {
+  const std::int64_t width = config.integer("moe_intermediate_size");
+  const nn::ExpertSizes experts{c.hidden_size, width, config.integer("num_experts")};
+  const Weight bias = (s / "gate").weight("e_score_correction_bias", {experts.experts});
+  const nn::Routing routing = deepseek_routing(config, bias, std::numeric_limits<float>::lowest());
+  return nn::sum_of(nn::SparseMixture(s, experts, routing, c.hidden_act),
+                    mlp_of_width(c, s / "shared_experts", width * config.integer("num_shared_experts")));
+}
+
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.attention_bias = false;  // no key of this class, though files may have it
-  const MakeAttention attention = exaone_attention(config, c);
-  const std::vector<bool> sparse =
-      sparse_layers(config, c.num_hidden_layers, config.integer("first_k_dense_replace"));
-  const ExpertCounts counts{.routed = "num_experts", .shared = "num_shared_experts"};
+  const LayerAttention attention = exaone_attention(config, c);
+  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, [&](std::int64_t layer) {
+    return layer >= config.integer("first_k_dense_replace");
+  });
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const auto mlp = [&]() -> nn::FeedForward {
       if (!sparse.at(static_cast<std::size_t>(i))) return c.mlp(s / "mlp");
-      return deepseek_mixture(s / "mlp", config, c, counts);
+      return mixture(s / "mlp", config, c);
     };
     return c.block(s, attention(s / "self_attn", i), mlp());
   });

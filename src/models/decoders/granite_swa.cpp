@@ -8,7 +8,6 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/granite.h"
-#include "models/decoders/common/layers.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/rotary.h"

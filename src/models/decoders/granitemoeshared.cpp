@@ -13,14 +13,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = granite_config(config);
   c.no_keys = op::NoKeys::uniform;
-  const std::int64_t shared = config.integer("shared_intermediate_size");
-  const auto mlp = [&](const Scope& s) -> nn::FeedForward {
-    const auto mixture = stacked_mixture(s / "block_sparse_moe", config, c.intermediate_size, c.hidden_act);
-    if (shared == 0) return mixture;
-    return nn::sum_of(mixture, granite_shared_mlp(s / "shared_mlp", c.hidden_size, shared, c.hidden_act));
-  };
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    return granite_block(c, config, s, i, mlp(s));
+    return granite_block(c, config, s, i, granite_moe_mlp(s, config, c));
   });
 }
 
@@ -33,6 +27,15 @@ nn::FeedForward granite_shared_mlp(const Scope& s, std::int64_t hidden_size, std
                           .activation = activation,
                           .down = "output_linear",
                           .gate_up = "input_linear"});
+}
+
+nn::FeedForward granite_moe_mlp(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c) {
+  const std::int64_t shared = config.integer("shared_intermediate_size");
+  nn::FeedForward mixture =
+      stacked_mixture(s / "block_sparse_moe", config, c.intermediate_size, c.hidden_act);
+  if (shared == 0) return mixture;
+  return nn::sum_of(std::move(mixture),
+                    granite_shared_mlp(s / "shared_mlp", c.hidden_size, shared, c.hidden_act));
 }
 
 void register_granitemoeshared(TasksManager& tasks) {

@@ -27,7 +27,8 @@ nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const Te
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c(config);
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, 1);
+  const std::vector<bool> sparse =
+      sparse_layers(config, c.num_hidden_layers, [](std::int64_t layer) { return layer > 0; });
   const bool mlp_bias = config.flag("mlp_bias");
   config.harmless({"enable_moe_fp32_combine"});  // a sum of two numbers, which is rounded once anyway
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {

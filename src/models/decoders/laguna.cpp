@@ -7,6 +7,7 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/layers.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
@@ -24,9 +25,8 @@ struct Config : TextDecoderConfig {
 
   explicit Config(const PretrainedConfig& c)
       : TextDecoderConfig(c),
-        visible(layer_visibility(layer_types(c, num_hidden_layers, 1), num_hidden_layers,
-                                 c.maybe_integer("sliding_window").value_or(0))),
-        sparse(sparse_layers(c, num_hidden_layers, 1)),
+        visible(layer_visibility(c, num_hidden_layers, [](std::int64_t) { return true; })),
+        sparse(sparse_layers(c, num_hidden_layers, [](std::int64_t layer) { return layer > 0; })),
         local_rope(rope_parameters(
             c, heads.head_dim,
             {.layer_type = "sliding_attention", .theta = 10000, .partial_rotary_factor = 1})) {

@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/mellum/modeling_mellum.py
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/layers.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
 #include "onnxport/text_decoder_config.h"
@@ -17,9 +18,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::RotaryEmbedding local(
       "rotary_emb_local",
       rope_parameters(config, head_dim, {.layer_type = "sliding_attention", .theta = 10000}));
-  const auto visible = layer_visibility(layer_types(config, c.num_hidden_layers, 1), c.num_hidden_layers,
-                                        config.maybe_integer("sliding_window").value_or(0));
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, 0);
+  const auto visible = layer_visibility(config, c.num_hidden_layers, [](std::int64_t) { return true; });
+  const std::vector<bool> sparse =
+      sparse_layers(config, c.num_hidden_layers, [](std::int64_t) { return true; });
   const nn::ExpertSizes experts{c.hidden_size, config.integer("moe_intermediate_size"),
                                 config.integer("num_experts")};
   const nn::Routing routing = softmax_routing(config);

@@ -1,5 +1,6 @@
 // MiMo V2 Flash. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/mimo_v2_flash/modeling_mimo_v2_flash.py
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "models/common/definition.h"
 #include "models/decoders/common/deepseek.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/layers.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
 #include "onnxport/text_decoder_config.h"
@@ -28,7 +30,7 @@ struct Config : TextDecoderConfig {
 
   explicit Config(const PretrainedConfig& c)
       : TextDecoderConfig(c),
-        visible(layer_visibility(types(c, num_hidden_layers), num_hidden_layers, window(c))),
+        visible(visibility(c, num_hidden_layers)),
         local_rope(rope_parameters(c, heads.head_dim, rope_keys("sliding_attention", 10000))),
         value_dim(c.integer("v_head_dim")),
         value_scale(c.real("attention_value_scale", 1.0)) {
@@ -47,17 +49,12 @@ struct Config : TextDecoderConfig {
   static RopeKeys rope_keys(const char* layer_type, double theta) {
     return {.layer_type = layer_type, .theta = theta, .partial_rotary_factor = 0.334};
   }
-  /// Published files count the positions before a query's own.
-  static std::int64_t window(const PretrainedConfig& c) {
-    const std::int64_t usual = c.integer("sliding_window");
+  /// Published files count the positions before a query's own. Without a list, the first layer and every
+  /// sixth see all keys.
+  static std::vector<nn::Visibility> visibility(const PretrainedConfig& c, std::int64_t layers) {
     const auto before = c.maybe_integer("sliding_window_size");
-    return before ? *before + 1 : usual;
-  }
-  /// In files without the list, the first layer and every sixth see all keys.
-  static std::vector<std::string> types(const PretrainedConfig& c, std::int64_t layers) {
-    std::vector<std::string> types = layer_types(c, layers, 6);
-    if (!c.has("layer_types") && !types.empty()) types.front() = "full_attention";
-    return types;
+    return layer_visibility(before ? c.settled("sliding_window", std::to_string(*before + 1)) : c, layers,
+                            [](std::int64_t layer) { return layer == 0 || (layer + 1) % 6 == 0; });
   }
 };
 
@@ -102,14 +99,16 @@ nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const Con
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig config = with_factor(model.config());
   const Config c(config);
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, 1);
+  const std::vector<bool> sparse =
+      sparse_layers(config, c.num_hidden_layers, [](std::int64_t layer) { return layer > 0; });
   const nn::ExpertSizes experts{c.hidden_size, config.integer("moe_intermediate_size"),
                                 config.integer("n_routed_experts")};
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const Scope mlp = s / "mlp";
     const auto feed_forward = [&]() -> nn::FeedForward {
       if (!sparse.at(static_cast<std::size_t>(i))) return c.mlp(mlp);
-      const nn::Routing routing = deepseek_routing(mlp / "gate", config, experts.experts);
+      const Weight bias = (mlp / "gate").weight("e_score_correction_bias", {experts.experts});
+      const nn::Routing routing = deepseek_routing(config, bias, std::numeric_limits<float>::lowest());
       return nn::SparseMixture(mlp, experts, routing, c.hidden_act);
     };
     return c.block(s, attention(s / "self_attn", i, c), feed_forward());

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "models/common/definition.h"
 #include "onnxport/nn/latent_attention.h"
 #include "onnxport/nn/mlp.h"
+#include "onnxport/nn/rotary.h"
 #include "onnxport/nn/routing.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -24,18 +26,21 @@ class LatentAttentionOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 nn::LatentAttentionParameters latent_attention_parameters(const PretrainedConfig& config,
                                                           const TextDecoderConfig& c);
 
-/// Sigmoid scores, with a bias and groups for the choice: n_group, topk_group, num_experts_per_tok,
-/// norm_topk_prob, routed_scaling_factor. Key: e_score_correction_bias.
-nn::Routing deepseek_routing(const Scope& gate, const PretrainedConfig& config, std::int64_t experts);
+/// Rotates heads of `rope.dim` elements; with `interleaved`, the pairs that turn are neighbours, and the
+/// results have the first elements of all pairs in front.
+std::function<Value(Value x, std::int64_t heads, const nn::DecoderPass& pass)> deepseek_rotation(
+    const nn::RopeParameters& rope, bool interleaved);
+/// The scale of the scores of heads of this size, with what yarn adds to it beside the rotation.
+double deepseek_score_scale(const PretrainedConfig& config, std::int64_t head_dim);
 
-/// The keys of config.json that count experts: all, and those that every token passes.
-struct ExpertCounts {
-  const char* routed = "n_routed_experts";
-  const char* shared = "n_shared_experts";
-};
-/// A mixture with that routing, and an expert that all tokens pass.
+/// Sigmoid scores; `bias` [E], which may be empty, and the best groups, if `n_group` is not null, change the
+/// choice. `outside`: what the experts of other groups score.
+nn::Routing deepseek_routing(const PretrainedConfig& config, const Weight& bias, double outside);
+/// The n_routed_experts that a routing picks, and n_shared_experts as one that all tokens pass.
 nn::FeedForward deepseek_mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c,
-                                 const ExpertCounts& counts = {});
+                                 const nn::Routing& routing);
+/// The same with deepseek_routing() and a bias.
+nn::FeedForward deepseek_mixture(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c);
 /// That mixture from layer first_k_dense_replace on, and a dense feed-forward before.
 nn::FeedForward deepseek_mlp(const Scope& s, std::int64_t layer, const PretrainedConfig& config,
                              const TextDecoderConfig& c);

@@ -27,21 +27,24 @@ std::int64_t interval_of(const PretrainedConfig& config, const char* key,
   return interval;
 }
 
-std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers, std::int64_t first) {
-  std::vector<bool> sparse;
+std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers,
+                                const std::function<bool(std::int64_t)>& sparse) {
+  std::vector<bool> all;
   if (!config.has("mlp_layer_types")) {
-    for (std::int64_t i = 0; i < layers; ++i) sparse.push_back(i >= first);
-    return sparse;
+    for (std::int64_t i = 0; i < layers; ++i) all.push_back(sparse(i));
+    return all;
   }
+  config.harmless({"first_k_dense_replace", "moe_layer_freq"});  // the older spelling
   for (const std::string& type : kinds_of_layers(config, "mlp_layer_types")) {
     if (type != "dense" && type != "sparse") {
-      throw ExportError(
-          ErrorCode::bad_config,
-          fmt::format("{}: mlp_layer_types has '{}', expected dense or sparse", config.origin(), type));
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: mlp_layer_types names '{}', expected dense or "
+                                    "sparse",
+                                    config.origin(), type));
     }
-    sparse.push_back(type == "sparse");
+    all.push_back(type == "sparse");
   }
-  return sparse;
+  return all;
 }
 
 nn::Routing softmax_routing(const PretrainedConfig& config) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,10 +17,10 @@ namespace onnxport::models {
 std::int64_t interval_of(const PretrainedConfig& config, const char* key,
                          std::optional<std::int64_t> fallback = {});
 
-/// Which layers have a mixture of experts: those that `mlp_layer_types` calls "sparse"; in files without that
-/// key all from layer `first` on. Throws ExportError(bad_config) for another number of layers, and for other
-/// words than "dense" and "sparse".
-std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers, std::int64_t first);
+/// Which layers have experts: `mlp_layer_types`, or else those for which `sparse` holds. Throws
+/// ExportError(bad_config) for other types than "dense" and "sparse", or another number of them.
+std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers,
+                                const std::function<bool(std::int64_t layer)>& sparse);
 
 /// The routing of most types: the num_experts_per_tok largest of the softmax over all experts, which sum to
 /// one if norm_topk_prob says so.

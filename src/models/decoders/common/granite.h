@@ -35,4 +35,8 @@ GgufLayout gguf_granite_moe(std::string original_class, bool shared);
 nn::FeedForward granite_shared_mlp(const Scope& s, std::int64_t hidden_size, std::int64_t width,
                                    const std::string& activation);
 
+/// A mixture of experts, and one that all tokens pass if shared_intermediate_size is not 0. Keys:
+/// block_sparse_moe, shared_mlp.
+nn::FeedForward granite_moe_mlp(const Scope& s, const PretrainedConfig& config, const TextDecoderConfig& c);
+
 }  // namespace onnxport::models

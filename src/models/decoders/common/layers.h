@@ -1,4 +1,4 @@
-/// What differs from layer to layer, and what classes of transformers 5 fill in where config.json does not
+/// Layers that differ from each other, and what classes of transformers 5 fill in where config.json does not
 /// say it.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include "onnxport/config.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_pass.h"
+#include "onnxport/scope.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
