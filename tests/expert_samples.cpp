@@ -21,7 +21,7 @@ Value input(Graph& graph, const char* name, DType dtype, Shape shape) {
   return graph.input(name, {dtype, std::move(shape)});
 }
 
-Value biased_experts(Graph& g, DType d, bool apart) {
+Value biased_experts(Graph& g, DType d, bool apart, const std::string& activation) {
   const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
   const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
   const std::int64_t rows = apart ? 4 : 8;
@@ -32,7 +32,7 @@ Value biased_experts(Graph& g, DType d, bool apart) {
   experts.gate_bias = input(g, "gate_bias", d, {5, rows});
   if (apart) experts.up_bias = input(g, "up_bias", d, {5, 4});
   experts.down_bias = input(g, "down_bias", d, {5, 3});
-  return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, "swiglu_oai");
+  return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
 }
 
 Value attention_with_sinks(Graph& g, DType d, bool padded, std::int64_t kv_heads) {
@@ -54,7 +54,10 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
   for (const bool apart : {false, true}) {
     add(samples, Op::mixture_of_experts,
         apart ? "mixture_of_biased_experts" : "mixture_of_biased_experts_fused",
-        [=](Graph& g, DType d) { return biased_experts(g, d, apart); });
+        [=](Graph& g, DType d) { return biased_experts(g, d, apart, "swiglu_oai"); });
+    add(samples, Op::mixture_of_experts,
+        apart ? "mixture_of_clamped_experts" : "mixture_of_clamped_experts_fused",
+        [=](Graph& g, DType d) { return biased_experts(g, d, apart, "clamped_silu 0.5"); });
   }
   for (const bool padded : {false, true}) {
     for (const std::int64_t kv_heads : {2, 4}) {

@@ -14,6 +14,7 @@
 #include "lower/quantized.h"
 #include "onnx/element_type.h"
 #include "onnxport/error.h"
+#include "op/experts.h"
 
 namespace onnxport::lower {
 namespace {
@@ -43,6 +44,11 @@ std::string activate(Emitter& e, const std::string& x, const std::string& activa
 std::string gated(Emitter& e, const std::string& gate, const std::string& up, const std::string& activation,
                   DType dtype) {
   if (activation == "swiglu_oai") return swiglu_oai(e, gate, up, dtype);
+  if (const auto limit = op::detail::clamped_silu_limit(activation)) {
+    const std::string high = e.scalar(*limit, dtype), low = e.scalar(-*limit, dtype);
+    const std::string opened = activate(e, e.emit("Min", {gate, high}), "silu", dtype);
+    return e.emit("Mul", {opened, e.emit("Max", {e.emit("Min", {up, high}), low})});
+  }
   return e.emit("Mul", {activate(e, gate, activation, dtype), up});
 }
 

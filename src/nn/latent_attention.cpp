@@ -62,12 +62,13 @@ CausalAttentionParts latent_attention(const Scope& s, std::int64_t layer,
 }
 
 LatentAttentionParts cached_latent_attention(const Scope& s, std::int64_t layer,
-                                             const LatentAttentionParameters& p) {
+                                             const LatentAttentionParameters& p, LatentQueries query) {
+  if (!query) query = [layers = query_layers(s, p)](Value x, const DecoderPass&) { return layers(x); };
   LatentAttentionParts parts{
       .path = s.path(),
       .layer = layer,
       .sizes = p,
-      .query = [layers = query_layers(s, p)](Value x, const DecoderPass&) { return layers(x); },
+      .query = std::move(query),
       .down = Linear(s / "kv_a_proj_with_mqa", p.hidden_size, p.rank + p.turned_dim, p.bias),
       .norm = RmsNorm(s / "kv_a_layernorm", p.rank, {}),
       .up = (s / "kv_b_proj").weight("weight", {p.heads * (p.plain_dim + p.value_dim), p.rank}),

@@ -1,8 +1,13 @@
 // Mixture of experts.
+#include "op/experts.h"
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <exception>
+#include <string>
 
 #include "onnxport/op.h"
 #include "op/infer.h"
@@ -18,6 +23,18 @@ Value mixture_of_experts(Value x, Value routing, const Experts& experts, std::st
 }
 
 namespace detail {
+
+std::optional<double> clamped_silu_limit(std::string_view activation) {
+  constexpr std::string_view name = "clamped_silu ";
+  if (!activation.starts_with(name)) return {};
+  try {
+    const double limit = std::stod(std::string(activation.substr(name.size())));
+    if (limit > 0 && std::isfinite(limit)) return limit;
+  } catch (const std::exception&) {
+    return {};
+  }
+  return {};
+}
 
 Types infer_mixture_of_experts(const Node& node) {
   if (node.inputs.size() != 8) reject(node, "got {} operands, expected 8", node.inputs.size());
@@ -51,8 +68,10 @@ Types infer_mixture_of_experts(const Node& node) {
   }
   constexpr std::array<std::string_view, 4> known = {"silu", "gelu", "relu", "swiglu_oai"};
   const std::string& activation = node.attrs.get<std::string>("activation");
-  if (std::find(known.begin(), known.end(), activation) == known.end())
-    reject(node, "activation is \"{}\", expected one of {}", activation, fmt::join(known, ", "));
+  const bool named = std::find(known.begin(), known.end(), activation) != known.end();
+  if (!named && !clamped_silu_limit(activation))
+    reject(node, "activation is \"{}\", expected one of {}, clamped_silu and a limit", activation,
+           fmt::join(known, ", "));
   return {x};
 }
 

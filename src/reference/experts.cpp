@@ -2,12 +2,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "op/experts.h"
 #include "reference/matrix_view.h"
 
 namespace onnxport::reference {
 namespace {
 
-double gated(const std::string& activation, double gate, double up) {
+double gated(const std::string& activation, std::optional<double> limit, double gate, double up) {
+  if (limit) {
+    const double low = std::min(gate, *limit);
+    return low / (1 + std::exp(-low)) * std::clamp(up, -*limit, *limit);
+  }
   if (activation == "relu") return gate < 0 ? 0 : gate * up;
   if (activation == "silu") return gate / (1 + std::exp(-gate)) * up;
   if (activation == "gelu") return 0.5 * gate * std::erfc(-gate * 0.7071067811865476) * up;
@@ -38,6 +43,7 @@ Results interpret_mixture_of_experts(const Call& call) {
   const HostTensor& routing = call.input(1);
   const std::int64_t rows = x.shape[0], experts = routing.shape[1];
   const std::string& activation = call.node.attrs.get<std::string>("activation");
+  const std::optional<double> limit = op::detail::clamped_silu_limit(activation);
   HostTensor out = make_tensor(call.dtype(), x.shape);
   const ConstMatrixView tokens(x.reals.data(), rows, x.shape[1]);
   MatrixView sums(out.reals.data(), rows, x.shape[1]);
@@ -57,7 +63,7 @@ Results interpret_mixture_of_experts(const Call& call) {
     const Eigen::Index inner = call.has(3) ? first.cols() : first.cols() / 2;
     const Matrix up = call.has(3) ? times(mine, 3) : Matrix(first.rightCols(inner));
     const Matrix hidden = first.leftCols(inner).binaryExpr(
-        up, [&](double gate, double other) { return gated(activation, gate, other); });
+        up, [&](double gate, double other) { return gated(activation, limit, gate, other); });
     const Matrix made = times(hidden, 4);
     for (std::size_t i = 0; i < taken.size(); ++i) {
       const double weight = routing.reals[static_cast<std::size_t>(taken[i] * experts + expert)];

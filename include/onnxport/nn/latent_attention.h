@@ -40,6 +40,7 @@ struct LatentQuery {
   Value latent = {};  ///< [B, S, query_rank]: the short vector for queries; absent: a single layer makes them
   Value gate = {};  ///< [B, S, heads * value_dim or heads]: its sigmoid multiplies the output; may be absent
 };
+using LatentQueries = std::function<LatentQuery(Value x, const DecoderPass& pass)>;
 /// bool, broadcasts to [B, heads, S, P + S]: whether a query attends to a key, beside the mask.
 using KeySelection = std::function<Value(Value x, const LatentQuery& made, DecoderPass& pass)>;
 
@@ -48,7 +49,7 @@ struct LatentAttentionParts {
   std::string path;
   std::int64_t layer = 0;  ///< of its states
   LatentAttentionParameters sizes;
-  std::function<LatentQuery(Value x, const DecoderPass& pass)> query;
+  LatentQueries query;
   std::function<Value(Value)> down;              ///< [B, S, hidden_size] -> [B, S, rank + turned_dim]
   std::function<Value(Value)> norm;              ///< of the first part [B, S, rank], the latent
   std::function<Value(Value)> turned_norm = {};  ///< of the second part, before its rotation
@@ -61,9 +62,11 @@ struct LatentAttentionParts {
   KeySelection selection = {};
 };
 
-/// The parts with the keys of latent_attention(), scaled by the size of a head's keys.
+/// The parts with the keys of latent_attention(), scaled by the size of a head's keys. `query`: other layers
+/// for queries.
 ONNXPORT_API LatentAttentionParts cached_latent_attention(const Scope& s, std::int64_t layer,
-                                                          const LatentAttentionParameters& p);
+                                                          const LatentAttentionParameters& p,
+                                                          LatentQueries query = {});
 
 /// A causal attention that caches what its keys and values are made of, as transformers 5 does: as `key` the
 /// latents after their norm [B, 1, P, rank], as `value` the rotated parts of the keys [B, 1, P, turned_dim].

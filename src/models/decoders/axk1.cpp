@@ -1,7 +1,5 @@
 // A.X K1. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/axk1/modeling_axk1.py
-#include <limits>
-
 #include "models/decoders/common/experts.h"
 #include "models/decoders/common/latent.h"
 #include "onnxport/nn/decoder_tasks.h"
@@ -14,7 +12,7 @@ nn::FeedForward mixture(const Scope& layer, const PretrainedConfig& config, cons
   const Scope s = layer / "mlp";
   const Weight bias =
       (s / "gate").try_weight("e_score_correction_bias", {config.integer("n_routed_experts")});
-  const nn::Routing routing = deepseek_routing(config, bias, std::numeric_limits<float>::lowest());
+  const nn::Routing routing = grouped_routing(config, bias);
   return [experts = deepseek_mixture(s, config, c, routing),
           norm = c.norm(layer / "post_mlp_layernorm")](Value x) { return norm(experts(x)); };
 }
