@@ -2,14 +2,13 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/dbrx/modeling_dbrx.py
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "models/common/definition.h"
 #include "models/common/gguf_layout.h"
+#include "models/common/gguf_part.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/causal_attention.h"
@@ -143,15 +142,6 @@ GgufTensors gguf_names(const PretrainedConfig&) {
           {"blk.{}.ffn_down_exps", ffn + "experts.down_proj"}};
 }
 
-/// An object of config.json: the metadata `dbrx.…` that give its keys.
-std::string part_of(const GgufInfo& file, const std::vector<std::pair<const char*, const char*>>& keys) {
-  nlohmann::json part = nlohmann::json::object();
-  for (const auto& [key, stored] : keys) {
-    if (const auto value = file.real(fmt::format("dbrx.{}", stored))) part[key] = *value;
-  }
-  return part.dump();
-}
-
 GgufLayout gguf() {
   return {.architecture = "dbrx",
           .original_class = "DbrxForCausalLM",
@@ -162,12 +152,13 @@ GgufLayout gguf() {
                           {"attention.head_count", "n_heads"},
                           {"vocab_size", "vocab_size"}},
           .more_config = [](const GgufInfo& file) -> ConfigTexts {
-            return {{"attn_config", part_of(file, {{"kv_n_heads", "attention.head_count_kv"},
-                                                   {"clip_qkv", "attention.clamp_kqv"},
-                                                   {"rope_theta", "rope.freq_base"}})},
-                    {"ffn_config", part_of(file, {{"ffn_hidden_size", "feed_forward_length"},
-                                                  {"moe_num_experts", "expert_count"},
-                                                  {"moe_top_k", "expert_used_count"}})}};
+            const auto attention = numbers_of(file, {{"kv_n_heads", "attention.head_count_kv"},
+                                                     {"clip_qkv", "attention.clamp_kqv"},
+                                                     {"rope_theta", "rope.freq_base"}});
+            const auto ffn = numbers_of(file, {{"ffn_hidden_size", "feed_forward_length"},
+                                               {"moe_num_experts", "expert_count"},
+                                               {"moe_top_k", "expert_used_count"}});
+            return {{"attn_config", attention.dump()}, {"ffn_config", ffn.dump()}};
           }};
 }
 

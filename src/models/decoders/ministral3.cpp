@@ -1,11 +1,9 @@
 // The text model of Ministral 3. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/ministral3/modeling_ministral3.py
-#include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/common/gguf_part.h"
 #include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/layers.h"
 #include "models/decoders/common/mistral.h"
@@ -33,16 +31,6 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
-/// Keys of the settings of the rotation, and the metadata that give them.
-constexpr std::pair<const char*, const char*> kScaling[] = {
-    {"factor", "rope.scaling.factor"},
-    {"original_max_position_embeddings", "rope.scaling.original_context_length"},
-    {"beta_fast", "rope.scaling.yarn_beta_fast"},
-    {"beta_slow", "rope.scaling.yarn_beta_slow"},
-    {"mscale", "rope.scaling.yarn_log_multiplier"},
-    {"mscale_all_dim", "rope.scaling.yarn_log_multiplier"},
-    {"llama_4_scaling_beta", "attention.temperature_scale"}};
-
 /// Other types share the architecture, but do not scale queries.
 GgufLayout gguf() {
   GgufLayout layout = turning_gguf("Ministral3ForCausalLM", "mistral3");
@@ -50,10 +38,15 @@ GgufLayout gguf() {
     return file.real("mistral3.attention.temperature_scale").value_or(0) != 0;
   };
   layout.more_config = [](const GgufInfo& file) -> ConfigTexts {
-    nlohmann::json rope = {{"rope_type", file.text("mistral3.rope.scaling.type").value_or("default")}};
-    for (const auto& [key, stored] : kScaling) {
-      if (const auto value = file.real(fmt::format("mistral3.{}", stored))) rope[key] = *value;
-    }
+    auto rope =
+        numbers_of(file, {{"factor", "rope.scaling.factor"},
+                          {"original_max_position_embeddings", "rope.scaling.original_context_length"},
+                          {"beta_fast", "rope.scaling.yarn_beta_fast"},
+                          {"beta_slow", "rope.scaling.yarn_beta_slow"},
+                          {"mscale", "rope.scaling.yarn_log_multiplier"},
+                          {"mscale_all_dim", "rope.scaling.yarn_log_multiplier"},
+                          {"llama_4_scaling_beta", "attention.temperature_scale"}});
+    rope["rope_type"] = file.text("mistral3.rope.scaling.type").value_or("default");
     return {{"rope_parameters", rope.dump()}};
   };
   return layout;
