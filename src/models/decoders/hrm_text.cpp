@@ -9,6 +9,7 @@
 #include "models/common/definition.h"
 #include "models/decoders/common/norms.h"
 #include "onnxport/error.h"
+#include "onnxport/nn/activation.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/gated_attention.h"
@@ -60,20 +61,47 @@ struct Config : TextDecoderConfig {
   }
 };
 
-/// A sigmoid gate on the results of the heads. Keys: gqkv_proj or gate_proj, q_proj, k_proj, v_proj; o_proj.
-nn::Mixer attention(const Scope& layer, std::int64_t use, const Config& c) {
-  const std::int64_t width = c.heads.heads * c.heads.head_dim;
-  const bool fused = (layer / "attn").exists();
-  const Scope s = layer / (fused ? "attn" : "self_attn"), all = s / "gqkv_proj";
-  const auto rows = [&](std::int64_t begin, std::int64_t end) {
-    const Weight weight = all.weight("weight", {4 * width, c.hidden_size});
-    return nn::Linear(all.path(), weight.slice(0, begin * width, end * width), {});
+/// Linear layers with these names below `s`. The weights of all may be one tensor, `fused`; biases never are.
+std::vector<nn::Linear> layers_of(const Scope& s, const std::vector<const char*>& names, const Scope& fused,
+                                  std::int64_t in, std::int64_t out, bool bias) {
+  std::vector<nn::Linear> made;
+  for (const char* name : names) {
+    const Scope one = s / name;
+    if (!fused.exists()) {
+      made.emplace_back(one, in, out, bias);
+      continue;
+    }
+    const auto done = static_cast<std::int64_t>(made.size()), all = static_cast<std::int64_t>(names.size());
+    const Weight weight = fused.weight("weight", {all * out, in});
+    made.emplace_back(one.path(), weight.slice(0, done * out, (done + 1) * out),
+                      bias ? one.weight("bias", {out}) : Weight());
+  }
+  return made;
+}
+
+/// A sigmoid gate on the results of the heads. Keys: gate_proj, q_proj, k_proj, v_proj, o_proj; or
+/// attn.gqkv_proj and attn.o_proj.
+nn::Mixer attention(const Scope& s, std::int64_t use, const Config& c) {
+  const std::vector<nn::Linear> all =
+      layers_of(s / "self_attn", {"gate_proj", "q_proj", "k_proj", "v_proj"}, s / "attn" / "gqkv_proj",
+                c.hidden_size, c.heads.heads * c.heads.head_dim, c.attention_bias);
+  const nn::Projection qkv = [all](Value x, const nn::DecoderPass&) -> nn::QueryKeyValue {
+    const Value query = all[1](x), key = all[2](x);
+    return {query, key, all[3](x)};
   };
-  const nn::Linear gate =
-      fused ? rows(0, 1) : nn::Linear(s / "gate_proj", c.hidden_size, width, c.attention_bias);
-  const auto qkv = fused ? nn::QkvProjection::fused(rows(1, 4), c.heads, nn::FusedLayout::stacked)
-                         : nn::QkvProjection::separate(s, c.heads, c.attention_bias);
-  return nn::gated_attention(c.attention(s, use, {}, qkv), [gate](Value x) { return op::sigmoid(gate(x)); });
+  return nn::gated_attention(c.attention(s / "attn", use, {}, qkv),
+                             [gate = all[0]](Value x) { return op::sigmoid(gate(x)); });
+}
+
+nn::FeedForward mlp(const Scope& s, const Config& c) {
+  const std::vector<nn::Linear> all = layers_of(s, {"gate_proj", "up_proj"}, s / "gate_up_proj",
+                                                c.hidden_size, c.intermediate_size, c.mlp_bias);
+  const nn::Linear down(s / "down_proj", c.intermediate_size, c.hidden_size, c.mlp_bias);
+  return [all, down, activation = nn::Activation(c.hidden_act), path = s.path()](Value x) {
+    const ModulePath at(x, path);
+    const Value gate = activation(all[0](x));
+    return down(op::mul(gate, all[1](x)));
+  };
 }
 
 /// One use of a stack, whose keys and values begin with those of layer `first`.
@@ -84,7 +112,7 @@ nn::Block stack(const Scope& s, std::int64_t layers, std::int64_t first, const C
     blocks.emplace_back(nn::PreNormBlock{.before_attention = c.norm(layer / "input_layernorm"),
                                          .attention = attention(layer, first + i, c),
                                          .before_mlp = c.norm(layer / "post_attention_layernorm"),
-                                         .mlp = c.mlp(layer / "mlp", c.mlp_bias)});
+                                         .mlp = mlp(layer / "mlp", c)});
   }
   return [blocks, first, norm = c.norm(s / "final_norm")](Value x, nn::DecoderPass& pass) {
     for (std::size_t i = 0; i < blocks.size(); ++i) {
@@ -133,7 +161,9 @@ void register_hrm_text(TasksManager& tasks) {
   tasks.register_model<HrmTextOnnxConfig>({.model_type = "hrm_text",
                                            .tasks = nn::text_decoder_tasks({}),
                                            .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+                                           .key_names = {.newer = {{".attn.o_proj.", ".self_attn.o_proj."}},
+                                                         .embeddings = {"model.embed_tokens.weight"},
+                                                         .head = "lm_head.weight"}});
 }
 
 }  // namespace onnxport::models
