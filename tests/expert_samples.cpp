@@ -35,6 +35,15 @@ Value biased_experts(Graph& g, DType d, bool apart, const std::string& activatio
   return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
 }
 
+Value plain_experts(Graph& g, DType d) {
+  const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
+  const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
+  op::Experts experts;
+  experts.gate = input(g, "first", d, {5, 4, 3});
+  experts.down = input(g, "down", d, {5, 3, 4});
+  return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, "relu2");
+}
+
 Value attention_with_sinks(Graph& g, DType d, bool padded, std::int64_t kv_heads) {
   op::AttentionOperands in{.query = input(g, "q", d, {N, M, 32}),
                            .key = input(g, "k", d, {N, M, 8 * kv_heads}),
@@ -59,6 +68,7 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
         apart ? "mixture_of_clamped_experts" : "mixture_of_clamped_experts_fused",
         [=](Graph& g, DType d) { return biased_experts(g, d, apart, "clamped_silu 0.5"); });
   }
+  add(samples, Op::mixture_of_experts, "mixture_of_plain_experts", plain_experts);
   for (const bool padded : {false, true}) {
     for (const std::int64_t kv_heads : {2, 4}) {
       add(samples, Op::attention,

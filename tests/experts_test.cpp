@@ -114,6 +114,30 @@ TEST(MixtureOfExperts, MatchesAPlainLoop) {
   }
 }
 
+TEST(MixtureOfExperts, NeedsNoGate) {
+  // relu(up)² is relu(gate) * up with the same weights.
+  const Plain plain;
+  const auto run = [&](bool plainly) {
+    Graph graph(DType::f64);
+    const Value x = graph.input("x", {DType::f64, {kRows, kWidth}});
+    const Value routing = graph.input("routing", {DType::f64, {kRows, kExperts}});
+    const auto weight = [&](const char* name, const Dims& shape, const Reals& reals) {
+      return graph.weight(Weight::from_doubles(DType::f64, shape, reals, name));
+    };
+    op::Experts experts;
+    experts.gate = weight("first", {kExperts, kInner, kWidth}, plain.gate);
+    if (!plainly) experts.up = experts.gate;
+    experts.down = weight("down", {kExperts, kWidth, kInner}, plain.down);
+    graph.output("y", op::mixture_of_experts(x, routing, experts, plainly ? "relu2" : "relu"));
+    return reference::interpret(
+               graph,
+               {{{"x", Tensor::from_doubles(DType::f64, {kRows, kWidth}, plain.tokens)},
+                 {"routing", Tensor::from_doubles(DType::f64, {kRows, kExperts}, plain.routing)}}})[0][0]
+        .reals;
+  };
+  expect_near(run(true), run(false));
+}
+
 TEST(MixtureOfExperts, RefusesWhatDoesNotFit) {
   Graph graph;
   int count = 0;
@@ -132,6 +156,8 @@ TEST(MixtureOfExperts, RefusesWhatDoesNotFit) {
   expect_refusal(ErrorCode::shape, make(both, both, down), {"gate [3, 8, 2]"});
   expect_refusal(ErrorCode::shape, make(gate, gate, few), {"routing [5, 3]", "[2, 2, 4]"});
   expect_refusal(ErrorCode::shape, make(gate, gate, {}), {"operand 4 is missing"});
+  expect_refusal(ErrorCode::shape, make(gate, gate, down, "relu2"), {"up [3, 4, 2]"});
+  expect_refusal(ErrorCode::shape, make(both, {}, down, "relu2"), {"gate [3, 8, 2]"});
   const Value open = value({3, 2, Dim::symbol("F")});
   expect_refusal(ErrorCode::shape, make(gate, gate, open), {"[3, 2, F] has no fixed width"});
   expect_refusal(ErrorCode::shape, make(gate, gate, down, "tanh"), {"tanh", "silu, gelu, relu"});

@@ -149,10 +149,10 @@ def parameters(function):
 
 
 def keyword_reads(function):
-    """kwargs.pop("key", default), kwargs.get("key", default), kwargs["key"] in the body of a constructor."""
+    """kwargs.pop("key", default), kwargs.get(…), kwargs.setdefault(…), kwargs["key"] in the body of a constructor."""
     for n in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
         key, default = None, None
-        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ("pop", "get") and ast.unparse(n.func.value) == "kwargs":
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ("pop", "get", "setdefault") and ast.unparse(n.func.value) == "kwargs":
             key, default = n.args[0], n.args[1] if len(n.args) > 1 else None
         elif isinstance(n, ast.Subscript) and ast.unparse(n.value) == "kwargs":
             key = n.slice

@@ -296,7 +296,8 @@ struct Experts {
 };
 /// x [N, D], routing [N, E] -> [N, D]: the sum of the experts' results, weighted by `routing`. An expert sees
 /// only the rows whose weight is not 0. `activation`: "silu", "gelu", "relu", or "swiglu_oai" of gpt-oss,
-/// which makes g sigmoid(1.702 g) (up + 1) of gate g <= 7 and |up| <= 7.
+/// which makes g sigmoid(1.702 g) (up + 1) of gate g <= 7 and |up| <= 7. With "relu2", experts have no gate:
+/// each is down(relu(first(x))²), where `gate` [E, F, D] is the first layer and there is no `up`.
 ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const Experts& experts,
                                       std::string_view activation);
 

@@ -18,6 +18,7 @@ constexpr std::string_view kBartLike = " bart m2m_100 marian mbart speech_to_tex
 constexpr std::string_view kGpt2Like =
     " codegen decision_transformer gpt2 gpt_bigcode gptj imagegpt openai-gpt ";
 constexpr std::string_view kGpt2Wide = " codegen gpt2 gpt_bigcode gptj imagegpt openai-gpt ";
+constexpr std::string_view kKimiLike = " bailing_hybrid kimi_linear ";
 constexpr std::string_view kT5Like = " t5 mt5 ";
 
 constexpr std::array kRows = std::to_array<Row>({
@@ -62,6 +63,30 @@ constexpr std::array kRows = std::to_array<Row>({
     {" dbrx ", {"num_attention_heads", "n_heads", true}},
     {" dbrx ", {"num_hidden_layers", "n_layers", true}},
     {" dbrx ", {"max_position_embeddings", "max_seq_len", true}},
+    {" nemotron_h zamba ", {"layer_types", "layers_block_type", false}},
+    {" nemotron_h ", {"num_local_experts", "n_routed_experts", false}},
+    {" nemotron_h ", {"mamba_n_groups", "n_groups", true}},
+    {" nemotron_h ", {"mamba_d_conv", "conv_kernel", true}},
+    {" nemotron_h ", {"mamba_expand", "expand", true}},
+    {" nemotron_h ", {"mamba_dt_min", "time_step_min", true}},
+    {" nemotron_h ", {"mamba_dt_max", "time_step_max", true}},
+    {" nemotron_h ", {"mamba_dt_limit", "time_step_limit", true}},
+    {" nemotron_h ", {"mamba_dt_init_floor", "time_step_floor", true}},
+    {" nemotron_h ", {"mamba_conv_bias", "use_conv_bias", true}},
+    {" nemotron_h ", {"mamba_chunk_size", "chunk_size", true}},
+    {" inkling_text ", {"sliding_window", "sliding_window_size", false}},
+    {" inkling_text ", {"num_local_experts", "n_routed_experts", false}},
+    {" inkling_text ", {"sconv_kernel_size", "conv_kernel_size", true}},
+    {" inkling_text ", {"embedding_multiplier", "logits_mup_width_multiplier", false}},
+    {" inkling_text ", {"model_max_length", "max_position_embeddings", false}},
+    {" zamba ", {"head_dim", "attention_head_dim", false}},
+    {kKimiLike, {"model_max_length", "max_position_embeddings", true}},
+    {kKimiLike, {"moe_renormalize", "norm_topk_prob", true}},
+    {kKimiLike, {"num_expert_group", "n_group", true}},
+    {kKimiLike, {"num_experts", "num_local_experts", true}},
+    {kKimiLike, {"num_experts_per_token", "num_experts_per_tok", true}},
+    {kKimiLike, {"num_shared_experts", "n_shared_experts", true}},
+    {" bailing_hybrid ", {"num_nextn_predict_layers", "num_mtp_layers", true}},
     {" beit ", {"segmentation_indices", "out_indices", true}},
     {" swin donut-swin ", {"num_attention_heads", "num_heads", false}},
     {" convnext convnextv2 ", {"num_hidden_layers", "num_stages", false}},

@@ -124,7 +124,12 @@ struct Mixture {
 // `times` multiplies the weights of a projection by its argument; features are on axis 1.
 std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
                          const std::function<std::string(std::size_t, const std::string&)>& times) {
+  const std::string& activation = m.node.attrs.get<std::string>("activation");
   std::string gate = times(0, x), up;
+  if (activation == "relu2") {
+    gate = e.emit("Relu", {gate});
+    return times(m.matrices.size() - 1, e.emit("Mul", {gate, gate}));
+  }
   if (m.has_up) {
     up = times(1, x);
   } else {
@@ -132,7 +137,6 @@ std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
     gate = parts[0];
     up = parts[1];
   }
-  const std::string& activation = m.node.attrs.get<std::string>("activation");
   return times(m.matrices.size() - 1, gated(e, gate, up, activation, m.type.dtype));
 }
 

@@ -19,6 +19,18 @@ Value unit_heads(Value x, std::int64_t heads, std::int64_t size, double length) 
 
 }  // namespace
 
+Value delta_beta(Value x) { return op::sigmoid(op::cast(x, DType::f32)); }
+
+Value delta_decay(Value step, const Weight& shift, const Weight& decay) {
+  Graph& graph = step.graph();
+  const Value shifted = op::add(op::cast(step, DType::f32), graph.weight_as_is(shift.cast(DType::f32)));
+  const std::int64_t heads = decay.shape().at(0);
+  if (step.dim(2) == heads) return op::mul(op::softplus(shifted), graph.weight_as_is(decay));
+  const Value apart = op::reshape(op::softplus(shifted), {step.dim(0), step.dim(1), heads, -1});
+  const Value scaled = op::mul(apart, graph.weight_as_is(decay.reshape({heads, 1})));
+  return op::reshape(scaled, step.shape());
+}
+
 Value GatedDeltaNet::operator()(Value x, DecoderPass& pass) const {
   const ModulePath at(x, parts_.path);
   const DeltaSizes& z = parts_.sizes;
@@ -32,10 +44,8 @@ Value GatedDeltaNet::operator()(Value x, DecoderPass& pass) const {
       unit_heads(mixed[0], z.key_heads, z.key_dim, 1 / std::sqrt(static_cast<double>(z.key_dim)));
   attention.key = unit_heads(mixed[1], z.key_heads, z.key_dim, 1);
   attention.value = mixed[2];
-  const Value shift = op::cast(graph.weight(parts_.dt_bias), DType::f32);
-  const Value step = op::softplus(op::add(op::cast(in.step, DType::f32), shift));
-  attention.decay = op::mul(step, graph.weight_as_is(parts_.decay));
-  attention.beta = op::sigmoid(op::cast(in.beta, DType::f32));
+  attention.decay = in.decay;
+  attention.beta = in.beta;
   attention.past = wide_past(pass, parts_.layer, "recurrent");
   const op::Recurrence made = op::linear_attention(attention, z.value_heads, z.key_heads);
   keep_wide(pass, parts_.layer, "recurrent", made.state);

@@ -43,6 +43,18 @@ ExpertWeights expert_weights(const Scope& s, const ExpertSizes& sizes, const Exp
           bias(names.gate, inner), bias(names.up, inner), bias(names.down, hidden)};
 }
 
+ExpertWeights plain_expert_weights(const Scope& s, const ExpertSizes& sizes, const ExpertNames& names) {
+  const std::int64_t inner = sizes.intermediate_size, hidden = sizes.hidden_size;
+  const auto weight = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
+    if (s.has(name)) return s.weight(name, {sizes.experts, rows, columns});
+    return stack(s, sizes.experts, name, "weight", {rows, columns});
+  };
+  ExpertWeights weights;
+  weights.gate = weight(names.up, inner, hidden);
+  weights.down = weight(names.down, hidden, inner);
+  return weights;
+}
+
 Experts::Experts(ExpertWeights weights, std::string activation)
     : weights_(std::move(weights)), activation_(std::move(activation)) {}
 

@@ -43,13 +43,16 @@ CausalConv::CausalConv(const Scope& s, std::int64_t channels, std::int64_t kerne
       bias_(bias ? s.weight("bias", {channels}) : Weight()),
       kept_(kept.value_or(kernel)) {}
 
-Value CausalConv::operator()(Value x, DecoderPass& pass, std::int64_t layer) const {
+CausalConv::CausalConv(std::string path, Weight weight)
+    : path_(std::move(path)), weight_(std::move(weight)), kept_(weight_.shape().at(2)) {}
+
+Value CausalConv::operator()(Value x, DecoderPass& pass, std::int64_t layer, std::string_view part) const {
   const ModulePath at(x, path_);
   const Value channels_first = op::transpose(x, 1, 2);
   const Value weight = x.graph().weight(weight_);
   const Value bias = bias_ ? x.graph().weight(bias_) : Value();
-  const op::Recurrence made = op::causal_conv(channels_first, weight, bias, pass.past(layer, "conv"), kept_);
-  pass.keep(layer, "conv", made.state);
+  const op::Recurrence made = op::causal_conv(channels_first, weight, bias, pass.past(layer, part), kept_);
+  pass.keep(layer, part, made.state);
   return op::transpose(made.output, 1, 2);
 }
 
@@ -59,7 +62,7 @@ GatedRmsNorm::GatedRmsNorm(const Scope& s, std::int64_t width, const GatedNormPa
 Value GatedRmsNorm::operator()(Value x, Value gate) const {
   const ModulePath at(x, path_);
   const GatedNormParameters& p = parameters_;
-  const Value opened = op::silu(wide(gate));
+  const Value opened = Activation(p.activation)(wide(gate));
   Value y = wide(x);
   if (p.gate_first) y = op::mul(y, opened);
   const Value weight = wide(x.graph().weight(weight_));

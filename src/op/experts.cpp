@@ -50,10 +50,12 @@ Types infer_mixture_of_experts(const Node& node) {
   }
   const Dim &experts = down.shape[0], &width = x.shape[1], &inner = down.shape[2];
   const bool has_up = static_cast<bool>(node.inputs[3]);
+  const std::string& activation = node.attrs.get<std::string>("activation");
+  const bool is_plain = activation == "relu2";  // without a gate
   if (!inner.is_constant()) reject(node, "down {} has no fixed width", to_string(down.shape));
   const bool fits = down.shape[1] == width &&
-                    gate.shape == Shape{experts, has_up ? inner : inner * 2, width} &&
-                    (!has_up || operand(node, 3) == gate);
+                    gate.shape == Shape{experts, has_up || is_plain ? inner : inner * 2, width} &&
+                    (!has_up || (!is_plain && operand(node, 3) == gate));
   if (!fits) {
     reject(node, "gate {}, up {} and down {} do not fit tokens {}", to_string(gate.shape),
            has_up ? to_string(operand(node, 3).shape) : "none", to_string(down.shape), to_string(x.shape));
@@ -66,8 +68,7 @@ Types infer_mixture_of_experts(const Node& node) {
     if (bias.type() != expected)
       reject(node, "bias {}, expected {}", to_string(bias.type()), to_string(expected));
   }
-  constexpr std::array<std::string_view, 4> known = {"silu", "gelu", "relu", "swiglu_oai"};
-  const std::string& activation = node.attrs.get<std::string>("activation");
+  constexpr std::array<std::string_view, 5> known = {"silu", "gelu", "relu", "swiglu_oai", "relu2"};
   const bool named = std::find(known.begin(), known.end(), activation) != known.end();
   if (!named && !clamped_silu_limit(activation))
     reject(node, "activation is \"{}\", expected one of {}, clamped_silu and a limit", activation,

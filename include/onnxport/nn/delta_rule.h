@@ -30,21 +30,27 @@ struct DeltaSizes {
 
 /// What a token adds to the state and reads from it.
 struct DeltaInputs {
-  Value mixed;  ///< [B, S, convolved()]: queries, keys, values
+  Value mixed;  ///< [B, S, convolved()]: queries, keys, values, before the convolution
   Value gate;   ///< [B, S, values()]
-  Value beta;   ///< [B, S, value_heads], before the sigmoid
-  Value step;   ///< [B, S, value_heads], before dt_bias and softplus
+  Value
+      beta;  ///< float32 [B, S, value_heads]: how far a value replaces the one that the state has for its key
+  /// float32 [B, S, value_heads], or [B, S, value_heads * key_dim] where each element of a key has its own:
+  /// the logarithm of what remains of the state.
+  Value decay;
 };
+/// sigmoid(x) in float32: the usual beta.
+ONNXPORT_API Value delta_beta(Value x);
+/// The usual decay. step [B, S, heads] or [B, S, heads * size], shift [heads] or [heads * size], decay
+/// float32 [heads]: decay * softplus(step + shift), in float32.
+ONNXPORT_API Value delta_decay(Value step, const Weight& shift, const Weight& decay);
 
 /// The parts of a gated delta net. Its owner makes them.
 struct GatedDeltaParts {
   std::string path;
   std::int64_t layer = 0;  ///< of its states
   DeltaSizes sizes;
-  std::function<DeltaInputs(Value)> project;  ///< x [B, S, H]
+  std::function<DeltaInputs(Value)> project;  ///< of x [B, S, H]
   CausalConv conv1d;
-  Weight decay;       ///< float32 [value_heads]: decay_of()
-  Weight dt_bias;     ///< [value_heads]
   GatedRmsNorm norm;  ///< of each head's values
   Linear out_proj;
   std::string activation = "silu";

@@ -22,7 +22,7 @@ struct ExpertNames {
   std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
 };
 
-/// Weights of gated experts, stacked: one tensor for all experts. Biases may be empty.
+/// Weights of experts, stacked: one tensor for all experts. Biases may be empty.
 struct ExpertWeights {
   Weight gate;  ///< [experts, intermediate, hidden]; without `up`, gate and up of each expert together
   Weight up;    ///< [experts, intermediate, hidden], or empty
@@ -33,6 +33,11 @@ struct ExpertWeights {
 /// for all of them {gate,up,down}.weight; or gate_up_proj and down_proj. Biases are read from the first form.
 ONNXPORT_API ExpertWeights expert_weights(const Scope& s, const ExpertSizes& sizes,
                                           const ExpertNames& names = {});
+
+/// The weights of experts without a gate: those of `up` and `down` alone, in the same forms. The first layer
+/// is `gate` of the result.
+ONNXPORT_API ExpertWeights plain_expert_weights(const Scope& s, const ExpertSizes& sizes,
+                                                const ExpertNames& names = {});
 
 /// The experts of a mixture.
 class ONNXPORT_API Experts {

@@ -20,15 +20,17 @@
 
 namespace onnxport::nn {
 
-/// Depthwise convolution over the last `kernel` tokens. Its state, the part `conv` of the layer
-/// [B, channels, kept], are the last inputs. Keys: weight [channels, 1, kernel], bias [channels].
+/// Depthwise convolution over the last `kernel` tokens. Its state, a part of the layer [B, channels, kept],
+/// are the last inputs. Keys: weight [channels, 1, kernel], bias [channels].
 class ONNXPORT_API CausalConv {
  public:
   /// `kept`: `kernel` where absent.
   CausalConv(const Scope& s, std::int64_t channels, std::int64_t kernel, bool bias,
              std::optional<std::int64_t> kept = {});
+  /// From an existing weight [channels, 1, kernel], without a bias.
+  CausalConv(std::string path, Weight weight);
   /// [B, S, channels] -> the same
-  Value operator()(Value x, DecoderPass& pass, std::int64_t layer) const;
+  Value operator()(Value x, DecoderPass& pass, std::int64_t layer, std::string_view part = "conv") const;
 
  private:
   std::string path_;
@@ -38,8 +40,9 @@ class ONNXPORT_API CausalConv {
 
 struct GatedNormParameters {
   double eps = 1e-6;
-  std::int64_t groups = 1;  ///< of features; each is normalized on its own
-  bool gate_first = true;   ///< norm(x * silu(gate)); else norm(x) * silu(gate)
+  std::int64_t groups = 1;          ///< of features; each is normalized on its own
+  bool gate_first = true;           ///< norm(x * silu(gate)); else norm(x) * silu(gate)
+  std::string activation = "silu";  ///< of the gate
 };
 
 /// RmsNorm over the last axis with a gate, in float32. Keys: weight [width].

@@ -9,6 +9,7 @@
 #include "models/common/definition.h"
 #include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/hybrid.h"
+#include "models/decoders/common/lfm2.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
@@ -19,12 +20,10 @@ namespace {
 
 // Older files have other names for some keys.
 PretrainedConfig with_usual_keys(PretrainedConfig c) {
-  c = c.settled("rms_norm_eps", fmt::format("{}", c.real("norm_eps")));
+  c = lfm2_usual_keys(c);
   if (const auto theta = c.maybe_real("theta")) c = c.settled("rope_theta", fmt::format("{}", *theta));
   if (const auto width = c.maybe_integer("block_ff_dim"))
     c = c.settled("intermediate_size", std::to_string(*width));
-  if (c.has("tie_embedding"))
-    c = c.settled("tie_word_embeddings", c.flag("tie_embedding") ? "true" : "false");
   return c;
 }
 
@@ -80,43 +79,21 @@ class Lfm2OnnxConfig : public HybridOnnxConfig {
   }
 };
 
-// A convolution between two gates.
-nn::Mixer short_conv(const Scope& s, std::int64_t layer, std::int64_t width, const PretrainedConfig& c) {
-  const bool bias = c.flag("conv_bias");
-  const nn::Linear in_proj(s / "in_proj", width, 3 * width, bias),
-      out_proj(s / "out_proj", width, width, bias);
-  const nn::CausalConv conv(s / "conv", width, c.integer("conv_L_cache"), bias);
-  return [=, path = s.path()](Value x, nn::DecoderPass& pass) {
-    const ModulePath at(x, path);
-    const std::vector<Value> parts = op::chunk(in_proj(x), -1, 3);
-    const Value convolved = conv(op::mul(parts[0], parts[2]), pass, layer);
-    return out_proj(op::mul(parts[1], convolved));
-  };
-}
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig config = with_usual_keys(model.config());
   TextDecoderConfig c(config);
   c.last_norm = "embedding_norm";
   const std::vector<bool> attends = attention_layers(config);
-  const nn::GatedMlpParameters mlp{.hidden_size = c.hidden_size,
-                                   .intermediate_size = feed_forward_width(config),
-                                   .gate = "w1",
-                                   .up = "w3",
-                                   .down = "w2"};
+  const std::int64_t width = feed_forward_width(config);
   const auto mixer = [&](const Scope& s, std::int64_t i) -> nn::Mixer {
-    if (!attends.at(static_cast<std::size_t>(i))) return short_conv(s / "conv", i, c.hidden_size, config);
-    const Scope at = s / "self_attn";
-    nn::CausalAttentionParts attention =
-        c.attention(at, i, {}, nn::QkvProjection::separate(at, c.heads, false), "out_proj");
-    c.norm_heads(attention, at / "q_layernorm", at / "k_layernorm");
-    return nn::CausalAttention(std::move(attention));
+    if (!attends.at(static_cast<std::size_t>(i))) return lfm2_short_conv(s / "conv", i, config);
+    return lfm2_attention(s / "self_attn", i, c);
   };
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return nn::PreNormBlock{.before_attention = c.norm(s / "operator_norm"),
                             .attention = mixer(s, i),
                             .before_mlp = c.norm(s / "ffn_norm"),
-                            .mlp = nn::GatedMlp(s / "feed_forward", mlp)};
+                            .mlp = lfm2_mlp(s / "feed_forward", c, width)};
   });
 }
 
@@ -157,6 +134,39 @@ GgufLayout gguf() {
 }
 
 }  // namespace
+
+PretrainedConfig lfm2_usual_keys(PretrainedConfig c) {
+  c = c.settled("rms_norm_eps", fmt::format("{}", c.real("norm_eps")));
+  if (c.has("tie_embedding"))
+    c = c.settled("tie_word_embeddings", c.flag("tie_embedding") ? "true" : "false");
+  return c;
+}
+
+nn::Mixer lfm2_short_conv(const Scope& s, std::int64_t layer, const PretrainedConfig& c) {
+  const std::int64_t width = c.integer("hidden_size");
+  const bool bias = c.flag("conv_bias");
+  const nn::Linear in_proj(s / "in_proj", width, 3 * width, bias),
+      out_proj(s / "out_proj", width, width, bias);
+  const nn::CausalConv conv(s / "conv", width, c.integer("conv_L_cache"), bias);
+  return [=, path = s.path()](Value x, nn::DecoderPass& pass) {
+    const ModulePath at(x, path);
+    const std::vector<Value> parts = op::chunk(in_proj(x), -1, 3);
+    const Value convolved = conv(op::mul(parts[0], parts[2]), pass, layer);
+    return out_proj(op::mul(parts[1], convolved));
+  };
+}
+
+nn::Mixer lfm2_attention(const Scope& s, std::int64_t layer, const TextDecoderConfig& c) {
+  nn::CausalAttentionParts attention =
+      c.attention(s, layer, {}, nn::QkvProjection::separate(s, c.heads, false), "out_proj");
+  c.norm_heads(attention, s / "q_layernorm", s / "k_layernorm");
+  return nn::CausalAttention(std::move(attention));
+}
+
+nn::GatedMlp lfm2_mlp(const Scope& s, const TextDecoderConfig& c, std::int64_t width) {
+  return {s,
+          {.hidden_size = c.hidden_size, .intermediate_size = width, .gate = "w1", .up = "w3", .down = "w2"}};
+}
 
 void register_lfm2(TasksManager& tasks) {
   tasks.register_model<Lfm2OnnxConfig>({.model_type = "lfm2",

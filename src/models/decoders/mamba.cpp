@@ -53,7 +53,11 @@ std::vector<StateSpec> MambaOnnxConfig::layer_states(std::int64_t layer) const {
 
 NamedValues forward_mamba(const Inputs& inputs, const Model& model, const Component& component, bool tied,
                           const MakeMixer& make_mixer) {
-  const PretrainedConfig& config = model.config();
+  return forward_mamba(inputs, model, component, model.config(), tied, make_mixer);
+}
+
+NamedValues forward_mamba(const Inputs& inputs, const Model& model, const Component& component,
+                          const PretrainedConfig& config, bool tied, const MakeMixer& make_mixer) {
   const std::int64_t vocab_size = config.integer("vocab_size"), width = config.integer("hidden_size");
   const nn::NormParameters norm{.eps = config.real("layer_norm_epsilon")};
   const bool wide = config.flag("residual_in_fp32");

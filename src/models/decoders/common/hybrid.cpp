@@ -1,7 +1,10 @@
 #include "models/decoders/common/hybrid.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 #include <variant>
 
@@ -33,6 +36,11 @@ std::vector<StateSpec> HybridOnnxConfig::mamba2_states(std::int64_t layer, const
   return recurrent_states(layer, z.convolved(), z.kernel, "ssm", {z.heads, z.head_dim, z.state_size});
 }
 
+std::vector<StateSpec> HybridOnnxConfig::delta_states(std::int64_t layer, const nn::DeltaSizes& z) const {
+  return recurrent_states(layer, z.convolved(), z.kernel, "recurrent",
+                          {z.value_heads, z.key_dim, z.value_dim});
+}
+
 std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key) {
   std::vector<std::string> kinds = config.strings(key);
   const std::int64_t layers = config.integer("num_hidden_layers");
@@ -40,6 +48,17 @@ std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const c
   throw ExportError(ErrorCode::bad_config,
                     fmt::format("{}: {} has {} entries, expected one for each of {} layers", config.origin(),
                                 key, kinds.size(), layers));
+}
+
+std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key,
+                                         std::initializer_list<std::string_view> known) {
+  std::vector<std::string> kinds = kinds_of_layers(config, key);
+  for (const std::string& kind : kinds) {
+    if (std::find(known.begin(), known.end(), kind) != known.end()) continue;
+    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} has '{}', expected one of {}",
+                                                         config.origin(), key, kind, fmt::join(known, ", ")));
+  }
+  return kinds;
 }
 
 std::int64_t divisor(const PretrainedConfig& config, const char* key) {
@@ -75,6 +94,57 @@ nn::Mamba2Options mamba2_options(const PretrainedConfig& c) {
           .norm = {.eps = c.real("rms_norm_eps")}};
 }
 
+nn::DeltaSizes delta_sizes(const PretrainedConfig& c) {
+  const nn::DeltaSizes sizes{.hidden_size = c.integer("hidden_size"),
+                             .key_heads = c.integer("linear_num_key_heads"),
+                             .value_heads = c.integer("linear_num_value_heads"),
+                             .key_dim = c.integer("linear_key_head_dim"),
+                             .value_dim = c.integer("linear_value_head_dim"),
+                             .kernel = c.integer("linear_conv_kernel_dim")};
+  check_multiple(c, "linear_num_value_heads", sizes.value_heads, "linear_num_key_heads", sizes.key_heads);
+  return sizes;
+}
+
+// Transformers 5 saves such a kernel in three equal parts, wherever queries, keys and values end.
+nn::CausalConv qkv_conv(const Scope& s, const nn::DeltaSizes& z) {
+  const Scope whole = s / "conv1d";
+  if (whole.has("weight")) return {whole, z.convolved(), z.kernel, false};
+  const std::array<std::pair<const char*, std::int64_t>, 3> names = {
+      {{"q_conv1d", z.keys()}, {"k_conv1d", z.keys()}, {"v_conv1d", z.values()}}};
+  std::vector<Weight> parts;
+  std::int64_t channels = 0;
+  for (const auto& [name, usual] : names) {
+    const auto stored = (s / name).shape_of("weight");
+    const std::int64_t rows = stored && !stored->empty() ? stored->front() : usual;
+    parts.push_back((s / name).weight("weight", {rows, 1, z.kernel}));
+    channels += rows;
+  }
+  if (channels != z.convolved()) {
+    throw ExportError(
+        ErrorCode::bad_checkpoint,
+        fmt::format("{}: the convolutions of queries, keys and values have {} channels, expected {}",
+                    s.path(), channels, z.convolved()));
+  }
+  return {whole.path(), Weight::concat(parts, 0)};
+}
+
+std::vector<Weight> parts_of_rows(const Weight& rows, std::int64_t groups,
+                                  const std::vector<std::int64_t>& widths) {
+  std::vector<std::int64_t> shape = rows.shape();
+  shape[0] /= groups;
+  shape.insert(shape.begin(), groups);
+  const Weight apart = rows.reshape(shape);
+  std::vector<Weight> parts;
+  std::int64_t begin = 0;
+  for (const std::int64_t width : widths) {
+    std::vector<std::int64_t> flat = rows.shape();
+    flat[0] = groups * width;
+    parts.push_back(apart.slice(1, begin, begin + width).reshape(flat));
+    begin += width;
+  }
+  return parts;
+}
+
 op::AttentionMask same_kind_mask(const nn::DecoderPass& pass) {
   const ModulePath at(pass.graph(), "attention_mask");
   const Value mask = pass.attention_mask();
@@ -100,6 +170,36 @@ std::vector<std::int64_t> gguf_key_heads(const GgufInfo& file) {
 Weight gguf_conv1d(const Weight& stored) {
   if (stored.shape().size() != 2) return stored;
   return stored.reshape({stored.shape()[0], 1, stored.shape()[1]});
+}
+
+nn::Mixer without_padding(nn::Mixer mixer) {
+  return [mixer = std::move(mixer)](Value x, nn::DecoderPass& pass) {
+    return mixer(pass.zero_padding(x), pass);
+  };
+}
+
+nn::Mixer stateful_attention(nn::CausalAttentionParts attention, StatefulProjection project) {
+  return [attention = std::move(attention), project = std::move(project)](Value x, nn::DecoderPass& pass) {
+    const ModulePath at(x, attention.path);
+    const nn::QueryKeyValue made = project(x, pass);
+    nn::CausalAttentionParts parts = attention;
+    parts.qkv = [made](Value, const nn::DecoderPass&) { return made; };
+    return nn::CausalAttention(std::move(parts))(x, pass);
+  };
+}
+
+nn::Mixer gated_attention(nn::CausalAttentionParts attention, std::function<Value(Value)> gate) {
+  return [attention = std::move(attention), gate = std::move(gate)](Value x, nn::DecoderPass& pass) {
+    const Value open = gate(x);
+    nn::CausalAttentionParts gated = attention;
+    gated.output = [&](Value y) {
+      if (open.dim(2) == y.dim(2)) return attention.output(op::mul(y, open));
+      const Value heads = op::reshape(y, {y.dim(0), y.dim(1), open.dim(2), -1});
+      const Value opened = op::mul(heads, op::unsqueeze(open, -1));
+      return attention.output(op::reshape(opened, y.shape()));
+    };
+    return nn::CausalAttention(std::move(gated))(x, pass);
+  };
 }
 
 nn::Block pre_ff_block(const TextDecoderConfig& c, const Scope& s, nn::Mixer mixer, nn::FeedForward mlp) {

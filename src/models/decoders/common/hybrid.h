@@ -2,14 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <initializer_list>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "onnxport/gguf_info.h"
 #include "onnxport/middle_end.h"
 #include "onnxport/nn/blocks.h"
+#include "onnxport/nn/causal_attention.h"
+#include "onnxport/nn/delta_rule.h"
 #include "onnxport/nn/mamba.h"
 #include "onnxport/text_decoder_config.h"
+#include "onnxport/weight.h"
 
 namespace onnxport::models {
 
@@ -30,11 +36,16 @@ class HybridOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
                                           const std::string& part,
                                           const std::vector<std::int64_t>& extents) const;
   std::vector<StateSpec> mamba2_states(std::int64_t layer, const nn::Mamba2Sizes& sizes) const;
+  /// Those of nn::GatedDeltaNet.
+  std::vector<StateSpec> delta_states(std::int64_t layer, const nn::DeltaSizes& sizes) const;
 };
 
 /// The list of strings with this key, one for each of num_hidden_layers. Throws ExportError(bad_config) for
 /// another number.
 std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key);
+/// The same, where each must be one of these kinds.
+std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key,
+                                         std::initializer_list<std::string_view> known);
 
 /// A number that divides others. Throws ExportError(bad_config) for less than 1.
 std::int64_t divisor(const PretrainedConfig& config, const char* key);
@@ -45,6 +56,18 @@ nn::Mamba2Sizes mamba2_sizes(const PretrainedConfig& config);
 /// mamba_proj_bias, mamba_conv_bias; the norm of all features together.
 nn::Mamba2Options mamba2_options(const PretrainedConfig& config);
 
+/// linear_num_key_heads, linear_num_value_heads, linear_key_head_dim, linear_value_head_dim,
+/// linear_conv_kernel_dim.
+nn::DeltaSizes delta_sizes(const PretrainedConfig& config);
+
+/// The convolution of queries, keys and values, whose kernel may lie in three parts. Keys: conv1d; or
+/// q_conv1d, k_conv1d, v_conv1d.
+nn::CausalConv qkv_conv(const Scope& s, const nn::DeltaSizes& sizes);
+
+/// The rows of a weight [groups * (sum of widths), …] lie group by group; they are sorted by part, at export.
+std::vector<Weight> parts_of_rows(const Weight& rows, std::int64_t groups,
+                                  const std::vector<std::int64_t>& widths);
+
 /// Real queries see real keys, and padded queries see padded keys, both by their order. (Bamba)
 op::AttentionMask same_kind_mask(const nn::DecoderPass& pass);
 
@@ -52,6 +75,18 @@ op::AttentionMask same_kind_mask(const nn::DecoderPass& pass);
 std::vector<std::int64_t> gguf_key_heads(const GgufInfo& file);
 /// A kernel of a GGUF file without its axis of 1. Biases stay.
 Weight gguf_conv1d(const Weight& stored);
+
+/// A mixer that gets zeros for padding.
+nn::Mixer without_padding(nn::Mixer mixer);
+
+/// Queries, keys and values of x [B, S, H] from layers that keep states of their own.
+using StatefulProjection = std::function<nn::QueryKeyValue(Value x, nn::DecoderPass& pass)>;
+/// An attention with such a projection in place of its own.
+nn::Mixer stateful_attention(nn::CausalAttentionParts attention, StatefulProjection project);
+
+/// Multiplies what attention gives to its output layer by a gate, a function of x [B, S, H]: for each head
+/// [B, S, heads], or for each element [B, S, heads * head_dim].
+nn::Mixer gated_attention(nn::CausalAttentionParts attention, std::function<Value(Value)> gate);
 
 /// A PreNormBlock with the norms input_layernorm and pre_ff_layernorm.
 nn::Block pre_ff_block(const TextDecoderConfig& c, const Scope& s, nn::Mixer mixer, nn::FeedForward mlp);

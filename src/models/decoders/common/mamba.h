@@ -35,6 +35,9 @@ using MakeMixer = std::function<nn::Mixer(const Scope& s, std::int64_t layer)>;
 /// backbone.norm_f, lm_head. `tied`: the default of tie_word_embeddings.
 NamedValues forward_mamba(const Inputs& inputs, const Model& model, const Component& component, bool tied,
                           const MakeMixer& make_mixer);
+/// The same with a configuration made from the model's.
+NamedValues forward_mamba(const Inputs& inputs, const Model& model, const Component& component,
+                          const PretrainedConfig& config, bool tied, const MakeMixer& make_mixer);
 
 /// The names of such a checkpoint.
 KeyNames mamba_key_names();

@@ -1,0 +1,16 @@
+// Qwen3.5 with its vision tower, which these tasks leave out. Original:
+// https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/qwen3_5/modeling_qwen3_5.py
+#include "models/common/definition.h"
+#include "models/decoders/common/qwen_hybrid.h"
+
+namespace onnxport::models {
+
+void register_qwen3_5(TasksManager& tasks) {
+  tasks.register_model<QwenHybridOnnxConfig>({.model_type = "qwen3_5",
+                                              .tasks = {"text-generation", "text-generation-with-past"},
+                                              .forward = forward_qwen3_5,
+                                              .ignorable_keys = qwen3_5_ignorable_keys(),
+                                              .key_names = qwen3_5_key_names()});
+}
+
+}  // namespace onnxport::models
