@@ -26,21 +26,29 @@ std::string pattern_of(const std::string& name, std::int64_t layer) {
   return {};
 }
 
+// The parts of fixed size that the client holds for a type.
+std::vector<std::string_view> fixed_parts(const std::string& model_type) {
+  if (model_type.starts_with("lfm2")) return {"conv"};
+  if (model_type.starts_with("qwen3_5")) return {"conv", "recurrent"};
+  return {};
+}
+
 class Reader {
  public:
   Reader(const ExportPlan& plan, const Component& component, std::string_view prefix)
       : plan_(plan), component_(component), prefix_(prefix) {}
 
   GenaiCache read() {
+    const std::vector<std::string_view> fixed = fixed_parts(plan_.model.config().model_type());
     for (const StateSpec& state : component_.interface.states) {
       if (state.part.starts_with("encoder.") == prefix_.empty()) continue;
       const std::string part = state.part.substr(prefix_.size());
-      if (part == "conv" && plan_.model.config().model_type() == "lfm2") {
-        add_convolution(state);
+      if (std::find(fixed.begin(), fixed.end(), part) != fixed.end()) {
+        add_fixed(state, part == "conv" ? conv_ : recurrent_);
         continue;
       }
       if (part != "key" && part != "value") {
-        refuse(state, "the client holds only keys and values, and inputs of convolutions for lfm2");
+        refuse(state, "the client holds only keys and values, and the states of LFM2 and Qwen 3.5");
       }
       add(state, part == "key" ? key_ : value_);
     }
@@ -64,7 +72,7 @@ class Reader {
                      .layers = static_cast<std::int64_t>(key_.shapes.size()),
                      .heads = *key_.shapes.front()[kHeads].constant(),
                      .head_size = *key_.shapes.front()[kHeadSize].constant()};
-    if (!conv_.shapes.empty()) describe_convolutions(cache);
+    if (!conv_.shapes.empty()) describe_fixed(cache);
     return cache;
   }
 
@@ -109,33 +117,38 @@ class Reader {
     part.shapes.push_back(shape);
   }
 
-  void add_convolution(const StateSpec& state) {
-    constexpr std::size_t kConvRank = 3;
+  void add_fixed(const StateSpec& state, Part& part) {
     const Shape& shape = state.shape;
-    if (shape.size() != kConvRank || !shape[2].is_constant())
-      refuse(state, "expected the shape [batch, channels, length], got " + to_string(shape));
-    const bool first = conv_.shapes.empty();
-    add_pattern(state, state.input, conv_.input, first);
-    add_pattern(state, state.output, conv_.output, first);
-    if (!first && shape[2] != conv_.shapes.front()[2]) refuse(state, "the client has one length for all");
-    conv_.layers.push_back(state.layer);
-    conv_.shapes.push_back(shape);
+    const bool known =
+        std::all_of(shape.begin() + 1, shape.end(), [](const Dim& d) { return d.is_constant(); });
+    if (shape.size() < 3 || !known)
+      refuse(state, "expected fixed sizes behind the batch, got " + to_string(shape));
+    const bool first = part.shapes.empty();
+    add_pattern(state, state.input, part.input, first);
+    add_pattern(state, state.output, part.output, first);
+    if (!first && shape[2] != part.shapes.front()[2]) refuse(state, "the client has one length for all");
+    part.layers.push_back(state.layer);
+    part.shapes.push_back(shape);
   }
 
-  void describe_convolutions(GenaiCache& cache) const {
+  void describe_fixed(GenaiCache& cache) const {
     cache.past_conv = conv_.input;
     cache.present_conv = conv_.output;
     cache.conv_size = *conv_.shapes.front()[2].constant();
+    cache.past_recurrent = recurrent_.input;
+    cache.present_recurrent = recurrent_.output;
     cache.layers += static_cast<std::int64_t>(conv_.layers.size());
     cache.layer_types.assign(static_cast<std::size_t>(cache.layers), "full_attention");
-    for (const std::int64_t layer : conv_.layers)
-      cache.layer_types.at(static_cast<std::size_t>(layer)) = "conv";
+    for (const std::int64_t layer : conv_.layers) {
+      cache.layer_types.at(static_cast<std::size_t>(layer)) =
+          recurrent_.shapes.empty() ? "conv" : "linear_attention";
+    }
   }
 
   const ExportPlan& plan_;
   const Component& component_;
   std::string prefix_;
-  Part key_, value_, conv_;
+  Part key_, value_, conv_, recurrent_;
 };
 
 }  // namespace

@@ -21,14 +21,16 @@ struct GenaiCache {
   /// Inputs of convolutions, [batch, channels, conv_size], in layers without keys and values.
   std::string past_conv, present_conv;
   std::int64_t conv_size = 0;
-  /// Of all layers: "conv" or "full_attention"; empty if all have keys and values.
+  /// States of a delta rule, [batch, heads, key size, value size], in the same layers.
+  std::string past_recurrent, present_recurrent;
+  /// Of all layers: "conv", "linear_attention" or "full_attention"; empty if all have keys and values.
   std::vector<std::string> layer_types = {};
 };
 
 /// The keys and values in the states of a component, whose parts begin with `prefix` ("" or "encoder."). A
 /// pattern is empty if the component does not take or return them. Throws ExportError(unsupported) for states
 /// that the client cannot hold: of another part or dtype, keys and values of different sizes, fixed lengths.
-/// It holds inputs of convolutions for the type lfm2.
+/// It holds inputs of convolutions for the LFM2 types, and states of a delta rule too for those of Qwen 3.5.
 GenaiCache genai_cache(const ExportPlan& plan, const Component& component, std::string_view prefix = "");
 
 }  // namespace onnxport::layout

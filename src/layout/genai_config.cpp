@@ -29,11 +29,13 @@ constexpr auto kTypes = std::to_array<std::pair<std::string_view, std::string_vi
     {"gemma", "gemma"},
     {"gemma2", "gemma2"},
     {"gemma3_text", "gemma3_text"},
+    {"gemma4_text", "gemma4_text"},
     {"gpt_oss", "gptoss"},
     {"granite", "granite"},
     {"hunyuan_v1_dense", "hunyuandensev1"},
     {"internlm2", "internlm2"},
     {"lfm2", "lfm2"},
+    {"lfm2_moe", "lfm2_moe"},
     {"llama", "llama"},
     {"mistral", "mistral"},
     {"nemotron", "nemotron"},
@@ -43,6 +45,10 @@ constexpr auto kTypes = std::to_array<std::pair<std::string_view, std::string_vi
     {"phimoe", "phimoe"},
     {"qwen2", "qwen2"},
     {"qwen3", "qwen3"},
+    {"qwen3_5", "qwen3_5_text"},
+    {"qwen3_5_moe", "qwen3_5_moe_text"},
+    {"qwen3_5_moe_text", "qwen3_5_moe_text"},
+    {"qwen3_5_text", "qwen3_5_text"},
     {"smollm3", "smollm3"},
 });
 
@@ -92,6 +98,10 @@ ordered_json decoder_section(const ExportPlan& plan, const Component& decoder, c
   if (!own.past_conv.empty()) {
     inputs["past_conv_names"] = own.past_conv;
     outputs["present_conv_names"] = own.present_conv;
+  }
+  if (!own.past_recurrent.empty()) {
+    inputs["past_recurrent_names"] = own.past_recurrent;
+    outputs["present_recurrent_names"] = own.present_recurrent;
   }
   outputs["logits"] = "logits";
   outputs["present_key_names"] = own.present_key;
