@@ -295,8 +295,8 @@ struct Experts {
   Value gate_bias = {}, up_bias = {}, down_bias = {};  ///< [E, rows of the weight], or absent
 };
 /// x [N, D], routing [N, E] -> [N, D]: the sum of the experts' results, weighted by `routing`. An expert sees
-/// only the rows whose weight is not 0. `activation`: "silu", "gelu", "relu", or "swiglu_oai" of gpt-oss,
-/// which makes g sigmoid(1.702 g) (up + 1) of gate g <= 7 and |up| <= 7.
+/// only the rows whose weight is not 0. `activation`: "silu", "gelu", "gelu_pytorch_tanh", "relu", or
+/// "swiglu_oai" of gpt-oss, which makes g sigmoid(1.702 g) (up + 1) of gate g <= 7 and |up| <= 7.
 ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const Experts& experts,
                                       std::string_view activation);
 
