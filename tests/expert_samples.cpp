@@ -44,6 +44,13 @@ Value plain_experts(Graph& g, DType d) {
   return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, "relu2");
 }
 
+Value experts_with(Graph& g, DType d, const char* activation) {
+  const Value x = input(g, "x", d, {M, 3});
+  const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
+  const Value gate = input(g, "gate", d, {5, 8, 3}), down = input(g, "down", d, {5, 3, 4});
+  return op::mixture_of_experts(x, chosen, {.gate = gate, .down = down}, activation);
+}
+
 Value attention_with_sinks(Graph& g, DType d, bool padded, std::int64_t kv_heads) {
   op::AttentionOperands in{.query = input(g, "q", d, {N, M, 32}),
                            .key = input(g, "k", d, {N, M, 8 * kv_heads}),
@@ -69,6 +76,8 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
         [=](Graph& g, DType d) { return biased_experts(g, d, apart, "clamped_silu 0.5"); });
   }
   add(samples, Op::mixture_of_experts, "mixture_of_plain_experts", plain_experts);
+  add(samples, Op::mixture_of_experts, "mixture_of_experts_gelu_tanh",
+      [](Graph& g, DType d) { return experts_with(g, d, "gelu_pytorch_tanh"); });
   for (const bool padded : {false, true}) {
     for (const std::int64_t kv_heads : {2, 4}) {
       add(samples, Op::attention,

@@ -111,5 +111,20 @@ TEST(RopeParameters, EveryKeyOfTheObjectCounts) {
       << "a definition without sliding layers must not pass over their settings";
 }
 
+TEST(RopeParameters, ReplaceTheScalingOfTheClass) {
+  const auto read = [](const std::string& keys) {
+    return rope_parameters(PretrainedConfig::from_json("{" + keys + "}", "config.json", "gpt_oss"), 8);
+  };
+  const std::string newer = R"("rope_parameters": {"rope_type": "linear", "rope_theta": 5, "factor": 3})";
+  const std::string older = R"("rope_scaling": {"rope_type": "dynamic", "factor": 2})";
+  EXPECT_EQ(read(R"("vocab_size": 9)").type, "yarn") << "the default of the class";
+  EXPECT_EQ(read(newer).type, "linear");
+  EXPECT_EQ(read(newer).theta, 5);
+  EXPECT_EQ(read(newer).factor, 3);
+  EXPECT_EQ(read(older).type, "dynamic");
+  EXPECT_EQ(read(newer + ", " + older).type, "dynamic") << "of the file";
+  EXPECT_EQ(read(newer + R"(, "rope_scaling": null)").type, "linear");
+}
+
 }  // namespace
 }  // namespace onnxport

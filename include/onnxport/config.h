@@ -58,6 +58,8 @@ class ONNXPORT_API PretrainedConfig {
   /// Whether the key is in the file or the class defaults, and not null. Counts as reading the key only if
   /// false.
   bool has(std::string_view key) const;
+  /// Whether the file itself has the key, and not null. Counts as reading it like has().
+  bool given(std::string_view key) const;
   /// 768.0 is an integer; 0 and 1 are flags; an explicit null is a false flag if no fallback is given.
   std::int64_t integer(std::string_view key, std::optional<std::int64_t> fallback = {}) const;
   double real(std::string_view key, std::optional<double> fallback = {}) const;

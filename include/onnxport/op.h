@@ -295,9 +295,10 @@ struct Experts {
   Value gate_bias = {}, up_bias = {}, down_bias = {};  ///< [E, rows of the weight], or absent
 };
 /// x [N, D], routing [N, E] -> [N, D]: the sum of the experts' results, weighted by `routing`. An expert sees
-/// only the rows whose weight is not 0. `activation`: "silu", "gelu", "relu", or "swiglu_oai" of gpt-oss,
-/// which makes g sigmoid(1.702 g) (up + 1) of gate g <= 7 and |up| <= 7. With "relu2", experts have no gate:
-/// each is down(relu(first(x))²), where `gate` [E, F, D] is the first layer and there is no `up`.
+/// only the rows whose weight is not 0. `activation`: "silu", "gelu", "gelu_pytorch_tanh", "relu", "swiglu_oai"
+/// of gpt-oss, which makes g sigmoid(1.702 g) (up + 1) of gate g <= 7 and |up| <= 7, or "clamped_silu L", which
+/// makes silu(g) up of g <= L and |up| <= L. With "relu2", experts have no gate: each is
+/// down(relu(first(x))²), where `gate` [E, F, D] is the first layer and there is no `up`.
 ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const Experts& experts,
                                       std::string_view activation);
 

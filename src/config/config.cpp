@@ -167,6 +167,10 @@ bool PretrainedConfig::has(std::string_view key) const {
   return there;
 }
 
+bool PretrainedConfig::given(std::string_view key) const {
+  return has(key) && impl_->part.values->contains(impl_->part.spelling(key));
+}
+
 std::int64_t PretrainedConfig::integer(std::string_view key, std::optional<std::int64_t> fallback) const {
   return impl_->one(key, fallback);
 }

@@ -32,9 +32,20 @@ std::string swiglu_oai(Emitter& e, const std::string& gate, const std::string& u
   return e.emit("Mul", {opened, e.emit("Add", {inside, e.scalar(1, dtype)})});
 }
 
+// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x³)))
+std::string gelu_tanh(Emitter& e, const std::string& x, DType dtype) {
+  const std::string square = e.emit("Mul", {x, x});
+  const std::string curve = e.emit("Mul", {square, e.scalar(0.035677408136300125, dtype)});
+  const std::string slope = e.emit("Add", {curve, e.scalar(0.7978845608028654, dtype)});
+  const std::string bent = e.emit("Tanh", {e.emit("Mul", {x, slope})});
+  const std::string one_plus = e.emit("Add", {bent, e.scalar(1, dtype)});
+  return e.emit("Mul", {e.emit("Mul", {x, one_plus}), e.scalar(0.5, dtype)});
+}
+
 std::string activate(Emitter& e, const std::string& x, const std::string& activation, DType dtype) {
   if (activation == "relu") return e.emit("Relu", {x});
   if (activation == "silu") return e.emit("Mul", {x, e.emit("Sigmoid", {x})});
+  if (activation == "gelu_pytorch_tanh") return gelu_tanh(e, x, dtype);
   const std::string scaled = e.emit("Div", {x, e.scalar(1.4142135623730951, dtype)});
   const std::string one_plus = e.emit("Add", {e.emit("Erf", {scaled}), e.scalar(1, dtype)});
   return e.emit("Mul", {e.emit("Mul", {x, one_plus}), e.scalar(0.5, dtype)});

@@ -16,6 +16,10 @@ double gated(const std::string& activation, std::optional<double> limit, double 
   if (activation == "relu" || activation == "relu2") return gate < 0 ? 0 : gate * up;
   if (activation == "silu") return gate / (1 + std::exp(-gate)) * up;
   if (activation == "gelu") return 0.5 * gate * std::erfc(-gate * 0.7071067811865476) * up;
+  if (activation == "gelu_pytorch_tanh") {
+    const double bent = std::tanh(0.7978845608028654 * (gate + 0.044715 * gate * gate * gate));
+    return 0.5 * gate * (1 + bent) * up;
+  }
   const double bounded = std::min(gate, 7.0);  // swiglu_oai
   return bounded / (1 + std::exp(-1.702 * bounded)) * (std::clamp(up, -7.0, 7.0) + 1);
 }

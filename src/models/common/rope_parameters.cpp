@@ -16,8 +16,11 @@ struct Settings {
 };
 
 std::optional<Settings> find_settings(const PretrainedConfig& c, const std::string& layer_type) {
-  if (c.has("rope_scaling")) return Settings{c.sub("rope_scaling"), false};
-  if (!c.has("rope_parameters")) return {};
+  const bool newer = c.has("rope_parameters");
+  // Where a class of version 4 has scaling by default, that of version 5 has it in rope_parameters, which
+  // files of version 5 replace.
+  if (newer ? c.given("rope_scaling") : c.has("rope_scaling")) return Settings{c.sub("rope_scaling"), false};
+  if (!newer) return {};
   PretrainedConfig rope = c.sub("rope_parameters");
   if (!layer_type.empty() && rope.has(layer_type)) return Settings{rope.sub(layer_type), true};
   return Settings{std::move(rope), true};

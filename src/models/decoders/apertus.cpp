@@ -48,10 +48,7 @@ struct Xielu {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  // In files of version 5 rope_parameters replace what the class has in rope_scaling.
-  const bool newer = model.config().has("rope_parameters");
-  const PretrainedConfig config = newer ? model.config().settled("rope_scaling", "null") : model.config();
-  const TextDecoderConfig c(config);
+  const TextDecoderConfig c(model.config());
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const Scope mlp = s / "mlp";
     nn::PreNormBlock block{.before_attention = c.norm(s / "attention_layernorm"),

@@ -8,7 +8,7 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/gemma3n.h"
-#include "onnxport/nn/activation.h"
+#include "models/decoders/common/layer_tokens.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -84,7 +84,7 @@ class Layer {
   Layer(const Scope& s, std::int64_t layer, const Gemma3nConfig& c)
       : path_(s.path()),
         altup_(s / "altup", c),
-        attention_(s / "self_attn", layer, c),
+        attention_(gemma3n_attention(s / "self_attn", layer, c)),
         mlp_(s / "mlp", layer, c),
         laurel_left_(s / "laurel" / "linear_left", c.hidden_size, c.laurel_rank, false),
         laurel_right_(s / "laurel" / "linear_right", c.laurel_rank, c.hidden_size, false),
@@ -93,10 +93,7 @@ class Layer {
         after_attention_(c.norm(s / "post_attention_layernorm")),
         before_mlp_(c.norm(s / "pre_feedforward_layernorm")),
         after_mlp_(c.norm(s / "post_feedforward_layernorm")),
-        token_gate_(s / "per_layer_input_gate", c.hidden_size, c.layer_width, false),
-        token_projection_(s / "per_layer_projection", c.layer_width, c.hidden_size, false),
-        token_norm_(c.norm(s / "post_per_layer_input_norm")),
-        activation_(c.hidden_act),
+        added_tokens_(s, c, c.layer_width),
         streams_(c.streams) {}
 
   /// streams [B, S, streams, H], tokens [B, S, P]: what this layer knows of each token.
@@ -110,8 +107,7 @@ class Layer {
     const Value both = op::div(op::add(attended, laurel), std::numbers::sqrt2);
     const Value computed = op::add(both, after_mlp_(mlp_(before_mlp_(both))));
     const Value corrected = altup_.correct(predicted, computed);
-    const Value gate = activation_(token_gate_(altup_.scaled(altup_.active(corrected))));
-    const Value added = token_norm_(token_projection_(op::mul(gate, tokens)));
+    const Value added = added_tokens_(altup_.scaled(altup_.active(corrected)), tokens);
     std::vector<Value> parts = op::split(corrected, 2, {1, streams_ - 1});
     parts[1] = op::add(parts[1], op::unsqueeze(added, 2));
     return op::concat(parts, 2);
@@ -120,13 +116,11 @@ class Layer {
  private:
   std::string path_;
   AltUp altup_;
-  Gemma3nAttention attention_;
+  SharedKeyAttention attention_;
   Gemma3nMlp mlp_;
   nn::Linear laurel_left_, laurel_right_;
   nn::Norm laurel_norm_, before_attention_, after_attention_, before_mlp_, after_mlp_;
-  nn::Linear token_gate_, token_projection_;
-  nn::Norm token_norm_;
-  nn::Activation activation_;
+  AddedTokens added_tokens_;
   std::int64_t streams_;
 };
 
@@ -142,9 +136,7 @@ class Decoder {
       : path_(s.path()),
         c_(c),
         embed_tokens_(s / "embed_tokens", c.vocab_size, c.hidden_size),
-        tokens_(s / "embed_tokens_per_layer", c.layer_vocab, c.num_hidden_layers * c.layer_width),
-        projection_(projection_scope(s), c.hidden_size, c.num_hidden_layers * c.layer_width, false),
-        projection_norm_(c.norm(s / "per_layer_projection_norm", c.layer_width)),
+        tokens_(s, projection_scope(s), c, c.layer_width, c.layer_vocab),
         norm_(c.norm(s / "norm")) {
     for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) layers_.emplace_back(s / "layers" / i, i, c);
     for (std::int64_t i = 0; i + 1 < c.streams; ++i) {
@@ -158,7 +150,7 @@ class Decoder {
   Value operator()(nn::DecoderPass& pass) const {
     const ModulePath at(pass.graph(), path_);
     const Value x = op::mul(embed_tokens_(pass.input_ids()), c_.embedding_scale);
-    const Value tokens = of_layers(x, pass.input_ids());
+    const Value tokens = tokens_(x, pass.input_ids());
     Value streams = spread(x, [&](std::size_t i) { return into_[i](x); });
     KeptKeys kept;
     for (std::size_t i = 0; i < layers_.size(); ++i) {
@@ -171,16 +163,6 @@ class Decoder {
   }
 
  private:
-  /// What each layer knows of the tokens: [B, S, layers, P].
-  Value of_layers(Value x, Value input_ids) const {
-    const Shape shape = {x.dim(0), x.dim(1), c_.num_hidden_layers, c_.layer_width};
-    const double width = static_cast<double>(c_.hidden_size);
-    const Value projected = op::mul(projection_(x), 1 / std::sqrt(width));
-    const Value context = projection_norm_(op::reshape(projected, shape));
-    const Value own = op::mul(tokens_(input_ids), std::sqrt(static_cast<double>(c_.layer_width)));
-    return op::div(op::add(context, op::reshape(own, shape)), std::numbers::sqrt2);
-  }
-
   /// The first stream, and others with its magnitude: [B, S, streams, H].
   Value spread(Value first, const std::function<Value(std::size_t)>& other) const {
     const auto power = [](Value x) { return op::mean(op::mul(x, x), -1, true); };
@@ -197,9 +179,9 @@ class Decoder {
 
   std::string path_;
   Gemma3nConfig c_;
-  nn::Embedding embed_tokens_, tokens_;
-  nn::Linear projection_;
-  nn::Norm projection_norm_, norm_;
+  nn::Embedding embed_tokens_;
+  LayerTokens tokens_;
+  nn::Norm norm_;
   std::vector<Layer> layers_;
   std::vector<nn::Linear> into_, out_of_;
 };

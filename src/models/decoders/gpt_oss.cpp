@@ -42,14 +42,8 @@ void check_activation(const PretrainedConfig& config) {
   config.harmless({"hidden_act"});  // not used by the original
 }
 
-/// Files of version 5 have `rope_parameters`. The default of the class for `rope_scaling` does not count
-/// then.
-PretrainedConfig without_old_scaling(const PretrainedConfig& config) {
-  return config.has("rope_parameters") ? config.settled("rope_scaling", "null") : config;
-}
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const PretrainedConfig config = without_old_scaling(model.config());
+  const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.attention_bias = true;
   check_activation(config);

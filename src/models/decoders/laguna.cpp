@@ -17,6 +17,13 @@
 namespace onnxport::models {
 namespace {
 
+nn::RopeParameters rope_of(const PretrainedConfig& config, std::int64_t head_dim, const char* layer_type) {
+  const PretrainedConfig complete = with_usual_rope(config, R"({
+    "full_attention": {"rope_theta": 500000.0, "partial_rotary_factor": 0.5},
+    "sliding_attention": {"rope_theta": 10000.0}})");
+  return rope_parameters(complete, head_dim, {.layer_type = layer_type, .partial_rotary_factor = 1});
+}
+
 struct Config : TextDecoderConfig {
   std::vector<std::int64_t> heads_of_layer;
   std::vector<nn::Visibility> visible;
@@ -27,11 +34,8 @@ struct Config : TextDecoderConfig {
       : TextDecoderConfig(c),
         visible(layer_visibility(c, num_hidden_layers, [](std::int64_t) { return true; })),
         sparse(sparse_layers(c, num_hidden_layers, [](std::int64_t layer) { return layer > 0; })),
-        local_rope(rope_parameters(
-            c, heads.head_dim,
-            {.layer_type = "sliding_attention", .theta = 10000, .partial_rotary_factor = 1})) {
-    rope = rope_parameters(c, heads.head_dim,
-                           {.layer_type = "full_attention", .theta = 500000, .partial_rotary_factor = 0.5});
+        local_rope(rope_of(c, heads.head_dim, "sliding_attention")) {
+    rope = rope_of(c, heads.head_dim, "full_attention");
     const auto layers = static_cast<std::size_t>(num_hidden_layers);
     heads_of_layer.assign(layers, heads.heads);
     if (c.has("num_attention_heads_per_layer")) heads_of_layer = c.integers("num_attention_heads_per_layer");

@@ -13,11 +13,12 @@ namespace {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
-  const std::int64_t head_dim = c.heads.head_dim;
-  c.rope = rope_parameters(config, head_dim, {.layer_type = "full_attention", .theta = 500000});
-  const nn::RotaryEmbedding local(
-      "rotary_emb_local",
-      rope_parameters(config, head_dim, {.layer_type = "sliding_attention", .theta = 10000}));
+  const auto rope_of = [&](const char* layer_type, double theta) {
+    const RopeKeys keys{.layer_type = layer_type, .theta = theta, .partial_rotary_factor = 1};
+    return rope_parameters(config, c.heads.head_dim, keys);
+  };
+  c.rope = rope_of("full_attention", 500000);
+  const nn::RotaryEmbedding local("rotary_emb_local", rope_of("sliding_attention", 10000));
   const auto visible = layer_visibility(config, c.num_hidden_layers, [](std::int64_t) { return true; });
   const std::vector<bool> sparse =
       sparse_layers(config, c.num_hidden_layers, [](std::int64_t) { return true; });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "models/decoders/common/gemma.h"
 #include "onnxport/error.h"
@@ -65,79 +66,24 @@ std::int64_t Gemma3nConfig::first_shared() const {
   return first > 0 ? first : num_hidden_layers;
 }
 
-std::optional<std::int64_t> Gemma3nConfig::source_of(std::int64_t layer) const {
-  if (layer < first_shared()) return {};
-  const bool slides = visible.at(static_cast<std::size_t>(layer)).window.has_value();
-  std::int64_t source = first_shared() - 1;
-  while (source >= 0 && visible[static_cast<std::size_t>(source)].window.has_value() != slides) --source;
-  if (source < 0) throw ExportError(ErrorCode::bad_config, "no layer of this type has keys to share");
-  return source;
-}
-
-Gemma3nAttention::Gemma3nAttention(const Scope& s, std::int64_t layer, const Gemma3nConfig& c)
-    : path_(s.path()),
-      layer_(layer),
-      source_(c.source_of(layer)),
-      sizes_(c.heads),
-      visible_(c.visible.at(static_cast<std::size_t>(layer))),
-      rotary_(visible_.window ? "rotary_emb_local" : "rotary_emb", visible_.window ? c.local_rope : c.rope),
-      query_(s / "q_proj", c.hidden_size, sizes_.heads * sizes_.head_dim, c.attention_bias),
-      output_(s / "o_proj", sizes_.heads * sizes_.head_dim, c.hidden_size, c.attention_bias),
-      query_norm_(nn::per_head(c.norm(s / "q_norm", sizes_.head_dim), sizes_.head_dim)) {
-  // Checkpoints have these also for layers that take the keys and values of others.
-  const nn::Linear key(s / "k_proj", c.hidden_size, sizes_.kv_heads * sizes_.head_dim, c.attention_bias);
-  const nn::Linear value(s / "v_proj", c.hidden_size, sizes_.kv_heads * sizes_.head_dim, c.attention_bias);
-  const auto key_norm = nn::per_head(c.norm(s / "k_norm", sizes_.head_dim), sizes_.head_dim);
-  const auto value_norm = nn::per_head(
-      [eps = c.norm_parameters.eps](Value x) { return op::rms_norm(x, {}, eps); }, sizes_.head_dim);
-  key_ = [=](Value x) { return key_norm(key(x)); };
-  value_ = [=](Value x) { return value_norm(value(x)); };
-}
-
-Value Gemma3nAttention::operator()(Value x, nn::DecoderPass& pass, KeptKeys& kept) const {
-  const ModulePath at(x, path_);
-  const Value query = query_norm_(query_(x));
-  const op::Rope rope = rotary_(pass.position_ids());
-  return output_(source_ ? with_shared(query, rope, pass, kept.at(*source_))
-                         : with_own(x, query, rope, pass, kept));
-}
-
-Value Gemma3nAttention::with_own(Value x, Value query, const op::Rope& rope, nn::DecoderPass& pass,
-                                 KeptKeys& kept) const {
-  const nn::KeyValue past = pass.past(layer_);
-  const Value key = key_(x);
-  const op::AttentionResults made = op::attention({.query = query,
-                                                   .key = key,
-                                                   .value = value_(x),
-                                                   .past_key = past.key,
-                                                   .past_value = past.value,
-                                                   .mask = pass.mask(visible_),
-                                                   .rope = rope},
-                                                  sizes_.heads, sizes_.kv_heads, {.scale = 1});
-  kept[layer_] = {made.key, made.value};
-  pass.keep(layer_, kept[layer_]);
-  if (visible_.window && *visible_.window > 1 && !pass.has_past()) pass.crop(layer_, *visible_.window - 1);
-  return made.output;
-}
-
-Value Gemma3nAttention::with_shared(Value query, const op::Rope& rope, const nn::DecoderPass& pass,
-                                    const nn::KeyValue& kept) const {
-  const op::AttentionMask mask{.padding = pass.attention_mask(), .visible = ordered(pass)};
-  const op::AttentionOperands operands{
-      .query = nn::turned(query, rope, sizes_.heads), .key = kept.key, .value = kept.value, .mask = mask};
-  return op::attention(operands, sizes_.heads, sizes_.kv_heads, {.scale = 1}).output;
-}
-
-Value Gemma3nAttention::ordered(const nn::DecoderPass& pass) const {
-  const ModulePath at(pass.graph(), "attention_mask");
-  const Value key = op::arange(pass.graph(), pass.total_length());
-  const Value query = op::unsqueeze(op::arange(pass.graph(), pass.length(), pass.past_length()), 1);
-  Value seen = op::le(key, query);
-  if (visible_.window) {
-    const Value first = op::sub(query, static_cast<double>(*visible_.window));
-    seen = op::logical_and(seen, op::gt(key, first));
-  }
-  return op::unsqueeze(op::unsqueeze(seen, 0), 0);
+SharedKeyAttention gemma3n_attention(const Scope& s, std::int64_t layer, const Gemma3nConfig& c) {
+  const nn::HeadSizes& z = c.heads;
+  const nn::Visibility& visible = c.visible.at(static_cast<std::size_t>(layer));
+  nn::CausalAttentionParts parts = c.normed_attention(s, layer, visible);
+  parts.options.scale = 1;
+  if (visible.window) parts.rotary = nn::RotaryEmbedding("rotary_emb_local", c.local_rope);
+  // Checkpoints have keys and values also for layers that take those of others.
+  const auto source = source_of_keys(c.visible, c.first_shared(), layer);
+  const nn::Linear query(s / "q_proj", z.hidden_size, z.heads * z.head_dim, c.attention_bias);
+  const auto norm =
+      nn::per_head([eps = c.norm_parameters.eps](Value x) { return op::rms_norm(x, {}, eps); }, z.head_dim);
+  parts.qkv = [=, all = parts.qkv](Value x, const nn::DecoderPass& pass) -> nn::QueryKeyValue {
+    if (source) return {query(x), {}, {}};
+    nn::QueryKeyValue now = all(x, pass);
+    now.value = norm(now.value);
+    return now;
+  };
+  return {std::move(parts), visible, source};
 }
 
 Gemma3nMlp::Gemma3nMlp(const Scope& s, std::int64_t layer, const Gemma3nConfig& c)
