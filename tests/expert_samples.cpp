@@ -1,6 +1,7 @@
 // Samples of what some mixtures and their decoders need: experts with biases, attention with sinks.
 #include <fmt/format.h>
 
+#include "onnxport/expert_ops.h"
 #include "onnxport/op.h"
 #include "op_samples.h"
 

@@ -1,6 +1,7 @@
 // Mixtures of experts: the op against a plain loop, the forms in which checkpoints have their weights, and
 // the size of the lowered graph.
 #include "onnxport/nn/experts.h"
+#include "onnxport/expert_ops.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

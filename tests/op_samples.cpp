@@ -1,5 +1,6 @@
 #include "op_samples.h"
 
+#include "onnxport/expert_ops.h"
 #include "onnxport/op.h"
 
 namespace onnxport::test {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ir/weight_packed.h"
+#include "onnxport/expert_ops.h"
 #include "quantized_graph.h"
 #include "support/quantize_bnb4.h"
 

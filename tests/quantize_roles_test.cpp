@@ -4,6 +4,7 @@
 #include <set>
 
 #include "errors.h"
+#include "onnxport/expert_ops.h"
 #include "quantized_graph.h"
 
 namespace onnxport::test {

@@ -1,5 +1,6 @@
 // The parts of routers, against plain loops over tokens and experts; experts with biases; sinks.
 #include "onnxport/nn/routing.h"
+#include "onnxport/expert_ops.h"
 
 #include <gtest/gtest.h>
 

@@ -285,23 +285,6 @@ ONNXPORT_API Value scaled_dot_product_attention(Value query, Value key, Value va
 ONNXPORT_API Value rotary_embedding(Value x, Value cos, Value sin, std::int64_t heads,
                                     bool interleaved = false);
 
-// ---- mixture of experts ----
-
-/// The weights of E experts, stacked. Each expert is down(activation(gate(x)) * up(x)).
-struct Experts {
-  Value gate;     ///< [E, F, D]; or, without `up`, [E, 2 F, D]: rows of gate, then of up
-  Value up = {};  ///< [E, F, D]
-  Value down;     ///< [E, D, F]
-  Value gate_bias = {}, up_bias = {}, down_bias = {};  ///< [E, rows of the weight], or absent
-};
-/// x [N, D], routing [N, E] -> [N, D]: the sum of the experts' results, weighted by `routing`. An expert sees
-/// only the rows whose weight is not 0. `activation`: "silu", "gelu", "gelu_pytorch_tanh", "relu", "swiglu_oai"
-/// of gpt-oss, which makes g sigmoid(1.702 g) (up + 1) of gate g <= 7 and |up| <= 7, or "clamped_silu L", which
-/// makes silu(g) up of g <= L and |up| <= L. With "relu2", experts have no gate: each is
-/// down(relu(first(x))²), where `gate` [E, F, D] is the first layer and there is no `up`.
-ONNXPORT_API Value mixture_of_experts(Value x, Value routing, const Experts& experts,
-                                      std::string_view activation);
-
 }  // namespace onnxport::op
 
 namespace onnxport::op::detail {

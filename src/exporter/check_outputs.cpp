@@ -24,6 +24,14 @@ bool comes_from(const Dim& dim, const Dim& called, const std::set<std::string>& 
   });
 }
 
+/// Whether `dim` is min(`length`, an integer).
+bool is_bounded(const Dim& dim, const Dim& length) {
+  const std::vector<Dim::Term> terms = dim.terms();
+  if (terms.size() != 1 || terms[0].coefficient != 1 || terms[0].factors.size() != 1) return false;
+  const std::optional<Dim::Atom> atom = Dim::open_atom(terms[0].factors[0]);
+  return atom && atom->minimum && atom->expression == length;
+}
+
 /// The symbols in the names of all axes of the inputs.
 std::set<std::string> known_symbols(const Interface& interface) {
   std::set<std::string> known;
@@ -74,9 +82,7 @@ void check_outputs(const NamedValues& outputs, const Interface& interface, const
       const Dim& dim = value.dim(axis);
       if (dim.constant()) continue;
       const Dim length = called.length.substitute(absent);
-      const std::optional<Dim::Atom> atom = Dim::open_atom(dim.str());
-      const bool bounded = atom && atom->minimum && atom->expression == length;
-      if (dim == length || bounded || comes_from(dim, length, known)) continue;
+      if (dim == length || is_bounded(dim, length) || comes_from(dim, length, known)) continue;
       throw ExportError(
           ErrorCode::shape,
           fmt::format("{}: axis {} of output '{}' {} is '{}', but its configuration class calls it '{}'",

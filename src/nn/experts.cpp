@@ -1,4 +1,5 @@
 #include "onnxport/nn/experts.h"
+#include "onnxport/expert_ops.h"
 
 #include <fmt/format.h>
 

@@ -28,8 +28,13 @@ NamedValues build_text_encoder_task(const std::string& task, const Inputs& input
                                     const TextEncoderHeads& heads) {
   if (task == "multiple-choice") {
     const Shape choices = inputs.values().front().second.shape();
-    const Value summary = heads.summarize(heads.encode(join_choices(inputs)));
-    const Value logits = Linear(s / "classifier", heads.hidden_size, 1)(summary);
+    const Value hidden = heads.encode(join_choices(inputs));
+    const auto choose = [&] {
+      if (heads.choose) return heads.choose(hidden);
+      const Value summary = heads.summarize(hidden);
+      return Linear(s / "classifier", heads.hidden_size, 1)(summary);
+    };
+    const Value logits = choose();
     return {{"logits", op::reshape(logits, {choices[0], choices[1]})}};
   }
   const Value hidden = heads.encode(inputs);

@@ -9,6 +9,7 @@
 #include <exception>
 #include <string>
 
+#include "onnxport/expert_ops.h"
 #include "onnxport/op.h"
 #include "op/infer.h"
 
@@ -68,8 +69,8 @@ Types infer_mixture_of_experts(const Node& node) {
     if (bias.type() != expected)
       reject(node, "bias {}, expected {}", to_string(bias.type()), to_string(expected));
   }
-  constexpr std::array<std::string_view, 6> known = {"silu", "gelu", "relu", "swiglu_oai", "relu2",
-                                                     "gelu_pytorch_tanh"};
+  constexpr std::array<std::string_view, 6> known = {"silu",       "gelu",  "relu",
+                                                     "swiglu_oai", "relu2", "gelu_pytorch_tanh"};
   const bool named = std::find(known.begin(), known.end(), activation) != known.end();
   if (!named && !clamped_silu_limit(activation))
     reject(node, "activation is \"{}\", expected one of {}, clamped_silu and a limit", activation,

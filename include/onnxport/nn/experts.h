@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "onnxport/expert_ops.h"
 #include "onnxport/graph.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/mlp.h"

@@ -26,6 +26,8 @@ struct TextEncoderHeads {
   std::function<Value(Value)> classify;
   /// Hidden states -> the vector [B, H] for the multiple-choice classifier
   std::function<Value(Value)> summarize;
+  /// Hidden states -> the score [B, 1] of a choice. Absent: `classifier`, one column, on the summary.
+  std::function<Value(Value)> choose = {};
   std::int64_t hidden_size = 0;
   std::int64_t num_labels = 2;
 };

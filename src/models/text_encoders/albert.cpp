@@ -11,14 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class AlbertOnnxConfig : public TextEncoderOnnxConfig {
- public:
-  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-  AxesByName inputs() const override {
-    return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
-  }
-};
-
 struct Config : TextEncoderConfig {
   std::int64_t embedding_size, groups, inner_group_num;
 
@@ -99,7 +91,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_albert(TasksManager& tasks) {
-  tasks.register_model<AlbertOnnxConfig>(
+  tasks.register_model<TypedTextOnnxConfig>(
       {.model_type = "albert",
        .tasks = nn::text_encoder_tasks(),
        .forward = forward,

@@ -24,21 +24,6 @@ class BertOnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-struct Bert {
-  nn::TextEmbeddings embeddings;
-  nn::PostNormEncoder encoder;
-
-  Bert(const Scope& s, const TextEncoderConfig& c)
-      : embeddings(s / "embeddings", c.embeddings()),
-        encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer()) {}
-
-  Value operator()(const Inputs& in) const {
-    const Value embedded = embeddings(in["input_ids"], in.get("token_type_ids"));
-    const op::AttentionMask mask = nn::padding_mask(in.get("attention_mask"));
-    return encoder(embedded, mask);
-  }
-};
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextEncoderConfig c(model.config());
   const Scope root = model.scope();
@@ -97,8 +82,10 @@ GgufLayout gguf() {
 
 }  // namespace
 
-nn::MaskedLmHead bert_lm_head(const Scope& root, const TextEncoderConfig& c, const Weight& words) {
+nn::MaskedLmHead bert_lm_head(const Scope& root, const TextEncoderConfig& c, const Weight& words,
+                              std::optional<std::int64_t> width) {
   nn::MaskedLmHeadParameters head = c.masked_lm_head();
+  head.width = width.value_or(c.hidden_size);
   head.activation = c.hidden_act;
   head.dense = "transform.dense";
   head.norm = "transform.LayerNorm";

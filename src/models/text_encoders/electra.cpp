@@ -1,11 +1,8 @@
 // ELECTRA. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/electra/modeling_electra.py
 #include "models/common/definition.h"
-
-#include <fmt/format.h>
-
-#include "onnxport/error.h"
-#include "onnxport/nn/activation.h"
+#include "models/text_encoders/common/bert.h"
+#include "models/text_encoders/common/sequence_summary.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/text_encoder.h"
@@ -15,25 +12,12 @@
 namespace onnxport::models {
 namespace {
 
-class ElectraOnnxConfig : public TextEncoderOnnxConfig {
- public:
-  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-  AxesByName inputs() const override {
-    return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
-  }
-};
-
 struct Config : TextEncoderConfig {
   std::int64_t embedding_size;
-  std::string summary_type, summary_activation;
-  bool summary_use_proj;
+  SequenceSummary summary;
 
   explicit Config(const PretrainedConfig& c)
-      : TextEncoderConfig(c),
-        embedding_size(c.integer("embedding_size")),
-        summary_type(c.string("summary_type")),
-        summary_activation(c.maybe_string("summary_activation").value_or("")),
-        summary_use_proj(c.flag("summary_use_proj")) {}
+      : TextEncoderConfig(c), embedding_size(c.integer("embedding_size")), summary(c) {}
 };
 
 struct Electra {
@@ -62,25 +46,6 @@ struct Electra {
   }
 };
 
-// One vector per sequence, selected by the config. (modeling_electra.py, ElectraSequenceSummary)
-Value summarize(Value hidden, const Scope& s, const Config& c) {
-  Value summary;
-  if (c.summary_type == "first") {
-    summary = nn::first_token(hidden);
-  } else if (c.summary_type == "last" || c.summary_type == "cls_index") {
-    summary = op::select(hidden, 1, -1);
-  } else if (c.summary_type == "mean") {
-    summary = op::mean(hidden, 1);
-  } else {
-    throw ExportError(
-        ErrorCode::bad_config,
-        fmt::format("config.json: summary_type is '{}', expected first, last, cls_index or mean",
-                    c.summary_type));
-  }
-  if (c.summary_use_proj) summary = nn::Linear(s / "summary", c.hidden_size, c.hidden_size)(summary);
-  return c.summary_activation.empty() ? summary : nn::Activation(c.summary_activation)(summary);
-}
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
@@ -98,7 +63,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const auto classify = [&](Value hidden) {
     return nn::ClassificationHead(root / "classifier", c.hidden_size, c.num_labels, "gelu")(hidden);
   };
-  const auto summary = [&](Value hidden) { return summarize(hidden, root / "sequence_summary", c); };
+  const auto summary = [&](Value hidden) { return c.summary(hidden, root / "sequence_summary"); };
   return nn::build_text_encoder_task(component.task, inputs, root,
                                      {.encode = electra,
                                       .fill_mask = fill_mask,
@@ -111,7 +76,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_electra(TasksManager& tasks) {
-  tasks.register_model<ElectraOnnxConfig>(
+  tasks.register_model<TypedTextOnnxConfig>(
       {.model_type = "electra",
        .tasks = nn::text_encoder_tasks(),
        .forward = forward,

@@ -11,14 +11,6 @@
 namespace onnxport::models {
 namespace {
 
-class MegatronBertOnnxConfig : public TextEncoderOnnxConfig {
- public:
-  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-  AxesByName inputs() const override {
-    return text_inputs({"input_ids", "attention_mask", "token_type_ids"});
-  }
-};
-
 struct MegatronBert {
   nn::TextEmbeddings embeddings;
   nn::PreNormEncoder encoder;
@@ -59,7 +51,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_megatron_bert(TasksManager& tasks) {
-  tasks.register_model<MegatronBertOnnxConfig>(
+  tasks.register_model<TypedTextOnnxConfig>(
       {.model_type = "megatron-bert",
        .tasks = nn::text_encoder_tasks(),
        .forward = forward,

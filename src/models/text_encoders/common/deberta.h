@@ -1,4 +1,4 @@
-/// The encoder of DeBERTa v2 and v3.
+/// DeBERTa, and its versions 2 and 3.
 #pragma once
 
 #include <cstdint>
@@ -7,21 +7,30 @@
 #include <vector>
 
 #include "models/text_encoders/common/disentangled_attention.h"
+#include "onnxport/inputs.h"
+#include "onnxport/middle_end.h"
+#include "onnxport/model.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/mlp.h"
+#include "onnxport/plan.h"
 #include "onnxport/text_encoder_config.h"
 
 namespace onnxport::models {
 
+/// The second has, besides other names, a convolution, buckets of distances, and projections of the positions
+/// that may be those of the contents.
+enum class DebertaVersion { first, second };
+
 /// Also reads embedding_size, position_biased_input, conv_*, relative_attention, share_att_key, norm_rel_ebd,
 /// pos_att_type, max_relative_positions and position_buckets. Throws ExportError(bad_config).
 struct DebertaConfig : TextEncoderConfig {
-  explicit DebertaConfig(const PretrainedConfig& config);
+  DebertaConfig(const PretrainedConfig& config, DebertaVersion version);
 
   std::int64_t embedding_size, conv_kernel_size, conv_groups;
-  std::string conv_act;
+  std::string conv_act, pooler_hidden_act;
   bool position_biased_input;  ///< the embeddings have absolute positions
   bool norm_rel_ebd;           ///< the table of relative positions has a norm
+  bool legacy;                 ///< the keys of the masked language model are BERT's
   DisentangledAttentionParameters attention;
   DistanceBuckets distances;
 
@@ -76,5 +85,15 @@ class DebertaEncoder {
   std::vector<DebertaLayer> layers_;
   std::optional<DebertaConvLayer> conv_;
 };
+
+class DebertaOnnxConfig : public TextEncoderOnnxConfig {
+ public:
+  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
+  AxesByName inputs() const override;
+};
+
+/// The outputs of a task.
+NamedValues build_deberta(const Inputs& inputs, const Model& model, const Component& component,
+                          DebertaVersion version);
 
 }  // namespace onnxport::models

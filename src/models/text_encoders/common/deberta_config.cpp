@@ -39,17 +39,33 @@ bool has(const std::vector<std::string>& list, const char* word) {
 
 }  // namespace
 
-DebertaConfig::DebertaConfig(const PretrainedConfig& c)
+DebertaConfig::DebertaConfig(const PretrainedConfig& c, DebertaVersion version)
     : TextEncoderConfig(c),
       embedding_size(c.maybe_integer("embedding_size").value_or(hidden_size)),
-      conv_kernel_size(c.integer("conv_kernel_size")),
-      conv_groups(c.integer("conv_groups")),
-      conv_act(c.string("conv_act")),
+      conv_kernel_size(0),
+      conv_groups(1),
+      conv_act("tanh"),
+      pooler_hidden_act(c.string("pooler_hidden_act")),
       position_biased_input(c.flag("position_biased_input")),
-      norm_rel_ebd(has(choices(c, "norm_rel_ebd", {"none", "layer_norm"}), "layer_norm")),
+      norm_rel_ebd(false),
+      legacy(c.flag("legacy")),
       attention{.hidden_size = hidden_size, .heads = num_attention_heads},
-      distances{c.integer("max_relative_positions"), c.integer("position_buckets")} {
-  const bool relative = c.flag("relative_attention"), shared = c.flag("share_att_key");
+      distances{c.integer("max_relative_positions"), 0} {
+  const bool relative = c.flag("relative_attention");
+  bool shared = false;
+  if (version == DebertaVersion::second) {
+    conv_kernel_size = c.integer("conv_kernel_size");
+    conv_groups = c.integer("conv_groups");
+    conv_act = c.string("conv_act");
+    norm_rel_ebd = has(choices(c, "norm_rel_ebd", {"none", "layer_norm"}), "layer_norm");
+    distances.buckets = c.integer("position_buckets");
+    shared = c.flag("share_att_key");
+  } else {
+    attention.contents = ContentProjections::packed;
+    if (c.flag("talking_head"))
+      throw ExportError(ErrorCode::unsupported,
+                        fmt::format("{}: talking_head is true, only false is known", c.origin()));
+  }
   const std::vector<std::string> terms = choices(c, "pos_att_type", {"c2p", "p2c"});
   attention.content_to_position = has(terms, "c2p");
   attention.position_to_content = has(terms, "p2c");

@@ -40,6 +40,19 @@ double scale_of(const DisentangledAttentionParameters& p) {
   return 1.0 / std::sqrt(static_cast<double>(head_dim * terms));
 }
 
+// The projection to queries, keys or values.
+nn::Linear content(const Scope& s, const DisentangledAttentionParameters& p, int which) {
+  static constexpr const char* kApart[] = {"query_proj", "key_proj", "value_proj"};
+  static constexpr const char* kBiases[] = {"q_bias", "", "v_bias"};
+  const std::int64_t width = p.hidden_size;
+  if (p.contents == ContentProjections::apart) return {s / kApart[which], width, width};
+  const Scope in_proj = s / "in_proj";
+  const Weight stored = in_proj.weight("weight", {3 * width, width});
+  const Weight by_head = stored.reshape({p.heads, 3, width / p.heads, width});
+  const Weight weight = by_head.slice(1, which, which + 1).reshape({width, width});
+  return {in_proj.path(), weight, which == 1 ? Weight() : s.weight(kBiases[which], {width})};
+}
+
 }  // namespace
 
 DistanceRows::DistanceRows(Graph& graph, const Dim& length, const DistanceBuckets& b) {
@@ -69,15 +82,19 @@ DisentangledAttention::DisentangledAttention(const Scope& s, const DisentangledA
     : path_(s.path()),
       heads_(p.heads),
       scale_(scale_of(p)),
-      query_proj_(s / "query_proj", p.hidden_size, p.hidden_size),
-      key_proj_(s / "key_proj", p.hidden_size, p.hidden_size),
-      value_proj_(s / "value_proj", p.hidden_size, p.hidden_size) {
+      query_proj_(content(s, p, 0)),
+      key_proj_(content(s, p, 1)),
+      value_proj_(content(s, p, 2)) {
   if (p.projections == PositionProjections::none) return;
   const bool shared = p.projections == PositionProjections::shared;
+  const bool packed = p.contents == ContentProjections::packed;
+  const auto own = [&](const char* key, bool bias) {
+    return nn::Linear(s / key, p.hidden_size, p.hidden_size, bias);
+  };
   if (p.content_to_position)
-    pos_key_proj_ = shared ? key_proj_ : nn::Linear(s / "pos_key_proj", p.hidden_size, p.hidden_size);
+    pos_key_proj_ = shared ? key_proj_ : own(packed ? "pos_proj" : "pos_key_proj", !packed);
   if (p.position_to_content)
-    pos_query_proj_ = shared ? query_proj_ : nn::Linear(s / "pos_query_proj", p.hidden_size, p.hidden_size);
+    pos_query_proj_ = shared ? query_proj_ : own(packed ? "pos_q_proj" : "pos_query_proj", true);
 }
 
 // x [B, heads, S, d] with the positions [2 span, heads * d] at the distances of `rows`: [B, heads, S, S].

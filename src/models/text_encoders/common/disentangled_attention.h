@@ -28,16 +28,23 @@ struct DistanceRows {
   Value behind;  ///< row of distance -d
 };
 
+/// How the projections of the contents are stored.
+enum class ContentProjections {
+  apart,   ///< query_proj, key_proj, value_proj
+  packed,  ///< in_proj: queries, keys and values of each head; biases q_bias, v_bias
+};
+
 /// The projections of the table of positions.
 enum class PositionProjections {
   none,    ///< no table; the terms still count in the scale
-  own,     ///< pos_key_proj, pos_query_proj
+  own,     ///< pos_key_proj, pos_query_proj; beside packed contents pos_proj, without a bias, and pos_q_proj
   shared,  ///< those of the contents
 };
 
 struct DisentangledAttentionParameters {
   std::int64_t hidden_size = 0, heads = 0;
   bool content_to_position = false, position_to_content = false;  ///< terms besides content to content
+  ContentProjections contents = ContentProjections::apart;
   PositionProjections projections = PositionProjections::own;
 };
 
@@ -48,8 +55,7 @@ struct DisentangledContext {
   std::optional<DistanceRows> rows;
 };
 
-/// Self-attention without its output projection. Keys: query_proj, key_proj, value_proj, and those of the
-/// positions.
+/// Self-attention without its output projection. Keys: those of the contents and of the positions.
 class DisentangledAttention {
  public:
   DisentangledAttention(const Scope& s, const DisentangledAttentionParameters& p);
