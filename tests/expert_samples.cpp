@@ -45,11 +45,14 @@ Value plain_experts(Graph& g, DType d) {
   return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, "relu2");
 }
 
-Value experts_with(Graph& g, DType d, const char* activation) {
-  const Value x = input(g, "x", d, {M, 3});
+Value experts_with(Graph& g, DType d, const char* activation, bool apart) {
+  const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
+  // Booleans are true half of the time: experts without any row occur, and rows without any expert.
   const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
-  const Value gate = input(g, "gate", d, {5, 8, 3}), down = input(g, "down", d, {5, 3, 4});
-  return op::mixture_of_experts(x, chosen, {.gate = gate, .down = down}, activation);
+  const Value gate = input(g, "gate", d, {5, apart ? 4 : 8, 3});
+  const Value up = apart ? input(g, "up", d, {5, 4, 3}) : Value();
+  const op::Experts experts{.gate = gate, .up = up, .down = input(g, "down", d, {5, 3, 4})};
+  return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
 }
 
 Value attention_with_sinks(Graph& g, DType d, bool padded, std::int64_t kv_heads) {
@@ -77,8 +80,17 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
         [=](Graph& g, DType d) { return biased_experts(g, d, apart, "clamped_silu 0.5"); });
   }
   add(samples, Op::mixture_of_experts, "mixture_of_plain_experts", plain_experts);
-  add(samples, Op::mixture_of_experts, "mixture_of_experts_gelu_tanh",
-      [](Graph& g, DType d) { return experts_with(g, d, "gelu_pytorch_tanh"); });
+  for (const auto& [activation, apart] : {std::pair("silu", true),
+                                          {"gelu", true},
+                                          {"relu", true},
+                                          {"silu", false},
+                                          {"gelu_pytorch_tanh", false}}) {
+    add(samples, Op::mixture_of_experts,
+        fmt::format("mixture_of_experts_{}{}", activation, apart ? "" : "_fused"),
+        [activation = activation, apart = apart](Graph& g, DType d) {
+          return experts_with(g, d, activation, apart);
+        });
+  }
   for (const bool padded : {false, true}) {
     for (const std::int64_t kv_heads : {2, 4}) {
       add(samples, Op::attention,

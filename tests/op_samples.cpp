@@ -1,6 +1,5 @@
 #include "op_samples.h"
 
-#include "onnxport/expert_ops.h"
 #include "onnxport/op.h"
 
 namespace onnxport::test {
@@ -445,19 +444,6 @@ void cached_attention(Samples& s) {
     const Value mask = input(g, "mask", d, {N, 4, 1, 5});
     return op::scaled_dot_product_attention(q, k, v, mask, {.scale = 0.3, .softcap = 2.0});
   });
-  for (const auto& [activation, apart] :
-       {std::pair("silu", true), {"gelu", true}, {"relu", true}, {"silu", false}}) {
-    const std::string name = std::string("mixture_of_experts_") + activation + (apart ? "" : "_fused");
-    s.floats(Op::mixture_of_experts, name, [activation = activation, apart = apart](Graph& g, DType d) {
-      const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
-      // Booleans are true half of the time: experts without any row occur, and rows without any expert.
-      const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
-      const Value gate = input(g, "gate", d, {5, apart ? 4 : 8, 3});
-      const Value up = apart ? input(g, "up", d, {5, 4, 3}) : Value();
-      const op::Experts experts{.gate = gate, .up = up, .down = input(g, "down", d, {5, 3, 4})};
-      return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
-    });
-  }
 }
 
 void others(Samples& s) {
