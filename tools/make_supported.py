@@ -27,8 +27,8 @@ INTRO = """# Supported models
 
 The number after a task is the number of [golden fixtures](../tests/golden/README.md) that prove it. A fixture is a tiny
 checkpoint with the outputs of the original PyTorch model ([validation.md](validation.md#3-truth)). A (model type, task)
-pair without a fixture has a bold **(0)** and does not count as supported. [cli.md](cli.md#tasks) explains how to choose a
-task.
+pair without a fixture has a bold **(0)** and does not count as supported. "Made with" is the version of transformers that
+made the fixtures: types with 5 alone do not exist in version 4. [cli.md](cli.md#tasks) explains how to choose a task.
 """
 
 SENTENCE_NOTE = "For this library, the model type is the kind of the first module in `modules.json`. Encoders in the fixtures: {}."
@@ -50,8 +50,9 @@ def sentence_kind(fixture):
 
 
 def count_fixtures():
-    """{(library, model_type, task): count}, and {encoder: count} of the Sentence Transformers fixtures."""
-    counts, encoders = collections.Counter(), collections.Counter()
+    """{(library, model_type, task): count}, {encoder: count} of the Sentence Transformers fixtures, and
+    {model_type: versions of transformers} of the others."""
+    counts, encoders, versions = collections.Counter(), collections.Counter(), collections.defaultdict(set)
     for expected in sorted(GOLDEN.glob("*/*/expected.json")):
         fixture = expected.parent
         task = fixture.name.partition("+")[0]
@@ -62,7 +63,8 @@ def count_fixtures():
             encoders[content["model_type"]] += 1
         else:
             counts[library, fixture.parent.name, task] += 1
-    return counts, encoders
+            versions[fixture.parent.name].add(content["transformers"])
+    return counts, encoders, versions
 
 
 def wrapped(text):
@@ -73,7 +75,7 @@ def number_of(count, singular):
     return f"{count} {singular}" + ("" if count == 1 else "s")
 
 
-def make_page(types, counts, encoders):
+def make_page(types, counts, encoders, versions):
     pairs = [(library, model_type, task) for library, model_type, tasks in types for task in tasks]
     strangers = sorted(set(counts) - set(pairs))
     if strangers:
@@ -86,11 +88,15 @@ def make_page(types, counts, encoders):
                          f"{number_of(sum(counts.values()), 'fixture')}. Pairs without a fixture: "
                          + (", ".join(missing) if missing else "none") + "."))
     for library in sorted({library for library, _, _ in types}):
-        lines += [f"## {library}\n", "| Model type | Fixtures | Tasks |", "|---|---:|---|"]
+        of_transformers = library == "transformers"
+        lines += [f"## {library}\n"]
+        lines += ["| Model type | Made with | Fixtures | Tasks |", "|---|---|---:|---|"] if of_transformers else \
+            ["| Model type | Fixtures | Tasks |", "|---|---:|---|"]
         for _, model_type, tasks in (entry for entry in types if entry[0] == library):
             numbers = [counts[library, model_type, task] for task in tasks]
             cells = [f"{task} ({n})" if n else f"**{task} (0)**" for task, n in zip(tasks, numbers)]
-            lines.append(f"| `{model_type}` | {sum(numbers)} | {', '.join(cells)} |")
+            made_with = f" {', '.join(sorted(versions[model_type]))} |" if of_transformers else ""
+            lines.append(f"| `{model_type}` |{made_with} {sum(numbers)} | {', '.join(cells)} |")
         lines.append("")
         if library == "sentence_transformers" and encoders:
             names = ", ".join(f"`{name}` ({n})" for name, n in sorted(encoders.items()))
