@@ -15,6 +15,17 @@ Value wide(Value x) { return op::cast(x, DType::f32); }
 // softplus in float32
 Value time_steps(Value x) { return op::softplus(wide(x)); }
 
+Value clamped(Value step, const Mamba2Parts& p, const DecoderPass& pass) {
+  if (std::isfinite(p.longest_step)) step = op::minimum(step, p.longest_step);
+  if (p.shortest_step <= 0) return step;
+  if (p.clamps_single || !pass.has_past()) return op::maximum(step, p.shortest_step);
+  Graph& graph = step.graph();
+  const Value many = op::gt(op::size(graph, pass.length()), 1.0);
+  const Value shortest = op::scalar(graph, p.shortest_step, DType::f32);
+  const Value least = op::where(many, shortest, op::scalar(graph, 0.0, DType::f32));
+  return op::maximum(step, least);
+}
+
 }  // namespace
 
 Weight decay_of(const Weight& log) {
@@ -149,9 +160,7 @@ Value Mamba2::operator()(Value x, DecoderPass& pass) const {
   const std::vector<Value> selected = op::split(hidden, -1, {z.intermediate(), shared, shared});
 
   const Value shift = wide(graph.weight(parts_.dt_bias));
-  Value step = time_steps(op::add(wide(gate_conv_step[2]), shift));
-  if (std::isfinite(parts_.longest_step)) step = op::minimum(step, parts_.longest_step);
-  if (parts_.shortest_step > 0) step = op::maximum(step, parts_.shortest_step);
+  const Value step = clamped(time_steps(op::add(wide(gate_conv_step[2]), shift)), parts_, pass);
   op::SelectiveScanOperands scan;
   scan.x = selected[0];
   scan.time_step = step;

@@ -123,8 +123,10 @@ struct Mamba2Parts {
   std::function<Value(Value y, Value gate)> gated;
   Linear out_proj;
   std::string activation = "silu";
-  /// Time steps are clamped.
+  /// Time steps are clamped. The shortest one of a single token with a past is only clamped if
+  /// `clamps_single`.
   double shortest_step = 0, longest_step = std::numeric_limits<double>::infinity();
+  bool clamps_single = true;
 };
 
 struct Mamba2Options {

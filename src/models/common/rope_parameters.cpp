@@ -1,9 +1,12 @@
 // Settings of rotary position embeddings, as transformers 4 and 5 spell them. Originals:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/modeling_rope_utils.py
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/modeling_rope_utils.py
+#include <fmt/format.h>
+
 #include <cmath>
 #include <string>
 
+#include "onnxport/error.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport {
@@ -87,6 +90,10 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
   nn::RopeParameters p;
   p.theta = choose("rope_theta", keys.theta, p.theta);
   const double part = choose("partial_rotary_factor", keys.partial_rotary_factor, 1);
+  if (part > 1) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: partial_rotary_factor is {}, expected at most 1", c.origin(), part));
+  }
   p.dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * part);
   p.max_position_embeddings = c.integer("max_position_embeddings", 0);
   p.original_max_position_embeddings = p.max_position_embeddings;

@@ -6,9 +6,7 @@
 #include "models/common/definition.h"
 #include "models/decoders/common/hybrid.h"
 #include "models/decoders/common/lfm2.h"
-#include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
-#include "onnxport/nn/rotary.h"
 
 namespace onnxport::models {
 namespace {
@@ -46,17 +44,14 @@ class Lfm3OnnxConfig : public HybridOnnxConfig {
 };
 
 nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
-                const PretrainedConfig& config) {
+                const PretrainedConfig& config, const Rotations& rotary) {
   const std::string kind = kind_of(config, layer);
   if (kind == "conv") return without_padding(lfm2_short_conv(s / "conv", layer, config));
   const Scope at = s / "self_attn";
   nn::Visibility visible;
-  if (kind == "sliding_attention") visible.window = config.integer("sliding_window");
-  if (visible.window && *visible.window < 1)
-    throw ExportError(ErrorCode::bad_config, config.origin() + ": sliding_window must be at least 1");
+  if (kind == "sliding_attention") visible.window = divisor(config, "sliding_window");
   nn::CausalAttentionParts attention = c.normed_attention(at, layer, visible);
-  attention.rotary = nn::RotaryEmbedding("rotary_emb_" + kind,
-                                         rope_parameters(config, c.heads.head_dim, {.layer_type = kind}));
+  attention.rotary = rotary.at(kind);
   if (!config.flag("use_attention_gate")) return nn::CausalAttention(std::move(attention));
   const nn::Linear gate(at / "g_proj", c.hidden_size, c.heads.heads, false);
   return gated_attention(std::move(attention), [gate](Value x) { return op::sigmoid(gate(x)); });
@@ -66,12 +61,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig config = with_usual_keys(model.config());
   TextDecoderConfig c(config);
   c.last_norm = "embedding_norm";
+  const Rotations rotary = rotations(config, c.heads.head_dim, {"sliding_attention", "full_attention"});
   const bool sandwich = config.flag("use_sandwich_norm");
   config.harmless({"sliding_window"});  // perhaps no layer slides
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) -> nn::Block {
     const nn::Norm before = c.norm(s / "operator_norm"), between = c.norm(s / "ffn_norm");
     const nn::GatedMlp mlp = lfm2_mlp(s / "feed_forward", c, c.intermediate_size);
-    const nn::Mixer mixed = mixer(s, i, c, config);
+    const nn::Mixer mixed = mixer(s, i, c, config, rotary);
     if (!sandwich) return nn::PreNormBlock{before, mixed, between, mlp};
     const nn::Norm after_mixer = c.norm(s / "post_operator_norm"), after_mlp = c.norm(s / "post_ffn_norm");
     return nn::SandwichBlock{before, mixed, after_mixer, between, mlp, after_mlp};

@@ -3,10 +3,12 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/common/definition.h"
 #include "models/decoders/common/hybrid.h"
+#include "models/decoders/common/zamba.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
@@ -148,19 +150,30 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     const Scope decoder = hybrid ? s / "mamba_decoder" : s;
     const nn::Norm norm = t.norm(decoder / "input_layernorm");
     const nn::Mixer mixer = mamba(decoder / "mamba", i, c);
-    if (!hybrid) return [=](Value x, nn::DecoderPass& pass) { return op::add(x, mixer(norm(x), pass)); };
+    if (!hybrid) return zamba_block(norm, mixer);
     if (first) s.ignore("shared_transf");  // copies
     if (!first) first = i;
     const nn::Mixer shared = transformer(base / "layers" / *first / "shared_transf", i, base, t);
-    const nn::Linear linear(s / "linear", t.hidden_size, t.hidden_size, false);
-    return [=](Value x, nn::DecoderPass& pass) {
-      const Value seen = op::add(x, linear(shared(x, pass)));
-      return op::add(x, mixer(norm(seen), pass));
-    };
+    return zamba_hybrid_block(norm, mixer, shared,
+                              nn::Linear(s / "linear", t.hidden_size, t.hidden_size, false));
   });
 }
 
 }  // namespace
+
+nn::Block zamba_block(nn::Norm norm, nn::Mixer mamba) {
+  return [norm = std::move(norm), mamba = std::move(mamba)](Value x, nn::DecoderPass& pass) {
+    return op::add(x, mamba(norm(x), pass));
+  };
+}
+
+nn::Block zamba_hybrid_block(nn::Norm norm, nn::Mixer mamba, nn::Mixer transformer,
+                             const nn::Linear& linear) {
+  return [=](Value x, nn::DecoderPass& pass) {
+    const Value seen = op::add(x, linear(transformer(x, pass)));
+    return op::add(x, mamba(norm(seen), pass));
+  };
+}
 
 void register_zamba(TasksManager& tasks) {
   tasks.register_model<ZambaOnnxConfig>({.model_type = "zamba",

@@ -10,6 +10,7 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/hybrid.h"
+#include "models/decoders/common/zamba.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
@@ -174,18 +175,13 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     const Scope decoder = hybrid ? s / "mamba_decoder" : s;
     const nn::Norm norm = t.norm(decoder / "input_layernorm");
     const nn::Mixer mixer = mamba(decoder / "mamba", i, c);
-    if (!hybrid) {
-      return [=](Value x, nn::DecoderPass& pass) { return op::add(x, mixer(norm(x), pass)); };
-    }
+    if (!hybrid) return zamba_block(norm, mixer);
     const std::int64_t first = hybrids[static_cast<std::size_t>(number % blocks)];
     if (first != i) s.ignore("shared_transformer");  // copies
     const Use use{base / "layers" / first / "shared_transformer", i, number};
     const nn::Mixer shared = transformer(use, base, t, c);
-    const nn::Linear linear(s / "linear", t.hidden_size, t.hidden_size, false);
-    return [=](Value x, nn::DecoderPass& pass) {
-      const Value seen = op::add(x, linear(shared(x, pass)));
-      return op::add(x, mixer(norm(seen), pass));
-    };
+    return zamba_hybrid_block(norm, mixer, shared,
+                              nn::Linear(s / "linear", t.hidden_size, t.hidden_size, false));
   });
 }
 

@@ -11,7 +11,6 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
-#include "onnxport/nn/rotary.h"
 
 namespace onnxport::models {
 namespace {
@@ -107,7 +106,7 @@ StatefulProjection projection(const Scope& s, std::int64_t layer, const nn::Head
 }
 
 nn::Mixer attention(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
-                    const PretrainedConfig& config) {
+                    const PretrainedConfig& config, const Rotations& rotary) {
   const nn::HeadSizes& z = c.heads;
   const std::string kind = kind_of(config, layer);
   nn::Visibility visible;
@@ -118,8 +117,7 @@ nn::Mixer attention(const Scope& s, std::int64_t layer, const TextDecoderConfig&
   };
   const Weight factor = (s / "qk_norm").weight("temp", {z.kv_heads}).reshape({z.kv_heads, 1});
   nn::CausalAttentionParts parts = c.attention(s, layer, visible, {});
-  parts.rotary =
-      nn::RotaryEmbedding("rotary_emb_" + kind, rope_parameters(config, z.head_dim, {.layer_type = kind}));
+  parts.rotary = rotary.at(kind);
   parts.query_norm = nn::per_head(of_length, z.head_dim);
   parts.key_norm = nn::per_head(
       [=](Value heads) {
@@ -206,6 +204,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Scope root = model.scope(), s = root.base_model("model");
   const nn::Embedding words(s / "embed_tokens", c.vocab_size, c.hidden_size);
   const auto first = shifted_and_scaled(s, "input_hidden_states", c.hidden_size);
+  const Rotations rotary = rotations(config, c.heads.head_dim, {"hybrid", "hybrid_sliding"});
   const auto state = std::make_shared<Value>();
   const auto normed = [&](const Scope& at) -> nn::Norm {
     return [norm = c.norm(at)](Value x) { return norm(op::cast(x, x.graph().float_dtype())); };
@@ -213,7 +212,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const auto make_block = [&](const Scope& layer, std::int64_t i) -> nn::Block {
     const nn::Norm before = normed(layer / "input_layernorm"),
                    between = normed(layer / "post_attention_layernorm");
-    const nn::Mixer attend = attention(layer / "self_attn", i, c, config);
+    const nn::Mixer attend = attention(layer / "self_attn", i, c, config, rotary);
     const nn::FeedForward mlp = mixture(layer / "mlp", i, c, config, state);
     const auto after_attention = residual(layer / "post_attention_residual_scale", c.hidden_size);
     const auto after_mlp = residual(layer / "post_mlp_residual_scale", c.hidden_size);

@@ -68,6 +68,16 @@ std::int64_t divisor(const PretrainedConfig& config, const char* key) {
                     fmt::format("{}: {} is {}, expected at least 1", config.origin(), key, value));
 }
 
+Rotations rotations(const PretrainedConfig& config, std::int64_t head_dim,
+                    std::initializer_list<const char*> kinds) {
+  Rotations made;
+  for (const char* kind : kinds) {
+    const nn::RopeParameters rope = rope_parameters(config, head_dim, {.layer_type = kind});
+    made.emplace(kind, nn::RotaryEmbedding(fmt::format("rotary_emb_{}", kind), rope));
+  }
+  return made;
+}
+
 nn::Mamba2Sizes mamba2_sizes(const PretrainedConfig& c) {
   const std::int64_t expanded = c.integer("mamba_expand") * c.integer("hidden_size");
   const std::int64_t inner = c.maybe_integer("mamba_d_ssm").value_or(expanded);
@@ -193,10 +203,9 @@ nn::Mixer gated_attention(nn::CausalAttentionParts attention, std::function<Valu
     const Value open = gate(x);
     nn::CausalAttentionParts gated = attention;
     gated.output = [&](Value y) {
-      if (open.dim(2) == y.dim(2)) return attention.output(op::mul(y, open));
+      const Value factors = open.shape().size() == 3 ? op::unsqueeze(open, -1) : open;
       const Value heads = op::reshape(y, {y.dim(0), y.dim(1), open.dim(2), -1});
-      const Value opened = op::mul(heads, op::unsqueeze(open, -1));
-      return attention.output(op::reshape(opened, y.shape()));
+      return attention.output(op::reshape(op::mul(heads, factors), y.shape()));
     };
     return nn::CausalAttention(std::move(gated))(x, pass);
   };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/delta_rule.h"
 #include "onnxport/nn/mamba.h"
+#include "onnxport/nn/rotary.h"
 #include "onnxport/text_decoder_config.h"
 #include "onnxport/weight.h"
 
@@ -50,6 +52,12 @@ std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const c
 /// A number that divides others. Throws ExportError(bad_config) for less than 1.
 std::int64_t divisor(const PretrainedConfig& config, const char* key);
 
+/// The rotations of these kinds of layers, with an entry of `rope_parameters` for each. They are read
+/// although perhaps no layer is of one of them.
+using Rotations = std::map<std::string, nn::RotaryEmbedding>;
+Rotations rotations(const PretrainedConfig& config, std::int64_t head_dim,
+                    std::initializer_list<const char*> kinds);
+
 /// mamba_n_heads, mamba_d_head, mamba_n_groups, mamba_d_state, mamba_d_conv; also mamba_expand and
 /// mamba_d_ssm, with which they must agree.
 nn::Mamba2Sizes mamba2_sizes(const PretrainedConfig& config);
@@ -85,7 +93,7 @@ using StatefulProjection = std::function<nn::QueryKeyValue(Value x, nn::DecoderP
 nn::Mixer stateful_attention(nn::CausalAttentionParts attention, StatefulProjection project);
 
 /// Multiplies what attention gives to its output layer by a gate, a function of x [B, S, H]: for each head
-/// [B, S, heads], or for each element [B, S, heads * head_dim].
+/// [B, S, heads], or for each element [B, S, heads, head_dim].
 nn::Mixer gated_attention(nn::CausalAttentionParts attention, std::function<Value(Value)> gate);
 
 /// A PreNormBlock with the norms input_layernorm and pre_ff_layernorm.

@@ -15,30 +15,33 @@ bool attends(const PretrainedConfig& c, std::int64_t layer) {
   return types.at(static_cast<std::size_t>(layer)) == "full_attention";
 }
 
+// States do not depend on the width of feed-forwards, which mixtures of experts do not have.
 PretrainedConfig text_config(const PretrainedConfig& c) {
-  return c.has("text_config") ? c.sub("text_config", c.model_type() + "_text") : c;
+  const PretrainedConfig text = c.has("text_config") ? c.sub("text_config", c.model_type() + "_text") : c;
+  return text.settled("intermediate_size", "1");
 }
 
 // Each head's queries lie beside a gate for its results.
 nn::Mixer attention(const Scope& s, std::int64_t layer, const TextDecoderConfig& c) {
   const nn::HeadSizes& z = c.heads;
-  const std::int64_t width = z.heads * z.head_dim, kv_width = z.kv_heads * z.head_dim;
-  const Scope q = s / "q_proj";
-  const nn::Linear both(q, z.hidden_size, 2 * width, c.attention_bias);
-  const std::vector<std::int64_t> halves = {z.head_dim, z.head_dim};
-  const std::vector<Weight> rows = parts_of_rows(both.weight(), z.heads, halves);
-  std::vector<Weight> biases(2);
-  if (both.bias()) biases = parts_of_rows(both.bias(), z.heads, halves);
-  const nn::Linear query(q.path(), rows[0], biases[0]), gate(q.path(), rows[1], biases[1]);
+  const std::int64_t kv_width = z.kv_heads * z.head_dim;
+  const nn::Linear both(s / "q_proj", z.hidden_size, 2 * z.heads * z.head_dim, c.attention_bias);
   const nn::Linear key(s / "k_proj", z.hidden_size, kv_width, c.attention_bias);
   const nn::Linear value(s / "v_proj", z.hidden_size, kv_width, c.attention_bias);
-  nn::CausalAttentionParts parts =
-      c.attention(s, layer, {}, [=](Value x, const nn::DecoderPass&) -> nn::QueryKeyValue {
-        const Value queries = query(x), keys = key(x);
-        return {queries, keys, value(x)};
-      });
+  nn::CausalAttentionParts parts = c.attention(s, layer, {}, {});
   c.norm_heads(parts, s / "q_norm", s / "k_norm");
-  return gated_attention(std::move(parts), [gate](Value x) { return op::sigmoid(gate(x)); });
+  return [=](Value x, nn::DecoderPass& pass) {
+    const ModulePath at(x, parts.path);
+    const Value heads = op::reshape(both(x), {x.dim(0), x.dim(1), z.heads, 2 * z.head_dim});
+    const std::vector<Value> halves = op::split(heads, 3, {z.head_dim, z.head_dim});
+    const Value query = op::flatten(halves[0], 2, 3), open = op::sigmoid(halves[1]);
+    nn::CausalAttentionParts made = parts;
+    made.qkv = [&](Value y, const nn::DecoderPass&) -> nn::QueryKeyValue {
+      const Value keys = key(y);
+      return {query, keys, value(y)};
+    };
+    return gated_attention(std::move(made), [open](Value) { return open; })(x, pass);
+  };
 }
 
 }  // namespace
