@@ -5,9 +5,10 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "models/common/definition.h"
+#include "models/common/gguf_layout.h"
+#include "models/common/gguf_part.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/causal_attention.h"
@@ -90,16 +91,19 @@ nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& 
 nn::SparseMixture mixture(const Scope& s, const Config& c) {
   const nn::ExpertSizes& z = c.experts;
   const Scope mlp = s / "experts" / "mlp";
-  const auto rows = [&](const char* name) {
-    const Weight flat = mlp.weight(name, {z.experts * z.intermediate_size, z.hidden_size});
+  const nn::Linear router(s / "router" / "layer", z.hidden_size, z.experts, false);
+  const auto made = [&](nn::ExpertWeights weights) -> nn::SparseMixture {
+    return {s.path(), nn::Router(router, c.routing), nn::Experts(std::move(weights), c.activation)};
+  };
+  if (!mlp.has("w1")) return made(nn::expert_weights(s / "experts", z));  // of a GGUF file
+  const auto rows = [&](const char* stored) {
+    const Weight flat = mlp.weight(stored, {z.experts * z.intermediate_size, z.hidden_size});
     return flat.reshape({z.experts, z.intermediate_size, z.hidden_size});
   };
-  nn::ExpertWeights weights;
-  weights.gate = rows("w1");
-  weights.up = rows("v1");
-  weights.down = rows("w2").permute({0, 2, 1});
-  const nn::Linear router(s / "router" / "layer", z.hidden_size, z.experts, false);
-  return {s.path(), nn::Router(router, c.routing), nn::Experts(std::move(weights), c.activation)};
+  const auto name = [&](const char* part) { return fmt::format("{}.experts.{}.weight", s.path(), part); };
+  return made({.gate = rows("w1").named(name("gate_proj")),
+               .up = rows("v1").named(name("up_proj")),
+               .down = rows("w2").permute({0, 2, 1}).named(name("down_proj"))});
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
@@ -123,11 +127,46 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
        .hidden_size = c.d_model});
 }
 
+GgufTensors gguf_names(const PretrainedConfig&) {
+  const std::string attend = "transformer.blocks.{}.norm_attn_norm.", ffn = "transformer.blocks.{}.ffn.";
+  return {{"token_embd", "transformer.wte"},
+          {"output_norm", "transformer.norm_f"},
+          {"output", "lm_head"},
+          {"blk.{}.attn_norm", attend + "norm_1"},
+          {"blk.{}.attn_qkv", attend + "attn.Wqkv"},
+          {"blk.{}.attn_output", attend + "attn.out_proj"},
+          {"blk.{}.attn_output_norm", attend + "norm_2"},
+          {"blk.{}.ffn_gate_inp", ffn + "router.layer"},
+          {"blk.{}.ffn_gate_exps", ffn + "experts.gate_proj"},
+          {"blk.{}.ffn_up_exps", ffn + "experts.up_proj"},
+          {"blk.{}.ffn_down_exps", ffn + "experts.down_proj"}};
+}
+
+GgufLayout gguf() {
+  return {.architecture = "dbrx",
+          .original_class = "DbrxForCausalLM",
+          .tensors = gguf_names,
+          .config_keys = {{"context_length", "max_seq_len"},
+                          {"block_count", "n_layers"},
+                          {"embedding_length", "d_model"},
+                          {"attention.head_count", "n_heads"},
+                          {"vocab_size", "vocab_size"}},
+          .more_config = [](const GgufInfo& file) -> ConfigTexts {
+            const auto attention = numbers_of(file, {{"kv_n_heads", "attention.head_count_kv"},
+                                                     {"clip_qkv", "attention.clamp_kqv"},
+                                                     {"rope_theta", "rope.freq_base"}});
+            const auto ffn = numbers_of(file, {{"ffn_hidden_size", "feed_forward_length"},
+                                               {"moe_num_experts", "expert_count"},
+                                               {"moe_top_k", "expert_used_count"}});
+            return {{"attn_config", attention.dump()}, {"ffn_config", ffn.dump()}};
+          }};
+}
+
 }  // namespace
 
 void register_dbrx(TasksManager& tasks) {
   tasks.register_model<DbrxOnnxConfig>(
-      {.model_type = "dbrx", .tasks = nn::text_decoder_tasks({}), .forward = forward});
+      {.model_type = "dbrx", .tasks = nn::text_decoder_tasks({}), .forward = forward, .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -2,14 +2,17 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/hrm_text/modeling_hrm_text.py
 #include <fmt/format.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "models/common/definition.h"
 #include "models/decoders/common/norms.h"
 #include "onnxport/error.h"
+#include "onnxport/nn/activation.h"
 #include "onnxport/nn/blocks.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/gated_attention.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
@@ -38,10 +41,11 @@ struct Cycles {
 class HrmTextOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
  public:
   using TextDecoderWithPositionIdsOnnxConfig::TextDecoderWithPositionIdsOnnxConfig;
-  std::vector<StateSpec> states() const override {
+  NormalizedConfig normalized_config() const override {
     const PretrainedConfig c = config().unaccounted();
-    const std::int64_t heads = c.integer("num_attention_heads");
-    return key_values(Cycles(c).uses(), heads, head_dim(heads));
+    const std::string layers = std::to_string(Cycles(c).uses());
+    return NormalizedTextConfig(c.settled("num_hidden_layers", layers))
+        .with_args({{"num_key_value_heads", "num_attention_heads"}});
   }
 };
 
@@ -57,24 +61,46 @@ struct Config : TextDecoderConfig {
   }
 };
 
-/// A sigmoid gate on the results of the heads. Keys: gqkv_proj or gate_proj, q_proj, k_proj, v_proj; o_proj.
-nn::Mixer gated_attention(const Scope& layer, std::int64_t use, const Config& c) {
-  const std::int64_t width = c.heads.heads * c.heads.head_dim;
-  const bool fused = (layer / "attn").exists();
-  const Scope s = layer / (fused ? "attn" : "self_attn"), all = s / "gqkv_proj";
-  const auto rows = [&](std::int64_t begin, std::int64_t end) {
-    const Weight weight = all.weight("weight", {4 * width, c.hidden_size});
-    return nn::Linear(all.path(), weight.slice(0, begin * width, end * width), {});
+/// Linear layers with these names below `s`. The weights of all may be one tensor, `fused`; biases never are.
+std::vector<nn::Linear> layers_of(const Scope& s, const std::vector<const char*>& names, const Scope& fused,
+                                  std::int64_t in, std::int64_t out, bool bias) {
+  std::vector<nn::Linear> made;
+  for (const char* name : names) {
+    const Scope one = s / name;
+    if (!fused.exists()) {
+      made.emplace_back(one, in, out, bias);
+      continue;
+    }
+    const auto done = static_cast<std::int64_t>(made.size()), all = static_cast<std::int64_t>(names.size());
+    const Weight weight = fused.weight("weight", {all * out, in});
+    made.emplace_back(one.path(), weight.slice(0, done * out, (done + 1) * out),
+                      bias ? one.weight("bias", {out}) : Weight());
+  }
+  return made;
+}
+
+/// A sigmoid gate on the results of the heads. Keys: gate_proj, q_proj, k_proj, v_proj, o_proj; or
+/// attn.gqkv_proj and attn.o_proj.
+nn::Mixer attention(const Scope& s, std::int64_t use, const Config& c) {
+  const std::vector<nn::Linear> all =
+      layers_of(s / "self_attn", {"gate_proj", "q_proj", "k_proj", "v_proj"}, s / "attn" / "gqkv_proj",
+                c.hidden_size, c.heads.heads * c.heads.head_dim, c.attention_bias);
+  const nn::Projection qkv = [all](Value x, const nn::DecoderPass&) -> nn::QueryKeyValue {
+    const Value query = all[1](x), key = all[2](x);
+    return {query, key, all[3](x)};
   };
-  const nn::Linear gate =
-      fused ? rows(0, 1) : nn::Linear(s / "gate_proj", c.hidden_size, width, c.attention_bias);
-  const auto qkv = fused ? nn::QkvProjection::fused(rows(1, 4), c.heads, nn::FusedLayout::stacked)
-                         : nn::QkvProjection::separate(s, c.heads, c.attention_bias);
-  return [gate, parts = c.attention(s, use, {}, qkv)](Value x, nn::DecoderPass& pass) {
-    const Value open = op::sigmoid(gate(x));
-    nn::CausalAttentionParts gated = parts;
-    gated.output = [&](Value results) { return parts.output(op::mul(results, open)); };
-    return nn::CausalAttention(std::move(gated))(x, pass);
+  return nn::gated_attention(c.attention(s / "attn", use, {}, qkv),
+                             [gate = all[0]](Value x) { return op::sigmoid(gate(x)); });
+}
+
+nn::FeedForward mlp(const Scope& s, const Config& c) {
+  const std::vector<nn::Linear> all = layers_of(s, {"gate_proj", "up_proj"}, s / "gate_up_proj",
+                                                c.hidden_size, c.intermediate_size, c.mlp_bias);
+  const nn::Linear down(s / "down_proj", c.intermediate_size, c.hidden_size, c.mlp_bias);
+  return [all, down, activation = nn::Activation(c.hidden_act), path = s.path()](Value x) {
+    const ModulePath at(x, path);
+    const Value gate = activation(all[0](x));
+    return down(op::mul(gate, all[1](x)));
   };
 }
 
@@ -84,12 +110,16 @@ nn::Block stack(const Scope& s, std::int64_t layers, std::int64_t first, const C
   for (std::int64_t i = 0; i < layers; ++i) {
     const Scope layer = s / "layers" / i;
     blocks.emplace_back(nn::PreNormBlock{.before_attention = c.norm(layer / "input_layernorm"),
-                                         .attention = gated_attention(layer, first + i, c),
+                                         .attention = attention(layer, first + i, c),
                                          .before_mlp = c.norm(layer / "post_attention_layernorm"),
-                                         .mlp = c.mlp(layer / "mlp", c.mlp_bias)});
+                                         .mlp = mlp(layer / "mlp", c)});
   }
-  return [blocks, norm = c.norm(s / "final_norm")](Value x, nn::DecoderPass& pass) {
-    for (const nn::Block& block : blocks) x = block(x, pass);
+  return [blocks, first, norm = c.norm(s / "final_norm")](Value x, nn::DecoderPass& pass) {
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      if (first == 0 && i == 0) pass.give("hidden_states.0", x);
+      x = blocks[i](x, pass);
+      pass.give(fmt::format("hidden_states.{}", first + static_cast<std::int64_t>(i) + 1), x);
+    }
     return norm(x);
   };
 }
@@ -114,6 +144,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
       const bool of_slow = (static_cast<std::int64_t>(i) + 1) % (z.low + 1) == 0;
       (of_slow ? slow : fast) = uses[i](op::add(fast, slow), pass);
     }
+    pass.give(fmt::format("hidden_states.{}", z.uses()), slow);
     return slow;
   };
   const Weight tied = c.tie_word_embeddings ? words.weight() : Weight();
@@ -130,7 +161,9 @@ void register_hrm_text(TasksManager& tasks) {
   tasks.register_model<HrmTextOnnxConfig>({.model_type = "hrm_text",
                                            .tasks = nn::text_decoder_tasks({}),
                                            .forward = forward,
-                                           .key_names = tied("model.embed_tokens", "lm_head")});
+                                           .key_names = {.newer = {{".attn.o_proj.", ".self_attn.o_proj."}},
+                                                         .embeddings = {"model.embed_tokens.weight"},
+                                                         .head = "lm_head.weight"}});
 }
 
 }  // namespace onnxport::models

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "models/common/definition.h"
+#include "models/common/gguf_part.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/layers.h"
 #include "models/decoders/common/mistral.h"
 #include "onnxport/nn/decoder_tasks.h"
@@ -29,6 +31,27 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+/// Other types share the architecture, but do not scale queries.
+GgufLayout gguf() {
+  GgufLayout layout = turning_gguf("Ministral3ForCausalLM", "mistral3");
+  layout.matches = [](const GgufInfo& file) {
+    return file.real("mistral3.attention.temperature_scale").value_or(0) != 0;
+  };
+  layout.more_config = [](const GgufInfo& file) -> ConfigTexts {
+    auto rope =
+        numbers_of(file, {{"factor", "rope.scaling.factor"},
+                          {"original_max_position_embeddings", "rope.scaling.original_context_length"},
+                          {"beta_fast", "rope.scaling.yarn_beta_fast"},
+                          {"beta_slow", "rope.scaling.yarn_beta_slow"},
+                          {"mscale", "rope.scaling.yarn_log_multiplier"},
+                          {"mscale_all_dim", "rope.scaling.yarn_log_multiplier"},
+                          {"llama_4_scaling_beta", "attention.temperature_scale"}});
+    rope["rope_type"] = file.text("mistral3.rope.scaling.type").value_or("default");
+    return {{"rope_parameters", rope.dump()}};
+  };
+  return layout;
+}
+
 }  // namespace
 
 nn::PositionScale position_scale(const PretrainedConfig& config, const nn::RopeParameters& rope) {
@@ -43,7 +66,8 @@ void register_ministral3(TasksManager& tasks) {
       {.model_type = "ministral3",
        .tasks = nn::text_decoder_tasks(),
        .forward = forward,
-       .key_names = tied("model.embed_tokens", "lm_head")});
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -4,7 +4,8 @@ import re
 import numpy as np
 
 # Types that the converter of Llama handles.
-LIKE_LLAMA = ("llama", "mistral", "mixtral", "arcee", "granite", "smollm3", "granitemoe", "granitemoeshared")
+LIKE_LLAMA = ("llama", "mistral", "mixtral", "arcee", "granite", "smollm3", "granitemoe", "granitemoeshared",
+              "ministral3")
 
 
 def interleave_rotary(w, heads):
@@ -37,6 +38,9 @@ def changed(kind, config, name, w):
     if kind == "falcon" and "query_key_value" in name:
         newer = config["new_decoder_architecture"]
         return stack_falcon(w, heads, config["num_kv_heads"] if newer else 1 if config["multi_query"] else heads)
+    if kind == "dbrx" and ".experts.mlp." in name:
+        w = w.reshape(config["ffn_config"]["moe_num_experts"], -1, w.shape[1])
+        return w.swapaxes(1, 2) if name.endswith(".w2") else w
     if name.endswith(("conv1d.weight", "conv.conv.weight")):
         return w[:, 0]
     if name.endswith(".A_log"):

@@ -23,7 +23,7 @@ GOLDEN = ROOT / "tests" / "golden"
 ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3", "cohere": "command-r",
                  "glm": "chatglm", "gpt_bigcode": "starcoder", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2", "phi": "phi2",
                  "qwen2_moe": "qwen2moe", "glm4_moe": "glm4moe", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
-                 "granitemoeshared": "granitemoe", "falcon_mamba": "mamba"}
+                 "granitemoeshared": "granitemoe", "falcon_mamba": "mamba", "ministral3": "mistral3"}
 
 
 def load(fixture):
@@ -70,6 +70,8 @@ def stored_tensors(kind, config, tensors):
         # BERT and BLOOM are converted as their base models.
         plain = name.removeprefix("bert.") if kind == "bert" else name.removeprefix("transformer.") if kind == "bloom" else name
         plain = plain.replace("e_score_correction_bias", "e_score_correction.bias").replace(".dt_bias", ".dt_proj.bias")
+        if kind == "dbrx" and ".experts.mlp." in plain:
+            plain += ".weight"
         if kind == "jamba":
             plain = plain.replace(".feed_forward.experts.", ".mlp.experts.")
         new = names.get_name(plain, try_suffixes=(".weight", ".bias"))
@@ -117,6 +119,25 @@ def add_recurrence(writer, kind, config):
         writer.add_ssm_dt_b_c_rms(kind == "falcon_mamba")
 
 
+def add_dbrx(writer, config):
+    attention, feed_forward = config["attn_config"], config["ffn_config"]
+    writer.add_head_count_kv(attention["kv_n_heads"])
+    writer.add_rope_freq_base(attention["rope_theta"])
+    writer.add_clamp_kqv(attention["clip_qkv"])
+    writer.add_feed_forward_length(feed_forward["ffn_hidden_size"])
+    writer.add_expert_count(feed_forward["moe_num_experts"])
+    writer.add_expert_used_count(feed_forward["moe_top_k"])
+    writer.add_layer_norm_eps(1e-5)
+
+
+def add_yarn(writer, rope):
+    """Of Ministral 3."""
+    writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+    writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+    writer.add_rope_scaling_yarn_log_mul(rope["mscale_all_dim"])
+    writer.add_attn_temperature_scale(rope["llama_4_scaling_beta"])
+
+
 def add_metadata(writer, kind, config):
     def get(*keys):
         return next((config[key] for key in keys if config.get(key) is not None), None)
@@ -131,10 +152,13 @@ def add_metadata(writer, kind, config):
     add("add_context_length", get("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"))
     add("add_block_count", get("num_hidden_layers", "n_layer", "n_layers", "num_layers"))
     add("add_embedding_length", width)
-    add("add_feed_forward_length", adjusted_width(config) if kind == "lfm2" else inner)
+    if kind != "dbrx":
+        add("add_feed_forward_length", adjusted_width(config) if kind == "lfm2" else inner)
     add("add_head_count", heads)
     add("add_vocab_size", get("vocab_size"))
-    add("add_rope_freq_base", get("rope_theta"))
+    newer = get("rope_parameters") or {}  # of transformers 5
+    if kind != "dbrx":
+        add("add_rope_freq_base", get("rope_theta") or newer.get("rope_theta"))
     add("add_layer_norm_rms_eps", get("rms_norm_eps") or (get("norm_eps") if kind == "lfm2" else None))
     eps = 1e-5 if kind == "olmo" else get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", *(() if kind == "lfm2" else ("norm_eps",)))
     add("add_layer_norm_rms_eps" if "mamba" in kind else "add_layer_norm_eps", eps)
@@ -142,6 +166,8 @@ def add_metadata(writer, kind, config):
         add("add_head_count_kv", [get("num_key_value_heads") if attends(config, i) else 0 for i in range(get("num_hidden_layers"))])
     elif kind == "falcon":
         add("add_head_count_kv", config["num_kv_heads"] if config["new_decoder_architecture"] else 1)
+    elif kind == "dbrx":
+        add_dbrx(writer, config)
     elif heads:
         add("add_head_count_kv", get("num_key_value_heads") or heads)
     add_recurrence(writer, kind, config)
@@ -182,7 +208,9 @@ def add_metadata(writer, kind, config):
     if kind == "mpt":
         add("add_clamp_kqv", config["attn_config"]["clip_qkv"])
         add("add_max_alibi_bias", config["attn_config"]["alibi_bias_max"])
-    scaling = get("rope_scaling")
+    scaling = get("rope_scaling") or newer
+    if kind == "ministral3":
+        add_yarn(writer, scaling)
     if scaling and (scaling.get("rope_type") or scaling.get("type")) in ("linear", "yarn"):
         add("add_rope_scaling_type", gguf.RopeScalingType(scaling.get("rope_type") or scaling["type"]))
         add("add_rope_scaling_factor", scaling["factor"])

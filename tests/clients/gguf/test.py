@@ -24,6 +24,7 @@ use_packages(CACHE, "gguf-0.19.0", "numpy-2.4.6", "PyYAML-6.0.3")
 import convert  # noqa: E402
 import gguf  # noqa: E402
 import numpy as np  # noqa: E402
+from fixtures import FIXTURES  # noqa: E402
 
 
 def fresh(name):
@@ -41,76 +42,6 @@ def export(model, out, *flags):
 
 
 class Architectures(unittest.TestCase):
-    # With the configuration of the fixture, and what comes out with metadata in its place: the same bytes, the same
-    # numbers (a window that is wider than the inputs), or (None) another model, since metadata cannot say it.
-    FIXTURES = {
-        "bert/feature-extraction": "bytes",
-        "bert/feature-extraction+masks": "bytes",
-        "llama/text-generation-with-past": "bytes",
-        "llama/text-generation-with-past+mha_bias_headdim": None,
-        "llama/text-generation-with-past+linear": "bytes",
-        "llama/text-generation-with-past+yarn": None,
-        "llama/text-generation-with-past+llama3rope_tied": None,
-        "mistral/text-generation-with-past": "numbers",
-        "mixtral/text-generation-with-past": "bytes",
-        "qwen2/text-generation-with-past": "bytes",
-        "qwen2/text-generation-with-past+tied": "bytes",
-        "qwen3/text-generation-with-past": "bytes",
-        "qwen3_moe/text-generation-with-past": "bytes",
-        "phi3/text-generation-with-past": "bytes",
-        "phi3/text-generation-with-past+partial_sliding_tied": "bytes",
-        "phi3/text-generation-with-past+longrope": "bytes",
-        "gemma/text-generation-with-past": "bytes",
-        "gemma2/text-generation-with-past": None,
-        "gemma3_text/text-generation-with-past": None,
-        "gpt2/text-generation-with-past": "bytes",
-        "gpt2/text-generation-with-past+untied_f16": None,
-        "bloom/text-generation-with-past": "bytes",
-        "falcon/text-generation-with-past": "bytes",
-        "falcon/text-generation-with-past+new_arch": "bytes",
-        "gpt_bigcode/text-generation-with-past": "bytes",
-        "mpt/text-generation-with-past": "bytes",
-        "mpt/text-generation-with-past+clip_heads6": "bytes",
-        "arcee/text-generation-with-past": "bytes",
-        "cohere/text-generation-with-past": "bytes",
-        "cohere/text-generation-with-past+qk_norm": "bytes",
-        "cohere2/text-generation-with-past": None,
-        "ernie4_5/text-generation-with-past": "bytes",
-        "exaone4/text-generation-with-past": "bytes",
-        "glm/text-generation-with-past": "bytes",
-        "glm4/text-generation-with-past": "bytes",
-        "granite/text-generation-with-past": "bytes",
-        "hunyuan_v1_dense/text-generation-with-past": "bytes",
-        "nemotron/text-generation-with-past": "bytes",
-        "olmo/text-generation-with-past": "bytes",
-        "olmo/text-generation-with-past+clip_tied": "bytes",
-        "olmo2/text-generation-with-past": "bytes",
-        "olmo3/text-generation-with-past": "bytes",
-        "phi/text-generation-with-past": "bytes",
-        "seed_oss/text-generation-with-past": "bytes",
-        "smollm3/text-generation-with-past": None,
-        "stablelm/text-generation-with-past": "bytes",
-        "stablelm/text-generation-with-past+qk_layernorm_parallel": "bytes",
-        "stablelm/text-generation-with-past+qkv_bias": "bytes",
-        "starcoder2/text-generation-with-past": "bytes",
-        "qwen2_moe/text-generation-with-past": "bytes",
-        "olmoe/text-generation-with-past": "bytes",
-        "dots1/text-generation-with-past": None,
-        "glm4_moe/text-generation-with-past": None,
-        "glm4_moe/text-generation-with-past+qk_norm": "bytes",
-        "ernie4_5_moe/text-generation-with-past": "bytes",
-        "hunyuan_v1_moe/text-generation-with-past": "bytes",
-        "granitemoe/text-generation-with-past": "bytes",
-        "granitemoeshared/text-generation-with-past": "bytes",
-        "lfm2/text-generation-with-past": "bytes",
-        "mamba/text-generation-with-past": "bytes",
-        "falcon_mamba/text-generation-with-past": "bytes",
-        "mamba2/text-generation-with-past": "bytes",
-        "jamba/text-generation-with-past": "bytes",
-        "t5/text2text-generation-with-past": None,
-        "t5/text2text-generation-with-past+gated": None,
-    }
-
     def check(self, fixture, described):
         kind = fixture.split("/")[0]
         config, tensors = convert.load(fixture)
@@ -155,7 +86,7 @@ class Architectures(unittest.TestCase):
             self.assertEqual((work / "again" / name).read_bytes(), (work / "from_metadata" / name).read_bytes())
 
     def test_fixtures(self):
-        for fixture, described in self.FIXTURES.items():
+        for fixture, described in FIXTURES.items():
             with self.subTest(fixture):
                 self.check(fixture, described)
 
