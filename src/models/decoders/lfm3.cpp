@@ -7,6 +7,7 @@
 #include "models/decoders/common/hybrid.h"
 #include "models/decoders/common/lfm2.h"
 #include "onnxport/nn/decoder_tasks.h"
+#include "onnxport/nn/gated_attention.h"
 
 namespace onnxport::models {
 namespace {
@@ -54,7 +55,7 @@ nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
   attention.rotary = rotary.at(kind);
   if (!config.flag("use_attention_gate")) return nn::CausalAttention(std::move(attention));
   const nn::Linear gate(at / "g_proj", c.hidden_size, c.heads.heads, false);
-  return gated_attention(std::move(attention), [gate](Value x) { return op::sigmoid(gate(x)); });
+  return nn::gated_attention(std::move(attention), [gate](Value x) { return op::sigmoid(gate(x)); });
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

@@ -198,19 +198,6 @@ nn::Mixer stateful_attention(nn::CausalAttentionParts attention, StatefulProject
   };
 }
 
-nn::Mixer gated_attention(nn::CausalAttentionParts attention, std::function<Value(Value)> gate) {
-  return [attention = std::move(attention), gate = std::move(gate)](Value x, nn::DecoderPass& pass) {
-    const Value open = gate(x);
-    nn::CausalAttentionParts gated = attention;
-    gated.output = [&](Value y) {
-      const Value factors = open.shape().size() == 3 ? op::unsqueeze(open, -1) : open;
-      const Value heads = op::reshape(y, {y.dim(0), y.dim(1), open.dim(2), -1});
-      return attention.output(op::reshape(op::mul(heads, factors), y.shape()));
-    };
-    return nn::CausalAttention(std::move(gated))(x, pass);
-  };
-}
-
 nn::Block pre_ff_block(const TextDecoderConfig& c, const Scope& s, nn::Mixer mixer, nn::FeedForward mlp) {
   return nn::PreNormBlock{.before_attention = c.norm(s / "input_layernorm"),
                           .attention = std::move(mixer),

@@ -92,10 +92,6 @@ using StatefulProjection = std::function<nn::QueryKeyValue(Value x, nn::DecoderP
 /// An attention with such a projection in place of its own.
 nn::Mixer stateful_attention(nn::CausalAttentionParts attention, StatefulProjection project);
 
-/// Multiplies what attention gives to its output layer by a gate, a function of x [B, S, H]: for each head
-/// [B, S, heads], or for each element [B, S, heads, head_dim].
-nn::Mixer gated_attention(nn::CausalAttentionParts attention, std::function<Value(Value)> gate);
-
 /// A PreNormBlock with the norms input_layernorm and pre_ff_layernorm.
 nn::Block pre_ff_block(const TextDecoderConfig& c, const Scope& s, nn::Mixer mixer, nn::FeedForward mlp);
 

@@ -4,6 +4,7 @@
 
 #include "models/common/definition.h"
 #include "onnxport/nn/causal_attention.h"
+#include "onnxport/nn/gated_attention.h"
 
 namespace onnxport::models {
 namespace {
@@ -34,13 +35,15 @@ nn::Mixer attention(const Scope& s, std::int64_t layer, const TextDecoderConfig&
     const ModulePath at(x, parts.path);
     const Value heads = op::reshape(both(x), {x.dim(0), x.dim(1), z.heads, 2 * z.head_dim});
     const std::vector<Value> halves = op::split(heads, 3, {z.head_dim, z.head_dim});
-    const Value query = op::flatten(halves[0], 2, 3), open = op::sigmoid(halves[1]);
+    const Value query = op::flatten(halves[0], 2, 3);
+    const Value gate = op::flatten(halves[1], 2, 3);
+    const Value open = op::sigmoid(gate);
     nn::CausalAttentionParts made = parts;
     made.qkv = [&](Value y, const nn::DecoderPass&) -> nn::QueryKeyValue {
       const Value keys = key(y);
       return {query, keys, value(y)};
     };
-    return gated_attention(std::move(made), [open](Value) { return open; })(x, pass);
+    return nn::gated_attention(std::move(made), [open](Value) { return open; })(x, pass);
   };
 }
 
