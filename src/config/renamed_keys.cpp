@@ -20,6 +20,8 @@ constexpr std::string_view kGpt2Like =
 constexpr std::string_view kGpt2Wide = " codegen gpt2 gpt_bigcode gptj imagegpt openai-gpt ";
 constexpr std::string_view kKimiLike = " bailing_hybrid kimi_linear ";
 constexpr std::string_view kT5Like = " t5 mt5 ";
+constexpr std::string_view kDeepseekLike =
+    " axk1 axk2 deepseek_v32 dots3_note_text glm4_moe_lite glm_moe_dsa hy_v4 longcat_flash mistral4 ";
 
 constexpr std::array kRows = std::to_array<Row>({
     {kBartLike, {"hidden_size", "d_model", true}},
@@ -67,6 +69,12 @@ constexpr std::array kRows = std::to_array<Row>({
     {" mellum ", {"num_nextn_predict_layers", "num_mtp_layers", true}},
     {" mimo_v2_flash solar_open ", {"num_local_experts", "n_routed_experts", true}},
     {" kolibri1 ", {"num_local_experts", "num_experts", true}},
+    {kDeepseekLike, {"num_local_experts", "n_routed_experts", true}},
+    {" glm4_moe_lite ", {"head_dim", "qk_rope_head_dim", true}},
+    {" longcat_flash ", {"num_experts_per_tok", "moe_topk", true}},
+    {" longcat_flash ", {"intermediate_size", "ffn_hidden_size", true}},
+    {" longcat_flash ", {"moe_intermediate_size", "expert_ffn_hidden_size", true}},
+    {" minimax_m3_vl_text ", {"num_experts", "num_local_experts", true}},
     {" internlm3 ", {"qkv_bias", "attention_bias", true}},
     {" internlm3 ", {"bias", "mlp_bias", true}},
     {" dbrx ", {"hidden_size", "d_model", true}},

@@ -17,6 +17,9 @@ namespace {
 class LongcatFlashOnnxConfig : public LatentCacheOnnxConfig {
  public:
   using LatentCacheOnnxConfig::LatentCacheOnnxConfig;
+  NormalizedConfig normalized_config() const override {
+    return LatentCacheOnnxConfig::normalized_config().with_args({{"num_layers", "num_layers"}});
+  }
   std::vector<StateSpec> states() const override {
     std::vector<StateSpec> all;
     for (std::int64_t i = 0; i < 2 * config().unaccounted().integer("num_layers"); ++i) {
