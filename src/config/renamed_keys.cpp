@@ -59,7 +59,7 @@ constexpr std::array kRows = std::to_array<Row>({
     {" xlnet ", {"n_token", "vocab_size", true}},
     {" funnel ", {"hidden_size", "d_model", true}},
     {" funnel ", {"num_attention_heads", "n_head", true}},
-    {" mixtral ", {"num_experts", "num_local_experts", false}},
+    {" mixtral openai_privacy_filter ", {"num_experts", "num_local_experts", false}},
     {" qwen3_moe ", {"num_local_experts", "num_experts", false}},
     {" beit ", {"segmentation_indices", "out_indices", true}},
     {" swin donut-swin ", {"num_attention_heads", "num_heads", false}},
