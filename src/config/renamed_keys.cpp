@@ -62,7 +62,7 @@ constexpr std::array kRows = std::to_array<Row>({
     {" xlnet ", {"n_token", "vocab_size", true}},
     {" funnel ", {"hidden_size", "d_model", true}},
     {" funnel ", {"num_attention_heads", "n_head", true}},
-    {" mixtral ", {"num_experts", "num_local_experts", false}},
+    {" mixtral openai_privacy_filter ", {"num_experts", "num_local_experts", false}},
     {" qwen3_moe ", {"num_local_experts", "num_experts", false}},
     {" minimax_m2 ", {"num_experts", "num_local_experts", true}},
     {" hy_v3 mellum ", {"num_local_experts", "num_experts", true}},
