@@ -31,9 +31,20 @@ std::string swiglu_oai(Emitter& e, const std::string& gate, const std::string& u
   return e.emit("Mul", {opened, e.emit("Add", {inside, e.scalar(1, dtype)})});
 }
 
+// x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x³))) / 2
+std::string gelu_tanh(Emitter& e, const std::string& x, DType dtype) {
+  const std::string square = e.emit("Mul", {x, x});
+  const std::string bent = e.emit("Mul", {square, e.scalar(0.044715, dtype)});
+  const std::string inner = e.emit("Mul", {x, e.emit("Add", {bent, e.scalar(1, dtype)})});
+  const std::string scaled = e.emit("Mul", {inner, e.scalar(0.7978845608028654, dtype)});
+  const std::string one_plus = e.emit("Add", {e.emit("Tanh", {scaled}), e.scalar(1, dtype)});
+  return e.emit("Mul", {e.emit("Mul", {x, one_plus}), e.scalar(0.5, dtype)});
+}
+
 std::string activate(Emitter& e, const std::string& x, const std::string& activation, DType dtype) {
   if (activation == "relu") return e.emit("Relu", {x});
   if (activation == "silu") return e.emit("Mul", {x, e.emit("Sigmoid", {x})});
+  if (activation == "gelu_tanh") return gelu_tanh(e, x, dtype);
   const std::string scaled = e.emit("Div", {x, e.scalar(1.4142135623730951, dtype)});
   const std::string one_plus = e.emit("Add", {e.emit("Erf", {scaled}), e.scalar(1, dtype)});
   return e.emit("Mul", {e.emit("Mul", {x, one_plus}), e.scalar(0.5, dtype)});
@@ -102,11 +113,16 @@ void scan_bias(Emitter& e, const Value& biases, ExpertMatrix& matrix, Names& sca
 // Shared by all steps.
 struct Mixture {
   explicit Mixture(const Node& n)
-      : node(n), type(n.outputs[0]), inner(*n.inputs[4].shape()[2].constant()), has_up(n.inputs[3]) {}
+      : node(n),
+        type(n.outputs[0]),
+        inner(*n.inputs[4].shape()[2].constant()),
+        has_up(n.inputs[3]),
+        has_gate(has_up || n.inputs[2].shape()[1] != n.inputs[4].shape()[2]) {}
   const Node& node;
   const TensorType& type;
   std::int64_t inner;
   bool has_up;
+  bool has_gate;       // else `gate` is the only projection in front of the activation
   std::string tokens;  // [N, D]
   std::vector<ExpertMatrix> matrices;
 
@@ -118,7 +134,9 @@ struct Mixture {
 // `times` multiplies the weights of a projection by its argument; features are on axis 1.
 std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
                          const std::function<std::string(std::size_t, const std::string&)>& times) {
+  const std::string& activation = m.node.attrs.get<std::string>("activation");
   std::string gate = times(0, x), up;
+  if (!m.has_gate) return times(1, activate(e, gate, activation, m.type.dtype));
   if (m.has_up) {
     up = times(1, x);
   } else {
@@ -126,7 +144,6 @@ std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
     gate = parts[0];
     up = parts[1];
   }
-  const std::string& activation = m.node.attrs.get<std::string>("activation");
   return times(m.matrices.size() - 1, gated(e, gate, up, activation, m.type.dtype));
 }
 

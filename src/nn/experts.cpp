@@ -1,4 +1,4 @@
-#include "onnxport/nn/experts.h"
+#include "onnxport/nn/plain_experts.h"
 
 #include <fmt/format.h>
 
@@ -12,9 +12,10 @@ namespace {
 
 /// One tensor of all experts, from one for each.
 Weight stack(const Scope& s, std::int64_t experts, const std::string& name, const char* leaf,
-             const std::vector<std::int64_t>& shape) {
+             const std::vector<std::int64_t>& shape, const char* prefix = "") {
   std::vector<Weight> parts;
-  for (std::int64_t e = 0; e < experts; ++e) parts.push_back((s / e / name).weight(leaf, shape));
+  for (std::int64_t e = 0; e < experts; ++e)
+    parts.push_back((s / fmt::format("{}{}", prefix, e) / name).weight(leaf, shape));
   std::vector<std::int64_t> all = {experts};
   all.insert(all.end(), shape.begin(), shape.end());
   return Weight::concat(parts, 0).reshape(all).named(fmt::format("{}.{}", (s / name).path(), leaf));
@@ -43,8 +44,27 @@ ExpertWeights expert_weights(const Scope& s, const ExpertSizes& sizes, const Exp
           bias(names.gate, inner), bias(names.up, inner), bias(names.down, hidden)};
 }
 
+ExpertWeights plain_expert_weights(const Scope& s, const ExpertSizes& sizes, const std::string& up,
+                                   const std::string& down) {
+  constexpr const char* kPrefix = "expert_";
+  const std::int64_t inner = sizes.intermediate_size, hidden = sizes.hidden_size, experts = sizes.experts;
+  const auto bias = [&](const std::string& name, std::int64_t rows) {
+    const bool stored = (s / fmt::format("{}0", kPrefix) / name).has("bias");
+    return stored ? stack(s, experts, name, "bias", {rows}, kPrefix) : Weight();
+  };
+  Weight first = stack(s, experts, up, "weight", {inner, hidden}, kPrefix);
+  Weight last = stack(s, experts, down, "weight", {hidden, inner}, kPrefix);
+  return {.gate = std::move(first),
+          .down = std::move(last),
+          .gate_bias = bias(up, inner),
+          .down_bias = bias(down, hidden)};
+}
+
 Experts::Experts(ExpertWeights weights, std::string activation)
-    : weights_(std::move(weights)), activation_(std::move(activation)) {}
+    : weights_(std::move(weights)), activation_(std::move(activation)) {
+  for (const char* name : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast"})
+    if (activation_ == name) activation_ = "gelu_tanh";
+}
 
 Value Experts::operator()(Value tokens, Value routing) const {
   Graph& graph = tokens.graph();

@@ -34,8 +34,8 @@ Types infer_mixture_of_experts(const Node& node) {
   const Dim &experts = down.shape[0], &width = x.shape[1], &inner = down.shape[2];
   const bool has_up = static_cast<bool>(node.inputs[3]);
   if (!inner.is_constant()) reject(node, "down {} has no fixed width", to_string(down.shape));
-  const bool fits = down.shape[1] == width &&
-                    gate.shape == Shape{experts, has_up ? inner : inner * 2, width} &&
+  const bool halves = !has_up && gate.shape == Shape{experts, inner * 2, width};
+  const bool fits = down.shape[1] == width && (halves || gate.shape == Shape{experts, inner, width}) &&
                     (!has_up || operand(node, 3) == gate);
   if (!fits) {
     reject(node, "gate {}, up {} and down {} do not fit tokens {}", to_string(gate.shape),
@@ -49,10 +49,11 @@ Types infer_mixture_of_experts(const Node& node) {
     if (bias.type() != expected)
       reject(node, "bias {}, expected {}", to_string(bias.type()), to_string(expected));
   }
-  constexpr std::array<std::string_view, 4> known = {"silu", "gelu", "relu", "swiglu_oai"};
+  constexpr std::array<std::string_view, 5> known = {"silu", "gelu", "relu", "gelu_tanh", "swiglu_oai"};
   const std::string& activation = node.attrs.get<std::string>("activation");
   if (std::find(known.begin(), known.end(), activation) == known.end())
     reject(node, "activation is \"{}\", expected one of {}", activation, fmt::join(known, ", "));
+  if (activation == "swiglu_oai" && !has_up && !halves) reject(node, "swiglu_oai needs a gate");
   return {x};
 }
 

@@ -11,6 +11,10 @@ double gated(const std::string& activation, double gate, double up) {
   if (activation == "relu") return gate < 0 ? 0 : gate * up;
   if (activation == "silu") return gate / (1 + std::exp(-gate)) * up;
   if (activation == "gelu") return 0.5 * gate * std::erfc(-gate * 0.7071067811865476) * up;
+  if (activation == "gelu_tanh") {
+    const double inner = 0.7978845608028654 * (gate + 0.044715 * gate * gate * gate);
+    return 0.5 * gate * (1 + std::tanh(inner)) * up;
+  }
   const double bounded = std::min(gate, 7.0);  // swiglu_oai
   return bounded / (1 + std::exp(-1.702 * bounded)) * (std::clamp(up, -7.0, 7.0) + 1);
 }
@@ -54,8 +58,13 @@ Results interpret_mixture_of_experts(const Call& call) {
       return made;
     };
     const Matrix first = times(mine, 2);
-    const Eigen::Index inner = call.has(3) ? first.cols() : first.cols() / 2;
-    const Matrix up = call.has(3) ? times(mine, 3) : Matrix(first.rightCols(inner));
+    const Eigen::Index inner = call.input(4).shape[2];
+    Matrix up = Matrix::Ones(first.rows(), inner);  // without a gate
+    if (call.has(3)) {
+      up = times(mine, 3);
+    } else if (first.cols() != inner) {
+      up = first.rightCols(inner);
+    }
     const Matrix hidden = first.leftCols(inner).binaryExpr(
         up, [&](double gate, double other) { return gated(activation, gate, other); });
     const Matrix made = times(hidden, 4);
