@@ -55,6 +55,16 @@ Value experts_with(Graph& g, DType d, const char* activation, bool apart) {
   return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
 }
 
+Value plain_experts(Graph& g, DType d, const char* activation) {
+  const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
+  const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
+  op::Experts experts;
+  experts.gate = input(g, "first", d, {5, 4, 3});
+  experts.down = input(g, "down", d, {5, 3, 4});
+  experts.gate_bias = input(g, "first_bias", d, {5, 4});
+  return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
+}
+
 Value attention_with_sinks(Graph& g, DType d, bool padded, std::int64_t kv_heads) {
   op::AttentionOperands in{.query = input(g, "q", d, {N, M, 32}),
                            .key = input(g, "k", d, {N, M, 8 * kv_heads}),
@@ -90,6 +100,10 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
         [activation = activation, apart = apart](Graph& g, DType d) {
           return experts_with(g, d, activation, apart);
         });
+  }
+  for (const char* activation : {"relu", "gelu_tanh"}) {
+    add(samples, Op::mixture_of_experts, fmt::format("mixture_of_plain_experts_{}", activation),
+        [=](Graph& g, DType d) { return plain_experts(g, d, activation); });
   }
   for (const bool padded : {false, true}) {
     for (const std::int64_t kv_heads : {2, 4}) {

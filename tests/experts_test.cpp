@@ -152,7 +152,9 @@ TEST(MixtureOfExperts, RefusesWhatDoesNotFit) {
   };
   EXPECT_NO_THROW(make(gate, gate, down)());
   EXPECT_NO_THROW(make(both, {}, down)());
-  expect_refusal(ErrorCode::shape, make(gate, {}, down), {"gate [3, 4, 2], up none and down [3, 2, 4]"});
+  EXPECT_NO_THROW(make(gate, {}, down)());  // without a gate
+  expect_refusal(ErrorCode::shape, make(odd, {}, down), {"gate [3, 5, 2], up none and down [3, 2, 4]"});
+  expect_refusal(ErrorCode::shape, make(gate, {}, down, "swiglu_oai"), {"needs a gate"});
   expect_refusal(ErrorCode::shape, make(gate, odd, down), {"up [3, 5, 2]"});
   expect_refusal(ErrorCode::shape, make(both, both, down), {"gate [3, 8, 2]"});
   expect_refusal(ErrorCode::shape, make(gate, gate, few), {"routing [5, 3]", "[2, 2, 4]"});

@@ -44,6 +44,10 @@ std::string gelu_tanh(Emitter& e, const std::string& x, DType dtype) {
 
 std::string activate(Emitter& e, const std::string& x, const std::string& activation, DType dtype) {
   if (activation == "relu") return e.emit("Relu", {x});
+  if (activation == "relu2") {
+    const std::string positive = e.emit("Relu", {x});
+    return e.emit("Mul", {positive, positive});
+  }
   if (activation == "silu") return e.emit("Mul", {x, e.emit("Sigmoid", {x})});
   if (activation == "gelu_pytorch_tanh") return gelu_tanh(e, x, dtype);
   const std::string scaled = e.emit("Div", {x, e.scalar(1.4142135623730951, dtype)});
@@ -119,11 +123,16 @@ void scan_bias(Emitter& e, const Value& biases, ExpertMatrix& matrix, Names& sca
 // Shared by all steps.
 struct Mixture {
   explicit Mixture(const Node& n)
-      : node(n), type(n.outputs[0]), inner(*n.inputs[4].shape()[2].constant()), has_up(n.inputs[3]) {}
+      : node(n),
+        type(n.outputs[0]),
+        inner(*n.inputs[4].shape()[2].constant()),
+        has_up(n.inputs[3]),
+        has_gate(has_up || n.inputs[2].shape()[1] != n.inputs[4].shape()[2]) {}
   const Node& node;
   const TensorType& type;
   std::int64_t inner;
   bool has_up;
+  bool has_gate;       // else `gate` is the only projection in front of the activation
   std::string tokens;  // [N, D]
   std::vector<ExpertMatrix> matrices;
 
@@ -137,10 +146,7 @@ std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
                          const std::function<std::string(std::size_t, const std::string&)>& times) {
   const std::string& activation = m.node.attrs.get<std::string>("activation");
   std::string gate = times(0, x), up;
-  if (activation == "relu2") {
-    gate = e.emit("Relu", {gate});
-    return times(m.matrices.size() - 1, e.emit("Mul", {gate, gate}));
-  }
+  if (!m.has_gate) return times(1, activate(e, gate, activation, m.type.dtype));
   if (m.has_up) {
     up = times(1, x);
   } else {

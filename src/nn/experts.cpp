@@ -11,15 +11,30 @@
 namespace onnxport::nn {
 namespace {
 
-/// One tensor of all experts, from one for each.
-Weight stack(const Scope& s, std::int64_t experts, const std::string& name, const char* leaf,
-             const std::vector<std::int64_t>& shape) {
-  std::vector<Weight> parts;
-  for (std::int64_t e = 0; e < experts; ++e) parts.push_back((s / e / name).weight(leaf, shape));
-  std::vector<std::int64_t> all = {experts};
-  all.insert(all.end(), shape.begin(), shape.end());
-  return Weight::concat(parts, 0).reshape(all).named(fmt::format("{}.{}", (s / name).path(), leaf));
-}
+/// Reads the tensors of all experts as one.
+struct Stacks {
+  const Scope& s;
+  std::int64_t experts;
+  const std::string& prefix;
+
+  Scope expert(std::int64_t e) const { return s / fmt::format("{}{}", prefix, e); }
+  /// From one for each.
+  Weight stacked(const std::string& name, const char* leaf, const std::vector<std::int64_t>& shape) const {
+    std::vector<Weight> parts;
+    for (std::int64_t e = 0; e < experts; ++e) parts.push_back((expert(e) / name).weight(leaf, shape));
+    std::vector<std::int64_t> all = {experts};
+    all.insert(all.end(), shape.begin(), shape.end());
+    return Weight::concat(parts, 0).reshape(all).named(fmt::format("{}.{}", (s / name).path(), leaf));
+  }
+  Weight weight(const std::string& name, std::int64_t rows, std::int64_t columns) const {
+    if (s.has(name)) return s.weight(name, {experts, rows, columns});
+    if ((s / name).has("weight")) return (s / name).weight("weight", {experts, rows, columns});
+    return stacked(name, "weight", {rows, columns});
+  }
+  Weight bias(const std::string& name, std::int64_t rows) const {
+    return (expert(0) / name).has("bias") ? stacked(name, "bias", {rows}) : Weight();
+  }
+};
 
 }  // namespace
 
@@ -30,34 +45,30 @@ ExpertWeights expert_weights(const Scope& s, const ExpertSizes& sizes, const Exp
             {},
             s.weight("down_proj", {experts, hidden, inner})};
   }
-  const auto weight = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
-    if ((s / name).has("weight")) return (s / name).weight("weight", {experts, rows, columns});
-    return stack(s, experts, name, "weight", {rows, columns});
-  };
-  const auto bias = [&](const std::string& name, std::int64_t rows) {
-    return (s / 0 / name).has("bias") ? stack(s, experts, name, "bias", {rows}) : Weight();
-  };
-  Weight gate = weight(names.gate, inner, hidden);
-  Weight up = weight(names.up, inner, hidden);
-  Weight down = weight(names.down, hidden, inner);
-  return {std::move(gate),         std::move(up),         std::move(down),
-          bias(names.gate, inner), bias(names.up, inner), bias(names.down, hidden)};
+  const Stacks of{s, experts, names.prefix};
+  Weight gate = of.weight(names.gate, inner, hidden);
+  Weight up = of.weight(names.up, inner, hidden);
+  Weight down = of.weight(names.down, hidden, inner);
+  return {std::move(gate),          std::move(up),
+          std::move(down),          of.bias(names.gate, inner),
+          of.bias(names.up, inner), of.bias(names.down, hidden)};
 }
 
 ExpertWeights plain_expert_weights(const Scope& s, const ExpertSizes& sizes, const ExpertNames& names) {
   const std::int64_t inner = sizes.intermediate_size, hidden = sizes.hidden_size;
-  const auto weight = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
-    if (s.has(name)) return s.weight(name, {sizes.experts, rows, columns});
-    return stack(s, sizes.experts, name, "weight", {rows, columns});
-  };
+  const Stacks of{s, sizes.experts, names.prefix};
   ExpertWeights weights;
-  weights.gate = weight(names.up, inner, hidden);
-  weights.down = weight(names.down, hidden, inner);
+  weights.gate = of.weight(names.up, inner, hidden);
+  weights.down = of.weight(names.down, hidden, inner);
+  weights.gate_bias = of.bias(names.up, inner);
+  weights.down_bias = of.bias(names.down, hidden);
   return weights;
 }
 
 Experts::Experts(ExpertWeights weights, std::string activation)
-    : weights_(std::move(weights)), activation_(std::move(activation)) {}
+    : weights_(std::move(weights)), activation_(std::move(activation)) {
+  if (activation_ == "gelu_new" || activation_ == "gelu_fast") activation_ = "gelu_pytorch_tanh";
+}
 
 Value Experts::operator()(Value tokens, Value routing) const {
   Graph& graph = tokens.graph();

@@ -88,13 +88,18 @@ Routing multiplied(Routing routing, double factor) {
 
 Router::Router(Linear gate, Routing routing) : gate_(std::move(gate)), routing_(std::move(routing)) {}
 
+Value linear_in_float32(const Linear& linear, Value x) {
+  const ModulePath at(x, linear.path());
+  Graph& graph = x.graph();
+  const Value wide = op::cast(x, DType::f32);
+  const Value weight = op::cast(graph.weight(linear.weight()), DType::f32);
+  const Value bias = linear.bias() ? op::cast(graph.weight(linear.bias()), DType::f32) : Value();
+  return op::linear(wide, weight, bias);
+}
+
 Routes Router::operator()(Value tokens) const {
   const ModulePath at(tokens, gate_.path());
-  Graph& graph = tokens.graph();
-  const Value wide = op::cast(tokens, DType::f32);
-  const Value weight = op::cast(graph.weight(gate_.weight()), DType::f32);
-  const Value bias = gate_.bias() ? op::cast(graph.weight(gate_.bias()), DType::f32) : Value();
-  return routing_(op::linear(wide, weight, bias));
+  return routing_(linear_in_float32(gate_, tokens));
 }
 
 Value routing_matrix(const Routes& routes, std::int64_t experts) {

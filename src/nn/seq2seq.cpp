@@ -27,7 +27,7 @@ SelfAttentionParameters encoder_attention(const Seq2SeqLayerParameters& p) {
   attention.key = "k_proj";
   attention.value = "v_proj";
   attention.output = "out_proj";
-  attention.bias = p.key_bias ? QkvBias::all : QkvBias::query_and_value;
+  attention.bias = p.bias;
   return attention;
 }
 
@@ -39,14 +39,16 @@ CausalAttention decoder_attention(const Scope& s, std::int64_t layer, const Seq2
       .path = s.path(),
       .layer = layer,
       .sizes = sizes,
-      .qkv = QkvProjection::separate(s, sizes, true, "q_proj", "k_proj", "v_proj", p.key_bias),
-      .output = Linear(s / "out_proj", p.hidden_size, p.hidden_size),
-      .mask = sees({}, alone ? op::NoKeys::uniform : op::NoKeys::zero)};
+      .qkv = QkvProjection::separate(s, sizes, p.bias != QkvBias::none, "q_proj", "k_proj", "v_proj",
+                                     p.bias == QkvBias::all),
+      .output = Linear(s / "out_proj", p.hidden_size, p.hidden_size, p.bias != QkvBias::none),
+      .mask = p.mask ? p.mask : sees({}, alone ? op::NoKeys::uniform : op::NoKeys::zero)};
 }
 
-Mlp feed_forward(const Scope& s, const Seq2SeqLayerParameters& p) {
-  return {s.path(), Linear(s / "fc1", p.hidden_size, p.ffn_dim), Linear(s / "fc2", p.ffn_dim, p.hidden_size),
-          p.activation};
+FeedForward feed_forward(const Scope& s, const Seq2SeqLayerParameters& p) {
+  if (p.feed_forward) return p.feed_forward;
+  return Mlp(s.path(), Linear(s / "fc1", p.hidden_size, p.ffn_dim),
+             Linear(s / "fc2", p.ffn_dim, p.hidden_size), p.activation);
 }
 
 constexpr double kEps = 1e-5;  // torch's default, not configurable
@@ -77,8 +79,15 @@ namespace {
 
 std::vector<Linear> keys_and_values(const Scope& s, const CrossAttentionParameters& p) {
   const std::int64_t in = p.encoder_width.value_or(p.sizes.hidden_size);
-  const std::int64_t out = p.sizes.heads * p.sizes.head_dim;
+  const std::int64_t out = p.sizes.kv_heads * p.sizes.head_dim;
   return {Linear(s / p.key, in, out, p.bias && p.key_bias), Linear(s / p.value, in, out, p.bias)};
+}
+
+// Heads of the keys: as many as fit into the rows of their layer.
+std::int64_t key_heads(const Linear& query, const std::vector<Linear>& key_value, std::int64_t heads) {
+  const std::int64_t head_dim = query.weight().shape()[0] / heads;
+  const auto layers = static_cast<std::int64_t>(key_value.size());
+  return key_value[0].weight().shape()[0] * layers / 2 / head_dim;
 }
 
 }  // namespace
@@ -105,8 +114,9 @@ KeyValue CrossAttention::project(Value states) const {
   } else {
     for (const Linear& linear : key_value_) parts.push_back(linear(states));
   }
-  const Value key = split_heads(parts[0], heads_);
-  return {key, split_heads(parts[1], heads_)};
+  const std::int64_t heads = key_heads(query_, key_value_, heads_);
+  const Value key = split_heads(parts[0], heads);
+  return {key, split_heads(parts[1], heads)};
 }
 
 Value CrossAttention::operator()(Value x, Seq2SeqPass& pass, std::int64_t layer) const {
@@ -119,15 +129,19 @@ Value CrossAttention::operator()(Value x, Seq2SeqPass& pass, std::int64_t layer)
   }
   const op::AttentionOperands operands = {
       .query = query, .key = states.key, .value = states.value, .mask = pass.encoder_mask()};
-  return output_(op::attention(operands, heads_, heads_, options_).output);
+  const std::int64_t heads = key_heads(query_, key_value_, heads_);
+  return output_(op::attention(operands, heads_, heads, options_).output);
 }
 
 Seq2SeqEncoderLayer::Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParameters& p)
+    : Seq2SeqEncoderLayer(s, p, SelfAttention(s / "self_attn", encoder_attention(p))) {}
+
+Seq2SeqEncoderLayer::Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParameters& p, Attention attention)
     : norm_before_(p.norm_before),
-      self_attn_(s / "self_attn", encoder_attention(p)),
+      self_attn_(std::move(attention)),
       self_attn_layer_norm_(s / "self_attn_layer_norm", p.hidden_size, kEps),
       mlp_(feed_forward(s, p)),
-      final_layer_norm_(s / "final_layer_norm", p.hidden_size, kEps) {}
+      final_layer_norm_(s / p.names.feed_forward_norm, p.hidden_size, kEps) {}
 
 Value Seq2SeqEncoderLayer::operator()(Value x, const op::AttentionMask& mask) const {
   if (norm_before_) {
@@ -145,16 +159,18 @@ Seq2SeqDecoderLayer::Seq2SeqDecoderLayer(const Scope& s, std::int64_t layer, con
       self_attn_(decoder_attention(s / "self_attn", layer, p, alone)),
       self_attn_layer_norm_(s / "self_attn_layer_norm", p.hidden_size, kEps),
       mlp_(feed_forward(s, p)),
-      final_layer_norm_(s / "final_layer_norm", p.hidden_size, kEps) {
+      final_layer_norm_(s / p.names.feed_forward_norm, p.hidden_size, kEps) {
+  const std::string &cross = p.names.encoder_attention, cross_norm = cross + "_layer_norm";
   if (alone) {  // the original has them all the same
-    s.ignore("encoder_attn");
-    s.ignore("encoder_attn_layer_norm");
+    s.ignore(cross);
+    s.ignore(cross_norm);
     return;
   }
-  encoder_attn_.emplace(s / "encoder_attn", CrossAttentionParameters{.sizes = head_sizes(p),
-                                                                     .encoder_width = p.encoder_width,
-                                                                     .key_bias = p.key_bias});
-  encoder_attn_layer_norm_.emplace(s / "encoder_attn_layer_norm", p.hidden_size, kEps);
+  encoder_attn_.emplace(s / cross, CrossAttentionParameters{.sizes = head_sizes(p),
+                                                            .encoder_width = p.encoder_width,
+                                                            .bias = p.bias != QkvBias::none,
+                                                            .key_bias = p.bias == QkvBias::all});
+  encoder_attn_layer_norm_.emplace(s / cross_norm, p.hidden_size, kEps);
 }
 
 Value Seq2SeqDecoderLayer::operator()(Value x, DecoderPass& pass, Seq2SeqPass* encoder) const {

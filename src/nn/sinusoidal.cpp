@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 
 #include "onnxport/error.h"
 #include "onnxport/nn/seq2seq.h"
@@ -34,6 +35,9 @@ SinusoidalPositions::SinusoidalPositions(const Scope& s, std::int64_t rows, std:
   }
   table_ = Weight::from_doubles(DType::f32, {rows, width}, values, "embed_positions.weights");
 }
+
+SinusoidalPositions::SinusoidalPositions(std::string path, Weight table, std::int64_t pad)
+    : path_(std::move(path)), table_(std::move(table)), pad_(pad) {}
 
 Value SinusoidalPositions::rows(Value indices) const {
   const ModulePath at(indices, path_);

@@ -52,11 +52,10 @@ Types infer_mixture_of_experts(const Node& node) {
   const Dim &experts = down.shape[0], &width = x.shape[1], &inner = down.shape[2];
   const bool has_up = static_cast<bool>(node.inputs[3]);
   const std::string& activation = node.attrs.get<std::string>("activation");
-  const bool is_plain = activation == "relu2";  // without a gate
   if (!inner.is_constant()) reject(node, "down {} has no fixed width", to_string(down.shape));
-  const bool fits = down.shape[1] == width &&
-                    gate.shape == Shape{experts, has_up || is_plain ? inner : inner * 2, width} &&
-                    (!has_up || (!is_plain && operand(node, 3) == gate));
+  const bool halves = !has_up && gate.shape == Shape{experts, inner * 2, width};
+  const bool fits = down.shape[1] == width && (halves || gate.shape == Shape{experts, inner, width}) &&
+                    (!has_up || operand(node, 3) == gate);
   if (!fits) {
     reject(node, "gate {}, up {} and down {} do not fit tokens {}", to_string(gate.shape),
            has_up ? to_string(operand(node, 3).shape) : "none", to_string(down.shape), to_string(x.shape));
@@ -69,12 +68,15 @@ Types infer_mixture_of_experts(const Node& node) {
     if (bias.type() != expected)
       reject(node, "bias {}, expected {}", to_string(bias.type()), to_string(expected));
   }
-  constexpr std::array<std::string_view, 6> known = {"silu",       "gelu",  "relu",
-                                                     "swiglu_oai", "relu2", "gelu_pytorch_tanh"};
+  constexpr std::array<std::string_view, 6> known = {
+      "silu", "gelu", "relu", "relu2", "gelu_pytorch_tanh", "swiglu_oai"};
   const bool named = std::find(known.begin(), known.end(), activation) != known.end();
-  if (!named && !clamped_silu_limit(activation))
+  const bool clamped = clamped_silu_limit(activation).has_value();
+  if (!named && !clamped)
     reject(node, "activation is \"{}\", expected one of {}, clamped_silu and a limit", activation,
            fmt::join(known, ", "));
+  if ((clamped || activation == "swiglu_oai") && !has_up && !halves)
+    reject(node, "{} needs a gate", activation);
   return {x};
 }
 

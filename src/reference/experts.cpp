@@ -13,7 +13,8 @@ double gated(const std::string& activation, std::optional<double> limit, double 
     const double low = std::min(gate, *limit);
     return low / (1 + std::exp(-low)) * std::clamp(up, -*limit, *limit);
   }
-  if (activation == "relu" || activation == "relu2") return gate < 0 ? 0 : gate * up;
+  if (activation == "relu") return gate < 0 ? 0 : gate * up;
+  if (activation == "relu2") return gate < 0 ? 0 : gate * gate * up;
   if (activation == "silu") return gate / (1 + std::exp(-gate)) * up;
   if (activation == "gelu") return 0.5 * gate * std::erfc(-gate * 0.7071067811865476) * up;
   if (activation == "gelu_pytorch_tanh") {
@@ -64,9 +65,13 @@ Results interpret_mixture_of_experts(const Call& call) {
       return made;
     };
     const Matrix first = times(mine, 2);
-    const bool is_plain = activation == "relu2";
-    const Eigen::Index inner = call.has(3) || is_plain ? first.cols() : first.cols() / 2;
-    const Matrix up = call.has(3) ? times(mine, 3) : Matrix(first.rightCols(inner));
+    const Eigen::Index inner = *call.node.inputs[4].shape()[2].constant();
+    Matrix up = Matrix::Ones(first.rows(), inner);  // without a gate
+    if (call.has(3)) {
+      up = times(mine, 3);
+    } else if (first.cols() != inner) {
+      up = first.rightCols(inner);
+    }
     const Matrix hidden = first.leftCols(inner).binaryExpr(
         up, [&](double gate, double other) { return gated(activation, limit, gate, other); });
     const Matrix made = times(hidden, 4);

@@ -21,6 +21,7 @@ struct ExpertSizes {
 /// The keys of an expert's layers.
 struct ExpertNames {
   std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
+  std::string prefix = {};  ///< in front of the number of an expert, such as "expert_"
 };
 
 /// Weights of experts, stacked: one tensor for all experts. Biases may be empty.
@@ -31,7 +32,8 @@ struct ExpertWeights {
   Weight gate_bias = {}, up_bias = {}, down_bias = {};  ///< [experts, rows of the weight]
 };
 /// The weights below `s` in any form that a checkpoint may have: for each expert {e}.{gate,up,down}.weight;
-/// for all of them {gate,up,down}.weight; or gate_up_proj and down_proj. Biases are read from the first form.
+/// for all of them {gate,up,down}.weight or {gate,up,down}; or gate_up_proj and down_proj. Biases are read
+/// from the first form.
 ONNXPORT_API ExpertWeights expert_weights(const Scope& s, const ExpertSizes& sizes,
                                           const ExpertNames& names = {});
 
@@ -43,7 +45,7 @@ ONNXPORT_API ExpertWeights plain_expert_weights(const Scope& s, const ExpertSize
 /// The experts of a mixture.
 class ONNXPORT_API Experts {
  public:
-  /// `activation`: as op::mixture_of_experts knows it.
+  /// `activation`: as op::mixture_of_experts knows it, or another name of gelu_pytorch_tanh.
   Experts(ExpertWeights weights, std::string activation);
   /// tokens [N, D], routing [N, E] -> [N, D]: the sum of the results, weighted by `routing`.
   Value operator()(Value tokens, Value routing) const;

@@ -46,6 +46,9 @@ ONNXPORT_API Routing normalized(Routing routing, double least = 0);
 /// Multiplies the weights.
 ONNXPORT_API Routing multiplied(Routing routing, double factor);
 
+/// A linear layer on x [..., in], computed in float32 as Router does -> float32 [..., out].
+ONNXPORT_API Value linear_in_float32(const Linear& linear, Value x);
+
 /// The linear layer in front of a routing. Both compute in float32: in half precision, the logits would be
 /// rounded to 11 bits or fewer, and then more tokens would go to another expert than in the original model.
 class ONNXPORT_API Router {

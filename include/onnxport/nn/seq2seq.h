@@ -81,28 +81,45 @@ class ONNXPORT_API CrossAttention {
   Linear output_;
 };
 
+/// Keys of a layer that differ between architectures.
+struct Seq2SeqLayerNames {
+  std::string encoder_attention = "encoder_attn";  ///< its norm ends with _layer_norm
+  std::string feed_forward_norm = "final_layer_norm";
+};
+
 struct Seq2SeqLayerParameters {
   std::int64_t hidden_size = 0;
   std::int64_t heads = 0;
   std::int64_t ffn_dim = 0;
   std::string activation = "gelu";
   bool norm_before = false;  ///< norms before attention and feed-forward; false: after their residuals
-  bool key_bias = true;
+  /// Of all attention. In a decoder, `none` leaves out that of the output, too.
+  QkvBias bias = QkvBias::all;
   /// For a decoder: width of the encoder's states; absent: hidden_size.
   std::optional<std::int64_t> encoder_width = {};
+  /// For a decoder: which of its own tokens it sees; absent: all up to a token's own.
+  LayerMask mask = {};
+  /// In place of fc1 and fc2.
+  FeedForward feed_forward = {};
+  Seq2SeqLayerNames names = {};
 };
 
-/// Keys: self_attn.{q,k,v,out}_proj, self_attn_layer_norm, fc1, fc2, final_layer_norm.
+/// Keys: self_attn.{q,k,v,out}_proj, self_attn_layer_norm, fc1, fc2, final_layer_norm, unless the parameters
+/// have others.
 class ONNXPORT_API Seq2SeqEncoderLayer {
  public:
+  /// x [B, S, H] -> [B, S, H]
+  using Attention = std::function<Value(Value x, const op::AttentionMask& mask)>;
   Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParameters& p);
+  /// With another self-attention.
+  Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParameters& p, Attention attention);
   Value operator()(Value x, const op::AttentionMask& mask) const;
 
  private:
   bool norm_before_;
-  SelfAttention self_attn_;
+  Attention self_attn_;
   LayerNorm self_attn_layer_norm_;
-  Mlp mlp_;
+  FeedForward mlp_;
   LayerNorm final_layer_norm_;
 };
 
@@ -123,7 +140,7 @@ class ONNXPORT_API Seq2SeqDecoderLayer {
   LayerNorm self_attn_layer_norm_;
   std::optional<CrossAttention> encoder_attn_;
   std::optional<LayerNorm> encoder_attn_layer_norm_;
-  Mlp mlp_;
+  FeedForward mlp_;
   LayerNorm final_layer_norm_;
 };
 
@@ -182,6 +199,8 @@ class ONNXPORT_API SinusoidalPositions {
  public:
   /// Throws ExportError(bad_config) for a width below 4, which has no frequencies.
   SinusoidalPositions(const Scope& s, std::int64_t rows, std::int64_t width, std::int64_t pad);
+  /// The same positions with another table [rows, width].
+  SinusoidalPositions(std::string path, Weight table, std::int64_t pad);
   /// The rows of these numbers: int [...] -> [..., width]
   Value rows(Value indices) const;
   /// ids int [B, S], after `past` positions that are all real -> [B, S, width]

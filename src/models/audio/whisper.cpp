@@ -26,7 +26,7 @@ struct Config {
             .ffn_dim = c.integer(side + "_ffn_dim"),
             .activation = c.string("activation_function"),
             .norm_before = true,
-            .key_bias = false};
+            .bias = nn::QkvBias::query_and_value};
   }
 
   explicit Config(const PretrainedConfig& c)

@@ -24,23 +24,27 @@ nn::Seq2SeqLayerParameters layer(const PretrainedConfig& c, const std::string& s
 
 // Encoder or decoder: embeddings, layers, and the norms around them.
 struct Side {
-  const BartConfig& c;
+  using EmbeddingNorm = BartConfig::EmbeddingNorm;
+  EmbeddingNorm kind;
+  double scale;
   nn::Embedding words;
   BartConfig::Positions positions;
   std::optional<nn::LayerNorm> embedding_norm, final_norm;
 
-  Side(const Scope& s, const Scope& words_scope, const BartConfig& config)
-      : c(config),
-        words(words_scope, config.rows_of(words_scope), config.d_model),
-        positions(config.positions(s)) {
-    if (c.embedding_norm) embedding_norm.emplace(s / "layernorm_embedding", c.d_model, kEps);
-    if (c.final_norm) final_norm.emplace(s / "layer_norm", c.d_model, kEps);
+  Side(const Scope& s, const Scope& words_scope, const BartConfig& c, EmbeddingNorm norm, double word_scale)
+      : kind(norm),
+        scale(word_scale),
+        words(words_scope, c.rows_of(words_scope), c.d_model),
+        positions(c.positions(s)) {
+    if (kind != EmbeddingNorm::none) embedding_norm.emplace(s / "layernorm_embedding", c.d_model, kEps);
+    if (!c.final_norm.empty()) final_norm.emplace(s / c.final_norm, c.d_model, kEps);
   }
   Value embed(Value ids, const Dim& past) const {
     Value x = words(ids);
-    if (c.embedding_scale != 1) x = op::mul(x, c.embedding_scale);
+    if (scale != 1) x = op::mul(x, scale);
+    if (kind == EmbeddingNorm::of_words) x = (*embedding_norm)(x);
     x = op::add(x, positions(ids, past));
-    return embedding_norm ? (*embedding_norm)(x) : x;
+    return kind == EmbeddingNorm::of_sum ? (*embedding_norm)(x) : x;
   }
 };
 
@@ -66,19 +70,25 @@ Scope words_of(const Scope& base, const char* side, const BartConfig& c) {
 }
 
 Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_mask) {
-  const Side side(base / "encoder", words_of(base, "encoder", c), c);
+  const Side side(base / "encoder", words_of(base, "encoder", c), c, c.encoder_embedding, c.encoder_scale);
   Value x = side.embed(ids, 0);
   const op::AttentionMask mask = nn::padding_mask(attention_mask);
-  for (std::int64_t i = 0; i < c.encoder_layers; ++i)
-    x = nn::Seq2SeqEncoderLayer(base / "encoder" / "layers" / i, c.encoder)(x, mask);
+  for (std::int64_t i = 0; i < c.encoder_layers; ++i) {
+    const Scope s = base / "encoder" / "layers" / i;
+    const auto layer =
+        c.encoder_layer ? c.encoder_layer(s, i, attention_mask) : nn::Seq2SeqEncoderLayer(s, c.encoder);
+    x = layer(x, mask);
+  }
   return side.final_norm ? (*side.final_norm)(x) : x;
 }
 
 Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder) {
-  const Side side(base / "decoder", words_of(base, "decoder", c), c);
+  const Side side(base / "decoder", words_of(base, "decoder", c), c, c.decoder_embedding, c.decoder_scale);
   Value x = side.embed(pass.input_ids(), pass.past_length());
   for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
-    const nn::Seq2SeqDecoderLayer layer(base / "decoder" / "layers" / i, i, c.decoder, encoder == nullptr);
+    const Scope s = base / "decoder" / "layers" / i;
+    const auto layer = c.decoder_layer ? c.decoder_layer(s, i)
+                                       : nn::Seq2SeqDecoderLayer(s, i, c.decoder, encoder == nullptr);
     x = layer(x, pass, encoder);
   }
   return side.final_norm ? (*side.final_norm)(x) : x;
@@ -119,7 +129,8 @@ BartConfig::BartConfig(const PretrainedConfig& c)
       num_labels(c.num_labels()),
       encoder(layer(c, "encoder")),
       decoder(layer(c, "decoder")),
-      embedding_scale(c.flag("scale_embedding") ? std::sqrt(static_cast<double>(d_model)) : 1),
+      encoder_scale(c.flag("scale_embedding") ? std::sqrt(static_cast<double>(d_model)) : 1),
+      decoder_scale(encoder_scale),
       tied(c.flag("tie_word_embeddings", true)),
       pad_token_id(c.maybe_integer("pad_token_id")),
       eos_token_id(c.maybe_integer("eos_token_id")),
@@ -134,14 +145,53 @@ std::int64_t BartConfig::rows_of(const Scope& words) const {
   return other ? decoder_vocab_size : vocab_size;
 }
 
-std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartConfig& c) {
-  constexpr std::int64_t kOffset = 2;
-  return [rows = c.max_positions + kOffset, width = c.d_model](const Scope& side) -> BartConfig::Positions {
+void BartConfig::norm_first() {
+  encoder.norm_before = decoder.norm_before = true;
+  final_norm = "layer_norm";
+  encoder_embedding = decoder_embedding = EmbeddingNorm::none;
+}
+
+std::function<BartConfig::Positions(const Scope&)> learned_positions(const BartConfig& c,
+                                                                     std::int64_t extra_rows) {
+  return [rows = c.max_positions + extra_rows, width = c.d_model,
+          extra_rows](const Scope& side) -> BartConfig::Positions {
     const nn::Embedding table(side / "embed_positions", rows, width);
-    return [table](Value ids, const Dim& past) {
-      return table(op::arange(ids.graph(), ids.dim(1), past + kOffset));
+    return [table, extra_rows](Value ids, const Dim& past) {
+      return table(op::arange(ids.graph(), ids.dim(1), past + extra_rows));
     };
   };
+}
+
+std::function<BartConfig::Positions(const Scope&)> sinusoidal_positions(const BartConfig& c) {
+  return [rows = c.max_positions, width = c.d_model](const Scope& side) -> BartConfig::Positions {
+    Weight table = (side / "embed_positions").try_weight("weight", {rows, width});
+    if (!table) table = nn::sinusoidal_table(rows, width);
+    return [table](Value ids, const Dim& past) {
+      return op::slice(ids.graph().weight(table), 0, past, past + ids.dim(1));
+    };
+  };
+}
+
+std::function<BartConfig::Positions(const Scope&)> counted_positions(const BartConfig& c) {
+  return [rows = c.max_positions + 2, width = c.d_model,
+          pad = c.pad_token_id.value_or(1)](const Scope& side) -> BartConfig::Positions {
+    return nn::SinusoidalPositions(side / "embed_positions", rows, width, pad);
+  };
+}
+
+std::function<Value(Value)> start_first(const BartConfig& c) {
+  return [start = c.decoder_start_token_id.value_or(2)](Value ids) {
+    const Value column = op::slice(op::mul(ids, 0.0), 1, 0, 1);
+    const Value first = op::add(column, static_cast<double>(start));
+    return op::concat({first, op::slice(ids, 1, 0, ids.dim(1) - 1)}, 1);
+  };
+}
+
+std::vector<std::string> bart_tasks(const std::vector<std::string>& others) {
+  std::vector<std::string> all = nn::text2text_tasks();
+  all.insert(all.end(), {"text-generation", "text-generation-with-past"});
+  all.insert(all.end(), others.begin(), others.end());
+  return all;
 }
 
 NamedValues forward_bart(const Inputs& inputs, const Model& model, const Component& component,
@@ -200,11 +250,7 @@ namespace {
 BartConfig read(const PretrainedConfig& config) {
   BartConfig c(config);
   c.positions = learned_positions(c);
-  c.shift_right = [start = c.decoder_start_token_id.value_or(2)](Value ids) {
-    const Value column = op::slice(op::mul(ids, 0.0), 1, 0, 1);
-    const Value first = op::add(column, static_cast<double>(start));
-    return op::concat({first, op::slice(ids, 1, 0, ids.dim(1) - 1)}, 1);
-  };
+  c.shift_right = start_first(c);
   return c;
 }
 
@@ -215,11 +261,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_bart(TasksManager& tasks) {
-  std::vector<std::string> all = nn::text2text_tasks();
-  all.insert(all.end(),
-             {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
   register_bart_like(tasks, {.model_type = "bart",
-                             .tasks = all,
+                             .tasks = bart_tasks({"text-classification", "question-answering"}),
                              .forward = forward,
                              .roles = {.cross_decoder = bart_decoder(read)}});
 }

@@ -8,15 +8,9 @@ namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   BartConfig c(model.config());
-  c.encoder.norm_before = c.decoder.norm_before = true;
-  c.embedding_norm = false;
-  c.final_norm = true;
+  c.norm_first();
   c.logits_bias = false;
-  const std::int64_t pad = c.pad_token_id.value_or(1);
-  c.positions = [rows = c.max_positions + 2, width = c.d_model,
-                 pad](const Scope& side) -> BartConfig::Positions {
-    return nn::SinusoidalPositions(side / "embed_positions", rows, width, pad);
-  };
+  c.positions = counted_positions(c);
   return forward_bart(inputs, model, component, c);
 }
 

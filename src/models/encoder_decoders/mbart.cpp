@@ -9,7 +9,7 @@ namespace {
 BartConfig read(const PretrainedConfig& config) {
   BartConfig c(config);
   c.encoder.norm_before = c.decoder.norm_before = true;
-  c.final_norm = true;
+  c.final_norm = "layer_norm";
   c.positions = learned_positions(c);
   // The last token that is not padding, the language, moves to the front.
   c.shift_right = [pad = c.pad_token_id.value_or(1)](Value ids) {
@@ -28,11 +28,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_mbart(TasksManager& tasks) {
-  std::vector<std::string> all = nn::text2text_tasks();
-  all.insert(all.end(),
-             {"text-classification", "question-answering", "text-generation", "text-generation-with-past"});
   register_bart_like(tasks, {.model_type = "mbart",
-                             .tasks = all,
+                             .tasks = bart_tasks({"text-classification", "question-answering"}),
                              .forward = forward,
                              .roles = {.cross_decoder = bart_decoder(read)}});
 }
