@@ -36,15 +36,6 @@ Value biased_experts(Graph& g, DType d, bool apart, const std::string& activatio
   return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
 }
 
-Value plain_experts(Graph& g, DType d) {
-  const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
-  const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
-  op::Experts experts;
-  experts.gate = input(g, "first", d, {5, 4, 3});
-  experts.down = input(g, "down", d, {5, 3, 4});
-  return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, "relu2");
-}
-
 Value experts_with(Graph& g, DType d, const char* activation, bool apart) {
   const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
   // Booleans are true half of the time: experts without any row occur, and rows without any expert.
@@ -89,7 +80,6 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
         apart ? "mixture_of_clamped_experts" : "mixture_of_clamped_experts_fused",
         [=](Graph& g, DType d) { return biased_experts(g, d, apart, "clamped_silu 0.5"); });
   }
-  add(samples, Op::mixture_of_experts, "mixture_of_plain_experts", plain_experts);
   for (const auto& [activation, apart] : {std::pair("silu", true),
                                           {"gelu", true},
                                           {"relu", true},
@@ -101,7 +91,7 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
           return experts_with(g, d, activation, apart);
         });
   }
-  for (const char* activation : {"relu", "gelu_tanh"}) {
+  for (const char* activation : {"relu", "relu2", "gelu_pytorch_tanh"}) {
     add(samples, Op::mixture_of_experts, fmt::format("mixture_of_plain_experts_{}", activation),
         [=](Graph& g, DType d) { return plain_experts(g, d, activation); });
   }
