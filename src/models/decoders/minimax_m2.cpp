@@ -1,6 +1,7 @@
 // MiniMax M2. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/minimax_m2/modeling_minimax_m2.py
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/olmo.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
@@ -32,6 +33,20 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("minimax-m2", "MiniMaxM2ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"},
+                    {"rope.dimension_count", "rotary_dim"},
+                    {"expert_count", "num_local_experts"},
+                    {"expert_used_count", "num_experts_per_tok"}});
+  change_names(layout, [](const PretrainedConfig&) {
+    GgufTensors names = gguf_experts("block_sparse_moe", "w1", "w3", "w2");
+    names.push_back({"blk.{}.exp_probs_b.bias", "model.layers.{}.block_sparse_moe.e_score_correction_bias"});
+    return names;
+  });
+  return layout;
+}
+
 }  // namespace
 
 void register_minimax_m2(TasksManager& tasks) {
@@ -40,7 +55,8 @@ void register_minimax_m2(TasksManager& tasks) {
   tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>({.model_type = "minimax_m2",
                                                               .tasks = nn::text_decoder_tasks({}),
                                                               .forward = forward,
-                                                              .key_names = names});
+                                                              .key_names = names,
+                                                              .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -23,7 +23,8 @@ GOLDEN = ROOT / "tests" / "golden"
 ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "qwen3_moe": "qwen3moe", "gemma3_text": "gemma3", "cohere": "command-r",
                  "glm": "chatglm", "gpt_bigcode": "starcoder", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2", "phi": "phi2",
                  "qwen2_moe": "qwen2moe", "glm4_moe": "glm4moe", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
-                 "granitemoeshared": "granitemoe", "falcon_mamba": "mamba", "ministral3": "mistral3"}
+                 "granitemoeshared": "granitemoe", "falcon_mamba": "mamba", "ministral3": "mistral3",
+                 "minimax_m2": "minimax-m2"}
 
 
 def load(fixture):
@@ -177,6 +178,8 @@ def add_metadata(writer, kind, config):
         add("add_rope_dimension_count", head)
     elif kind in ("phi3", "falcon", "phi", "stablelm", "glm", "glm4", "glm4_moe", "nemotron"):
         add("add_rope_dimension_count", int(head * partial))
+    elif kind == "minimax_m2":
+        add("add_rope_dimension_count", config["rotary_dim"])
     if get("head_dim") and kind not in ("glm", *LIKE_LLAMA, "phi3", "falcon"):
         add("add_key_length", head)
         add("add_value_length", head)
