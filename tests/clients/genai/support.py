@@ -29,6 +29,18 @@ NEW_TOKENS = 16
 MARGIN = 1e-4  # between the best token and the second best: a smaller one could go either way
 
 
+def verbatim_tensors(file):
+    """The float32 tensors of a safetensors file, or nothing where there is none."""
+    if not file.exists():
+        return {}
+    data = file.read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    entries = {key: entry for key, entry in json.loads(data[8:begin]).items() if key != "__metadata__"}
+    assert all(entry["dtype"] == "F32" for entry in entries.values()), file
+    return {key: np.frombuffer(data[begin:], np.float32)[entry["data_offsets"][0] // 4:entry["data_offsets"][1] // 4]
+            .reshape(entry["shape"]) for key, entry in entries.items()}
+
+
 def write_checkpoint(name, folder, edit=lambda config, tensors: None):
     """The checkpoint of a fixture. Its values are those of tests/golden/README.md, but a table of tokens that is the head
     as well has smaller ones: it would repeat the last token, whatever the cache holds."""
@@ -44,8 +56,8 @@ def write_checkpoint(name, folder, edit=lambda config, tensors: None):
         tables[0]["halfwidth"] /= 10
     edit(config, recipe["tensors"])
     (folder / "config.json").write_text(json.dumps(config))
-    write_safetensors(folder / "model.safetensors", {key: synthesize(key, tensor, recipe["seed"]).astype(np.float32)
-                                                     for key, tensor in recipe["tensors"].items()})
+    tensors = {key: synthesize(key, tensor, recipe["seed"]).astype(np.float32) for key, tensor in recipe["tensors"].items()}
+    write_safetensors(folder / "model.safetensors", tensors | verbatim_tensors(fixture / "verbatim.safetensors"))
 
 
 def export(checkpoint, task, out, *flags):

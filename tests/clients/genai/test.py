@@ -28,7 +28,9 @@ DECODERS = {
     "gpt_oss/text-generation-with-past": "gptoss",
     "gptj/text-generation-with-past": "decoder",
     "granite/text-generation-with-past": "granite",
+    "gemma4_text/text-generation-with-past": "gemma4_text",
     "lfm2/text-generation-with-past": "lfm2",
+    "lfm2_moe/text-generation-with-past": "lfm2_moe",
     "llama/text-generation-with-past": "llama",
     "llama/text-generation-with-past+mqa": "llama",
     "mistral/text-generation-with-past+sliding": "mistral",
@@ -40,11 +42,13 @@ DECODERS = {
     "phi3/text-generation-with-past": "phi3",
     "qwen2/text-generation-with-past+sliding": "qwen2",
     "qwen3/text-generation-with-past": "qwen3",
+    "qwen3_5_text/text-generation-with-past": "qwen3_5_text",
+    "qwen3_5_moe_text/text-generation-with-past": "qwen3_5_moe_text",
     "qwen3_moe/text-generation-with-past": "decoder",
 }
 
 # Without position_ids, a decoder counts padding in the middle of a row as positions; so does every sliding window, and
-# the convolutions of LFM2 read it.
+# the states of LFM2 and Qwen 3.5 read it.
 MOVED_BY_PADDING = {
     "bart/text-generation-with-past",
     "exaone4/text-generation-with-past",
@@ -52,8 +56,11 @@ MOVED_BY_PADDING = {
     "gemma3_text/text-generation-with-past",
     "gpt_oss/text-generation-with-past",
     "lfm2/text-generation-with-past",
+    "lfm2_moe/text-generation-with-past",
     "mistral/text-generation-with-past+sliding",
     "qwen2/text-generation-with-past+sliding",
+    "qwen3_5_moe_text/text-generation-with-past",
+    "qwen3_5_text/text-generation-with-past",
 }
 
 

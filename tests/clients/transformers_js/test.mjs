@@ -64,12 +64,13 @@ async function decode_without_cache(file, rows, masks, count) {
 
 // The decoders that transformers.js knows; mixtral it does not. Where a config says `multi_query` it expects keys and
 // values in one tensor, as only gpt_bigcode has them, so falcon is one without.
-// gpt_oss has sinks, deepseek_v3 values of another size than keys, cohere blocks with parallel branches; lfm2 caches
-// convolutions, falcon_h1 and granitemoehybrid also states of Mamba 2, qwen3_next those of a delta rule.
+// gpt_oss has sinks, deepseek_v3 values of another size than keys, youtu caches a latent, cohere has blocks with
+// parallel branches; lfm2 caches convolutions, falcon_h1 and granitemoehybrid also states of Mamba 2, qwen3_next those of
+// a delta rule.
 const decoders = [
   'bloom', 'cohere', 'deepseek_v3', 'falcon+alibi', 'falcon_h1', 'gemma', 'gemma2', 'gemma3_text', 'gpt2', 'gpt_neox',
-  'gpt_oss', 'granitemoehybrid', 'lfm2+noadjust_bias_untied', 'llama', 'mistral+sliding', 'opt', 'phi3', 'qwen2+sliding', 'qwen3', 'qwen3_moe',
-  'qwen3_next',
+  'gpt_oss', 'granitemoehybrid', 'lfm2+noadjust_bias_untied', 'llama', 'ministral3', 'mistral+sliding',
+  'opt', 'phi3', 'qwen2+sliding', 'qwen3', 'qwen3_moe', 'qwen3_next', 'youtu',
 ];
 for (const decoder of decoders) {
   test(`${decoder}: generate`, async () => {
