@@ -7,12 +7,14 @@
 namespace onnxport::nn {
 namespace {
 
-/// results [B, S, heads * head_dim]
+/// results [B, S, heads * head_dim]. Heads stay apart for the product: engines know a wrong shape of the flat
+/// results where heads share keys.
 Value opened(Value results, Value open, std::int64_t heads) {
-  if (*open.dim(2).constant() != heads) return op::mul(results, open);
-  const std::int64_t head_dim = *results.dim(2).constant() / heads;
-  const Value apart = op::reshape(results, {results.dim(0), results.dim(1), heads, head_dim});
-  return op::reshape(op::mul(apart, op::unsqueeze(open, 3)), results.shape());
+  const Shape apart = {results.dim(0), results.dim(1), heads, *results.dim(2).constant() / heads};
+  const Value of_heads = op::reshape(results, apart);
+  const bool each_head = *open.dim(2).constant() == heads;
+  const Value factors = each_head ? op::unsqueeze(open, 3) : op::reshape(open, apart);
+  return op::reshape(op::mul(of_heads, factors), results.shape());
 }
 
 }  // namespace

@@ -111,6 +111,17 @@ nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const Con
   return parts;
 }
 
+/// As from a window, a prefill returns no keys that later tokens cannot see.
+nn::Mixer cropped_attention(const Scope& s, std::int64_t layer, const Config& c) {
+  nn::CausalAttention whole(attention(s, layer, c));
+  if (!c.chunked[static_cast<std::size_t>(layer)] || c.chunk < 2) return whole;
+  return [=, count = c.chunk - 1](Value x, nn::DecoderPass& pass) {
+    const Value result = whole(x, pass);
+    if (!pass.has_past()) pass.crop(layer, count);
+    return result;
+  };
+}
+
 /// A mixture that multiplies the inputs of experts by the router's scores, not their results.
 nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const Config& c) {
   const nn::ExpertSizes z{c.hidden_size, c.intermediate_size, config.integer("num_local_experts")};
@@ -145,7 +156,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     return nn::sum_of(mixture(s, config, c), c.mlp(s / "shared_expert"));
   };
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    return c.block(s, attention(s / "self_attn", i, c), mlp(s / "feed_forward", i));
+    return nn::PreNormBlock{.before_attention = c.norm(s / "input_layernorm"),
+                            .attention = cropped_attention(s / "self_attn", i, c),
+                            .before_mlp = c.norm(s / "post_attention_layernorm"),
+                            .mlp = mlp(s / "feed_forward", i)};
   });
 }
 
