@@ -75,6 +75,7 @@ std::vector<std::string> decided_fixtures() {
       {"glm4_moe_lite/text-generation-with-past", "glm4_moe_lite/text-generation"},
       {"glm_moe_dsa/text-generation-with-past", "glm_moe_dsa/text-generation"},
       {"minimax_m3_vl_text/text-generation-with-past", "minimax_m3_vl_text/feature-extraction"},
+      {"openai_privacy_filter/token-classification", "openai_privacy_filter/token-classification+top3_bf16"},
       {"qwen2_moe/text-generation-with-past", "qwen2_moe/feature-extraction"}};
   std::vector<std::string> names = fixture_of_each_type();
   for (std::string& name : names) {

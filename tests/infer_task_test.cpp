@@ -61,6 +61,10 @@ const std::set<std::pair<std::string, std::string>> kShared = {
     {"dpt/semantic-segmentation", "image-segmentation"},
     {"segformer/semantic-segmentation", "image-segmentation"},
     {"modernbert/token-classification", "text-classification"},
+    // Their checkpoints for tokens have a pooler, too.
+    {"canine/token-classification", "text-classification"},
+    {"layoutlm/token-classification", "text-classification"},
+    {"squeezebert/token-classification", "text-classification"},
 };
 
 /// Whether feature-extraction reads every tensor: another task has the same tensors (a tied head, or none).

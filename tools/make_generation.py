@@ -26,6 +26,11 @@ import make_golden
 GENERATED = make_golden.GOLDEN.parent / "generation"
 TASK = "text-generation-with-past"
 CACHED = ["gemma3n_text"]  # with a cache: only then do its layers share keys and values, as they were trained
+UNDECIDED = {
+    ("minimax_m3_vl_text", "greedy"): "the original is wrong behind padding",
+    ("minimax_m3_vl_text", "beam"): "the original is wrong behind padding",
+    ("dots3_note_text", "greedy"): "scores of its indexer are equal where its choice ends",
+}
 WAYS = {"greedy": (1, 20), "beam": (3, 10)}  # beams, new tokens
 
 
@@ -108,6 +113,8 @@ def disturbed(model, seed):
 
 def described(model, way):
     beams, count = WAYS[way]
+    if (model.config.model_type, way) in UNDECIDED:
+        return "undecided: " + UNDECIDED[model.config.model_type, way]
     try:
         rows = generate(model, beams, count)
     except Exception as error:  # whatever the original raises

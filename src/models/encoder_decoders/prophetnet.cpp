@@ -209,8 +209,8 @@ nn::EncoderLayerParameters encoder_layer(const Config& c) {
 }
 
 // Position numbers of tokens, from 1 on; those beyond the table have its last row.
-Value positions_of(Graph& graph, const Config& c, const Dim& length, const Dim& past = 0) {
-  return op::minimum(op::arange(graph, length, past + 1), static_cast<double>(c.positions - 1));
+Value positions_of(Graph& graph, const Config& c, const Dim& length) {
+  return op::minimum(op::arange(graph, length, 1), static_cast<double>(c.positions - 1));
 }
 
 Value encode(const Scope& s, const Config& c, const nn::Embedding& words, const Inputs& in) {
@@ -229,7 +229,8 @@ Value decode(const Scope& s, const Config& c, const nn::Embedding& words, nn::Se
   const Weight streams = s.weight("ngram_embeddings.weight", {c.ngram, c.hidden_size});
   Graph& graph = pass.graph();
   const Value ids = pass.input_ids();
-  const Value place = positions_of(graph, c, pass.length(), pass.past_length());
+  // Not cut: the stream reads one position more, and fails beyond the table.
+  const Value place = op::arange(graph, pass.length(), pass.past_length() + 1);
   const Value text = op::add(words(ids), positions(place));
   // The stream of the very next token has the last of these embeddings.
   const Value of_stream = graph.weight(streams.slice(0, c.ngram - 1, c.ngram));

@@ -76,8 +76,10 @@ class PerceiverOnnxConfig : public TextEncoderOnnxConfig {
   AxesByName inputs() const override {
     if (task() != "image-classification") return TextEncoderOnnxConfig::inputs();
     const std::vector<std::string> names = config().architectures();
-    const bool fixed = !names.empty() && names.front() == "PerceiverForImageClassificationLearned";
-    if (fixed) return {{"pixel_values", {{0, "batch_size"}}}};
+    const bool any_size =
+        !names.empty() && (names.front() == "PerceiverForImageClassificationFourier" ||
+                           names.front() == "PerceiverForImageClassificationConvProcessing");
+    if (!any_size) return {{"pixel_values", {{0, "batch_size"}}}};
     return {{"pixel_values", {{0, "batch_size"}, {2, "width"}, {3, "height"}}}};
   }
   // Masked text has a prediction for each position that there is.
