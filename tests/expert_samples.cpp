@@ -66,7 +66,7 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
         apart ? "mixture_of_biased_experts" : "mixture_of_biased_experts_fused",
         [=](Graph& g, DType d) { return biased_experts(g, d, apart); });
   }
-  for (const char* activation : {"relu", "gelu_tanh"}) {
+  for (const char* activation : {"relu", "gelu_pytorch_tanh"}) {
     add(samples, Op::mixture_of_experts, fmt::format("mixture_of_plain_experts_{}", activation),
         [=](Graph& g, DType d) { return plain_experts(g, d, activation); });
   }

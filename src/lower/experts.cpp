@@ -44,7 +44,7 @@ std::string gelu_tanh(Emitter& e, const std::string& x, DType dtype) {
 std::string activate(Emitter& e, const std::string& x, const std::string& activation, DType dtype) {
   if (activation == "relu") return e.emit("Relu", {x});
   if (activation == "silu") return e.emit("Mul", {x, e.emit("Sigmoid", {x})});
-  if (activation == "gelu_tanh") return gelu_tanh(e, x, dtype);
+  if (activation == "gelu_pytorch_tanh") return gelu_tanh(e, x, dtype);
   const std::string scaled = e.emit("Div", {x, e.scalar(1.4142135623730951, dtype)});
   const std::string one_plus = e.emit("Add", {e.emit("Erf", {scaled}), e.scalar(1, dtype)});
   return e.emit("Mul", {e.emit("Mul", {x, one_plus}), e.scalar(0.5, dtype)});

@@ -62,8 +62,8 @@ ExpertWeights plain_expert_weights(const Scope& s, const ExpertSizes& sizes, con
 
 Experts::Experts(ExpertWeights weights, std::string activation)
     : weights_(std::move(weights)), activation_(std::move(activation)) {
-  for (const char* name : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast"})
-    if (activation_ == name) activation_ = "gelu_tanh";
+  for (const char* name : {"gelu_new", "gelu_fast"})
+    if (activation_ == name) activation_ = "gelu_pytorch_tanh";
 }
 
 Value Experts::operator()(Value tokens, Value routing) const {

@@ -49,7 +49,8 @@ Types infer_mixture_of_experts(const Node& node) {
     if (bias.type() != expected)
       reject(node, "bias {}, expected {}", to_string(bias.type()), to_string(expected));
   }
-  constexpr std::array<std::string_view, 5> known = {"silu", "gelu", "relu", "gelu_tanh", "swiglu_oai"};
+  constexpr std::array<std::string_view, 5> known = {"silu", "gelu", "relu", "gelu_pytorch_tanh",
+                                                     "swiglu_oai"};
   const std::string& activation = node.attrs.get<std::string>("activation");
   if (std::find(known.begin(), known.end(), activation) == known.end())
     reject(node, "activation is \"{}\", expected one of {}", activation, fmt::join(known, ", "));

@@ -11,7 +11,7 @@ double gated(const std::string& activation, double gate, double up) {
   if (activation == "relu") return gate < 0 ? 0 : gate * up;
   if (activation == "silu") return gate / (1 + std::exp(-gate)) * up;
   if (activation == "gelu") return 0.5 * gate * std::erfc(-gate * 0.7071067811865476) * up;
-  if (activation == "gelu_tanh") {
+  if (activation == "gelu_pytorch_tanh") {
     const double inner = 0.7978845608028654 * (gate + 0.044715 * gate * gate * gate);
     return 0.5 * gate * (1 + std::tanh(inner)) * up;
   }
