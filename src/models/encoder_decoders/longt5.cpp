@@ -103,7 +103,7 @@ struct Blocks {
 };
 
 // Larger blocks, whose sums all tokens see. Tokens behind the last whole block belong to that one. A short
-// text has no block, and ONNX Runtime does not reshape empty tensors, so there is one block more: G + 1.
+// text has no block, and empty tensors are hard to reshape, so there is one block more: G + 1.
 struct GlobalBlocks {
   Dim count;       // G
   Value real;      // int64 [B, S]
