@@ -39,8 +39,9 @@ struct Config {
         tied(c.flag("tie_word_embeddings")),
         encoder(layer(c, "encoder")),
         decoder(layer(c, "decoder")) {
-    // The class makes `decoder` from other keys.
-    c.harmless({"langs", "num_hidden_layers", "is_encoder_decoder", "decoder"});
+    // The class makes `decoder` from other keys. The last four are for generation.
+    c.harmless({"langs", "num_hidden_layers", "is_encoder_decoder", "decoder", "max_length", "num_beams",
+                "length_penalty", "early_stopping"});
   }
 
  private:

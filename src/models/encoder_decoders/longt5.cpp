@@ -102,36 +102,39 @@ struct Blocks {
   Value padded(Value x) const { return op::pad(x, {0, 0, 0}, {0, count * size - length, 0}); }
 };
 
-// Larger blocks, whose sums all tokens see. Tokens behind the last whole block belong to that one.
+// Larger blocks, whose sums all tokens see. Tokens behind the last whole block belong to that one. A short
+// text has no block, and empty tensors are hard to reshape, so there is one block more: G + 1.
 struct GlobalBlocks {
+  Dim count;       // G
   Value real;      // int64 [B, S]
   Value of_token;  // int64 [B, S]: the number of its block, -1 for padding
-  Value numbers;   // int64 [G]
-  Value exists;    // bool [B, G]: whether a row is long enough for this block
+  Value numbers;   // int64 [G + 1]
+  Value exists;    // bool [B, G + 1]: whether a row is long enough for this block
 
-  GlobalBlocks(Value attention_mask, std::int64_t size) : real(op::cast(attention_mask, DType::i64)) {
-    const Dim length = real.dim(1);
-    const Value place = op::arange(real.graph(), length);
+  GlobalBlocks(Value attention_mask, std::int64_t size)
+      : count(attention_mask.dim(1).floor_div(size)), real(op::cast(attention_mask, DType::i64)) {
+    const Value place = op::arange(real.graph(), real.dim(1));
     const Value number = op::div(place, static_cast<double>(size));
     const Value next = op::div(op::add(place, 1.0), static_cast<double>(size));
     const Value ends = op::mul(real, op::sub(next, number));  // 1 at the last token of a block
     const Value last = op::sub(op::sum(ends, 1, true), 1.0);  // [B, 1]
     const Value padding = op::sub(real, 1.0);
     of_token = op::minimum(op::add(op::mul(real, number), padding), last);
-    numbers = op::arange(real.graph(), length.floor_div(size));
+    numbers = op::arange(real.graph(), count + 1);
     exists = op::le(numbers, op::amax(of_token, 1, true));
   }
-  // x [B, S, C] -> the sum over the tokens of each block [B, G, C]
+  // x [B, S, C] -> the sum over the tokens of each block [B, G + 1, C]
   Value sums(Value x) const {
-    const Value inside = op::eq(op::unsqueeze(of_token, 1), op::unsqueeze(numbers, 1));  // [B, G, S]
+    const Value inside = op::eq(op::unsqueeze(of_token, 1), op::unsqueeze(numbers, 1));  // [B, G + 1, S]
     return op::matmul(op::cast(inside, x.dtype()), x);
   }
-  // Whether a token sees a block, as in the original: padding sees blocks that do not exist. bool [B, S, G]
+  // Whether a token sees a block, as in the original: padding sees blocks that do not exist. bool [B, S, G +
+  // 1]
   Value visible() const {
     const Value real_blocks = op::unsqueeze(op::cast(exists, DType::i64), 1);
     return op::eq(op::unsqueeze(real, 2), real_blocks);
   }
-  // [B, S, G]
+  // [B, S, G + 1]
   Value distances() const { return op::sub(numbers, op::unsqueeze(of_token, 2)); }
 };
 
@@ -164,12 +167,13 @@ class SharedMask {
  private:
   void add_global_blocks(op::AttentionMask& mask, const GlobalBlocks& global, const Blocks& blocks) const {
     const DType dtype = mask.bias.dtype();
-    const Value seen = op::gt(blocks.split(op::cast(global.visible(), dtype)), 0.0);  // [B * N, L, G]
-    mask.visible = op::concat({mask.visible, seen}, 2);
-    const Value bias = op::cast((*far_)(global.distances()), dtype);  // [B, S, G, H]
+    const Value seen = op::gt(blocks.split(op::cast(global.visible(), dtype)), 0.0);  // [B * N, L, G + 1]
+    mask.visible = op::concat({mask.visible, op::slice(seen, 2, 0, global.count)}, 2);
+    const Value bias = op::cast((*far_)(global.distances()), dtype);  // [B, S, G + 1, H]
     const Value split = blocks.split(op::flatten(bias, 2, 3));
-    const Dim count = seen.dim(2), heads = c_.t5.heads, length = c_.block;
-    const Value far = op::permute(op::reshape(split, {blocks.rows(), length, count, heads}), {0, 3, 1, 2});
+    const Dim heads = c_.t5.heads, length = c_.block;
+    const Value apart = op::reshape(split, {blocks.rows(), length, global.count + 1, heads});
+    const Value far = op::permute(op::slice(apart, 2, 0, global.count), {0, 3, 1, 2});
     const Value near = op::expand(mask.bias, {blocks.rows(), heads, length, length * 3});
     mask.bias = op::concat({near, far}, 3);
   }
@@ -212,7 +216,8 @@ class Attention {
     if (!summary) return near;
     const Value far = op::unsqueeze(widened(linear(summary)), 1);
     const Value copies = op::expand(far, {blocks.batch, blocks.count, far.dim(2), far.dim(3)});
-    return op::concat({near, op::flatten(copies, 0, 1)}, 1);
+    const Value rows = op::flatten(copies, 0, 1);
+    return op::concat({near, op::slice(rows, 1, 0, rows.dim(1) - 1)}, 1);
   }
 
   std::string path_;
