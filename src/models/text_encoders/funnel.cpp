@@ -38,9 +38,10 @@ struct Pooling {
 
 // Half of n, rounded up; with a first token of its own, 2 tokens stay as they are.
 Dim pooled_length(const FunnelConfig& c, const Dim& n) {
-  const Dim half = (c.separate_cls && !c.truncate ? n + 2 : n + 1).floor_div(2);
-  if (!c.separate_cls || !c.truncate) return half;
-  return half + n.min(2) * 2 - n.min(1) - n.min(3);  // 2 tokens stay 2
+  if (!c.separate_cls) return (n + 1).floor_div(2);
+  if (!c.truncate) return (n + 2).floor_div(2);
+  const Dim is_two = n.min(2) * 2 - n.min(1) - n.min(3);  // 1 for 2 tokens, else 0
+  return (n + 1 + is_two).floor_div(2);
 }
 
 Dim FunnelOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
