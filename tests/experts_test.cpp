@@ -159,8 +159,9 @@ TEST(MixtureOfExperts, RefusesWhatDoesNotFit) {
   expect_refusal(ErrorCode::shape, make(both, both, down), {"gate [3, 8, 2]"});
   expect_refusal(ErrorCode::shape, make(gate, gate, few), {"routing [5, 3]", "[2, 2, 4]"});
   expect_refusal(ErrorCode::shape, make(gate, gate, {}), {"operand 4 is missing"});
-  expect_refusal(ErrorCode::shape, make(gate, gate, down, "relu2"), {"up [3, 4, 2]"});
-  expect_refusal(ErrorCode::shape, make(both, {}, down, "relu2"), {"gate [3, 8, 2]"});
+  EXPECT_NO_THROW(make(gate, {}, down, "relu2")());
+  expect_refusal(ErrorCode::shape, make(gate, {}, down, "clamped_silu 7"), {"needs a gate"});
+  expect_refusal(ErrorCode::shape, make(gate, gate, down, "clamped_silu 0"), {"clamped_silu and a limit"});
   const Value open = value({3, 2, Dim::symbol("F")});
   expect_refusal(ErrorCode::shape, make(gate, gate, open), {"[3, 2, F] has no fixed width"});
   expect_refusal(ErrorCode::shape, make(gate, gate, down, "tanh"), {"tanh", "silu, gelu, relu"});

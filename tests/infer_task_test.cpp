@@ -63,6 +63,7 @@ const std::set<std::pair<std::string, std::string>> kShared = {
     {"modernbert/token-classification", "text-classification"},
     // Their checkpoints for tokens have a pooler, too.
     {"canine/token-classification", "text-classification"},
+    {"fnet/token-classification", "text-classification"},
     {"layoutlm/token-classification", "text-classification"},
     {"squeezebert/token-classification", "text-classification"},
 };

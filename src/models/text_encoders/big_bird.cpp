@@ -9,6 +9,7 @@
 #include "models/text_encoders/common/refuse.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/nn/block_sparse.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/nn/text_tasks.h"
 #include "onnxport/text_encoder_config.h"
@@ -18,25 +19,19 @@ namespace {
 
 struct Config : TextEncoderConfig {
   bool sparse, rescale, use_bias;
-  std::int64_t block, random_blocks, sep_token_id;
+  std::int64_t sep_token_id;
+  nn::BlockSparsity blocks;
 
   explicit Config(const PretrainedConfig& c)
       : TextEncoderConfig(c),
         sparse(c.string("attention_type") == "block_sparse"),
         rescale(c.flag("rescale_embeddings")),
         use_bias(c.flag("use_bias")),
-        block(c.integer("block_size")),
-        random_blocks(c.integer("num_random_blocks")),
-        sep_token_id(c.integer("sep_token_id")) {
+        sep_token_id(c.integer("sep_token_id")),
+        blocks{c.integer("block_size"), c.integer("num_random_blocks")} {
     if (const std::string type = c.string("attention_type"); !sparse && type != "original_full")
       refuse(c, fmt::format("attention_type is '{}', expected block_sparse or original_full", type));
-    constexpr std::int64_t kMost = 1 << 20;
-    if (block < 1 || block > kMost || random_blocks < 0 || random_blocks > kMost)
-      refuse(c, fmt::format(
-                    "block_size is {} and num_random_blocks {}, expected at least 1 and 0, and at most {}",
-                    block, random_blocks, kMost));
   }
-  std::int64_t longest_full() const { return (5 + 2 * random_blocks) * block; }
 };
 
 struct Embeddings {
@@ -63,45 +58,16 @@ struct Embeddings {
   }
 };
 
-// The mask of all layers, and what their results are multiplied by, if anything.
-struct Sight {
-  op::AttentionMask mask;
-  Value keep;
-};
-
-// In a text longer than longest_full(), the first and the last block see all blocks and are seen by all;
-// others see themselves and their neighbours. In evaluation, the random blocks of the original are all the
-// first block, whose keys therefore count more than once. Padding becomes 0.
-Sight look(Value attention_mask, const Config& c, DType dtype) {
-  Sight sight{.mask = nn::padding_mask(attention_mask)};
-  if (!c.sparse) return sight;
-  Graph& graph = attention_mask.graph();
-  const ModulePath at(graph, "block_mask");
-  const Value length = op::size(graph, attention_mask.dim(1));
-  const Value is_long = op::gt(length, static_cast<double>(c.longest_full()));
-  const Value is_short = op::logical_not(is_long);
-  const Value block = op::div(op::arange(graph, attention_mask.dim(1)), static_cast<double>(c.block));
-  const Value last = op::div(op::sub(length, 1.0), static_cast<double>(c.block));
-  const Value outer = op::logical_or(op::eq(block, 0.0), op::eq(block, last));
-  const Value rows = op::unsqueeze(block, 1);
-  const Value near = op::lt(op::abs(op::sub(rows, block)), 2.0);
-  const Value outer_rows = op::unsqueeze(outer, 1);
-  const Value seen = op::logical_or(op::logical_or(near, outer), outer_rows);
-  sight.mask.visible = op::unsqueeze(op::unsqueeze(op::logical_or(seen, is_short), 0), 0);
-  const Value again = op::logical_and(op::eq(block, 0.0), op::logical_not(outer_rows));
-  const Value more = op::cast(op::logical_and(again, is_long), dtype);
-  const double weight = std::log(1 + static_cast<double>(c.random_blocks));
-  sight.mask.bias = op::unsqueeze(op::unsqueeze(op::mul(more, weight), 0), 0);
-  const Value real = op::logical_or(op::ne(attention_mask, 0.0), is_short);
-  sight.keep = op::unsqueeze(op::cast(real, dtype), 2);
-  return sight;
+nn::BlockSight sight_of(Value attention_mask, const Config& c, DType dtype) {
+  if (!c.sparse) return {.mask = nn::padding_mask(attention_mask)};
+  return nn::block_sight(attention_mask, c.blocks, dtype);
 }
 
 struct Attention {
   Projections project;
   std::int64_t heads;
 
-  Value operator()(Value x, const Sight& sight) const {
+  Value operator()(Value x, const nn::BlockSight& sight) const {
     const ModulePath at(x, project.path);
     const Value query = project.query(x);
     const Value key = project.key(x);
@@ -127,7 +93,7 @@ struct BigBird {
 
   Value operator()(const Inputs& in) const {
     Value x = embeddings(in["input_ids"], in.get("token_type_ids"));
-    const Sight sight = look(in["attention_mask"], config, x.dtype());
+    const nn::BlockSight sight = sight_of(in["attention_mask"], config, x.dtype());
     for (const auto& layer : layers) x = layer(x, sight);
     return x;
   }
