@@ -156,7 +156,10 @@ TEST_F(Modules, KindsThatAreNotBuiltAreNamed) {
   for (const Refused& one : std::vector<Refused>{
            {0, "sentence_transformers.models.Router", "'Router'"},
            {0, "sentence_transformers.models.StaticEmbedding", "'StaticEmbedding'"},
-           {0, "sentence_transformers.sparse_encoder.models.MLMTransformer", "'MLMTransformer'"},
+           {0, "sentence_transformers.sparse_encoder.models.SparseStaticEmbedding",
+            "'SparseStaticEmbedding'"},
+           {0, "sentence_transformers.sparse_encoder.models.MLMTransformer", "'Pooling', 'Dense'"},
+           {1, "sentence_transformers.sparse_encoder.models.SpladePooling", "'SpladePooling'"},
            {1, "sentence_transformers.models.CNN", "'CNN'"},
            {1, "sentence_transformers.models.WeightedLayerPooling", "'WeightedLayerPooling'"},
            {1, "sentence_transformers.models.CLIPModel", "'CLIPModel'"},

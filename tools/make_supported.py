@@ -46,7 +46,7 @@ def registered(program):
 def sentence_kind(fixture):
     """The registry's name for a Sentence Transformers folder."""
     first = json.loads((fixture / "modules.json").read_text())[0]["type"]
-    return "clip" if first.endswith("CLIPModel") else "transformer"
+    return {"CLIPModel": "clip", "MLMTransformer": "mlm_transformer"}.get(first.rpartition(".")[2], "transformer")
 
 
 def count_fixtures():

@@ -45,7 +45,7 @@ struct ONNXPORT_API Layout {
   /// Whether components that a merge contains have no files of their own.
   bool only_merged() const { return name == "transformers.js"; }
   /// Whether models in half precision take and return float32, except states.
-  bool float32_io() const { return name == "transformers.js"; }
+  bool float32_io() const { return name == "transformers.js" || name == "sentence-transformers"; }
   std::filesystem::path path(const Component& component, const Variant& variant) const;
   std::filesystem::path path(const Merge& merge, const Variant& variant) const;
 };
@@ -70,7 +70,7 @@ struct PlanRequest {
   DummyShapes shapes = {};   ///< extents of static axes and of validation inputs
   bool dynamic_axes = true;  ///< false: all extents are the numbers in `shapes`
   std::filesystem::path output = {};
-  std::string layout = "optimum";  ///< Layout::name: optimum, genai, transformers.js
+  std::string layout = "optimum";  ///< Layout::name: optimum, genai, transformers.js, …
   Recipe recipe = {};              ///< of the only variant, in `dtype`
   /// If it is not empty, one variant for each, with the suffixes of their names; instead of `dtype` and
   /// `recipe`.

@@ -75,11 +75,10 @@ void add_level(CLI::App& app, std::string& level) {
 }
 
 void add_layout(CLI::App& app, std::string& layout) {
-  app.add_option(
-         "--layout", layout,
-         "Files and settings for a client: optimum (ONNX Runtime, Optimum), transformers.js, or genai "
-         "(onnxruntime-genai)")
-      ->check(CLI::IsMember({"optimum", "transformers.js", "genai"}))
+  app.add_option("--layout", layout,
+                 "Files and settings for a client: optimum (ONNX Runtime, Optimum), transformers.js, genai "
+                 "(onnxruntime-genai), or sentence-transformers")
+      ->check(CLI::IsMember({"optimum", "transformers.js", "genai", "sentence-transformers"}))
       ->capture_default_str();
 }
 

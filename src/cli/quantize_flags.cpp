@@ -78,8 +78,8 @@ void add_quantize(CLI::App& app, QuantizeFlags& flags) {
                              names))
       ->group(group);
   app.add_option("--variants", flags.variants,
-                 "Files in several precisions at once, separated by commas; their names get the suffixes of "
-                 "transformers.js: _fp16, _quantized (q8), _q4, ...")
+                 "Files in several precisions at once, separated by commas; their names get suffixes: _fp16, "
+                 "_quantized (q8), _q4, ...")
       ->delimiter(',')
       ->group(group);
   app.add_option("--quantize-override", flags.overrides,

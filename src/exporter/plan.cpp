@@ -21,9 +21,13 @@ void check_variant(const OnnxConfig& config, const std::string& variant) {
 }
 
 void check_layout(const std::string& layout) {
-  if (layout == "optimum" || layout == "genai" || layout == "transformers.js") return;
-  throw ExportError(ErrorCode::invalid_argument,
-                    fmt::format("--layout '{}': expected optimum, genai or transformers.js", layout));
+  for (const char* known : {"optimum", "genai", "transformers.js", "sentence-transformers"}) {
+    if (layout == known) return;
+  }
+  throw ExportError(
+      ErrorCode::invalid_argument,
+      fmt::format("--layout '{}': expected optimum, genai, transformers.js or sentence-transformers",
+                  layout));
 }
 
 // The client finds files by the suffixes of precisions.

@@ -7,6 +7,7 @@
 
 #include "layout/genai_config.h"
 #include "layout/genai_speech.h"
+#include "layout/sentence_transformers.h"
 #include "layout/transformers_js.h"
 #include "support/file.h"
 
@@ -14,6 +15,7 @@ namespace onnxport::layout {
 
 ExportPlan arrange(ExportPlan plan) {
   if (plan.layout.name == "transformers.js") return arrange_transformers_js(std::move(plan));
+  if (plan.layout.name == "sentence-transformers") return arrange_sentence_transformers(std::move(plan));
   if (plan.layout.name != "genai") return plan;
   if (has_encoder(plan)) return arrange_speech(std::move(plan));
   decoder_of(plan);

@@ -8,24 +8,14 @@
 
 #include "models/common/definition.h"
 #include "models/multimodal/common/clip.h"
+#include "models/text_encoders/common/sentence.h"
 #include "onnxport/error.h"
-#include "onnxport/modules.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/text_encoder.h"
 
 namespace onnxport::models {
 namespace {
-
-class SentenceTransformersTransformerOnnxConfig : public TextEncoderOnnxConfig {
- public:
-  using TextEncoderOnnxConfig::TextEncoderOnnxConfig;
-  AxesByName inputs() const override { return text_inputs({"input_ids", "attention_mask"}); }
-  AxesByName outputs() const override {
-    return {{"token_embeddings", {{0, "batch_size"}, {1, "sequence_length"}}},
-            {"sentence_embedding", {{0, "batch_size"}}}};
-  }
-};
 
 /// CLIP: the projected embeddings of both towers.
 class SentenceTransformersClipOnnxConfig : public ClipOnnxConfig {
@@ -37,6 +27,7 @@ class SentenceTransformersClipOnnxConfig : public ClipOnnxConfig {
 };
 
 constexpr const char* kEmbedding = "sentence_embedding";
+constexpr const char* kHidden = "last_hidden_state";
 
 struct Features {
   Value token_embeddings;    // [B, S, H]
@@ -136,35 +127,6 @@ nn::Activation activation_of_class(const std::string& dotted, const std::string&
   return nn::Activation(known->second);
 }
 
-/// Refuses a key that may have only one value here.
-void expect(const PretrainedConfig& config, std::string_view key, const std::string& only) {
-  const std::string value = config.string(key, only);
-  if (value == only) return;
-  throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: {} is '{}', which is not supported; expected '{}'", config.origin(), key,
-                                value, only));
-}
-
-/// Checks the arguments of the first module. Those of the tokenizer do not concern the graph.
-void check_transformer(const SentenceModule& module, const Model& model) {
-  // The original reads the first of these that exists.
-  for (const char* type : {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
-    const std::string file = module.file(fmt::format("sentence_{}_config.json", type));
-    if (!model.has_file(file)) continue;
-    const PretrainedConfig c = model.read_config(file, module.kind());
-    c.harmless({"max_seq_length", "do_lower_case", "tokenizer_args", "tokenizer_name_or_path", "cache_dir",
-                "backend", "modality_config"});
-    expect(c, "transformer_task", "feature-extraction");
-    expect(c, "module_output_name", "token_embeddings");
-    for (const char* arguments : {"model_args", "config_args"}) {
-      if (!c.has(arguments)) continue;
-      c.sub(arguments).harmless({"trust_remote_code", "device_map", "low_cpu_mem_usage", "use_safetensors",
-                                 "add_pooling_layer", "cache_dir"});
-    }
-    return;
-  }
-}
-
 void apply_module(Features& features, const SentenceModule& module, const Model& model) {
   const std::string kind = module.kind();
   const auto config = [&] { return model.read_config(module.file("config.json"), kind); };
@@ -225,15 +187,17 @@ void apply_module(Features& features, const SentenceModule& module, const Model&
 }
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                    const Component& /*component*/) {
+                    const Component& component) {
   const auto encoder = tasks.get_part(model.config(), "the first module", Role::text_model);
   // For T5 and its relatives, only the encoder is needed.
   const Component part{.name = "encoder", .task = "feature-extraction", .part = "encoder"};
   Features features;
   features.token_embeddings = encoder->roles.text_model->encode(inputs, model, part).hidden;
-  features.attention_mask = inputs["attention_mask"];
   const std::vector<SentenceModule> modules = parse_modules(model.read_file("modules.json"), "modules.json");
-  check_transformer(modules.front(), model);
+  check_first_module(modules.front(), model);
+  if (component.interface.has_output(kHidden))
+    return {{kHidden, features.token_embeddings}};  // the client pools
+  features.attention_mask = inputs["attention_mask"];
   for (std::size_t i = 1; i < modules.size(); ++i) apply_module(features, modules[i], model);
   if (!features.sentence_embedding)
     throw ExportError(ErrorCode::unsupported, "modules.json: there is no Pooling module");
@@ -255,9 +219,6 @@ NamedValues forward_clip(const TasksManager& tasks, const Inputs& inputs, const 
 }  // namespace
 
 void register_sentence_transformers(TasksManager& tasks) {
-  const auto encoder = [&tasks](const PretrainedConfig& config) -> std::vector<ModelPart> {
-    return {{"", tasks.get_definition(config.model_type())}};
-  };
   tasks.register_model<SentenceTransformersClipOnnxConfig>(
       {.model_type = "clip",
        .tasks = {"feature-extraction", "sentence-similarity"},
@@ -265,15 +226,15 @@ void register_sentence_transformers(TasksManager& tasks) {
                       const Inputs& inputs, const Model& model,
                       const Component& component) { return forward_clip(tasks, inputs, model, component); },
        .library = "sentence_transformers",
-       .parts = encoder,
+       .parts = sentence_part(tasks),
        .modules = {"CLIPModel"}});
-  tasks.register_model<SentenceTransformersTransformerOnnxConfig>(
+  tasks.register_model<SentenceOnnxConfig>(
       {.model_type = "transformer",
        .tasks = {"feature-extraction", "sentence-similarity"},
        .forward = [&tasks](const Inputs& inputs, const Model& model,
                            const Component& component) { return forward(tasks, inputs, model, component); },
        .library = "sentence_transformers",
-       .parts = encoder,
+       .parts = sentence_part(tasks),
        .modules = {"Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout"}});
 }
 
