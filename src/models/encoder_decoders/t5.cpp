@@ -237,7 +237,7 @@ NamedValues forward_t5(const Inputs& inputs, const Model& model, const Component
     root.ignore(std::string(part) + ".weight");
   const auto encode = [&](const Inputs& in) {
     const Stack encoder(root / "encoder", c, c.layers, false);
-    nn::DecoderPass pass(in, std::vector<StateSpec>());
+    nn::DecoderPass pass(in, {});
     return encoder(shared(pass.input_ids()), pass, nullptr, nn::padding_mask(pass.attention_mask()));
   };
   const auto decode = [&](nn::Seq2SeqPass& pass) {
