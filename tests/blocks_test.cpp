@@ -91,7 +91,7 @@ struct Decoder {
   Inputs inputs{{{"input_ids", graph.input("input_ids", {DType::i64, {1, 3}})},
                  {"attention_mask", graph.input("attention_mask", {DType::i64, {1, 3}})}}};
   Value x = graph.input("x", {DType::f64, {1, 3, static_cast<std::int64_t>(kWidth)}});
-  nn::DecoderPass pass{inputs, std::vector<StateSpec>()};
+  nn::DecoderPass pass{inputs, {}};
 
   Rows run(Value result) {
     graph.output("y", result);

@@ -145,7 +145,7 @@ TEST_P(GatedDeltaNet, MatchesAPlainLoop) {
   const Inputs inputs{{{"input_ids", graph.input("input_ids", {DType::i64, {1, kTokens}})},
                        {"attention_mask", graph.input("attention_mask", {DType::i64, {1, kTokens}})}}};
   const Value hidden = graph.input("x", {DType::f32, {1, kTokens, kWidth}});
-  nn::DecoderPass pass{inputs, std::vector<StateSpec>()};
+  nn::DecoderPass pass{inputs, {}};
   graph.output("y", net(hidden, pass));
   const Row flat = numbers(kTokens * kWidth, 8);
   std::vector<Row> tokens;

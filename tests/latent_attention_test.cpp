@@ -190,7 +190,7 @@ TEST_P(LatentAttention, MatchesAPlainLoop) {
   const Inputs inputs{{{"input_ids", graph.input("input_ids", {DType::i64, {1, 3}})},
                        {"attention_mask", graph.input("attention_mask", {DType::i64, {1, 3}})}}};
   const Value hidden = graph.input("x", {DType::f32, {1, 3, kWidth}});
-  nn::DecoderPass pass{inputs, std::vector<StateSpec>()};
+  nn::DecoderPass pass{inputs, {}};
   graph.output("y", attention(hidden, pass));
   const auto got = reference::interpret(
       graph, {{{"input_ids", ones(3)}, {"attention_mask", ones(3)}, {"x", floats({1, 3, kWidth}, kTokens)}}});

@@ -27,7 +27,7 @@ struct Made {
                  {"attention_mask", graph.input("attention_mask", {DType::i64, {kBatch, kLength}})},
                  {"position_ids", graph.input("position_ids", {DType::i64, {kBatch, kLength}})}}};
   Value x = graph.input("x", {DType::f32, {kBatch, kLength, kWidth}});
-  nn::DecoderPass pass{inputs, std::vector<StateSpec>()};
+  nn::DecoderPass pass{inputs, {}};
 
   std::vector<double> run(Value result) {
     graph.output("y", result);

@@ -20,12 +20,13 @@ DecoderPass::DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, De
   }
 }
 
-DecoderPass::DecoderPass(const Inputs& inputs, const Interface& interface)
-    : DecoderPass(inputs, interface.states) {
+DecoderPass DecoderPass::of_interface(const Inputs& inputs, const Interface& interface) {
+  DecoderPass pass(inputs, interface.states);
   for (const TensorSpec& output : interface.outputs) {
     if (output.name.starts_with("hidden_states.") || output.name.starts_with("attentions."))
-      wanted_.push_back(output.name);
+      pass.wanted_.push_back(output.name);
   }
+  return pass;
 }
 
 Value DecoderPass::tokens() const {

@@ -48,7 +48,7 @@ Value token_at(Value x, Value index) {
 NamedValues build_text_decoder_task(const Component& component, const Inputs& inputs, const Scope& s,
                                     const TextDecoderHeads& heads) {
   const std::string& task = component.task;
-  DecoderPass pass(inputs, component.interface);
+  DecoderPass pass = DecoderPass::of_interface(inputs, component.interface);
   const Value hidden = heads.decode(pass);
   if (task == "text-classification") {
     const Value last = last_token(hidden, pass.input_ids(), heads.pad_token_id);

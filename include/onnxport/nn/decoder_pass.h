@@ -42,7 +42,7 @@ class ONNXPORT_API DecoderPass {
   /// `states`: those of the component.
   DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, DecoderInputNames names = {});
   /// With the states of the interface, and its outputs that a layer may give.
-  DecoderPass(const Inputs& inputs, const Interface& interface);
+  static DecoderPass of_interface(const Inputs& inputs, const Interface& interface);
 
   Graph& graph() const { return tokens().graph(); }
   Value input_ids() const { return inputs_[names_.input_ids]; }

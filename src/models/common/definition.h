@@ -1,7 +1,11 @@
 /// The include for an architecture's file, besides the modules that it uses.
 #pragma once
 
+#include <cstdint>
+#include <initializer_list>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "onnxport/middle_end.h"
 #include "onnxport/model.h"
@@ -18,5 +22,15 @@ void check_multiple(const PretrainedConfig& config, std::string_view width_key, 
                     std::string_view parts_key, std::int64_t parts);
 /// The same for hidden_size and num_attention_heads.
 void check_heads(const PretrainedConfig& config, std::int64_t hidden_size, std::int64_t heads);
+
+/// The list of strings with this key, one for each of num_hidden_layers. Throws ExportError(bad_config) for
+/// another number.
+std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key);
+/// The same, where each must be one of these kinds.
+std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key,
+                                         std::initializer_list<std::string_view> known);
+
+/// A number that divides others. Throws ExportError(bad_config) for less than 1.
+std::int64_t divisor(const PretrainedConfig& config, const char* key);
 
 }  // namespace onnxport::models

@@ -215,7 +215,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   // Of training, of the layers that guess further tokens, and what the original's modules do not read.
   c.harmless({"pad_token_id", "rms_norm_eps_moe_gate", "shared_expert_sink", "num_mtp_layers",
               "chain_hidden_post_norm", "mtp_hidden_states_first", "mtp_local_layer_ids",
-              "max_position_embeddings", "dense_mlp_idx"});
+              "max_position_embeddings", "dense_mlp_idx", "number_of_conv_states"});
   // Perhaps no layer is of their kind.
   c.harmless({"num_attention_heads", "num_key_value_heads", "head_dim", "swa_num_attention_heads",
               "swa_num_key_value_heads", "swa_head_dim", "rel_extent", "log_scaling_n_floor",

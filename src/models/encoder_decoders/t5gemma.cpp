@@ -102,7 +102,7 @@ struct Side {
 // A window of the encoder reaches both ways.
 Value encode(const Scope& s, const Config& c, const Inputs& in) {
   const Side side(s, c);
-  nn::DecoderPass pass(in, std::vector<StateSpec>());
+  nn::DecoderPass pass(in, {});
   Value x = side.embed(pass.input_ids());
   for (std::int64_t i = 0; i < c.text.num_hidden_layers; ++i) {
     const Layer layer(s / "layers" / i, i, c);

@@ -1,14 +1,11 @@
 #include "models/decoders/common/hybrid.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <array>
 #include <utility>
 #include <variant>
 
-#include "models/common/definition.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -39,33 +36,6 @@ std::vector<StateSpec> HybridOnnxConfig::mamba2_states(std::int64_t layer, const
 std::vector<StateSpec> HybridOnnxConfig::delta_states(std::int64_t layer, const nn::DeltaSizes& z) const {
   return recurrent_states(layer, z.convolved(), z.kernel, "recurrent",
                           {z.value_heads, z.key_dim, z.value_dim});
-}
-
-std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key) {
-  std::vector<std::string> kinds = config.strings(key);
-  const std::int64_t layers = config.integer("num_hidden_layers");
-  if (static_cast<std::int64_t>(kinds.size()) == layers) return kinds;
-  throw ExportError(ErrorCode::bad_config,
-                    fmt::format("{}: {} has {} entries, expected one for each of {} layers", config.origin(),
-                                key, kinds.size(), layers));
-}
-
-std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key,
-                                         std::initializer_list<std::string_view> known) {
-  std::vector<std::string> kinds = kinds_of_layers(config, key);
-  for (const std::string& kind : kinds) {
-    if (std::find(known.begin(), known.end(), kind) != known.end()) continue;
-    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} has '{}', expected one of {}",
-                                                         config.origin(), key, kind, fmt::join(known, ", ")));
-  }
-  return kinds;
-}
-
-std::int64_t divisor(const PretrainedConfig& config, const char* key) {
-  const std::int64_t value = config.integer(key);
-  if (value >= 1) return value;
-  throw ExportError(ErrorCode::bad_config,
-                    fmt::format("{}: {} is {}, expected at least 1", config.origin(), key, value));
 }
 
 Rotations rotations(const PretrainedConfig& config, std::int64_t head_dim,

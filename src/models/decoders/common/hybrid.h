@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "models/common/definition.h"
 #include "onnxport/gguf_info.h"
 #include "onnxport/middle_end.h"
 #include "onnxport/nn/blocks.h"
@@ -41,16 +42,6 @@ class HybridOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   /// Those of nn::GatedDeltaNet.
   std::vector<StateSpec> delta_states(std::int64_t layer, const nn::DeltaSizes& sizes) const;
 };
-
-/// The list of strings with this key, one for each of num_hidden_layers. Throws ExportError(bad_config) for
-/// another number.
-std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key);
-/// The same, where each must be one of these kinds.
-std::vector<std::string> kinds_of_layers(const PretrainedConfig& config, const char* key,
-                                         std::initializer_list<std::string_view> known);
-
-/// A number that divides others. Throws ExportError(bad_config) for less than 1.
-std::int64_t divisor(const PretrainedConfig& config, const char* key);
 
 /// The rotations of these kinds of layers, with an entry of `rope_parameters` for each. They are read
 /// although perhaps no layer is of one of them.

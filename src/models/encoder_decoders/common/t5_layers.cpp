@@ -191,7 +191,7 @@ NamedValues forward_t5_like(const Inputs& inputs, const Model& model, const Comp
     root.ignore(std::string(part) + ".weight");
   const auto encode = [&](const Inputs& in) {
     const Half encoder(root / "encoder", c, parts, false);
-    nn::DecoderPass pass(in, std::vector<StateSpec>());
+    nn::DecoderPass pass(in, {});
     return encoder(shared(pass.input_ids()), pass, nullptr);
   };
   const auto decode = [&](nn::Seq2SeqPass& pass) {
