@@ -67,9 +67,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   latent.query_rank.reset();  // no key of this class, though files may have it
   config.harmless({"num_mtp_layers", "mtp_loss_scaling_factor"});
   const nn::DeltaSizes sizes = sizes_of(config);
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, [&](std::int64_t layer) {
-    return layer >= config.integer("first_k_dense_replace");
-  });
+  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers);
   const auto mixer = [&](const Scope& s, std::int64_t i) -> nn::Mixer {
     if (!attends_to_all(config, i)) return delta_attention(s, i, c, config, sizes);
     nn::LatentAttentionParts parts = latent_parts(s, i, config, c, latent);

@@ -16,9 +16,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::LatentAttentionParameters latent = turning_latent_parameters(config, c, true);
   const nn::KeyIndexerParameters indexer =
       indexer_parameters(config, c, rope_parameters(config, latent.turned_dim), IndexerTurns::first_halves);
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, [&](std::int64_t layer) {
-    return layer >= config.integer("first_k_dense_replace");
-  });
+  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers);
   config.harmless({"layer_types", "mlp_bias"});  // not used by the original
   const auto mlp = [&](const Scope& s, std::int64_t layer) -> nn::FeedForward {
     if (sparse.at(layer)) return grouped_mixture(s, config, c);

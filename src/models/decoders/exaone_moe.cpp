@@ -28,9 +28,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   TextDecoderConfig c(config);
   c.attention_bias = false;  // no key of this class, though files may have it
   const LayerAttention attention = exaone_attention(config, c);
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, [&](std::int64_t layer) {
-    return layer >= config.integer("first_k_dense_replace");
-  });
+  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const auto mlp = [&]() -> nn::FeedForward {
       if (!sparse.at(static_cast<std::size_t>(i))) return c.mlp(s / "mlp");

@@ -76,9 +76,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   latent.rotate = [](Value x, std::int64_t, const nn::DecoderPass&) { return x; };  // it knows no positions
   config.harmless({"max_position_embeddings", "rope_theta", "rope_scaling"});
   const nn::DeltaSizes sizes = sizes_of(config);
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers, [&](std::int64_t layer) {
-    return layer >= config.integer("first_k_dense_replace");
-  });
+  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers);
   const auto mixer = [&](const Scope& s, std::int64_t i) -> nn::Mixer {
     if (!attends_to_all(config, i)) return delta_attention(s, i, c, sizes);
     return nn::LatentAttention(latent_parts(s, i, config, c, latent));

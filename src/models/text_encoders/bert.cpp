@@ -25,12 +25,7 @@ class BertOnnxConfig : public TextEncoderOnnxConfig {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const TextEncoderConfig c(model.config());
-  const Scope root = model.scope();
-  const Scope base = root.base_model("bert");
-  const Bert bert(base, c);
-  return nn::build_text_encoder_task(component.task, inputs, root,
-                                     bert_heads(root, base, c, bert.embeddings.words(), bert));
+  return build_with_bert_heads<Bert>(inputs, model, component, "bert");
 }
 
 Value logits_behind_encoder(nn::Seq2SeqPass& pass, const Model& model) {

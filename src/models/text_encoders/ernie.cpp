@@ -51,12 +51,7 @@ struct Ernie {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  const Scope base = root.base_model("ernie");
-  const Ernie ernie(base, c);
-  return nn::build_text_encoder_task(component.task, inputs, root,
-                                     bert_heads(root, base, c, ernie.embeddings.words(), ernie));
+  return build_with_bert_heads<Ernie, Config>(inputs, model, component, "ernie");
 }
 
 }  // namespace

@@ -93,12 +93,7 @@ struct FNet {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  const Scope base = root.base_model("fnet");
-  const FNet fnet(base, c);
-  return nn::build_text_encoder_task(component.task, inputs, root,
-                                     bert_heads(root, base, c, fnet.embeddings.words(), fnet));
+  return build_with_bert_heads<FNet, Config>(inputs, model, component, "fnet");
 }
 
 }  // namespace

@@ -57,12 +57,7 @@ struct LayoutLM {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  const Scope base = root.base_model("layoutlm");
-  const LayoutLM layoutlm(base, c);
-  return nn::build_text_encoder_task(component.task, inputs, root,
-                                     bert_heads(root, base, c, layoutlm.embeddings.words(), layoutlm));
+  return build_with_bert_heads<LayoutLM, Config>(inputs, model, component, "layoutlm");
 }
 
 }  // namespace

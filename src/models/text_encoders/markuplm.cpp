@@ -141,12 +141,7 @@ struct MarkupLM {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  const Scope base = root.base_model("markuplm");
-  const MarkupLM markuplm(base, c);
-  return nn::build_text_encoder_task(component.task, inputs, root,
-                                     bert_heads(root, base, c, markuplm.embeddings.words(), markuplm));
+  return build_with_bert_heads<MarkupLM, Config>(inputs, model, component, "markuplm");
 }
 
 }  // namespace

@@ -40,12 +40,7 @@ struct MegatronBert {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const TextEncoderConfig c(model.config());
-  const Scope root = model.scope();
-  const Scope base = root.base_model("bert");
-  const MegatronBert bert(base, c);
-  return nn::build_text_encoder_task(component.task, inputs, root,
-                                     bert_heads(root, base, c, bert.embeddings.words(), bert));
+  return build_with_bert_heads<MegatronBert>(inputs, model, component, "bert");
 }
 
 }  // namespace

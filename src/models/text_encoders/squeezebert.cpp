@@ -101,12 +101,7 @@ struct SqueezeBert {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  const Scope base = root.base_model("transformer");
-  const SqueezeBert squeezebert(base, c);
-  return nn::build_text_encoder_task(component.task, inputs, root,
-                                     bert_heads(root, base, c, squeezebert.embeddings.words(), squeezebert));
+  return build_with_bert_heads<SqueezeBert, Config>(inputs, model, component, "transformer");
 }
 
 }  // namespace

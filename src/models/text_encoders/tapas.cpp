@@ -146,12 +146,7 @@ struct Tapas {
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  const Scope base = root.base_model("tapas");
-  const Tapas tapas(base, c);
-  return nn::build_text_encoder_task(component.task, inputs, root,
-                                     bert_heads(root, base, c, tapas.embeddings.words(), tapas));
+  return build_with_bert_heads<Tapas, Config>(inputs, model, component, "tapas");
 }
 
 }  // namespace

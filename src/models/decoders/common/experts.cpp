@@ -47,6 +47,11 @@ std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t lay
   return all;
 }
 
+std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers) {
+  return sparse_layers(config, layers,
+                       [&](std::int64_t layer) { return layer >= config.integer("first_k_dense_replace"); });
+}
+
 nn::Routing softmax_routing(const PretrainedConfig& config) {
   const nn::Routing largest = nn::largest_scores(nn::softmax_scores, config.integer("num_experts_per_tok"));
   return config.flag("norm_topk_prob") ? nn::normalized(largest) : largest;

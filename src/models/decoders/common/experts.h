@@ -21,6 +21,8 @@ std::int64_t interval_of(const PretrainedConfig& config, const char* key,
 /// ExportError(bad_config) for other types than "dense" and "sparse", or another number of them.
 std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers,
                                 const std::function<bool(std::int64_t layer)>& sparse);
+/// The same with those from `first_k_dense_replace` on.
+std::vector<bool> sparse_layers(const PretrainedConfig& config, std::int64_t layers);
 
 /// The routing of most types: the num_experts_per_tok largest of the softmax over all experts, which sum to
 /// one if norm_topk_prob says so.

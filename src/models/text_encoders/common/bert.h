@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "onnxport/inputs.h"
 #include "onnxport/middle_end.h"
+#include "onnxport/model.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/nn/text_tasks.h"
@@ -55,5 +57,17 @@ nn::TextEncoderHeads pooled_heads(const Scope& root, const TextEncoderConfig& c,
 /// classifier.
 nn::TextEncoderHeads bert_heads(const Scope& root, const Scope& base, const TextEncoderConfig& c,
                                 const Weight& words, std::function<Value(const Inputs&)> encode);
+
+/// All tasks of an encoder with the heads of BERT, whose keys lie below `name`. An `Encoder` is made of its
+/// scope and a `Config`; its member `embeddings` has the words that the output layer may share.
+template <class Encoder, class Config = TextEncoderConfig>
+NamedValues build_with_bert_heads(const Inputs& inputs, const Model& model, const Component& component,
+                                  const std::string& name) {
+  const Config c(model.config());
+  const Scope root = model.scope(), base = root.base_model(name);
+  const Encoder encoder(base, c);
+  return nn::build_text_encoder_task(component.task, inputs, root,
+                                     bert_heads(root, base, c, encoder.embeddings.words(), encoder));
+}
 
 }  // namespace onnxport::models
