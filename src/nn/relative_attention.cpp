@@ -1,4 +1,4 @@
-#include "models/text_encoders/common/relative_attention.h"
+#include "onnxport/nn/relative_attention.h"
 
 #include <cmath>
 #include <vector>
@@ -6,7 +6,7 @@
 #include "onnxport/nn/attention.h"
 #include "onnxport/op.h"
 
-namespace onnxport::models {
+namespace onnxport::nn {
 namespace {
 
 // [n, heads * d] -> [heads, d, n]
@@ -32,7 +32,9 @@ Value sinusoids(Value positions, std::int64_t width, DType dtype) {
 // Column c of row i belongs to the distance S - c, thus to key i - S + c. In row-major order, element (i, j)
 // of the result is at i (2 S - 1) + j + S, so a reshape selects the columns without any index.
 Value distance_scores(Value query, Value distances, std::int64_t heads, const Dim& length) {
-  const Value scores = op::matmul(nn::split_heads(query, heads), by_head(distances, heads));
+  const bool shared = heads > 1 && !(distances.dim(1) == query.dim(2));
+  const Value columns = shared ? op::transpose(distances, 0, 1) : by_head(distances, heads);
+  const Value scores = op::matmul(split_heads(query, heads), columns);
   const Value flat = op::flatten(scores, 2, 3);
   const Value cut = op::slice(flat, 2, length, flat.dim(2));
   const Value rows = op::reshape(cut, {scores.dim(0), heads, length, length * 2 - 1});
@@ -40,10 +42,10 @@ Value distance_scores(Value query, Value distances, std::int64_t heads, const Di
 }
 
 Value type_scores(Value query, Value types, Value other, std::int64_t heads) {
-  const Value scores = op::matmul(nn::split_heads(query, heads), by_head(types, heads));  // [B, heads, S, 2]
+  const Value scores = op::matmul(split_heads(query, heads), by_head(types, heads));  // [B, heads, S, 2]
   const Value same = op::slice(scores, 3, 0, 1);
   const Value difference = op::sub(op::slice(scores, 3, 1, 2), same);
   return op::add(same, op::mul(difference, other));
 }
 
-}  // namespace onnxport::models
+}  // namespace onnxport::nn
