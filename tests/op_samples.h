@@ -23,6 +23,8 @@ std::vector<OpSample> op_samples();
 /// `samples` and those of the ops that only quantized graphs have.
 std::vector<OpSample> with_quantized_samples(std::vector<OpSample> samples);
 
+/// `samples` and those of pooling.
+std::vector<OpSample> with_pooling_samples(std::vector<OpSample> samples);
 /// `samples` and those of the recurrences.
 std::vector<OpSample> with_recurrent_samples(std::vector<OpSample> samples);
 /// `samples` and those of experts with biases and of attention with sinks.
