@@ -17,11 +17,12 @@ BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value 
   std::vector<std::int64_t> chosen = {1, 2, 3, 4};
   // MaskFormer takes these four from a configuration of type swin, whatever its out_features.
   if (config.model_type() != "swin") chosen = backbone_stages(config, stages);
-  if (stages < kStages || chosen.front() == 0) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: a backbone of {} stages, of which stage {} is the first that is used; "
-                                  "expected at least {}, and not the stem (0)",
-                                  config.origin(), stages, chosen.front(), kStages));
+  if (stages < kStages || chosen.empty() || chosen.front() == 0) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: a backbone of {} stages that gives [{}]; expected at least {}, and some "
+                    "of them without the stem (0)",
+                    config.origin(), stages, fmt::join(chosen, ", "), kStages));
   }
   const Scope norms = s / "hidden_states_norms";
   for (std::int64_t i = 0; i < stages; ++i) norms.ignore(fmt::format("{}", i));

@@ -1,6 +1,7 @@
 #include "models/vision/common/mask_queries.h"
 
 #include "models/vision/common/detector_backbone.h"
+#include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {
@@ -36,7 +37,11 @@ std::vector<Value> segmenter_backbone(const TasksManager& tasks, const Scope& s,
   if (config.model_type() != "swin") return detector_backbone(tasks, s, c, pixel_values);
   c.harmless({"backbone", "backbone_kwargs", "use_timm_backbone", "use_pretrained_backbone"});
   const auto type = tasks.get_definition(swin_type);
-  return type->roles.backbone->features(s.with_newer(type->key_names), config, pixel_values).stages;
+  std::vector<Value> images =
+      type->roles.backbone->features(s.with_newer(type->key_names), config, pixel_values).stages;
+  if (images.empty())
+    throw ExportError(ErrorCode::bad_config, c.origin() + ": backbone_config selects no features");
+  return images;
 }
 
 }  // namespace onnxport::models
