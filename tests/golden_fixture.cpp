@@ -62,7 +62,8 @@ std::vector<std::pair<std::string, std::map<int, std::string>>> read_axes(const 
 }  // namespace
 
 std::vector<std::string> golden_fixtures() {
-  std::vector<std::string> names;
+  static std::vector<std::string> names;
+  if (!names.empty()) return names;
   for (const fs::directory_entry& type : fs::directory_iterator(golden_dir())) {
     if (!type.is_directory()) continue;
     for (const fs::directory_entry& fixture : fs::directory_iterator(type)) {

@@ -1,12 +1,13 @@
 // Every fixture of tests/golden: export it, run the file in ONNX Runtime and the graph in the interpreter,
-// and compare both with what the original PyTorch model answered. The first fixture of each model type and
-// task (by name: the one without a variant, where there is one) is tried at every opset, the others at the
-// default.
+// and compare both with what the original PyTorch model answered. The default opset is tried with all of
+// them. The first fixture of each model type and task (by name: the one without a variant, where there is
+// one) is tried at the oldest and the newest opset and at one between, and one fixture of each type at all.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <numeric>
 
 #include "golden_fixture.h"
 #include "lower/target.h"
@@ -168,14 +169,26 @@ class GoldenOpsets : public Golden {
     EXPECT_EQ(bytes.back(), opset);
     return bytes.substr(2, bytes.size() - 3);
   }
+
+  // The tasks of a type differ in their heads, so one fixture of each type takes every opset. The others take
+  // the oldest, the newest, and one between that depends on their name.
+  static std::vector<int> opsets(const std::string& name) {
+    const std::vector<std::string> complete = fixture_of_each_type();
+    std::vector<int> every(runtime::newest_opset - lower::oldest_opset + 1);
+    std::iota(every.begin(), every.end(), lower::oldest_opset);
+    if (std::find(complete.begin(), complete.end(), name) != complete.end()) return every;
+    const auto between = std::accumulate(name.begin(), name.end(), std::size_t{0}) % (every.size() - 2);
+    return {every.front(), every[1 + between], every.back()};
+  }
 };
 
 // Every export runs the official full check at its opset. ONNX Runtime runs each file that differs from that
 // of the opset before in more than the version, and the newest one. `Lowering` runs every op at every opset.
 TEST_P(GoldenOpsets, MatchTheOriginal) {
+  const std::vector<int> opsets_of_this = opsets(GetParam());
   for (const GoldenFile& file : fixture.files) {
     std::string before;
-    for (int opset = lower::oldest_opset; opset <= runtime::newest_opset; ++opset) {
+    for (const int opset : opsets_of_this) {
       const std::filesystem::path path = exported(file, opset, {});
       std::string now = without_versions(path, opset);
       const bool tried = now == before || opset == part(file).interface.opset;

@@ -162,13 +162,6 @@ std::vector<SwinTokens> states(Value pixel_values, const Scope& s, const Config&
   return states;
 }
 
-// [B, C, h, w] in rows -> an image with stride x stride pixels for each token. (torch.nn.PixelShuffle)
-Value pixel_shuffle(Value rows, const nn::TokenGrid& grid, std::int64_t channels, std::int64_t stride) {
-  const Value spread = op::reshape(rows, {grid.batch, grid.height, grid.width, channels, stride, stride});
-  const Value image = op::permute(spread, {0, 3, 1, 4, 2, 5});
-  return op::reshape(image, {grid.batch, channels, grid.height * stride, grid.width * stride});
-}
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const Scope root = model.scope();
@@ -179,18 +172,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     const Value pooled = op::mean(tokens.last_hidden_state(), 1);
     return {{"logits", nn::Linear(root / "classifier", tokens.channels, config.num_labels())(pooled)}};
   }
-  // masked-im. The original assumes a square grid, and fails with most others.
-  const std::int64_t channels = config.integer("num_channels"), stride = config.integer("encoder_stride");
-  if (channels < 1 || stride < 1) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: num_channels {} and encoder_stride {} must be positive",
-                                  config.origin(), channels, stride));
-  }
-  const Scope s = root / "decoder" / 0;
-  const std::int64_t out = channels * stride * stride;
-  const Weight kernel = s.weight("weight", {out, tokens.channels, 1, 1});
-  const nn::Linear decoder(s.path(), kernel.reshape({out, tokens.channels}), s.weight("bias", {out}));
-  return {{"reconstruction", pixel_shuffle(decoder(tokens.rows), tokens.grid, channels, stride)}};
+  return {{"reconstruction", reconstruct_image(root, config, tokens)}};
 }
 
 }  // namespace

@@ -23,6 +23,10 @@ struct SwinTokens {
   Value last_hidden_state() const { return nn::rows_to_tokens(rows, grid); }  ///< [B, L, channels]
 };
 
+/// The head for masked images: a square of encoder_stride pixels for each token. Keys: decoder.0. Throws
+/// ExportError(bad_config).
+Value reconstruct_image(const Scope& root, const PretrainedConfig& config, const SwinTokens& tokens);
+
 enum class SwinNorm : std::uint8_t { none, last };  ///< after the last stage
 
 /// pixel_values [B, num_channels, height, width] -> tokens. `s`: the scope of the base model; `config`: of
