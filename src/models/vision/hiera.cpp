@@ -222,6 +222,14 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 // order of the image.
 BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
   const Config c(config);
+  if (pixel_values.dim(2) != Dim(c.image_size[0]) || pixel_values.dim(3) != Dim(c.image_size[1])) {
+    throw ExportError(
+        ErrorCode::unsupported,
+        fmt::format("{}: a backbone of type 'hiera' takes images of {} by {} only, but these are of {} "
+                    "by {}; make all axes static, with this size",
+                    config.origin(), c.image_size[0], c.image_size[1], pixel_values.dim(2).str(),
+                    pixel_values.dim(3).str()));
+  }
   const std::vector<std::int64_t> chosen = backbone_stages(config, std::ssize(c.depths));
   const std::vector<Value> states = encode(embed(s / "embeddings", c, pixel_values), s / "encoder", c);
   BackboneFeatures features;
