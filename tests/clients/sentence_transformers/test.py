@@ -2,7 +2,10 @@
 
     python3 test.py PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
 
-It needs torch: several GB, from bench/peer-requirements.txt. `./dev test` does not run it; see CONTRIBUTING.md."""
+It needs torch: several GB, from bench/peer-requirements.txt. `./dev test` does not run it; see CONTRIBUTING.md.
+
+It also passes with sentence-transformers 5.7.0 on PYTHONPATH, the newest version that has an ONNX backend: 6.x wants
+transformers 5, which no optimum-onnx takes."""
 import hashlib
 import json
 import logging
@@ -99,7 +102,10 @@ class Client(unittest.TestCase):
     def near(self, result, expected, tolerance=1e-5):
         result, expected = (np.asarray(torch.as_tensor(v).to_dense(), np.float64) for v in (result, expected))
         self.assertEqual(result.shape, expected.shape)
-        self.assertTrue(np.isfinite(expected).all())
+        finite = np.isfinite(expected)  # later versions than the pinned one give -inf as the maximum over no token
+        self.assertGreater(finite.sum(), 0)
+        np.testing.assert_array_equal(result[~finite], expected[~finite])
+        result, expected = result[finite], expected[finite]
         self.assertLessEqual(np.abs(result - expected).max(), tolerance * max(1, np.abs(expected).max()))
 
     def compare(self, kind, model, out, texts, tolerance=1e-5):
