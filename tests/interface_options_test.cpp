@@ -185,6 +185,24 @@ TEST(InterfaceOptions, Together) {
   EXPECT_FALSE(exported.takes("position_ids"));
 }
 
+// With a mask of ones, an image is what it is without a mask.
+TEST(InterfaceOptions, PixelMask) {
+  for (const char* fixture : {"conditional_detr/object-detection", "deformable_detr/object-detection",
+                              "detr/image-segmentation", "detr/object-detection+timmlearned",
+                              "rf_detr/object-detection", "table-transformer/object-detection"}) {
+    SCOPED_TRACE(fixture);
+    const Exported exported(fixture, InterfaceOption::pixel_mask);
+    ASSERT_TRUE(exported.takes("pixel_mask"));
+    const GoldenCase& one = exported.cases().front();
+    NamedTensors inputs = one.inputs;
+    std::vector<std::int64_t> shape = find(inputs, "pixel_values")->shape;
+    shape.erase(shape.begin() + 1);
+    const std::vector<std::int64_t> ones(static_cast<std::size_t>(shape[0] * shape[1] * shape[2]), 1);
+    inputs.emplace_back("pixel_mask", Tensor::from_ints(DType::i64, shape, ones));
+    exported.expect_original(one, exported.session().run(inputs));
+  }
+}
+
 TEST(InterfaceOptions, RefuseOthers) {
   const auto refusal = [](const std::string& fixture, InterfaceOption option) {
     return complaint(ErrorCode::unsupported, [&] { Exported(fixture, option); });
@@ -198,6 +216,12 @@ TEST(InterfaceOptions, RefuseOthers) {
             "--num-logits-to-keep: task 'feature-extraction' of 'gpt2' has no logits of each token");
   EXPECT_EQ(refusal("bloom/text-generation", InterfaceOption::no_position_ids),
             "--no-position-ids: task 'text-generation' of 'bloom' takes no position_ids anyway");
+  EXPECT_EQ(refusal("gpt2/feature-extraction", InterfaceOption::pixel_mask),
+            "--with-pixel-mask: task 'feature-extraction' of 'gpt2' does not have this option, which is for "
+            "detectors");
+  EXPECT_EQ(refusal("vit/feature-extraction", InterfaceOption::pixel_mask),
+            "--with-pixel-mask: task 'feature-extraction' of 'vit' does not have this option, which is for "
+            "detectors");
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ eurobert exaone_moe fast_vlm flint gemma4 gemma4_text gemma4_unified_text glm4_m
 hrm_text hy_v3 hy_v4 hyperclovax inkling_text internlm3 iquestcoder jais2 jina_embeddings_v3 kimi_linear kolibri1 laguna lfm2_moe lfm3
 lighton_ocr mellum mimo_v2_flash minicpm3 minimax_m2 minimax_m3_vl_text ministral3 mistral4 mlcd_vision_model moonshine_streaming nanochat
 nemotron_h nomic_bert olmo_hybrid openai_privacy_filter paddleocr_vl parakeet_rnnt parakeet_tdt qwen3_5 qwen3_5_moe qwen3_5_moe_text
-qwen3_5_text rf_detr sam3_tracker sam3_vision_model sam3_vit_model solar_open youtu zaya
+qwen3_5_text rf_detr rf_detr_dinov2 sam3_tracker sam3_vision_model sam3_vit_model solar_open youtu zaya
 """.split()
 # Classes with a model_type that no mapping and no sub_configs leads to: (module, class).
 MORE = [("speecht5", "SpeechT5HifiGanConfig"), ("t5gemma", "T5GemmaModuleConfig")]

@@ -98,6 +98,7 @@ void add_interface_options(CLI::App& app, InterfaceOptions& options) {
   add(InterfaceOption::num_logits_to_keep,
       "Text decoders: an input that limits the logits to the last tokens; 0: all");
   add(InterfaceOption::no_position_ids, "Text decoders: count positions instead of taking position_ids");
+  add(InterfaceOption::pixel_mask, "Detectors: an input that tells which pixels are real");
 }
 
 void add_int_dtype(CLI::App& app, std::string& dtype) {

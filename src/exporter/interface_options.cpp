@@ -23,8 +23,12 @@ void drop(AxesByName& names, std::string_view name) {
 
 void OnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& /*inputs*/,
                        AxesByName& /*outputs*/) const {
-  for (const InterfaceOption option : interface_options)
-    refuse(*this, option, "does not have this option, which is for text decoders");
+  for (const InterfaceOption option : interface_options) {
+    const bool of_images = option == InterfaceOption::pixel_mask;
+    refuse(
+        *this, option,
+        fmt::format("does not have this option, which is for {}", of_images ? "detectors" : "text decoders"));
+  }
 }
 
 void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& inputs,
@@ -69,6 +73,8 @@ void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, Axe
         needs(inputs.size() < before, "takes no position_ids anyway");
         break;
       }
+      case InterfaceOption::pixel_mask:
+        needs(false, "does not have this option, which is for detectors");
     }
   }
 }

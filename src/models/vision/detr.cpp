@@ -3,16 +3,15 @@
 #include "models/vision/common/detr.h"
 
 #include "models/common/definition.h"
-#include "models/vision/common/detector_backbone.h"
 
 namespace onnxport::models {
 namespace {
 
-class DetrOnnxConfig : public VisionOnnxConfig {
+class DetrOnnxConfig : public DetectorOnnxConfig {
  public:
-  using VisionOnnxConfig::VisionOnnxConfig;
+  using DetectorOnnxConfig::DetectorOnnxConfig;
   AxesByName outputs() const override {
-    if (task() != "image-segmentation") return VisionOnnxConfig::outputs();
+    if (task() != "image-segmentation") return DetectorOnnxConfig::outputs();
     const Axes axes = {{0, "batch_size"}, {1, "num_queries"}};
     return {{"logits", axes}, {"pred_masks", axes}};
   }
@@ -23,25 +22,11 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const DetrConfig c(model.config());
   const Scope root = model.scope();
   const Scope detection = root.base_model("detr");
-  const Scope base = detection.base_model("model");
-  std::vector<Value> features;
-  {
-    const ModulePath at(inputs["pixel_values"], base.path());
-    features = detector_backbone(tasks, base / "backbone" / "conv_encoder" / "model", model.config(),
-                                 inputs["pixel_values"]);
-  }
-  const Detr detr(base, c, *features.back().dim(1).constant());
-  const DetrResults r = detr(features);
-  if (component.task == "feature-extraction") return {{"last_hidden_state", r.hidden}};
-
-  // One extra label: no object.
-  const nn::Linear classifier(detection / "class_labels_classifier", c.d_model, c.num_labels + 1);
-  const Value logits = classifier(r.hidden);
-  if (component.task == "object-detection")
-    return {{"logits", logits},
-            {"pred_boxes", detr_boxes(detection / "bbox_predictor", c.d_model, r.hidden)}};
-
-  return {{"logits", logits}, {"pred_masks", detr_masks(root, model.config(), c, r)}};
+  const DetrResults r = run_detr(tasks, inputs, model, detection.base_model("model"), c);
+  NamedValues outputs = detr_outputs(detection, c, r, component);
+  if (component.task == "image-segmentation")
+    outputs.back() = {"pred_masks", detr_masks(root, model.config(), c, r)};
+  return outputs;
 }
 
 KeyNames newer_names() {

@@ -29,7 +29,7 @@ struct TimmModel {
 };
 
 // The detector's own keys, as transformers 4 writes them.
-TimmModel from_own_keys(const PretrainedConfig& c) {
+TimmModel from_own_keys(const PretrainedConfig& c, std::int64_t first_stage) {
   const PretrainedConfig kwargs = c.has("backbone_kwargs")
                                       ? c.sub("backbone_kwargs")
                                       : PretrainedConfig::from_json("{}", c.origin(), "timm_backbone");
@@ -37,6 +37,7 @@ TimmModel from_own_keys(const PretrainedConfig& c) {
   TimmModel m{.name = c.string("backbone", "resnet50"),
               .num_channels = kwargs.integer("in_chans", c.integer("num_channels")),
               .output_stride = kwargs.integer("output_stride", c.flag("dilation") ? 16 : 32)};
+  m.stages.erase(m.stages.begin(), m.stages.begin() + (first_stage - 1));
   if (kwargs.has("out_indices")) m.stages = kwargs.integers("out_indices");
   if (kwargs.has("layers")) m.depths = kwargs.integers("layers");
   if (kwargs.has("channels")) m.channels = kwargs.integers("channels");
@@ -127,6 +128,13 @@ std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const
            fmt::format("backbone '{}' without use_timm_backbone, expected a backbone_config", name));
   }
   const PretrainedConfig config = c.sub("backbone_config", c.has("backbone_config") ? "" : "resnet");
+  return registered_backbone(tasks, s, c, config, pixel_values);
+}
+
+}  // namespace
+
+std::vector<Value> registered_backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
+                                       const PretrainedConfig& config, Value pixel_values) {
   const auto type = tasks.get_part(config, "backbone_config", Role::backbone);
   std::vector<Value> features =
       type->roles.backbone->features(s.with_newer(type->key_names), config, pixel_values).stages;
@@ -138,10 +146,8 @@ std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const
   return features;
 }
 
-}  // namespace
-
 std::vector<Value> detector_backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
-                                     Value pixel_values) {
+                                     Value pixel_values, std::int64_t first_stage) {
   // The one of timm; weights come from the checkpoint.
   c.harmless({"dilation", "use_pretrained_backbone"});
   // A backbone_config is the backbone, whatever the default of use_timm_backbone: transformers 5 writes no
@@ -153,7 +159,8 @@ std::vector<Value> detector_backbone(const TasksManager& tasks, const Scope& s, 
     const Scope wrapped = s / "_backbone";  // in files of transformers 4
     return timm_features(wrapped.exists() ? wrapped : s, inner, from_config(inner), pixel_values);
   }
-  if (!described && c.flag("use_timm_backbone")) return timm_features(s, c, from_own_keys(c), pixel_values);
+  if (!described && c.flag("use_timm_backbone"))
+    return timm_features(s, c, from_own_keys(c, first_stage), pixel_values);
   return own_features(tasks, s, c, pixel_values);
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/vision/common/detr.h"
+#include "onnxport/dtype.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/attention.h"
 
@@ -16,12 +17,17 @@ Value attention_maps(const Scope& s, const DetrConfig& c, const DetrResults& r) 
   const ModulePath at(r.hidden, s.path());
   const std::int64_t heads = c.encoder_heads;
   const Value query = nn::split_heads(nn::Linear(s / "q_linear", c.d_model, c.d_model)(r.hidden), heads);
-  const Value key = nn::split_heads(nn::Linear(s / "k_linear", c.d_model, c.d_model)(r.memory), heads);
+  const Value key = nn::split_heads(nn::Linear(s / "k_linear", c.d_model, c.d_model)(r.memory.tokens), heads);
   const std::int64_t head_dim = c.d_model / heads;
   const Value scaled = op::mul(query, 1.0 / std::sqrt(static_cast<double>(head_dim)));
-  const Value scores = op::transpose(op::matmul(scaled, op::transpose(key, 2, 3)), 1, 2);
+  Value scores = op::transpose(op::matmul(scaled, op::transpose(key, 2, 3)), 1, 2);
+  if (r.memory.seen) {
+    const Value hidden = op::unsqueeze(op::unsqueeze(op::logical_not(r.memory.seen), 1), 1);
+    scores = op::masked_fill(scores, hidden, lowest(scores.dtype()));
+  }
   const Value maps = op::softmax(op::flatten(scores, 2, 3), -1);
-  return op::reshape(maps, {maps.dim(0) * maps.dim(1), heads, r.projected.dim(2), r.projected.dim(3)});
+  return op::reshape(
+      maps, {maps.dim(0) * maps.dim(1), heads, r.memory.projected.dim(2), r.memory.projected.dim(3)});
 }
 
 // Computes the mask of each query from its attention, with features of the image of increasing size.
@@ -53,7 +59,7 @@ struct MaskHead {
     const nn::Conv2d of_image(first.path(), weight.slice(1, 0, c.d_model), first.weight("bias", {width}),
                               around);
     const nn::Conv2d of_maps(first.path(), weight.slice(1, c.d_model, width), {}, around);
-    const Value image = of_image(r.projected);
+    const Value image = of_image(r.memory.projected);
     Value x = normed(add_to_each(image, of_maps(maps)), 1);
     const auto layer = [&](int i, std::int64_t out) {
       x = normed(nn::Conv2d(s / fmt::format("lay{}", i), width, out, {3, 3}, true, around)(x), i);
@@ -75,13 +81,17 @@ struct MaskHead {
 
 }  // namespace
 
+NamedValues detr_outputs(const Scope& detection, const DetrConfig& c, const DetrResults& r,
+                         const Component& component) {
+  if (component.task == "feature-extraction") return {{"last_hidden_state", r.hidden}};
+  // One extra label: no object.
+  const nn::Linear classifier(detection / "class_labels_classifier", c.d_model, c.num_labels + 1);
+  const Value logits = classifier(r.hidden);
+  return {{"logits", logits}, {"pred_boxes", detr_boxes(detection / "bbox_predictor", c.d_model, r.hidden)}};
+}
+
 Value detr_boxes(const Scope& s, std::int64_t width, Value x) {
-  const ModulePath at(x, s.path());
-  for (std::int64_t i = 0; i < 3; ++i) {
-    if (i > 0) x = op::relu(x);
-    x = nn::Linear(s / "layers" / i, width, i < 2 ? width : 4)(x);
-  }
-  return op::sigmoid(x);
+  return op::sigmoid(linear_stack(s, x, width, 4, 3));
 }
 
 Value detr_masks(const Scope& root, const PretrainedConfig& config, const DetrConfig& c,

@@ -1,0 +1,73 @@
+#include "models/vision/common/detector.h"
+
+#include <algorithm>
+
+#include "onnxport/nn/basic.h"
+
+namespace onnxport::models {
+
+DummyInputGenerators DetectorOnnxConfig::dummy_input_generators() const {
+  DummyInputGenerators generators = VisionOnnxConfig::dummy_input_generators();
+  generators.push_back(std::make_shared<DummyPixelMaskGenerator>());
+  return generators;
+}
+
+void DetectorOnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& inputs,
+                               AxesByName& outputs) const {
+  InterfaceOptions others = interface_options;
+  if (others.erase(InterfaceOption::pixel_mask) > 0)
+    inputs.emplace_back("pixel_mask", Axes{{0, "batch_size"}, {1, "height"}, {2, "width"}});
+  VisionOnnxConfig::apply(others, inputs, outputs);
+}
+
+AxesByName FixedQueriesOnnxConfig::outputs() const {
+  return {{"logits", {{0, "batch_size"}}}, {"pred_boxes", {{0, "batch_size"}}}};
+}
+
+TensorType DummyPixelMaskGenerator::type(std::string_view /*name*/, const DummyContext& context,
+                                         const DummyShapes& shapes) const {
+  const TensorType image = DummyVisionInputGenerator::type("pixel_values", context, shapes);
+  return {context.int_dtype, {image.shape[0], image.shape[2], image.shape[3]}};
+}
+
+Tensor DummyPixelMaskGenerator::generate(std::string_view name, const DummyContext& context,
+                                         const DummyShapes& shapes, std::uint64_t seed) const {
+  const TensorType type = this->type(name, context, shapes);
+  const std::vector<std::int64_t> shape = static_shape(type.shape).value();
+  std::vector<std::int64_t> mask;
+  for (std::int64_t image = 0; image < shape[0]; ++image) {
+    const auto step = (image + static_cast<std::int64_t>(seed % 4)) % 4;
+    const std::int64_t rows = shape[1] - shape[1] * step / 8, columns = shape[2] - shape[2] * step / 5;
+    for (std::int64_t row = 0; row < shape[1]; ++row) {
+      for (std::int64_t column = 0; column < shape[2]; ++column)
+        mask.push_back(row < rows && column < columns ? 1 : 0);
+    }
+  }
+  return Tensor::from_ints(type.dtype, shape, mask);
+}
+
+Value mask_at(Value pixel_mask, Value image) {
+  if (!pixel_mask) return {};
+  const Value channel = op::unsqueeze(op::cast(pixel_mask, DType::f32), 1);
+  const Value smaller = op::interpolate(channel, {image.dim(2), image.dim(3)}, "nearest");
+  return op::squeeze(op::ne(smaller, 0), 1);
+}
+
+Value inverse_sigmoid(Value x, double eps) {
+  x = op::clamp(x, 0, 1);
+  const Value above = op::maximum(x, eps);
+  const Value below = op::maximum(op::sub(1.0, x), eps);
+  return op::log(op::div(above, below));
+}
+
+Value linear_stack(const Scope& s, Value x, std::int64_t inner, std::int64_t out, std::int64_t count) {
+  const ModulePath at(x, s.path());
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (i > 0) x = op::relu(x);
+    const std::int64_t in = x.shape().back().constant().value();
+    x = nn::Linear(s / "layers" / i, in, i + 1 < count ? inner : out)(x);
+  }
+  return x;
+}
+
+}  // namespace onnxport::models
