@@ -24,7 +24,10 @@ void drop(AxesByName& names, std::string_view name) {
 void OnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& /*inputs*/,
                        AxesByName& /*outputs*/) const {
   for (const InterfaceOption option : interface_options)
-    refuse(*this, option, "does not have this option, which is for text decoders");
+    refuse(*this, option,
+           option == InterfaceOption::cross_attentions
+               ? "does not have this option, which is for speech recognition with word timestamps"
+               : "does not have this option, which is for text decoders");
 }
 
 void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& inputs,
@@ -36,6 +39,7 @@ void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, Axe
       if (!condition) refuse(*this, option, what);
     };
     needs(generates || base == "feature-extraction", "does not have this option");
+    needs(option != InterfaceOption::cross_attentions, "has no encoder");
     switch (option) {
       case InterfaceOption::hidden_states: {
         const std::int64_t layers = normalized_config()["num_layers"];
@@ -69,6 +73,8 @@ void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, Axe
         needs(inputs.size() < before, "takes no position_ids anyway");
         break;
       }
+      case InterfaceOption::cross_attentions:
+        break;
     }
   }
 }

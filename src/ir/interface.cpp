@@ -30,6 +30,8 @@ std::string_view to_string(InterfaceOption option) {
       return "num-logits-to-keep";
     case InterfaceOption::no_position_ids:
       return "no-position-ids";
+    case InterfaceOption::cross_attentions:
+      return "output-cross-attentions";
   }
   return {};
 }
