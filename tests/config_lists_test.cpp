@@ -32,5 +32,17 @@ TEST(ConfigLists, RefuseOtherValues) {
   }
 }
 
+TEST(IntegerLists, ReadsListsOfLists) {
+  const auto read = [](const std::string& value) {
+    return PretrainedConfig::from_json(R"({"model_type": "x", "sizes": )" + value + "}", "test")
+        .integer_lists("sizes");
+  };
+  EXPECT_EQ(read("[[1, 3, 5], [], [2.0]]"), (std::vector<std::vector<std::int64_t>>{{1, 3, 5}, {}, {2}}));
+  for (const char* value : {"3", "[1, 2]", R"([["a"]])", "[[1], 2]", "[[0.5]]"}) {
+    const std::string message = complaint(ErrorCode::bad_config, [&] { read(value); });
+    EXPECT_NE(message.find("a list of lists of integers"), std::string::npos) << message;
+  }
+}
+
 }  // namespace
 }  // namespace onnxport::test

@@ -28,6 +28,14 @@ std::vector<OpSample> with_signal_samples(std::vector<OpSample> samples) {
                                   {.stride = {3}, .padding = {1, 0}, .groups = 2});
     });
   }
+  add(Op::arange, "arange_of_data", DType::f32, [=](Graph& g, DType d) {
+    const Value x = g.input("x", {d, {N, M}});
+    const Dim K = Dim::symbol("K");
+    const Value count = op::add(op::size(g, M), 2.0);
+    const Value places = op::unsqueeze(op::cast(op::arange(count, K), d), 1);
+    const Value all = op::expand(places, {K, N});
+    return op::add(op::reshape(all, {K * N, 1}), op::mean(op::flatten(x, 0, 1), 0, true));
+  });
   return samples;
 }
 

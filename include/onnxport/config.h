@@ -69,6 +69,8 @@ class ONNXPORT_API PretrainedConfig {
   std::vector<std::int64_t> integers(std::string_view key) const;
   std::vector<double> reals(std::string_view key) const;
   std::vector<std::string> strings(std::string_view key) const;
+  /// A list of lists.
+  std::vector<std::vector<std::int64_t>> integer_lists(std::string_view key) const;
   /// A list of [strings, how often], written out: [[["a", "b"], 2], [["c"], 1]] is a, b, a, b, c.
   std::vector<std::string> repeated_strings(std::string_view key) const;
   /// Nothing if the key is absent or null. An integer may also be "auto", which counts as null.

@@ -62,10 +62,11 @@ enum class InterfaceOption {
   num_logits_to_keep,  ///< an input: logits of only so many last tokens, or of all for 0
   no_position_ids,     ///< positions are counted from the past instead of given
   pixel_mask,          ///< an input: which pixels of images of different sizes are real
+  cross_attentions,    ///< outputs cross_attentions.{i}: the weights of attention to the encoder's states
 };
 using InterfaceOptions = std::set<InterfaceOption>;
 /// As flags call it: "output-hidden-states", "output-attentions", "num-logits-to-keep", "no-position-ids",
-/// "with-pixel-mask".
+/// "with-pixel-mask", "output-cross-attentions".
 ONNXPORT_API std::string_view to_string(InterfaceOption option);
 
 /// Whether a component takes any of its states.

@@ -78,6 +78,11 @@ class ONNXPORT_API Model {
   Scope scope() const;
   /// The root of the keys of a subfolder (`2_Dense`) with its own weights file.
   Scope scope_of(const std::string& subfolder) const;
+  /// The same for another checkpoint folder that the user named, such as that of a vocoder.
+  Scope scope_of_other(const std::filesystem::path& folder) const;
+  /// config.json of such a folder, of a type that has no model_type in it: `kind`. All of its keys must be
+  /// read, or check_accounting() complains.
+  PretrainedConfig read_other_config(const std::filesystem::path& folder, const std::string& kind) const;
   /// JSON text of a file in the folder (`modules.json`). Throws ExportError(bad_config) if it is missing.
   std::string read_file(const std::string& name) const;
   bool has_file(const std::string& name) const;

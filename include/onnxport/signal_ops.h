@@ -8,6 +8,10 @@
 
 namespace onnxport::op {
 
+/// int64 [symbol] = 0, 1, …, count - 1, for a length that the data decide: a scalar int64 count, at least 0.
+/// It tells the value of `symbol`, which no input has.
+ONNXPORT_API Value arange(Value count, const Dim& symbol);
+
 /// What padding repeats.
 enum class PadMode : std::uint8_t {
   reflect,  ///< the elements next to the outermost one, in mirror order; the axis must be longer than that

@@ -56,7 +56,8 @@ void apply_level(const std::string& level, TargetOptions& target, Gelu& gelu, st
 }
 
 // The values of --model-kwargs and --pad_token_id, as keys of config.json.
-std::map<std::string, std::string> config_values(const ExportFlags& flags) {
+// `output_attentions` is an option of the interface instead.
+std::map<std::string, std::string> config_values(const ExportFlags& flags, InterfaceOptions& options) {
   std::map<std::string, std::string> values;
   if (flags.pad_token_id) values["pad_token_id"] = fmt::format("{}", *flags.pad_token_id);
   if (flags.model_kwargs.empty()) return values;
@@ -65,11 +66,21 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags) {
     throw ExportError(ErrorCode::invalid_argument,
                       fmt::format("--model-kwargs: expected a JSON object, got {}", flags.model_kwargs));
   for (const auto& [key, value] : kwargs.items()) {
+    if (key == "output_attentions" && value.is_boolean()) {
+      if (value == true) options.insert(InterfaceOption::cross_attentions);
+      continue;
+    }
+    if (key == "vocoder" && value.is_string()) {
+      values[key] = json(fs::absolute(value.get<std::string>()).string()).dump();
+      continue;
+    }
     const bool known =
         key == "attn_implementation" && value.is_string() && (value == "eager" || value == "sdpa");
     if (!known) {
       throw ExportError(ErrorCode::unsupported, fmt::format("--model-kwargs: '{}': {} is not built; known: "
-                                                            "\"attn_implementation\": \"eager\" or \"sdpa\"",
+                                                            "\"attn_implementation\": \"eager\" or \"sdpa\", "
+                                                            "\"output_attentions\": true, \"vocoder\": "
+                                                            "a folder",
                                                             key, value.dump()));
     }
     values["_attn_implementation"] = value.dump();
@@ -142,7 +153,7 @@ int run_export(ExportFlags flags) {
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);
   options.pipeline_tag = std::move(source.pipeline_tag);
-  options.config_values = config_values(flags);
+  options.config_values = config_values(flags, options.interface_options);
   if (flags.no_post_process) options.split = Split::apart;
   if (flags.monolith) options.split = Split::monolith;
   options.export_options.on_notice = notice;

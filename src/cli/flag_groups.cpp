@@ -99,6 +99,8 @@ void add_interface_options(CLI::App& app, InterfaceOptions& options) {
       "Text decoders: an input that limits the logits to the last tokens; 0: all");
   add(InterfaceOption::no_position_ids, "Text decoders: count positions instead of taking position_ids");
   add(InterfaceOption::pixel_mask, "Detectors: an input that tells which pixels are real");
+  add(InterfaceOption::cross_attentions,
+      "Whisper: also the outputs cross_attentions.0, … for word timestamps");
 }
 
 void add_int_dtype(CLI::App& app, std::string& dtype) {

@@ -30,7 +30,8 @@ void add_level(CLI::App& app, std::string& level);
 void add_layout(CLI::App& app, std::string& layout);
 /// --allow-non-finite
 void add_non_finite(CLI::App& app, NonFinite& non_finite);
-/// --output-hidden-states, --output-attentions, --num-logits-to-keep, --no-position-ids
+/// --output-hidden-states, --output-attentions, --num-logits-to-keep, --no-position-ids,
+/// --output-cross-attentions
 void add_interface_options(CLI::App& app, InterfaceOptions& options);
 /// --int-dtype
 void add_int_dtype(CLI::App& app, std::string& dtype);

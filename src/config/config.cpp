@@ -193,6 +193,9 @@ std::vector<double> PretrainedConfig::reals(std::string_view key) const { return
 std::vector<std::string> PretrainedConfig::strings(std::string_view key) const {
   return impl_->many<std::string>(key);
 }
+std::vector<std::vector<std::int64_t>> PretrainedConfig::integer_lists(std::string_view key) const {
+  return impl_->many<std::vector<std::int64_t>>(key);
+}
 std::vector<std::string> PretrainedConfig::repeated_strings(std::string_view key) const {
   return impl_->repeated(key);
 }

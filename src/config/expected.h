@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace onnxport::config {
 
@@ -42,6 +43,17 @@ inline std::optional<std::string> to_text(const nlohmann::json& value) {
   return {};
 }
 
+inline std::optional<std::vector<std::int64_t>> to_integers(const nlohmann::json& value) {
+  if (!value.is_array()) return {};
+  std::vector<std::int64_t> list;
+  for (const nlohmann::json& item : value) {
+    const std::optional<std::int64_t> number = to_integer(item);
+    if (!number) return {};
+    list.push_back(*number);
+  }
+  return list;
+}
+
 template <class T>
 struct Expected;
 template <>
@@ -49,6 +61,11 @@ struct Expected<std::int64_t> {
   static constexpr const char* one = "an integer";
   static constexpr const char* many = "a list of integers";
   static constexpr auto take = to_integer;
+};
+template <>
+struct Expected<std::vector<std::int64_t>> {
+  static constexpr const char* many = "a list of lists of integers";
+  static constexpr auto take = to_integers;
 };
 template <>
 struct Expected<double> {

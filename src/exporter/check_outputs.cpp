@@ -14,9 +14,10 @@
 namespace onnxport::exporter {
 namespace {
 
-/// Whether this is a length after strides that has the name of the length before them, or a name that no
-/// input has.
+/// Whether this is a length after strides that has the name of the length before them, or a length that has a
+/// name of its own, which no input has.
 bool comes_from(const Dim& dim, const Dim& called, const std::set<std::string>& known) {
+  if (called.is_symbol() && !known.contains(called.str())) return true;
   if (!dim.has_floor()) return false;
   const std::vector<std::string> own = dim.symbols(), names = called.symbols();
   return std::all_of(names.begin(), names.end(), [&](const std::string& name) {

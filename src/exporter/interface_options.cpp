@@ -19,16 +19,19 @@ void drop(AxesByName& names, std::string_view name) {
   std::erase_if(names, [&](const auto& tensor) { return tensor.first == name; });
 }
 
+// The models that have an option.
+std::string_view owner(InterfaceOption option) {
+  if (option == InterfaceOption::pixel_mask) return "detectors";
+  if (option == InterfaceOption::cross_attentions) return "speech recognition with word timestamps";
+  return "text decoders";
+}
+
 }  // namespace
 
 void OnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& /*inputs*/,
                        AxesByName& /*outputs*/) const {
-  for (const InterfaceOption option : interface_options) {
-    const bool of_images = option == InterfaceOption::pixel_mask;
-    refuse(
-        *this, option,
-        fmt::format("does not have this option, which is for {}", of_images ? "detectors" : "text decoders"));
-  }
+  for (const InterfaceOption option : interface_options)
+    refuse(*this, option, fmt::format("does not have this option, which is for {}", owner(option)));
 }
 
 void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& inputs,
@@ -40,6 +43,7 @@ void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, Axe
       if (!condition) refuse(*this, option, what);
     };
     needs(generates || base == "feature-extraction", "does not have this option");
+    needs(option != InterfaceOption::cross_attentions, "has no encoder");
     switch (option) {
       case InterfaceOption::hidden_states: {
         const std::int64_t layers = normalized_config()["num_layers"];
@@ -74,7 +78,8 @@ void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, Axe
         break;
       }
       case InterfaceOption::pixel_mask:
-        needs(false, "does not have this option, which is for detectors");
+      case InterfaceOption::cross_attentions:
+        needs(false, fmt::format("does not have this option, which is for {}", owner(option)));
     }
   }
 }

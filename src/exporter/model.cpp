@@ -143,6 +143,20 @@ Scope Model::scope_of(const std::string& subfolder) const {
   return {it->second.checkpoint, it->second.accounting};
 }
 
+Scope Model::scope_of_other(const fs::path& folder) const {
+  auto it = weights_->parts.find(folder.string());
+  if (it == weights_->parts.end())
+    it = weights_->parts.emplace(folder.string(), Weights::Part{Checkpoint::open(folder)}).first;
+  return {it->second.checkpoint, it->second.accounting};
+}
+
+PretrainedConfig Model::read_other_config(const fs::path& folder, const std::string& kind) const {
+  const fs::path file = folder / "config.json";
+  PretrainedConfig config = PretrainedConfig::from_json(config::read_json_text(file), file.string(), kind);
+  weights_->configs.insert_or_assign(file.string(), config);
+  return config;
+}
+
 std::string Model::read_file(const std::string& name) const {
   return config::read_json_text(below(folder_, name));
 }

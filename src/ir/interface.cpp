@@ -32,6 +32,8 @@ std::string_view to_string(InterfaceOption option) {
       return "no-position-ids";
     case InterfaceOption::pixel_mask:
       return "with-pixel-mask";
+    case InterfaceOption::cross_attentions:
+      return "output-cross-attentions";
   }
   return {};
 }

@@ -163,6 +163,12 @@ Lowered lower_split(Emitter& e, const Node& node) {
 
 Lowered lower_arange(Emitter& e, const Node& node) {
   const Shape& range = node.attrs.get<Shape>("range");
+  if (!node.inputs.empty()) {
+    const std::string zero = e.scalar(0, DType::i64), one = e.scalar(1, DType::i64);
+    const std::string counted = e.emit("Range", {zero, e.name_of(node.inputs[0]), one});
+    e.define(range[1], counted, 0);
+    return counted;
+  }
   const std::string begin = e.scalar_dim(range[0]);
   const std::string end = e.scalar_dim(range[1]);
   return e.emit("Range", {begin, end, e.scalar(1, DType::i64)});

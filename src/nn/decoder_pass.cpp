@@ -22,11 +22,15 @@ DecoderPass::DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, De
 
 DecoderPass DecoderPass::of_interface(const Inputs& inputs, const Interface& interface) {
   DecoderPass pass(inputs, interface.states);
-  for (const TensorSpec& output : interface.outputs) {
-    if (output.name.starts_with("hidden_states.") || output.name.starts_with("attentions."))
-      pass.wanted_.push_back(output.name);
-  }
+  pass.want_outputs_of(interface);
   return pass;
+}
+
+void DecoderPass::want_outputs_of(const Interface& interface) {
+  for (const TensorSpec& output : interface.outputs) {
+    for (const char* kind : {"hidden_states.", "attentions.", "cross_attentions."})
+      if (output.name.starts_with(kind)) wanted_.push_back(output.name);
+  }
 }
 
 Value DecoderPass::tokens() const {

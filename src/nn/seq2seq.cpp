@@ -130,7 +130,12 @@ Value CrossAttention::operator()(Value x, Seq2SeqPass& pass, std::int64_t layer)
   const op::AttentionOperands operands = {
       .query = query, .key = states.key, .value = states.value, .mask = pass.encoder_mask()};
   const std::int64_t heads = key_heads(query_, key_value_, heads_);
-  return output_(op::attention(operands, heads_, heads, options_).output);
+  const std::string weights = fmt::format("cross_attentions.{}", layer);
+  op::AttentionOptions options = options_;
+  options.weights = pass.wants(weights);
+  const op::AttentionResults results = op::attention(operands, heads_, heads, options);
+  if (options.weights) pass.give(weights, results.weights);
+  return output_(results.output);
 }
 
 Seq2SeqEncoderLayer::Seq2SeqEncoderLayer(const Scope& s, const Seq2SeqLayerParameters& p)
@@ -254,6 +259,7 @@ NamedValues build_seq2seq_task(const Component& component, const Inputs& inputs,
   Seq2SeqPass pass =
       whole ? Seq2SeqPass(inputs, states, parts.encoder_mask ? inputs["attention_mask"] : Value())
             : Seq2SeqPass(inputs, component.interface.states);
+  pass.want_outputs_of(component.interface);
   const Value hidden = parts.decode(pass);
   const bool features = component.task.starts_with("feature-extraction");
   NamedValues outputs;
@@ -261,6 +267,7 @@ NamedValues build_seq2seq_task(const Component& component, const Inputs& inputs,
   if (component.interface.has_output("encoder_last_hidden_state"))
     outputs.emplace_back("encoder_last_hidden_state", states);
   pass.add_presents(outputs);
+  pass.add_given(outputs);
   return outputs;
 }
 

@@ -1,6 +1,7 @@
 #include <numeric>
 
 #include "onnxport/op.h"
+#include "onnxport/signal_ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {
@@ -12,6 +13,9 @@ Value size(Graph& graph, const Dim& dim) { return make(graph, Op::size, {}, {{"d
 
 Value arange(Graph& graph, const Dim& n, const Dim& start) {
   return make(graph, Op::arange, {}, {{"range", Shape{start, start + n}}}).out();
+}
+Value arange(Value count, const Dim& symbol) {
+  return make(count.graph(), Op::arange, {count}, {{"range", Shape{0, symbol}}}).out();
 }
 
 Value reshape(Value x, Shape shape) {
@@ -149,6 +153,12 @@ Types infer_size(const Node& /*node*/) { return {{DType::i64, {}}}; }
 Types infer_arange(const Node& node) {
   const Shape& range = node.attrs.get<Shape>("range");
   const Shape shape = {range[1] - range[0]};
+  if (!node.inputs.empty()) {
+    const TensorType& count = operand(node, 0);
+    if (count.dtype != DType::i64 || !count.shape.empty() || !range[1].is_symbol())
+      reject(node, "{} elements as {}, expected a scalar int64 as a symbol", to_string(count),
+             range[1].str());
+  }
   require_extents(node, shape);
   return {{DType::i64, shape}};
 }

@@ -97,7 +97,9 @@ void name_axes(std::vector<OnnxValueInfo>& values, const std::vector<TensorSpec>
   for (std::size_t i = 0; i < values.size() && i < specs.size(); ++i) {
     for (const auto& [axis, called] : specs[i].axes) {
       const Dim& dim = values[i].type.shape.at(static_cast<std::size_t>(axis));
-      if (dim.has_floor() || (!dim.is_constant() && dim == called.length))
+      // A length may also have a name of its own, which no input has.
+      const bool own_name = called.length.is_symbol() && called.length.str() == called.name;
+      if (dim.has_floor() || (!dim.is_constant() && (own_name || dim == called.length)))
         values[i].axis_names[axis] = called.name;
     }
   }

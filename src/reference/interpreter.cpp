@@ -100,9 +100,12 @@ class Walk {
     };
     const Call call{node, bindings_[c], operand};
     Results results = run(call);
-    if (node.op == Op::tail) {  // tells the value of a symbol that no input has
+    // These tell the value of a symbol that no input has.
+    if (node.op == Op::tail) {
       const std::string symbol = node.attrs.get<Shape>("shape").at(0).str();
       bindings_[c][symbol] = results[0].shape[call.axis(results[0].shape)];
+    } else if (node.op == Op::arange && !node.inputs.empty()) {
+      bindings_[c][node.attrs.get<Shape>("range").at(1).str()] = results[0].shape[0];
     }
     check_inference(call, results);
     for (HostTensor& result : results) limit_range(result);

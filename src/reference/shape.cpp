@@ -154,7 +154,7 @@ Results interpret_split(const Call& call) {
 Results interpret_arange(const Call& call) {
   const Shape& range = call.node.attrs.get<Shape>("range");
   const std::int64_t begin = call.evaluate(range[0]);
-  const std::int64_t count = call.evaluate(range[1]) - begin;
+  const std::int64_t count = call.has(0) ? call.input(0).integers[0] : call.evaluate(range[1]) - begin;
   if (count < 0) reject(call.node, "{} elements", count);
   HostTensor out = make_tensor(DType::i64, {count});
   std::iota(out.integers.begin(), out.integers.end(), begin);

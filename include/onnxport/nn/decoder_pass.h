@@ -84,6 +84,9 @@ class ONNXPORT_API DecoderPass {
   /// The keys and values of a layer lose all but their newest `count` positions. Only a prefill does so:
   /// where a past is given, its length is the same in all layers.
   void crop(std::int64_t layer, std::int64_t count);
+  /// The outputs of the interface that layers may give: hidden_states.{i}, attentions.{i},
+  /// cross_attentions.{i}.
+  void want_outputs_of(const Interface& interface);
   /// Whether the interface lists an output beside the states, such as hidden_states.0.
   bool wants(std::string_view output) const;
   /// A value for such an output. It is forgotten where the interface does not list it.

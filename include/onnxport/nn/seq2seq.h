@@ -60,7 +60,8 @@ struct CrossAttentionParameters {
   std::string query = "q_proj", key = "k_proj", value = "v_proj", output = "out_proj";
 };
 
-/// Attention of a decoder to the encoder's states, whose keys and values are computed once and cached.
+/// Attention of a decoder to the encoder's states, whose keys and values are computed once and cached. Gives
+/// the pass cross_attentions.{layer}.
 class ONNXPORT_API CrossAttention {
  public:
   CrossAttention(const Scope& s, const CrossAttentionParameters& p);

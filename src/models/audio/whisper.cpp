@@ -1,5 +1,7 @@
 // Whisper. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/whisper/modeling_whisper.py
+#include <fmt/format.h>
+
 #include "models/common/definition.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/conv.h"
@@ -56,6 +58,24 @@ class WhisperOnnxConfig : public AudioToTextOnnxConfig {
   AudioFeatures features() const override {
     const Config c(config().unaccounted());
     return {.size = c.mel_bins, .frames = kStride * c.source_positions};
+  }
+  // The names of today's files with word timestamps.
+  std::vector<std::string> variants() const override { return {"default", "timestamped"}; }
+  AxesByName outputs() const override {
+    AxesByName outputs = AudioToTextOnnxConfig::outputs();
+    const bool wanted = options().variant == "timestamped" ||
+                        options().interface_options.contains(InterfaceOption::cross_attentions);
+    if (!wanted || behavior() != ConfigBehavior::decoder) return outputs;
+    const Axes axes = {{0, "batch_size"}, {2, "decoder_sequence_length"}, {3, "encoder_sequence_length_out"}};
+    for (std::int64_t i = 0; i < normalized_config()["decoder_num_layers"]; ++i)
+      outputs.emplace_back(fmt::format("cross_attentions.{}", i), axes);
+    return outputs;
+  }
+  void apply(const InterfaceOptions& interface_options, AxesByName& inputs,
+             AxesByName& outputs) const override {
+    InterfaceOptions others = interface_options;
+    if (task().starts_with("automatic-speech-recognition")) others.erase(InterfaceOption::cross_attentions);
+    AudioToTextOnnxConfig::apply(others, inputs, outputs);
   }
 };
 
