@@ -79,7 +79,8 @@ Value ConformerAttention::vectors_of(Value query) const {
   // Column c of the scores is that of the distance c - L from a query to a key.
   const Value distances = op::arange(graph, length * 2, Dim(0) - length);
   const Value near = op::minimum(op::maximum(distances, -left), right);
-  const Value vectors = op::embedding(graph.weight(vector_table_), op::add(near, left));
+  const Value rows = op::add(near, left);
+  const Value vectors = op::embedding(graph.weight(vector_table_), rows);
   return distance_scores(query, vectors, heads_, length);
 }
 

@@ -30,7 +30,7 @@ struct Config {
         heads(c.integer("num_attention_heads")),
         head_dim(c.integer("attention_head_dim")),
         positions(c.integer("max_position_embeddings")),
-        features(c.integer("input_feat_per_channel") * c.integer("input_channels")),
+        features(frame_size(c)),
         hidden_act(c.string("hidden_act")),
         eps(c.real("layer_norm_eps")) {
     const std::vector<std::int64_t> kernels = c.integers("conv_kernel"), strides = c.integers("conv_stride");

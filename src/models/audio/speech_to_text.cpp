@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/common/definition.h"
+#include "models/audio/common/feature_config.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
@@ -30,14 +30,6 @@ struct Config {
   double embedding_scale;
   bool tied;
 
-  static std::int64_t product(const PretrainedConfig& c, const char* one, const char* other) {
-    const std::int64_t a = c.integer(one), b = c.integer(other);
-    constexpr std::int64_t kMost = 1 << 20;
-    if (a > 0 && b > 0 && a <= kMost && b <= kMost) return a * b;
-    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} is {} and {} is {}, expected 1 to {}",
-                                                         c.origin(), one, a, other, b, kMost));
-  }
-
   static nn::Seq2SeqLayerParameters layer(const PretrainedConfig& c, const std::string& side) {
     return {.hidden_size = c.integer("d_model"),
             .heads = c.integer(side + "_attention_heads"),
@@ -54,7 +46,7 @@ struct Config {
         encoder_layers(c.integer("encoder_layers")),
         decoder_layers(c.integer("decoder_layers")),
         pad(c.integer("pad_token_id")),
-        channels(product(c, "input_feat_per_channel", "input_channels")),
+        channels(frame_size(c)),
         conv_channels(c.integer("conv_channels")),
         kernels(c.integers("conv_kernel_sizes")),
         encoder(layer(c, "encoder")),

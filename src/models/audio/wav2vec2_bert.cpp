@@ -80,7 +80,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     last = op::add(last, op::mul(ffn(last), 0.5));
   }
   Value length = op::sum(mask, 1);
-  const Value real = op::logical_or(first_frames(length, last.dim(1)), op::unsqueeze(op::eq(length, 0.0), 1));
+  const Value first = first_frames(length, last.dim(1));
+  const Value none = op::unsqueeze(op::eq(length, 0.0), 1);
+  const Value real = op::logical_or(first, none);  // a row without any frame counts all of them
   const Scope adapter = base / "adapter";
   if (c.adapter.width != c.hidden_size) {
     last = nn::Linear(adapter / "proj", c.hidden_size, c.adapter.width)(last);

@@ -119,7 +119,8 @@ std::vector<Value> conformer_states(const Scope& s, const ConformerConfig& c, Va
 }
 
 Value first_frames(Value count, const Dim& length) {
-  return op::lt(op::arange(count.graph(), length), op::unsqueeze(count, 1));
+  const Value frames = op::arange(count.graph(), length);
+  return op::lt(frames, op::unsqueeze(count, 1));
 }
 
 Value ConformerAdapter::shorten(Value lengths) const {

@@ -7,6 +7,9 @@
 
 namespace onnxport::models {
 
+/// The numbers of a frame: input_feat_per_channel * input_channels. Throws ExportError(bad_config).
+std::int64_t frame_size(const PretrainedConfig& config);
+
 /// input_features [batch_size, sequence_length, features] and, unless it takes no mask, the attention_mask
 /// [batch_size, sequence_length] of its frames.
 class FeatureEncoderOnnxConfig : public AudioOnnxConfig {

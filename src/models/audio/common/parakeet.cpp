@@ -166,7 +166,8 @@ ParakeetStates encode_parakeet(const Scope& s, const ParakeetConfig& c, Value fe
     // Padding sees no frame, and no frame sees padding.
     states.lengths = shorten(lengths, c);
     const Value real = first_frames(states.lengths, x.dim(1));
-    const Value both = op::logical_and(op::unsqueeze(real, 1), op::unsqueeze(real, 2));
+    const Value queries = op::unsqueeze(real, 2);
+    const Value both = op::logical_and(op::unsqueeze(real, 1), queries);
     shared.mask = {.visible = op::unsqueeze(both, 1), .no_keys = c.no_keys};
     shared.padding = op::unsqueeze(op::logical_not(real), 2);
   }
