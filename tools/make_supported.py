@@ -31,16 +31,20 @@ pair without a fixture has a bold **(0)** and does not count as supported. "Made
 made the fixtures: types with 5 alone do not exist in version 4. [cli.md](cli.md#tasks) explains how to choose a task.
 """
 
+TIMM_NOTE = ("For this library, a model type is a family of architectures ([kinds/timm.md](kinds/timm.md)). Its models are the "
+             "`architecture` in `config.json`, without the name of the weights after a dot.")
 SENTENCE_NOTE = "For this library, the model type is the kind of the first module in `modules.json`. Encoders in the fixtures: {}."
 
 
 def registered(program):
-    """[(library, model_type, tasks)], sorted."""
+    """[(library, model_type, tasks)], sorted, and {family: architectures} of timm."""
     try:
         out = subprocess.run([program, "list", "--json"], check=True, stdout=subprocess.PIPE).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"make_supported: {error}")
-    return sorted((entry["library"], entry["model_type"], tuple(entry["tasks"])) for entry in json.loads(out))
+    entries = json.loads(out)
+    types = sorted((entry["library"], entry["model_type"], tuple(entry["tasks"])) for entry in entries)
+    return types, {entry["model_type"]: entry["architectures"] for entry in entries if entry["library"] == "timm"}
 
 
 def sentence_kind(fixture):
@@ -49,7 +53,7 @@ def sentence_kind(fixture):
     return {"CLIPModel": "clip", "MLMTransformer": "mlm_transformer"}.get(first.rpartition(".")[2], "transformer")
 
 
-def count_fixtures():
+def count_fixtures(families):
     """{(library, model_type, task): count}, {encoder: count} of the Sentence Transformers fixtures, and
     {model_type: versions of transformers} of the others."""
     counts, encoders, versions = collections.Counter(), collections.Counter(), collections.defaultdict(set)
@@ -61,6 +65,8 @@ def count_fixtures():
         if library == "sentence_transformers":
             counts[library, sentence_kind(fixture), task] += 1
             encoders[content["model_type"]] += 1
+        elif library == "timm":
+            counts[library, next(f for f, names in families.items() if content["model_type"] in names), task] += 1
         else:
             counts[library, fixture.parent.name, task] += 1
             versions[fixture.parent.name].add(content["transformers"])
@@ -75,7 +81,7 @@ def number_of(count, singular):
     return f"{count} {singular}" + ("" if count == 1 else "s")
 
 
-def make_page(types, counts, encoders, versions):
+def make_page(types, families, counts, encoders, versions):
     pairs = [(library, model_type, task) for library, model_type, tasks in types for task in tasks]
     strangers = sorted(set(counts) - set(pairs))
     if strangers:
@@ -98,6 +104,11 @@ def make_page(types, counts, encoders, versions):
             made_with = f" {', '.join(sorted(versions[model_type]))} |" if of_transformers else ""
             lines.append(f"| `{model_type}` |{made_with} {sum(numbers)} | {', '.join(cells)} |")
         lines.append("")
+        if library == "timm":
+            lines.append(wrapped(TIMM_NOTE))
+            lines += ["| Family | Architectures |", "|---|---|"]
+            lines += [f"| `{family}` | {', '.join(f'`{name}`' for name in names)} |" for family, names in sorted(families.items())]
+            lines.append("")
         if library == "sentence_transformers" and encoders:
             names = ", ".join(f"`{name}` ({n})" for name, n in sorted(encoders.items()))
             lines.append(wrapped(SENTENCE_NOTE.format(names)))
@@ -112,7 +123,8 @@ def main():
     what.add_argument("--check", action="store_true", help="compare with docs/supported.md instead of printing it")
     o = a.parse_args()
 
-    page = make_page(registered(o.program), *count_fixtures())
+    types, families = registered(o.program)
+    page = make_page(types, families, *count_fixtures(families))
     if o.write:
         PAGE.write_text(page, encoding="utf-8")
     elif o.check:

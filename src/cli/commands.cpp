@@ -9,6 +9,7 @@
 
 #include "cli/output.h"
 #include "onnxport/error.h"
+#include "onnxport/family.h"
 #include "onnxport/inspect.h"
 #include "onnxport/proof.h"
 #include "onnxport/tasks_manager.h"
@@ -217,6 +218,7 @@ int run_list(const Voice& voice) {
     report.push_back({{"library", definition->library},
                       {"model_type", definition->model_type},
                       {"tasks", definition->tasks}});
+    if (auto names = architectures_of(*definition); !names.empty()) report.back()["architectures"] = names;
     if (!voice.json) {
       say(fmt::format("{:<22} {:<{}}  {}", definition->library, definition->model_type, width,
                       fmt::join(definition->tasks, ", ")));

@@ -49,9 +49,10 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->capture_default_str();
   add_int_dtype(app, o.int_dtype);
   add_interface_options(app, o.interface_options);
-  app.add_option("--library-name", o.library,
-                 "Library of the model: transformers or sentence_transformers; default: inferred from the "
-                 "folder. diffusers and timm are not supported yet")
+  app.add_option(
+         "--library-name,--library", o.library,
+         "Library of the model: transformers, sentence_transformers or timm; default: inferred from the "
+         "folder. diffusers is not supported yet")
       ->check(CLI::IsMember({"transformers", "diffusers", "timm", "sentence_transformers"}));
   app.add_option("--variant", o.variant, "Variant of the export")->capture_default_str();
   app.add_option("--atol", o.atol, "Tolerance of validation; default: set by the model type and dtype")
@@ -163,9 +164,9 @@ int run(int argc, char** argv) {
   validate->add_option("--variant", validate_flags.options.variant, "Variant of the export")
       ->capture_default_str();
   validate->add_flag("--monolith", validate_flags.monolith, "The model was exported as one file");
-  validate->add_option("--library-name", validate_flags.options.library,
-                       "Library of the model: transformers or sentence_transformers; default: inferred from "
-                       "the folder");
+  validate->add_option("--library-name,--library", validate_flags.options.library,
+                       "Library of the model: transformers, sentence_transformers or timm; default: inferred "
+                       "from the folder");
   validate
       ->add_option("--atol", validate_flags.options.atol,
                    "Tolerance; default: set by the model type and dtype")

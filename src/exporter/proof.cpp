@@ -98,13 +98,20 @@ Proof get_proof(const Model& model) {
   if (!TasksManager::instance().is_built_in(definition.model_type, definition.library)) return {};
   const auto fixtures = exporter::fixtures_of(definition.library, definition.model_type);
   if (!fixtures) return {};
-  return exporter::compare(*fixtures, model.task(), exporter::exercised(model));
+  Proof proof = exporter::compare(*fixtures, model.task(), exporter::exercised(model));
+  if (definition.library == "timm") {
+    for (std::string& version : proof.versions) version = "timm " + version;
+  }
+  return proof;
 }
 
 std::string to_string(const Proof& proof) {
   if (proof.fixtures == 0) return "no fixture proves this definition";
-  std::string text = fmt::format("definition proven by {} fixture{} (transformers {})", proof.fixtures,
-                                 proof.fixtures == 1 ? "" : "s", text::join(proof.versions));
+  // Versions of another library have its name in front.
+  const bool named = !proof.versions.empty() && proof.versions.front().find(' ') != std::string::npos;
+  std::string text =
+      fmt::format("definition proven by {} fixture{} ({}{})", proof.fixtures, proof.fixtures == 1 ? "" : "s",
+                  named ? "" : "transformers ", text::join(proof.versions));
   if (!proof.not_covered.empty())
     text += fmt::format("; not covered by any of them: {}", text::join(proof.not_covered));
   if (!proof.covered_elsewhere.empty())

@@ -13,6 +13,7 @@
 #include "exporter/role_defaults.h"
 #include "exporter/sentence_definition.h"
 #include "exporter/task_name.h"
+#include "exporter/timm_definition.h"
 #include "onnxport/error.h"
 #include "onnxport/modules.h"
 #include "support/text.h"
@@ -24,6 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view transformers = "transformers";
 constexpr std::string_view sentence_transformers = "sentence_transformers";
+constexpr std::string_view timm = "timm";
 
 void require_task(const ModelDefinition& definition, std::string_view task) {
   if (exporter::supports(definition, task)) return;
@@ -51,8 +53,8 @@ struct TasksManager::Impl {
   };
   static Folder open(const TasksManager& manager, const fs::path& path, const OpenOptions& options) {
     const fs::path root = gguf::is_file(path) ? path.parent_path() : path;
-    const bool has_modules =
-        (options.library.empty() ? infer_library_from_model(root) : options.library) == sentence_transformers;
+    const std::string library = options.library.empty() ? infer_library_from_model(root) : options.library;
+    const bool has_modules = library == sentence_transformers;
     ModelFiles files{
         .path = path, .root = root, .weights_variant = options.weights_variant, .adapters = options.adapters};
     std::shared_ptr<const ModelDefinition> definition;
@@ -67,10 +69,13 @@ struct TasksManager::Impl {
                                       (root / "modules.json").string(), modules.front().path));
       }
     }
-    PretrainedConfig config = exporter::read_config(manager, files.path);
-    if (!has_modules) {
-      definition = manager.get_definition(config.model_type(),
-                                          options.library.empty() ? transformers : options.library);
+    const bool is_timm = library == timm;
+    PretrainedConfig config =
+        is_timm ? exporter::read_timm_config(root) : exporter::read_config(manager, files.path);
+    if (is_timm) {
+      definition = exporter::family_of(manager, config);
+    } else if (!has_modules) {
+      definition = manager.get_definition(config.model_type(), library);
     }
     if (definition->tasks.empty()) {
       throw ExportError(
@@ -109,6 +114,7 @@ void TasksManager::register_definition(ModelDefinition definition) {
     refuse("forward function");
   if (!definition.onnx_config) refuse("configuration class");
   if (definition.library == sentence_transformers && definition.modules.empty()) refuse("modules");
+  if (definition.library == timm && definition.modules.empty()) refuse("architectures");
   exporter::complete_roles(definition);
   Impl::Key key{definition.library, definition.model_type};
   impl_->built_in.erase(key);
@@ -246,8 +252,8 @@ std::string TasksManager::infer_task_from_model(const fs::path& folder, std::str
 
 std::string TasksManager::infer_library_from_model(const fs::path& folder) {
   std::error_code error;
-  return fs::exists(folder / "modules.json", error) ? std::string(sentence_transformers)
-                                                    : std::string(transformers);
+  if (fs::exists(folder / "modules.json", error)) return std::string(sentence_transformers);
+  return std::string(exporter::is_timm_folder(folder) ? timm : transformers);
 }
 
 std::string TasksManager::map_from_synonym(std::string_view task) {

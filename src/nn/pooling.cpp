@@ -41,15 +41,18 @@ Value memberships(Graph& graph, std::int64_t to, const Dim& from) {
 Value average_pool2d(Value x, const AveragePoolParameters& p) {
   Graph& graph = x.graph();
   const std::int64_t channels = *x.dim(1).constant();
+  // Room for another position, except where the image ends with one.
+  const std::int64_t below = p.partial ? p.stride.height - 1 : p.padding.height;
+  const std::int64_t right = p.partial ? p.stride.width - 1 : p.padding.width;
   const auto sums = [&](Value image, std::int64_t count, double factor) {
     const Value kernel = graph.weight(filled(count, p.kernel, factor));
     return op::conv2d(image, kernel, {},
                       {.stride = {p.stride.height, p.stride.width},
-                       .padding = {p.padding.height, p.padding.width},
+                       .padding = {p.padding.height, p.padding.width, below, right},
                        .groups = count});
   };
-  const bool padded = p.padding.height > 0 || p.padding.width > 0;
-  if (p.count_padding || !padded)
+  const bool padded = p.partial || p.padding.height > 0 || p.padding.width > 0;
+  if ((p.count_padding && !p.partial) || !padded)
     return sums(x, channels, 1.0 / static_cast<double>(p.kernel.height * p.kernel.width));
   const Value one = op::reshape(op::scalar(graph, 1.0, x.dtype()), {1, 1, 1, 1});
   const Value counts = sums(op::expand(one, {1, 1, x.dim(2), x.dim(3)}), 1, 1.0);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "onnxport/error.h"
@@ -101,32 +102,41 @@ WindowPartition::WindowPartition(Graph& graph, const TokenGrid& grid, const Wind
 }
 
 WindowAttention::WindowAttention(const Scope& s, const WindowAttentionParameters& p)
-    : path_(s.path()),
+    : WindowAttention(
+          s.path(),
+          {Linear(s / "self" / "query", p.hidden_size, p.hidden_size, p.qkv_bias),
+           Linear(s / "self" / "key", p.hidden_size, p.hidden_size, p.qkv_bias),
+           Linear(s / "self" / "value", p.hidden_size, p.hidden_size, p.qkv_bias)},
+          Linear(s / "output" / "dense", p.hidden_size, p.hidden_size),
+          (s / "self")
+              .weight("relative_position_bias_table", {(2 * p.window - 1) * (2 * p.window - 1), p.heads}),
+          p) {
+  (s / "self").ignore("relative_position_index");  // a stored buffer
+}
+
+WindowAttention::WindowAttention(std::string path, std::vector<Linear> projections, Linear output,
+                                 const Weight& table, const WindowAttentionParameters& p)
+    : path_(std::move(path)),
       heads_(p.heads),
       head_dim_(p.hidden_size / p.heads),
-      query_(s / "self" / "query", p.hidden_size, p.hidden_size, p.qkv_bias),
-      key_(s / "self" / "key", p.hidden_size, p.hidden_size, p.qkv_bias),
-      value_(s / "self" / "value", p.hidden_size, p.hidden_size, p.qkv_bias),
-      output_(s / "output" / "dense", p.hidden_size, p.hidden_size) {
-  const std::int64_t ways = 2 * p.window - 1;
-  const Weight table = (s / "self").weight("relative_position_bias_table", {ways * ways, p.heads});
-  (s / "self").ignore("relative_position_index");  // a stored buffer
-  bias_ = relative_position_bias(table, p.window);
-}
+      projections_(std::move(projections)),
+      output_(std::move(output)),
+      bias_(relative_position_bias(table, p.window)) {}
 
 Value WindowAttention::operator()(Value x, const WindowPartition& windows) const {
   const ModulePath at(x, path_);
   const Value tokens = windows.split(x);
   const Dim per_window = windows.window() * windows.window();
-  const auto heads_of = [&](const Linear& projection) {
-    const Value projected = projection(tokens);
-    const Value spread =
-        op::reshape(projected, {windows.batch(), windows.windows(), per_window, heads_, head_dim_});
+  std::vector<Value> projected;
+  for (const Linear& projection : projections_) projected.push_back(projection(tokens));
+  if (projected.size() == 1) projected = op::chunk(projected.front(), -1, 3);
+  const auto heads_of = [&](Value of) {
+    const Value spread = op::reshape(of, {windows.batch(), windows.windows(), per_window, heads_, head_dim_});
     return op::permute(spread, {0, 1, 3, 2, 4});
   };
-  const Value query = heads_of(query_);
-  const Value key = heads_of(key_);
-  const Value value = heads_of(value_);
+  const Value query = heads_of(projected[0]);
+  const Value key = heads_of(projected[1]);
+  const Value value = heads_of(projected[2]);
 
   // Attention is written out here, because the sum of a mask per window and a bias per head would be as large
   // as the scores.

@@ -11,6 +11,7 @@
 #include "checkpoint/weight_files.h"
 #include "exporter/adapter_config.h"
 #include "exporter/sentence_definition.h"
+#include "exporter/timm_definition.h"
 #include "hub/names.h"
 #include "hub/repo.h"
 #include "onnxport/config.h"
@@ -153,7 +154,12 @@ class RemoteModel {
   /// Refuses an unknown type before gigabytes of weights are downloaded. Without `architectures`, the task
   /// may stand in the model card, which is then needed without the network too.
   void check_config() {
-    const auto config = PretrainedConfig::from_pretrained(repo_.folder() / top_ / companions_.model_folder());
+    const fs::path folder = repo_.folder() / top_ / companions_.model_folder();
+    if (exporter::is_timm_folder(folder)) {
+      exporter::family_of(TasksManager::instance(), exporter::read_timm_config(folder));
+      return;
+    }
+    const auto config = PretrainedConfig::from_pretrained(folder);
     const std::string& type = config.model_type();
     if (config.architectures().empty() && files_.contains(kModelCard)) get({kModelCard});
     const TasksManager& tasks = TasksManager::instance();

@@ -14,10 +14,13 @@ struct AveragePoolParameters {
   KernelSize padding = {0, 0};  ///< zeros on each side
   /// Whether zeros around the image count as elements.
   bool count_padding = true;
+  /// Whether there may be a last position that only begins in the image; what is outside does not count.
+  bool partial = false;
 };
 
-/// The mean of the pixels under each position of the kernel, rounding the number of positions down: [B, C, H,
-/// W] -> [B, C, H', W']. (torch.nn.functional.avg_pool2d without ceil_mode)
+/// The mean of the pixels under each position of the kernel: [B, C, H, W] -> [B, C, H', W']. `partial` needs
+/// strides that are at most the kernel, and no padding. (torch.nn.functional.avg_pool2d; `partial`:
+/// ceil_mode)
 ONNXPORT_API Value average_pool2d(Value x, const AveragePoolParameters& p);
 
 /// The matrix [to, from], float32, whose row i has the mean of the elements floor(i * from / to) to

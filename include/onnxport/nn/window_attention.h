@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "onnxport/graph.h"
 #include "onnxport/nn/basic.h"
@@ -58,13 +59,18 @@ struct WindowAttentionParameters {
 class ONNXPORT_API WindowAttention {
  public:
   WindowAttention(const Scope& s, const WindowAttentionParameters& p);
+  /// From layers with other keys: queries, keys and values in one or in three, and the `output`. `table`:
+  /// that of the biases.
+  WindowAttention(std::string path, std::vector<Linear> projections, Linear output, const Weight& table,
+                  const WindowAttentionParameters& p);
   /// x: rows of the grid -> rows of the grid.
   Value operator()(Value x, const WindowPartition& windows) const;
 
  private:
   std::string path_;
   std::int64_t heads_, head_dim_;
-  Linear query_, key_, value_, output_;
+  std::vector<Linear> projections_;
+  Linear output_;
   Weight bias_;  // [heads, window², window²]
 };
 

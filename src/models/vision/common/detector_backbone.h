@@ -8,7 +8,7 @@
 namespace onnxport::models {
 
 /// Images [B, C, H', W'], at least one, of the backbone that use_timm_backbone, backbone, backbone_config,
-/// backbone_kwargs and dilation of a configuration describe: a ResNet of the library timm, by default
+/// backbone_kwargs and dilation of a configuration describe: a model of the library timm, by default
 /// resnet50, or a type with the role of a backbone. Throws ExportError(bad_config | unsupported) for stages
 /// that do not exist and for any other backbone. `first_stage`: of a ResNet of timm whose configuration does
 /// not name its stages.

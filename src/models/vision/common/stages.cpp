@@ -68,12 +68,12 @@ void check_stage_heads(const PretrainedConfig& config, std::string_view width_ke
   }
 }
 
-std::int64_t round_channels(double channels, std::int64_t divisor, std::int64_t least) {
+std::int64_t round_channels(double channels, std::int64_t divisor, std::int64_t least, double kept) {
   constexpr double kMost = 1e12;
   const double wanted = channels > 0 ? std::min(channels, kMost) : 0;
   const auto half_more = static_cast<std::int64_t>(wanted + static_cast<double>(divisor) / 2);
   const std::int64_t nearest = std::max(least, half_more / divisor * divisor);
-  return static_cast<double>(nearest) < 0.9 * wanted ? nearest + divisor : nearest;
+  return static_cast<double>(nearest) < kept * wanted ? nearest + divisor : nearest;
 }
 
 }  // namespace onnxport::models

@@ -26,8 +26,8 @@ void check_stage_heads(const PretrainedConfig& config, std::string_view width_ke
                        const std::vector<std::int64_t>& widths, std::string_view heads_key,
                        const std::vector<std::int64_t>& heads);
 
-/// A multiple of `divisor` near `channels`, at least `least`, and not below nine tenths of `channels`. (The
-/// rule of MobileNet, EfficientNet and others.)
-std::int64_t round_channels(double channels, std::int64_t divisor, std::int64_t least);
+/// A multiple of `divisor` near `channels`, at least `least`, and not below the share `kept` of `channels`.
+/// (The rule of MobileNet, EfficientNet and others.)
+std::int64_t round_channels(double channels, std::int64_t divisor, std::int64_t least, double kept = 0.9);
 
 }  // namespace onnxport::models
