@@ -65,7 +65,7 @@ ResNetBlock block(const Keys& keys, const Scope& at, const ResNetParameters& p, 
     layers.push_back(conv(keys.layer(at, 0), in, out, 3, steps.stride, steps.first_dilation));
     layers.push_back(conv(keys.layer(at, 1), out, out, 3, 1, steps.dilation));
   }
-  std::optional<NormedConv2d> shortcut;
+  std::function<Value(Value)> shortcut;
   if (in != out || steps.stride != 1) shortcut = conv(keys.shortcut(at), in, out, 1, steps.stride);
   return {std::move(layers), std::move(shortcut), Activation(p.activation)};
 }
@@ -115,7 +115,7 @@ Value ResNetBlock::operator()(Value x) const {
     if (i > 0) y = op::relu(y);
     y = layers_[i](y);
   }
-  const Value residual = shortcut_ ? (*shortcut_)(x) : x;
+  const Value residual = shortcut_ ? shortcut_(x) : x;
   return activation_(op::add(y, residual));
 }
 

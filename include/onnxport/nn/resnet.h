@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,13 +47,14 @@ struct ResNetParameters {
 /// A block: convolutions, and a shortcut that makes the input fit their output.
 class ONNXPORT_API ResNetBlock {
  public:
-  ResNetBlock(std::vector<NormedConv2d> layers, std::optional<NormedConv2d> shortcut, Activation activation)
+  /// `shortcut` may be empty: the input fits as it is.
+  ResNetBlock(std::vector<NormedConv2d> layers, std::function<Value(Value)> shortcut, Activation activation)
       : layers_(std::move(layers)), shortcut_(std::move(shortcut)), activation_(std::move(activation)) {}
   Value operator()(Value x) const;
 
  private:
   std::vector<NormedConv2d> layers_;
-  std::optional<NormedConv2d> shortcut_;
+  std::function<Value(Value)> shortcut_;
   Activation activation_;
 };
 
