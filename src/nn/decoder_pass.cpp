@@ -21,9 +21,12 @@ DecoderPass::DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, De
 }
 
 DecoderPass DecoderPass::of_interface(const Inputs& inputs, const Interface& interface) {
-  DecoderPass pass(inputs, interface.states);
+  DecoderInputNames names;
+  if (!inputs.has(names.attention_mask)) names.attention_mask.clear();
+  DecoderPass pass(inputs, interface.states, names);
   for (const TensorSpec& output : interface.outputs) {
-    if (output.name.starts_with("hidden_states.") || output.name.starts_with("attentions."))
+    if (output.name.starts_with("hidden_states.") || output.name.starts_with("attentions.") ||
+        output.name == "inputs_embeds")
       pass.wanted_.push_back(output.name);
   }
   return pass;
@@ -34,9 +37,11 @@ Value DecoderPass::tokens() const {
   return embeds ? embeds : input_ids();
 }
 
-Value DecoderPass::embedded(const std::function<Value(Value)>& embed) const {
-  const Value embeds = inputs_.get("inputs_embeds");
-  return embeds ? embeds : embed(input_ids());
+Value DecoderPass::embedded(const std::function<Value(Value)>& embed) {
+  const Value given = inputs_.get("inputs_embeds");
+  const Value embeds = given ? given : embed(input_ids());
+  give("inputs_embeds", embeds);
+  return embeds;
 }
 
 Value DecoderPass::zero_padding(Value x) const {
@@ -60,6 +65,7 @@ Value DecoderPass::position_ids() const {
 }
 
 Value DecoderPass::counted_positions() const {
+  if (!attention_mask()) return position_ids();
   const ModulePath at(graph(), "position_ids");
   const Value mask = op::cast(attention_mask(), DType::i64);
   const Value counted = op::sub(op::mul(op::cumsum(mask, 1), mask), 1.0);
