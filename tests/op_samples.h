@@ -23,8 +23,12 @@ std::vector<OpSample> op_samples();
 /// `samples` and those of the ops that only quantized graphs have.
 std::vector<OpSample> with_quantized_samples(std::vector<OpSample> samples);
 
-/// `samples` and those of the recurrences.
+/// `samples` and those of the recurrences and of the ops for signals.
 std::vector<OpSample> with_recurrent_samples(std::vector<OpSample> samples);
+
+/// `samples` and those of the ops for signals.
+std::vector<OpSample> with_signal_samples(std::vector<OpSample> samples);
+
 /// `samples` and those of experts with biases and of attention with sinks.
 std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples);
 /// `samples` and those of what the options of an interface need.

@@ -1,3 +1,4 @@
+#include <span>
 #include <string>
 #include <utility>
 
@@ -7,6 +8,8 @@
 
 namespace onnxport::test {
 namespace {
+
+using Reals = std::vector<double>;
 
 const Dim N = Dim::symbol("N");
 const Dim M = Dim::symbol("M");
@@ -116,13 +119,38 @@ void recurrences(Samples& s, const Dim& length, bool past) {
   });
 }
 
+void memories(Samples& s, const Dim& length, bool past, DType dtype) {
+  s.add(
+      Op::lstm, "lstm" + suffix(length, past),
+      [=](const Maker& in) {
+        op::LstmOperands o;
+        o.x = in("x", {N, length, 3});
+        o.input_weight = in("input_weight", {20, 3});
+        Reals reals;
+        for (int i = 0; i < 100; ++i) reals.push_back(0.02 * i - 1);
+        o.hidden_weight = in.graph.weight(Weight::from_doubles(dtype, {20, 5}, reals));
+        if (past) {
+          o.input_bias = in("input_bias", {20});
+          o.hidden_bias = in.graph.weight(Weight::from_doubles(dtype, {20}, std::span(reals).first(20)));
+          o.past_hidden = in("hidden", {N, 5});
+          o.past_cell = in("cell", {N, 5});
+        }
+        const op::Lstm made = op::lstm(o);
+        return std::vector<Value>{made.output, made.hidden, made.cell};
+      },
+      dtype);
+}
+
 }  // namespace
 
 std::vector<OpSample> with_recurrent_samples(std::vector<OpSample> samples) {
-  Samples s(std::move(samples));
+  Samples s(with_signal_samples(std::move(samples)));
   for (const bool past : {false, true}) {
     convolutions(s, past);
-    for (const Dim& length : {M, Dim(1)}) recurrences(s, length, past);
+    for (const Dim& length : {M, Dim(1)}) {
+      recurrences(s, length, past);
+      for (const DType dtype : {DType::f32, DType::f16}) memories(s, length, past, dtype);
+    }
   }
   return s.take();
 }

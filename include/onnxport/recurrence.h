@@ -2,7 +2,7 @@
 ///
 /// A state that is absent counts as zeros, as before the first token. The last state is a result, so that a
 /// later call can continue. Each op gives the same for one call with many tokens and for many calls. All but
-/// causal_conv() take float32 (or float64): the state sums up many tokens.
+/// causal_conv() and lstm() take float32 (or float64): the state sums up many tokens.
 #pragma once
 
 #include <cstdint>
@@ -66,5 +66,22 @@ struct Wkv {
 /// exp(decay) of them remains. A token's own weight is exp(bonus + key). key and value [B, L, W], decay and
 /// bonus [W]. Without a past, the maximum is the lowest number. (Peng et al. 2023: RWKV 4)
 ONNXPORT_API Wkv wkv(Value key, Value value, Value decay, Value bonus, const WkvState& past);
+
+/// Operands of lstm(). Rows of weights and biases: the gates input, forget, cell, output, H each.
+struct LstmOperands {
+  Value x;                                  ///< [B, L, I]
+  Value input_weight, hidden_weight;        ///< [4 * H, I], [4 * H, H]
+  Value input_bias = {}, hidden_bias = {};  ///< [4 * H], both or none
+  Value past_hidden = {}, past_cell = {};   ///< [B, H], both or none
+};
+struct Lstm {
+  Value output;        ///< [B, L, H]: the hidden state after each token
+  Value hidden, cell;  ///< [B, H]: after the last token
+};
+/// One layer and one direction of a long short-term memory: with the gates of x W^T + hidden U^T + biases,
+/// cell = sigmoid(forget) * cell + sigmoid(input) * tanh(candidate), hidden = sigmoid(output) * tanh(cell).
+/// Takes every float dtype, and computes half precision in float32. (Hochreiter and Schmidhuber 1997;
+/// torch.nn.LSTM)
+ONNXPORT_API Lstm lstm(const LstmOperands& operands);
 
 }  // namespace onnxport::op

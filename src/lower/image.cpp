@@ -10,7 +10,7 @@ Lowered lower_pad(Emitter& e, const Node& node) {
   Names inputs = {e.name_of(node.inputs[0]), e.dims(around)};
   if (const double value = node.attrs.real("value"); value != 0)
     inputs.push_back(e.scalar(value, node.outputs[0].dtype));
-  return e.emit("Pad", std::move(inputs), {{"mode", std::string("constant")}});
+  return e.emit("Pad", std::move(inputs), {{"mode", node.attrs.get<std::string>("mode")}});
 }
 
 Lowered lower_interpolate(Emitter& e, const Node& node) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "onnxport/op.h"
+#include "onnxport/signal_ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {
@@ -37,6 +38,9 @@ Value conv1d(Value x, Value weight, Value bias, const ConvOptions& options) {
 }
 Value conv2d(Value x, Value weight, Value bias, const ConvOptions& options) {
   return conv(Op::conv, x, weight, bias, options, 2);
+}
+Value conv_transpose1d(Value x, Value weight, Value bias, const ConvOptions& options) {
+  return conv(Op::conv_transpose, x, weight, bias, options, 1);
 }
 Value conv_transpose2d(Value x, Value weight, Value bias, const ConvOptions& options) {
   return conv(Op::conv_transpose, x, weight, bias, options, 2);

@@ -2,14 +2,30 @@
 #include <algorithm>
 
 #include "onnxport/op.h"
+#include "onnxport/signal_ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {
 
-Value pad(Value x, Shape before, Shape after, double value) {
+namespace {
+
+Value pad(Value x, Shape before, Shape after, double value, const char* mode) {
   return detail::make(x.graph(), Op::pad, {x},
-                      {{"before", std::move(before)}, {"after", std::move(after)}, {"value", value}})
+                      {{"before", std::move(before)},
+                       {"after", std::move(after)},
+                       {"value", value},
+                       {"mode", std::string(mode)}})
       .out();
+}
+
+}  // namespace
+
+Value pad(Value x, Shape before, Shape after, double value) {
+  return pad(x, std::move(before), std::move(after), value, "constant");
+}
+
+Value pad(Value x, Shape before, Shape after, PadMode mode) {
+  return pad(x, std::move(before), std::move(after), 0, mode == PadMode::edge ? "edge" : "reflect");
 }
 
 Value interpolate(Value x, Shape size, std::string_view mode, bool align_corners) {

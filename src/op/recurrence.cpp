@@ -38,6 +38,13 @@ Wkv wkv(Value key, Value value, Value decay, Value bonus, const WkvState& past) 
   return {node.out(0), {node.out(1), node.out(2), node.out(3)}};
 }
 
+Lstm lstm(const LstmOperands& o) {
+  Node& node = detail::make(
+      o.x.graph(), Op::lstm,
+      {o.x, o.input_weight, o.hidden_weight, o.input_bias, o.hidden_bias, o.past_hidden, o.past_cell}, {});
+  return {node.out(0), node.out(1), node.out(2)};
+}
+
 namespace detail {
 namespace {
 
@@ -154,6 +161,23 @@ Types infer_wkv(const Node& node) {
     require(node, static_cast<bool>(node.inputs[i]) == static_cast<bool>(node.inputs[4]));
   }
   return {key, state, state, state};
+}
+
+Types infer_lstm(const Node& node) {
+  require_floats(node, 3, 7);
+  const TensorType& x = operand(node, 0);
+  const Shape &input = operand(node, 1).shape, &hidden = operand(node, 2).shape;
+  require(node, x.shape.size() == 3 && input.size() == 2 && hidden.size() == 2 && input[1] == x.shape[2]);
+  const std::int64_t width = quotient(node, hidden[0], 4);
+  require(node, input[0] == hidden[0] && hidden[1] == Dim(width));
+  const TensorType state{x.dtype, {x.shape[0], width}};
+  for (const std::size_t first : {3, 5}) {
+    const Value &one = node.inputs[first], &other = node.inputs[first + 1];
+    const Shape expected = first == 3 ? Shape{4 * width} : state.shape;
+    require(node, static_cast<bool>(one) == static_cast<bool>(other));
+    require(node, has_shape(one, expected) && has_shape(other, expected));
+  }
+  return {{x.dtype, {x.shape[0], x.shape[1], width}}, state, state};
 }
 
 }  // namespace detail

@@ -76,19 +76,29 @@ Results interpret_conv(const Call& call) {
 
 // The transpose of a convolution from the result to the input: every element adds a scaled kernel to the
 // result.
+// With one spatial axis, an image of one row.
 Results interpret_conv_transpose(const Call& call) {
   const HostTensor& x = call.input(0);
   const HostTensor& weight = call.input(1);
-  const auto& stride = call.node.attrs.get<Extents>("stride");
-  const auto& padding = call.node.attrs.get<Extents>("padding");
-  const auto& dilation = call.node.attrs.get<Extents>("dilation");
+  Extents stride = call.node.attrs.get<Extents>("stride");
+  Extents padding = call.node.attrs.get<Extents>("padding");
+  Extents dilation = call.node.attrs.get<Extents>("dilation");
+  const bool flat = stride.size() == 1;
+  if (flat) {
+    stride = {1, stride[0]};
+    padding = {0, padding[0], 0, padding[1]};
+    dilation = {1, dilation[0]};
+  }
   const std::int64_t groups = call.node.attrs.integer("groups");
   const std::int64_t inputs = weight.shape[0] / groups, outputs = weight.shape[1];
-  const std::int64_t rows = x.shape[2], columns = x.shape[3], kh = weight.shape[2], kw = weight.shape[3];
+  const std::int64_t rows = flat ? 1 : x.shape[2], columns = x.shape.back();
+  const std::int64_t kh = flat ? 1 : weight.shape[2], kw = weight.shape.back();
   const std::int64_t height = (rows - 1) * stride[0] + dilation[0] * (kh - 1) + 1 - padding[0] - padding[2];
   const std::int64_t width = (columns - 1) * stride[1] + dilation[1] * (kw - 1) + 1 - padding[1] - padding[3];
   if (height < 0 || width < 0) reject(call.node, "the result would be {} by {}", height, width);
-  HostTensor out = make_tensor(call.dtype(), {x.shape[0], groups * outputs, height, width});
+  Extents shape = {x.shape[0], groups * outputs, height, width};
+  if (flat) shape.erase(shape.begin() + 2);
+  HostTensor out = make_tensor(call.dtype(), std::move(shape));
 
   Matrix spread(outputs * kh * kw, rows * columns);
   for (std::int64_t part = 0; part < x.shape[0] * groups; ++part) {

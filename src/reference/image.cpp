@@ -49,12 +49,50 @@ std::vector<Taps> resampling(std::int64_t in, std::int64_t out, const std::strin
   return all;
 }
 
+// The elements of an axis that padding repeats, in order.
+Extents repeated(const Call& call, std::int64_t extent, std::int64_t before, std::int64_t after, bool edge) {
+  const std::int64_t most = edge ? extent : extent - 1;
+  if (extent < 1 || (!edge && std::max(before, after) > most))
+    reject(call.node, "{} and {} elements around an axis of {}", before, after, extent);
+  Extents from;
+  for (std::int64_t i = -before; i < extent + after; ++i) {
+    const std::int64_t mirrored = extent - 1 - std::abs(extent - 1 - std::abs(i));
+    from.push_back(edge ? std::clamp<std::int64_t>(i, 0, extent - 1) : mirrored);
+  }
+  return from;
+}
+
+HostTensor pad_with_own(const Call& call, const Extents& before, const Extents& after) {
+  const bool edge = call.node.attrs.get<std::string>("mode") == "edge";
+  HostTensor x = call.input(0);
+  for (std::size_t axis = 0; axis < x.shape.size(); ++axis) {
+    if (before[axis] == 0 && after[axis] == 0) continue;
+    const Extents from = repeated(call, x.shape[axis], before[axis], after[axis], edge);
+    const std::int64_t inner = product(std::span(x.shape).subspan(axis + 1));
+    const std::int64_t outer = product(std::span(x.shape).first(axis)), extent = x.shape[axis];
+    Extents shape = x.shape;
+    shape[axis] = static_cast<std::int64_t>(from.size());
+    HostTensor next = make_tensor(call.dtype(), std::move(shape));
+    with_kind(call.dtype(), [&](auto kind) {
+      using T = decltype(kind);
+      auto to = elements<T>(next).begin();
+      for (std::int64_t o = 0; o < outer; ++o) {
+        for (const std::int64_t at : from)
+          to = std::copy_n(elements<T>(x).begin() + (o * extent + at) * inner, inner, to);
+      }
+    });
+    x = std::move(next);
+  }
+  return x;
+}
+
 }  // namespace
 
 Results interpret_pad(const Call& call) {
   const HostTensor& x = call.input(0);
   const Extents before = call.evaluate(call.node.attrs.get<Shape>("before"));
   const Extents after = call.evaluate(call.node.attrs.get<Shape>("after"));
+  if (call.node.attrs.get<std::string>("mode") != "constant") return pad_with_own(call, before, after);
   Extents shape = x.shape;
   for (std::size_t i = 0; i < shape.size(); ++i) shape[i] += before[i] + after[i];
   HostTensor out = make_tensor(call.dtype(), shape);

@@ -177,4 +177,37 @@ Results interpret_wkv(const Call& call) {
   return results;
 }
 
+Results interpret_lstm(const Call& call) {
+  const HostTensor &x = call.input(0), &input = call.input(1), &recurrent = call.input(2);
+  const std::int64_t batch = x.shape[0], length = x.shape[1], in = x.shape[2], width = recurrent.shape[1];
+  Reals hidden = start(call, 5, batch * width), cell = start(call, 6, batch * width);
+  Reals out(index(batch * length * width));
+  const double work = 8.0 * static_cast<double>(batch * length * width) * static_cast<double>(in + width);
+  const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+  for_each_part(batch, work, [&](std::int64_t begin, std::int64_t end) {
+    Reals gates(index(4 * width));
+    for (std::int64_t token = begin * length; token < end * length; ++token) {
+      double* const h = hidden.data() + token / length * width;
+      double* const c = cell.data() + token / length * width;
+      for (std::int64_t row = 0; row < 4 * width; ++row) {
+        double sum = call.has(3) ? call.input(3).reals[index(row)] + call.input(4).reals[index(row)] : 0;
+        for (std::int64_t i = 0; i < in; ++i)
+          sum += input.reals[index(row * in + i)] * x.reals[index(token * in + i)];
+        for (std::int64_t i = 0; i < width; ++i) sum += recurrent.reals[index(row * width + i)] * h[i];
+        gates[index(row)] = sum;
+      }
+      for (std::int64_t i = 0; i < width; ++i) {
+        const double taken = sigmoid(gates[index(i)]) * std::tanh(gates[index(2 * width + i)]);
+        c[i] = sigmoid(gates[index(width + i)]) * c[i] + taken;
+        h[i] = sigmoid(gates[index(3 * width + i)]) * std::tanh(c[i]);
+        out[index(token * width + i)] = h[i];
+      }
+    }
+  });
+  Results results;
+  results.push_back(tensor(call, {batch, length, width}, std::move(out)));
+  for (Reals* state : {&hidden, &cell}) results.push_back(tensor(call, {batch, width}, std::move(*state)));
+  return results;
+}
+
 }  // namespace onnxport::reference

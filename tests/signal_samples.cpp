@@ -1,0 +1,34 @@
+#include "onnxport/signal_ops.h"
+
+#include <utility>
+
+#include "onnxport/op.h"
+#include "op_samples.h"
+
+namespace onnxport::test {
+
+std::vector<OpSample> with_signal_samples(std::vector<OpSample> samples) {
+  const Dim N = Dim::symbol("N"), M = Dim::symbol("M");
+  const auto add = [&](Op op, std::string name, DType dtype, auto result) {
+    samples.push_back({op, name + "_" + std::string(short_name(dtype)), dtype,
+                       [=](Graph& graph) { graph.output("y", result(graph, dtype)); }});
+  };
+  for (const DType dtype : {DType::f32, DType::f16}) {
+    add(Op::pad, "pad_reflect", dtype, [=](Graph& g, DType d) {
+      const Value x = g.input("x", {d, {N, 2, M + 3}});
+      const Dim even = (M + 1).floor_div(2) * 2 - M;
+      return op::pad(x, {0, 1, 3}, {0, 0, even}, op::PadMode::reflect);
+    });
+    add(Op::pad, "pad_edge", dtype, [=](Graph& g, DType d) {
+      return op::pad(g.input("x", {d, {N, 2, M}}), {0, 0, 3}, {0, 2, M}, op::PadMode::edge);
+    });
+    add(Op::conv_transpose, "conv_transpose1d", dtype, [=](Graph& g, DType d) {
+      const Value x = g.input("x", {d, {N, 4, M + 1}}), weight = g.input("weight", {d, {4, 3, 4}});
+      return op::conv_transpose1d(x, weight, g.input("bias", {d, {6}}),
+                                  {.stride = {3}, .padding = {1, 0}, .groups = 2});
+    });
+  }
+  return samples;
+}
+
+}  // namespace onnxport::test
