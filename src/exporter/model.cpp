@@ -121,7 +121,7 @@ Model Model::part(PretrainedConfig config, const std::string& prefix,
   Model inner = part(std::move(config), std::move(definition), std::move(task));
   inner.outer_names_.insert(inner.outer_names_.begin(),
                             {prefix_.size(), {definition_, &definition_->key_names}});
-  inner.prefix_ = prefix_.empty() ? prefix : prefix_ + "." + prefix;
+  inner.prefix_ = prefix_.empty() || prefix.empty() ? prefix_ + prefix : prefix_ + "." + prefix;
   inner.settle_tie();
   return inner;
 }

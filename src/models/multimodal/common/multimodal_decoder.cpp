@@ -135,16 +135,35 @@ void MultimodalDecoderOnnxConfig::apply(const InterfaceOptions& interface_option
 
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                                        const Component& component, const PretrainedConfig& text_config,
-                                       const EncodeModality& encode) {
+                                       const EncodeModality& encode, const std::string& prefix) {
   // Each file reads only the keys of its part. The language model has a flag of its own.
   model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings"});
-  if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, model, component);
+  if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, component);
   const auto type = tasks.get_part(text_config, "text_config", Role::language_model);
   Component language = component;
   language.task = language_task(component.task);
   language.part.clear();
-  const Model part = model.part(text_config, "language_model", type, language.task);
+  const Model part = model.part(text_config, prefix, type, language.task);
   return type->roles.language_model->decode(inputs, part, language);
+}
+
+Forward image_text_forward(const TasksManager& tasks, EncodeImages encode,
+                           std::initializer_list<std::string_view> of_clients) {
+  return [&tasks, encode, keys = std::vector<std::string_view>(of_clients)](
+             const Inputs& inputs, const Model& model, const Component& component) {
+    const PretrainedConfig& c = model.config();
+    for (const std::string_view key : keys) c.harmless({key});
+    return forward_multimodal_decoder(tasks, inputs, model, component, c.sub("text_config"),
+                                      [&](const Inputs& in, const Component&) -> NamedValues {
+                                        return {{"image_features", encode(tasks, in, model)}};
+                                      });
+  };
+}
+
+Forward bound(const TasksManager& tasks, ForwardWithTasks forward) {
+  return [&tasks, forward](const Inputs& inputs, const Model& model, const Component& component) {
+    return forward(tasks, inputs, model, component);
+  };
 }
 
 EncoderStates encode_with_tower(const TasksManager& tasks, const Inputs& inputs, const Model& model,
@@ -157,12 +176,12 @@ EncoderStates encode_with_tower(const TasksManager& tasks, const Inputs& inputs,
 }
 
 KeyNames multimodal_key_names(const std::vector<std::string>& others) {
-  KeyNames names;
+  KeyNames names = tied("language_model.model.embed_tokens", "language_model.lm_head");
   names.newer = {{"language_model.model.", "language_model."},
                  {"language_model.lm_head", "lm_head"},
                  {"language_model.", "model.language_model."},
                  {"vision_tower.", "model.vision_tower."}};
-  for (const std::string& module : others) names.newer.emplace_back(module + ".", "model." + module + ".");
+  for (const std::string& module : others) names.newer.emplace_back(module, "model." + module);
   return names;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,15 +70,28 @@ class MultimodalDecoderOnnxConfig : public OnnxConfig {
   std::shared_ptr<const OnnxConfig> tower() const;
 };
 
-/// Makes the features of an encoder: `component.part` says of which.
-using EncodeModality =
-    std::function<NamedValues(const Inputs& inputs, const Model& model, const Component& component)>;
+/// Makes the outputs of an encoder; `component.part` says of which.
+using EncodeModality = std::function<NamedValues(const Inputs& inputs, const Component& component)>;
 
 /// The outputs of a component: what `encode` makes, or those of the language model of type
-/// text_config.model_type, whose keys are below `language_model`.
+/// text_config.model_type, whose keys are below `prefix`.
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                                        const Component& component, const PretrainedConfig& text_config,
-                                       const EncodeModality& encode);
+                                       const EncodeModality& encode,
+                                       const std::string& prefix = "language_model");
+
+/// Makes image_features [images, tokens, hidden_size].
+using EncodeImages = Value (*)(const TasksManager& tasks, const Inputs& inputs, const Model& model);
+
+/// The same for a type with text_config and one encoder, of images. `of_clients`: keys for those who feed the
+/// files, which no file reads.
+Forward image_text_forward(const TasksManager& tasks, EncodeImages encode,
+                           std::initializer_list<std::string_view> of_clients);
+
+/// A definition's function with the registry that it asks for its parts.
+using ForwardWithTasks = NamedValues (*)(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                                         const Component& component);
+Forward bound(const TasksManager& tasks, ForwardWithTasks forward);
 
 /// The hidden states of the tower with this configuration, whose keys are below `prefix`. `key` of the
 /// configuration names it in errors.
