@@ -73,6 +73,8 @@ Value DecoderPass::counted_positions() const {
 }
 
 op::AttentionMask DecoderPass::mask(const Visibility& visible, op::NoKeys no_keys) const {
+  if (const Value keys = inputs_.get("visible_keys"))
+    return {.padding = attention_mask(), .visible = keys, .no_keys = op::NoKeys::uniform};
   return {.padding = attention_mask(),
           .causal = !visible.both_ways,
           .window = visible.window,

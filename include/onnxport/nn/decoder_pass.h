@@ -68,7 +68,8 @@ class ONNXPORT_API DecoderPass {
   /// S]. Without a mask, all tokens are real.
   Value counted_positions() const;
 
-  /// The keys that a query sees: real ones, by their order.
+  /// The keys that a query sees: real ones, by their order; or those of the input visible_keys, bool [S, P +
+  /// S], which a model around the decoder gives.
   op::AttentionMask mask(const Visibility& visible = {}, op::NoKeys no_keys = op::NoKeys::zero) const;
   /// float [S, P + S]: 0 for the keys up to a query's own, `hidden` for those behind it. For originals that
   /// add several masks to the scores.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "onnxport/dummy_inputs.h"
@@ -43,6 +45,20 @@ class DummyPatchGenerator : public DummyInputGenerator {
  private:
   std::vector<std::int64_t> grid(std::int64_t images) const;
   std::int64_t side_, width_;
+};
+
+/// Rows of numbers: `name` float [batch_size, visual_seq_length, width].
+class DummyRowsGenerator : public DummyFloatInputGenerator {
+ public:
+  DummyRowsGenerator(std::string name, std::int64_t width) : name_(std::move(name)), width_(width) {}
+  bool supports_input(std::string_view name) const override { return name == name_; }
+  TensorType type(std::string_view, const DummyContext& context, const DummyShapes& shapes) const override {
+    return {context.float_dtype, {shapes.batch_size, shapes.visual_seq_length, width_}};
+  }
+
+ private:
+  std::string name_;
+  std::int64_t width_;
 };
 
 /// position_ids with three axes: int [3, batch_size, sequence_length], all the same.

@@ -32,9 +32,10 @@ struct ProjectorParameters {
   std::int64_t in = 0, out = 0;
   std::string activation = "gelu";
   bool bias = true;
+  std::string first = "linear_1", second = "linear_2";
 };
 
-/// x [B, S, in] -> linear_2(activation(linear_1(x))) [B, S, out].
+/// x [B, S, in] -> second(activation(first(x))) [B, S, out].
 struct TwoLayerProjector {
   TwoLayerProjector(const Scope& s, const ProjectorParameters& p);
   Value operator()(Value x) const;
