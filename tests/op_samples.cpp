@@ -235,12 +235,6 @@ void convolutions(Samples& s) {
     const Value x = input(g, "x", d, {N, 2, M + 1, 2});
     return op::conv_transpose2d(x, input(g, "weight", d, {2, 3, 2, 2}), {}, {.dilation = {2, 1}});
   });
-  s.floats(Op::max_pool, "max_pool2d", [](Graph& g, DType d) {
-    const Value x = input(g, "x", d, {N, 3, M + 4, 9});
-    return op::max_pool2d(x, {3, 2}, {.stride = {2, 1}, .padding = {1, 0, 2, 1}, .dilation = {1, 2}});
-  });
-  s.floats(Op::max_pool, "max_pool2d_bare",
-           [](Graph& g, DType d) { return op::max_pool2d(input(g, "x", d, {N, 2, M + 2, 5}), {2, 2}); });
   s.floats(Op::clamp, "clamp",
            [](Graph& g, DType d) { return op::clamp(input(g, "x", d, {N, M, 3}), -0.25, 0.5); });
   for (const DType dtype : {DType::f32, DType::f16, DType::i64}) {
@@ -490,7 +484,8 @@ std::vector<OpSample> op_samples() {
   convolutions(s);
   cached_attention(s);
   others(s);
-  return with_expert_samples(with_quantized_samples(with_recurrent_samples(std::move(s.list))));
+  return with_expert_samples(
+      with_quantized_samples(with_recurrent_samples(with_pooling_samples(std::move(s.list)))));
 }
 
 std::vector<Op> all_ops() {

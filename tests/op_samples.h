@@ -23,7 +23,9 @@ std::vector<OpSample> op_samples();
 /// `samples` and those of the ops that only quantized graphs have.
 std::vector<OpSample> with_quantized_samples(std::vector<OpSample> samples);
 
-/// `samples` and those of the recurrences and of the ops for signals.
+/// `samples` and those of pooling.
+std::vector<OpSample> with_pooling_samples(std::vector<OpSample> samples);
+/// `samples` and those of the recurrences.
 std::vector<OpSample> with_recurrent_samples(std::vector<OpSample> samples);
 
 /// `samples` and those of the ops for signals.

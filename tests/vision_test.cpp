@@ -118,16 +118,15 @@ TEST(VisionConfig, BadValuesAreErrors) {
       {"dpt/depth-estimation", "reassemble_factors", "[2.5, 2, 1, 1]", ErrorCode::unsupported, "[2.5"},
       {"dpt/depth-estimation", "backbone_out_indices", "[0, 1]", ErrorCode::bad_config, "2 hidden states"},
       {"dpt/depth-estimation", "backbone", "\"resnet50\"", ErrorCode::unsupported, "backbone"},
-      {"dpt/depth-estimation", "backbone_config", R"({"model_type": "swinv2"})", ErrorCode::unsupported,
-       "backbone_config is of type 'swinv2', which does not offer the role 'backbone'; types that do: beit, "
-       "bit, "
-       "dinov2, resnet"},
+      {"dpt/depth-estimation", "backbone_config", R"({"model_type": "levit"})", ErrorCode::unsupported,
+       "backbone_config is of type 'levit', which does not offer the role 'backbone'; types that do: beit, "
+       "bit, "},
       {"dpt/depth-estimation+dinov2", "backbone_config",
        R"({"model_type": "dinov2", "out_features": ["stage99"], "reshape_hidden_states": false})",
        ErrorCode::bad_config, "the backbone is to return stage99, but it has 12 stages"},
       {"dpt/depth-estimation+hybrid", "neck_ignore_stages", "[]", ErrorCode::unsupported, "0 and 1"},
-      {"dpt/depth-estimation+hybrid", "backbone_config", R"({"layer_type": "preactivation"})",
-       ErrorCode::unsupported, "layer_type of the backbone is preactivation"},
+      {"dpt/depth-estimation+hybrid", "backbone_config", R"({"layer_type": "basic"})", ErrorCode::bad_config,
+       "layer_type is 'basic', expected preactivation or bottleneck"},
   };
   const TasksManager& tasks = TasksManager::instance();
   for (const Bad& bad : cases) {

@@ -44,8 +44,8 @@ big_bird bigbird_pegasus biogpt bit bitnet blenderbot blenderbot-small blip blip
 chinese_clip_vision_model clap clip clip_text_model clip_vision_model clipseg codegen cohere cohere2 cohere2_vision colpali colqwen2
 conditional_detr convbert convnext convnextv2 cvt d_fine dab-detr dac data2vec-audio data2vec-text data2vec-vision dbrx deberta deberta-v2
 decision_transformer deepseek_v2 deepseek_v3 deepseek_vl deformable_detr deit depth_anything depth_pro detr diffllama dinov2
-dinov2_with_registers dinov3_convnext dinov3_vit distilbert doge donut-swin dots1 dpr dpt edgetam efficientnet electra encodec
-encoder-decoder eomt ernie ernie4_5 ernie4_5_moe ernie_m esm exaone4 falcon falcon_h1 falcon_mamba fastspeech2_conformer
+dinov2_with_registers dinov3_convnext dinov3_vit distilbert doge donut-swin dots1 dpr dpt edgetam edgetam_vision_model efficientnet electra
+encodec encoder-decoder eomt ernie ernie4_5 ernie4_5_moe ernie_m esm exaone4 falcon falcon_h1 falcon_mamba fastspeech2_conformer
 fastspeech2_conformer_with_hifigan flaubert flava flex_olmo florence2 fnet focalnet fsmt funnel fuyu gemma gemma2 gemma3 gemma3_text gemma3n
 gemma3n_text glm glm4 glm4_moe glm4v glpn got_ocr2 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_neox_japanese gpt_oss gptj granite granite_speech
 granitemoe granitemoehybrid granitemoeshared grounding-dino groupvit helium hgnet_v2 hiera hubert hunyuan_v1_dense hunyuan_v1_moe ibert
@@ -56,8 +56,8 @@ mobilebert mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 modernbert modernbert
 nystromformer olmo olmo2 olmo3 olmoe oneformer openai-gpt opt owlv2 owlvit paligemma parakeet_ctc parakeet_encoder patchtsmixer patchtst
 pegasus perceiver persimmon phi phi3 phi4_multimodal phimoe pix2struct plbart poolformer prompt_depth_anything prophetnet pvt pvt_v2 qwen2
 qwen2_5_vl qwen2_audio qwen2_moe qwen2_vl qwen3 qwen3_moe qwen3_next qwen3_vl qwen3_vl_moe recurrent_gemma regnet rembert resnet roberta
-roberta-prelayernorm roformer rt_detr rt_detr_resnet rt_detr_v2 rwkv sam sam2 sam2_video sam_hq sam_vision_model seamless_m4t_v2 seed_oss
-segformer sew sew-d siglip siglip2 siglip_vision_model smollm3 smolvlm speech_to_text speecht5 splinter squeezebert stablelm starcoder2
+roberta-prelayernorm roformer rt_detr rt_detr_resnet rt_detr_v2 rwkv sam sam2 sam2_hiera_det_model sam2_video sam2_vision_model sam_hq
+sam_vision_model seamless_m4t_v2 seed_oss segformer sew sew-d siglip siglip2 siglip_vision_model smollm3 smolvlm speech_to_text speecht5 splinter squeezebert stablelm starcoder2
 superpoint swiftformer swin swin2sr swinv2 switch_transformers t5 t5gemma table-transformer tapas textnet timesformer timm_backbone
 timm_wrapper trocr umt5 unispeech unispeech-sat univnet upernet vaultgemma videomae vilt vipllava vision-encoder-decoder
 vision-text-dual-encoder visual_bert vit vit_mae vit_msn vitmatte vitpose vitpose_backbone vits vivit vjepa2 voxtral wav2vec2 wav2vec2-bert
@@ -70,7 +70,7 @@ eurobert exaone_moe fast_vlm flint gemma4 gemma4_text gemma4_unified_text glm4_m
 hrm_text hy_v3 hy_v4 hyperclovax inkling_text internlm3 iquestcoder jais2 jina_embeddings_v3 kimi_linear kolibri1 laguna lfm2_moe lfm3
 lighton_ocr mellum mimo_v2_flash minicpm3 minimax_m2 minimax_m3_vl_text ministral3 mistral4 mlcd_vision_model moonshine_streaming nanochat
 nemotron_h nomic_bert olmo_hybrid openai_privacy_filter paddleocr_vl parakeet_rnnt parakeet_tdt qwen3_5 qwen3_5_moe qwen3_5_moe_text
-qwen3_5_text rf_detr sam3_tracker solar_open youtu zaya
+qwen3_5_text rf_detr sam3_tracker sam3_vision_model sam3_vit_model solar_open youtu zaya
 """.split()
 # Classes with a model_type that no mapping and no sub_configs leads to: (module, class).
 MORE = [("speecht5", "SpeechT5HifiGanConfig"), ("t5gemma", "T5GemmaModuleConfig")]

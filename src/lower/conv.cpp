@@ -1,6 +1,9 @@
 // Convolutions and pooling.
 #include "lower/conv.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "lower/quantized.h"
 #include "onnx/element_type.h"
 
@@ -44,12 +47,27 @@ Lowered lower_conv(Emitter& e, const Node& node) {
 }
 Lowered lower_conv_transpose(Emitter& e, const Node& node) { return convolution(e, node, "ConvTranspose"); }
 
+// ONNX Runtime 1.31 makes a pad of zeros part of the MaxPool after it, whose own padding is minus infinity.
+// It does so only if the MaxPool has the attribute `pads`.
 Lowered lower_max_pool(Emitter& e, const Node& node) {
-  return emit_widened(e, "MaxPool", e.names_of(node.inputs), node.outputs[0].dtype,
-                      {{"dilations", numbers(node, "dilation")},
-                       {"kernel_shape", numbers(node, "kernel")},
-                       {"pads", numbers(node, "padding")},
-                       {"strides", numbers(node, "stride")}});
+  std::vector<std::int64_t> around = numbers(node, "padding");
+  Names inputs = e.names_of(node.inputs);
+  const DType dtype = node.outputs[0].dtype;
+  OnnxAttrs attrs = {{"dilations", numbers(node, "dilation")}, {"kernel_shape", numbers(node, "kernel")}};
+  if (node.inputs[0].node()->op != Op::pad) {
+    attrs.emplace_back("pads", std::move(around));
+  } else {
+    attrs.emplace_back("auto_pad", std::string("VALID"));
+    if (std::any_of(around.begin(), around.end(), [](std::int64_t n) { return n != 0; })) {
+      for (const std::size_t side : {std::size_t{0}, around.size() / 2 + 2})
+        around.insert(around.begin() + static_cast<std::ptrdiff_t>(side), 2, 0);
+      inputs.push_back(e.ints(around));
+      inputs.push_back(e.scalar(-std::numeric_limits<double>::infinity(), dtype));
+      inputs = {e.emit("Pad", std::move(inputs), {{"mode", std::string("constant")}})};
+    }
+  }
+  attrs.emplace_back("strides", numbers(node, "stride"));
+  return emit_widened(e, "MaxPool", std::move(inputs), dtype, std::move(attrs));
 }
 
 }  // namespace onnxport::lower

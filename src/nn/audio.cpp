@@ -70,7 +70,7 @@ Conv1d positional_conv(const Scope& s, const PositionalConvParameters& p) {
   return {s.path(),
           std::move(weight),
           s.weight("bias", {p.width}),
-          {.padding = {before, behind}, .groups = p.groups}};
+          {.stride = {p.stride}, .padding = {before, behind}, .groups = p.groups}};
 }
 
 }  // namespace
@@ -89,20 +89,47 @@ Value PositionalConv::operator()(Value x) const {
   return swap_time_and_channels(activation_(conv_(swap_time_and_channels(x))));
 }
 
+SpeechLayer::SpeechLayer(const Scope& s, const EncoderLayerParameters& p, bool pre_norm)
+    : SpeechLayer(s, p, pre_norm, SelfAttention(s / p.attention_key, p.attention)) {}
+
+SpeechLayer::SpeechLayer(const Scope& s, const EncoderLayerParameters& p, bool pre_norm,
+                         FeedForward attention)
+    : path_(s.path()),
+      attention_(std::move(attention)),
+      attention_norm_(s / p.attention_norm, p.attention.hidden_size, p.eps),
+      feed_forward_(s.path(), Linear(s / p.up, p.attention.hidden_size, p.intermediate_size),
+                    Linear(s / p.down, p.intermediate_size, p.attention.hidden_size), p.activation),
+      output_norm_(s / p.output_norm, p.attention.hidden_size, p.eps),
+      pre_norm_(pre_norm) {}
+
+Value SpeechLayer::operator()(Value x) const {
+  const ModulePath at(x, path_);
+  if (pre_norm_) {
+    x = op::add(attention_(attention_norm_(x)), x);
+    return op::add(feed_forward_(output_norm_(x)), x);
+  }
+  x = attention_norm_(op::add(attention_(x), x));
+  return output_norm_(op::add(feed_forward_(x), x));
+}
+
 SpeechEncoder::SpeechEncoder(const Scope& s, const SpeechEncoderParameters& p)
     : path_(s.path()),
-      positions_(s / "pos_conv_embed", p.positions),
       norm_(s / "layer_norm", p.layer.attention.hidden_size, p.layer.eps),
       pre_norm_(p.pre_norm) {
+  if (p.make_positions) {
+    positions_ = p.make_positions;
+  } else {
+    positions_ = PositionalConv(s / "pos_conv_embed", p.positions);
+  }
   const std::int64_t width = p.layer.attention.hidden_size;
   for (std::int64_t i = 0; i < p.layers; ++i) {
     const Scope layer = s / "layers" / i;
-    if (!p.pre_norm) {
-      layers_.emplace_back(PostNormEncoderLayer(layer, p.layer));
-      continue;
+    if (p.make_attention) {
+      layers_.emplace_back(layer, p.layer, p.pre_norm, p.make_attention(layer / p.layer.attention_key, i));
+    } else {
+      layers_.emplace_back(layer, p.layer, p.pre_norm);
     }
-    layers_.emplace_back(PreNormEncoderLayer(layer, p.layer));
-    if (!p.adapter_width) continue;
+    if (!p.pre_norm || !p.adapter_width) continue;
     const Scope adapter = layer / "adapter_layer";
     adapters_.push_back({LayerNorm(adapter / "norm", width, kDefaultEps),
                          Linear(adapter / "linear_1", width, *p.adapter_width),
@@ -117,7 +144,7 @@ std::vector<Value> SpeechEncoder::operator()(Value x) const {
   if (!pre_norm_) x = norm_(x);
   std::vector<Value> states = {x};
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    x = std::visit([&](const auto& layer) { return layer(x, {}); }, layers_[i]);
+    x = layers_[i](x);
     if (!adapters_.empty()) {
       const Adapter& adapter = adapters_[i];
       x = op::add(adapter.up(op::relu(adapter.down(adapter.norm(x)))), x);

@@ -48,6 +48,14 @@ Value pool_statistics(Value frames) {
   return op::cast(op::concat({op::squeeze(mean, 2), deviation}, 1), frames.dtype());
 }
 
+// The mean over the frames that are real: [B, L, C], bool [B, L] -> [B, C]
+Value mean_of(Value x, Value real) {
+  if (!real) return op::mean(x, 1);
+  const Value frames = op::unsqueeze(real, 2);
+  const Value total = op::sum(op::masked_fill(x, op::logical_not(frames), 0), 1);
+  return op::div(total, op::sum(op::cast(frames, x.dtype()), 1));
+}
+
 NamedValues xvector(Value hidden, const Scope& s, const SpeechHeadParameters& p) {
   const XVectorParameters& x = p.xvector;
   Value frames = Linear(s / "projector", p.hidden_size, x.channels.front())(hidden);
@@ -66,7 +74,7 @@ NamedValues xvector(Value hidden, const Scope& s, const SpeechHeadParameters& p)
 }  // namespace
 
 NamedValues build_speech_task(const std::string& task, const std::vector<Value>& states, Value last,
-                              const Scope& s, const SpeechHeadParameters& p) {
+                              const Scope& s, const SpeechHeadParameters& p, Value real) {
   if (task == "feature-extraction") return {{"last_hidden_state", last}};
   if (task == "automatic-speech-recognition")
     return {{"logits", Linear(s / "lm_head", p.output_size, p.vocab_size)(last)}};
@@ -74,7 +82,7 @@ NamedValues build_speech_task(const std::string& task, const std::vector<Value>&
   const Value hidden = p.weighted_layer_sum ? weighted_sum(states, s.weight("layer_weights", {count})) : last;
   if (task == "audio-classification") {
     const Value projected = Linear(s / "projector", p.hidden_size, p.projection_size)(hidden);
-    const Value pooled = op::mean(projected, 1);
+    const Value pooled = mean_of(projected, real);
     return {{"logits", Linear(s / "classifier", p.projection_size, p.num_labels)(pooled)}};
   }
   if (task == "audio-frame-classification")

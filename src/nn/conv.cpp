@@ -51,12 +51,13 @@ Value Conv2d::with_same_padding(Value x) const {
     const std::int64_t stride = options_.stride.empty() ? 1 : options_.stride[i];
     const std::int64_t dilation = options_.dilation.empty() ? 1 : options_.dilation[i];
     const Dim& extent = x.dim(static_cast<std::int64_t>(i) + 2);
-    // With a stride of 2, the last position needs one more element after an odd extent. A kernel of 1 needs
-    // none.
+    // What the extent lacks to be a multiple of the stride, in two forms: so that all results of one stride
+    // have the same symbolic extent, and so that what is divided by 2 is positive. A kernel of 1 needs none.
+    const Dim lack = stride * (extent + (stride - 1)).floor_div(stride) - extent;
     const Dim odd = extent - stride * extent.floor_div(stride);
-    const Dim all = kernel < stride ? Dim(0) : kernel - stride + odd;
-    before[i + 2] = all.floor_div(2) * dilation;
-    after[i + 2] = all * dilation - before[i + 2];
+    const bool none = kernel < stride;
+    before[i + 2] = none ? Dim(0) : (kernel - stride + odd).floor_div(2) * dilation;
+    after[i + 2] = none ? Dim(0) : (kernel - stride + lack) * dilation - before[i + 2];
     // Padding that is equal for all sizes costs nothing inside the convolution.
     if (!before[i + 2].is_constant() || !after[i + 2].is_constant()) continue;
     padded.options_.padding[i] = *before[i + 2].constant();

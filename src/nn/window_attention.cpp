@@ -140,7 +140,8 @@ Value WindowAttention::operator()(Value x, const WindowPartition& windows) const
   return output_(windows.join(merged));
 }
 
-PatchMerging::PatchMerging(const Scope& s, std::int64_t width) : path_(s.path()), width_(width) {
+PatchMerging::PatchMerging(const Scope& s, std::int64_t width, MergeNorm norm)
+    : path_(s.path()), width_(width), place_(norm) {
   // The original traverses a patch by columns.
   const auto by_rows = [&](const Weight& weight, std::int64_t rows, const std::vector<std::int64_t>& shape) {
     return weight.reshape({rows, 2, 2, width})
@@ -149,8 +150,13 @@ PatchMerging::PatchMerging(const Scope& s, std::int64_t width) : path_(s.path())
         .named(weight.name() + ".by_rows");
   };
   const std::int64_t joined = 4 * width;
-  norm_weight_ = by_rows((s / "norm").weight("weight", {joined}), 1, {joined});
-  norm_bias_ = by_rows((s / "norm").weight("bias", {joined}), 1, {joined});
+  const std::int64_t normed = norm == MergeNorm::before ? joined : 2 * width;
+  norm_weight_ = (s / "norm").weight("weight", {normed});
+  norm_bias_ = (s / "norm").weight("bias", {normed});
+  if (norm == MergeNorm::before) {
+    norm_weight_ = by_rows(norm_weight_, 1, {joined});
+    norm_bias_ = by_rows(norm_bias_, 1, {joined});
+  }
   reduction_ =
       by_rows((s / "reduction").weight("weight", {2 * width, joined}), 2 * width, {2 * width, joined});
 }
@@ -164,10 +170,13 @@ Value PatchMerging::operator()(Value x, const TokenGrid& grid) const {
   Graph& graph = x.graph();
   const Value tokens = patches_of(graph, grid, 2, PatchEdge::fill)(x);
   const Value joined = op::reshape(tokens, {merged(grid).rows(), 4 * width_});
-  const Value weight = graph.weight(norm_weight_);
-  const Value bias = graph.weight(norm_bias_);
-  const Value normed = op::layer_norm(joined, weight, bias, 1e-5);
-  return op::linear(normed, graph.weight(reduction_));
+  const auto norm = [&](Value y) {
+    const Value weight = graph.weight(norm_weight_);
+    const Value bias = graph.weight(norm_bias_);
+    return op::layer_norm(y, weight, bias, 1e-5);
+  };
+  const auto reduce = [&](Value y) { return op::linear(y, graph.weight(reduction_)); };
+  return place_ == MergeNorm::before ? reduce(norm(joined)) : norm(reduce(joined));
 }
 
 }  // namespace onnxport::nn

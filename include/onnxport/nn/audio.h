@@ -2,16 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "onnxport/graph.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/conv.h"
-#include "onnxport/nn/pre_norm_encoder.h"
+#include "onnxport/nn/mlp.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/scope.h"
 
@@ -67,16 +67,17 @@ struct PositionalConvParameters {
   std::int64_t kernel = 128;
   std::int64_t groups = 16;
   std::string activation = "gelu";
+  std::int64_t stride = 1;
   /// true: a batch norm before the convolution. false: the convolution has a weight norm.
   bool batch_norm = false;
 };
 
-/// Relative positions from a convolution over time. The result has the length of the input. Keys: conv,
-/// batch_norm.
+/// Relative positions from a convolution over time. The result has the length of the input, divided by the
+/// stride and rounded up. Keys: conv, batch_norm.
 class ONNXPORT_API PositionalConv {
  public:
   PositionalConv(const Scope& s, const PositionalConvParameters& p);
-  /// [B, L, width] -> the term to add to it, of the same shape
+  /// [B, L, width] -> [B, ceil(L / stride), width], the term to add to it
   Value operator()(Value x) const;
 
  private:
@@ -84,6 +85,25 @@ class ONNXPORT_API PositionalConv {
   std::optional<BatchNorm2d> norm_;
   Conv1d conv_;
   Activation activation_;
+};
+
+/// x + attention(x) and then x + feed-forward(x), each followed by a norm; or, with `pre_norm`, with norms
+/// before attention and feed-forward. The keys are those of the parameters.
+class ONNXPORT_API SpeechLayer {
+ public:
+  SpeechLayer(const Scope& s, const EncoderLayerParameters& p, bool pre_norm);
+  /// With another attention, [B, L, H] -> [B, L, H].
+  SpeechLayer(const Scope& s, const EncoderLayerParameters& p, bool pre_norm, FeedForward attention);
+  /// x [B, L, H] -> [B, L, H]
+  Value operator()(Value x) const;
+
+ private:
+  std::string path_;
+  FeedForward attention_;
+  LayerNorm attention_norm_;
+  Mlp feed_forward_;
+  LayerNorm output_norm_;
+  bool pre_norm_;
 };
 
 struct SpeechEncoderParameters {
@@ -95,6 +115,10 @@ struct SpeechEncoderParameters {
   bool pre_norm = false;
   /// Width of an adapter after each pre-norm layer (Houlsby et al. 2019); absent: no adapters.
   std::optional<std::int64_t> adapter_width = {};
+  /// In place of the positional convolution: x [B, L, H] -> the term to add to it.
+  std::function<Value(Value)> make_positions = {};
+  /// In place of self-attention: the attention of a layer, whose keys lie below `s`.
+  std::function<FeedForward(const Scope& s, std::int64_t layer)> make_attention = {};
 };
 
 /// Keys: pos_conv_embed, layer_norm, layers.{i}; and adapter_layer.{norm, linear_1, linear_2} below a layer
@@ -111,9 +135,9 @@ class ONNXPORT_API SpeechEncoder {
     Linear down, up;
   };
   std::string path_;
-  PositionalConv positions_;
+  std::function<Value(Value)> positions_;
   LayerNorm norm_;
-  std::vector<std::variant<PostNormEncoderLayer, PreNormEncoderLayer>> layers_;
+  std::vector<SpeechLayer> layers_;
   std::vector<Adapter> adapters_;
   bool pre_norm_;
 };

@@ -29,8 +29,10 @@ struct SpeechHeadParameters {
 
 /// Outputs of `task`: last_hidden_state; logits; or logits and embeddings. `states` are all hidden states of
 /// the encoder, and `last` is the model's output. Keys at the root scope `s`: lm_head; projector, classifier;
-/// tdnn.{i}.kernel, feature_extractor.
+/// tdnn.{i}.kernel, feature_extractor. `real` bool [B, L]: the frames whose mean classifies the audio;
+/// absent: all.
 ONNXPORT_API NamedValues build_speech_task(const std::string& task, const std::vector<Value>& states,
-                                           Value last, const Scope& s, const SpeechHeadParameters& p);
+                                           Value last, const Scope& s, const SpeechHeadParameters& p,
+                                           Value real = {});
 
 }  // namespace onnxport::nn

@@ -68,11 +68,17 @@ class ONNXPORT_API WindowAttention {
   Weight bias_;  // [heads, window², window²]
 };
 
-/// Merges four tokens into one: a norm and a reduction of their concatenation. Keys: norm [4 * width],
-/// reduction.weight [2 * width, 4 * width].
+/// Where the norm of PatchMerging is.
+enum class MergeNorm : std::uint8_t {
+  before,  ///< the reduction, over 4 * width elements
+  after,   ///< over 2 * width elements
+};
+
+/// Merges four tokens into one: a norm and a reduction of their concatenation. Keys: norm, reduction.weight
+/// [2 * width, 4 * width].
 class ONNXPORT_API PatchMerging {
  public:
-  PatchMerging(const Scope& s, std::int64_t width);
+  PatchMerging(const Scope& s, std::int64_t width, MergeNorm norm = MergeNorm::before);
   /// x [rows of `grid`, width] -> [rows of merged(grid), 2 * width]
   Value operator()(Value x, const TokenGrid& grid) const;
   static TokenGrid merged(const TokenGrid& grid);
@@ -80,6 +86,7 @@ class ONNXPORT_API PatchMerging {
  private:
   std::string path_;
   std::int64_t width_;
+  MergeNorm place_;
   Weight norm_weight_, norm_bias_, reduction_;
 };
 

@@ -1,12 +1,8 @@
 // HuBERT: wav2vec 2.0 with another training. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/hubert/modeling_hubert.py
-#include <fmt/format.h>
-
 #include <optional>
 
 #include "models/audio/common/speech_encoder.h"
-#include "onnxport/error.h"
-#include "onnxport/nn/audio.h"
 #include "onnxport/nn/audio_tasks.h"
 
 namespace onnxport::models {
@@ -17,11 +13,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   SpeechEncoderConfig c(config);
   c.encoder.positions.batch_norm = config.flag("conv_pos_batch_norm");
   const bool norm_features = config.flag("feat_proj_layer_norm");
-  if (config.flag("add_adapter")) {
-    throw ExportError(
-        ErrorCode::unsupported,
-        fmt::format("{}: add_adapter is true, but the original has no adapter", config.origin()));
-  }
+  refuse_adapter(config);
   const Scope root = model.scope();
   const Scope base = root.base_model("hubert");
   const std::vector<Value> states = speech_states(

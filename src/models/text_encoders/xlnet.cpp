@@ -7,11 +7,11 @@
 #include "models/common/definition.h"
 #include "models/text_encoders/common/bert.h"
 #include "models/text_encoders/common/refuse.h"
-#include "models/text_encoders/common/relative_attention.h"
 #include "models/text_encoders/common/sequence_summary.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/mlp.h"
+#include "onnxport/nn/relative_attention.h"
 #include "onnxport/nn/text_tasks.h"
 
 namespace onnxport::models {
@@ -110,10 +110,10 @@ struct Attention {
     const Value values = value(x);
     const auto with = [&](const Weight& b) { return op::add(queries, graph.weight(b)); };
     const Value seeking = with(distance_bias);
-    Value scores = distance_scores(seeking, distance(sight.positions), config.heads, x.dim(1));
+    Value scores = nn::distance_scores(seeking, distance(sight.positions), config.heads, x.dim(1));
     if (sight.other) {
       const Value comparing = with(type_bias);
-      scores = op::add(scores, type_scores(comparing, graph.weight(types), sight.other, config.heads));
+      scores = op::add(scores, nn::type_scores(comparing, graph.weight(types), sight.other, config.heads));
     }
     op::AttentionMask mask = sight.mask;
     mask.bias = op::mul(scores, 1 / std::sqrt(static_cast<double>(config.head_dim())));
@@ -172,7 +172,7 @@ struct XLNet {
       const auto most = static_cast<double>(config.clamp);
       distance = op::minimum(op::maximum(distance, -most), most);
     }
-    return sinusoids(distance, config.width, graph.float_dtype());
+    return nn::sinusoids(distance, config.width, graph.float_dtype());
   }
 
   Value operator()(const Inputs& in) const {

@@ -1,4 +1,4 @@
-// Big Transfer (BiT) as a backbone: a ResNet with standardized weights and group norms. Original:
+// Big Transfer (BiT): a ResNet with standardized weights and group norms. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bit/modeling_bit.py
 #include <fmt/format.h>
 
@@ -7,54 +7,61 @@
 #include <cmath>
 
 #include "models/vision/common/backbone.h"
+#include "models/vision/common/pooled_features.h"
+#include "models/vision/common/stages.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/activation.h"
+#include "onnxport/nn/basic.h"
 #include "onnxport/nn/conv.h"
+#include "onnxport/nn/resnet.h"
 
 namespace onnxport::models {
 namespace {
 
 struct BitConfig {
-  /// Throws ExportError for unsupported settings: layers other than "bottleneck", padding other than "SAME",
-  /// an output_stride below 32 (dilated stages).
-  explicit BitConfig(const PretrainedConfig& config);
-
-  std::int64_t num_channels, embedding_size, num_groups;
+  std::int64_t num_channels, num_labels, embedding_size, num_groups, output_stride;
   std::vector<std::int64_t> depths;    ///< layers of each stage
   std::vector<std::int64_t> channels;  ///< that each stage gives
   std::string hidden_act;
-  bool dynamic_padding;  ///< in front of the pooling of the stem
-};
+  bool same_padding, dynamic_padding;  ///< of convolutions; in front of the pooling of the stem
+  bool preactivation;                  ///< norms come before convolutions
 
-// Rounds to a multiple of 8, at least 8, and not below nine tenths of the value.
-std::int64_t round_channels(double value) {
-  const std::int64_t nearest = std::max<std::int64_t>(8, static_cast<std::int64_t>(value + 4) / 8 * 8);
-  return static_cast<double>(nearest) < 0.9 * value ? nearest + 8 : nearest;
-}
+  explicit BitConfig(const PretrainedConfig& c)
+      : num_channels(c.integer("num_channels")),
+        num_labels(c.num_labels()),
+        embedding_size(c.integer("embedding_size")),
+        num_groups(c.integer("num_groups")),
+        output_stride(c.integer("output_stride")),
+        depths(per_stage(c, "depths", stage_count(c, "depths"))),
+        hidden_act(c.string("hidden_act")),
+        same_padding(is_same(c)),
+        dynamic_padding(c.flag("embedding_dynamic_padding")),
+        preactivation(layer_type(c) == "preactivation") {
+    c.harmless({"stage_names"});
+    const std::int64_t factor = moderate(c, "width_factor");
+    for (const std::int64_t size : per_stage(c, "hidden_sizes", std::ssize(depths)))
+      channels.push_back(round_channels(static_cast<double>(size * factor), 8, 8));
+    channels.resize(depths.size());
+  }
 
-[[noreturn]] void refuse(const PretrainedConfig& c, const char* key, const std::string& got,
-                         const char* expected) {
-  throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: {} of the backbone is {}, expected {}", c.origin(), key, got, expected));
-}
-
-// TensorFlow's "SAME" padding around an axis. It makes the stride divide the axis. An odd element comes at
-// the end.
-struct SamePadding {
-  std::int64_t before = 0, behind = 0;
-
-  SamePadding(const Dim& extent, std::int64_t kernel, std::int64_t stride) {
-    const std::int64_t n = extent.constant().value();
-    const std::int64_t all = std::max<std::int64_t>(((n + stride - 1) / stride - 1) * stride + kernel - n, 0);
-    before = all / 2;
-    behind = all - before;
+ private:
+  static std::string layer_type(const PretrainedConfig& c) {
+    std::string type = c.string("layer_type");
+    if (type == "preactivation" || type == "bottleneck") return type;
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: layer_type is '{}', expected preactivation or bottleneck", c.origin(), type));
+  }
+  // The original knows VALID too, but the blocks fail with it, because they shrink the image.
+  static bool is_same(const PretrainedConfig& c) {
+    std::string padding = c.string("global_padding", "none");
+    std::transform(padding.begin(), padding.end(), padding.begin(),
+                   [](unsigned char letter) { return static_cast<char>(std::toupper(letter)); });
+    if (padding == "SAME" || padding == "NONE") return padding == "SAME";
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: global_padding is '{}', expected null or SAME", c.origin(), padding));
   }
 };
-
-op::ConvOptions same_options(Value x, std::int64_t kernel, std::int64_t stride) {
-  const SamePadding rows(x.dim(2), kernel, stride), columns(x.dim(3), kernel, stride);
-  return {.stride = {stride, stride}, .padding = {rows.before, columns.before, rows.behind, columns.behind}};
-}
 
 // The weight of each output with mean 0 and variance 1. (Qiao et al. 2019)
 Weight standardized(const Weight& stored) {
@@ -77,130 +84,163 @@ Weight standardized(const Weight& stored) {
   return stored.cast(DType::f32).sub(mean).div(deviation).named(stored.name() + ".standardized");
 }
 
+struct Kernel {
+  std::int64_t size = 1, stride = 1, dilation = 1;
+};
+
 struct Convolution {
-  std::string path;
-  std::int64_t kernel, stride;
-  Weight weight;
+  nn::Conv2d convolution;
+  bool same_padding;
 
-  Convolution(const Scope& s, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1)
-      : path(s.path()),
-        kernel(kernel),
-        stride(stride),
-        weight(standardized(s.weight("weight", {out, in, kernel, kernel}))) {}
+  Convolution(const Scope& s, const BitConfig& c, std::int64_t in, std::int64_t out, const Kernel& k = {})
+      : convolution(make(s, in, out, k)), same_padding(c.same_padding && k.stride > 1) {}
 
-  Value operator()(Value x) const {
-    const ModulePath at(x, path);
-    return op::conv2d(x, x.graph().weight(weight), {}, same_options(x, kernel, stride));
+  static nn::Conv2d make(const Scope& s, std::int64_t in, std::int64_t out, const Kernel& k) {
+    const std::int64_t around = (k.stride - 1 + k.dilation * (k.size - 1)) / 2;
+    return {
+        s.path(),
+        standardized(s.weight("weight", {out, in, k.size, k.size})),
+        {},
+        {.stride = {k.stride, k.stride}, .padding = {around, around}, .dilation = {k.dilation, k.dilation}}};
   }
+
+  Value operator()(Value x) const { return same_padding ? convolution.with_same_padding(x) : convolution(x); }
+};
+
+// The place of a block in its stage.
+struct Place {
+  std::int64_t in, out, stride, dilation;
+  bool first;
 };
 
 /// Three convolutions, the middle one with fewer channels, and a shortcut around them.
-struct Bottleneck {
+struct Block {
   std::string path;
-  Convolution conv1, conv2, conv3;
-  nn::GroupNorm norm1, norm2, norm3;
+  bool preactivation;
   nn::Activation activation;
+  std::vector<Convolution> convolutions;
+  std::vector<nn::GroupNorm> norms;
   std::optional<Convolution> downsample;
   std::optional<nn::GroupNorm> downsample_norm;
 
-  Bottleneck(const Scope& s, const BitConfig& c, std::int64_t in, std::int64_t out, std::int64_t stride,
-             bool first)
-      : Bottleneck(s, c, in, round_channels(static_cast<double>(out) * 0.25), out, stride, first) {}
-
-  Bottleneck(const Scope& s, const BitConfig& c, std::int64_t in, std::int64_t mid, std::int64_t out,
-             std::int64_t stride, bool first)
-      : path(s.path()),
-        conv1(s / "conv1", in, mid, 1),
-        conv2(s / "conv2", mid, mid, 3, stride),
-        conv3(s / "conv3", mid, out, 1),
-        norm1(s / "norm1", c.num_groups, mid),
-        norm2(s / "norm2", c.num_groups, mid),
-        norm3(s / "norm3", c.num_groups, out),
-        activation(c.hidden_act) {
-    if (!first) return;
-    downsample.emplace(s / "downsample" / "conv", in, out, 1, stride);
-    downsample_norm.emplace(s / "downsample" / "norm", c.num_groups, out);
+  Block(const Scope& s, const BitConfig& c, const Place& p)
+      : path(s.path()), preactivation(c.preactivation), activation(c.hidden_act) {
+    const std::int64_t mid = round_channels(static_cast<double>(p.out) * 0.25, 8, 8);
+    // The original uses dilation only in one of the two kinds of layers.
+    const Kernel middle{.size = 3, .stride = p.stride, .dilation = c.preactivation ? 1 : p.dilation};
+    convolutions = {Convolution(s / "conv1", c, p.in, mid), Convolution(s / "conv2", c, mid, mid, middle),
+                    Convolution(s / "conv3", c, mid, p.out)};
+    norms = {nn::GroupNorm(s / "norm1", c.num_groups, c.preactivation ? p.in : mid),
+             nn::GroupNorm(s / "norm2", c.num_groups, mid),
+             nn::GroupNorm(s / "norm3", c.num_groups, c.preactivation ? mid : p.out)};
+    if (!p.first) return;
+    downsample.emplace(s / "downsample" / "conv", c, p.in, p.out, Kernel{.stride = p.stride});
+    if (!c.preactivation) downsample_norm.emplace(s / "downsample" / "norm", c.num_groups, p.out);
   }
 
   Value operator()(Value x) const {
     const ModulePath at(x, path);
+    return preactivation ? norms_first(x) : norms_last(x);
+  }
+
+ private:
+  Value norms_first(Value x) const {
+    Value y = activation(norms[0](x));
+    const Value shortcut = downsample ? (*downsample)(y) : x;
+    y = convolutions[0](y);
+    y = convolutions[1](activation(norms[1](y)));
+    y = convolutions[2](activation(norms[2](y)));
+    return op::add(y, shortcut);
+  }
+  Value norms_last(Value x) const {
     const Value shortcut = downsample ? (*downsample_norm)((*downsample)(x)) : x;
-    x = activation(norm1(conv1(x)));
-    x = activation(norm2(conv2(x)));
-    x = norm3(conv3(x));
+    x = activation(norms[0](convolutions[0](x)));
+    x = activation(norms[1](convolutions[1](x)));
+    x = norms[2](convolutions[2](x));
     return activation(op::add(x, shortcut));
   }
 };
 
+// Zeros around an image, which count for the pooling after it.
+Value with_zeros(Value x, const Dim& above, const Dim& left) {
+  return op::pad(x, {0, 0, above, left}, {0, 0, 1, 1});
+}
+
 Value stem(const Scope& s, const BitConfig& c, Value pixel_values) {
-  const Convolution convolution(s / "convolution", c.num_channels, c.embedding_size, 7, 2);
-  const nn::GroupNorm norm(s / "norm", c.num_groups, c.embedding_size);
-  const nn::Activation activation(c.hidden_act);
-  const Value x = activation(norm(convolution(pixel_values)));
+  Value x = Convolution(s / "convolution", c, c.num_channels, c.embedding_size,
+                        {.size = 7, .stride = 2})(pixel_values);
   const ModulePath at(x, s.path());
-  if (!c.dynamic_padding) return op::max_pool2d(x, {3, 3}, {.stride = {2, 2}});
-  // The original pads with zeros. After a relu, where no value is smaller, this equals the op's padding.
-  const op::ConvOptions options = same_options(x, 3, 2);
-  if (c.hidden_act == "relu") return op::max_pool2d(x, {3, 3}, options);
-  const std::vector<std::int64_t>& around = options.padding;
-  const Value padded = op::pad(x, {0, 0, around[0], around[1]}, {0, 0, around[2], around[3]});
-  return op::max_pool2d(padded, {3, 3}, {.stride = {2, 2}});
-}
-
-BitConfig::BitConfig(const PretrainedConfig& c)
-    : num_channels(c.integer("num_channels")),
-      embedding_size(c.integer("embedding_size")),
-      num_groups(c.integer("num_groups")),
-      depths(c.integers("depths")),
-      hidden_act(c.string("hidden_act")),
-      dynamic_padding(c.flag("embedding_dynamic_padding")) {
-  if (const std::string type = c.string("layer_type"); type != "bottleneck")
-    refuse(c, "layer_type", type, "bottleneck");
-  std::string padding = c.string("global_padding", "none");
-  std::transform(padding.begin(), padding.end(), padding.begin(),
-                 [](unsigned char letter) { return static_cast<char>(std::toupper(letter)); });
-  if (padding != "SAME") refuse(c, "global_padding", padding, "SAME");
-  if (const std::int64_t stride = c.integer("output_stride"); stride != 32)
-    refuse(c, "output_stride", std::to_string(stride), "32");
-  const std::vector<std::int64_t> sizes = c.integers("hidden_sizes");
-  const std::int64_t factor = c.integer("width_factor");
-  const auto bad = [](std::int64_t size) { return size < 1 || size > 1 << 20; };
-  if (num_groups < 1 || depths.size() > 4 || sizes.size() < depths.size() || bad(factor) ||
-      std::any_of(sizes.begin(), sizes.end(), bad)) {
-    throw ExportError(
-        ErrorCode::bad_config,
-        fmt::format("{}: a backbone of {} groups, {} depths, hidden_sizes [{}] and width_factor {}",
-                    c.origin(), num_groups, depths.size(), fmt::join(sizes, ", "), factor));
+  if (!c.same_padding) x = with_zeros(x, 1, 1);
+  if (!c.preactivation) {
+    const nn::GroupNorm norm(s / "norm", c.num_groups, c.embedding_size);
+    x = nn::Activation(c.hidden_act)(norm(x));
   }
-  for (std::size_t i = 0; i < depths.size(); ++i)
-    channels.push_back(round_channels(static_cast<double>(sizes[i] * factor)));
+  // TensorFlow's "same" padding for a kernel of 3 and a stride of 2: none before an even extent.
+  const auto odd = [](const Dim& extent) { return 2 * (extent + 1).floor_div(2) - extent; };
+  if (c.dynamic_padding) x = with_zeros(x, odd(x.dim(2)), odd(x.dim(3)));
+  return op::max_pool2d(x, {3, 3}, {.stride = {2, 2}});
 }
 
-// Images of one size.
-BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
-  const BitConfig c(config);
-  const std::vector<std::int64_t> stages = backbone_stages(config, std::ssize(c.depths));
-  const Scope bit = s / "bit";
-  std::vector<Value> states = {stem(bit / "embedder", c, pixel_values)};
-  std::int64_t in = c.embedding_size;
+// The results of the stem and of all stages.
+std::vector<Value> encode(const Scope& s, const BitConfig& c, Value pixel_values) {
+  std::vector<Value> states = {stem(s / "embedder", c, pixel_values)};
+  std::int64_t in = c.embedding_size, shrunk = 4, dilation = 1;
   for (std::size_t stage = 0; stage < c.depths.size(); ++stage) {
-    const Scope layers = bit / "encoder" / "stages" / static_cast<std::int64_t>(stage) / "layers";
+    // When the image has reached its final size, kernels are dilated instead.
+    std::int64_t stride = stage == 0 ? 1 : 2;
+    if (shrunk >= c.output_stride) {
+      dilation *= stride;
+      stride = 1;
+    }
+    shrunk *= stride;
+    const Scope layers = s / "encoder" / "stages" / static_cast<std::int64_t>(stage) / "layers";
     Value x = states.back();
     for (std::int64_t i = 0; i < c.depths[stage]; ++i) {
-      const std::int64_t stride = i == 0 && stage > 0 ? 2 : 1;
-      x = Bottleneck(layers / i, c, in, c.channels[stage], stride, i == 0)(x);
+      const std::int64_t first_dilation = dilation <= 2 ? 1 : 2;
+      x = Block(layers / i, c,
+                {.in = in,
+                 .out = c.channels[stage],
+                 .stride = i == 0 ? stride : 1,
+                 .dilation = i == 0 ? first_dilation : dilation,
+                 .first = i == 0})(x);
       in = c.channels[stage];
     }
     states.push_back(x);
   }
-  return stage_features(states, stages);
+  return states;
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  const BitConfig c(model.config());
+  model.config().harmless({"out_features", "out_indices"});  // of a backbone
+  const Scope root = model.scope();
+  const Scope bit = root.base_model("bit");
+  Value hidden = encode(bit, c, inputs["pixel_values"]).back();
+  const std::int64_t width = c.channels.back();
+  if (c.preactivation) {
+    const nn::GroupNorm norm(bit / "norm", c.num_groups, width);
+    hidden = nn::Activation(c.hidden_act)(norm(hidden));
+  }
+  const Value pooled = nn::global_average_pool(hidden);
+  if (component.task == "feature-extraction") return pooled_features(hidden, pooled);
+  return {{"logits", nn::Linear(root / "classifier" / 1, width, c.num_labels)(pooled)}};
+}
+
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  const BitConfig c(config);
+  const std::vector<std::int64_t> stages = backbone_stages(config, std::ssize(c.depths));
+  const Scope bit = s / "bit";
+  bit.ignore("norm");  // only behind the last stage of the other tasks
+  return stage_features(encode(bit, c, pixel_values), stages);
 }
 
 }  // namespace
 
 void register_bit(TasksManager& tasks) {
-  tasks.register_model<VisionOnnxConfig>(
-      {.model_type = "bit", .tasks = {}, .forward = {}, .roles = {.backbone = BackboneRole{features}}});
+  tasks.register_model<PooledFeaturesOnnxConfig>({.model_type = "bit",
+                                                  .tasks = {"feature-extraction", "image-classification"},
+                                                  .forward = forward,
+                                                  .roles = {.backbone = BackboneRole{features}}});
 }
 
 }  // namespace onnxport::models

@@ -2,15 +2,14 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mobilenet_v2/modeling_mobilenet_v2.py
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 
 #include "models/common/definition.h"
+#include "models/vision/common/stages.h"
 #include "onnxport/error.h"
-#include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/conv.h"
+#include "onnxport/nn/conv_layer.h"
 #include "onnxport/nn/resnet.h"
 
 namespace onnxport::models {
@@ -60,108 +59,71 @@ struct Config {
     }
   }
 
-  // A multiple of depth_divisible_by near value * factor, at most a tenth below it.
   std::int64_t scaled(std::int64_t value, double factor) const {
-    const auto wanted = static_cast<std::int64_t>(std::nearbyint(static_cast<double>(value) * factor));
-    const std::int64_t step = depth_divisible_by;
-    // Python takes the integer part of wanted + step / 2.
-    std::int64_t width = std::max(min_depth, (2 * wanted + step) / 2 / step * step);
-    if (static_cast<double>(width) < 0.9 * static_cast<double>(wanted)) width += step;
-    return width;
+    return round_channels(std::nearbyint(static_cast<double>(value) * factor), depth_divisible_by, min_depth);
   }
   std::int64_t width(std::int64_t channels) const { return scaled(channels, depth_multiplier); }
+  nn::ConvPadding padding() const {
+    return tf_padding ? nn::ConvPadding::tensorflow : nn::ConvPadding::centered;
+  }
   std::int64_t output_width() const {
     return finegrained_output && depth_multiplier < 1 ? 1280 : width(1280);
   }
 };
 
 struct Kernel {
-  std::int64_t size = 1, stride = 1, dilation = 1, groups = 1;
+  std::int64_t size = 1, stride = 1, groups = 1;
 };
 
-// A convolution with its norm, and an activation if there is one.
-struct ConvLayer {
-  nn::Conv2d convolution;
-  nn::BatchNorm2d norm;
-  std::optional<nn::Activation> activation;
-  bool same_padding;
-
-  ConvLayer(const Scope& s, const Config& c, std::int64_t in, std::int64_t out, const Kernel& k = {},
-            bool activate = true)
-      : convolution(make(s / "convolution", in, out, k)),
-        norm(s / "normalization", out, c.layer_norm_eps),
-        same_padding(c.tf_padding) {
-    if (activate) activation.emplace(c.hidden_act);
-  }
-
-  static nn::Conv2d make(const Scope& s, std::int64_t in, std::int64_t out, const Kernel& k) {
-    const std::int64_t padding = (k.size - 1) / 2 * k.dilation;
-    return {s,
-            in,
-            out,
-            {k.size, k.size},
-            false,
-            {.stride = {k.stride, k.stride},
-             .padding = {padding, padding},
-             .dilation = {k.dilation, k.dilation},
-             .groups = k.groups}};
-  }
-
-  Value operator()(Value x) const {
-    const Value y = norm(same_padding ? convolution.with_same_padding(x) : convolution(x));
-    return activation ? (*activation)(y) : y;
-  }
-};
-
-// Wide inside and narrow outside, with a residual connection if the shapes are equal.
-struct InvertedResidual {
-  std::int64_t inner;
-  ConvLayer expand, depthwise, reduce;
-  bool residual;
-
-  InvertedResidual(const Scope& s, const Config& c, std::int64_t in, std::int64_t out, std::int64_t stride,
-                   std::int64_t dilation)
-      : inner(c.scaled(in, c.expand_ratio)),
-        expand(s / "expand_1x1", c, in, inner),
-        depthwise(s / "conv_3x3", c, inner, inner,
-                  {.size = 3, .stride = stride, .dilation = dilation, .groups = inner}),
-        reduce(s / "reduce_1x1", c, inner, out, {}, false),
-        residual(stride == 1 && in == out) {}
-
-  Value operator()(Value x) const {
-    const Value y = reduce(depthwise(expand(x)));
-    return residual ? op::add(x, y) : y;
-  }
-};
+nn::ConvLayer conv_layer(const Scope& s, const Config& c, std::int64_t in, std::int64_t out,
+                         const Kernel& k = {}, bool activate = true) {
+  return {s,
+          {.in = in,
+           .out = out,
+           .kernel = k.size,
+           .stride = k.stride,
+           .groups = k.groups,
+           .padding = c.padding(),
+           .activation = activate ? c.hidden_act : "",
+           .eps = c.layer_norm_eps}};
+}
 
 struct MobileNetV2 {
-  std::vector<ConvLayer> stem;
-  std::vector<InvertedResidual> layers;
-  ConvLayer output;
+  std::vector<nn::ConvLayer> stem;
+  std::vector<nn::InvertedResidual> layers;
+  nn::ConvLayer output;
 
   MobileNetV2(const Scope& s, const Config& c)
-      : output(s / "conv_1x1", c, c.width(kChannels.back()), c.output_width()) {
+      : output(conv_layer(s / "conv_1x1", c, c.width(kChannels.back()), c.output_width())) {
     const Scope at = s / "conv_stem";
     const std::int64_t width = c.width(32);
-    stem.emplace_back(at / "first_conv", c, c.num_channels, width, Kernel{.size = 3, .stride = 2});
-    if (!c.first_layer_is_expansion) stem.emplace_back(at / "expand_1x1", c, width, width);
-    stem.emplace_back(at / "conv_3x3", c, width, width, Kernel{.size = 3, .groups = width});
-    stem.emplace_back(at / "reduce_1x1", c, width, c.width(kChannels.front()), Kernel{}, false);
+    stem.push_back(conv_layer(at / "first_conv", c, c.num_channels, width, {.size = 3, .stride = 2}));
+    if (!c.first_layer_is_expansion) stem.push_back(conv_layer(at / "expand_1x1", c, width, width));
+    stem.push_back(conv_layer(at / "conv_3x3", c, width, width, {.size = 3, .groups = width}));
+    stem.push_back(conv_layer(at / "reduce_1x1", c, width, c.width(kChannels.front()), {}, false));
 
     // When the image has reached its final size, kernels are dilated instead, from the next block on.
     std::int64_t shrunk = 2, dilation = 1;
     for (std::size_t i = 0; i < kStrides.size(); ++i) {
       const bool dilate = shrunk == c.output_stride;
-      layers.emplace_back(s / "layer" / static_cast<std::int64_t>(i), c, c.width(kChannels[i]),
-                          c.width(kChannels[i + 1]), dilate ? 1 : kStrides[i], dilate ? dilation : 1);
+      const std::int64_t in = c.width(kChannels[i]);
+      layers.emplace_back(s / "layer" / static_cast<std::int64_t>(i),
+                          nn::InvertedResidualParameters{.in = in,
+                                                         .inner = c.scaled(in, c.expand_ratio),
+                                                         .out = c.width(kChannels[i + 1]),
+                                                         .stride = dilate ? 1 : kStrides[i],
+                                                         .dilation = dilate ? dilation : 1,
+                                                         .padding = c.padding(),
+                                                         .activation = c.hidden_act,
+                                                         .eps = c.layer_norm_eps});
       (dilate ? dilation : shrunk) *= kStrides[i];
     }
   }
 
   // [B, num_channels, H, W] -> [B, C, H', W']
   Value operator()(Value x) const {
-    for (const ConvLayer& layer : stem) x = layer(x);
-    for (const InvertedResidual& layer : layers) x = layer(x);
+    for (const nn::ConvLayer& layer : stem) x = layer(x);
+    for (const nn::InvertedResidual& layer : layers) x = layer(x);
     return output(x);
   }
 };

@@ -57,7 +57,7 @@ class DebertaLayer {
 class DebertaConvLayer {
  public:
   DebertaConvLayer(const Scope& s, const DebertaConfig& c);
-  /// `residual`: the result of the first layer; keep [B, S, 1]: 0 where there is padding.
+  /// `residual`: the result of the first layer; keep [B, S, 1]: 0 where there is padding, or absent.
   Value operator()(Value x, Value residual, Value keep) const;
 
  private:
@@ -73,7 +73,9 @@ class DebertaEncoder {
  public:
   DebertaEncoder(const Scope& s, const DebertaConfig& c);
   /// Embeddings [B, S, hidden_size] and a mask [B, S] of 0 and 1 -> [B, S, hidden_size].
-  Value operator()(Value x, Value attention_mask) const;
+  Value operator()(Value x, Value attention_mask) const { return states(x, attention_mask).back(); }
+  /// The same for all hidden states, starting with the embeddings. An absent mask hides nothing.
+  std::vector<Value> states(Value x, Value attention_mask) const;
 
  private:
   DisentangledContext context(Graph& graph, Value x, Value attention_mask) const;

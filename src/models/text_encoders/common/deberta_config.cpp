@@ -45,12 +45,12 @@ DebertaConfig::DebertaConfig(const PretrainedConfig& c, DebertaVersion version)
       conv_kernel_size(0),
       conv_groups(1),
       conv_act("tanh"),
-      pooler_hidden_act(c.string("pooler_hidden_act")),
-      position_biased_input(c.flag("position_biased_input")),
+      pooler_hidden_act(c.string("pooler_hidden_act", "gelu")),
+      position_biased_input(c.flag("position_biased_input", true)),
       norm_rel_ebd(false),
-      legacy(c.flag("legacy")),
+      legacy(c.flag("legacy", true)),
       attention{.hidden_size = hidden_size, .heads = num_attention_heads},
-      distances{c.integer("max_relative_positions"), 0} {
+      distances{c.integer("max_relative_positions", -1), 0} {
   const bool relative = c.flag("relative_attention");
   bool shared = false;
   if (version == DebertaVersion::second) {

@@ -11,6 +11,8 @@ Value mask_of(Value attention_mask, DType dtype) {
   return op::minimum(keys, op::transpose(keys, 2, 3));
 }
 
+Value without_padding(Value x, Value keep) { return keep ? op::mul(x, keep) : x; }
+
 }  // namespace
 
 DebertaLayer::DebertaLayer(const Scope& s, const DebertaConfig& c)
@@ -44,8 +46,8 @@ Value DebertaConvLayer::operator()(Value x, Value residual, Value keep) const {
   const Value kernel = x.graph().weight(weight_);
   const op::ConvOptions options = {.padding = {padding_}, .groups = groups_};
   const Value mixed = op::conv1d(op::permute(x, {0, 2, 1}), kernel, x.graph().weight(bias_), options);
-  const Value kept = op::mul(op::permute(mixed, {0, 2, 1}), keep);
-  return op::mul(norm_(op::add(residual, activation_(kept))), keep);
+  const Value kept = without_padding(op::permute(mixed, {0, 2, 1}), keep);
+  return without_padding(norm_(op::add(residual, activation_(kept))), keep);
 }
 
 DebertaEncoder::DebertaEncoder(const Scope& s, const DebertaConfig& c)
@@ -64,7 +66,7 @@ DebertaEncoder::DebertaEncoder(const Scope& s, const DebertaConfig& c)
 DisentangledContext DebertaEncoder::context(Graph& graph, Value x, Value attention_mask) const {
   const ModulePath at(graph, path_);
   DisentangledContext shared;
-  shared.mask = mask_of(attention_mask, x.dtype());
+  if (attention_mask) shared.mask = mask_of(attention_mask, x.dtype());
   if (rel_embeddings_) {
     const Value stored = graph.weight(rel_embeddings_);
     shared.positions = rel_norm_ ? (*rel_norm_)(stored) : stored;
@@ -73,16 +75,18 @@ DisentangledContext DebertaEncoder::context(Graph& graph, Value x, Value attenti
   return shared;
 }
 
-Value DebertaEncoder::operator()(Value x, Value attention_mask) const {
-  const Value keep = op::unsqueeze(op::cast(attention_mask, x.dtype()), 2);
-  x = op::mul(x, keep);
+std::vector<Value> DebertaEncoder::states(Value x, Value attention_mask) const {
+  Value keep;
+  if (attention_mask) keep = op::unsqueeze(op::cast(attention_mask, x.dtype()), 2);
+  x = without_padding(x, keep);
   const DisentangledContext shared = context(x.graph(), x, attention_mask);
-  const Value embedded = x;
+  std::vector<Value> states = {x};
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     x = layers_[i](x, shared);
-    if (i == 0 && conv_) x = (*conv_)(embedded, x, keep);
+    if (i == 0 && conv_) x = (*conv_)(states.front(), x, keep);
+    states.push_back(x);
   }
-  return x;
+  return states;
 }
 
 }  // namespace onnxport::models

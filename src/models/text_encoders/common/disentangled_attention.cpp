@@ -110,14 +110,15 @@ Value DisentangledAttention::operator()(Value x, const DisentangledContext& shar
   const Value key = key_proj_(x);
   const Value value = value_proj_(x);
   Value added = shared.mask;
+  const auto add = [&](Value term) { added = added ? op::add(term, added) : term; };
   if (pos_key_proj_) {  // query i looks at distance i - j
     const Value keys = (*pos_key_proj_)(shared.positions);
-    added = op::add(term(nn::split_heads(query, heads_), keys, shared.rows->behind), added);
+    add(term(nn::split_heads(query, heads_), keys, shared.rows->behind));
   }
   if (pos_query_proj_) {  // key j is looked at from distance i - j
     const Value queries = op::mul((*pos_query_proj_)(shared.positions), scale_);
     const Value by_key = term(nn::split_heads(key, heads_), queries, shared.rows->ahead);
-    added = op::add(op::transpose(by_key, 2, 3), added);
+    add(op::transpose(by_key, 2, 3));
   }
   const op::AttentionOperands operands = {
       .query = query, .key = key, .value = value, .mask = {.bias = added}};

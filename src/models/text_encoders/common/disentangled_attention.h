@@ -50,7 +50,7 @@ struct DisentangledAttentionParameters {
 
 /// Values that all layers share.
 struct DisentangledContext {
-  Value mask;       ///< added to the scores [B, 1, S, S]
+  Value mask;       ///< added to the scores [B, 1, S, S], or absent
   Value positions;  ///< the table [2 * span, hidden_size], or absent
   std::optional<DistanceRows> rows;
 };

@@ -4,8 +4,8 @@
 
 #include "models/common/definition.h"
 #include "models/text_encoders/common/refuse.h"
-#include "models/text_encoders/common/relative_attention.h"
 #include "onnxport/nn/attention.h"
+#include "onnxport/nn/relative_attention.h"
 #include "onnxport/op.h"
 
 namespace onnxport::models {
@@ -83,8 +83,8 @@ Value FunnelLayer::by_distance(Value query, Value from, Value to) const {
   const Value seeking = op::add(query, graph.weight(distance_bias_));
   const Value projected = op::matmul(nn::split_heads(seeking, config_.heads), graph.weight(distance_));
   const std::vector<Value> halves = op::chunk(projected, 3, 2);
-  const std::vector<Value> own = op::chunk(sinusoids(from, config_.width, query.dtype()), 1, 2);
-  const std::vector<Value> other = op::chunk(sinusoids(to, config_.width, query.dtype()), 1, 2);
+  const std::vector<Value> own = op::chunk(nn::sinusoids(from, config_.width, query.dtype()), 1, 2);
+  const std::vector<Value> other = op::chunk(nn::sinusoids(to, config_.width, query.dtype()), 1, 2);
   const auto weigh = [&](Value first, Value second, bool minus) {
     const Value a = op::mul(halves[0], first);
     const Value b = op::mul(halves[1], second);
@@ -105,8 +105,8 @@ Value FunnelLayer::by_type(Value query, const FunnelPlaces& from, const FunnelPl
   const Value cls = op::logical_or(op::eq(rows, kClsType), op::eq(columns, kClsType));
   const Value same = op::logical_or(op::eq(rows, columns), cls);
   const Value comparing = op::add(query, graph.weight(type_bias_));
-  return type_scores(comparing, graph.weight(types_), op::cast(op::unsqueeze(same, 1), query.dtype()),
-                     config_.heads);
+  return nn::type_scores(comparing, graph.weight(types_), op::cast(op::unsqueeze(same, 1), query.dtype()),
+                         config_.heads);
 }
 
 // The first token, on its own, has neither place nor type.

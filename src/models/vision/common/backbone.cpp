@@ -9,7 +9,8 @@
 
 namespace onnxport::models {
 
-std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_t stages) {
+std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_t stages, BackboneStem stem) {
+  const std::int64_t first = stem == BackboneStem::first ? 0 : 1;
   const auto bad = [&](const std::string& which) {
     return ExportError(
         ErrorCode::bad_config,
@@ -19,15 +20,15 @@ std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_
   if (c.has("out_features")) {
     c.harmless({"out_indices"});  // the same as numbers
     for (const std::string& name : c.strings("out_features")) {
-      std::int64_t stage = 0;
+      std::int64_t stage = first;
       while (stage <= stages && name != (stage == 0 ? "stem" : fmt::format("stage{}", stage))) ++stage;
       if (stage > stages) throw bad(name);
       chosen.push_back(stage);
     }
   } else if (c.has("out_indices")) {
     for (std::int64_t index : c.integers("out_indices")) {
-      if (index < 0) index += stages + 1;
-      if (index < 0 || index > stages) throw bad(fmt::format("stage {}", index));
+      index += index < 0 ? stages + 1 : first;
+      if (index < first || index > stages) throw bad(fmt::format("stage {}", index));
       chosen.push_back(index);
     }
   } else {

@@ -8,8 +8,13 @@
 
 namespace onnxport::models {
 
+/// Whether a backbone counts its stem as the first stage.
+enum class BackboneStem : std::uint8_t { first, none };
+
 /// The stages that a configuration selects with out_features or out_indices, from 0 (the stem) to `stages`.
-std::vector<std::int64_t> backbone_stages(const PretrainedConfig& config, std::int64_t stages);
+/// Without a stem, they begin at 1, which has the index 0.
+std::vector<std::int64_t> backbone_stages(const PretrainedConfig& config, std::int64_t stages,
+                                          BackboneStem stem = BackboneStem::first);
 /// The same for an encoder of patches, whose layers are the stages. Throws ExportError(unsupported) if the
 /// configuration asks for images.
 std::vector<std::int64_t> token_stages(const PretrainedConfig& config);

@@ -1,4 +1,4 @@
-/// Parts of Segment Anything: image encoder, prompt encoder, mask decoder.
+/// Parts of Segment Anything and its relatives: the image encoder of SAM and SAM-HQ, prompts.
 #pragma once
 
 #include <cstdint>
@@ -23,35 +23,39 @@ struct SamVisionConfig {
 
   std::int64_t grid() const { return image_size / patch_size; }
   std::int64_t head_dim() const { return hidden_size / heads; }
+  /// The window of a layer; 0: the whole grid.
+  std::int64_t window(std::int64_t layer) const;
 };
 
-/// The image encoder, with attention in windows: [B, channels, size, size] -> [B, output_channels, grid,
-/// grid].
-Value encode_sam_image(const Scope& s, const SamVisionConfig& c, Value pixel_values);
+struct SamImage {
+  Value embeddings;           ///< [B, output_channels, grid, grid]
+  std::vector<Value> global;  ///< results of the layers without windows, [B, grid, grid, hidden_size]
+};
+/// The image encoder, with attention in windows, for images [B, channels, size, size].
+SamImage encode_sam_image(const Scope& s, const SamVisionConfig& c, Value pixel_values);
 
-/// The embeddings of the centres of all patches: [1, 2 * num_pos_feats, grid, grid]. `root`: has
-/// shared_image_embedding below it.
-Weight sam_image_positions(const Scope& root, const SamVisionConfig& c);
-
-/// The prompt encoder for points: input_points [B, P, N, 2] and input_labels [B, P, N] -> [B, P, N + 1, C].
-/// The last one is a padding point. `root`: has shared_image_embedding and prompt_encoder below it.
-Value embed_sam_points(const Scope& root, const SamVisionConfig& c, Value points, Value labels);
-
-/// mask_decoder_config
-struct SamDecoderConfig {
-  explicit SamDecoderConfig(const PretrainedConfig& config);
-
-  std::int64_t hidden_size, heads, layers, mlp_dim, rate, masks, iou_depth, iou_width;
-  std::string hidden_act;
-  double eps;
+/// The prompt encoder of SAM and SAM-HQ, whose interface has no masks and no boxes.
+struct SamPromptConfig {
+  SamPromptConfig(const PretrainedConfig& config, const SamVisionConfig& vision, std::int64_t decoder_width);
+  std::int64_t width, image_size;
 };
 
-/// Images and their positions [B or 1, C, rows, columns], P prompts for each image [B, P, N, C] -> iou_scores
-/// [B, P, masks], pred_masks [B, P, masks, 4 * rows, 4 * columns].
-NamedValues decode_masks(const Scope& s, const SamDecoderConfig& c, Value image, Value positions,
-                         Value prompts);
+/// The decoder's inputs of SAM: points, and with `image` the features of an image.
+AxesByName sam_prompts(bool image);
 
-/// lin2(activation(lin1(x)))
-Value sam_mlp(const Scope& s, std::int64_t width, std::int64_t inner, const std::string& activation, Value x);
+/// The embeddings of the centres of all patches: [1, width, grid, grid]. `s` has the random frequencies:
+/// positional_embedding [2, width / 2].
+Weight sam_image_positions(const Scope& s, std::int64_t width, std::int64_t grid);
+/// The embeddings of pixels [..., 2] of an image: [..., width], in the dtype of the pixels.
+Value place_sam_points(const Scope& s, std::int64_t width, std::int64_t image_size, Value points);
+/// Replaces the embeddings [B, P, N, C] of points whose label [B, P, N] is -1 (not a point) by `not_a_point`
+/// [1, C], and those whose label is -10 (a filler) by zeros.
+Value hide_sam_fillers(Value embedded, Value labels, Value not_a_point);
+
+/// input_points [B, P, N, 2] and input_labels [B, P, N] -> [B, P, N + 1, C]. The last one is a padding point.
+/// `root`: has shared_image_embedding and prompt_encoder below it.
+Value embed_sam_points(const Scope& root, const SamPromptConfig& c, Value points, Value labels);
+/// Adds the embedding that stands for no mask to an image [B, C, rows, columns]. Keys of `s`: no_mask_embed.
+Value without_mask(const Scope& s, Value image);
 
 }  // namespace onnxport::models

@@ -6,7 +6,9 @@
 #include "models/vision/common/sam.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/nn/channel_norm.h"
 #include "onnxport/nn/conv.h"
+#include "onnxport/nn/mlp.h"
 
 namespace onnxport::models {
 namespace {
@@ -88,7 +90,9 @@ Value vision_layer(const Scope& s, const SamVisionConfig& c, Value x, std::int64
   }
   x = op::add(x, nn::Linear(s / "attn" / "proj", c.hidden_size, c.hidden_size)(y));
   const Value normed = nn::LayerNorm(s / "layer_norm2", c.hidden_size, c.eps)(x);
-  return op::add(x, sam_mlp(s / "mlp", c.hidden_size, c.mlp_dim, c.hidden_act, normed));
+  const nn::Mlp mlp((s / "mlp").path(), {s / "mlp" / "lin1", c.hidden_size, c.mlp_dim},
+                    {s / "mlp" / "lin2", c.mlp_dim, c.hidden_size}, c.hidden_act);
+  return op::add(x, mlp(normed));
 }
 
 }  // namespace
@@ -119,26 +123,29 @@ SamVisionConfig::SamVisionConfig(const PretrainedConfig& c)
                   c.origin(), image_size, patch_size, window_size));
 }
 
-Value encode_sam_image(const Scope& s, const SamVisionConfig& c, Value pixel_values) {
+std::int64_t SamVisionConfig::window(std::int64_t layer) const {
+  const bool global = std::find(global_layers.begin(), global_layers.end(), layer) != global_layers.end();
+  return global ? 0 : window_size;
+}
+
+SamImage encode_sam_image(const Scope& s, const SamVisionConfig& c, Value pixel_values) {
   const ModulePath at(pixel_values, s.path());
   const std::int64_t grid = c.grid(), patch = c.patch_size, out = c.output_channels;
   const nn::Conv2d projection(s / "patch_embed" / "projection", c.channels, c.hidden_size, {patch, patch},
                               true, {.stride = {patch, patch}});
   Value x = op::permute(projection(pixel_values), {0, 2, 3, 1});
   if (c.absolute) x = op::add(x, x.graph().weight(s.weight("pos_embed", {1, grid, grid, c.hidden_size})));
+  SamImage image;
   for (std::int64_t i = 0; i < c.layers; ++i) {
-    const bool global = std::find(c.global_layers.begin(), c.global_layers.end(), i) != c.global_layers.end();
-    x = vision_layer(s / "layers" / i, c, x, global ? 0 : c.window_size);
+    x = vision_layer(s / "layers" / i, c, x, c.window(i));
+    if (c.window(i) == 0) image.global.push_back(x);
   }
   const Scope neck = s / "neck";
-  const auto norm_channels = [&](const Scope& norm, Value image) {
-    const Value last = op::permute(image, {0, 2, 3, 1});
-    return op::permute(nn::LayerNorm(norm, out, kEps)(last), {0, 3, 1, 2});
-  };
   x = nn::Conv2d(neck / "conv1", c.hidden_size, out, {1, 1}, false)(op::permute(x, {0, 3, 1, 2}));
-  x = norm_channels(neck / "layer_norm1", x);
+  x = nn::ChannelNorm(neck / "layer_norm1", out, kEps)(x);
   x = nn::Conv2d(neck / "conv2", out, out, {3, 3}, false, {.padding = {1, 1}})(x);
-  return norm_channels(neck / "layer_norm2", x);
+  image.embeddings = nn::ChannelNorm(neck / "layer_norm2", out, kEps)(x);
+  return image;
 }
 
 }  // namespace onnxport::models
