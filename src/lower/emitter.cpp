@@ -8,6 +8,7 @@
 #include "lower/forms.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 namespace {

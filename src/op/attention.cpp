@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {

@@ -1,6 +1,7 @@
 // Attention: the parts of its decomposition.
 #include <algorithm>
 
+#include "onnxport/ops.h"
 #include "op/attention.h"
 #include "op/infer.h"
 

@@ -1,6 +1,7 @@
 #include <numeric>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {
