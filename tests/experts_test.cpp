@@ -161,7 +161,9 @@ TEST(MixtureOfExperts, RefusesWhatDoesNotFit) {
   expect_refusal(ErrorCode::shape, make(gate, gate, {}), {"operand 4 is missing"});
   EXPECT_NO_THROW(make(gate, {}, down, "relu2")());
   expect_refusal(ErrorCode::shape, make(gate, {}, down, "clamped_silu 7"), {"needs a gate"});
-  expect_refusal(ErrorCode::shape, make(gate, gate, down, "clamped_silu 0"), {"clamped_silu and a limit"});
+  for (const char* unlimited :
+       {"clamped_silu 0", "clamped_silu -1", "clamped_silu inf", "clamped_silu 7,5", "clamped_silu"})
+    expect_refusal(ErrorCode::shape, make(gate, gate, down, unlimited), {"clamped_silu and a limit"});
   const Value open = value({3, 2, Dim::symbol("F")});
   expect_refusal(ErrorCode::shape, make(gate, gate, open), {"[3, 2, F] has no fixed width"});
   expect_refusal(ErrorCode::shape, make(gate, gate, down, "tanh"), {"tanh", "silu, gelu, relu"});

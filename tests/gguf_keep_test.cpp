@@ -29,13 +29,25 @@ class GgufKeep : public GgufTest {
     std::vector<std::uint32_t> numbers;
     for (std::uint32_t number = 0; number < 64; ++number) {
       const gguf::TensorType* type = gguf::find_type(number);
-      if (type != nullptr && type->blocks != nullptr) numbers.push_back(number);
+      if (type != nullptr && type->parts != nullptr) numbers.push_back(number);
     }
     return numbers;
   }
 
   std::mt19937 random_{3};  // NOLINT: the same numbers each time
 };
+
+// Codes that are no integers have no parts.
+TEST_F(GgufKeep, FloatCodes) {
+  std::string bytes(17, 0);
+  bytes[0] = static_cast<char>(128);  // 2^1
+  for (int i = 0; i < 16; ++i) bytes[static_cast<std::size_t>(i) + 1] = static_cast<char>(i | (15 - i) << 4);
+  const gguf::Contents contents = read(Writer().tensor("w", {32, 1}, 39, bytes).bytes());
+  EXPECT_EQ(packed_of(contents.tensors[0].weight), nullptr);
+  std::vector<double> expected = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  for (std::size_t i = 16; i-- > 0;) expected.push_back(expected[i]);
+  EXPECT_EQ(contents.tensors[0].weight.to_doubles(), expected);
+}
 
 TEST_F(GgufKeep, PartsGiveTheValues) {
   EXPECT_EQ(formats().size(), 10U);

@@ -15,6 +15,8 @@
 #include "ir/weight_packed.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
+#include "support/file.h"
+#include "test_environment.h"
 
 namespace onnxport::test {
 namespace {
@@ -189,7 +191,25 @@ TEST(GgufLayoutTest, NamesAreUnambiguous) {
     }
     EXPECT_GE(names.size(), 9U) << definition->model_type;
   }
-  EXPECT_GE(count, 33U);
+  EXPECT_GE(count, 66U);
+}
+
+// The page of the command line lists these types.
+TEST(GgufLayoutTest, DocumentedTypes) {
+  const std::string page = read_text_file(source_dir() + "/docs/cli.md");
+  const std::size_t begin = page.find("- Model types: ");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string list = page.substr(begin, page.find(". onnxport reverses", begin) - begin);
+  std::set<std::string> listed, known;
+  for (std::size_t at = list.find('`'); at != std::string::npos; at = list.find('`', at + 1)) {
+    const std::size_t end = list.find('`', at + 1);
+    listed.insert(list.substr(at + 1, end - at - 1));
+    at = end;
+  }
+  for (const auto& definition : TasksManager::instance().definitions()) {
+    if (definition->gguf) known.insert(definition->model_type);
+  }
+  EXPECT_EQ(listed, known);
 }
 
 }  // namespace

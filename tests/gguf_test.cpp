@@ -233,7 +233,7 @@ TEST_F(GgufTest, HostileTensors) {
   EXPECT_EQ(
       one({256}, 23, 136, ErrorCode::unsupported),
       "tensor 'a' of m.gguf has the unsupported type IQ4_XS; supported: F32, F16, BF16, Q8_0, Q4_0, Q4_1, "
-      "Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, F64, I8, I16, I32, I64");
+      "Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, MXFP4, F64, I8, I16, I32, I64");
   EXPECT_EQ(one({9}, 0, 32),
             "tensor 'a' of m.gguf: 36 bytes at offset 0 of the data, which has 32 bytes; "
             "download it again");

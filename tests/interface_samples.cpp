@@ -1,6 +1,8 @@
 // Samples of what the options of an interface need: the last elements of an axis, attention with its weights.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
 #include "op_samples.h"
@@ -70,7 +72,7 @@ std::vector<OpSample> with_interface_samples(std::vector<OpSample> samples) {
           });
     }
   }
-  return samples;
+  return with_image_samples(std::move(samples));
 }
 
 }  // namespace onnxport::test

@@ -36,6 +36,9 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples);
 /// `samples` and those of what the options of an interface need.
 std::vector<OpSample> with_interface_samples(std::vector<OpSample> samples);
 
+/// `samples` and those of places in images.
+std::vector<OpSample> with_image_samples(std::vector<OpSample> samples);
+
 /// Every op of ops.def but the leaves.
 std::vector<Op> all_ops();
 

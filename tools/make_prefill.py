@@ -7,7 +7,10 @@ PyTorch model, from the checkpoint and the cases with an empty past of <model ty
 
 Needs torch, safetensors, numpy, and the version of transformers that made the other fixture. The states of recurrent
 layers are those that the original returned for the other fixture: each version keeps them in a class of its own. All
-else is computed anew, and for layers without a window it must agree with what the other fixture has."""
+else is computed anew, and for layers without a window it must agree with what the other fixture has.
+
+For an encoder-decoder, the fixture is made from <model type>/text2text-generation-with-past: its files and cases, with the decoder's
+hidden states in place of the logits."""
 import json
 import shutil
 import sys
@@ -25,22 +28,32 @@ def key_or_value(name):
     return name.startswith("present.") and name.rsplit(".", 1)[1] in ("key", "value")
 
 
-def run(model, feed, presents):
-    """last_hidden_state, and keys and values where the model has a DynamicCache."""
+def make_cache(model, presents, batch):
+    """The model's cache, or None if it has a class of its own that this does not know."""
     import torch
-    from transformers import DynamicCache
+    import transformers
+
+    module = sys.modules[type(model).__module__]
+    for name in vars(module):
+        if name.endswith("HybridDynamicCache"):
+            return getattr(module, name)(model.config, batch, dtype=torch.float32)
+    newer = int(transformers.__version__.split(".")[0]) >= 5
+    return transformers.DynamicCache(config=model.config) if newer or all(map(key_or_value, presents)) else None
+
+
+def run(model, feed, presents):
+    """last_hidden_state, and keys and values where the model has a known cache."""
+    import torch
 
     tensors = {name: torch.from_numpy(value) for name, value in feed.items()}
-    if not all(map(key_or_value, presents)):
-        with torch.no_grad():
-            return {"last_hidden_state": model(**tensors, use_cache=False, return_dict=True)[0].numpy()}
-    cache = DynamicCache(config=model.config)
+    cache = make_cache(model, presents, len(feed["input_ids"]))
     with torch.no_grad():
-        out = model(**tensors, past_key_values=cache, use_cache=True, return_dict=True)
+        out = model(**tensors, **({} if cache is None else {"past_key_values": cache}), use_cache=cache is not None, return_dict=True)
     result = {"last_hidden_state": out[0].numpy()}
-    for name in presents:
+    for name in filter(key_or_value, presents if cache is not None else ()):
         _, layer, part = name.split(".")
-        result[name] = getattr(cache.layers[int(layer)], part + "s").numpy()
+        kept = getattr(cache, part + "_cache")[int(layer)] if hasattr(cache, part + "_cache") else getattr(cache.layers[int(layer)], part + "s")
+        result[name] = kept.numpy()
     return result
 
 
@@ -58,11 +71,10 @@ def empty_cases(source, expected):
                {name[4:]: value for name, value in tensors.items() if name.startswith("out/")})
 
 
-def make(model_type):
-    import numpy as np
+def copied(source, folder):
+    """expected.json of the other fixture, and its decoder without the head. The new folder gets the checkpoint's recipe."""
     import transformers
 
-    source, folder = make_golden.GOLDEN / model_type / SOURCE, make_golden.GOLDEN / model_type / TASK
     expected = json.loads((source / "expected.json").read_text())
     if expected["transformers"] != transformers.__version__:
         raise SystemExit(f"{source} was made with transformers {expected['transformers']}")
@@ -80,7 +92,64 @@ def make(model_type):
     recipe = json.loads((folder / "weights.json").read_text())
     recipe["tensors"] = {key: tensor for key, tensor in recipe["tensors"].items() if not key.startswith("lm_head.")}
     (folder / "weights.json").write_text(json.dumps(recipe, indent=0) + "\n")
+    return expected, model
 
+
+def run_behind_encoder(decoder, feed, presents):
+    """last_hidden_state, and the keys and values of its own and of the encoder's states."""
+    import torch
+    from transformers import DynamicCache, EncoderDecoderCache
+
+    tensors = {name: torch.from_numpy(value) for name, value in feed.items()}
+    caches = {"decoder": DynamicCache(), "encoder": DynamicCache()}
+    for layer in range(sum(name.endswith(".decoder.key") for name in tensors)):
+        for part, cache in caches.items():
+            cache.update(*(tensors.pop(f"past_key_values.{layer}.{part}.{one}") for one in ("key", "value")), layer)
+    cache = EncoderDecoderCache(*caches.values())  # which knows whether the encoder's are there
+    with torch.no_grad():
+        out = decoder(**tensors, past_key_values=cache, use_cache=True, return_dict=True)
+    result = {"last_hidden_state": out[0].numpy()}
+    for name in presents:
+        _, layer, part, one = name.split(".")
+        result[name] = getattr(caches[part].layers[int(layer)], one + "s").numpy()
+    return result
+
+
+def make_behind_encoder(model_type):
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    source, folder = make_golden.GOLDEN / model_type / "text2text-generation-with-past", make_golden.GOLDEN / model_type / TASK
+    expected, decoder = copied(source, folder)
+    files = {}
+    for stem, file in expected["files"].items():
+        outputs = {"last_hidden_state" if name == "logits" else name: axes for name, axes in file["outputs"].items()}
+        presents, cases = [name for name in outputs if name.startswith("present")], []
+        for case in file["cases"]:
+            tensors = load_file(source / f"{stem}.{case['n']}.safetensors")
+            feed, recorded = ({name.partition("/")[2]: value for name, value in tensors.items() if name.startswith(side)} for side in ("in/", "out/"))
+            out = recorded if stem == "encoder_model" else run_behind_encoder(decoder, feed, presents)
+            for name in presents:
+                assert np.abs(out[name] - recorded[name]).max(initial=0) < 1e-5, (stem, name)
+            cases.append((feed, out))
+        head = {key: value for key, value in expected.items() if key not in ("files", "torch", "transformers")} | {"task": TASK}
+        make_golden.write_expected(folder, head, file["inputs"], outputs, cases)
+        files[stem] = json.loads((folder / "expected.json").read_text())["files"]["model"]
+        for n in range(len(cases)):
+            (folder / f"model.{n}.safetensors").rename(folder / f"{stem}.{n}.safetensors")
+    written = json.loads((folder / "expected.json").read_text()) | {"files": files}
+    (folder / "expected.json").write_text(json.dumps(written, indent=1) + "\n")
+    print(f"{folder}: {', '.join(files)}")
+
+
+def make(model_type):
+    import numpy as np
+
+    source, folder = make_golden.GOLDEN / model_type / SOURCE, make_golden.GOLDEN / model_type / TASK
+    if not source.exists():
+        make_behind_encoder(model_type)
+        return
+    expected, model = copied(source, folder)
     file = expected["files"]["model"]
     presents = {name: axes for name, axes in file["outputs"].items() if name.startswith("present")}
     window = getattr(model.config, "sliding_window", None) or getattr(model.config, "attention_chunk_size", None)

@@ -77,7 +77,7 @@ class ONNXPORT_API PretrainedConfig {
   std::optional<std::string> maybe_string(std::string_view key) const;
   /// A nested object with the defaults of its own class (`model_type` inside, or as given if that is empty or
   /// unknown); if the file has none, only the class defaults. Shares the accounting. In an object without a
-  /// class (`rope_scaling`), every key must be read.
+  /// class (`rope_scaling`), every key must be read. `key[0]`: the first object of a list of them.
   PretrainedConfig sub(std::string_view key, std::string model_type = {}) const;
   /// The same object as another class reads it. Shares the accounting.
   PretrainedConfig as(const std::string& model_type) const;

@@ -25,6 +25,10 @@ void values(const Block& block, float* out) {
     const Byte* q = codes + group * Block::kGroup;
     const float d = scales[group];
     for (int i = 0; i < Block::kGroup; ++i) {
+      if constexpr (requires { Block::kValues; }) {
+        out[i] = d * Block::kValues[q[i]];
+        continue;
+      }
       const float product = d * static_cast<float>(q[i] - Block::kZero);
       if constexpr (Block::kMinimum == 0) {
         out[i] = product;
@@ -104,13 +108,14 @@ ONNXPORT_BLOCKS(Q4_K);
 ONNXPORT_BLOCKS(Q5_K);
 ONNXPORT_BLOCKS(Q6_K);
 #undef ONNXPORT_BLOCKS
+constexpr detail::BlockFormat kMXFP4 = Format<MXFP4>::whole("MXFP4");
 
 constexpr TensorType plain(std::uint32_t number, std::string_view name, DType dtype) {
   return {.number = number, .name = name, .dtype = dtype};
 }
 constexpr TensorType blocks(std::uint32_t number, const detail::BlockFormat& format,
-                            const BlockParts& parts) {
-  return {.number = number, .name = format.name, .blocks = &format, .parts = &parts};
+                            const BlockParts* parts = nullptr) {
+  return {.number = number, .name = format.name, .blocks = &format, .parts = parts};
 }
 constexpr TensorType other(std::uint32_t number, std::string_view name) {
   return {.number = number, .name = name, .supported = false};
@@ -119,16 +124,17 @@ constexpr TensorType other(std::uint32_t number, std::string_view name) {
 constexpr std::array kTypes = {plain(0, "F32", DType::f32),
                                plain(1, "F16", DType::f16),
                                plain(30, "BF16", DType::bf16),
-                               blocks(8, kQ8_0, kQ8_0_parts),
-                               blocks(2, kQ4_0, kQ4_0_parts),
-                               blocks(3, kQ4_1, kQ4_1_parts),
-                               blocks(6, kQ5_0, kQ5_0_parts),
-                               blocks(7, kQ5_1, kQ5_1_parts),
-                               blocks(10, kQ2_K, kQ2_K_parts),
-                               blocks(11, kQ3_K, kQ3_K_parts),
-                               blocks(12, kQ4_K, kQ4_K_parts),
-                               blocks(13, kQ5_K, kQ5_K_parts),
-                               blocks(14, kQ6_K, kQ6_K_parts),
+                               blocks(8, kQ8_0, &kQ8_0_parts),
+                               blocks(2, kQ4_0, &kQ4_0_parts),
+                               blocks(3, kQ4_1, &kQ4_1_parts),
+                               blocks(6, kQ5_0, &kQ5_0_parts),
+                               blocks(7, kQ5_1, &kQ5_1_parts),
+                               blocks(10, kQ2_K, &kQ2_K_parts),
+                               blocks(11, kQ3_K, &kQ3_K_parts),
+                               blocks(12, kQ4_K, &kQ4_K_parts),
+                               blocks(13, kQ5_K, &kQ5_K_parts),
+                               blocks(14, kQ6_K, &kQ6_K_parts),
+                               blocks(39, kMXFP4),
                                plain(28, "F64", DType::f64),
                                plain(24, "I8", DType::i8),
                                plain(25, "I16", DType::i16),
@@ -147,7 +153,6 @@ constexpr std::array kTypes = {plain(0, "F32", DType::f32),
                                other(29, "IQ1_M"),
                                other(34, "TQ1_0"),
                                other(35, "TQ2_0"),
-                               other(39, "MXFP4"),
                                other(40, "NVFP4"),
                                other(41, "Q1_0")};
 
@@ -161,7 +166,7 @@ const TensorType* find_type(std::uint32_t number) {
 
 Weight read_blocks(const TensorType& type, const TensorView& bytes, const std::vector<std::int64_t>& shape) {
   const Weight values = detail::decode_blocks(bytes, *type.blocks, shape);
-  if (shape.size() != 2 || values.numel() == 0) return values;
+  if (type.parts == nullptr || shape.size() != 2 || values.numel() == 0) return values;
   const BlockParts& parts = *type.parts;
   const std::vector<std::int64_t> groups = {shape[0], shape[1] / parts.group_size};
   PackedWeight packed{.codes = detail::decode_blocks(bytes, parts.codes, shape),

@@ -31,7 +31,7 @@ struct TensorType {
   DType dtype = DType::f32;
   /// For tensors that are stored in blocks; else null.
   const detail::BlockFormat* blocks = nullptr;
-  const BlockParts* parts = nullptr;
+  const BlockParts* parts = nullptr;  ///< null if codes are not integers
   bool supported = true;
 };
 

@@ -2,6 +2,7 @@
 /// https://github.com/ggml-org/llama.cpp/blob/b6907/ggml/src/ggml-common.h (the structures `block_…`)
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "support/float16.h"
@@ -81,6 +82,18 @@ struct Q8_0 : BlockShape<kSmall, kSmall, 8, 128> {
     for (int i = 0; i < kSmall; ++i) out[i] = quants[i] ^ 128;
   }
   void scales(float* out) const { *out = half(scale); }
+};
+
+/// Codes of 4-bit floats (a sign, two bits of exponent, one of mantissa), here doubled, and the half of a
+/// power of two. (Open Compute Project 2023, Microscaling Formats)
+struct MXFP4 : BlockShape<kSmall, kSmall, 4, 0> {
+  static constexpr float kValues[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  Byte exponent, quants[kSmall / 2];
+  void codes(Byte* out) const { halves(quants, out); }
+  void scales(float* out) const {
+    const std::uint32_t bits = exponent < 2 ? 0x00200000U << exponent : (exponent - 1U) << 23;
+    *out = std::bit_cast<float>(bits);
+  }
 };
 
 struct Q2_K : BlockShape<kSuper, 16, 2, 0, -1> {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "config/harmless.h"
@@ -45,9 +46,19 @@ std::string_view Part::spelling(std::string_view key) const {
   return key;
 }
 
+std::string_view list_of(std::string_view key) { return key.substr(0, key.find('[')); }
+
 const json* Part::find(std::string_view key) const {
-  const auto it = values->find(spelling(key));
-  return it != values->end() ? &*it : default_of(key);
+  const std::string_view name = list_of(key);
+  const auto it = values->find(spelling(name));
+  const json* const value = it != values->end() ? &*it : default_of(name);
+  if (name == key) return value;
+  std::size_t index = 0;
+  const char* const end = key.data() + key.size();
+  const auto [stop, error] = std::from_chars(key.data() + name.size() + 1, end, index);
+  const bool is_index = error == std::errc() && stop + 1 == end && *stop == ']';
+  if (!is_index || value == nullptr || !value->is_array() || index >= value->size()) return nullptr;
+  return &(*value)[index];
 }
 
 void Accounting::gave(const Part& part, std::string_view key, json value) {

@@ -31,9 +31,12 @@ struct Part {
   const nlohmann::json* default_of(std::string_view key) const;
   /// The name under which the file has the key: its own, or one that the class takes for it.
   std::string_view spelling(std::string_view key) const;
-  /// The places of a lookup, in order: file, class, base class.
+  /// The places of a lookup, in order: file, class, base class. `key[0]` is the first item of a list.
   const nlohmann::json* find(std::string_view key) const;
 };
+
+/// The key of the list of an item `key[0]`; any other key as it is.
+std::string_view list_of(std::string_view key);
 
 class Accounting {
  public:

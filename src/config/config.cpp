@@ -91,9 +91,10 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
   // Aliases share the ownership of the whole: a default belongs to its class, a value to the file.
   std::shared_ptr<const json> values = std::make_shared<const json>(json::object());
   if (given) {
-    const auto& whole = owner.values->contains(key)    ? owner.values
-                        : owner.declared_by_class(key) ? owner.defaults
-                                                       : owner.base;
+    const std::string_view name = config::list_of(key);
+    const auto& whole = owner.values->contains(owner.spelling(name)) ? owner.values
+                        : owner.declared_by_class(name)              ? owner.defaults
+                                                                     : owner.base;
     values = std::shared_ptr<const json>(whole, value);
     if (const auto it = values->find("model_type"); it != values->end() && it->is_string()) {
       // The owner's class names the type. Files may have another name for it, or an empty one.
@@ -107,7 +108,7 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
             std::move(values),    config::class_defaults(model_type),
             owner.base,           config::renamed_keys(model_type)};
   if (!given && !part.defaults) impl_->fail_absent(key, value, "an object");
-  impl_->accounting->gave(owner, key, given || part.defaults ? json(true) : json());
+  impl_->accounting->gave(owner, config::list_of(key), given || part.defaults ? json(true) : json());
   impl_->accounting->add(part);
   return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, impl_->accounting, std::move(part)}));
 }

@@ -39,6 +39,9 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"ForDepthEstimation", {"depth-estimation"}},
       {"ForImageSuperResolution", {"image-to-image"}},
       {"ForPoseEstimation", {"keypoint-detection"}},
+      {"ForKeypointDetection", {"keypoint-detection"}},
+      {"ForImageMatting", {"image-matting"}},
+      {"ForVideoClassification", {"video-classification"}},
       // audio
       {"ForAudioClassification", {"audio-classification"}},
       {"ForAudioFrameClassification", {"audio-frame-classification"}},

@@ -12,6 +12,7 @@
 
 #include "checkpoint/gguf.h"
 #include "config/json.h"
+#include "exporter/gguf_names.h"
 #include "ir/weight_packed.h"
 #include "support/fail.h"
 #include "support/printable.h"
@@ -80,50 +81,6 @@ bool is_bare(const PretrainedConfig& config) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Tensors
 
-/// `blk.12.attn_q.weight`: {"blk.{}.attn_q", ".weight", {"12"}}.
-struct Name {
-  std::string pattern, ending;
-  std::vector<std::string> numbers;
-
-  explicit Name(std::string_view name) {
-    for (const std::string_view known : {".weight", ".bias"}) {
-      if (name.ends_with(known)) ending = known;
-    }
-    name.remove_suffix(ending.size());
-    while (true) {
-      const std::size_t dot = name.find('.');
-      const std::string_view piece = name.substr(0, dot);
-      const bool number = !piece.empty() && piece.find_first_not_of("0123456789") == std::string_view::npos;
-      if (number) numbers.emplace_back(piece);
-      pattern += number ? "{}" : piece;
-      if (dot == std::string_view::npos) return;
-      pattern += '.';
-      name.remove_prefix(dot + 1);
-    }
-  }
-};
-
-/// `pattern` with `{}` replaced by the numbers, and a remaining one by `last`.
-std::string fill(const std::string& pattern, const Name& name, std::int64_t last = 0) {
-  std::string result;
-  std::size_t used = 0;
-  for (std::size_t at = 0; at < pattern.size(); ++at) {
-    if (pattern.compare(at, 2, "{}") != 0) {
-      result += pattern[at];
-      continue;
-    }
-    result += used < name.numbers.size() ? name.numbers[used] : std::to_string(last);
-    ++used, ++at;
-  }
-  return result + name.ending;
-}
-
-std::size_t count_places(const std::string& pattern) {
-  std::size_t count = 0;
-  for (std::size_t at = 0; (at = pattern.find("{}", at)) != std::string::npos; at += 2) ++count;
-  return count;
-}
-
 StoredTensor named(const Weight& weight, std::string key) {
   if (const TensorView* view = weight.view()) {
     TensorView own = *view;
@@ -176,6 +133,8 @@ PretrainedConfig config_from(const TasksManager& tasks, const GgufInfo& info) {
   for (const auto& [stored, key] : layout.config_keys) {
     if (const GgufValue* value = info.find(layout.architecture + "." + stored)) config[key] = to_json(*value);
   }
+  const auto layers = layers_before_predicting(info);
+  if (layers && config.contains("num_hidden_layers")) config["num_hidden_layers"] = *layers;
   for (const char* token : {"bos", "eos", "padding"}) {
     const std::string key = token == std::string_view("padding") ? "pad" : token;
     if (const auto id = info.integer(fmt::format("tokenizer.ggml.{}_token_id", token))) {
@@ -234,9 +193,11 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
     std::string name = tensor.name;
     known.emplace(std::move(name), std::move(tensor));
   }
+  const auto layers = layers_before_predicting(info);
   std::vector<StoredTensor> tensors;
   for (const TensorView& view : stored.tensors()) {
-    Name name(view.key);
+    GgufName name(view.key);
+    if (layers && name.is_behind(*layers)) continue;
     auto found = known.find(name.pattern + name.ending);
     const bool whole = found != known.end();  // with the ending in both names
     if (!whole) found = known.find(name.pattern);
@@ -256,14 +217,14 @@ std::shared_ptr<const Checkpoint> restore(const Checkpoint& stored, const ModelD
     try {
       if (tensor.restore) weight = restored(weight, tensor.restore);
       if (one) {
-        tensors.push_back(named(weight, fill(tensor.key, name)));
+        tensors.push_back(named(weight, name.fill(tensor.key)));
         continue;
       }
       std::vector<std::int64_t> shape = weight.shape();
       const std::int64_t count = shape.front();
       shape.erase(shape.begin());
       for (std::int64_t i = 0; i < count; ++i) {
-        tensors.push_back(named(weight.slice(0, i, i + 1).reshape(shape), fill(tensor.key, name, i)));
+        tensors.push_back(named(weight.slice(0, i, i + 1).reshape(shape), name.fill(tensor.key, i)));
       }
     } catch (const ExportError& error) {
       fail(ErrorCode::bad_checkpoint, "tensor '{}' of {} does not fit the configuration {}: {}", view.key,

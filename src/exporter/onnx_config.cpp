@@ -49,6 +49,8 @@ std::map<std::string, AxesByName, std::less<>> make_common_outputs() {
       {"keypoint-detection",
        {{"heatmaps", {{0, "batch_size"}, {1, "num_keypoints"}, {2, "height"}, {3, "width"}}}}},
       {"image-to-image", {{"reconstruction", image}}},
+      {"image-matting", {{"alphas", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}}},
+      {"video-classification", {{"logits", rows}}},
       {"masked-im", {{"reconstruction", rows}}},
       {"zero-shot-image-classification",
        {{"logits_per_image", image_rows},

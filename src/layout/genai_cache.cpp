@@ -26,24 +26,16 @@ std::string pattern_of(const std::string& name, std::int64_t layer) {
   return {};
 }
 
-// The parts of fixed size that the client holds for a type.
-std::vector<std::string_view> fixed_parts(const std::string& model_type) {
-  if (model_type.starts_with("lfm2")) return {"conv"};
-  if (model_type.starts_with("qwen3_5")) return {"conv", "recurrent"};
-  return {};
-}
-
 class Reader {
  public:
-  Reader(const ExportPlan& plan, const Component& component, std::string_view prefix)
-      : plan_(plan), component_(component), prefix_(prefix) {}
+  Reader(const ExportPlan& plan, const Component& component, std::string_view prefix, FixedParts fixed)
+      : plan_(plan), component_(component), prefix_(prefix), fixed_(fixed) {}
 
   GenaiCache read() {
-    const std::vector<std::string_view> fixed = fixed_parts(plan_.model.config().model_type());
     for (const StateSpec& state : component_.interface.states) {
       if (state.part.starts_with("encoder.") == prefix_.empty()) continue;
       const std::string part = state.part.substr(prefix_.size());
-      if (std::find(fixed.begin(), fixed.end(), part) != fixed.end()) {
+      if (std::find(fixed_.begin(), fixed_.end(), part) != fixed_.end()) {
         add_fixed(state, part == "conv" ? conv_ : recurrent_);
         continue;
       }
@@ -148,13 +140,15 @@ class Reader {
   const ExportPlan& plan_;
   const Component& component_;
   std::string prefix_;
+  FixedParts fixed_;
   Part key_, value_, conv_, recurrent_;
 };
 
 }  // namespace
 
-GenaiCache genai_cache(const ExportPlan& plan, const Component& component, std::string_view prefix) {
-  return Reader(plan, component, prefix).read();
+GenaiCache genai_cache(const ExportPlan& plan, const Component& component, std::string_view prefix,
+                       const FixedParts& fixed) {
+  return Reader(plan, component, prefix, fixed).read();
 }
 
 }  // namespace onnxport::layout

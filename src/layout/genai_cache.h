@@ -1,6 +1,7 @@
 /// The cache of a decoder, as onnxruntime-genai describes it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -27,10 +28,14 @@ struct GenaiCache {
   std::vector<std::string> layer_types = {};
 };
 
+/// "conv", for inputs of convolutions, and "recurrent", for states of a delta rule; the rest is empty.
+using FixedParts = std::array<std::string_view, 2>;
+
 /// The keys and values in the states of a component, whose parts begin with `prefix` ("" or "encoder."). A
 /// pattern is empty if the component does not take or return them. Throws ExportError(unsupported) for states
 /// that the client cannot hold: of another part or dtype, keys and values of different sizes, fixed lengths.
-/// It holds inputs of convolutions for the LFM2 types, and states of a delta rule too for those of Qwen 3.5.
-GenaiCache genai_cache(const ExportPlan& plan, const Component& component, std::string_view prefix = "");
+/// `fixed`: the parts of states of fixed size that it can hold for this type.
+GenaiCache genai_cache(const ExportPlan& plan, const Component& component, std::string_view prefix,
+                       const FixedParts& fixed = {});
 
 }  // namespace onnxport::layout

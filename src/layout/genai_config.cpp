@@ -22,8 +22,13 @@ using nlohmann::ordered_json;
 // name for any other type. A name matters in three ways: programs read it (Model.type); `phi3` and `phimoe`
 // compute all tokens again when the 4097th comes, from which on their rotation has other frequencies; and
 // `phi3`, `qwen2` and `qwen3` know the tokens around tool calls and thoughts. `gpt2` is missing, because the
-// client then wants keys and values in one tensor.
-constexpr auto kTypes = std::to_array<std::pair<std::string_view, std::string_view>>({
+// client then wants keys and values in one tensor. `fixed`: the parts of states of fixed size that the client
+// holds for this type.
+struct ClientType {
+  std::string_view model_type, name;
+  FixedParts fixed = {};
+};
+constexpr auto kTypes = std::to_array<ClientType>({
     {"chatglm", "chatglm"},
     {"ernie4_5", "ernie4_5"},
     {"gemma", "gemma"},
@@ -34,8 +39,8 @@ constexpr auto kTypes = std::to_array<std::pair<std::string_view, std::string_vi
     {"granite", "granite"},
     {"hunyuan_v1_dense", "hunyuandensev1"},
     {"internlm2", "internlm2"},
-    {"lfm2", "lfm2"},
-    {"lfm2_moe", "lfm2_moe"},
+    {"lfm2", "lfm2", {"conv"}},
+    {"lfm2_moe", "lfm2_moe", {"conv"}},
     {"llama", "llama"},
     {"mistral", "mistral"},
     {"nemotron", "nemotron"},
@@ -45,17 +50,19 @@ constexpr auto kTypes = std::to_array<std::pair<std::string_view, std::string_vi
     {"phimoe", "phimoe"},
     {"qwen2", "qwen2"},
     {"qwen3", "qwen3"},
-    {"qwen3_5", "qwen3_5_text"},
-    {"qwen3_5_moe", "qwen3_5_moe_text"},
-    {"qwen3_5_moe_text", "qwen3_5_moe_text"},
-    {"qwen3_5_text", "qwen3_5_text"},
+    {"qwen3_5", "qwen3_5_text", {"conv", "recurrent"}},
+    {"qwen3_5_moe", "qwen3_5_moe_text", {"conv", "recurrent"}},
+    {"qwen3_5_moe_text", "qwen3_5_moe_text", {"conv", "recurrent"}},
+    {"qwen3_5_text", "qwen3_5_text", {"conv", "recurrent"}},
     {"smollm3", "smollm3"},
 });
 
-std::string client_type(const std::string& model_type) {
-  const auto it =
-      std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& one) { return one.first == model_type; });
-  return it == kTypes.end() ? "decoder" : std::string(it->second);
+const ClientType& client_type(const ExportPlan& plan) {
+  static constexpr ClientType other = {"", "decoder"};
+  const std::string model_type = plan.model.config().model_type();
+  const auto it = std::find_if(kTypes.begin(), kTypes.end(),
+                               [&](const ClientType& one) { return one.model_type == model_type; });
+  return it == kTypes.end() ? other : *it;
 }
 
 const NormalizedConfig& sizes_of(const Component& component) {
@@ -88,7 +95,7 @@ void add_sizes(ordered_json& section, const GenaiCache& cache, std::int64_t hidd
 }
 
 ordered_json decoder_section(const ExportPlan& plan, const Component& decoder, const Variant& variant) {
-  const GenaiCache own = genai_cache(plan, decoder);
+  const GenaiCache own = genai_cache(plan, decoder, "", client_type(plan).fixed);
   ordered_json inputs, outputs;
   for (const char* name : {"input_ids", "attention_mask", "position_ids"}) {
     if (decoder.interface.find_input(name) != nullptr) inputs[name] = name;
@@ -196,7 +203,7 @@ const Component& decoder_of(const ExportPlan& plan) {
   if (!one.interface.has_output("logits") || !one.interface.takes_past())
     refuse_genai(plan, "it does not generate text with a cache");
   check_inputs(plan, one);
-  genai_cache(plan, one);
+  genai_cache(plan, one, "", client_type(plan).fixed);
   return one;
 }
 
@@ -209,7 +216,7 @@ std::string genai_config(const ExportPlan& plan, const Variant& variant, bool sh
   const std::vector<std::int64_t> ends = end_tokens(plan.model, settings, vocab_size);
   const std::int64_t pad = settings.integer("pad_token_id").value_or(-1);
 
-  ordered_json model = {{"type", speech ? "whisper" : client_type(plan.model.config().model_type())}};
+  ordered_json model = {{"type", speech ? "whisper" : client_type(plan).name}};
   if (const auto bos = settings.integer("bos_token_id")) model["bos_token_id"] = *bos;
   model["eos_token_id"] = ends.size() == 1 ? ordered_json(ends.front()) : ordered_json(ends);
   model["pad_token_id"] = pad < 0 ? ends.front() : pad;

@@ -57,10 +57,11 @@ std::string activate(Emitter& e, const std::string& x, const std::string& activa
 }
 
 // activation(gate) * up
-std::string gated(Emitter& e, const std::string& gate, const std::string& up, const std::string& activation,
+std::string gated(Emitter& e, const std::string& gate, const std::string& up, const Attrs& attrs,
                   DType dtype) {
+  const std::string& activation = attrs.get<std::string>("activation");
   if (activation == "swiglu_oai") return swiglu_oai(e, gate, up, dtype);
-  if (const auto limit = op::detail::clamped_silu_limit(activation)) {
+  if (const auto limit = op::detail::clamped_silu_limit(attrs)) {
     const std::string high = e.scalar(*limit, dtype), low = e.scalar(-*limit, dtype);
     const std::string opened = activate(e, e.emit("Min", {gate, high}), "silu", dtype);
     return e.emit("Mul", {opened, e.emit("Max", {e.emit("Min", {up, high}), low})});
@@ -145,9 +146,9 @@ struct Mixture {
 // `times` multiplies the weights of a projection by its argument; features are on axis 1.
 std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
                          const std::function<std::string(std::size_t, const std::string&)>& times) {
-  const std::string& activation = m.node.attrs.get<std::string>("activation");
   std::string gate = times(0, x), up;
-  if (!m.has_gate) return times(1, activate(e, gate, activation, m.type.dtype));
+  if (!m.has_gate)
+    return times(1, activate(e, gate, m.node.attrs.get<std::string>("activation"), m.type.dtype));
   if (m.has_up) {
     up = times(1, x);
   } else {
@@ -155,7 +156,7 @@ std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
     gate = parts[0];
     up = parts[1];
   }
-  return times(m.matrices.size() - 1, gated(e, gate, up, activation, m.type.dtype));
+  return times(m.matrices.size() - 1, gated(e, gate, up, m.node.attrs, m.type.dtype));
 }
 
 // The tokens are columns, [1, D, n]: the products then read a weight as it lies, row by row. ONNX Runtime

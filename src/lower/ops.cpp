@@ -5,6 +5,7 @@
 #include <numeric>
 #include <optional>
 
+#include "lower/conv.h"
 #include "lower/emitter.h"
 #include "lower/quantized.h"
 #include "onnx/element_type.h"
@@ -56,7 +57,9 @@ Lowered lower_erf(Emitter& e, const Node& node) { return direct(e, node, "Erf");
 Lowered lower_tanh(Emitter& e, const Node& node) { return direct(e, node, "Tanh"); }
 Lowered lower_sigmoid(Emitter& e, const Node& node) { return direct(e, node, "Sigmoid"); }
 Lowered lower_relu(Emitter& e, const Node& node) { return direct(e, node, "Relu"); }
-Lowered lower_softplus(Emitter& e, const Node& node) { return direct(e, node, "Softplus"); }
+Lowered lower_softplus(Emitter& e, const Node& node) {
+  return emit_widened(e, "Softplus", e.names_of(node.inputs), node.outputs[0].dtype, {});
+}
 Lowered lower_round(Emitter& e, const Node& node) { return direct(e, node, "Round"); }
 Lowered lower_sin(Emitter& e, const Node& node) { return direct(e, node, "Sin"); }
 Lowered lower_cos(Emitter& e, const Node& node) { return direct(e, node, "Cos"); }

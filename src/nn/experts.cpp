@@ -32,6 +32,7 @@ struct Stacks {
     return stacked(name, "weight", {rows, columns});
   }
   Weight bias(const std::string& name, std::int64_t rows) const {
+    if ((s / name).has("bias")) return (s / name).weight("bias", {experts, rows});
     return (expert(0) / name).has("bias") ? stacked(name, "bias", {rows}) : Weight();
   }
 };

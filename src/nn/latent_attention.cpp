@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -34,6 +35,20 @@ Value turn_ends(Value x, const LatentAttentionParameters& p, const DecoderPass& 
                      [&](Value ends) { return p.rotate(ends, p.heads, pass); });
 }
 
+Scope up_scope(const Scope& s) { return s / "kv_b_proj"; }
+
+/// GGUF files hold the rows of keys and those of values apart, the former turned.
+Weight joined_up(const Scope& s, const LatentAttentionParameters& p) {
+  const Weight keys = (s / "k_b_proj").weight("weight", {p.heads, p.rank, p.plain_dim}).permute({0, 2, 1});
+  const std::array<Weight, 2> parts = {keys,
+                                       (s / "v_b_proj").weight("weight", {p.heads, p.value_dim, p.rank})};
+  return Weight::concat(parts, 1)
+      .reshape({p.heads * (p.plain_dim + p.value_dim), p.rank})
+      .named(up_scope(s).path() + ".weight");
+}
+
+bool has_joined_up(const Scope& s) { return (s / "k_b_proj").exists(); }
+
 }  // namespace
 
 CausalAttentionParts latent_attention(const Scope& s, std::int64_t layer,
@@ -42,7 +57,9 @@ CausalAttentionParts latent_attention(const Scope& s, std::int64_t layer,
   const auto query = query_layers(s, p);
   const Linear down(s / "kv_a_proj_with_mqa", p.hidden_size, p.rank + p.turned_dim, p.bias);
   const RmsNorm norm(s / "kv_a_layernorm", p.rank, {});
-  const Linear up(s / "kv_b_proj", p.rank, p.heads * (p.plain_dim + p.value_dim), false);
+  const Linear up = has_joined_up(s)
+                        ? Linear(up_scope(s).path(), joined_up(s, p), {})
+                        : Linear(up_scope(s), p.rank, p.heads * (p.plain_dim + p.value_dim), false);
   const Projection qkv = [=](Value x, const DecoderPass& pass) -> QueryKeyValue {
     const Dim &batch = x.dim(0), &length = x.dim(1);
     const Value queries = turn_ends(query(x).query, p, pass);
@@ -71,7 +88,8 @@ LatentAttentionParts cached_latent_attention(const Scope& s, std::int64_t layer,
       .query = std::move(query),
       .down = Linear(s / "kv_a_proj_with_mqa", p.hidden_size, p.rank + p.turned_dim, p.bias),
       .norm = RmsNorm(s / "kv_a_layernorm", p.rank, {}),
-      .up = (s / "kv_b_proj").weight("weight", {p.heads * (p.plain_dim + p.value_dim), p.rank}),
+      .up = has_joined_up(s) ? joined_up(s, p)
+                             : up_scope(s).weight("weight", {p.heads * (p.plain_dim + p.value_dim), p.rank}),
       .output = Linear(s / "o_proj", p.heads * p.value_dim, p.hidden_size, p.bias)};
   parts.options.scale = 1 / std::sqrt(static_cast<double>(p.plain_dim + p.turned_dim));
   return parts;

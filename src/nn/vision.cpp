@@ -26,9 +26,8 @@ Value pixel_shuffle(Value image, std::int64_t factor) {
 
 namespace {
 
-// The cubic convolution of Keys 1981 with a = -0.75, at distances >= 0.
-Value cubic_kernel(Value distance) {
-  constexpr double a = -0.75;
+// The cubic convolution of Keys 1981 with the coefficient a, at distances >= 0.
+Value cubic_kernel(Value distance, double a) {
   // Up to 1: ((a + 2) d - (a + 3)) d² + 1.
   const Value square = op::mul(distance, distance);
   const Value slope = op::sub(op::mul(distance, a + 2), a + 3);
@@ -59,7 +58,8 @@ Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::str
   // Element i of the result has its centre at (i + 1/2) / to of the axis, element m of the table at (m + 1/2)
   // / from. Their distance in elements of the table is |(2i + 1) from - (2m + 1) to| / (2 to), which is exact
   // except for the division.
-  const std::int64_t margin = mode == "cubic" ? 2 : 1;
+  const bool antialiased = mode == "antialiased cubic";
+  const std::int64_t margin = antialiased ? 0 : mode == "cubic" ? 2 : 1;
   std::vector<std::int64_t> odd;
   for (std::int64_t m = -margin; m < from + margin; ++m) odd.push_back(2 * m + 1);
   const Value theirs = graph.weight(Weight::from_ints({static_cast<std::int64_t>(odd.size())}, odd));
@@ -69,8 +69,14 @@ Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::str
   const Value apart = op::abs(op::cast(op::sub(centres, reach), DType::f32));
   const Value distance = op::div(apart, op::cast(op::size(graph, to * 2), DType::f32));
   Value coefficients;
+  if (antialiased) {
+    const Value step = op::div(op::scalar(graph, static_cast<double>(from), DType::f32),
+                               op::cast(op::size(graph, to), DType::f32));
+    coefficients = cubic_kernel(op::div(distance, op::maximum(step, 1.0)), -0.5);
+    return op::div(coefficients, op::sum(coefficients, 1, true));
+  }
   if (mode == "cubic") {
-    coefficients = cubic_kernel(distance);
+    coefficients = cubic_kernel(distance, -0.75);
   } else if (mode == "linear") {
     coefficients = op::maximum(op::sub(1.0, distance), 0.0);
   } else {
@@ -96,10 +102,30 @@ Value GridTable::operator()(Graph& graph, const Dim& rows, const Dim& columns) c
 
 namespace {
 
+// Of those with positions.
 std::int64_t count_of(const std::vector<LearnedTokens>& tokens) {
   std::int64_t count = 0;
-  for (const LearnedTokens& each : tokens) count += each.count;
+  for (const LearnedTokens& each : tokens) count += each.placed ? each.count : 0;
   return count;
+}
+
+// A table [1, count_of(tokens), width] with zeros for the other tokens.
+Weight with_gaps(const Weight& table, const std::vector<LearnedTokens>& tokens) {
+  const auto placed = [](const LearnedTokens& each) { return each.placed || each.count == 0; };
+  if (std::all_of(tokens.begin(), tokens.end(), placed)) return table;
+  std::vector<Weight> parts;
+  std::int64_t row = 0;
+  for (const LearnedTokens& each : tokens) {
+    if (each.placed) {
+      parts.push_back(table.slice(1, row, row + each.count));
+      row += each.count;
+    } else if (each.count > 0) {
+      const std::vector<std::int64_t> shape = {1, each.count, table.shape()[2]};
+      const std::vector<double> zeros(static_cast<std::size_t>(shape[1] * shape[2]), 0.0);
+      parts.push_back(Weight::from_doubles(table.dtype(), shape, zeros));
+    }
+  }
+  return Weight::concat(parts, 1);
 }
 
 }  // namespace
@@ -108,7 +134,13 @@ ImageTokens::Placed ImageTokens::read(const Scope& s, const std::vector<LearnedT
                                       std::int64_t width) {
   if (tokens.empty()) return {};
   std::vector<Weight> parts;
-  for (const LearnedTokens& each : tokens) parts.push_back(s.weight(each.name, {1, each.count, width}));
+  for (const LearnedTokens& each : tokens) {
+    if (each.count == 0) {
+      s.ignore(each.name);
+    } else {
+      parts.push_back(s.weight(each.name, {1, each.count, width}));
+    }
+  }
   return {Weight::concat(parts, 1), {}};
 }
 
@@ -123,8 +155,8 @@ ImageTokens::ImageTokens(const Scope& s, const ImageTokensParameters& p)
   const std::int64_t all = last + count_of(p.behind);
   const Weight table = s.weight("position_embeddings", {1, all, p.hidden_size});
   positions_.emplace(table.slice(1, first, last), p.grid, p.resampling);
-  if (first > 0) before_.positions = table.slice(1, 0, first);
-  if (all > last) behind_.positions = table.slice(1, last, all);
+  if (first > 0) before_.positions = with_gaps(table.slice(1, 0, first), p.before);
+  if (all > last) behind_.positions = with_gaps(table.slice(1, last, all), p.behind);
 }
 
 Value ImageTokens::operator()(Value pixel_values) const {

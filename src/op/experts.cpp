@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
-#include <exception>
 #include <string>
+#include <system_error>
 
 #include "onnxport/expert_ops.h"
 #include "onnxport/op.h"
@@ -16,26 +17,38 @@
 
 namespace onnxport::op {
 
+namespace {
+
+constexpr std::string_view kClampedSilu = "clamped_silu";
+
+// "clamped_silu 7" as a name and a number, which is 0 unless all of the text is one.
+Attrs attributes_of(std::string_view activation) {
+  if (!activation.starts_with(kClampedSilu)) return {{"activation", std::string(activation)}};
+  const std::string_view text = activation.substr(kClampedSilu.size());
+  double limit = 0;
+  if (text.starts_with(' ')) {
+    const char* const end = text.data() + text.size();
+    const auto [read, error] = std::from_chars(text.data() + 1, end, limit);
+    if (error != std::errc() || read != end) limit = 0;
+  }
+  return {{"activation", std::string(kClampedSilu)}, {"limit", limit}};
+}
+
+}  // namespace
+
 Value mixture_of_experts(Value x, Value routing, const Experts& experts, std::string_view activation) {
   return detail::make(x.graph(), Op::mixture_of_experts,
                       {x, routing, experts.gate, experts.up, experts.down, experts.gate_bias, experts.up_bias,
                        experts.down_bias},
-                      {{"activation", std::string(activation)}})
+                      attributes_of(activation))
       .out();
 }
 
 namespace detail {
 
-std::optional<double> clamped_silu_limit(std::string_view activation) {
-  constexpr std::string_view name = "clamped_silu ";
-  if (!activation.starts_with(name)) return {};
-  try {
-    const double limit = std::stod(std::string(activation.substr(name.size())));
-    if (limit > 0 && std::isfinite(limit)) return limit;
-  } catch (const std::exception&) {
-    return {};
-  }
-  return {};
+std::optional<double> clamped_silu_limit(const Attrs& attrs) {
+  if (attrs.get<std::string>("activation") != kClampedSilu) return {};
+  return attrs.get<double>("limit");
 }
 
 Types infer_mixture_of_experts(const Node& node) {
@@ -72,7 +85,8 @@ Types infer_mixture_of_experts(const Node& node) {
   constexpr std::array<std::string_view, 6> known = {
       "silu", "gelu", "relu", "relu2", "gelu_pytorch_tanh", "swiglu_oai"};
   const bool named = std::find(known.begin(), known.end(), activation) != known.end();
-  const bool clamped = clamped_silu_limit(activation).has_value();
+  const std::optional<double> limit = clamped_silu_limit(node.attrs);
+  const bool clamped = limit && *limit > 0 && std::isfinite(*limit);
   if (!named && !clamped)
     reject(node, "activation is \"{}\", expected one of {}, clamped_silu and a limit", activation,
            fmt::join(known, ", "));

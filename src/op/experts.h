@@ -2,12 +2,13 @@
 #pragma once
 
 #include <optional>
-#include <string_view>
+
+#include "onnxport/graph.h"
 
 namespace onnxport::op::detail {
 
-/// The limit of "clamped_silu 10": silu(gate) * up of gate <= 10 and |up| <= 10. Nothing for other
-/// activations, and for a limit that is no positive number.
-std::optional<double> clamped_silu_limit(std::string_view activation);
+/// Of a node: the limit L of "clamped_silu", silu(gate) * up of gate <= L and |up| <= L. Nothing for other
+/// activations.
+std::optional<double> clamped_silu_limit(const Attrs& attrs);
 
 }  // namespace onnxport::op::detail

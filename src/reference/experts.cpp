@@ -49,7 +49,7 @@ Results interpret_mixture_of_experts(const Call& call) {
   const HostTensor& routing = call.input(1);
   const std::int64_t rows = x.shape[0], experts = routing.shape[1];
   const std::string& activation = call.node.attrs.get<std::string>("activation");
-  const std::optional<double> limit = op::detail::clamped_silu_limit(activation);
+  const std::optional<double> limit = op::detail::clamped_silu_limit(call.node.attrs);
   HostTensor out = make_tensor(call.dtype(), x.shape);
   const ConstMatrixView tokens(x.reals.data(), rows, x.shape[1]);
   MatrixView sums(out.reals.data(), rows, x.shape[1]);

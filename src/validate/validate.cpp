@@ -157,13 +157,16 @@ std::string verdict(const ValidationReport& report) {
     return fmt::format("The ONNX model computes what its definition computes, on {} cases (atol: {}).\n",
                        report.cases.size(), report.atol);
   }
-  bool non_finite = report.problems.empty() && !report.cases.empty();
+  bool same = report.problems.empty() && !report.cases.empty(), finite = true;
   for (const ValidationCase& one : report.cases) {
-    for (const OutputComparison& output : one.outputs)
-      non_finite = non_finite && (output.passed || only_non_finite(output));
+    for (const OutputComparison& output : one.outputs) {
+      same = same && (output.passed || only_non_finite(output));
+      finite = finite && output.passed;
+    }
   }
-  return non_finite ? "The ONNX model and its definition compute values that are NaN or infinite.\n"
-                    : "The ONNX model does NOT compute what its definition computes.\n";
+  if (!same) return "The ONNX model does NOT compute what its definition computes.\n";
+  if (!finite) return "The ONNX model and its definition compute values that are NaN or infinite.\n";
+  return "Quantization moves the outputs too far: a cosine is below its bound.\n";
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct ExpertWeights {
 };
 /// The weights below `s` in any form that a checkpoint may have: for each expert {e}.{gate,up,down}.weight;
 /// for all of them {gate,up,down}.weight or {gate,up,down}; or gate_up_proj and down_proj. Biases are read
-/// from the first form.
+/// in the first two forms.
 ONNXPORT_API ExpertWeights expert_weights(const Scope& s, const ExpertSizes& sizes,
                                           const ExpertNames& names = {});
 

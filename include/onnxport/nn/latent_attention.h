@@ -29,8 +29,8 @@ struct LatentAttentionParameters {
 };
 
 /// A causal attention that caches whole keys [B, heads, S, plain_dim + turned_dim] and values [B, heads, S,
-/// value_dim], as transformers 4 does. Keys: q_proj, or q_a_proj, q_a_layernorm, q_b_proj; and
-/// kv_a_proj_with_mqa, kv_a_layernorm, kv_b_proj, o_proj.
+/// value_dim], as transformers 4 does. Keys: q_proj, or q_a_proj, q_a_layernorm, q_b_proj; and o_proj,
+/// kv_a_proj_with_mqa, kv_a_layernorm, and kv_b_proj, or k_b_proj, v_b_proj (of GGUF files).
 ONNXPORT_API CausalAttentionParts latent_attention(const Scope& s, std::int64_t layer,
                                                    const LatentAttentionParameters& p);
 

@@ -22,7 +22,9 @@ ONNXPORT_API Value tokens_to_image(Value tokens, const Dim& rows, const Dim& col
 ONNXPORT_API Value pixel_shuffle(Value image, std::int64_t factor);
 
 /// The matrix [to, from], float32, that resamples an axis of `from` elements to `to`, like op::interpolate()
-/// with `mode` "linear" or "cubic". It is the identity if both lengths are equal.
+/// with `mode` "linear" or "cubic". With "antialiased cubic", the kernel is as wide as the step between two
+/// elements of the result, and is cut off at the ends (torch.nn.functional.interpolate with antialias, which
+/// has the coefficient -0.5). It is the identity if both lengths are equal.
 ONNXPORT_API Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::string_view mode);
 
 /// A table with one row per cell of a grid, resampled for grids of any size by a product with
@@ -44,6 +46,7 @@ class ONNXPORT_API GridTable {
 struct LearnedTokens {
   std::string name;
   std::int64_t count = 1;
+  bool placed = true;  ///< has positions
 };
 
 struct ImageTokensParameters {
@@ -54,12 +57,13 @@ struct ImageTokensParameters {
   std::vector<LearnedTokens> before = {{"cls_token"}};
   std::vector<LearnedTokens> behind = {};
   bool positions = true;
-  std::string resampling = "cubic";  ///< of positions, for other grids: a mode of op::interpolate()
+  std::string resampling = "cubic";  ///< of positions, for other grids: a mode of resampling_matrix()
   std::string projection = "patch_embeddings.projection";
 };
 
 /// Patches of an image as tokens, with learned tokens before and after them, and positions. (Dosovitskiy et
-/// al. 2021) Keys: `projection`, the learned tokens, position_embeddings [1, all tokens, hidden_size].
+/// al. 2021) Keys: `projection`, the learned tokens, position_embeddings [1, all tokens with positions,
+/// hidden_size].
 class ONNXPORT_API ImageTokens {
  public:
   ImageTokens(const Scope& s, const ImageTokensParameters& p);

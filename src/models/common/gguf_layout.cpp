@@ -77,10 +77,9 @@ std::vector<double> small_tensor(const GgufInfo& file, std::string_view name) {
   return found->second.to_doubles();
 }
 
-}  // namespace
-
-ConfigTexts llama3_scaling(const GgufInfo& file) {
-  constexpr double kLow = 1, kHigh = 4, kOriginal = 8192, kTwoPi = 6.283185307179586;
+/// `high`: high_freq_factor, which is 4, and 1 in Llama 4. The rest is the same in all published models.
+ConfigTexts llama3_scaling(const GgufInfo& file, double high) {
+  constexpr double kLow = 1, kOriginal = 8192, kTwoPi = 6.283185307179586;
   const std::vector<double> factors = small_tensor(file, "rope_freqs.weight");
   if (factors.empty()) return {};
   const double theta = file.real(file.architecture() + ".rope.freq_base").value_or(10'000);
@@ -88,7 +87,7 @@ ConfigTexts llama3_scaling(const GgufInfo& file) {
   const auto kept = [&](std::size_t i) {
     const double turn = static_cast<double>(i) / static_cast<double>(factors.size());
     const double length = kTwoPi * std::pow(theta, turn);
-    return std::clamp((kOriginal / length - kLow) / (kHigh - kLow), 0.0, 1.0);
+    return std::clamp((kOriginal / length - kLow) / (high - kLow), 0.0, 1.0);
   };
   // The slowest frequency shows the factor, which has few digits.
   const double last = kept(factors.size() - 1);
@@ -100,13 +99,20 @@ ConfigTexts llama3_scaling(const GgufInfo& file) {
   return {{"rope_scaling", json({{"rope_type", "llama3"},
                                  {"factor", factor},
                                  {"low_freq_factor", kLow},
-                                 {"high_freq_factor", kHigh},
+                                 {"high_freq_factor", high},
                                  {"original_max_position_embeddings", static_cast<std::int64_t>(kOriginal)}})
                                .dump()}};
 }
 
+}  // namespace
+
+ConfigTexts llama3_scaling(const GgufInfo& file) {
+  ConfigTexts texts = llama3_scaling(file, 4);
+  return texts.empty() ? llama3_scaling(file, 1) : texts;
+}
+
 ConfigTexts longrope(const GgufInfo& file) {
-  const auto original = file.integer("phi3.rope.scaling.original_context_length");
+  const auto original = file.integer(file.architecture() + ".rope.scaling.original_context_length");
   const auto list = [&](const char* name) {
     std::vector<std::string> numbers;
     for (const double factor : small_tensor(file, name)) {
@@ -136,6 +142,12 @@ ConfigTexts partial_rotary(const GgufInfo& file) {
   return {{"partial_rotary_factor", json(static_cast<double>(turning) / static_cast<double>(head)).dump()}};
 }
 
+ConfigTexts stated_window(const GgufInfo& file) {
+  const auto window = file.integer(file.architecture() + ".attention.sliding_window");
+  if (!window || *window <= 0) return {};
+  return {{"sliding_window", std::to_string(*window)}};
+}
+
 ConfigTexts sliding_layers(const GgufInfo& file) {
   const GgufValue* found = file.find(file.architecture() + ".attention.sliding_window_pattern");
   const auto* list = found == nullptr ? nullptr : std::get_if<GgufArray>(found);
@@ -143,8 +155,9 @@ ConfigTexts sliding_layers(const GgufInfo& file) {
   json types = json::array();
   for (const GgufScalar& value : list->values) {
     const bool* slides = std::get_if<bool>(&value);
-    if (slides == nullptr) return {};
-    types.push_back(*slides ? "sliding_attention" : "full_attention");
+    const auto* number = std::get_if<std::int64_t>(&value);
+    if (slides == nullptr && number == nullptr) return {};
+    types.push_back((slides != nullptr ? *slides : *number != 0) ? "sliding_attention" : "full_attention");
   }
   return {{"layer_types", types.dump()}};
 }

@@ -1,7 +1,7 @@
 /// Helpers for the layouts of GGUF files, which stand beside their types: changes to a layout, and the
 /// reverse of the changes that llama.cpp's converter makes to the elements and numbers of a checkpoint.
-/// https://github.com/ggml-org/llama.cpp/blob/b6907/convert_hf_to_gguf.py, and gguf-py/gguf/tensor_mapping.py
-/// there.
+/// https://github.com/ggml-org/llama.cpp/blob/b6907/convert_hf_to_gguf.py, which later became the folder
+/// `conversion`, and gguf-py/gguf/tensor_mapping.py there.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ GgufRestore per_head(std::int64_t heads);
 GgufRestore per_key_head(std::int64_t heads, std::int64_t kv_heads);
 /// [in, out], as GPT-2 has it. (Biases stay.)
 Weight transposed(const Weight& stored);
-/// Gemma's norms multiply by 1 + weight; the converter adds the 1.
+/// Norms of Gemma and Qwen3-Next multiply by 1 + weight; the converter adds the 1.
 Weight minus_one(const Weight& stored);
 
 /// JSON by key of config.json.
@@ -44,6 +44,8 @@ void add_keys(GgufLayout& layout, const std::vector<std::pair<std::string, std::
 std::function<ConfigTexts(const GgufInfo&)> whether_stored(std::string key, std::string tensor);
 /// partial_rotary_factor: the part of a head that is rotated.
 ConfigTexts partial_rotary(const GgufInfo& file);
+/// sliding_window, if the file has one; 0 stands for none.
+ConfigTexts stated_window(const GgufInfo& file);
 /// layer_types from the layers that slide, if the file lists them.
 ConfigTexts sliding_layers(const GgufInfo& file);
 

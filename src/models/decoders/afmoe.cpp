@@ -4,6 +4,7 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/layers.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
@@ -58,6 +59,27 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("afmoe", "AfmoeForCausalLM");
+  add_expert_keys(layout, "num_experts");
+  add_keys(layout, {{"attention.key_length", "head_dim"},
+                    {"attention.sliding_window", "sliding_window"},
+                    {"expert_shared_count", "num_shared_experts"},
+                    {"leading_dense_block_count", "num_dense_layers"},
+                    {"expert_weights_scale", "route_scale"}});
+  // Every published model of this type has this value, and llama.cpp assumes it.
+  add_config(layout, [](const GgufInfo&) { return ConfigTexts{{"mup_enabled", "true"}}; });
+  add_names(layout, gguf_experts("mlp", "gate_proj", "up_proj", "down_proj"));
+  add_names(layout, gguf_shared_expert("mlp.shared_experts"));
+  add_layer_names(layout, {{"attn_gate", "self_attn.gate_proj"},
+                           {"post_attention_norm", "post_attention_layernorm"},
+                           {"ffn_norm", "pre_mlp_layernorm"},
+                           {"post_ffw_norm", "post_mlp_layernorm"},
+                           {"ffn_gate_inp", "mlp.router.gate"},
+                           {"exp_probs_b.bias", "mlp.expert_bias"}});
+  return layout;
+}
+
 }  // namespace
 
 void register_afmoe(TasksManager& tasks) {
@@ -65,7 +87,8 @@ void register_afmoe(TasksManager& tasks) {
       {.model_type = "afmoe",
        .tasks = nn::text_decoder_tasks({}),
        .forward = forward,
-       .key_names = tied("model.embed_tokens", "lm_head")});
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -1,10 +1,14 @@
 // Bamba. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/bamba/modeling_bamba.py
 #include <algorithm>
+#include <nlohmann/json.hpp>
+#include <variant>
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/hybrid.h"
+#include "models/decoders/common/mamba.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/mamba.h"
@@ -56,13 +60,48 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+ConfigTexts attentions(const GgufInfo& file) {
+  ConfigTexts texts;
+  auto layers = nlohmann::json::array();
+  const std::vector<std::int64_t> heads = gguf_key_heads(file);
+  for (std::size_t i = 0; i < heads.size(); ++i) {
+    if (heads[i] == 0) continue;
+    layers.push_back(i);
+    texts["num_key_value_heads"] = std::to_string(heads[i]);
+  }
+  texts["attn_layer_indices"] = layers.dump();
+  return texts;
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("granitehybrid", "BambaForCausalLM");
+  layout.matches = is_gguf_bamba;
+  turn_rows(layout);
+  add_gguf_mamba2(layout);
+  add_config(layout, attentions);
+  add_config(layout, partial_rotary);
+  add_names(layout, {{"output_norm", "model.final_layernorm"}});
+  add_layer_names(layout, {{"ffn_norm", "pre_ff_layernorm"},
+                           {"ffn_gate", "feed_forward.gate_proj"},
+                           {"ffn_up", "feed_forward.up_proj"},
+                           {"ffn_down", "feed_forward.down_proj"}});
+  return layout;
+}
+
 }  // namespace
+
+bool is_gguf_bamba(const GgufInfo& file) {
+  const GgufValue* value = file.find("granitehybrid.rope.scaling.finetuned");
+  const bool* turns = value == nullptr ? nullptr : std::get_if<bool>(value);
+  return turns != nullptr && *turns;
+}
 
 void register_bamba(TasksManager& tasks) {
   tasks.register_model<BambaOnnxConfig>({.model_type = "bamba",
                                          .tasks = nn::text_decoder_tasks({}),
                                          .forward = forward,
-                                         .key_names = tied("model.embed_tokens", "lm_head")});
+                                         .key_names = tied("model.embed_tokens", "lm_head"),
+                                         .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -63,7 +63,8 @@ void register_deepseek_v2(TasksManager& tasks) {
                                                    .tasks = nn::text_decoder_tasks(),
                                                    .forward = forward,
                                                    .ignorable_keys = {"*.rotary_emb.inv_freq"},
-                                                   .key_names = tied("model.embed_tokens", "lm_head")});
+                                                   .key_names = tied("model.embed_tokens", "lm_head"),
+                                                   .gguf = gguf_deepseek("DeepseekV2ForCausalLM", false)});
 }
 
 }  // namespace onnxport::models

@@ -118,7 +118,8 @@ void register_deepseek_v3(TasksManager& tasks) {
        .forward = forward,
        .ignorable_keys = {"*.rotary_emb.inv_freq",
                           "model.layers.61.*"},  // the latter predicts further tokens
-       .key_names = tied("model.embed_tokens", "lm_head")});
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf_deepseek("DeepseekV3ForCausalLM", true)});
 }
 
 }  // namespace onnxport::models

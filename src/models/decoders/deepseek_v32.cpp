@@ -12,22 +12,10 @@ namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig config = with_routed_experts(model.config());
-  const TextDecoderConfig c(config);
-  const nn::LatentAttentionParameters latent = turning_latent_parameters(config, c, true);
-  const nn::KeyIndexerParameters indexer =
-      indexer_parameters(config, c, rope_parameters(config, latent.turned_dim), IndexerTurns::first_halves);
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers);
-  config.harmless({"layer_types", "mlp_bias"});  // not used by the original
-  const auto mlp = [&](const Scope& s, std::int64_t layer) -> nn::FeedForward {
-    if (sparse.at(layer)) return grouped_mixture(s, config, c);
-    return c.mlp(s);
-  };
-  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    const Scope self = s / "self_attn";
-    nn::LatentAttentionParts attention = latent_parts(self, i, config, c, latent);
-    attention.selection = kept_by(nn::KeyIndexer(self / "indexer", i, indexer));
-    return latent_block(c, s, nn::LatentAttention(std::move(attention)), mlp(s / "mlp", i));
-  });
+  return forward_indexed_decoder(inputs, model, component, config, IndexerTurns::first_halves,
+                                 [](const Scope& s, std::int64_t i, const nn::KeyIndexerParameters& indexer) {
+                                   return kept_by(nn::KeyIndexer(s, i, indexer));
+                                 });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "models/decoders/common/deepseek.h"
 #include "models/decoders/common/exaone.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
 #include "onnxport/text_decoder_config.h"
@@ -38,6 +39,15 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("exaone-moe", "ExaoneMoeForCausalLM");
+  add_deepseek_mixture(layout, "num_experts", "num_shared_experts");
+  add_keys(layout, {{"attention.key_length", "head_dim"}, {"attention.sliding_window", "sliding_window"}});
+  add_config(layout, sliding_layers);
+  add_layer_names(layout, {{"exp_probs_b.bias", "mlp.e_score_correction_bias"}});
+  return layout;
+}
+
 }  // namespace
 
 void register_exaone_moe(TasksManager& tasks) {
@@ -47,7 +57,8 @@ void register_exaone_moe(TasksManager& tasks) {
                                                               .tasks = nn::text_decoder_tasks({}),
                                                               .forward = forward,
                                                               .ignorable_keys = {"mtp.*"},
-                                                              .key_names = names});
+                                                              .key_names = names,
+                                                              .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -211,7 +211,8 @@ void register_gemma3n_text(TasksManager& tasks) {
   tasks.register_model<Gemma3nTextOnnxConfig>({.model_type = "gemma3n_text",
                                                .tasks = nn::text_decoder_tasks({}),
                                                .forward = forward,
-                                               .key_names = names});
+                                               .key_names = names,
+                                               .gguf = gguf_gemma3n()});
 }
 
 }  // namespace onnxport::models

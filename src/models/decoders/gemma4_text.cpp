@@ -18,7 +18,8 @@ void register_gemma4_text(TasksManager& tasks) {
   tasks.register_model<Gemma4TextOnnxConfig>({.model_type = "gemma4_text",
                                               .tasks = nn::text_decoder_tasks({}),
                                               .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head")});
+                                              .key_names = tied("model.embed_tokens", "lm_head"),
+                                              .gguf = gguf_gemma4()});
 }
 
 }  // namespace onnxport::models

@@ -47,26 +47,13 @@ class GlmMoeDsaOnnxConfig : public IndexedLatentOnnxConfig {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig config = without_pattern(with_routed_experts(model.config()));
-  const TextDecoderConfig c(config);
-  const nn::LatentAttentionParameters latent = turning_latent_parameters(config, c, true);
-  const nn::KeyIndexerParameters indexer = indexer_parameters(
-      config, c, rope_parameters(config, latent.turned_dim), IndexerTurns::first_neighbours);
-  const std::vector<bool> indexed = indexers(config);
-  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers);
-  config.harmless({"layer_types", "mlp_bias"});  // not used by the original
-  const auto mlp = [&](const Scope& s, std::int64_t layer) -> nn::FeedForward {
-    if (sparse.at(layer)) return grouped_mixture(s, config, c);
-    return c.mlp(s);
-  };
   const SharedSelection selection;
-  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    const Scope self = s / "self_attn";
-    nn::LatentAttentionParts attention = latent_parts(self, i, config, c, latent);
-    attention.selection = indexed.at(i)
-                              ? selection.made_by(kept_by(nn::KeyIndexer(self / "indexer", i, indexer)))
-                              : selection.last();
-    return latent_block(c, s, nn::LatentAttention(std::move(attention)), mlp(s / "mlp", i));
-  });
+  return forward_indexed_decoder(inputs, model, component, config, IndexerTurns::first_neighbours,
+                                 [=, indexed = indexers(config)](const Scope& s, std::int64_t i,
+                                                                 const nn::KeyIndexerParameters& indexer) {
+                                   if (!indexed.at(static_cast<std::size_t>(i))) return selection.last();
+                                   return selection.made_by(kept_by(nn::KeyIndexer(s, i, indexer)));
+                                 });
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "models/common/definition.h"
+#include "models/common/gguf_part.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
@@ -21,6 +23,7 @@ Weight rows_of(const Weight& x, std::int64_t half) {
 }
 
 nn::ExpertWeights experts(const Scope& s, const nn::ExpertSizes& z) {
+  if ((s / "gate_proj").exists()) return nn::expert_weights(s, z);  // of a GGUF file
   const std::int64_t inner = z.intermediate_size;
   const Weight both = s.weight("gate_up_proj", {z.experts, z.hidden_size, 2 * inner}).permute({0, 2, 1});
   const Weight bias = s.weight("gate_up_proj_bias", {z.experts, 2 * inner});
@@ -63,13 +66,38 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+ConfigTexts scaling(const GgufInfo& file) {
+  if (file.text("gpt-oss.rope.scaling.type").value_or("none") != "yarn") return {};
+  auto rope = numbers_of(file, {{"factor", "rope.scaling.factor"},
+                                {"original_max_position_embeddings", "rope.scaling.original_context_length"},
+                                {"beta_fast", "rope.scaling.yarn_beta_fast"},
+                                {"beta_slow", "rope.scaling.yarn_beta_slow"}});
+  rope.update({{"rope_type", "yarn"}, {"truncate", false}});  // as in all published models
+  return {{"rope_scaling", rope.dump()}};
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("gpt-oss", "GptOssForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"},
+                    {"attention.sliding_window", "sliding_window"},
+                    {"expert_count", "num_local_experts"},
+                    {"expert_used_count", "num_experts_per_tok"}});
+  layout.more_config = scaling;
+  add_names(layout, gguf_experts("mlp", "gate_proj", "up_proj", "down_proj"));
+  add_layer_names(layout, {{"post_attention_norm", "post_attention_layernorm"},
+                           {"attn_sinks.weight", "self_attn.sinks"},
+                           {"ffn_gate_inp", "mlp.router"}});
+  return layout;
+}
+
 }  // namespace
 
 void register_gpt_oss(TasksManager& tasks) {
   tasks.register_model<TextDecoderOnnxConfig>({.model_type = "gpt_oss",
                                                .tasks = nn::text_decoder_tasks({}),
                                                .forward = forward,
-                                               .key_names = tied("model.embed_tokens", "lm_head")});
+                                               .key_names = tied("model.embed_tokens", "lm_head"),
+                                               .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

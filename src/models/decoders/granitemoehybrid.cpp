@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/granitemoehybrid/modeling_granitemoehybrid.py
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "models/decoders/common/experts.h"
 #include "models/decoders/common/granite.h"
 #include "models/decoders/common/hybrid.h"
+#include "models/decoders/common/mamba.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/causal_attention.h"
 #include "onnxport/nn/decoder_tasks.h"
@@ -85,13 +87,40 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+/// Layers without key heads are recurrent.
+ConfigTexts kinds(const GgufInfo& file) {
+  const bool turns = is_gguf_bamba(file);
+  ConfigTexts texts = {{"position_embedding_type", turns ? R"("rope")" : R"("nope")"}};
+  auto types = nlohmann::json::array();
+  for (const std::int64_t heads : gguf_key_heads(file)) {
+    types.push_back(heads > 0 ? "attention" : "mamba");
+    if (heads > 0) texts["num_key_value_heads"] = std::to_string(heads);
+  }
+  texts["layer_types"] = types.dump();
+  return texts;
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = gguf_granite_moe("GraniteMoeHybridForCausalLM", true);
+  layout.architecture = "granitehybrid";
+  layout.matches = [](const GgufInfo& file) { return !is_gguf_bamba(file); };
+  add_gguf_mamba2(layout);
+  add_config(layout, kinds);
+  // Without experts, the one that all tokens pass has the usual names.
+  add_layer_names(layout, {{"ffn_gate", "shared_mlp.gate_proj"},
+                           {"ffn_up", "shared_mlp.up_proj"},
+                           {"ffn_down", "shared_mlp.output_linear"}});
+  return layout;
+}
+
 }  // namespace
 
 void register_granitemoehybrid(TasksManager& tasks) {
   tasks.register_model<GraniteMoeHybridOnnxConfig>({.model_type = "granitemoehybrid",
                                                     .tasks = nn::text_decoder_tasks({}),
                                                     .forward = forward,
-                                                    .key_names = tied("model.embed_tokens", "lm_head")});
+                                                    .key_names = tied("model.embed_tokens", "lm_head"),
+                                                    .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

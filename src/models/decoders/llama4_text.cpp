@@ -6,6 +6,7 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/position_scale.h"
@@ -130,9 +131,14 @@ nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const Co
                           nn::scores_of_largest(k, op::sigmoid));
   const Scope all = s / "experts";
   nn::ExpertWeights weights;
-  weights.gate =
-      all.weight("gate_up_proj", {z.experts, z.hidden_size, 2 * z.intermediate_size}).permute({0, 2, 1});
-  weights.down = all.weight("down_proj", {z.experts, z.intermediate_size, z.hidden_size}).permute({0, 2, 1});
+  if ((all / "gate_proj").exists()) {  // of a GGUF file
+    weights = nn::expert_weights(all, z);
+  } else {
+    weights.gate =
+        all.weight("gate_up_proj", {z.experts, z.hidden_size, 2 * z.intermediate_size}).permute({0, 2, 1});
+    weights.down =
+        all.weight("down_proj", {z.experts, z.intermediate_size, z.hidden_size}).permute({0, 2, 1});
+  }
   const nn::Experts experts(weights, c.hidden_act);
   return [=, path = s.path()](Value x) {
     const ModulePath at(x, path);
@@ -163,6 +169,34 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+/// The model with 128 experts does not normalize queries and keys; llama.cpp knows it by this number.
+ConfigTexts widths(const GgufInfo& file) {
+  ConfigTexts texts = {{"use_qk_norm", file.integer("llama4.expert_count") == 128 ? "false" : "true"}};
+  for (const auto& [stored, key] : {std::pair("feed_forward_length", "intermediate_size_mlp"),
+                                    {"expert_feed_forward_length", "intermediate_size"}}) {
+    if (const auto width = file.integer(fmt::format("llama4.{}", stored)))
+      texts[key] = std::to_string(*width);
+  }
+  return texts;
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("llama4", "Llama4ForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"},
+                    {"expert_count", "num_local_experts"},
+                    {"expert_used_count", "num_experts_per_tok"},
+                    {"interleave_moe_layer_step", "interleave_moe_layer_step"}});
+  add_config(layout, llama3_scaling);
+  add_config(layout, widths);
+  add_names(layout, gguf_experts("feed_forward", "gate_proj", "up_proj", "down_proj"));
+  add_names(layout, gguf_shared_expert("feed_forward.shared_expert"));
+  add_layer_names(layout, {{"ffn_gate_inp", "feed_forward.router"},
+                           {"ffn_gate", "feed_forward.gate_proj"},
+                           {"ffn_up", "feed_forward.up_proj"},
+                           {"ffn_down", "feed_forward.down_proj"}});
+  return layout;
+}
+
 }  // namespace
 
 void register_llama4_text(TasksManager& tasks) {
@@ -170,7 +204,8 @@ void register_llama4_text(TasksManager& tasks) {
       {.model_type = "llama4_text",
        .tasks = nn::text_decoder_tasks({}),
        .forward = forward,
-       .key_names = tied("model.embed_tokens", "lm_head")});
+       .key_names = tied("model.embed_tokens", "lm_head"),
+       .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

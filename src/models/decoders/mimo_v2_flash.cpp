@@ -1,13 +1,21 @@
 // MiMo V2 Flash. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/mimo_v2_flash/modeling_mimo_v2_flash.py
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "models/common/definition.h"
+#include "models/common/gguf_part.h"
 #include "models/decoders/common/deepseek.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
+#include "models/decoders/common/hybrid.h"
 #include "models/decoders/common/layers.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/experts.h"
@@ -115,6 +123,49 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+/// What the file has for each layer. Layers that slide have twice as many key heads.
+ConfigTexts settings_of_layers(const GgufInfo& file) {
+  ConfigTexts texts = sliding_layers(file);
+  const std::vector<std::int64_t> key_heads = gguf_key_heads(file);
+  if (!key_heads.empty())
+    texts["num_key_value_heads"] = std::to_string(*std::min_element(key_heads.begin(), key_heads.end()));
+  nlohmann::json mlps = nlohmann::json::array();
+  const std::int64_t layers =
+      file.integer("mimo2.block_count").value_or(0) - file.integer("mimo2.nextn_predict_layers").value_or(0);
+  if (layers > static_cast<std::int64_t>(file.tensors.size())) return texts;
+  for (std::int64_t i = 0; i < layers; ++i)
+    mlps.push_back(file.has_tensor(fmt::format("blk.{}.ffn_gate_inp.weight", i)) ? "sparse" : "dense");
+  texts["mlp_layer_types"] = mlps.dump();
+  return texts;
+}
+
+/// The turning part of a head is written as a number of elements.
+ConfigTexts rotations(const GgufInfo& file) {
+  nlohmann::json part = {{"rope_type", "default"}};
+  for (const auto& [key, value] : partial_rotary(file)) part[key] = nlohmann::json::parse(value);
+  nlohmann::json all;
+  for (const auto& [type, stored] :
+       {std::pair("full_attention", "rope.freq_base"), {"sliding_attention", "rope.freq_base_swa"}}) {
+    all[type] = part;
+    all[type].update(numbers_of(file, {{"rope_theta", stored}}));
+  }
+  return {{"rope_parameters", all.dump()}};
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("mimo2", "MiMoV2FlashForCausalLM");
+  std::erase_if(layout.config_keys, [](const auto& key) { return key.second == "rope_theta"; });
+  add_deepseek_mixture(layout);
+  add_keys(layout, {{"attention.key_length", "head_dim"},
+                    {"attention.value_length", "v_head_dim"},
+                    {"attention.value_scale", "attention_value_scale"},
+                    {"attention.sliding_window", "sliding_window"}});
+  add_layer_names(layout, {{"attn_sinks.weight", "self_attn.attention_sink_bias"}});
+  add_config(layout, settings_of_layers);
+  add_config(layout, rotations);
+  return layout;
+}
+
 }  // namespace
 
 void register_mimo_v2_flash(TasksManager& tasks) {
@@ -124,7 +175,8 @@ void register_mimo_v2_flash(TasksManager& tasks) {
                                                .tasks = nn::text_decoder_tasks({}),
                                                .forward = forward,
                                                .ignorable_keys = {"model.mtp.*"},
-                                               .key_names = names});
+                                               .key_names = names,
+                                               .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -32,14 +32,7 @@ GgufLayout gguf() {
   });
   add_config(layout, longrope);
   add_config(layout, partial_rotary);
-  add_config(layout, [](const GgufInfo& file) {
-    ConfigTexts texts;
-    // 0 stands for none.
-    if (const auto window = file.integer("phi3.attention.sliding_window"); window && *window > 0) {
-      texts["sliding_window"] = std::to_string(*window);
-    }
-    return texts;
-  });
+  add_config(layout, stated_window);
   return layout;
 }
 

@@ -3,7 +3,9 @@
 #include <limits>
 
 #include "models/common/definition.h"
+#include "models/common/gguf_part.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"
@@ -65,13 +67,39 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
+/// The scaling has both factors of cosines, and the trained length, among its numbers.
+ConfigTexts scaling(const GgufInfo& file) {
+  ConfigTexts texts = longrope(file);
+  if (texts.empty()) return texts;
+  auto rope = nlohmann::json::parse(texts.at("rope_scaling"));
+  rope.update(
+      numbers_of(file, {{"short_mscale", "rope.scaling.attn_factor"},
+                        {"long_mscale", "rope.scaling.attn_factor"},
+                        {"original_max_position_embeddings", "rope.scaling.original_context_length"}}));
+  return {{"rope_scaling", rope.dump()}};
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = llama_like_gguf("phimoe", "PhiMoEForCausalLM");
+  add_keys(layout, {{"expert_count", "num_local_experts"}, {"expert_used_count", "num_experts_per_tok"}});
+  add_names(layout, gguf_experts("block_sparse_moe", "w1", "w3", "w2"));
+  layout.more_config = scaling;
+  add_config(layout, whether_stored("attention_bias", "blk.0.attn_q.bias"));
+  add_config(layout, whether_stored("lm_head_bias", "output.bias"));
+  add_config(layout, stated_window);
+  return layout;
+}
+
 }  // namespace
 
 void register_phimoe(TasksManager& tasks) {
   KeyNames names = tied("model.embed_tokens", "lm_head");
   names.newer = {{"block_sparse_moe.gate", "mlp.router"}, {"block_sparse_moe", "mlp"}};
-  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
-      {.model_type = "phimoe", .tasks = nn::text_decoder_tasks({}), .forward = forward, .key_names = names});
+  tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>({.model_type = "phimoe",
+                                                              .tasks = nn::text_decoder_tasks({}),
+                                                              .forward = forward,
+                                                              .key_names = names,
+                                                              .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

@@ -43,8 +43,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
-GgufLayout gguf() {
-  GgufLayout layout = llama_like_gguf("qwen2moe", "Qwen2MoeForCausalLM");
+}  // namespace
+
+GgufLayout gguf_qwen2_moe(std::string architecture, std::string original_class) {
+  GgufLayout layout = llama_like_gguf(std::move(architecture), std::move(original_class));
   add_expert_keys(layout, "num_experts");
   add_keys(layout, {{"expert_shared_feed_forward_length", "shared_expert_intermediate_size"}});
   change_names(layout, [](const PretrainedConfig&) {
@@ -56,8 +58,6 @@ GgufLayout gguf() {
   });
   return layout;
 }
-
-}  // namespace
 
 nn::FeedForward qwen_shared_expert(const Scope& s, const TextDecoderConfig& c, std::int64_t width) {
   const nn::GatedMlp expert = mlp_of_width(c, s / "shared_expert", width);
@@ -74,7 +74,7 @@ void register_qwen2_moe(TasksManager& tasks) {
        .tasks = nn::text_decoder_tasks({}),
        .forward = forward,
        .key_names = tied("model.embed_tokens", "lm_head"),
-       .gguf = gguf()});
+       .gguf = gguf_qwen2_moe("qwen2moe", "Qwen2MoeForCausalLM")});
 }
 
 }  // namespace onnxport::models

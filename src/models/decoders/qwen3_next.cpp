@@ -4,6 +4,7 @@
 
 #include "models/common/definition.h"
 #include "models/decoders/common/experts.h"
+#include "models/decoders/common/gguf_llama.h"
 #include "models/decoders/common/qwen.h"
 #include "models/decoders/common/qwen_hybrid.h"
 #include "onnxport/nn/decoder_tasks.h"
@@ -16,12 +17,17 @@ namespace {
 nn::Mixer delta_net(const Scope& s, std::int64_t layer, const TextDecoderConfig& c, const nn::DeltaSizes& z) {
   const std::int64_t each = z.value_heads / z.key_heads, values = each * z.value_dim;
   const Scope first = s / "in_proj_qkvz", second = s / "in_proj_ba";
-  const std::vector<Weight> qkvz =
-      parts_of_rows(first.weight("weight", {z.convolved() + z.values(), z.hidden_size}), z.key_heads,
-                    {z.key_dim, z.key_dim, values, values});
+  const auto rows_of_qkvz = [&]() -> std::vector<Weight> {
+    if (const Scope qkv = s / "in_proj_qkv"; qkv.exists()) {  // of a GGUF file
+      return {qkv.weight("weight", {z.convolved(), z.hidden_size}),
+              (s / "in_proj_z").weight("weight", {z.values(), z.hidden_size})};
+    }
+    return parts_of_rows(first.weight("weight", {z.convolved() + z.values(), z.hidden_size}), z.key_heads,
+                         {z.key_dim, z.key_dim, values, values});
+  };
   const std::vector<Weight> ba =
       parts_of_rows(second.weight("weight", {2 * z.value_heads, z.hidden_size}), z.key_heads, {each, each});
-  const nn::Linear in_proj_qkvz(first.path(), Weight::concat(qkvz, 0), {});
+  const nn::Linear in_proj_qkvz(first.path(), Weight::concat(rows_of_qkvz(), 0), {});
   const nn::Linear in_proj_ba(second.path(), Weight::concat(ba, 0), {});
   const Weight shift = s.weight("dt_bias", {z.value_heads}), decay = nn::state_decay(s, {z.value_heads});
   return nn::GatedDeltaNet(qwen_delta_parts(s, layer, c, z, [=](Value x) -> nn::DeltaInputs {
@@ -54,6 +60,46 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
                               qwen_hybrid_blocks(config, c, make_delta_net, mlp));
 }
 
+ConfigTexts recurrence(const GgufInfo& file) {
+  // Every published model of this type has this value, and llama.cpp assumes it.
+  ConfigTexts texts = {{"norm_topk_prob", "true"}};
+  const std::int64_t heads = file.integer("qwen3next.ssm.time_step_rank").value_or(0);
+  if (heads > 0) {
+    texts["linear_value_head_dim"] =
+        std::to_string(file.integer("qwen3next.ssm.inner_size").value_or(0) / heads);
+  }
+  return texts;
+}
+
+GgufLayout gguf() {
+  GgufLayout layout = gguf_qwen2_moe("qwen3next", "Qwen3NextForCausalLM");
+  add_keys(layout, {{"attention.key_length", "head_dim"},
+                    {"full_attention_interval", "full_attention_interval"},
+                    {"ssm.conv_kernel", "linear_conv_kernel_dim"},
+                    {"ssm.state_size", "linear_key_head_dim"},
+                    {"ssm.group_count", "linear_num_key_heads"},
+                    {"ssm.time_step_rank", "linear_num_value_heads"}});
+  add_config(layout, recurrence);
+  add_config(layout, partial_rotary);
+  add_names(layout, {{"output_norm", "model.norm", minus_one},
+                     {"blk.{}.ssm_conv1d", "model.layers.{}.linear_attn.conv1d", gguf_conv1d}});
+  add_layer_names(layout,
+                  {{"attn_norm", "input_layernorm"},
+                   {"post_attention_norm", "post_attention_layernorm"},
+                   {"attn_q_norm", "self_attn.q_norm"},
+                   {"attn_k_norm", "self_attn.k_norm"}},
+                  minus_one);
+  add_layer_names(layout, {{"attn_qkv", "linear_attn.in_proj_qkv"},
+                           {"attn_gate", "linear_attn.in_proj_z"},
+                           {"ssm_in", "linear_attn.in_proj_qkvz"},
+                           {"ssm_ba", "linear_attn.in_proj_ba"},
+                           {"ssm_a", "linear_attn.A"},
+                           {"ssm_dt.bias", "linear_attn.dt_bias"},
+                           {"ssm_norm", "linear_attn.norm"},
+                           {"ssm_out", "linear_attn.out_proj"}});
+  return layout;
+}
+
 }  // namespace
 
 void register_qwen3_next(TasksManager& tasks) {
@@ -61,7 +107,8 @@ void register_qwen3_next(TasksManager& tasks) {
                                               .tasks = nn::text_decoder_tasks(),
                                               .forward = forward,
                                               .ignorable_keys = {"mtp.*"},
-                                              .key_names = tied("model.embed_tokens", "lm_head")});
+                                              .key_names = tied("model.embed_tokens", "lm_head"),
+                                              .gguf = gguf()});
 }
 
 }  // namespace onnxport::models

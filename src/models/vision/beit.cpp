@@ -1,8 +1,14 @@
 // BEiT. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/beit/modeling_beit.py
+#include "models/vision/common/beit.h"
+
+#include <fmt/format.h>
+
 #include "models/vision/common/backbone.h"
 #include "models/vision/common/vit.h"
+#include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/nn/conv.h"
 #include "onnxport/nn/grid_bias.h"
 #include "onnxport/nn/pre_norm_encoder.h"
 #include "onnxport/nn/text_encoder.h"
@@ -68,11 +74,12 @@ Value encode_beit(const Scope& s, const PretrainedConfig& config, Value pixel_va
   return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component,
+                    const char* base_model) {
   const Config c(model.config());
-  model.config().harmless({"add_fpn"});  // of the type as a backbone of another model
+  model.config().harmless({"add_fpn", "stage_names"});  // of the type as a backbone of another model
   const Scope root = model.scope();
-  const Scope base = root.base_model("beit");
+  const Scope base = root.base_model(base_model);
   const Value hidden = encode_beit(base, model.config(), inputs["pixel_values"]);
   if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   Value pooled;
@@ -85,30 +92,65 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   return {{"logits", nn::Linear(root / "classifier", c.hidden_size, c.num_labels)(pooled)}};
 }
 
+// The images of four layers in four sizes: 4, 2, 1 and 1/2 times the grid.
+void add_pyramid(const Scope& s, const PretrainedConfig& config, std::vector<Value>& images) {
+  if (images.size() != 4 || images[0].rank() != 4) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: add_fpn is true, which takes 4 stages and reshape_hidden_states; "
+                                  "there are {} stages of rank {}",
+                                  config.origin(), images.size(), images[0].rank()));
+  }
+  const std::int64_t width = *images[0].dim(1).constant();
+  const auto twice = [&](const Scope& at, Value x) {
+    return nn::ConvTranspose2d(at, width, width, {2, 2}, true, {.stride = {2, 2}})(x);
+  };
+  const nn::BatchNorm2d norm(s / "fpn1" / 1, width, config.real("batch_norm_eps", 1e-5));
+  images[0] = twice(s / "fpn1" / 3, op::gelu(norm(twice(s / "fpn1" / 0, images[0]))));
+  images[1] = twice(s / "fpn2" / 0, images[1]);
+  images[3] = op::max_pool2d(images[3], {2, 2});
+}
+
 BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
-  s.ignore("embeddings.mask_token");
+  const Scope base = s.base_model("beit");
+  base.ignore("embeddings.mask_token");
   const std::vector<std::int64_t> stages = token_stages(config);
-  return token_features(config, pixel_values, beit_states(s, config, pixel_values), stages);
+  std::vector<Value> chosen = stage_features(beit_states(base, config, pixel_values), stages).stages;
+  BackboneFeatures features = token_features(config, pixel_values, std::move(chosen));
+  if (config.flag("add_fpn")) add_pyramid(s, config, features.stages);
+  return features;
 }
 
 KeyNames beit_key_names() {
   KeyNames names = vit_key_names();
-  names.newer.emplace(names.newer.begin(), "attention.attention.relative_position_bias",
-                      "relative_position_bias");
+  const std::vector<std::pair<std::string, std::string>> own = {
+      {"encoder.relative_position_bias", "shared_position_bias"},
+      {"attention.attention.relative_position_bias", "relative_position_bias"},
+      {"fpn1.0", "fpn.fpn1.conv_transpose1"},
+      {"fpn1.1", "fpn.fpn1.normalization"},
+      {"fpn1.3", "fpn.fpn1.conv_transpose2"},
+      {"fpn2.0", "fpn.fpn2"}};
+  names.newer.insert(names.newer.begin(), own.begin(), own.end());
   return names;
 }
 
 }  // namespace
 
-void register_beit(TasksManager& tasks) {
+ModelDefinition beit_definition(const char* model_type, const char* base_model) {
   // Many checkpoints contain the head that predicts visual tokens, and tables that are computed here.
-  tasks.register_model<VisionOnnxConfig>(
-      {.model_type = "beit",
-       .tasks = {"feature-extraction", "image-classification"},
-       .forward = forward,
-       .ignorable_keys = {"*embeddings.mask_token", "lm_head.*", "layernorm.*", "*.relative_position_index"},
-       .key_names = beit_key_names(),
-       .roles = {.backbone = BackboneRole{features}}});
+  return {
+      .model_type = model_type,
+      .tasks = {"feature-extraction", "image-classification"},
+      .forward = [base_model](
+                     const Inputs& inputs, const Model& model,
+                     const Component& component) { return forward(inputs, model, component, base_model); },
+      .ignorable_keys = {"*embeddings.mask_token", "lm_head.*", "layernorm.*", "*.relative_position_index"},
+      .key_names = beit_key_names()};
+}
+
+void register_beit(TasksManager& tasks) {
+  ModelDefinition definition = beit_definition("beit", "beit");
+  definition.roles.backbone = BackboneRole{features};
+  tasks.register_model<VisionOnnxConfig>(std::move(definition));
 }
 
 }  // namespace onnxport::models

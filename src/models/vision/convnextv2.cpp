@@ -33,19 +33,28 @@ struct GlobalResponseNorm {
   }
 };
 
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+ConvNextVariant variant() {
   const auto norm = [](const Scope& block, std::int64_t width) {
     return GlobalResponseNorm(block / "grn", width);
   };
-  return forward_convnext(inputs, model, component, {.base_model = "convnextv2", .behind_activation = norm});
+  return {.base_model = "convnextv2", .behind_activation = norm};
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  return forward_convnext(inputs, model, component, variant());
+}
+
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  return convnext_features(s, config, pixel_values, variant());
 }
 
 }  // namespace
 
 void register_convnextv2(TasksManager& tasks) {
-  tasks.register_model<ConvNextOnnxConfig>({.model_type = "convnextv2",
-                                            .tasks = {"feature-extraction", "image-classification"},
-                                            .forward = forward});
+  tasks.register_model<VisionOnnxConfig>({.model_type = "convnextv2",
+                                          .tasks = {"feature-extraction", "image-classification"},
+                                          .forward = forward,
+                                          .roles = {.backbone = BackboneRole{features}}});
 }
 
 }  // namespace onnxport::models

@@ -1,37 +1,17 @@
 // DINOv2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/dinov2/modeling_dinov2.py
+#include "models/vision/common/dinov2.h"
+
 #include <fmt/format.h>
 
 #include "models/vision/common/backbone.h"
-#include "models/vision/common/vit.h"
 #include "onnxport/error.h"
-#include "onnxport/nn/basic.h"
-#include "onnxport/nn/pre_norm_encoder.h"
 #include "onnxport/nn/text_encoder.h"
-#include "onnxport/nn/vision.h"
 
 namespace onnxport::models {
-namespace {
 
-struct Dinov2Config : ViTConfig {
-  explicit Dinov2Config(const PretrainedConfig& config);
-  nn::EncoderLayerParameters layer() const;
-  bool gated;  ///< feed-forward with a gate
-};
-
-/// Images of any size: positions are resampled.
-struct Dinov2 {
-  nn::ImageTokens embeddings;
-  nn::PreNormEncoder encoder;
-  nn::LayerNorm norm;
-
-  Dinov2(const Scope& s, const Dinov2Config& c);
-  /// pixel_values [B, C, H, W] -> the embeddings and the result of each layer, without the last norm: [B, 1 +
-  /// patches, hidden_size].
-  std::vector<Value> states(Value pixel_values) const;
-};
-
-Dinov2Config::Dinov2Config(const PretrainedConfig& c) : ViTConfig(c), gated(c.flag("use_swiglu_ffn")) {
+Dinov2Config::Dinov2Config(const PretrainedConfig& c, const Dinov2Variant& variant)
+    : ViTConfig(c), gated(c.flag("use_swiglu_ffn")) {
   const double ratio = c.real("mlp_ratio");
   const bool sensible = ratio > 0 && ratio <= 1024;  // not a number is not
   if (!sensible) {
@@ -47,6 +27,16 @@ Dinov2Config::Dinov2Config(const PretrainedConfig& c) : ViTConfig(c), gated(c.fl
   }
   // The initial value of scales in training; the token of masked patches.
   c.harmless({"layerscale_value", "use_mask_token"});
+  if (!variant.registers) return;
+  resampling = "antialiased cubic";
+  num_register_tokens = learned_tokens(c, "num_register_tokens");
+}
+
+nn::ImageTokensParameters Dinov2Config::tokens() const {
+  nn::ImageTokensParameters p = ViTConfig::tokens();
+  p.resampling = resampling;
+  if (num_register_tokens > 0) p.before.push_back({"register_tokens", num_register_tokens, false});
+  return p;
 }
 
 nn::EncoderLayerParameters Dinov2Config::layer() const {
@@ -72,43 +62,57 @@ std::vector<Value> Dinov2::states(Value pixel_values) const {
   return encoder.states(embeddings(pixel_values));
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Dinov2Config c(model.config());
+namespace {
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component,
+                    const Dinov2Variant& variant) {
+  const Dinov2Config c(model.config(), variant);
   // Of the type as a backbone of another model.
-  model.config().harmless({"out_features", "out_indices", "apply_layernorm", "reshape_hidden_states"});
+  model.config().harmless(
+      {"out_features", "out_indices", "stage_names", "apply_layernorm", "reshape_hidden_states"});
   const Scope root = model.scope();
-  const Dinov2 dinov2(root.base_model("dinov2"), c);
+  const Dinov2 dinov2(root.base_model(variant.base_model), c);
   const Value hidden = dinov2.norm(dinov2.states(inputs["pixel_values"]).back());
   if (component.task == "feature-extraction") return {{"last_hidden_state", hidden}};
   const Value cls = nn::first_token(hidden);
-  const Value patches = op::mean(op::slice(hidden, 1, 1, hidden.dim(1)), 1);
+  const Value patches = op::mean(op::slice(hidden, 1, c.learned(), hidden.dim(1)), 1);
   const nn::Linear classifier(root / "classifier", 2 * c.hidden_size, c.num_labels);
   return {{"logits", classifier(op::concat({cls, patches}, 1))}};
 }
 
-BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values,
+                          const Dinov2Variant& variant) {
   const std::vector<std::int64_t> stages = token_stages(config);
-  const Dinov2 dinov2(s, Dinov2Config(config));
-  BackboneFeatures features = token_features(config, pixel_values, dinov2.states(pixel_values), stages);
+  const Dinov2Config c(config, variant);
+  const Dinov2 dinov2(s, c);
+  std::vector<Value> chosen = stage_features(dinov2.states(pixel_values), stages).stages;
   if (config.flag("apply_layernorm")) {
-    for (Value& state : features.stages) state = dinov2.norm(state);
+    for (Value& state : chosen) state = dinov2.norm(state);
   }
-  return features;
+  return token_features(config, pixel_values, std::move(chosen), c.learned());
 }
 
 }  // namespace
 
+ModelDefinition dinov2_definition(const char* model_type, const Dinov2Variant& variant) {
+  return {
+      .model_type = model_type,
+      .tasks = {"feature-extraction", "image-classification"},
+      .forward = [variant](const Inputs& inputs, const Model& model,
+                           const Component& component) { return forward(inputs, model, component, variant); },
+      .key_names = {.newer = {{"attention.attention.query", "attention.q_proj"},
+                              {"attention.attention.key", "attention.k_proj"},
+                              {"attention.attention.value", "attention.v_proj"},
+                              {"attention.output.dense", "attention.o_proj"},
+                              {"mlp.weights_out", "mlp.down_proj"}}},
+      .roles = {.backbone = BackboneRole{
+                    [variant](const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+                      return features(s, config, pixel_values, variant);
+                    }}}};
+}
+
 void register_dinov2(TasksManager& tasks) {
-  tasks.register_model<VisionOnnxConfig>(
-      {.model_type = "dinov2",
-       .tasks = {"feature-extraction", "image-classification"},
-       .forward = forward,
-       .key_names = {.newer = {{"attention.attention.query", "attention.q_proj"},
-                               {"attention.attention.key", "attention.k_proj"},
-                               {"attention.attention.value", "attention.v_proj"},
-                               {"attention.output.dense", "attention.o_proj"},
-                               {"mlp.weights_out", "mlp.down_proj"}}},
-       .roles = {.backbone = BackboneRole{features}}});
+  tasks.register_model<VisionOnnxConfig>(dinov2_definition("dinov2", {}));
 }
 
 }  // namespace onnxport::models

@@ -21,12 +21,11 @@ class DptOnnxConfig : public VisionOnnxConfig {
 };
 
 struct Config : DptNeckConfig {
-  std::int64_t head_in_index, num_labels;
+  std::int64_t num_labels;
   bool hybrid, own_encoder, add_projection;
 
   explicit Config(const PretrainedConfig& c)
       : DptNeckConfig(c),
-        head_in_index(c.integer("head_in_index")),
         num_labels(c.num_labels()),
         hybrid(c.flag("is_hybrid")),
         own_encoder(hybrid || !c.has("backbone_config")),
@@ -45,12 +44,6 @@ struct Config : DptNeckConfig {
     if (hybrid && c.integers("neck_ignore_stages") != std::vector<std::int64_t>{0, 1})
       refuse("neck_ignore_stages", "others", "0 and 1");
     if (!hybrid) c.harmless({"neck_ignore_stages"});
-    const auto stages = static_cast<std::int64_t>(neck_hidden_sizes.size());
-    if (head_in_index < -stages || head_in_index >= stages) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: {} neck_hidden_sizes and head_in_index {} do not fit", origin,
-                                    stages, head_in_index));
-    }
   }
 
   [[noreturn]] void refuse(std::string_view key, std::string_view got, std::string_view known) const {
@@ -92,9 +85,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   }
   const DptStates encoded = c.own_encoder ? dpt_layer_states(tasks, root, config, c.hybrid, pixel_values)
                                           : dpt_backbone_states(tasks, root, config, pixel_values);
-  const std::vector<Value> fused = dpt_neck(root / "neck", c, encoded);
-  const std::int64_t index = c.head_in_index < 0 ? c.head_in_index + std::ssize(fused) : c.head_in_index;
-  const Value features = fused[static_cast<std::size_t>(index)];
+  const Value features = dpt_head_input(config, dpt_neck(root / "neck", c, encoded));
   if (component.task == "depth-estimation") return {{"predicted_depth", depth(root / "head", c, features)}};
   return {{"logits", segmentation(root / "head" / "head", c, features)}};
 }

@@ -4,8 +4,8 @@
 
 #include "models/vision/common/sam.h"
 #include "models/vision/common/sam_dummy_inputs.h"
-#include "models/vision/common/sam_mask_decoder.h"
 #include "models/vision/common/sam_onnx_config.h"
+#include "onnxport/error.h"
 #include "onnxport/nn/channel_norm.h"
 #include "onnxport/nn/conv.h"
 #include "onnxport/nn/vision.h"
@@ -13,20 +13,7 @@
 namespace onnxport::models {
 namespace {
 
-struct Config {
-  SamVisionConfig vision;
-  SamDecoderConfig decoder;
-  SamPromptConfig prompts;
-
-  explicit Config(const PretrainedConfig& c)
-      : vision(c.sub("vision_config", "sam_hq_vision_model")),
-        decoder(sam_decoder_config(c.sub("mask_decoder_config"))),
-        prompts(c.sub("prompt_encoder_config"), vision, decoder.hidden_size) {
-    const PretrainedConfig mask_decoder = c.sub("mask_decoder_config");
-    check_multiple(mask_decoder, "vit_dim", mask_decoder.integer("vit_dim"), "hidden_size of vision_config",
-                   vision.hidden_size);
-  }
-};
+constexpr const char* kVisionType = "sam_hq_vision_model";
 
 class SamHQOnnxConfig : public SamPartsOnnxConfig<SamHQOnnxConfig> {
  public:
@@ -42,11 +29,12 @@ class SamHQOnnxConfig : public SamPartsOnnxConfig<SamHQOnnxConfig> {
     return names;
   }
   NormalizedConfig normalized_config() const override {
-    return NormalizedVisionConfig(config().unaccounted().sub("vision_config", "sam_hq_vision_model"));
+    return NormalizedVisionConfig(config().unaccounted().sub("vision_config", kVisionType));
   }
   DummyInputGenerators dummy_input_generators() const override {
     return {std::make_shared<const DummyVisionInputGenerator>(),
-            std::make_shared<const DummySamInputGenerator>(Config(config().unaccounted()).vision)};
+            std::make_shared<const DummySamInputGenerator>(
+                SamConfig(config().unaccounted(), kVisionType).vision)};
   }
 
  protected:
@@ -59,7 +47,7 @@ class SamHQOnnxConfig : public SamPartsOnnxConfig<SamHQOnnxConfig> {
 
  private:
   int global_layers() const {
-    const SamVisionConfig vision(config().unaccounted().sub("vision_config", "sam_hq_vision_model"));
+    const SamVisionConfig vision(config().unaccounted().sub("vision_config", kVisionType));
     int count = 0;
     for (std::int64_t i = 0; i < vision.layers; ++i) count += vision.window(i) == 0 ? 1 : 0;
     return count;
@@ -114,22 +102,19 @@ NamedValues best_first(Value iou, Value masks, Value correction) {
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope(), s = root / "mask_decoder";
-  SamImage image;
-  Value positions;
-  if (component.part == kMaskDecoder) {
-    image.embeddings = inputs["image_embeddings"];
-    positions = inputs["image_positional_embeddings"];
-    if (inputs.has("intermediate_embeddings.0")) image.global = {inputs["intermediate_embeddings.0"]};
-  } else {
-    image = encode_sam_image(root / "vision_encoder", c.vision, inputs["pixel_values"]);
-    positions = image.embeddings.graph().weight(
-        sam_image_positions(root / "shared_image_embedding", c.prompts.width, c.vision.grid()));
+  const SamConfig c(model.config(), kVisionType);
+  const std::int64_t vit_dim = model.config().sub("mask_decoder_config").integer("vit_dim");
+  if (vit_dim != c.vision.hidden_size) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: vit_dim of mask_decoder_config is {}, expected hidden_size of "
+                                  "vision_config ({})",
+                                  model.config().origin(), vit_dim, c.vision.hidden_size));
   }
+  const Scope root = model.scope(), s = root / "mask_decoder";
+  const SamFeatures features = sam_features(root, c, inputs, component);
+  const SamImage& image = features.image;
   if (component.part == kVisionEncoder) {
-    NamedValues results = {{"image_embeddings", image.embeddings},
-                           {"image_positional_embeddings", op::expand(positions, image.embeddings.shape())}};
+    NamedValues results = sam_encoder_outputs(features);
     for (std::size_t i = 0; i < image.global.size(); ++i)
       results.emplace_back(fmt::format("intermediate_embeddings.{}", i), image.global[i]);
     return results;
@@ -139,7 +124,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Value fine = details(s, width, image.embeddings, early);
   const Value prompts = embed_sam_points(root, c.prompts, inputs["input_points"], inputs["input_labels"]);
   const Value placed = without_mask(root / "prompt_encoder", image.embeddings);
-  const SamMaskDecoder decoder(s, c.decoder, placed, positions, prompts.dim(1));
+  const SamMaskDecoder decoder(s, c.decoder, placed, features.positions, prompts.dim(1));
   const auto x = decoder.transform({{"iou_token", 1}, {"mask_tokens", masks + 1}, {"hq_token", 1}}, prompts);
   // The original upscales the image as it came in, with rows and columns exchanged.
   const Value exchanged = op::reshape(op::transpose(placed, 2, 3), placed.shape());
@@ -153,15 +138,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_sam_hq(TasksManager& tasks) {
-  // The exported model does not take masks or boxes as prompts. The last key is a copy of
-  // shared_image_embedding.
-  tasks.register_model<SamHQOnnxConfig>(
-      {.model_type = "sam_hq",
-       .tasks = {"feature-extraction"},
-       .forward = forward,
-       .ignorable_keys = {"prompt_encoder.mask_embed.*", "prompt_encoder.point_embed.2.weight",
-                          "prompt_encoder.point_embed.3.weight",
-                          "prompt_encoder.shared_embedding.positional_embedding"}});
+  tasks.register_model<SamHQOnnxConfig>({.model_type = "sam_hq",
+                                         .tasks = {"feature-extraction"},
+                                         .forward = forward,
+                                         .ignorable_keys = sam_ignorable_keys()});
 }
 
 }  // namespace onnxport::models

@@ -156,6 +156,38 @@ export function best_tokens({ data, dims: [batch, length, vocab] }) {
   return { tokens, margin };
 }
 
+// Greedy decoding with the files of a task without a past.
+async function decode_seq2seq_without_cache(folder, inputs, start, count) {
+  const encoder = await ort.InferenceSession.create(path.join(folder, 'encoder_model.onnx'), session_options);
+  const decoder = await ort.InferenceSession.create(path.join(folder, 'decoder_model.onnx'), session_options);
+  const { last_hidden_state } = await encoder.run(inputs);
+  const batch = last_hidden_state.dims[0];
+  const rows = Array.from({ length: batch }, () => [start]);
+  let margin = Infinity;
+  for (let step = 0; step < count; ++step) {
+    const feeds = {
+      input_ids: new ort.Tensor('int64', BigInt64Array.from(rows.flat()), [batch, step + 1]),
+      encoder_hidden_states: last_hidden_state,
+    };
+    if (inputs.attention_mask) feeds.encoder_attention_mask = inputs.attention_mask;
+    const best = best_tokens((await decoder.run(feeds)).logits);
+    margin = Math.min(margin, best.margin);
+    rows.forEach((row, r) => row.push(best.tokens[r]));
+  }
+  await encoder.release();
+  await decoder.release();
+  return { rows, margin };
+}
+
+// Compares generated tokens with those.
+export async function expect_same_tokens(output, folder, inputs, start, count) {
+  const expected = await decode_seq2seq_without_cache(folder, inputs, start, count);
+  assert.ok(expected.margin > 1e-4, `${expected.margin} between two tokens: too close to call`);
+  assert.deepEqual(output.tolist(), expected.rows);
+  const varied = new Set(expected.rows.flat()).size;
+  assert.ok(varied > 5, `only ${varied} different tokens: they would not show a wrong cache`);
+}
+
 const side = 32;  // of the images that the fixtures of vit and clip take
 const preprocessor = {
   do_resize: true, size: { height: side, width: side }, resample: 2, do_rescale: true, rescale_factor: 1 / 255,

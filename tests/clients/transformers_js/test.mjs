@@ -9,8 +9,9 @@ import test from 'node:test';
 import {
   AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq, AutoTokenizer, Tensor, pipeline, ort,
   session_options, load_options, run_export, work, checkpoint, write_tokenizer, write_checkpoint, best_tokens,
-  make_image, write_preprocessor, softmax, expect_scores, prompts, new_tokens,
+  expect_same_tokens, make_image, write_preprocessor, softmax, expect_scores, prompts, new_tokens,
 } from './support.mjs';
+import './text.mjs';
 import './variants.mjs';
 
 // Sentence Transformers itself, on the same checkpoint, gives these similarities.
@@ -101,37 +102,6 @@ for (const decoder of decoders) {
     const texts = tokenizer.batch_decode(output, { skip_special_tokens: true });
     texts.forEach((text, r) => assert.ok(text.startsWith(prompts[r]), text));
   });
-}
-
-// Greedy decoding with the files of a task without a past.
-async function decode_seq2seq_without_cache(folder, inputs, start, count) {
-  const encoder = await ort.InferenceSession.create(path.join(folder, 'encoder_model.onnx'), session_options);
-  const decoder = await ort.InferenceSession.create(path.join(folder, 'decoder_model.onnx'), session_options);
-  const { last_hidden_state } = await encoder.run(inputs);
-  const batch = last_hidden_state.dims[0];
-  const rows = Array.from({ length: batch }, () => [start]);
-  let margin = Infinity;
-  for (let step = 0; step < count; ++step) {
-    const feeds = {
-      input_ids: new ort.Tensor('int64', BigInt64Array.from(rows.flat()), [batch, step + 1]),
-      encoder_hidden_states: last_hidden_state,
-    };
-    if (inputs.attention_mask) feeds.encoder_attention_mask = inputs.attention_mask;
-    const best = best_tokens((await decoder.run(feeds)).logits);
-    margin = Math.min(margin, best.margin);
-    rows.forEach((row, r) => row.push(best.tokens[r]));
-  }
-  await encoder.release();
-  await decoder.release();
-  return { rows, margin };
-}
-
-async function expect_same_tokens(output, folder, inputs, start, count) {
-  const expected = await decode_seq2seq_without_cache(folder, inputs, start, count);
-  assert.ok(expected.margin > 1e-4, `${expected.margin} between two tokens: too close to call`);
-  assert.deepEqual(output.tolist(), expected.rows);
-  const varied = new Set(expected.rows.flat()).size;
-  assert.ok(varied > 5, `only ${varied} different tokens: they would not show a wrong cache`);
 }
 
 for (const external_data of ['auto', 'shared']) {

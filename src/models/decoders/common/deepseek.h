@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "models/common/definition.h"
@@ -44,5 +45,8 @@ nn::FeedForward deepseek_mixture(const Scope& s, const PretrainedConfig& config,
 /// That mixture from layer first_k_dense_replace on, and a dense feed-forward before.
 nn::FeedForward deepseek_mlp(const Scope& s, std::int64_t layer, const PretrainedConfig& config,
                              const TextDecoderConfig& c);
+
+/// GGUF files of DeepSeek V2 and of V3, which share an architecture.
+GgufLayout gguf_deepseek(std::string original_class, bool third);
 
 }  // namespace onnxport::models

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/decoders/common/shared_keys.h"
+#include "onnxport/gguf.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/rotary.h"
@@ -29,6 +30,8 @@ struct Gemma3nConfig : TextDecoderConfig {
   /// Layers from here on take the keys and values of an earlier one.
   std::int64_t first_shared() const;
 };
+
+GgufLayout gguf_gemma3n();
 
 /// Keys: q_proj, k_proj, v_proj, o_proj, q_norm, k_norm.
 SharedKeyAttention gemma3n_attention(const Scope& s, std::int64_t layer, const Gemma3nConfig& c);

@@ -34,6 +34,8 @@ class Gemma4TextOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
   std::vector<StateSpec> states() const override;
 };
 
+GgufLayout gguf_gemma4();
+
 /// The blocks of one pass, whose embeddings lie below `base`. The first one gets the embeddings.
 nn::MakeBlock gemma4_blocks(const Scope& base, const PretrainedConfig& config, const Gemma4Config& c);
 

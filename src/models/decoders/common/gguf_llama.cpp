@@ -59,6 +59,18 @@ GgufLayout llama_like_gguf(std::string architecture, std::string original_class)
           .more_config = rope_scaling};
 }
 
+void add_layer_names(GgufLayout& layout, const std::vector<std::pair<const char*, const char*>>& names,
+                     const GgufRestore& restore) {
+  GgufTensors all;
+  for (const auto& [stored, key] : names)
+    all.push_back({fmt::format("blk.{{}}.{}", stored), fmt::format("model.layers.{{}}.{}", key), restore});
+  add_names(layout, std::move(all));
+}
+
+void add_names(GgufLayout& layout, GgufTensors names) {
+  change_names(layout, [names = std::move(names)](const PretrainedConfig&) { return names; });
+}
+
 void turn_rows(GgufLayout& layout) {
   change_names(layout, [](const PretrainedConfig& config) -> GgufTensors {
     const std::int64_t heads = config.integer("num_attention_heads");
@@ -105,18 +117,17 @@ void add_expert_keys(GgufLayout& layout, const char* count, const char* used) {
                     {"expert_feed_forward_length", "moe_intermediate_size"}});
 }
 
-void add_deepseek_mixture(GgufLayout& layout) {
-  add_expert_keys(layout, "n_routed_experts");
-  add_keys(layout, {{"expert_shared_count", "n_shared_experts"},
+void add_deepseek_mixture(GgufLayout& layout, const char* count, const char* shared) {
+  add_expert_keys(layout, count);
+  add_keys(layout, {{"expert_shared_count", shared},
+                    {"expert_group_count", "n_group"},
+                    {"expert_group_used_count", "topk_group"},
                     {"leading_dense_block_count", "first_k_dense_replace"},
                     {"expert_weights_scale", "routed_scaling_factor"},
                     {"expert_weights_norm", "norm_topk_prob"}});
-  change_names(layout, [](const PretrainedConfig&) {
-    GgufTensors names = gguf_experts("mlp", "gate_proj", "up_proj", "down_proj");
-    for (GgufTensor& one : gguf_shared_expert("mlp.shared_experts")) names.push_back(std::move(one));
-    names.push_back({"blk.{}.exp_probs_b.bias", "model.layers.{}.mlp.gate.e_score_correction_bias"});
-    return names;
-  });
+  add_names(layout, gguf_experts("mlp", "gate_proj", "up_proj", "down_proj"));
+  add_names(layout, gguf_shared_expert("mlp.shared_experts"));
+  add_layer_names(layout, {{"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"}});
 }
 
 }  // namespace onnxport::models

@@ -72,6 +72,8 @@ op::AttentionMask same_kind_mask(const nn::DecoderPass& pass);
 
 /// Of a GGUF file: the key heads of each layer, 0 for recurrent ones; empty if the file does not list them.
 std::vector<std::int64_t> gguf_key_heads(const GgufInfo& file);
+/// Whether a file of the architecture `granitehybrid` holds Bamba: its attentions turn.
+bool is_gguf_bamba(const GgufInfo& file);
 /// A kernel of a GGUF file without its axis of 1. Biases stay.
 Weight gguf_conv1d(const Weight& stored);
 

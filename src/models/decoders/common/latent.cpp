@@ -126,6 +126,27 @@ nn::KeySelection SharedSelection::last() const {
   return [chosen = chosen_](Value, const nn::LatentQuery&, nn::DecoderPass&) { return *chosen; };
 }
 
+NamedValues forward_indexed_decoder(const Inputs& inputs, const Model& model, const Component& component,
+                                    const PretrainedConfig& config, IndexerTurns turns,
+                                    const SelectKeys& select) {
+  const TextDecoderConfig c(config);
+  const nn::LatentAttentionParameters latent = turning_latent_parameters(config, c, true);
+  const nn::KeyIndexerParameters indexer =
+      indexer_parameters(config, c, rope_parameters(config, latent.turned_dim), turns);
+  const std::vector<bool> sparse = sparse_layers(config, c.num_hidden_layers);
+  config.harmless({"layer_types", "mlp_bias"});  // not used by the originals
+  const auto mlp = [&](const Scope& s, std::int64_t layer) -> nn::FeedForward {
+    if (sparse.at(static_cast<std::size_t>(layer))) return grouped_mixture(s, config, c);
+    return c.mlp(s);
+  };
+  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
+    const Scope self = s / "self_attn";
+    nn::LatentAttentionParts attention = latent_parts(self, i, config, c, latent);
+    attention.selection = select(self / "indexer", i, indexer);
+    return latent_block(c, s, nn::LatentAttention(std::move(attention)), mlp(s / "mlp", i));
+  });
+}
+
 void require_query_rank(const PretrainedConfig& config) {
   if (config.has("q_lora_rank")) return;
   throw ExportError(ErrorCode::bad_config,

@@ -89,6 +89,14 @@ class SharedSelection {
 /// The config with `num_experts`, if it has that older key, as n_routed_experts.
 PretrainedConfig with_routed_experts(const PretrainedConfig& config);
 
+/// The keys that a layer sees, from an indexer below `s`.
+using SelectKeys = std::function<nn::KeySelection(const Scope& s, std::int64_t layer,
+                                                  const nn::KeyIndexerParameters& indexer)>;
+/// A decoder of latent attentions that see chosen keys, and of feed-forwards or mixtures (sparse_layers()).
+NamedValues forward_indexed_decoder(const Inputs& inputs, const Model& model, const Component& component,
+                                    const PretrainedConfig& config, IndexerTurns turns,
+                                    const SelectKeys& select);
+
 /// Throws ExportError(bad_config) without `q_lora_rank`, for originals that need it.
 void require_query_rank(const PretrainedConfig& config);
 

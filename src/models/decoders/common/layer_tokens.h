@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "onnxport/gguf.h"
 #include "onnxport/graph.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
@@ -28,6 +29,9 @@ class LayerTokens {
   nn::Linear projection_;
   nn::Norm norm_;
 };
+
+/// Their tensors and metadata in GGUF files. The norms of such types are stored as they are.
+void add_gguf_layer_tokens(GgufLayout& layout);
 
 /// What a layer adds to its result for these vectors.
 class AddedTokens {

@@ -49,5 +49,8 @@ GgufLayout plain_mamba_gguf(std::string original_class, bool normed);
 /// The tensors of nn::Mamba and of nn::Mamba2 below `mixer`. The converter stores the decays themselves.
 GgufTensors gguf_mamba(const std::string& mixer);
 GgufTensors gguf_mamba2(const std::string& mixer);
+/// Adds the tensors and the metadata of nn::Mamba2 to the layout of a hybrid whose mixers are
+/// `model.layers.{}.mamba`, as mamba2_sizes() reads them.
+void add_gguf_mamba2(GgufLayout& layout);
 
 }  // namespace onnxport::models

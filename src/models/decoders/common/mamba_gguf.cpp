@@ -32,6 +32,25 @@ GgufTensors gguf_mamba2(const std::string& mixer) {
   return names;
 }
 
+void add_gguf_mamba2(GgufLayout& layout) {
+  add_keys(layout, {{"ssm.conv_kernel", "mamba_d_conv"},
+                    {"ssm.state_size", "mamba_d_state"},
+                    {"ssm.group_count", "mamba_n_groups"},
+                    {"ssm.time_step_rank", "mamba_n_heads"}});
+  add_config(layout, [](const GgufInfo& file) {
+    const auto of = [&](const char* key) {
+      return file.integer(fmt::format("{}.{}", file.architecture(), key)).value_or(0);
+    };
+    ConfigTexts texts;
+    const std::int64_t inner = of("ssm.inner_size"), heads = of("ssm.time_step_rank"),
+                       width = of("embedding_length");
+    if (heads > 0) texts["mamba_d_head"] = std::to_string(inner / heads);
+    if (width > 0) texts["mamba_expand"] = std::to_string(inner / width);
+    return texts;
+  });
+  change_names(layout, [](const PretrainedConfig&) { return gguf_mamba2("model.layers.{}.mamba"); });
+}
+
 GgufLayout mamba_gguf(std::string architecture, std::string original_class,
                       const std::function<GgufTensors(const std::string& mixer)>& tensors) {
   return {.architecture = std::move(architecture),

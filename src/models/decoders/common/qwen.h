@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "onnxport/gguf.h"
 #include "onnxport/interface.h"
 #include "onnxport/model.h"
 #include "onnxport/nn/mlp.h"
@@ -31,5 +33,8 @@ std::vector<bool> qwen_sparse_layers(const PretrainedConfig& config, std::int64_
 
 /// An expert that all tokens pass, each as much as a sigmoid says. Keys: shared_expert, shared_expert_gate.
 nn::FeedForward qwen_shared_expert(const Scope& s, const TextDecoderConfig& c, std::int64_t width);
+
+/// GGUF files with such an expert beside the others.
+GgufLayout gguf_qwen2_moe(std::string architecture, std::string original_class);
 
 }  // namespace onnxport::models

@@ -6,6 +6,7 @@
 
 #include "models/vision/common/vit.h"
 #include "onnxport/error.h"
+#include "onnxport/nn/vision.h"
 
 namespace onnxport::models {
 
@@ -16,6 +17,7 @@ std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_
         ErrorCode::bad_config,
         fmt::format("{}: the backbone is to return {}, but it has {} stages", c.origin(), which, stages));
   };
+  c.harmless({"stage_names"});  // they follow from the number
   std::vector<std::int64_t> chosen;
   if (c.has("out_features")) {
     c.harmless({"out_indices"});  // the same as numbers
@@ -39,12 +41,6 @@ std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_
 }
 
 std::vector<std::int64_t> token_stages(const PretrainedConfig& config) {
-  for (const char* key : {"reshape_hidden_states", "add_fpn"}) {
-    if (config.flag(key, false)) {
-      throw ExportError(ErrorCode::unsupported,
-                        fmt::format("{}: {} of the backbone is true, expected false", config.origin(), key));
-    }
-  }
   return backbone_stages(config, ViTConfig(config).num_hidden_layers);
 }
 
@@ -54,13 +50,44 @@ BackboneFeatures stage_features(const std::vector<Value>& states, const std::vec
   return features;
 }
 
-BackboneFeatures token_features(const PretrainedConfig& config, Value pixel_values,
-                                const std::vector<Value>& states, const std::vector<std::int64_t>& stages) {
+BackboneFeatures token_features(const PretrainedConfig& config, Value pixel_values, std::vector<Value> chosen,
+                                std::int64_t learned) {
   const ViTConfig c(config);
-  BackboneFeatures features = stage_features(states, stages);
+  BackboneFeatures features;
   features.rows = pixel_values.dim(2).floor_div(c.patch.height);
   features.columns = pixel_values.dim(3).floor_div(c.patch.width);
+  features.stages = std::move(chosen);
+  if (!config.flag("reshape_hidden_states", false)) return features;
+  for (Value& tokens : features.stages) {
+    const Value patches = learned > 0 ? op::slice(tokens, 1, learned, tokens.dim(1)) : tokens;
+    tokens = nn::tokens_to_image(patches, features.rows, features.columns);
+  }
   return features;
+}
+
+std::optional<std::int64_t> learned_before(const BackboneFeatures& features) {
+  const Value last = features.stages.back();
+  if (last.rank() != 3) return {};
+  return (last.dim(1) - features.rows * features.columns).constant();
+}
+
+BackboneFeatures run_backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& config,
+                              Value pixel_values) {
+  const auto type = tasks.get_part(config, "backbone_config", Role::backbone);
+  return type->roles.backbone->features(s.with_newer(type->key_names), config, pixel_values);
+}
+
+PretrainedConfig own_backbone_config(const PretrainedConfig& c, const char* otherwise) {
+  const auto refuse = [&](const char* what) {
+    throw ExportError(ErrorCode::unsupported,
+                      fmt::format("{}: {}, expected a backbone_config", c.origin(), what));
+  };
+  if (c.flag("use_timm_backbone", false)) refuse("use_timm_backbone is true");
+  // Weights come from the checkpoint.
+  c.harmless({"use_pretrained_backbone"});
+  if (c.has("backbone_config")) return c.sub("backbone_config");
+  if (c.has("backbone")) refuse("the backbone is given by its name alone");
+  return PretrainedConfig::from_json(otherwise, c.origin());
 }
 
 }  // namespace onnxport::models

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "models/vision/common/backbone.h"
 #include "models/vision/common/vit.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/pre_norm_encoder.h"
@@ -20,12 +21,6 @@ PretrainedConfig bit_config(const PretrainedConfig& c) {
       c.origin(), "bit");
 }
 
-BackboneFeatures backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& config,
-                          Value pixel_values) {
-  const auto type = tasks.get_part(config, "backbone_config", Role::backbone);
-  return type->roles.backbone->features(s.with_newer(type->key_names), config, pixel_values);
-}
-
 }  // namespace
 
 DptEncoding encode_dpt(const TasksManager& tasks, const Scope& s, const PretrainedConfig& config, bool hybrid,
@@ -37,7 +32,8 @@ DptEncoding encode_dpt(const TasksManager& tasks, const Scope& s, const Pretrain
   tokens.resampling = "linear";
   Value image = pixel_values;
   if (hybrid) {
-    encoded.maps = backbone(tasks, s / "embeddings" / "backbone", bit_config(config), pixel_values).stages;
+    encoded.maps =
+        run_backbone(tasks, s / "embeddings" / "backbone", bit_config(config), pixel_values).stages;
     image = encoded.maps.back();
     if (encoded.maps.size() != 3 || image.rank() != 4 || image.dim(2) != Dim(c.grid.height) ||
         image.dim(3) != Dim(c.grid.width)) {
@@ -82,13 +78,19 @@ DptStates dpt_backbone_states(const TasksManager& tasks, const Scope& root, cons
   config.harmless({"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                    "layer_norm_eps", "image_size", "patch_size", "num_channels", "qkv_bias",
                    "backbone_out_indices", "pooler_output_size", "pooler_act"});
-  const PretrainedConfig inner = config.sub("backbone_config");
-  BackboneFeatures features = backbone(tasks, root / "backbone", inner, pixel_values);
+  return dpt_tokens(tasks, root / "backbone", config, config.sub("backbone_config"), pixel_values);
+}
+
+DptStates dpt_tokens(const TasksManager& tasks, const Scope& s, const PretrainedConfig& config,
+                     const PretrainedConfig& backbone, Value pixel_values) {
+  BackboneFeatures features = run_backbone(tasks, s, backbone, pixel_values);
   const Value last = features.stages.back();
-  if (last.rank() != 3) {
-    throw ExportError(ErrorCode::unsupported,
-                      fmt::format("{}: a backbone of type '{}' returns images, expected tokens",
-                                  config.origin(), inner.model_type()));
+  if (learned_before(features) != 1) {
+    throw ExportError(
+        ErrorCode::unsupported,
+        fmt::format("{}: a backbone of type '{}' returns {}, expected tokens behind one class token",
+                    config.origin(), backbone.model_type(),
+                    last.rank() == 4 ? "images" : to_string(last.type())));
   }
   return {std::move(features.stages), *last.dim(2).constant(), features.rows, features.columns};
 }

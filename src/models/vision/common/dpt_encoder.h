@@ -27,4 +27,9 @@ DptStates dpt_layer_states(const TasksManager& tasks, const Scope& root, const P
 DptStates dpt_backbone_states(const TasksManager& tasks, const Scope& root, const PretrainedConfig& config,
                               Value pixel_values);
 
+/// The tokens of a backbone behind one class token. `s`: of the backbone; `config`: of the model around it.
+/// Throws ExportError(unsupported) if it returns anything else.
+DptStates dpt_tokens(const TasksManager& tasks, const Scope& s, const PretrainedConfig& config,
+                     const PretrainedConfig& backbone, Value pixel_values);
+
 }  // namespace onnxport::models

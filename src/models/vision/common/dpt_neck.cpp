@@ -73,29 +73,33 @@ struct Reassemble {
   }
 };
 
-/// x + convolution2(relu(convolution1(relu(x))))
-Value residual_unit(const Scope& s, const DptNeckConfig& c, Value x) {
-  const std::int64_t width = c.fusion_hidden_size;
+}  // namespace
+
+Value dpt_residual_unit(const Scope& s, const DptUnit& unit, Value x) {
   const auto step = [&](int i, Value y) {
-    y = dpt_conv3x3(s / fmt::format("convolution{}", i), width, width, c.residual_bias)(op::relu(y));
-    return c.batch_norm ? nn::BatchNorm2d(s / fmt::format("batch_norm{}", i), width)(y) : y;
+    y = dpt_conv3x3(s / fmt::format("convolution{}", i), unit.width, unit.width, unit.bias)(op::relu(y));
+    if (!unit.batch_norm) return y;
+    return nn::BatchNorm2d(s / fmt::format("batch_norm{}", i), unit.width, unit.eps)(y);
   };
   const ModulePath at(x, s.path());
   const Value inner = step(1, x);
   return op::add(step(2, inner), x);
 }
 
-}  // namespace
+DptNeckConfig::DptNeckConfig(const PretrainedConfig& c) : DptNeckConfig(c, DptStep::twice) {
+  readout_type = c.string("readout_type");
+  hidden_act = c.string("hidden_act");
+  unit.batch_norm = c.flag("use_batch_norm_in_fusion_residual");
+  unit.bias = c.flag("use_bias_in_fusion_residual", !unit.batch_norm);
+}
 
-DptNeckConfig::DptNeckConfig(const PretrainedConfig& c)
+DptNeckConfig::DptNeckConfig(const PretrainedConfig& c, DptStep step)
     : fusion_hidden_size(c.integer("fusion_hidden_size")),
       neck_hidden_sizes(c.integers("neck_hidden_sizes")),
       reassemble_factors(c.reals("reassemble_factors")),
-      readout_type(c.string("readout_type")),
-      hidden_act(c.string("hidden_act")),
       origin(c.origin()),
-      batch_norm(c.flag("use_batch_norm_in_fusion_residual")),
-      residual_bias(c.flag("use_bias_in_fusion_residual", !batch_norm)) {
+      step(step) {
+  unit.width = fusion_hidden_size;
   for (const double factor : reassemble_factors) {
     const bool in_range = factor >= 1.0 / 64 && factor <= 64;
     if (in_range && (factor <= 1 || factor == std::floor(factor))) continue;
@@ -113,46 +117,72 @@ DptNeckConfig::DptNeckConfig(const PretrainedConfig& c)
                   origin, neck_hidden_sizes.size(), reassemble_factors.size(), fusion_hidden_size));
 }
 
+Value dpt_head_input(const PretrainedConfig& config, const std::vector<Value>& fused) {
+  const std::int64_t index = config.integer("head_in_index"), count = std::ssize(fused);
+  if (index < -count || index >= count) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: {} neck_hidden_sizes and head_in_index {} do not fit", config.origin(),
+                                  count, index));
+  }
+  return fused[static_cast<std::size_t>(index < 0 ? index + count : index)];
+}
+
 Value dpt_upsample(Value x) { return op::interpolate(x, {x.dim(2) * 2, x.dim(3) * 2}, "linear", true); }
 
 nn::Conv2d dpt_conv3x3(const Scope& s, std::int64_t in, std::int64_t out, bool bias) {
   return {s, in, out, {3, 3}, bias, {.padding = {1, 1}}};
 }
 
-std::vector<Value> dpt_neck(const Scope& s, const DptNeckConfig& c, const DptStates& encoded) {
+std::vector<Value> dpt_images(const Scope& s, const DptNeckConfig& c, const DptStates& encoded) {
   if (encoded.states.size() != c.neck_hidden_sizes.size()) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: {} hidden states for {} neck_hidden_sizes", c.origin,
                                   encoded.states.size(), c.neck_hidden_sizes.size()));
   }
-  std::vector<Value> features;
+  std::vector<Value> images;
   for (std::size_t i = 0; i < encoded.states.size(); ++i) {
     Value x = encoded.states[i];
     if (x.rank() == 3)
       x = Reassemble(s / "reassemble_stage", c, encoded.hidden_size, i)(x, encoded.rows, encoded.columns);
     const Scope conv = s / "convs" / static_cast<std::int64_t>(i);
-    features.push_back(dpt_conv3x3(conv, c.neck_hidden_sizes[i], c.fusion_hidden_size, false)(x));
+    images.push_back(dpt_conv3x3(conv, c.neck_hidden_sizes[i], c.fusion_hidden_size, false)(x));
   }
-  std::reverse(features.begin(), features.end());
+  return images;
+}
 
+std::vector<Value> dpt_fusion(const Scope& s, const DptNeckConfig& c, std::vector<Value> images,
+                              const DptBeforeResizing& before_resizing) {
+  std::reverse(images.begin(), images.end());
   const Scope layers = s / "fusion_stage" / "layers";
   (layers / 0).ignore("residual_layer1");  // the first step has nothing to add
   std::vector<Value> fused;
-  for (std::size_t i = 0; i < features.size(); ++i) {
+  for (std::size_t i = 0; i < images.size(); ++i) {
     const Scope layer = layers / static_cast<std::int64_t>(i);
-    Value x = features[i];
+    Value x = images[i];
     const ModulePath at(x, layer.path());
     if (!fused.empty()) {
       const Value before = fused.back();
       // If strides left a remainder, sizes differ.
       if (x.shape() != before.shape()) x = op::interpolate(x, {before.dim(2), before.dim(3)}, "linear");
-      x = op::add(before, residual_unit(layer / "residual_layer1", c, x));
+      x = op::add(before, dpt_residual_unit(layer / "residual_layer1", c.unit, x));
     }
-    x = residual_unit(layer / "residual_layer2", c, x);
+    x = dpt_residual_unit(layer / "residual_layer2", c.unit, x);
+    if (before_resizing) x = before_resizing(layer, x);
     const nn::Conv2d projection(layer / "projection", c.fusion_hidden_size, c.fusion_hidden_size, {1, 1});
-    fused.push_back(projection(dpt_upsample(x)));
+    if (c.step == DptStep::to_next && i + 1 < images.size()) {
+      const Value next = images[i + 1];
+      x = op::interpolate(x, {next.dim(2), next.dim(3)}, "linear", true);
+    } else {
+      x = dpt_upsample(x);
+    }
+    fused.push_back(projection(x));
   }
   return fused;
+}
+
+std::vector<Value> dpt_neck(const Scope& s, const DptNeckConfig& c, const DptStates& encoded,
+                            const DptBeforeResizing& before_resizing) {
+  return dpt_fusion(s, c, dpt_images(s, c, encoded), before_resizing);
 }
 
 }  // namespace onnxport::models

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/vision/common/sam_mask_decoder.h"
 
 namespace onnxport::models {
 
@@ -39,6 +40,29 @@ struct SamPromptConfig {
   SamPromptConfig(const PretrainedConfig& config, const SamVisionConfig& vision, std::int64_t decoder_width);
   std::int64_t width, image_size;
 };
+
+/// The configurations of SAM and SAM-HQ. `vision_type`: the type of vision_config where it does not say.
+struct SamConfig {
+  SamConfig(const PretrainedConfig& config, const char* vision_type);
+
+  SamVisionConfig vision;
+  SamDecoderConfig decoder;
+  SamPromptConfig prompts;
+};
+
+/// What the decoder gets of an image.
+struct SamFeatures {
+  SamImage image;
+  Value positions;  ///< [B or 1, width, grid, grid]
+};
+/// Encoded, or, if `component` is the decoder, from its inputs; then there is at most one global layer.
+SamFeatures sam_features(const Scope& root, const SamConfig& c, const Inputs& inputs,
+                         const Component& component);
+/// These as image_embeddings and image_positional_embeddings.
+NamedValues sam_encoder_outputs(const SamFeatures& features);
+
+/// Keys that neither reads: masks and boxes as prompts, and a copy of the random frequencies.
+std::vector<std::string> sam_ignorable_keys();
 
 /// The decoder's inputs of SAM: points, and with `image` the features of an image.
 AxesByName sam_prompts(bool image);

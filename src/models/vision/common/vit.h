@@ -35,6 +35,9 @@ struct ViTConfig : ViTEncoderConfig {
   nn::ImageTokensParameters tokens() const;
 };
 
+/// A number of learned tokens. Throws ExportError(bad_config) if it is negative or very large.
+std::int64_t learned_tokens(const PretrainedConfig& config, const char* key);
+
 /// Images of one size, image_size, because there are no positions for others.
 class ViTOnnxConfig : public VisionOnnxConfig {
  public:

@@ -66,6 +66,15 @@ nn::ImageTokensParameters ViTConfig::tokens() const {
   return p;
 }
 
+std::int64_t learned_tokens(const PretrainedConfig& c, const char* key) {
+  const std::int64_t count = c.integer(key);
+  if (count < 0 || count > kLargest) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: {} is {}, expected 0 to {}", c.origin(), key, count, kLargest));
+  }
+  return count;
+}
+
 KeyNames vit_key_names() {
   return {.newer = {{"encoder.layer.", "layers."},
                     {"attention.query", "q_proj"},
