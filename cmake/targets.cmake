@@ -15,6 +15,10 @@ target_compile_definitions(onnxport_objects PUBLIC ORT_API_MANUAL_INIT
 set_property(SOURCE ${onnxport_runtime_sources} APPEND PROPERTY COMPILE_DEFINITIONS
   "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
 target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
+# Definitions only compose modules, so a second of optimizing each would be spent for nothing.
+set(onnxport_model_sources ${onnxport_sources})
+list(FILTER onnxport_model_sources INCLUDE REGEX "/src/models/")
+set_source_files_properties(${onnxport_model_sources} PROPERTIES COMPILE_OPTIONS -O1)
 # Decoded bits must not depend on whether a processor can fuse multiply and add.
 file(GLOB onnxport_exact_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/support/quantize_*.cpp")
 set_source_files_properties(${onnxport_exact_sources} "${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp"

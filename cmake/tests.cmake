@@ -16,7 +16,7 @@ std::string minilm_dir() { return "@minilm@"; }
 ]])
   # Those that run every type, for a program of their own: a definition needs no other tests (./dev fixtures).
   set(type_tests golden_test golden_fixture half_precision_test quantize_export_test generation_test
-    generation_loop dynamic_batch_test)
+    generation_loop dynamic_batch_test language_model_test)
   list(TRANSFORM type_tests REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/tests/\\1.cpp")
   list(REMOVE_ITEM test_sources ${type_tests})
   set_source_files_properties("${PROJECT_BINARY_DIR}/test_paths.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "reference/interpreter.h"
 #include "reference/strided.h"
 

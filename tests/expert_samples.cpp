@@ -3,6 +3,7 @@
 
 #include "onnxport/expert_ops.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op_samples.h"
 
 namespace onnxport::test {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "onnxport/weight.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"

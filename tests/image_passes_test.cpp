@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
 #include "pass_checks.h"

@@ -1,6 +1,7 @@
 #include "op_samples.h"
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::test {
 namespace {

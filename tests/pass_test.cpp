@@ -9,6 +9,7 @@
 #include "golden_fixture.h"
 #include "lower/lower.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/lower_model.h"
 #include "support/temp_folder.h"

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op_samples.h"
 
 namespace onnxport::test {

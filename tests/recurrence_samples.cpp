@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "onnxport/recurrence.h"
 #include "op_samples.h"
 

@@ -15,6 +15,7 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/conv.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "reference/interpreter.h"
 #include "reference/rounding.h"
 #include "reference/strided.h"

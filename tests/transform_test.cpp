@@ -6,6 +6,7 @@
 
 #include "errors.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 #include "reference/interpreter.h"
 #include "transform/approximate_gelu.h"

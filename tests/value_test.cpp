@@ -8,6 +8,7 @@
 
 #include "errors.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 
 namespace onnxport {
 namespace {

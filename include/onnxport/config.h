@@ -81,6 +81,8 @@ class ONNXPORT_API PretrainedConfig {
   /// unknown); if the file has none, only the class defaults. Shares the accounting. In an object without a
   /// class (`rope_scaling`), every key must be read. `key[0]`: the first object of a list of them.
   PretrainedConfig sub(std::string_view key, std::string model_type = {}) const;
+  /// The same object as another class reads it. Shares the accounting.
+  PretrainedConfig as(const std::string& model_type) const;
   /// A copy with another value for a key, given as JSON text, and with its own accounting. Throws
   /// ExportError(invalid_argument) if the text is not JSON.
   PretrainedConfig with(std::string_view key, std::string_view value) const;

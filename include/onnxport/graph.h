@@ -25,12 +25,8 @@ namespace onnxport {
 class Graph;
 struct Node;
 
-/// Every semantic op, from ops.def.
-enum class Op : std::uint8_t {
-#define ONNXPORT_LEAF(name) name,
-#define ONNXPORT_PRIMITIVE(name) name,
-#include "onnxport/ops.def"
-};
+/// A semantic op: ops.h has the names.
+enum class Op : std::uint8_t;
 
 /// "linear", "scaled_dot_product_attention", …
 ONNXPORT_API std::string_view to_string(Op op);
@@ -111,7 +107,7 @@ ONNXPORT_API std::string to_string(const Attr& attr);
 
 /// One op application.
 struct ONNXPORT_API Node {
-  Op op = Op::input;
+  Op op = {};
   std::vector<Value> inputs;
   Attrs attrs;
   std::vector<TensorType> outputs;

@@ -71,6 +71,10 @@ class ONNXPORT_API Model {
   Model part(PretrainedConfig config, std::shared_ptr<const ModelDefinition> definition,
              std::string task) const;
 
+  /// The same for an architecture whose keys begin below `prefix`. Names of keys hold at both levels.
+  Model part(PretrainedConfig config, const std::string& prefix,
+             std::shared_ptr<const ModelDefinition> definition, std::string task) const;
+
   /// Whether the checkpoint of an encoder with a decoder holds only the encoder, like the text encoders of
   /// diffusion models.
   bool has_encoder_alone() const;
@@ -126,7 +130,8 @@ class ONNXPORT_API Model {
   std::string task_reason_;
   std::vector<std::filesystem::path> adapters_;
   bool adapted_config_ = false;
-  std::string prefix_;  // of the keys of a part
+  std::string prefix_;                   // of the keys of a part
+  std::vector<KeyNamesAt> outer_names_;  // of the models around a part, from the inside out
   std::vector<std::string> notices_;
   std::shared_ptr<Weights> weights_;
 };

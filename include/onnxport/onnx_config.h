@@ -62,6 +62,7 @@ struct OnnxConfigOptions {
   bool legacy = false;
   std::string variant = "default";
   InterfaceOptions interface_options = {};
+  std::string part = {};  ///< of a model with several components: the one that the class describes
   // For encoder-decoders; with_behavior() sets them.
   ConfigBehavior behavior = ConfigBehavior::monolith;
   UsePast use_past = UsePast::no;

@@ -253,7 +253,9 @@ struct AttentionMask {
 /// Rotary position embeddings (Su et al. 2021): pair i of the first R elements of each head is rotated by the
 /// angle position * frequencies[i].
 struct Rope {
-  Value position_ids = {};   ///< int [B, L] or [1, L]; absent: no rotation
+  /// int [B, L] or [1, L]; or, if the pairs have positions of their own, [B, L, R / 2] or [1, L, R / 2].
+  /// Absent: no rotation.
+  Value position_ids = {};
   Value frequencies = {};    ///< float32 [R / 2]
   double scale = 1;          ///< multiplies cosines and sines
   bool interleaved = false;  ///< element 2 i pairs with 2 i + 1, instead of i with i + R / 2

@@ -27,11 +27,12 @@ class Seq2SeqPass;
 }
 
 enum class Role : std::uint8_t {
-  text_model,     ///< tokens to hidden states
-  vision_tower,   ///< images to hidden states
-  audio_encoder,  ///< samples or features to hidden states
-  backbone,       ///< images to the features of chosen stages
-  cross_decoder,  ///< tokens and the hidden states of another type's encoder to logits
+  text_model,      ///< tokens to hidden states
+  vision_tower,    ///< images to hidden states
+  audio_encoder,   ///< samples or features to hidden states
+  backbone,        ///< images to the features of chosen stages
+  cross_decoder,   ///< tokens and the hidden states of another type's encoder to logits
+  language_model,  ///< vectors and a cache to logits
 };
 /// "text model", "vision tower", …
 ONNXPORT_API std::string_view to_string(Role role);
@@ -40,6 +41,8 @@ ONNXPORT_API std::string_view to_string(Role role);
 struct EncoderStates {
   Value hidden;       ///< [B, S, H]
   Value pooled = {};  ///< [B, D]: one vector per row; absent if the type has none
+  /// The embeddings, then the result of each layer [B, S, H]; empty if the type does not give them.
+  std::vector<Value> layers = {};
 };
 
 /// A type as the encoder of another model: its text model, vision tower or audio encoder.
@@ -78,11 +81,22 @@ struct CrossDecoder {
   Cache cache = Cache::none;
 };
 
+/// A type as the language model of a model that sees or hears.
+struct LanguageModelRole {
+  /// `inputs`: inputs_embeds [B, S, H], attention_mask, states and maybe position_ids -> logits and states;
+  /// or input_ids -> inputs_embeds, where the interface of the component lists no other output. `model` is
+  /// the part, with its own configuration and a scope at the root of its keys, and has the component's task:
+  /// text-generation, with or without past. If `decode` is empty, it is the type's text generation.
+  std::function<NamedValues(const Inputs& inputs, const Model& model, const Component& component)> decode =
+      {};
+};
+
 /// The roles that a type offers; those that it does not offer are absent.
 struct ONNXPORT_API Roles {
   std::optional<EncoderRole> text_model = {}, vision_tower = {}, audio_encoder = {};
   std::optional<BackboneRole> backbone = {};
   std::optional<CrossDecoder> cross_decoder = {};
+  std::optional<LanguageModelRole> language_model = {};
 
   bool offers(Role role) const;
   /// The roles that are offered.

@@ -30,6 +30,12 @@ struct KeyNames {
   std::string head = {};
 };
 
+/// Names for the keys of a model that begins at a place in the tree.
+struct KeyNamesAt {
+  std::size_t path_size = 0;  ///< of its path
+  std::shared_ptr<const KeyNames> names = {};
+};
+
 /// A place in the tree of modules, which is also a prefix of checkpoint keys. A module takes a scope in its
 /// constructor, asks it for weights, and passes `s / "child"` to its parts, so the caller of a constructor
 /// composes the key path. Every requested key is recorded. If a key was never read, the export fails and
@@ -55,6 +61,9 @@ class ONNXPORT_API Scope {
   /// The same place inside of a part that has newer names of its own.
   Scope with_newer(const KeyNames& part) const;
 
+  /// The same place, whose model is a part of others: their names hold too. From the inside out.
+  Scope inside(std::vector<KeyNamesAt> outer) const;
+
   /// The key path of this scope, without the final dot.
   const std::string& path() const { return path_; }
 
@@ -77,14 +86,16 @@ class ONNXPORT_API Scope {
 
  private:
   Scope at(std::string path) const;
+  /// The keys that may hold what `key` names, itself first.
+  std::vector<std::string> candidates(const std::string& key) const;
   /// The key of a stored tensor for the key `path.name`; empty if there is none.
   std::string stored_key(std::string_view name) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::shared_ptr<KeyAccounting> accounting_;
-  std::shared_ptr<const KeyNames> names_;
+  KeyNamesAt names_;
+  std::vector<KeyNamesAt> outer_;
   std::string path_;
-  std::size_t root_ = 0;  // length of the path of the model
 };
 
 }  // namespace onnxport

@@ -87,9 +87,15 @@ std::shared_ptr<const OnnxConfig> make_onnx_config(PretrainedConfig config, std:
 }
 
 /// Adds the encoder role that matches the configuration class (text, images or audio), if the type has the
-/// task feature-extraction.
+/// task feature-extraction; and that of a language model, if a text decoder generates with a past.
 template <class Config>
-void offer_encoder(ModelDefinition& definition) {
+void offer_roles(ModelDefinition& definition) {
+  if constexpr (std::derived_from<Config, TextDecoderOnnxConfig>) {
+    for (const std::string& task : definition.tasks) {
+      if (task == "text-generation-with-past" && !definition.roles.language_model)
+        definition.roles.language_model.emplace();
+    }
+  }
   std::optional<EncoderRole>* role = nullptr;
   if constexpr (std::derived_from<Config, TextEncoderOnnxConfig> ||
                 std::derived_from<Config, TextDecoderOnnxConfig> ||
@@ -123,7 +129,7 @@ class ONNXPORT_API TasksManager {
   template <class Config>
   void register_model(ModelDefinition definition) {
     definition.onnx_config = make_onnx_config<Config>;
-    offer_encoder<Config>(definition);
+    offer_roles<Config>(definition);
     register_definition(std::move(definition));
   }
   void register_definition(ModelDefinition definition);

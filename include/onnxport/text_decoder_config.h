@@ -62,7 +62,8 @@ struct ONNXPORT_API TextDecoderConfig {
   op::NoKeys no_keys;  ///< uniform where `attn_implementation` is "eager", which adds masks to the scores
   std::optional<std::int64_t> pad_token_id;
   nn::RopeParameters rope;
-  double embedding_scale = 1;      ///< multiplies the embeddings
+  double embedding_scale = 1;      ///< multiplies the embeddings, and vectors that come instead of tokens
+  double table_scale = 1;          ///< multiplies the rows of the table of tokens
   double logit_scale = 1;          ///< multiplies the logits
   double final_softcap = 0;        ///< bounds the logits: softcap * tanh(logits / softcap); 0: they stay
   std::string last_norm = "norm";  ///< key of the norm behind the blocks

@@ -58,9 +58,8 @@ Scope::Scope(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<KeyAc
              std::string path, std::shared_ptr<const KeyNames> names)
     : checkpoint_(std::move(checkpoint)),
       accounting_(std::move(accounting)),
-      names_(std::move(names)),
-      path_(std::move(path)),
-      root_(path_.size()) {
+      names_{path.size(), std::move(names)},
+      path_(std::move(path)) {
   if (!checkpoint_ || !accounting_) {
     fail(ErrorCode::internal, "a scope needs a checkpoint and its accounting");
   }
@@ -72,13 +71,33 @@ Scope Scope::at(std::string path) const {
   return other;
 }
 
+Scope Scope::inside(std::vector<KeyNamesAt> outer) const {
+  Scope other = *this;
+  other.outer_ = std::move(outer);
+  return other;
+}
+
+std::vector<std::string> Scope::candidates(const std::string& key) const {
+  std::vector<std::string> keys = {key};
+  const auto add = [&](const KeyNamesAt& level) {
+    if (!level.names) return;
+    const std::size_t root = level.path_size == 0 ? 0 : level.path_size + 1;
+    const std::size_t known = keys.size();
+    for (std::size_t i = 0; i < known; ++i) {
+      const std::string above = keys[i].substr(0, root), below = keys[i].substr(root);
+      for (const std::string& other : other_names(*level.names, below)) keys.push_back(above + other);
+    }
+  };
+  add(names_);
+  for (const KeyNamesAt& level : outer_) add(level);
+  return keys;
+}
+
 std::string Scope::stored_key(std::string_view name) const {
-  const std::string key = join_path(path_, name);
-  if (const TensorView* found = find_spelled(*checkpoint_, key)) return found->key;
-  if (!names_) return {};
-  const std::size_t root = root_ == 0 ? 0 : root_ + 1;
-  for (const std::string& other : other_names(*names_, key.substr(root))) {
-    if (const TensorView* found = find_spelled(*checkpoint_, key.substr(0, root) + other)) return found->key;
+  const std::string asked = join_path(path_, name);
+  if (const TensorView* found = find_spelled(*checkpoint_, asked)) return found->key;
+  for (const std::string& key : candidates(asked)) {
+    if (const TensorView* found = find_spelled(*checkpoint_, key)) return found->key;
   }
   return {};
 }
@@ -95,10 +114,10 @@ Scope Scope::base_model(std::string_view prefix) const {
 
 Scope Scope::with_newer(const KeyNames& part) const {
   if (part.newer.empty()) return *this;
-  KeyNames both = names_ ? *names_ : KeyNames();
+  KeyNames both = names_.names ? *names_.names : KeyNames();
   both.newer.insert(both.newer.end(), part.newer.begin(), part.newer.end());
   Scope other = *this;
-  other.names_ = std::make_shared<const KeyNames>(std::move(both));
+  other.names_.names = std::make_shared<const KeyNames>(std::move(both));
   return other;
 }
 
@@ -140,7 +159,12 @@ std::optional<std::vector<std::int64_t>> Scope::shape_of(std::string_view name) 
   return view->shape;
 }
 
-bool Scope::exists() const { return checkpoint_->has_prefix(path_.empty() ? std::string() : path_ + "."); }
+bool Scope::exists() const {
+  if (path_.empty()) return checkpoint_->has_prefix({});
+  const std::vector<std::string> prefixes = candidates(path_ + ".");
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const std::string& prefix) { return checkpoint_->has_prefix(prefix); });
+}
 
 void Scope::ignore(std::string_view name) const {
   const std::string key = join_path(path_, name);

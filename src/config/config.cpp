@@ -113,6 +113,15 @@ PretrainedConfig PretrainedConfig::sub(std::string_view key, std::string model_t
   return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, impl_->accounting, std::move(part)}));
 }
 
+PretrainedConfig PretrainedConfig::as(const std::string& model_type) const {
+  Part part = impl_->part;
+  part.model_type = model_type;
+  part.defaults = config::class_defaults(model_type);
+  part.renames = config::renamed_keys(model_type);
+  impl_->accounting->add(part);
+  return PretrainedConfig(std::make_shared<Impl>(Impl{impl_->source, impl_->accounting, std::move(part)}));
+}
+
 PretrainedConfig PretrainedConfig::with(std::string_view key, std::string_view value) const {
   json values = *impl_->part.values;
   values[std::string(key)] = config::parse_value(key, value);

@@ -116,6 +116,16 @@ Model Model::part(const std::string& key, std::shared_ptr<const ModelDefinition>
   return inner;
 }
 
+Model Model::part(PretrainedConfig config, const std::string& prefix,
+                  std::shared_ptr<const ModelDefinition> definition, std::string task) const {
+  Model inner = part(std::move(config), std::move(definition), std::move(task));
+  inner.outer_names_.insert(inner.outer_names_.begin(),
+                            {prefix_.size(), {definition_, &definition_->key_names}});
+  inner.prefix_ = prefix_.empty() || prefix.empty() ? prefix_ + prefix : prefix_ + "." + prefix;
+  inner.settle_tie();
+  return inner;
+}
+
 Model Model::part(PretrainedConfig config, std::shared_ptr<const ModelDefinition> definition,
                   std::string task) const {
   Model inner = part("", std::move(definition), std::move(task));
@@ -132,7 +142,8 @@ bool Model::has_encoder_alone() const {
 
 Scope Model::scope() const {
   const Weights::Part& root = weights_->parts.at("");
-  return {root.checkpoint, root.accounting, prefix_, {definition_, &definition_->key_names}};
+  const Scope inner(root.checkpoint, root.accounting, prefix_, {definition_, &definition_->key_names});
+  return outer_names_.empty() ? inner : inner.inside(outer_names_);
 }
 
 Scope Model::scope_of(const std::string& subfolder) const {

@@ -27,13 +27,16 @@ void complete(std::optional<EncoderRole>& role, const Forward& forward) {
 
 bool needs_forward(const Roles& roles) {
   const auto needs = [](const std::optional<EncoderRole>& role) { return role && !role->encode; };
-  return needs(roles.text_model) || needs(roles.vision_tower) || needs(roles.audio_encoder);
+  return needs(roles.text_model) || needs(roles.vision_tower) || needs(roles.audio_encoder) ||
+         (roles.language_model && !roles.language_model->decode);
 }
 
 void complete_roles(ModelDefinition& definition) {
   Roles& roles = definition.roles;
   for (auto* role : {&roles.text_model, &roles.vision_tower, &roles.audio_encoder})
     complete(*role, definition.forward);
+  if (roles.language_model && !roles.language_model->decode)
+    roles.language_model->decode = definition.forward;
 }
 
 std::string in_words(const Roles& roles) {

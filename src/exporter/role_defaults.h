@@ -8,10 +8,12 @@
 
 namespace onnxport::exporter {
 
-/// Whether one of the roles is an encoder that uses the type's feature-extraction.
+/// Whether one of the roles is an encoder that uses the type's feature-extraction, or a language model that
+/// uses its text generation.
 bool needs_forward(const Roles& roles);
 
-/// For encoders without a function, uses the first output of feature-extraction.
+/// For encoders without a function, uses the first output of feature-extraction; for language models, text
+/// generation.
 void complete_roles(ModelDefinition& definition);
 
 /// "backbone, cross decoder"

@@ -9,8 +9,8 @@
 namespace onnxport {
 namespace {
 
-constexpr std::array kRoles = {Role::text_model, Role::vision_tower, Role::audio_encoder, Role::backbone,
-                               Role::cross_decoder};
+constexpr std::array kRoles = {Role::text_model, Role::vision_tower,  Role::audio_encoder,
+                               Role::backbone,   Role::cross_decoder, Role::language_model};
 
 }  // namespace
 
@@ -26,6 +26,8 @@ std::string_view to_string(Role role) {
       return "backbone";
     case Role::cross_decoder:
       return "cross decoder";
+    case Role::language_model:
+      return "language model";
   }
   return "?";
 }
@@ -42,6 +44,8 @@ bool Roles::offers(Role role) const {
       return backbone.has_value();
     case Role::cross_decoder:
       return cross_decoder.has_value();
+    case Role::language_model:
+      return language_model.has_value();
   }
   return false;
 }

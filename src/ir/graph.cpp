@@ -6,6 +6,7 @@
 #include <array>
 
 #include "onnxport/error.h"
+#include "onnxport/ops.h"
 
 namespace onnxport {
 

@@ -6,6 +6,7 @@
 
 #include "lower/quantized.h"
 #include "onnx/element_type.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 namespace {

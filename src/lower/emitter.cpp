@@ -8,6 +8,7 @@
 #include "lower/forms.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 namespace {
@@ -134,8 +135,8 @@ std::string Emitter::axis_of_input(const Dim& wanted) {
 }
 
 // Reads a symbol from the shape of the tensor that defines it, or of the first input that has it as an axis.
-// If it only occurs in a sum
-// (`past_sequence_length + sequence_length`), the rest is subtracted.
+// If it only occurs in a sum (`past_sequence_length + sequence_length`) or a multiple (`4*num_image_tokens`),
+// the rest is subtracted, and the factor divided out.
 std::string Emitter::symbol(const std::string& name) {
   if (const auto it = defined_.find(name); it != defined_.end())
     return extent(it->second.first, it->second.second);
@@ -143,11 +144,13 @@ std::string Emitter::symbol(const std::string& name) {
   if (std::string found = axis_of_input(wanted); !found.empty()) return found;
   for (const auto& [input, value] : graph_.inputs()) {
     for (std::size_t axis = 0; axis < value.shape().size(); ++axis) {
-      const Dim rest = value.shape()[axis] - wanted;
-      const std::vector<std::string> left = rest.symbols();
-      if (left.size() >= value.shape()[axis].symbols().size()) continue;
-      const std::string total = extent(input, axis);
-      return emit("Sub", {total, dim(rest)});
+      const Dim& whole = value.shape()[axis];
+      const Dim rest = whole.substitute({{name, Dim(0)}});
+      const std::optional<Dim> factor = (whole - rest).exact_div(wanted);
+      if (!factor || !factor->is_constant()) continue;
+      std::string found = extent(input, axis);
+      if (rest != Dim(0)) found = emit("Sub", {found, dim(rest)});
+      return *factor == Dim(1) ? found : emit("Div", {found, dim(*factor)});
     }
   }
   throw ExportError(ErrorCode::internal,

@@ -14,6 +14,7 @@
 #include "lower/quantized.h"
 #include "onnx/element_type.h"
 #include "onnxport/error.h"
+#include "onnxport/ops.h"
 #include "op/experts.h"
 
 namespace onnxport::lower {

@@ -1,6 +1,7 @@
 #include "lower/forms.h"
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 namespace {

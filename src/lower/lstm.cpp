@@ -3,6 +3,7 @@
 
 #include "lower/recurrence.h"
 #include "onnx/element_type.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 namespace {

@@ -11,6 +11,7 @@
 #include "onnx/element_type.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 

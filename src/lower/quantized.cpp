@@ -10,6 +10,7 @@
 #include "ir/weight_coded.h"
 #include "onnx/element_type.h"
 #include "onnxport/error.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 namespace {

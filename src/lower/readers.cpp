@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lower/emitter.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "lower/conv.h"
 #include "onnxport/dtype.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::lower {
 namespace {

@@ -21,14 +21,16 @@ DecoderPass::DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, De
 }
 
 DecoderPass DecoderPass::of_interface(const Inputs& inputs, const Interface& interface) {
-  DecoderPass pass(inputs, interface.states);
+  DecoderInputNames names;
+  if (!inputs.has(names.attention_mask)) names.attention_mask.clear();
+  DecoderPass pass(inputs, interface.states, names);
   pass.want_outputs_of(interface);
   return pass;
 }
 
 void DecoderPass::want_outputs_of(const Interface& interface) {
   for (const TensorSpec& output : interface.outputs) {
-    for (const char* kind : {"hidden_states.", "attentions.", "cross_attentions."})
+    for (const char* kind : {"hidden_states.", "attentions.", "cross_attentions.", "inputs_embeds"})
       if (output.name.starts_with(kind)) wanted_.push_back(output.name);
   }
 }
@@ -38,9 +40,11 @@ Value DecoderPass::tokens() const {
   return embeds ? embeds : input_ids();
 }
 
-Value DecoderPass::embedded(const std::function<Value(Value)>& embed) const {
-  const Value embeds = inputs_.get("inputs_embeds");
-  return embeds ? embeds : embed(input_ids());
+Value DecoderPass::embedded(const std::function<Value(Value)>& embed) {
+  const Value given = inputs_.get("inputs_embeds");
+  const Value embeds = given ? given : embed(input_ids());
+  give("inputs_embeds", embeds);
+  return embeds;
 }
 
 Value DecoderPass::zero_padding(Value x) const {
@@ -64,6 +68,7 @@ Value DecoderPass::position_ids() const {
 }
 
 Value DecoderPass::counted_positions() const {
+  if (!attention_mask()) return position_ids();
   const ModulePath at(graph(), "position_ids");
   const Value mask = op::cast(attention_mask(), DType::i64);
   const Value counted = op::sub(op::mul(op::cumsum(mask, 1), mask), 1.0);
@@ -71,6 +76,8 @@ Value DecoderPass::counted_positions() const {
 }
 
 op::AttentionMask DecoderPass::mask(const Visibility& visible, op::NoKeys no_keys) const {
+  if (const Value keys = inputs_.get("visible_keys"))
+    return {.padding = attention_mask(), .visible = keys, .no_keys = op::NoKeys::uniform};
   return {.padding = attention_mask(),
           .causal = !visible.both_ways,
           .window = visible.window,

@@ -50,6 +50,11 @@ NamedValues build_text_decoder_task(const Component& component, const Inputs& in
   const std::string& task = component.task;
   DecoderPass pass = DecoderPass::of_interface(inputs, component.interface);
   const Value hidden = heads.decode(pass);
+  NamedValues outputs;
+  if (pass.wants("inputs_embeds")) {  // the table of tokens alone
+    pass.add_given(outputs);
+    return outputs;
+  }
   if (task == "text-classification") {
     const Value last = last_token(hidden, pass.input_ids(), heads.pad_token_id);
     if (heads.classify) return {{"logits", heads.classify(last)}};
@@ -59,7 +64,6 @@ NamedValues build_text_decoder_task(const Component& component, const Inputs& in
     return {{"logits", Linear(s / heads.token_classifier, heads.hidden_size, heads.num_labels)(hidden)}};
   }
   if (task == "question-answering") return question_answering(s, hidden, heads.hidden_size);
-  NamedValues outputs;
   if (task.starts_with("text-generation")) {
     const Value count = inputs.get("num_logits_to_keep");
     const Dim kept = Dim::symbol("num_logits_to_keep");

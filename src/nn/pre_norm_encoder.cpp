@@ -57,8 +57,13 @@ PreNormEncoder::PreNormEncoder(const Scope& s, std::int64_t layers, const Encode
 }
 
 Value PreNormEncoder::operator()(Value x, const op::AttentionMask& mask) const {
-  for (const PreNormEncoderLayer& layer : layers_) x = layer(x, mask);
-  return x;
+  return states(x, mask).back();
+}
+
+std::vector<Value> PreNormEncoder::states(Value x, const op::AttentionMask& mask) const {
+  std::vector<Value> states = {x};
+  for (const PreNormEncoderLayer& layer : layers_) states.push_back(layer(states.back(), mask));
+  return states;
 }
 
 }  // namespace onnxport::nn

@@ -103,10 +103,20 @@ Value constant(Graph& graph, const Floats& values) {
 
 // Largest position of all rows, float32 [1].
 Value largest(Value position_ids) {
-  return op::cast(op::amax(op::flatten(position_ids, 0, 1), 0, true), DType::f32);
+  const Value all = op::flatten(position_ids, 0, static_cast<int>(position_ids.rank()) - 1);
+  return op::cast(op::amax(all, 0, true), DType::f32);
 }
 
 }  // namespace
+
+std::vector<std::int64_t> axes_in_turns(const std::vector<std::int64_t>& sections, std::int64_t pairs) {
+  std::vector<std::int64_t> axes;
+  for (std::int64_t i = 0; i < pairs; ++i) {
+    const auto axis = static_cast<std::size_t>(i % 3);
+    axes.push_back(axis < sections.size() && i / 3 < sections[axis] ? i % 3 : 0);
+  }
+  return axes;
+}
 
 RotaryEmbedding::RotaryEmbedding(std::string path, RopeParameters p)
     : path_(std::move(path)), parameters_(std::move(p)) {
@@ -123,6 +133,12 @@ RotaryEmbedding::RotaryEmbedding(std::string path, RopeParameters p)
     throw ExportError(
         ErrorCode::bad_config,
         fmt::format("{} elements of a head are rotated, expected an even number", parameters_.dim));
+  }
+  if (!parameters_.axes.empty() &&
+      static_cast<std::int64_t>(parameters_.axes.size()) != parameters_.dim / 2) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("mrope_section covers {} pairs of a head, expected {}",
+                                  parameters_.axes.size(), parameters_.dim / 2));
   }
   if (parameters_.type != "longrope") return;
   for (const auto* factors : {&parameters_.short_factor, &parameters_.long_factor}) {
@@ -169,7 +185,13 @@ Value RotaryEmbedding::frequencies(Value position_ids) const {
 
 op::Rope RotaryEmbedding::operator()(Value position_ids) const {
   const ModulePath at(position_ids, path_);
-  return {.position_ids = position_ids,
+  Value positions = position_ids;
+  if (positions.rank() == 3) {
+    const std::vector<std::int64_t>& axes = parameters_.axes;
+    const Weight axis = Weight::from_ints({static_cast<std::int64_t>(axes.size())}, axes);
+    positions = op::permute(op::embedding(positions, positions.graph().weight(axis)), {1, 2, 0});
+  }
+  return {.position_ids = positions,
           .frequencies = frequencies(position_ids),
           .scale = parameters_.attention_factor,
           .interleaved = parameters_.interleaved};
@@ -177,7 +199,8 @@ op::Rope RotaryEmbedding::operator()(Value position_ids) const {
 
 Value turned(Value x, const op::Rope& rope, std::int64_t heads) {
   const ModulePath at(x, "rotary_emb");
-  const Value position = op::unsqueeze(op::cast(rope.position_ids, DType::f32), 2);
+  Value position = op::cast(rope.position_ids, DType::f32);
+  if (position.rank() == 2) position = op::unsqueeze(position, 2);
   const Value angle = op::mul(position, rope.frequencies);
   // In float32, because half precision would lose positions.
   const auto factor = [&](Value turns) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {
@@ -205,8 +206,10 @@ void check_rope(const Node& node, const TensorType& q, const Dim& head_dim, bool
   const TensorType& positions = operand(node, kPositionIds);
   const TensorType& frequencies = operand(node, kFrequencies);
   require_integer(node, positions);
-  const bool rows =
-      positions.shape == Shape{q.shape[0], q.shape[1]} || positions.shape == Shape{1, q.shape[1]};
+  Shape tokens = positions.shape;
+  const bool of_pairs = tokens.size() == 3 && tokens[2] == frequencies.shape.at(0);
+  if (of_pairs) tokens.pop_back();
+  const bool rows = tokens == Shape{q.shape[0], q.shape[1]} || tokens == Shape{1, q.shape[1]};
   const bool fits = frequencies.dtype == DType::f32 && frequencies.shape.size() == 1 &&
                     frequencies.shape[0].is_constant() && head_dim.is_constant() &&
                     2 * *frequencies.shape[0].constant() <= *head_dim.constant();

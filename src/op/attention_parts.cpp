@@ -1,6 +1,7 @@
 // Attention: the parts of its decomposition.
 #include <algorithm>
 
+#include "onnxport/ops.h"
 #include "op/attention.h"
 #include "op/infer.h"
 
@@ -112,7 +113,8 @@ std::vector<Value> list(const AttentionResults& results) {
 // positions.
 std::pair<Value, Value> angles(const Node& node, const Rope& rope) {
   const ModulePath at(rope.position_ids, "rotary_emb");
-  const Value position = unsqueeze(cast(rope.position_ids, DType::f32), 2);
+  Value position = cast(rope.position_ids, DType::f32);
+  if (position.rank() == 2) position = unsqueeze(position, 2);
   const Value angle = mul(position, rope.frequencies);
   Value cosine = cos(angle);
   Value sine = sin(angle);

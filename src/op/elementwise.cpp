@@ -1,4 +1,5 @@
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {

@@ -12,6 +12,7 @@
 
 #include "onnxport/expert_ops.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {

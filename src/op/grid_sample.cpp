@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {

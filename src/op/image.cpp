@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "onnxport/signal_ops.h"
 #include "op/infer.h"
 

@@ -1,5 +1,6 @@
 // Creates nodes: the table of inference functions, decompositions, and folding of weight arithmetic.
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op::detail {

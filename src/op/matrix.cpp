@@ -1,5 +1,6 @@
 // Matrix products and indexing.
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {

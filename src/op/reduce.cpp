@@ -1,5 +1,6 @@
 // Reductions and softmax.
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/infer.h"
 
 namespace onnxport::op {

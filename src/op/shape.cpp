@@ -1,6 +1,7 @@
 #include <numeric>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "onnxport/signal_ops.h"
 #include "op/infer.h"
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 #include "pass/pointwise.h"
 #include "pass/rebuild.h"

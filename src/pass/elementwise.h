@@ -2,6 +2,7 @@
 #pragma once
 
 #include "onnxport/graph.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::pass {
 

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "pass/elementwise.h"
 #include "pass/passes.h"
 #include "pass/pointwise.h"

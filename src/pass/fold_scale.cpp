@@ -6,6 +6,7 @@
 
 #include "ir/weight_steps.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 #include "pass/pointwise.h"
 #include "pass/rebuild.h"

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
 

@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
 

@@ -9,6 +9,7 @@
 
 #include "ir/weight_compare.h"
 #include "ir/weight_steps.h"
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
 

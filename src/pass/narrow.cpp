@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/attention.h"
 #include "pass/elementwise.h"
 #include "pass/passes.h"

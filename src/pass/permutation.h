@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::pass {
 

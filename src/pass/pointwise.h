@@ -7,6 +7,7 @@
 
 #include "ir/weight_coded.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::pass {
 

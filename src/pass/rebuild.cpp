@@ -1,4 +1,5 @@
 #include "pass/rebuild.h"
+#include "onnxport/ops.h"
 
 #include <utility>
 

@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 #include "pass/rebuild.h"
 

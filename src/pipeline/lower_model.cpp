@@ -6,6 +6,7 @@
 
 #include "lower/forms.h"
 #include "lower/lower.h"
+#include "onnxport/ops.h"
 #include "pass/passes.h"
 
 namespace onnxport::pipeline {

@@ -160,6 +160,7 @@ std::pair<HostTensor, HostTensor> angles(const Call& call) {
   const HostTensor& frequencies = call.input(op::detail::kFrequencies);
   const double scale = call.node.attrs.real("rope_scale");
   const std::int64_t half = frequencies.shape[0];
+  const bool of_pairs = positions.shape.size() == 3;
   HostTensor cos = make_tensor(call.dtype(), {positions.shape[0], positions.shape[1], half});
   HostTensor sin = cos;
   const auto stored = [&](double value) {
@@ -167,7 +168,8 @@ std::pair<HostTensor, HostTensor> angles(const Call& call) {
   };
   for (std::size_t i = 0; i < cos.reals.size(); ++i) {
     const auto place = i / static_cast<std::size_t>(half), pair = i % static_cast<std::size_t>(half);
-    const double angle = static_cast<double>(positions.integers[place]) * frequencies.reals[pair];
+    const double position = static_cast<double>(positions.integers[of_pairs ? i : place]);
+    const double angle = position * frequencies.reals[pair];
     cos.reals[i] = stored(std::cos(angle) * scale);
     sin.reals[i] = stored(std::sin(angle) * scale);
   }

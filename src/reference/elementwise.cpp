@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 
+#include "onnxport/ops.h"
 #include "reference/call.h"
 #include "reference/rounding.h"
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "onnxport/ops.h"
 #include "op/experts.h"
 #include "reference/matrix_view.h"
 

@@ -5,6 +5,7 @@
 #include <ranges>
 
 #include "onnxport/error.h"
+#include "onnxport/ops.h"
 #include "reference/bindings.h"
 #include "reference/call.h"
 #include "reference/rounding.h"

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "onnxport/ops.h"
 #include "reference/matrix_view.h"
 
 namespace onnxport::reference {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "pass/rebuild.h"
 
 namespace onnxport::transform {

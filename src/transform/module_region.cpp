@@ -4,6 +4,7 @@
 #include <map>
 #include <tuple>
 
+#include "onnxport/ops.h"
 #include "support/text.h"
 
 namespace onnxport::transform {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "onnxport/error.h"
+#include "onnxport/ops.h"
 #include "pass/rebuild.h"
 #include "support/text.h"
 #include "transform/module_region.h"

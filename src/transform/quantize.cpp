@@ -11,6 +11,7 @@
 #include "ir/weight_origin.h"
 #include "ir/weight_steps.h"
 #include "onnxport/op.h"
+#include "onnxport/ops.h"
 #include "op/quantized.h"
 #include "pass/rebuild.h"
 #include "transform/coded_layer.h"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "onnxport/ops.h"
 #include "op/attention.h"
 
 namespace onnxport::transform {

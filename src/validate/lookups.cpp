@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "onnxport/dim.h"
+#include "onnxport/ops.h"
 
 namespace onnxport::validate {
 namespace {

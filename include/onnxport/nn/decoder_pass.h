@@ -47,8 +47,8 @@ class ONNXPORT_API DecoderPass {
   Graph& graph() const { return tokens().graph(); }
   Value input_ids() const { return inputs_[names_.input_ids]; }
   /// The tokens as vectors [B, S, H]: the input inputs_embeds where there is one, else what `embed` makes of
-  /// input_ids.
-  Value embedded(const std::function<Value(Value input_ids)>& embed) const;
+  /// input_ids. Gives the output inputs_embeds.
+  Value embedded(const std::function<Value(Value input_ids)>& embed);
   /// [B, P + S], or absent
   Value attention_mask() const {
     return names_.attention_mask.empty() ? Value() : inputs_[names_.attention_mask];
@@ -65,10 +65,11 @@ class ONNXPORT_API DecoderPass {
   Value position_ids() const;
   bool has_position_ids() const { return inputs_.has("position_ids"); }
   /// Positions that count the real tokens of attention_mask, as clients make them, but -1 for padding: [B,
-  /// S].
+  /// S]. Without a mask, all tokens are real.
   Value counted_positions() const;
 
-  /// The keys that a query sees: real ones, by their order.
+  /// The keys that a query sees: real ones, by their order; or those of the input visible_keys, bool [S, P +
+  /// S], which a model around the decoder gives.
   op::AttentionMask mask(const Visibility& visible = {}, op::NoKeys no_keys = op::NoKeys::zero) const;
   /// float [S, P + S]: 0 for the keys up to a query's own, `hidden` for those behind it. For originals that
   /// add several masks to the scores.

@@ -35,9 +35,9 @@ struct TextDecoderHeads {
   std::string token_classifier = "score";  ///< key of the token classification head
 };
 
-/// Outputs of the component: last_hidden_state or logits, with the states that it gives back;
-/// start_logits and end_logits. Text classification looks at the last token of each
-/// row that is not padding; question answering has the key `qa_outputs`.
+/// Outputs of the component: inputs_embeds, if the interface lists it; else last_hidden_state or logits, with
+/// the states that it gives back; start_logits and end_logits. Text classification looks at the last token of
+/// each row that is not padding; question answering has the key `qa_outputs`.
 ONNXPORT_API NamedValues build_text_decoder_task(const Component& component, const Inputs& inputs,
                                                  const Scope& s, const TextDecoderHeads& heads);
 

@@ -47,6 +47,8 @@ class ONNXPORT_API PreNormEncoder {
   PreNormEncoder(const Scope& s, std::int64_t layers, const EncoderLayerParameters& p,
                  const PreNormOptions& options = {});
   Value operator()(Value x, const op::AttentionMask& mask = {}) const;
+  /// x, then the result of each layer: all [B, S, H].
+  std::vector<Value> states(Value x, const op::AttentionMask& mask = {}) const;
   /// For models that do something between layers.
   const std::vector<PreNormEncoderLayer>& layers() const { return layers_; }
 

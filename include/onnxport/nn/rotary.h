@@ -22,6 +22,8 @@ struct RopeParameters {
   bool interleaved = false;     ///< element 2 i pairs with 2 i + 1
   std::int64_t max_position_embeddings = 0;
   std::int64_t original_max_position_embeddings = 0;
+  /// Which axis of the positions turns each pair, [dim / 2]; empty: positions have one axis.
+  std::vector<std::int64_t> axes = {};
   std::int64_t turning = 0;  ///< proportional: elements of `dim` that turn; the others have frequency 0
   double low_freq_factor = 1, high_freq_factor = 4;  ///< llama3
   double beta_fast = 32, beta_slow = 1;              ///< yarn
@@ -29,13 +31,18 @@ struct RopeParameters {
   std::vector<double> short_factor, long_factor;     ///< longrope, dim / 2 each
 };
 
+/// RopeParameters::axes of so many pairs, where the axes take turns: 0 1 2 0 1 2 …, each for at most
+/// sections[axis] pairs; the pairs that are left have axis 0.
+ONNXPORT_API std::vector<std::int64_t> axes_in_turns(const std::vector<std::int64_t>& sections,
+                                                     std::int64_t pairs);
+
 /// Like the originals, computes angles in float32, whatever the dtype of the graph. With `dynamic` and
 /// `longrope`, the frequencies depend on the largest position of the call.
 class ONNXPORT_API RotaryEmbedding {
  public:
-  /// Throws ExportError(bad_config) for an unknown type or a wrong number of factors.
+  /// Throws ExportError(bad_config) for an unknown type or a wrong number of factors or axes.
   RotaryEmbedding(std::string path, RopeParameters p);
-  /// position_ids int [B, S] or [1, S]
+  /// position_ids int [B, S] or [1, S]; with axes also [A, B, S], each axis for some of the pairs
   op::Rope operator()(Value position_ids) const;
 
  private:

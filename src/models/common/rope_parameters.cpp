@@ -3,6 +3,7 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/modeling_rope_utils.py
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -75,6 +76,19 @@ void read_longrope(nn::RopeParameters& p, const PretrainedConfig& c, const Setti
   if (const auto given = rope.maybe_real("attention_factor")) p.attention_factor = *given;
 }
 
+// Which of three axes (time, height, width) turns each pair: mrope_section counts the pairs of each, which
+// lie in blocks or take turns.
+std::vector<std::int64_t> read_axes(const PretrainedConfig& rope, std::int64_t pairs) {
+  const std::vector<std::int64_t> sections = rope.integers("mrope_section");
+  if (rope.flag("mrope_interleaved", false)) return nn::axes_in_turns(sections, pairs);
+  std::vector<std::int64_t> axes;
+  for (std::size_t axis = 0; axis < sections.size() && axis < 3; ++axis) {
+    for (std::int64_t i = 0; i < std::min(sections[axis], pairs + 1); ++i)
+      axes.push_back(static_cast<std::int64_t>(axis));
+  }
+  return axes;
+}
+
 }  // namespace
 
 nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_dim, const RopeKeys& keys) {
@@ -104,6 +118,8 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
   p.type = rope.string("rope_type", old_type);
   // Two names from older files. A real yarn configuration has no factors per frequency.
   if (p.type == "su" || (p.type == "yarn" && rope.has("long_factor"))) p.type = "longrope";
+  if (p.type == "mrope") p.type = "default";  // of the older name only the sections count
+  if (rope.has("mrope_section")) p.axes = read_axes(rope, p.dim / 2);
   if (const auto trained = rope.maybe_integer("original_max_position_embeddings"))
     p.original_max_position_embeddings = *trained;
   if (p.type == "default") {

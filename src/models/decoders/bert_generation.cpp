@@ -68,7 +68,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::Embedding positions(embeddings / "position_embeddings", c.positions, c.hidden_size);
   const nn::LayerNorm norm = c.norm(embeddings / "LayerNorm");
   const auto embed = [&](nn::DecoderPass& pass) {
-    const Value tokens = words(pass.input_ids());
+    const Value tokens = pass.embedded(words);
     return norm(op::add(tokens, positions(pass.position_ids())));
   };
   const nn::DecoderStack decoder(s, "encoder.layer", c.layers,

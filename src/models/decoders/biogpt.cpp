@@ -42,7 +42,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::Embedding embed_positions(s / "embed_positions",
                                       c.integer("max_position_embeddings") + kPositionOffset, hidden_size);
   const auto embed = [&](nn::DecoderPass& pass) {
-    const Value words = op::mul(embed_tokens(pass.input_ids()), scale);
+    const Value words = pass.embedded([&](Value ids) { return op::mul(embed_tokens(ids), scale); });
     const bool counted = older && !pass.has_position_ids();
     const Value positions = counted ? pass.counted_positions() : pass.position_ids();
     return op::add(words, embed_positions(op::add(positions, static_cast<double>(kPositionOffset))));

@@ -85,7 +85,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::LayerNorm embeddings_norm(s / "word_embeddings_layernorm", c.hidden_size, c.eps);
   const nn::DecoderStack decoder(
       s, "h", c.layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
-      [&](nn::DecoderPass& pass) { return embeddings_norm(word_embeddings(pass.input_ids())); },
+      [&](nn::DecoderPass& pass) { return embeddings_norm(pass.embedded(word_embeddings)); },
       nn::LayerNorm(s / "ln_f", c.hidden_size, c.eps));
   const Weight tied = c.tied ? word_embeddings.weight() : Weight();
   return nn::build_text_decoder_task(

@@ -119,7 +119,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::Embedding word_embeddings(s / "word_embeddings", c.vocab_size, c.hidden_size);
   const nn::DecoderStack decoder(
       s, "h", c.layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
-      [&](nn::DecoderPass& pass) { return word_embeddings(pass.input_ids()); },
+      [&](nn::DecoderPass& pass) { return pass.embedded(word_embeddings); },
       nn::LayerNorm(s / "ln_f", c.hidden_size, c.eps));
   const Weight tied = c.tied ? word_embeddings.weight() : Weight();
   return nn::build_text_decoder_task(

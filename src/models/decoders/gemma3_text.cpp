@@ -1,6 +1,7 @@
 // Gemma 3, its language model alone. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/gemma3/modeling_gemma3.py
 #include <cmath>
+#include <utility>
 
 #include "models/common/definition.h"
 #include "models/decoders/common/gemma.h"
@@ -12,11 +13,17 @@ namespace onnxport::models {
 namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const TextDecoderConfig c = gemma2_config(model.config());
+  const TextDecoderConfig c = gemma3_config(model.config());
   return forward_text_decoder(inputs, model, component, c, gemma3_blocks(model.config(), c));
 }
 
 }  // namespace
+
+TextDecoderConfig gemma3_config(const PretrainedConfig& config) {
+  TextDecoderConfig c = gemma2_config(config);
+  c.table_scale = std::exchange(c.embedding_scale, 1);
+  return c;
+}
 
 nn::MakeBlock gemma3_blocks(const PretrainedConfig& config, const TextDecoderConfig& c) {
   const op::AttentionOptions options{.scale = 1 / std::sqrt(config.real("query_pre_attn_scalar"))};

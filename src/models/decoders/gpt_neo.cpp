@@ -105,7 +105,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::DecoderStack decoder(
       s, "h", c.layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
       [&](nn::DecoderPass& pass) {
-        const Value words = wte(pass.input_ids());
+        const Value words = pass.embedded(wte);
         return op::add(words, wpe(pass.position_ids()));
       },
       c.norm(s / "ln_f"));

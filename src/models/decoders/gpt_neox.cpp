@@ -70,7 +70,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::Embedding embed_in(s / "embed_in", c.vocab_size, c.hidden_size);
   const nn::DecoderStack decoder(
       s, "layers", c.layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
-      [&](nn::DecoderPass& pass) { return embed_in(pass.input_ids()); },
+      [&](nn::DecoderPass& pass) { return pass.embedded(embed_in); },
       nn::LayerNorm(s / "final_layer_norm", c.hidden_size, c.eps));
   const Weight tied = c.tied ? embed_in.weight() : Weight();
   return nn::build_text_decoder_task(

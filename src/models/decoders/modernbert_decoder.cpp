@@ -113,8 +113,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::LayerNorm embeddings_norm = c.norm(s / "embeddings" / "norm");
   const nn::DecoderStack decoder(
       s, "layers", c.layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
-      [&](nn::DecoderPass& pass) { return embeddings_norm(words(pass.input_ids())); },
-      c.norm(s / "final_norm"));
+      [&](nn::DecoderPass& pass) { return embeddings_norm(pass.embedded(words)); }, c.norm(s / "final_norm"));
   const auto lm_head = [&](Value hidden) {
     const Weight tied = c.tied ? words.weight() : Weight();
     const nn::Linear last = nn::output_embedding(root / "decoder", tied, c.vocab_size, c.hidden_size,

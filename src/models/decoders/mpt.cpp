@@ -115,7 +115,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::Embedding wte(s / "wte", c.vocab_size, c.d_model);
   const nn::DecoderStack decoder(
       s, "blocks", c.n_layers, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
-      [&](nn::DecoderPass& pass) { return wte(pass.input_ids()); }, c.norm(s / "norm_f"));
+      [&](nn::DecoderPass& pass) { return pass.embedded(wte); }, c.norm(s / "norm_f"));
   const Weight tied = c.tied ? wte.weight() : Weight();
   return nn::build_text_decoder_task(
       component, inputs, root,

@@ -63,7 +63,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::DecoderStack decoder(
       s, "h", c.n_layer, [&](const Scope& layer, std::int64_t i) { return make_block(layer, i, c); },
       [&](nn::DecoderPass& pass) {
-        const Value tokens = tokens_embed(pass.input_ids());
+        const Value tokens = pass.embedded(tokens_embed);
         return op::add(tokens, positions_embed(pass.position_ids()));
       },
       {});

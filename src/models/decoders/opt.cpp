@@ -80,7 +80,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   std::optional<nn::LayerNorm> final_norm;
   if (c.final_norm) final_norm.emplace(s / "final_layer_norm", c.hidden_size, kEps, c.affine);
   const auto embed = [&](nn::DecoderPass& pass) {
-    const Value words = embed_tokens(pass.input_ids());
+    const Value words = pass.embedded(embed_tokens);
     const Value rows = op::add(positions(pass), static_cast<double>(kPositionOffset));
     return op::add(project_in ? (*project_in)(words) : words, embed_positions(rows));
   };

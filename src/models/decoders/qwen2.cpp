@@ -7,9 +7,8 @@
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
-namespace {
 
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+NamedValues forward_qwen2(const Inputs& inputs, const Model& model, const Component& component) {
   TextDecoderConfig c(model.config());
   c.attention_bias = false;  // no key of this class, though files may have it
   const std::vector<nn::Visibility> visible = qwen_layer_visibility(model.config(), c.num_hidden_layers);
@@ -19,10 +18,6 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     return c.block(s, c.attention(attention, i, visible.at(i), std::move(qkv)), c.mlp(s / "mlp"));
   });
 }
-
-GgufLayout gguf() { return llama_like_gguf("qwen2", "Qwen2ForCausalLM"); }
-
-}  // namespace
 
 std::vector<nn::Visibility> qwen_layer_visibility(const PretrainedConfig& config, std::int64_t layers) {
   const bool use = config.flag("use_sliding_window", false);
@@ -43,9 +38,9 @@ void register_qwen2(TasksManager& tasks) {
   tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "qwen2",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
-       .forward = forward,
+       .forward = forward_qwen2,
        .key_names = tied("model.embed_tokens", "lm_head"),
-       .gguf = gguf()});
+       .gguf = llama_like_gguf("qwen2", "Qwen2ForCausalLM")});
 }
 
 }  // namespace onnxport::models

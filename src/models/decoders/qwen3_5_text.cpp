@@ -37,9 +37,6 @@ NamedValues forward_language(const Inputs& inputs, const Model& model, const Com
                              const MakeFeedForward& mlp) {
   c.norm_parameters.offset = 1;
   c.num_labels = model.config().num_labels();
-  // Text has the same position on all axes.
-  for (const char* key : {"rope_parameters", "rope_scaling"})
-    if (config.has(key)) config.sub(key).harmless({"mrope_section", "mrope_interleaved"});
   if (component.task != "text-classification") config.harmless({"pad_token_id"});
   const Scope root = model.scope();
   // An output layer in the file counts, whatever the flag says.

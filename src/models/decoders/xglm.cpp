@@ -39,7 +39,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
                                                 c.integer("max_position_embeddings") + kPositionOffset,
                                                 d_model, c.maybe_integer("pad_token_id").value_or(-1));
   const auto embed = [&](nn::DecoderPass& pass) {
-    const Value words = op::mul(embed_tokens(pass.input_ids()), scale);
+    const Value words = pass.embedded([&](Value ids) { return op::mul(embed_tokens(ids), scale); });
     const Value rows = op::add(pass.position_ids(), static_cast<double>(kPositionOffset));
     return op::add(words, embed_positions.rows(rows));
   };

@@ -241,7 +241,7 @@ void register_bart_like(TasksManager& tasks, ModelDefinition definition) {
     const auto make = alone ? make_onnx_config<BartDecoderOnnxConfig> : make_onnx_config<BartOnnxConfig>;
     return make(std::move(config), std::move(task), std::move(options));
   };
-  offer_encoder<BartOnnxConfig>(definition);
+  offer_roles<BartOnnxConfig>(definition);
   tasks.register_definition(std::move(definition));
 }
 

@@ -1,5 +1,7 @@
 // The image tower of CLIP, with a projection if `architectures` asks for one. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clip/modeling_clip.py
+#include <vector>
+
 #include "models/multimodal/common/clip.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/pre_norm_encoder.h"
@@ -38,10 +40,12 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const Component&)
     x = op::add(x, graph.weight(table));
   }
   x = nn::LayerNorm(s / "pre_layrnorm", width, c.layer_norm_eps)(x);
-  const Value hidden = nn::PreNormEncoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer())(x);
+  const nn::PreNormEncoder encoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer());
+  const std::vector<Value> states = encoder.states(x);
+  const Value hidden = states.back();
   const nn::LayerNorm norm(s / "post_layernorm", width, c.layer_norm_eps);
   const ModulePath at(hidden, s.path());
-  return {hidden, norm(nn::first_token(hidden))};
+  return {hidden, norm(nn::first_token(hidden)), states};
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

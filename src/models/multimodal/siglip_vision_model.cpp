@@ -1,5 +1,7 @@
 // The image tower of SigLIP. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip/modeling_siglip.py
+#include <vector>
+
 #include "models/multimodal/common/clip.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
@@ -47,10 +49,12 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const Component&)
     const Weight positions = (e / "position_embedding").weight("weight", {c.patches(), c.hidden_size});
     x = op::add(x, x.graph().weight(positions));
   }
-  x = nn::PreNormEncoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer())(x);
-  const Value hidden = nn::LayerNorm(s / "post_layernorm", c.hidden_size, c.layer_norm_eps)(x);
-  if (!config.flag("vision_use_head", true)) return {hidden, {}};
-  return {hidden, pool(s / "head", c, hidden)};
+  const nn::PreNormEncoder encoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer());
+  std::vector<Value> states = encoder.states(x);
+  const Value hidden = nn::LayerNorm(s / "post_layernorm", c.hidden_size, c.layer_norm_eps)(states.back());
+  states.back() = hidden;  // the original counts the result of the norm as the last one
+  if (!config.flag("vision_use_head", true)) return {hidden, {}, states};
+  return {hidden, pool(s / "head", c, hidden), states};
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

@@ -59,9 +59,7 @@ Dinov2::Dinov2(const Scope& s, const Dinov2Config& c)
 }
 
 std::vector<Value> Dinov2::states(Value pixel_values) const {
-  std::vector<Value> states = {embeddings(pixel_values)};
-  for (const nn::PreNormEncoderLayer& layer : encoder.layers()) states.push_back(layer(states.back()));
-  return states;
+  return encoder.states(embeddings(pixel_values));
 }
 
 namespace {

@@ -20,6 +20,8 @@ LayerAttention gemma2_attention(const PretrainedConfig& config, TextDecoderConfi
 /// A block with norms around attention and feed-forward.
 nn::Block gemma2_block(const TextDecoderConfig& c, const Scope& s, nn::CausalAttentionParts attention);
 
+/// From Gemma 3 on: the scale belongs to the table of tokens.
+TextDecoderConfig gemma3_config(const PretrainedConfig& config);
 /// The blocks of Gemma 3, with `config` of its language model.
 nn::MakeBlock gemma3_blocks(const PretrainedConfig& config, const TextDecoderConfig& c);
 

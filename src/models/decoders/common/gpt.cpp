@@ -47,8 +47,8 @@ nn::Mlp gpt_mlp(const Scope& s, const GptConfig& c) {
           nn::Linear::transposed(s / "c_proj", c.n_inner, c.n_embd), c.activation};
 }
 
-Value GptEmbeddings::operator()(const nn::DecoderPass& pass) const {
-  const Value words = wte(pass.input_ids());
+Value GptEmbeddings::operator()(nn::DecoderPass& pass) const {
+  const Value words = pass.embedded(wte);
   return op::add(words, wpe(pass.has_position_ids() ? pass.position_ids() : nn::decoder_positions(pass)));
 }
 
@@ -91,7 +91,7 @@ NamedValues forward_gptj(const Inputs& inputs, const Model& model, const Compone
   const nn::Embedding wte(s / "wte", c.vocab_size, c.n_embd);
   const nn::DecoderStack decoder(
       s, "h", c.n_layer, [&](const Scope& layer, std::int64_t i) { return gptj_block(layer, i, c, project); },
-      [&](nn::DecoderPass& pass) { return wte(pass.input_ids()); }, c.norm(s / "ln_f"));
+      [&](nn::DecoderPass& pass) { return pass.embedded(wte); }, c.norm(s / "ln_f"));
   const auto lm_head = [&](Value hidden) {
     const Weight tied = c.tied ? wte.weight() : Weight();
     return nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.n_embd, "bias")(hidden);

@@ -56,7 +56,7 @@ nn::Mlp gpt_mlp(const Scope& s, const GptConfig& c);
 struct GptEmbeddings {
   GptEmbeddings(const Scope& s, const GptConfig& c)
       : wte(s / "wte", c.vocab_size, c.n_embd), wpe(s / "wpe", c.n_positions, c.n_embd) {}
-  Value operator()(const nn::DecoderPass& pass) const;
+  Value operator()(nn::DecoderPass& pass) const;
   nn::Embedding wte, wpe;
 };
 

@@ -6,10 +6,22 @@
 #include <vector>
 
 #include "onnxport/gguf.h"
+#include "onnxport/interface.h"
+#include "onnxport/model.h"
 #include "onnxport/nn/mlp.h"
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
+
+/// Qwen2, and language models that are the same under another name.
+NamedValues forward_qwen2(const Inputs& inputs, const Model& model, const Component& component);
+
+/// Qwen3-VL's language model: the axes of positions take turns.
+TextDecoderConfig qwen3_vl_config(const PretrainedConfig& config);
+
+/// Blocks of a decoder whose vectors [B, S, H * (1 + n)] bring n further features: the first layer gets the
+/// first H elements, and what layer i gives is added to the features i + 1. (DeepStack, Meng et al. 2024)
+nn::MakeBlock deepstack(const TextDecoderConfig& c, const nn::MakeBlock& make_block);
 
 /// Windows in the layers that `layer_types` names, or else from `max_window_layers` on, where
 /// `use_sliding_window` asks for them.

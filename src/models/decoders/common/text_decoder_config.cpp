@@ -185,7 +185,10 @@ NamedValues forward_text_decoder(const Inputs& inputs, const TextDecoderScopes& 
   const Scope& s = scopes.base;
   const nn::Embedding embed_tokens(s / "embed_tokens", c.vocab_size, c.hidden_size);
   const auto embed = [&](nn::DecoderPass& pass) {
-    const Value x = pass.embedded(embed_tokens);
+    const Value x = pass.embedded([&](Value ids) {
+      const Value rows = embed_tokens(ids);
+      return c.table_scale == 1 ? rows : op::mul(rows, c.table_scale);
+    });
     return c.embedding_scale == 1 ? x : op::mul(x, c.embedding_scale);
   };
   const auto lm_head = [&](Value hidden) {

@@ -1,0 +1,188 @@
+#include "models/multimodal/common/multimodal_decoder.h"
+
+#include <algorithm>
+
+#include "onnxport/error.h"
+#include "onnxport/plan.h"
+
+namespace onnxport::models {
+namespace {
+
+bool has_past(std::string_view task) { return task.ends_with("-with-past"); }
+
+// The task of the language model in a task of the whole model.
+std::string language_task(std::string_view task) {
+  return has_past(task) ? "text-generation-with-past" : "text-generation";
+}
+
+// Images have a batch of their own.
+AxesByName per_image(AxesByName names) {
+  for (auto& [name, axes] : names) {
+    for (auto& [axis, symbol] : axes)
+      if (symbol == "batch_size") symbol = "num_images";
+  }
+  return names;
+}
+
+}  // namespace
+
+bool is_multimodal_task(std::string_view task) {
+  if (has_past(task)) task.remove_suffix(std::string_view("-with-past").size());
+  return task.ends_with("-text-to-text");
+}
+
+std::string MultimodalDecoderOnnxConfig::part() const {
+  return options().part.empty() ? kDecoder : options().part;
+}
+
+void MultimodalDecoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
+  std::vector<std::string> parts = encoders();
+  parts.insert(parts.end(), {kEmbedTokens, kDecoder});
+  for (const std::string& part : parts) {
+    OnnxConfigOptions of_part = options();
+    of_part.part = part;
+    const auto described = options().make(config(), task(), of_part);
+    plan.components.push_back(described->component(part, request.shapes, request.dynamic_axes));
+  }
+}
+
+PretrainedConfig MultimodalDecoderOnnxConfig::text_config() const {
+  return config().unaccounted().sub("text_config");
+}
+
+PretrainedConfig MultimodalDecoderOnnxConfig::vision_config() const {
+  return config().unaccounted().sub("vision_config");
+}
+
+std::shared_ptr<const OnnxConfig> MultimodalDecoderOnnxConfig::language() const {
+  const PretrainedConfig c = text_config();
+  const auto type = TasksManager::instance().get_part(c, "text_config", Role::language_model);
+  OnnxConfigOptions of_language = options();
+  of_language.part.clear();
+  return type->onnx_config(c, language_task(task()), of_language);
+}
+
+std::shared_ptr<const OnnxConfig> MultimodalDecoderOnnxConfig::tower() const {
+  const PretrainedConfig c = vision_config();
+  const auto type = TasksManager::instance().get_part(c, "vision_config", Role::vision_tower);
+  OnnxConfigOptions of_tower = options();
+  of_tower.part.clear();
+  return type->onnx_config(c, "feature-extraction", of_tower);
+}
+
+AxesByName MultimodalDecoderOnnxConfig::encoder_inputs() const { return per_image(tower()->inputs()); }
+
+AxesByName MultimodalDecoderOnnxConfig::encoder_outputs() const {
+  Axes features = {{0, "num_images"}};
+  const AxesByName images = encoder_inputs();
+  if (images.front().second.contains(2)) features.emplace(1, "num_image_tokens");
+  return {{"image_features", features}};
+}
+
+DummyInputGenerators MultimodalDecoderOnnxConfig::encoder_dummies() const {
+  return tower()->dummy_input_generators();
+}
+
+NormalizedConfig MultimodalDecoderOnnxConfig::encoder_normalized() const {
+  return tower()->normalized_config();
+}
+
+AxesByName MultimodalDecoderOnnxConfig::inputs() const {
+  if (encodes()) return encoder_inputs();
+  const Axes tokens = {{0, "batch_size"}, {1, "sequence_length"}};
+  if (part() == kEmbedTokens) return {{"input_ids", tokens}};
+  AxesByName names = {{"inputs_embeds", tokens}};
+  const AxesByName extras = token_extras();
+  names.insert(names.end(), extras.begin(), extras.end());
+  const auto positions = position_axes();
+  for (auto& [name, axes] : language()->inputs()) {
+    if (name == "input_ids" || name == "position_ids") continue;
+    names.emplace_back(name, axes);
+    if (name == "attention_mask" && positions) names.emplace_back("position_ids", *positions);
+  }
+  return names;
+}
+
+AxesByName MultimodalDecoderOnnxConfig::outputs() const {
+  if (encodes()) return encoder_outputs();
+  if (part() == kDecoder) return language()->outputs();
+  AxesByName names = {{"inputs_embeds", {{0, "batch_size"}, {1, "sequence_length"}}}};
+  const AxesByName extras = token_extras();
+  names.insert(names.end(), extras.begin(), extras.end());
+  return names;
+}
+
+std::vector<StateSpec> MultimodalDecoderOnnxConfig::states() const {
+  return part() == kDecoder ? language()->states() : std::vector<StateSpec>();
+}
+
+NormalizedConfig MultimodalDecoderOnnxConfig::normalized_config() const {
+  return encodes() ? encoder_normalized() : language()->normalized_config();
+}
+
+DummyInputGenerators MultimodalDecoderOnnxConfig::dummy_input_generators() const {
+  return encodes() ? encoder_dummies() : language()->dummy_input_generators();
+}
+
+ImageSizes MultimodalDecoderOnnxConfig::image_sizes() const {
+  return part() == kVisionEncoder ? tower()->image_sizes() : ImageSizes();
+}
+
+void MultimodalDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& inputs,
+                                        AxesByName& outputs) const {
+  if (part() == kDecoder) language()->apply(interface_options, inputs, outputs);
+}
+
+NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                                       const Component& component, const PretrainedConfig& text_config,
+                                       const EncodeModality& encode, const std::string& prefix) {
+  // Each file reads only the keys of its part. The language model has a flag of its own.
+  model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings"});
+  if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, component);
+  const auto type = tasks.get_part(text_config, "text_config", Role::language_model);
+  Component language = component;
+  language.task = language_task(component.task);
+  language.part.clear();
+  const Model part = model.part(text_config, prefix, type, language.task);
+  return type->roles.language_model->decode(inputs, part, language);
+}
+
+Forward image_text_forward(const TasksManager& tasks, EncodeImages encode,
+                           std::initializer_list<std::string_view> of_clients) {
+  return [&tasks, encode, keys = std::vector<std::string_view>(of_clients)](
+             const Inputs& inputs, const Model& model, const Component& component) {
+    const PretrainedConfig& c = model.config();
+    for (const std::string_view key : keys) c.harmless({key});
+    return forward_multimodal_decoder(tasks, inputs, model, component, c.sub("text_config"),
+                                      [&](const Inputs& in, const Component&) -> NamedValues {
+                                        return {{"image_features", encode(tasks, in, model)}};
+                                      });
+  };
+}
+
+Forward bound(const TasksManager& tasks, ForwardWithTasks forward) {
+  return [&tasks, forward](const Inputs& inputs, const Model& model, const Component& component) {
+    return forward(tasks, inputs, model, component);
+  };
+}
+
+EncoderStates encode_with_tower(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                                const PretrainedConfig& vision_config, const char* key,
+                                const std::string& prefix) {
+  const auto type = tasks.get_part(vision_config, key, Role::vision_tower);
+  const Model tower = model.part(vision_config, prefix, type, "feature-extraction");
+  const Component component{.name = "tower", .task = tower.task()};
+  return type->roles.vision_tower->encode(inputs, tower, component);
+}
+
+KeyNames multimodal_key_names(const std::vector<std::string>& others) {
+  KeyNames names = tied("language_model.model.embed_tokens", "language_model.lm_head");
+  names.newer = {{"language_model.model.", "language_model."},
+                 {"language_model.lm_head", "lm_head"},
+                 {"language_model.", "model.language_model."},
+                 {"vision_tower.", "model.vision_tower."}};
+  for (const std::string& module : others) names.newer.emplace_back(module, "model." + module);
+  return names;
+}
+
+}  // namespace onnxport::models
