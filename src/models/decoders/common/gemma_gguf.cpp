@@ -119,8 +119,8 @@ void add_gguf_layer_tokens(GgufLayout& layout) {
     return {{"vocab_size_per_layer_input", std::to_string(rows)}};
   });
   change_names(layout, [](const PretrainedConfig& config) -> GgufTensors {
-    const auto unpadded = [rows = config.integer("vocab_size_per_layer_input")](const Weight& stored) {
-      return stored.shape().at(0) > rows ? stored.slice(0, 0, rows) : stored;
+    const auto unpadded = [rows = config.integer("vocab_size_per_layer_input", 0)](const Weight& stored) {
+      return rows > 0 && stored.shape().at(0) > rows ? stored.slice(0, 0, rows) : stored;
     };
     return {{"per_layer_token_embd", "model.embed_tokens_per_layer", unpadded},
             {"per_layer_model_proj", "model.per_layer_model_projection"},
