@@ -16,7 +16,7 @@
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 #include "support/file.h"
-#include "test_environment.h"
+#include "test_paths.h"
 
 namespace onnxport::test {
 namespace {
@@ -199,7 +199,7 @@ TEST(GgufLayoutTest, DocumentedTypes) {
   const std::string page = read_text_file(source_dir() + "/docs/cli.md");
   const std::size_t begin = page.find("- Model types: ");
   ASSERT_NE(begin, std::string::npos);
-  const std::string list = page.substr(begin, page.find(". onnxport reverses", begin) - begin);
+  const std::string list = page.substr(begin, page.find("\n- ", begin) - begin);
   std::set<std::string> listed, known;
   for (std::size_t at = list.find('`'); at != std::string::npos; at = list.find('`', at + 1)) {
     const std::size_t end = list.find('`', at + 1);

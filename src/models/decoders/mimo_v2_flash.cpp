@@ -123,19 +123,23 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
-/// What the file has for each layer. Layers that slide have twice as many key heads.
+/// What the file has for each layer; its lists go on for those that predict further tokens. Layers that slide
+/// have twice as many key heads.
 ConfigTexts settings_of_layers(const GgufInfo& file) {
   ConfigTexts texts = sliding_layers(file);
+  const std::int64_t all = file.integer("mimo2.block_count").value_or(0);
+  if (texts.empty() || all < 0 || all > static_cast<std::int64_t>(file.tensors.size())) return {};
+  const std::int64_t behind = file.integer("mimo2.nextn_predict_layers").value_or(0);
+  const auto layers = static_cast<std::size_t>(all - std::clamp<std::int64_t>(behind, 0, all));
+  auto types = nlohmann::json::parse(texts.at("layer_types")), mlps = nlohmann::json::array();
+  while (types.size() > layers) types.erase(types.size() - 1);
+  for (std::size_t i = 0; i < layers; ++i)
+    mlps.push_back(file.has_tensor(fmt::format("blk.{}.ffn_gate_inp.weight", i)) ? "sparse" : "dense");
+  texts["layer_types"] = types.dump();
+  texts["mlp_layer_types"] = mlps.dump();
   const std::vector<std::int64_t> key_heads = gguf_key_heads(file);
   if (!key_heads.empty())
     texts["num_key_value_heads"] = std::to_string(*std::min_element(key_heads.begin(), key_heads.end()));
-  nlohmann::json mlps = nlohmann::json::array();
-  const std::int64_t layers =
-      file.integer("mimo2.block_count").value_or(0) - file.integer("mimo2.nextn_predict_layers").value_or(0);
-  if (layers > static_cast<std::int64_t>(file.tensors.size())) return texts;
-  for (std::int64_t i = 0; i < layers; ++i)
-    mlps.push_back(file.has_tensor(fmt::format("blk.{}.ffn_gate_inp.weight", i)) ? "sparse" : "dense");
-  texts["mlp_layer_types"] = mlps.dump();
   return texts;
 }
 

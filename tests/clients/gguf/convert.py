@@ -88,7 +88,10 @@ def stored_tensors(kind, config, tensors):
             raise ValueError(f"{name} has no name in GGUF")
         if w.ndim == 2 and w.shape[0] == 1:
             w = w[0]  # the gate of a shared expert, and the bias of ERNIE's choice
-        yield new, np.ascontiguousarray(changed(kind, config, name, w))
+        w = np.ascontiguousarray(changed(kind, config, name, w))
+        yield new, w
+        if kind == "mimo_v2_flash" and new.startswith("blk.0."):  # a layer that predicts a further token
+            yield new.replace("blk.0.", f"blk.{layers}."), w
 
 
 def rope_factors(config):

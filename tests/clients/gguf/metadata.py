@@ -99,8 +99,10 @@ def add_kinds_of_layers(writer, kind, config):
     writer.add_sliding_window(config["sliding_window"])
     if kind == "mimo_v2_flash":
         heads = config["num_key_value_heads"]
-        writer.add_head_count_kv([heads * (2 if one else 1) for one in slides])
-        writer.add_sliding_window_pattern([int(one) for one in slides])
+        writer.add_head_count_kv([heads * (2 if one else 1) for one in (*slides, True)])
+        writer.add_sliding_window_pattern([int(one) for one in (*slides, True)])
+        writer.add_nextn_predict_layers(1)
+        writer.add_block_count(len(slides) + 1)
         writer.add_value_length(config["v_head_dim"])
         part = config["rope_parameters"]["full_attention"]["partial_rotary_factor"]
         writer.add_rope_dimension_count(int(config["head_dim"] * part))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from unittest import mock
 
 if len(sys.argv) != 4:
     sys.exit("usage: python3 test.py PROGRAM CACHE WORK")
@@ -173,6 +174,30 @@ class Architectures(unittest.TestCase):
         for values in expected:
             self.assertIn(np.ascontiguousarray(values).tobytes(), data)
         export(work, work / "codes", "--quantize", "q4")
+
+    def test_older_deepseek(self):
+        """Files from before llama.cpp kept latents have whole keys and values, and do not tell the groups of experts."""
+        fixture = "deepseek_v2/text-generation-with-past+lite"
+        config, tensors = convert.load(fixture)
+        work = fresh("older_deepseek")
+
+        def add_whole_heads(writer, config):
+            writer.add_head_count_kv(config["num_attention_heads"])
+            writer.add_kv_lora_rank(config["kv_lora_rank"])
+            writer.add_key_length(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
+            writer.add_value_length(config["v_head_dim"])
+            writer.add_rope_dimension_count(config["qk_rope_head_dim"])
+
+        for folder in ("original", "gguf"):
+            (work / folder).mkdir()
+        with mock.patch("changes.split_latents", lambda config, tensors: tensors), mock.patch("metadata.add_latents", add_whole_heads):
+            convert.write(work / "gguf" / "model.gguf", "deepseek_v2", config, tensors)
+        convert.write_safetensors(work / "original" / "model.safetensors", tensors)
+        shutil.copy(convert.GOLDEN / fixture / "config.json", work / "original")
+        for folder in ("original", "gguf"):
+            export(work / folder, work / f"from_{folder}", "--no-validate")
+        got, want = ((work / f"from_{folder}" / "model.onnx").read_bytes() for folder in ("gguf", "original"))
+        self.assertEqual(got, want)
 
     def test_parts(self):
         config, tensors = convert.load("llama/text-generation-with-past")

@@ -28,7 +28,7 @@ ConfigTexts heads(const GgufInfo& file) {
   const auto key = of(older ? "attention.key_length" : "attention.key_length_mla");
   const auto value = of(older ? "attention.value_length" : "attention.value_length_mla");
   if (value) texts["v_head_dim"] = std::to_string(*value);
-  if (const auto turned = of("rope.dimension_count"); key && turned) {
+  if (const auto turned = of("rope.dimension_count"); key && turned && *turned > 0 && *key > *turned) {
     texts["qk_rope_head_dim"] = std::to_string(*turned);
     texts["qk_nope_head_dim"] = std::to_string(*key - *turned);
   }

@@ -19,20 +19,21 @@ namespace {
 
 using nlohmann::json;
 
-/// The extent of an axis of a stored tensor, or 0.
-std::int64_t extent(const GgufInfo& file, const char* name, std::size_t axis) {
+/// The first extent of a stored tensor, or 0.
+std::int64_t rows_of(const GgufInfo& file, const char* name) {
   const auto found = file.tensors.find(name);
-  return found == file.tensors.end() ? 0 : found->second.shape().at(axis);
+  return found == file.tensors.end() || found->second.shape().empty() ? 0 : found->second.shape().front();
 }
 
-std::vector<double> numbers(const GgufInfo& file, const std::string& key) {
-  std::vector<double> all;
+/// The elements of a list, or none.
+template <class Number>
+std::vector<Number> numbers(const GgufInfo& file, const std::string& key) {
+  std::vector<Number> all;
   const GgufValue* value = file.find(file.architecture() + key);
   const auto* list = value == nullptr ? nullptr : std::get_if<GgufArray>(value);
   if (list == nullptr) return all;
   for (const GgufScalar& one : list->values) {
-    if (const auto* real = std::get_if<double>(&one)) all.push_back(*real);
-    if (const auto* whole = std::get_if<std::int64_t>(&one)) all.push_back(static_cast<double>(*whole));
+    if (const auto* number = std::get_if<Number>(&one)) all.push_back(*number);
   }
   return all;
 }
@@ -56,12 +57,12 @@ GgufLayout later_gemma(std::string architecture, std::string original_class) {
 ConfigTexts gemma3n_numbers(const GgufInfo& file) {
   ConfigTexts texts;
   json parts = json::array();
-  for (const double quantile : numbers(file, ".activation_sparsity_scale"))
+  for (const double quantile : numbers<double>(file, ".activation_sparsity_scale"))
     parts.push_back(std::round(0.5 * std::erfc(-quantile / std::numbers::sqrt2) * 1e6) / 1e6);
   if (!parts.empty()) texts["activation_sparsity_pattern"] = parts.dump();
   if (const auto base = file.real("gemma3n.rope.freq_base_swa"))
     texts["rope_local_base_freq"] = json(*base).dump();
-  if (const std::int64_t rank = extent(file, "blk.0.laurel_l.weight", 0))
+  if (const std::int64_t rank = rows_of(file, "blk.0.laurel_l.weight"))
     texts["laurel_rank"] = std::to_string(rank);
   return texts;
 }
@@ -70,11 +71,13 @@ ConfigTexts gemma3n_numbers(const GgufInfo& file) {
 /// divided by very much.
 json gemma4_rotations(const GgufInfo& file) {
   json full = {{"rope_type", "default"}}, sliding = full;
-  if (const auto found = file.tensors.find("rope_freqs.weight"); found != file.tensors.end()) {
+  const auto found = file.tensors.find("rope_freqs.weight");
+  const std::int64_t pairs = found == file.tensors.end() ? 0 : found->second.numel();
+  if (constexpr std::int64_t most = 65'536; pairs > 0 && pairs <= most) {
     const std::vector<double> factors = found->second.to_doubles();
     const auto turning = std::count(factors.begin(), factors.end(), 1.0);
     full = {{"rope_type", "proportional"},
-            {"partial_rotary_factor", static_cast<double>(turning) / static_cast<double>(factors.size())}};
+            {"partial_rotary_factor", static_cast<double>(turning) / static_cast<double>(pairs)}};
   }
   full.update(numbers_of(file, {{"rope_theta", "rope.freq_base"}}));
   sliding.update(numbers_of(file, {{"rope_theta", "rope.freq_base_swa"}}));
@@ -98,8 +101,8 @@ ConfigTexts gemma4_layers(const GgufInfo& file) {
     if (!slides && file.has_tensor(fmt::format("blk.{}.attn_k.weight", i)))
       texts["attention_k_eq_v"] = json(!file.has_tensor(fmt::format("blk.{}.attn_v.weight", i))).dump();
   }
-  if (const std::vector<double> widths = numbers(file, ".feed_forward_length"); !widths.empty()) {
-    texts["intermediate_size"] = std::to_string(static_cast<std::int64_t>(widths.front()));
+  if (const auto widths = numbers<std::int64_t>(file, ".feed_forward_length"); !widths.empty()) {
+    texts["intermediate_size"] = std::to_string(widths.front());
     texts["use_double_wide_mlp"] = json(widths.back() > widths.front()).dump();
   }
   return texts;
@@ -111,13 +114,13 @@ ConfigTexts gemma4_layers(const GgufInfo& file) {
 void add_gguf_layer_tokens(GgufLayout& layout) {
   add_keys(layout, {{"embedding_length_per_layer_input", "hidden_size_per_layer_input"}});
   add_config(layout, [](const GgufInfo& file) -> ConfigTexts {
-    const std::int64_t rows = extent(file, "per_layer_token_embd.weight", 0);
+    const std::int64_t rows = rows_of(file, "per_layer_token_embd.weight");
     if (rows == 0) return {};
     return {{"vocab_size_per_layer_input", std::to_string(rows)}};
   });
   change_names(layout, [](const PretrainedConfig& config) -> GgufTensors {
-    const auto unpadded = [rows = config.integer("vocab_size_per_layer_input")](const Weight& stored) {
-      return stored.shape().at(0) > rows ? stored.slice(0, 0, rows) : stored;
+    const auto unpadded = [rows = config.integer("vocab_size_per_layer_input", 0)](const Weight& stored) {
+      return rows > 0 && stored.shape().at(0) > rows ? stored.slice(0, 0, rows) : stored;
     };
     return {{"per_layer_token_embd", "model.embed_tokens_per_layer", unpadded},
             {"per_layer_model_proj", "model.per_layer_model_projection"},
