@@ -48,6 +48,8 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"ForXVector", {"audio-xvector"}},
       {"ForCTC", {"automatic-speech-recognition"}},
       {"ForSpeechSeq2Seq", {"automatic-speech-recognition"}},
+      {"ForSpeechToText", {"automatic-speech-recognition"}},
+      {"ForTextToText", {"text2text-generation"}},
       {"ForTextToSpeech", {"text-to-audio"}},
       // time series
       {"ForPrediction", {"time-series-forecasting"}},

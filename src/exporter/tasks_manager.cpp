@@ -238,8 +238,10 @@ Model TasksManager::get_model_from_task(std::string_view task, const fs::path& f
   if (!inferred) inferred = Impl::infer_from_names(opened, options.pipeline_tag);
   if (!inferred) inferred = exporter::task_from_tensors(open_for(opened.definition->tasks.front()));
   Model model = open_for(inferred->task);
-  if (exporter::has_past(inferred->task) && model.has_encoder_alone())
-    model = open_for(std::string(exporter::base_task(inferred->task)));
+  const std::string without_past(exporter::base_task(inferred->task));
+  if (exporter::has_past(inferred->task) && exporter::supports(*opened.definition, without_past) &&
+      model.has_encoder_alone())
+    model = open_for(without_past);
   model.task_reason_ = inferred->reason;
   return model;
 }
