@@ -42,7 +42,8 @@ nn::ImageTokensParameters Dinov3Config::tokens() const {
   return p;
 }
 
-nn::Turn dinov3_rotation(Graph& graph, const Dinov3Config& c, const Dim& rows, const Dim& columns) {
+nn::Turn dinov3_rotation(Graph& graph, const Dinov3Config& c, const Dim& rows, const Dim& columns,
+                         std::int64_t more) {
   const ModulePath at(graph, "rope_embeddings");
   const std::int64_t quarter = c.head_dim() / 4;
   std::vector<double> frequencies;
@@ -60,7 +61,7 @@ nn::Turn dinov3_rotation(Graph& graph, const Dinov3Config& c, const Dim& rows, c
   };
   const Value down = angles(rows);
   const Value grid = nn::grid_angles(down, angles(columns));
-  return nn::rotation(op::pad(grid, {0, c.learned(), 0}, {0, 0, 0}), c.num_attention_heads);
+  return nn::rotation(op::pad(grid, {0, more + c.learned(), 0}, {0, 0, 0}), c.num_attention_heads);
 }
 
 namespace {
@@ -91,17 +92,18 @@ Dinov3Layer::Dinov3Layer(const Scope& s, const Dinov3Config& c)
       scale1_(s.weight("layer_scale1.lambda1", {c.hidden_size})),
       scale2_(s.weight("layer_scale2.lambda1", {c.hidden_size})) {}
 
-Value Dinov3Layer::attend(Value x, const nn::Turn& rotation) const {
+Value Dinov3Layer::attend(Value x, const nn::Turn& rotation, const op::AttentionMask& mask) const {
   const ModulePath at(x, path_ + ".attention");
   const Value query = rotation(query_(x));
   const Value key = rotation(key_(x));
   const Value value = value_(x);
-  return output_(op::attention({.query = query, .key = key, .value = value}, heads_, heads_).output);
+  const op::AttentionOperands operands = {.query = query, .key = key, .value = value, .mask = mask};
+  return output_(op::attention(operands, heads_, heads_).output);
 }
 
-Value Dinov3Layer::operator()(Value x, const nn::Turn& rotation) const {
+Value Dinov3Layer::operator()(Value x, const nn::Turn& rotation, const op::AttentionMask& mask) const {
   const ModulePath at(x, path_);
-  x = nn::pre_norm_residual(x, norm1_, [&](Value y) { return attend(y, rotation); }, scale1_);
+  x = nn::pre_norm_residual(x, norm1_, [&](Value y) { return attend(y, rotation, mask); }, scale1_);
   return nn::pre_norm_residual(x, norm2_, mlp_, scale2_);
 }
 

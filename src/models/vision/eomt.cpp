@@ -2,9 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/eomt/modeling_eomt.py
 #include "models/vision/common/eomt.h"
 
-#include <fmt/format.h>
-
-#include "onnxport/error.h"
+#include "models/vision/common/dinov2.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/conv.h"
 #include "onnxport/nn/pre_norm_encoder.h"
@@ -12,43 +10,18 @@
 namespace onnxport::models {
 namespace {
 
-struct Config : ViTConfig {
-  bool gated;  ///< feed-forward with a gate
-  std::int64_t num_register_tokens;
-
-  explicit Config(const PretrainedConfig& c)
-      : ViTConfig(c), gated(c.flag("use_swiglu_ffn")), num_register_tokens(c.integer("num_register_tokens")) {
-    c.harmless({"layerscale_value"});  // of training
-    const std::int64_t ratio = c.integer("mlp_ratio");
-    if (ratio < 1 || ratio > 1024 || num_register_tokens < 0 || num_register_tokens > 1024) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: mlp_ratio is {} and num_register_tokens {}, expected 1 to 1024, and "
-                                    "0 to 1024",
-                                    c.origin(), ratio, num_register_tokens));
-    }
-    intermediate_size = hidden_size * ratio;
-    if (!gated) return;
-    intermediate_size = (intermediate_size * 2 / 3 + 7) / 8 * 8;
-    hidden_act = "silu";
-  }
-
-  std::int64_t learned() const { return 1 + num_register_tokens; }
-  nn::EncoderLayerParameters layer() const {
-    nn::EncoderLayerParameters p = ViTConfig::layer();
-    p.attention.query = "q_proj";
-    p.attention.key = "k_proj";
-    p.attention.value = "v_proj";
-    p.attention.output = "out_proj";
-    p.attention_norm = "norm1";
-    p.output_norm = "norm2";
-    p.up = gated ? "mlp.weights_in" : "mlp.fc1";
-    p.down = gated ? "mlp.weights_out" : "mlp.fc2";
-    return p;
-  }
-};
+// The encoder's layers have other keys than those of DINOv2.
+nn::EncoderLayerParameters layer_parameters(const Dinov2Config& c) {
+  nn::EncoderLayerParameters p = c.layer();
+  p.attention.query = "q_proj";
+  p.attention.key = "k_proj";
+  p.attention.value = "v_proj";
+  p.attention.output = "out_proj";
+  return p;
+}
 
 // Positions of patches alone; learned tokens without positions before them.
-Value embed(const Scope& s, const Config& c, Value pixel_values) {
+Value embed(const Scope& s, const Dinov2Config& c, Value pixel_values) {
   const ModulePath at(pixel_values, s.path());
   const nn::Conv2d projection(s / "patch_embeddings" / "projection", c.num_channels, c.hidden_size, c.patch,
                               true, {.stride = {c.patch.height, c.patch.width}});
@@ -65,10 +38,10 @@ Value embed(const Scope& s, const Config& c, Value pixel_values) {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& /*component*/) {
   const PretrainedConfig& config = model.config();
-  const Config vit(config);
+  const Dinov2Config vit(config, {.registers = true});
   const EomtConfig c(config, vit, vit.learned());
   const Scope root = model.scope();
-  const nn::PreNormEncoder encoder(root / "layers", vit.num_hidden_layers, vit.layer(),
+  const nn::PreNormEncoder encoder(root / "layers", vit.num_hidden_layers, layer_parameters(vit),
                                    {.attention_scale = "layer_scale1.lambda1",
                                     .output_scale = "layer_scale2.lambda1",
                                     .gated = vit.gated});

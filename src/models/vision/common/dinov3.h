@@ -28,18 +28,20 @@ struct Dinov3Config : ViTConfig {
 };
 
 /// Rotates queries and keys [B, tokens, hidden_size] by the rows and columns of their patches, from -1 to 1
-/// over an image. The learned tokens stay as they are. (Siméoni et al. 2025)
-nn::Turn dinov3_rotation(Graph& graph, const Dinov3Config& c, const Dim& rows, const Dim& columns);
+/// over an image. The tokens before the patches stay as they are: the learned ones, and `more`. (Siméoni et
+/// al. 2025)
+nn::Turn dinov3_rotation(Graph& graph, const Dinov3Config& c, const Dim& rows, const Dim& columns,
+                         std::int64_t more = 0);
 
 /// Attention and feed-forward with norms before them, and learned scales.
 class Dinov3Layer {
  public:
   Dinov3Layer(const Scope& s, const Dinov3Config& c);
   /// x [B, tokens, hidden_size] -> the same
-  Value operator()(Value x, const nn::Turn& rotation) const;
+  Value operator()(Value x, const nn::Turn& rotation, const op::AttentionMask& mask = {}) const;
 
  private:
-  Value attend(Value x, const nn::Turn& rotation) const;
+  Value attend(Value x, const nn::Turn& rotation, const op::AttentionMask& mask) const;
 
   std::string path_;
   std::int64_t heads_;

@@ -8,7 +8,7 @@
 
 #include "onnxport/error.h"
 #include "onnxport/nn/conv.h"
-#include "onnxport/nn/resnet.h"
+#include "onnxport/nn/conv_layer.h"
 
 namespace onnxport::models {
 namespace {
@@ -60,16 +60,6 @@ nn::Conv2d token_mixer(const Scope& s, std::int64_t width, const RepViTParameter
           {.padding = {kKernel / 2, kKernel / 2}, .groups = width}};
 }
 
-// Multiplies each channel by a number from the means of all channels. Keys: fc1, fc2.
-Value gated(const Scope& s, Value x) {
-  const ModulePath at(x, s.path());
-  const std::int64_t width = *x.dim(1).constant();
-  const std::int64_t inner = std::max<std::int64_t>(8, (width / 4 + 4) / 8 * 8);
-  const nn::Conv2d reduce(s / "fc1", width, inner, {1, 1}), expand(s / "fc2", inner, width, {1, 1});
-  const Value means = op::reshape(nn::global_average_pool(x), {x.dim(0), width, 1, 1});
-  return op::mul(x, op::sigmoid(expand(op::relu(reduce(means)))));
-}
-
 // x + conv2(gelu(conv1(x)))
 Value channel_mixer(const Scope& s, Value x) {
   const ModulePath at(x, s.path());
@@ -82,7 +72,11 @@ Value block(const Scope& s, const RepViTParameters& p, bool gate, Value x) {
   const ModulePath at(x, s.path());
   const std::int64_t width = *x.dim(1).constant();
   x = token_mixer(s / "token_mixer", width, p)(x);
-  if (gate) x = gated(s / "se", x);
+  if (gate) {
+    const std::int64_t reduced = std::max<std::int64_t>(8, (width / 4 + 4) / 8 * 8);
+    x = nn::SqueezeExcite(s / "se",
+                          {.channels = width, .reduced = reduced, .reduce = "fc1", .expand = "fc2"})(x);
+  }
   return channel_mixer(s / "channel_mixer", x);
 }
 
