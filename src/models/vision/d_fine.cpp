@@ -155,9 +155,10 @@ NamedValues decode(const Scope& root, const Scope& base, const Config& c, const 
   }
   const Value scores = nn::Linear(heads / "class_embed" / c.eval_idx, c.d_model, c.num_labels)(x);
   // How sure the model is of the edges changes the scores.
-  const Value shares = op::softmax(op::reshape(corners, by_edge), 3);
+  const Value shares = op::softmax(op::cast(op::reshape(corners, by_edge), DType::f32), 3);
   const Value best = op::topk(shares, c.top_values, 3).values;
-  const Value stats = op::flatten(op::concat({best, op::mean(best, 3, true)}, 3), 2, 3);
+  const Value all = op::concat({best, op::mean(best, 3, true)}, 3);
+  const Value stats = op::cast(op::flatten(all, 2, 3), x.dtype());
   const Value quality =
       linear_stack(s / "lqe_layers" / c.eval_idx / "reg_conf", stats, c.lqe_width, 1, c.lqe_layers);
   for (std::int64_t i = 0; i < 2 * c.decoder_layers; ++i) {  // for training
