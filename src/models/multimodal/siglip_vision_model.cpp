@@ -3,6 +3,7 @@
 #include "models/multimodal/common/clip.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/nn/packed_attention.h"
 #include "onnxport/nn/pre_norm_encoder.h"
 
 namespace onnxport::models {
@@ -24,23 +25,10 @@ class SiglipVisionModelOnnxConfig : public VisionOnnxConfig {
 // layernorm, mlp.
 Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
   const ModulePath at(hidden, s.path());
-  Graph& graph = hidden.graph();
   const std::int64_t width = c.hidden_size;
-  const Scope a = s / "attention";
-  const Weight weight = a.weight("in_proj_weight", {3 * width, width});
-  const Weight bias = a.weight("in_proj_bias", {3 * width});
-  const auto project = [&](Value x, std::int64_t part) {
-    const std::int64_t begin = part * width, end = begin + width;
-    const nn::Linear linear(a.path(), weight.slice(0, begin, end), bias.slice(0, begin, end));
-    return linear(x);
-  };
-  const Value probe = project(graph.weight(s.weight("probe", {1, 1, width})), 0);  // the same for all images
-  const Value query = op::expand(probe, {hidden.dim(0), 1, width});
-  const Value key = project(hidden, 1);
-  const Value value = project(hidden, 2);
-  const std::int64_t heads = c.num_attention_heads;
-  const Value context = op::attention({.query = query, .key = key, .value = value}, heads, heads).output;
-  const Value attended = nn::Linear(a / "out_proj", width, width)(op::squeeze(context, 1));
+  const nn::PackedAttention attention(s / "attention", width, c.num_attention_heads);
+  const Value probe = hidden.graph().weight(s.weight("probe", {1, 1, width}));  // the same for all images
+  const Value attended = op::squeeze(attention(probe, hidden, hidden), 1);
 
   const Value normed = nn::LayerNorm(s / "layernorm", width, c.layer_norm_eps)(attended);
   const Value wide = nn::Linear(s / "mlp" / "fc1", width, c.intermediate_size)(normed);

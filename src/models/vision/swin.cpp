@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "models/common/definition.h"
+#include "models/vision/common/backbone.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
@@ -14,6 +15,8 @@
 
 namespace onnxport::models {
 namespace {
+
+constexpr double kEps = 1e-5;  // not configurable
 
 struct Config {
   std::int64_t num_channels, embed_dim, window_size;
@@ -106,23 +109,57 @@ struct Layer {
   }
 };
 
-// Every second layer of a stage shifts its windows by half a window, unless the grid is not larger than a
-// window.
-Value run_stage(Value x, const Scope& s, const Config& c, std::int64_t stage, const nn::TokenGrid& grid) {
+enum class Windows : std::uint8_t {
+  fitting,  // no shift unless the grid is larger than a window
+  always,   // the same for all grids; as a backbone
+};
+
+// Every second layer of a stage shifts its windows by half a window.
+Value run_stage(Value x, const Scope& s, const Config& c, std::int64_t stage, const nn::TokenGrid& grid,
+                Windows windows) {
   const ModulePath at(x, s.path());
   Graph& graph = x.graph();
+  const bool always = windows == Windows::always;
   const Dim larger = (grid.height - c.window_size).min(1) * (grid.width - c.window_size).min(1);
+  const Dim shift = (always ? Dim(1) : larger) * (c.window_size / 2);
   const std::int64_t depth = c.depths[static_cast<std::size_t>(stage)];
   const std::int64_t width = c.width(stage);
   const auto inner = static_cast<std::int64_t>(c.mlp_ratio * static_cast<double>(width));
-  const nn::WindowPartition straight(graph, grid, {.window = c.window_size, .smaller_grid = false});
-  const nn::WindowPartition shifted(
-      graph, grid, {.window = c.window_size, .shift = larger * (c.window_size / 2), .smaller_grid = false});
+  const nn::WindowPartition straight(graph, grid, {.window = c.window_size, .smaller_grid = always});
+  const nn::WindowPartition shifted(graph, grid,
+                                    {.window = c.window_size, .shift = shift, .smaller_grid = always});
   for (std::int64_t i = 0; i < depth; ++i) {
     const Layer layer(s / "blocks" / i, c, stage, width, inner);
     x = layer(x, i % 2 == 0 ? straight : shifted);
   }
   return x;
+}
+
+// The stem, and each stage before its tokens are merged.
+std::vector<SwinTokens> states(Value pixel_values, const Scope& s, const Config& c, Windows windows) {
+  // Pads an image with zeros at the end, for sizes that patches do not divide. For other sizes, the kernel
+  // never reaches the zeros.
+  const std::int64_t height = c.patch_size[0], width = c.patch_size[1];
+  const Scope embeddings = s / "embeddings";
+  const nn::Conv2d projection(embeddings / "patch_embeddings" / "projection", c.num_channels, c.embed_dim,
+                              {height, width}, true,
+                              {.stride = {height, width}, .padding = {0, 0, height - 1, width - 1}});
+  const ModulePath at_embeddings(pixel_values, embeddings.path());
+  const Value patches = projection(pixel_values);
+  nn::TokenGrid grid = nn::grid_of(patches);
+  // This norm and those between stages ignore layer_norm_eps.
+  Value x = nn::LayerNorm(embeddings / "norm", c.embed_dim, kEps)(nn::image_to_rows(patches));
+
+  std::vector<SwinTokens> states = {{x, grid, c.embed_dim}};
+  for (std::int64_t stage = 0; stage < c.stages(); ++stage) {
+    const Scope at = s / "encoder" / "layers" / stage;
+    x = run_stage(x, at, c, stage, grid, windows);
+    states.push_back({x, grid, c.width(stage)});
+    if (stage + 1 == c.stages()) break;
+    x = nn::PatchMerging(at / "downsample", c.width(stage))(x, grid);
+    grid = nn::PatchMerging::merged(grid);
+  }
+  return states;
 }
 
 // [B, C, h, w] in rows -> an image with stride x stride pixels for each token. (torch.nn.PixelShuffle)
@@ -160,43 +197,53 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 SwinTokens swin_encoder(Value pixel_values, const Scope& s, const PretrainedConfig& config, SwinNorm norm) {
   const Config c(config);
-  // Pads an image with zeros at the end, for sizes that patches do not divide. For other sizes, the kernel
-  // never reaches the zeros.
-  const std::int64_t height = c.patch_size[0], width = c.patch_size[1];
-  const Scope embeddings = s / "embeddings";
-  const nn::Conv2d projection(embeddings / "patch_embeddings" / "projection", c.num_channels, c.embed_dim,
-                              {height, width}, true,
-                              {.stride = {height, width}, .padding = {0, 0, height - 1, width - 1}});
-  const ModulePath at_embeddings(pixel_values, embeddings.path());
-  const Value patches = projection(pixel_values);
-  nn::TokenGrid grid = nn::grid_of(patches);
-  // This norm and those between stages ignore layer_norm_eps.
-  constexpr double kEps = 1e-5;
-  Value x = nn::LayerNorm(embeddings / "norm", c.embed_dim, kEps)(nn::image_to_rows(patches));
-
-  for (std::int64_t stage = 0; stage < c.stages(); ++stage) {
-    const Scope at = s / "encoder" / "layers" / stage;
-    x = run_stage(x, at, c, stage, grid);
-    if (stage + 1 == c.stages()) break;
-    x = nn::PatchMerging(at / "downsample", c.width(stage))(x, grid);
-    grid = nn::PatchMerging::merged(grid);
-  }
-  const std::int64_t channels = c.width(c.stages() - 1);
-  if (norm == SwinNorm::last) x = nn::LayerNorm(s / "layernorm", channels, c.layer_norm_eps)(x);
-  return {x, grid, channels};
+  SwinTokens last = states(pixel_values, s, c, Windows::fitting).back();
+  if (norm == SwinNorm::last)
+    last.rows = nn::LayerNorm(s / "layernorm", last.channels, c.layer_norm_eps)(last.rows);
+  return last;
 }
+
+BackboneFeatures swin_features(Value pixel_values, const Scope& s, const PretrainedConfig& config,
+                               const std::vector<std::int64_t>& stages,
+                               const std::function<Scope(std::int64_t stage)>& norm) {
+  const std::vector<SwinTokens> all = states(pixel_values, s, Config(config), Windows::always);
+  s.ignore("layernorm");
+  BackboneFeatures features;
+  for (const std::int64_t stage : stages) {
+    const SwinTokens& tokens = all[static_cast<std::size_t>(stage)];
+    const Value normed = nn::LayerNorm(norm(stage), tokens.channels, kEps)(tokens.rows);
+    features.stages.push_back(nn::rows_to_image(normed, tokens.grid));
+  }
+  return features;
+}
+
+std::int64_t swin_stages(const PretrainedConfig& config) { return Config(config).stages(); }
 
 ImageSize swin_smallest_image(const PretrainedConfig& config) {
   const Config c(config);
   return {c.reach(0) * (c.window_size - 1) + 1, c.reach(1) * (c.window_size - 1) + 1};
 }
 
+namespace {
+
+BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value pixel_values) {
+  config.harmless({"stage_names"});
+  const auto norm = [&](std::int64_t stage) {
+    return s / "hidden_states_norms" / (stage == 0 ? "stem" : fmt::format("stage{}", stage));
+  };
+  // In files of transformers 5 with new names, the model has a scope of its own.
+  return swin_features(pixel_values, s.base_model("swin"), config,
+                       backbone_stages(config, swin_stages(config)), norm);
+}
+
+}  // namespace
+
 void register_swin(TasksManager& tasks) {
   tasks.register_model<SwinOnnxConfig>(
       {.model_type = "swin",
        .tasks = {"feature-extraction", "image-classification", "masked-im"},
        .forward = forward,
-       .ignorable_keys = {"embeddings.mask_token", "swin.embeddings.mask_token"},
+       .ignorable_keys = {"embeddings.mask_token", "swin.embeddings.mask_token"},  // no task masks patches
        .key_names = {.newer = {{"attention.self.query", "attention.q_proj"},
                                {"attention.self.key", "attention.k_proj"},
                                {"attention.self.value", "attention.v_proj"},
@@ -204,7 +251,8 @@ void register_swin(TasksManager& tasks) {
                                 "attention.relative_position_bias.relative_position_bias_table"},
                                {"attention.output.dense", "attention.o_proj"},
                                {"intermediate.dense", "mlp.fc1"},
-                               {"output.dense", "mlp.fc2"}}}});  // no task masks patches
+                               {"output.dense", "mlp.fc2"}}},
+       .roles = {.backbone = BackboneRole{features}}});
 }
 
 }  // namespace onnxport::models
