@@ -74,7 +74,8 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 
   const Value logits = nn::Linear(root / "class_labels_classifier", c.d_model, c.num_labels)(hidden);
   const Value box = linear_stack(root / "bbox_predictor", hidden, c.d_model, 4, 3);
-  const Value centre = op::add(op::slice(box, 2, 0, 2), inverse_sigmoid(centres));
+  const Value from = inverse_sigmoid(centres);
+  const Value centre = op::add(op::slice(box, 2, 0, 2), from);
   const Value moved = op::concat({centre, op::slice(box, 2, 2, 4)}, 2);
   return {{"logits", logits}, {"pred_boxes", op::sigmoid(moved)}};
 }

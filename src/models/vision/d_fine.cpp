@@ -71,7 +71,8 @@ ImagePart elan_block(const Scope& s, const Config& c) {
 
 // The distances that the bins stand for: float32 [1, bins + 1]. They follow from two stored numbers.
 Value bin_distances(Graph& graph, const Config& c, Value up, Value reg_scale) {
-  const Value bound = op::mul(op::abs(up), op::abs(reg_scale));
+  const Value positive = op::abs(up);
+  const Value bound = op::mul(positive, op::abs(reg_scale));
   const Value step = op::pow(op::add(bound, 1.0), 2.0 / static_cast<double>(c.bins - 2));
   std::vector<double> powers, signs;
   for (std::int64_t i = 1 - c.bins / 2; i < c.bins / 2; ++i) {
@@ -81,7 +82,8 @@ Value bin_distances(Graph& graph, const Config& c, Value up, Value reg_scale) {
   const auto row = [&](const std::vector<double>& values) {
     return graph.weight_as_is(Weight::from_doubles(DType::f32, {1, c.bins - 1}, values));
   };
-  const Value grown = op::sub(op::pow(op::reshape(step, {1, 1}), row(powers)), 1.0);
+  const Value base = op::reshape(step, {1, 1});
+  const Value grown = op::sub(op::pow(base, row(powers)), 1.0);
   const Value inner = op::mul(grown, row(signs));
   const Value outer = op::reshape(op::mul(bound, 2.0), {1, 1});
   return op::concat({op::neg(outer), inner, outer}, 1);
@@ -91,8 +93,9 @@ Value bin_distances(Graph& graph, const Config& c, Value up, Value reg_scale) {
 // sizes.
 Value box_around(Value boxes, Value distances, Value reg_scale) {
   const Value centre = op::slice(boxes, 2, 0, 2);
-  const Value size = op::div(op::slice(boxes, 2, 2, 4), op::abs(reg_scale));
-  const Value half = op::mul(op::abs(reg_scale), 0.5);
+  const Value scale = op::abs(reg_scale);
+  const Value size = op::div(op::slice(boxes, 2, 2, 4), scale);
+  const Value half = op::mul(scale, 0.5);
   const auto edge = [&](std::int64_t begin) {
     return op::mul(op::add(op::slice(distances, 2, begin, begin + 2), half), size);
   };
@@ -152,9 +155,10 @@ NamedValues decode(const Scope& root, const Scope& base, const Config& c, const 
   }
   const Value scores = nn::Linear(heads / "class_embed" / c.eval_idx, c.d_model, c.num_labels)(x);
   // How sure the model is of the edges changes the scores.
-  const Value shares = op::softmax(op::reshape(corners, by_edge), 3);
+  const Value shares = op::softmax(op::cast(op::reshape(corners, by_edge), DType::f32), 3);
   const Value best = op::topk(shares, c.top_values, 3).values;
-  const Value stats = op::flatten(op::concat({best, op::mean(best, 3, true)}, 3), 2, 3);
+  const Value all = op::concat({best, op::mean(best, 3, true)}, 3);
+  const Value stats = op::cast(op::flatten(all, 2, 3), x.dtype());
   const Value quality =
       linear_stack(s / "lqe_layers" / c.eval_idx / "reg_conf", stats, c.lqe_width, 1, c.lqe_layers);
   for (std::int64_t i = 0; i < 2 * c.decoder_layers; ++i) {  // for training

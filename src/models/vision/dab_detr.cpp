@@ -175,8 +175,11 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
     const Value places = linear_stack(s / "ref_point_head", all, c.width, c.width, 2);
     const Value size =
         op::sigmoid(op::cast(linear_stack(s / "ref_anchor_head", x, c.width, 2, 2), DType::f32));
-    const Value wide = op::cast(op::div(op::slice(size, 2, 0, 1), part(2)), x.dtype());
-    const Value high = op::cast(op::div(op::slice(size, 2, 1, 2), part(3)), x.dtype());
+    const auto ratio = [&](std::int64_t j) {
+      const Value of_box = part(j + 2);
+      return op::cast(op::div(op::slice(size, 2, j, j + 1), of_box), x.dtype());
+    };
+    const Value wide = ratio(0), high = ratio(1);
     Value down = op::mul(row, high), right = op::mul(column, wide);
     Value sines = op::concat({down, right}, 2);
     if (i > 0) sines = op::mul(sines, scales(s, c, x));

@@ -87,7 +87,7 @@ Queries proposed_queries(const Scope& base, const Config& c, const Heads& heads,
   const Value kept = op::mul(memory, op::cast(around.valid, memory.dtype()));
   const Value mixed = nn::Linear(base / "enc_output", c.d_model, c.d_model)(kept);
   const Value hidden = nn::LayerNorm(base / "enc_output_norm", c.d_model, kEps)(mixed);
-  const Value scores = op::select(heads.scores(c.decoder_layers, hidden), 2, 0);
+  const Value scores = op::cast(op::select(heads.scores(c.decoder_layers, hidden), 2, 0), DType::f32);
   const Value best = op::unsqueeze(op::topk(scores, c.proposals, 1).indices, 2);
   const Value moved = op::add(heads.boxes(c.decoder_layers, hidden), around.logits);
   const Value boxes = op::sigmoid(op::gather(moved, 1, op::expand(best, {moved.dim(0), c.proposals, 4})));

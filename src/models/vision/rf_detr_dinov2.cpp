@@ -54,13 +54,16 @@ Value resampling(Graph& graph, const Dim& to, std::int64_t from) {
   const auto places = [&](const Dim& count) {
     return op::add(op::cast(op::arange(graph, count), DType::f32), 0.5);
   };
-  const Value scale = op::div(op::scalar(graph, static_cast<double>(from), DType::f32), number(to));
+  const Value all = number(from);
+  const Value scale = op::div(all, number(to));
   const Value centre = op::unsqueeze(op::mul(places(to), scale), 1);
   const Value offset = op::abs(op::sub(places(from), centre));
   const Value x = op::div(offset, op::maximum(scale, 1.0));
   const Value square = op::mul(x, x), cube = op::mul(square, x);
-  const Value near = op::add(op::sub(op::mul(cube, 1.5), op::mul(square, 2.5)), 1.0);
-  const Value falling = op::add(op::mul(cube, -0.5), op::mul(square, 2.5));
+  const Value steep = op::mul(cube, 1.5);
+  const Value near = op::add(op::sub(steep, op::mul(square, 2.5)), 1.0);
+  const Value rising = op::mul(square, 2.5);
+  const Value falling = op::sub(rising, op::mul(cube, 0.5));
   const Value far = op::add(op::sub(falling, op::mul(x, 4.0)), 2.0);
   const Value tail = op::mul(far, op::cast(op::lt(x, 2.0), DType::f32));
   const Value weights = op::where(op::lt(x, 1.0), near, tail);
@@ -91,8 +94,8 @@ Value embed(const Scope& s, const Config& c, Value pixel_values, Windows& w) {
   Graph& graph = image.graph();
   const Value table =
       graph.weight(s.weight("position_embeddings", {1, c.grid.height * c.grid.width + 1, c.hidden_size}));
-  const Value cls =
-      op::add(graph.weight(s.weight("cls_token", {1, 1, c.hidden_size})), op::slice(table, 1, 0, 1));
+  const Value token = graph.weight(s.weight("cls_token", {1, 1, c.hidden_size}));
+  const Value cls = op::add(token, op::slice(table, 1, 0, 1));
   s.ignore("mask_token");
   Value tokens = op::add(nn::image_to_tokens(image), patch_positions(table, c, rows, columns));
   // The original takes rows for columns here, which matters for images that are not square.

@@ -56,7 +56,8 @@ nn::NormedConv2d conv(const Scope& s, std::int64_t in, std::int64_t out, std::in
 Value pair_factors(Graph& graph, const Dim& extent) {
   const Value first = op::mul(op::cast(op::arange(graph, (extent + 1).floor_div(2)), DType::f32), 2.0);
   const Value rest = op::sub(op::cast(op::size(graph, extent), DType::f32), first);
-  return op::cast(op::div(op::scalar(graph, 2, DType::f32), op::minimum(rest, 2.0)), graph.float_dtype());
+  const Value whole = op::scalar(graph, 2, DType::f32);
+  return op::cast(op::div(whole, op::minimum(rest, 2.0)), graph.float_dtype());
 }
 
 // Means of 2 x 2 pixels; of those that exist, at the end of an odd axis. (torch.nn.AvgPool2d with ceil_mode)

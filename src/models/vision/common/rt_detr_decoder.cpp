@@ -89,7 +89,9 @@ Proposals propose(const Scope& base, const PretrainedConfig& config, const RtDet
   const nn::LayerNorm norm(output / 1, c.d_model, c.layer_norm_eps);
   const Value hidden = norm(nn::Linear(output / 0, c.d_model, c.d_model)(kept));
   const Value scores = nn::Linear(base / "enc_score_head", c.d_model, c.num_labels)(hidden);
-  const Value best = op::topk(op::amax(scores, 2), c.num_queries, 1).indices;
+  // ONNX has no TopK of bfloat16.
+  const Value highest = op::cast(op::amax(scores, 2), DType::f32);
+  const Value best = op::topk(highest, c.num_queries, 1).indices;
   p.target = rows_of(hidden, best);
   // The original computes the boxes of all pixels before it chooses.
   const Value moved = op::cast(linear_stack(base / "enc_bbox_head", p.target, c.d_model, 4, 3), DType::f32);
