@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/dinov3_convnext/modeling_dinov3_convnext.py
 #include "models/vision/common/backbone.h"
 #include "models/vision/common/convnext.h"
+#include "onnxport/nn/basic.h"
 #include "onnxport/nn/resnet.h"
 #include "onnxport/nn/vision.h"
 

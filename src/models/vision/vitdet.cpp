@@ -6,11 +6,11 @@
 #include <optional>
 
 #include "models/vision/common/backbone.h"
-#include "models/vision/common/convnext.h"
 #include "models/vision/common/vit.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/nn/channel_norm.h"
 #include "onnxport/nn/conv.h"
 #include "onnxport/nn/mlp.h"
 #include "onnxport/nn/rotated_encoder.h"
@@ -122,9 +122,9 @@ Value bottleneck(const Scope& s, const Config& c, Value image) {
   const nn::Conv2d conv1(s / "conv1", width, inner, {1, 1}, false),
       conv3(s / "conv3", inner, width, {1, 1}, false);
   const nn::Conv2d conv2(s / "conv2", inner, inner, {3, 3}, false, {.padding = {1, 1}});
-  Value x = activation(norm_channels(nn::LayerNorm(s / "norm1", inner, kEps), conv1(image)));
-  x = activation(norm_channels(nn::LayerNorm(s / "norm2", inner, kEps), conv2(x)));
-  return op::add(image, norm_channels(nn::LayerNorm(s / "norm3", width, kEps), conv3(x)));
+  Value x = activation(nn::ChannelNorm(s / "norm1", inner, kEps)(conv1(image)));
+  x = activation(nn::ChannelNorm(s / "norm2", inner, kEps)(conv2(x)));
+  return op::add(image, nn::ChannelNorm(s / "norm3", width, kEps)(conv3(x)));
 }
 
 // x: rows of the grid -> the same. `windows`: of this layer; absent: all tokens attend to each other.

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "models/common/definition.h"
-#include "onnxport/nn/basic.h"
 
 namespace onnxport::models {
 
@@ -38,9 +37,6 @@ struct ConvNextConfig {
   std::string hidden_act;
   double layer_norm_eps;
 };
-
-/// Over the channels of an image [B, C, H, W].
-Value norm_channels(const nn::LayerNorm& norm, Value image);
 
 /// pixel_values [B, num_channels, H, W] -> the results of the stem and each stage, [B, C, H', W'].
 std::vector<Value> convnext_states(const Scope& s, const ConvNextConfig& c, Value pixel_values,

@@ -6,6 +6,8 @@
 #include "models/vision/common/convnext.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/activation.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/channel_norm.h"
 #include "onnxport/nn/conv.h"
 #include "onnxport/nn/resnet.h"
 
@@ -45,10 +47,6 @@ ConvNextConfig::ConvNextConfig(const PretrainedConfig& c)
   }
 }
 
-Value norm_channels(const nn::LayerNorm& norm, Value image) {
-  return channels_first(norm(channels_last(image)));
-}
-
 namespace {
 
 struct Block {
@@ -84,7 +82,7 @@ struct Block {
 };
 
 struct Stage {
-  std::optional<nn::LayerNorm> norm;
+  std::optional<nn::ChannelNorm> norm;
   std::optional<nn::Conv2d> downsample;
   std::vector<Block> blocks;
 
@@ -100,7 +98,7 @@ struct Stage {
   }
 
   Value operator()(Value x) const {
-    if (downsample) x = (*downsample)(norm_channels(*norm, x));
+    if (downsample) x = (*downsample)((*norm)(x));
     for (const Block& block : blocks) x = block(x);
     return x;
   }
@@ -112,8 +110,8 @@ std::vector<Value> convnext_states(const Scope& s, const ConvNextConfig& c, Valu
                                    const ConvNextVariant& variant) {
   const nn::Conv2d patches(s / variant.keys.patches, c.num_channels, c.hidden_sizes[0],
                            {c.patch_size, c.patch_size}, true, {.stride = {c.patch_size, c.patch_size}});
-  const nn::LayerNorm norm(s / variant.keys.patches_norm, c.hidden_sizes[0], variant.eps);
-  std::vector<Value> states = {norm_channels(norm, patches(pixel_values))};
+  const nn::ChannelNorm norm(s / variant.keys.patches_norm, c.hidden_sizes[0], variant.eps);
+  std::vector<Value> states = {norm(patches(pixel_values))};
   for (std::size_t i = 0; i < c.hidden_sizes.size(); ++i) {
     const Scope at = s / variant.keys.stages / static_cast<std::int64_t>(i);
     states.push_back(Stage(at, i, c, variant)(states.back()));
@@ -144,8 +142,8 @@ BackboneFeatures convnext_features(const Scope& s, const PretrainedConfig& confi
   for (std::size_t i = 0; i < stages.size(); ++i) {
     const std::string name = stages[i] == 0 ? "stem" : fmt::format("stage{}", stages[i]);
     Value& image = features.stages[i];
-    const nn::LayerNorm norm(s / "hidden_states_norms" / name, *image.dim(1).constant(), variant.eps);
-    image = norm_channels(norm, image);
+    const nn::ChannelNorm norm(s / "hidden_states_norms" / name, *image.dim(1).constant(), variant.eps);
+    image = norm(image);
   }
   return features;
 }
