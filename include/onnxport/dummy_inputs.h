@@ -196,6 +196,9 @@ struct ONNXPORT_API DummyInputs {
   std::optional<std::int64_t> pad_token_id = {};
   std::optional<std::int64_t> longest_sequence = {};  ///< limited by the table of positions
   ImageSizes images = {};
+  /// The share of an integer output's elements that may differ where values are rounded (half precision,
+  /// quantized weights): each is a decision between close values, like the codes of a codec.
+  double undecided = 0;
 
   /// One tensor per input. Deterministic in `seed`. Throws ExportError(invalid_argument) if a tensor would be
   /// invalid or have more than 2^30 elements, and ExportError(internal) if no generator makes an input.

@@ -68,7 +68,8 @@ Value snake(const Scope& s, std::int64_t channels, Value x) {
   const Weight above = alpha.add(Weight::from_doubles(DType::f32, {}, {&least, 1}));
   const Weight inverse = Weight::from_doubles(DType::f32, {1, 1, 1}, {&one, 1}).div(above);
   Graph& graph = x.graph();
-  const Value wave = op::sin(op::mul(op::cast(x, DType::f32), graph.weight_as_is(alpha)));
+  const Value factor = graph.weight_as_is(alpha);
+  const Value wave = op::sin(op::mul(op::cast(x, DType::f32), factor));
   const Value squared = op::mul(wave, wave);
   const Value added = op::mul(squared, graph.weight_as_is(inverse.named(s.path() + ".inverse")));
   return op::add(x, op::cast(added, x.dtype()));

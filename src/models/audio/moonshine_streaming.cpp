@@ -77,7 +77,8 @@ Value asinh(Value x) {
   const Value size = op::abs(x);
   const Value root = op::sqrt(op::add(op::mul(size, size), 1.0));
   const Value grown = op::log(op::add(size, root));
-  return op::where(op::lt(x, 0.0), op::neg(grown), grown);
+  const Value mirrored = op::neg(grown);
+  return op::where(op::lt(x, 0.0), mirrored, grown);
 }
 
 struct Masked {
@@ -139,7 +140,8 @@ Masked encode(const Scope& s, const Config& c, Value samples, Value attention_ma
     const double one = 1;
     const Weight weight = at.weight("gamma", {c.width}).cast(DType::f32);
     const Weight grown = weight.add(Weight::from_doubles(DType::f32, {}, {&one, 1}));
-    return op::mul(op::layer_norm(y, {}, {}, kEps), graph.weight(grown.named(at.path() + ".weight")));
+    const Value factor = graph.weight(grown.named(at.path() + ".weight"));
+    return op::mul(op::layer_norm(y, {}, {}, kEps), factor);
   };
   for (std::int64_t i = 0; i < c.layers; ++i) {
     const Scope layer = s / "layers" / i, attention = layer / "self_attn", mlp = layer / "mlp";

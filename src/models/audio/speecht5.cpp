@@ -80,7 +80,8 @@ struct Config {
 Value scaled_positions(const Scope& s, const Config& c, Value positions) {
   Graph& graph = positions.graph();
   const Value table = interleaved_sinusoids(positions, c.hidden_size);
-  const Value scaled = op::mul(op::cast(table, graph.float_dtype()), graph.weight(s.weight("alpha", {})));
+  const Value alpha = graph.weight(s.weight("alpha", {}));
+  const Value scaled = op::mul(op::cast(table, graph.float_dtype()), alpha);
   return op::unsqueeze(scaled, 0);
 }
 

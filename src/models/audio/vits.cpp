@@ -90,7 +90,8 @@ struct Distances {
     const Value places = op::arange(graph, length);
     const Value apart = op::sub(places, op::unsqueeze(places, 1));
     const double reach = static_cast<double>(window);
-    near = op::le(op::abs(apart), op::scalar(graph, reach, DType::i64));
+    const Value farthest = op::scalar(graph, reach, DType::i64);
+    near = op::le(op::abs(apart), farthest);
     place = op::minimum(op::maximum(op::add(apart, reach), 0.0), 2 * reach);
   }
 };
@@ -170,7 +171,8 @@ struct Alignment {
 // Each token lasts whole frames: log_durations [B, 1, L], mask [B, 1, L]. A row has at least one frame.
 Alignment align(Value log_durations, Value mask, double speaking_rate) {
   const ModulePath at(mask, "alignment");
-  const Value exact = op::mul(op::exp(op::cast(log_durations, DType::f32)), op::cast(mask, DType::f32));
+  const Value counts = op::cast(mask, DType::f32);
+  const Value exact = op::mul(op::exp(op::cast(log_durations, DType::f32)), counts);
   const Value wanted = op::squeeze(op::mul(exact, 1 / speaking_rate), 1);
   const Value near = op::round(wanted);
   const Value durations = op::add(near, op::cast(op::lt(near, wanted), DType::f32));  // rounded up

@@ -9,6 +9,13 @@
 
 namespace onnxport::models {
 
+namespace {
+
+// A code that rounding changes also changes those of the codebooks behind it.
+constexpr double kUndecided = 0.05;
+
+}  // namespace
+
 std::string CodecOnnxConfig::part() const {
   return options().behavior == ConfigBehavior::encoder   ? "encoder"
          : options().behavior == ConfigBehavior::decoder ? "decoder"
@@ -25,8 +32,11 @@ void CodecOnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) con
     OnnxConfigOptions of_part = options();
     of_part.behavior = behavior;
     const std::shared_ptr<const OnnxConfig> described = options().make(config(), task(), of_part);
-    plan.components.push_back(
-        described->component(described->part() + "_model", request.shapes, request.dynamic_axes));
+    Component made = described->component(described->part() + "_model", request.shapes, request.dynamic_axes);
+    auto dummies = std::make_shared<DummyInputs>(*made.interface.dummies);
+    dummies->undecided = kUndecided;
+    made.interface.dummies = std::move(dummies);
+    plan.components.push_back(std::move(made));
   }
 }
 

@@ -88,14 +88,16 @@ Value inverse_spline(const VitsDurationConfig& c, Value y, Value parameters) {
 
   // The root of a quadratic equation.
   const Value rise = op::sub(inside, of_bin(ys, bin));
-  const Value bend = op::sub(op::add(start, end), op::mul(slope, 2.0));
+  const Value both = op::add(start, end);
+  const Value bend = op::sub(both, op::mul(slope, 2.0));
   const Value bent = op::mul(rise, bend);
   const Value a = op::add(op::mul(height, op::sub(slope, start)), bent);
   const Value b = op::sub(op::mul(height, start), bent);
   const Value minus_c = op::mul(slope, rise);
   const Value four = op::mul(op::mul(a, minus_c), 4.0);
   const Value root = op::sqrt(op::add(op::mul(b, b), four));
-  const Value share = op::div(op::mul(minus_c, 2.0), op::add(b, root));
+  const Value twice = op::mul(minus_c, 2.0);
+  const Value share = op::div(twice, op::add(b, root));
   const Value moved = op::mul(share, of_bin(widths, bin));
   const Value x = op::add(moved, of_bin(xs, bin));
   const Value outside = op::gt(op::abs(y), c.tail_bound);
