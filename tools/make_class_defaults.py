@@ -73,7 +73,7 @@ nemotron_h nomic_bert olmo_hybrid openai_privacy_filter paddleocr_vl parakeet_rn
 qwen3_5_text rf_detr rf_detr_dinov2 sam3_tracker sam3_vision_model sam3_vit_model solar_open youtu zaya
 """.split()
 # Classes with a model_type that no mapping and no sub_configs leads to: (module, class).
-MORE = [("speecht5", "SpeechT5HifiGanConfig"), ("t5gemma", "T5GemmaModuleConfig")]
+MORE = [("pixtral", "PixtralVisionConfig"), ("speecht5", "SpeechT5HifiGanConfig"), ("t5gemma", "T5GemmaModuleConfig")]
 # Keys that the original modelling code reads (getattr(config, key, default)) although the class does not declare them: {key: (default, types)}.
 UNDECLARED = {
     "head_dim": (

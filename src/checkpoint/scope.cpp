@@ -39,16 +39,19 @@ std::string replace_part(const std::string& key, std::string_view part, std::str
   return key;
 }
 
-/// The other keys that may hold the weight of a key of the model.
-std::vector<std::string> other_names(const KeyNames& names, const std::string& key) {
+/// The key that a newer version of the library stores; the same key if it has no other name.
+std::string newer_name(const KeyNames& names, const std::string& key) {
   std::string newer = key;
   for (const auto& [part, replacement] : names.newer) newer = replace_part(newer, part, replacement);
+  return newer;
+}
+
+/// Other keys that may hold the table of tokens, if the key is that of the table.
+std::vector<std::string> tied_names(const KeyNames& names, const std::string& key) {
   std::vector<std::string> others;
-  if (newer != key) others.push_back(std::move(newer));
-  if (!names.embeddings.empty() && key == names.embeddings.front()) {
-    others.insert(others.end(), names.embeddings.begin() + 1, names.embeddings.end());
-    if (!names.head.empty()) others.push_back(names.head);
-  }
+  if (names.embeddings.empty() || key != names.embeddings.front()) return others;
+  others.assign(names.embeddings.begin() + 1, names.embeddings.end());
+  if (!names.head.empty()) others.push_back(names.head);
   return others;
 }
 
@@ -78,18 +81,26 @@ Scope Scope::inside(std::vector<KeyNamesAt> outer) const {
 }
 
 std::vector<std::string> Scope::candidates(const std::string& key) const {
+  std::vector<KeyNamesAt> levels = outer_;
+  levels.insert(levels.begin(), names_);
+  std::erase_if(levels, [](const KeyNamesAt& level) { return level.names == nullptr; });
   std::vector<std::string> keys = {key};
-  const auto add = [&](const KeyNamesAt& level) {
-    if (!level.names) return;
-    const std::size_t root = level.path_size == 0 ? 0 : level.path_size + 1;
-    const std::size_t known = keys.size();
-    for (std::size_t i = 0; i < known; ++i) {
-      const std::string above = keys[i].substr(0, root), below = keys[i].substr(root);
-      for (const std::string& other : other_names(*level.names, below)) keys.push_back(above + other);
+  // Other names of the same weight come before other weights that may take its place.
+  for (const bool newer : {true, false}) {
+    for (const KeyNamesAt& level : levels) {
+      const std::size_t root = level.path_size == 0 ? 0 : level.path_size + 1;
+      const std::size_t known = keys.size();
+      for (std::size_t i = 0; i < known; ++i) {
+        if (keys[i].compare(0, root, key, 0, root) != 0) continue;  // outside of this model
+        const std::string above = keys[i].substr(0, root), below = keys[i].substr(root);
+        if (!newer) {
+          for (const std::string& other : tied_names(*level.names, below)) keys.push_back(above + other);
+        } else if (const std::string other = newer_name(*level.names, below); other != below) {
+          keys.push_back(above + other);
+        }
+      }
     }
-  };
-  add(names_);
-  for (const KeyNamesAt& level : outer_) add(level);
+  }
   return keys;
 }
 

@@ -22,6 +22,8 @@ Range plausible(std::string_view key) {
                                                     "output_hidden_size"};
   if (std::ranges::find(zero, key) != zero.end()) return {0, kMostElements};
   if (ends_with_any(heads)) return {1, kMostHeads};
+  // Numbers of layers below 0 count from the last one.
+  if (key == "vision_feature_layers") return {-kMostLayers, kMostLayers};
   if (ends_with_any(layers)) return {0, kMostLayers};
   if (key == "dim" || ends_with_any(sizes)) return {1, kMostElements};
   return {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()};

@@ -8,6 +8,25 @@
 namespace onnxport::models {
 namespace {
 
+// Transformers 4 stores the stacked weights of experts transposed.
+nn::ExpertWeights stored_experts(const Scope& s, const nn::ExpertSizes& z) {
+  const std::int64_t width = 2 * z.intermediate_size;
+  const auto shape = s.shape_of("gate_up_proj");
+  const bool transposed = shape && *shape == std::vector<std::int64_t>{z.experts, z.hidden_size, width};
+  if (!transposed) return nn::expert_weights(s, z);
+  nn::ExpertWeights weights;
+  weights.gate = s.weight("gate_up_proj", *shape).permute({0, 2, 1});
+  weights.down = s.weight("down_proj", {z.experts, z.intermediate_size, z.hidden_size}).permute({0, 2, 1});
+  return weights;
+}
+
+nn::FeedForward mixture(const Scope& s, const nn::ExpertSizes& z, const nn::Routing& routing,
+                        const std::string& activation) {
+  const nn::Linear gate(s / "gate", z.hidden_size, z.experts, false);
+  return nn::SparseMixture(s.path(), nn::Router(gate, routing),
+                           nn::Experts(stored_experts(s / "experts", z), activation));
+}
+
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const TextDecoderConfig c = qwen3_vl_config(config);
@@ -21,7 +40,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   return forward_text_decoder(inputs, model, component, c, deepstack(c, [&](const Scope& s, std::int64_t i) {
                                 const auto mlp = [&]() -> nn::FeedForward {
                                   if (sparse[static_cast<std::size_t>(i)])
-                                    return nn::SparseMixture(s / "mlp", experts, routing, c.hidden_act);
+                                    return mixture(s / "mlp", experts, routing, c.hidden_act);
                                   return c.mlp(s / "mlp");
                                 };
                                 return c.block(s, c.normed_attention(s / "self_attn", i), mlp());

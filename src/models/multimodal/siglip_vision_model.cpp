@@ -50,9 +50,8 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const Component&)
     x = op::add(x, x.graph().weight(positions));
   }
   const nn::PreNormEncoder encoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer());
-  std::vector<Value> states = encoder.states(x);
+  const std::vector<Value> states = encoder.states(x);
   const Value hidden = nn::LayerNorm(s / "post_layernorm", c.hidden_size, c.layer_norm_eps)(states.back());
-  states.back() = hidden;  // the original counts the result of the norm as the last one
   if (!config.flag("vision_use_head", true)) return {hidden, {}, states};
   return {hidden, pool(s / "head", c, hidden), states};
 }

@@ -15,6 +15,15 @@ std::string language_task(std::string_view task) {
   return has_past(task) ? "text-generation-with-past" : "text-generation";
 }
 
+// These models have an output layer of their own, which neither scales nor caps the logits.
+PretrainedConfig with_plain_logits(PretrainedConfig text) {
+  const PretrainedConfig reader = text.unaccounted();
+  for (const char* key : {"logit_scale", "logits_scaling", "lm_head_multiplier"})
+    if (reader.has(key)) text = text.settled(key, "1");
+  if (reader.has("final_logit_softcapping")) text = text.settled("final_logit_softcapping", "null");
+  return text;
+}
+
 // Images have a batch of their own.
 AxesByName per_image(AxesByName names) {
   for (auto& [name, axes] : names) {
@@ -143,7 +152,7 @@ NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& 
   Component language = component;
   language.task = language_task(component.task);
   language.part.clear();
-  const Model part = model.part(text_config, prefix, type, language.task);
+  const Model part = model.part(with_plain_logits(text_config), prefix, type, language.task);
   return type->roles.language_model->decode(inputs, part, language);
 }
 

@@ -74,7 +74,8 @@ class MultimodalDecoderOnnxConfig : public OnnxConfig {
 using EncodeModality = std::function<NamedValues(const Inputs& inputs, const Component& component)>;
 
 /// The outputs of a component: what `encode` makes, or those of the language model of type
-/// text_config.model_type, whose keys are below `prefix`.
+/// text_config.model_type, whose keys are below `prefix`. Their output layer is the last step: what scales or
+/// caps logits in that type alone has no effect here.
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                                        const Component& component, const PretrainedConfig& text_config,
                                        const EncodeModality& encode,

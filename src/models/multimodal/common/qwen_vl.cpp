@@ -14,6 +14,11 @@ PatchTowerConfig::PatchTowerConfig(const PretrainedConfig& c, std::int64_t hidde
       frames(c.integer("temporal_patch_size", 2)),
       patch(c.integer("patch_size", 14)),
       side(c.integer("spatial_merge_size", 2)) {
+  if (c.given("rope_parameters")) {
+    const PretrainedConfig rope = c.sub("rope_parameters");
+    rope.harmless({"rope_type", "type"});  // by row and column, as version 5 calls it
+    theta = rope.real("rope_theta", theta);
+  }
   check_multiple(c, "the width of the vision tower", hidden_size, "num_heads", heads);
   for (const std::int64_t extent : {channels, frames, patch, side}) {
     if (extent > 0 && extent <= 1024) continue;
@@ -35,9 +40,8 @@ Value embed_patch_rows(const Scope& s, const PatchTowerConfig& c, Value patches,
   return nn::Linear(s.path(), weight.reshape({c.hidden_size, c.patch_elements()}), added)(patches);
 }
 
-PatchAttention::PatchAttention(const PatchTowerConfig& c, const PatchPlaces& places, Value visible,
-                               double theta)
-    : c_(c), rope_(grid_rope(places, c.head_dim(), theta)), visible_(visible) {}
+PatchAttention::PatchAttention(const PatchTowerConfig& c, const PatchPlaces& places, Value visible)
+    : c_(c), rope_(grid_rope(places, c.head_dim(), c.theta)), visible_(visible) {}
 
 Value PatchAttention::operator()(const Scope& s, Value x, Value visible) const {
   const ModulePath at(x, s.path());

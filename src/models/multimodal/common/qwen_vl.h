@@ -19,6 +19,7 @@ struct PatchTowerConfig {
   std::int64_t hidden_size, depth, heads;
   std::int64_t channels, frames, patch;  ///< of a patch [channels, frames, patch, patch]
   std::int64_t side;                     ///< of the squares of patches that become one token
+  double theta = 10000;                  ///< base of the rotation
 
   std::int64_t head_dim() const { return hidden_size / heads; }
   std::int64_t patch_elements() const { return channels * frames * patch * patch; }
@@ -34,7 +35,7 @@ Value embed_patch_rows(const Scope& s, const PatchTowerConfig& c, Value patches,
 class PatchAttention {
  public:
   /// visible: bool [N, N]
-  PatchAttention(const PatchTowerConfig& c, const PatchPlaces& places, Value visible, double theta = 10000);
+  PatchAttention(const PatchTowerConfig& c, const PatchPlaces& places, Value visible);
   /// x [N, H] -> [N, H]
   Value operator()(const Scope& s, Value x) const { return (*this)(s, x, visible_); }
   Value operator()(const Scope& s, Value x, Value visible) const;
