@@ -98,6 +98,18 @@ std::vector<std::int64_t> empty_shape(const TensorType& type) {
   return shape;
 }
 
+// A value with the dynamic axes of both: one branch may fix what the other does not.
+OnnxValueInfo with_axes_of(OnnxValueInfo value, const OnnxValueInfo& other) {
+  for (std::size_t i = 0; i < value.type.shape.size() && i < other.type.shape.size(); ++i) {
+    if (!value.type.shape[i].is_constant() || other.type.shape[i].is_constant()) continue;
+    value.type.shape[i] = other.type.shape[i];
+    const int axis = static_cast<int>(i);
+    if (const auto name = other.axis_names.find(axis); name != other.axis_names.end())
+      value.axis_names[axis] = name->second;
+  }
+  return value;
+}
+
 }  // namespace
 
 OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
@@ -108,7 +120,12 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
   whole.inputs = with.inputs;
   for (const OnnxValueInfo& input : without.inputs) {
     const auto same = [&](const OnnxValueInfo& other) { return other.name == input.name; };
-    if (std::none_of(whole.inputs.begin(), whole.inputs.end(), same)) whole.inputs.push_back(input);
+    const auto found = std::find_if(whole.inputs.begin(), whole.inputs.end(), same);
+    if (found != whole.inputs.end()) {
+      *found = with_axes_of(*found, input);
+    } else {
+      whole.inputs.push_back(input);
+    }
   }
   whole.inputs.push_back({kSwitch, {DType::boolean, {1}}});
 
@@ -121,7 +138,7 @@ OnnxGraph merge_decoders(const OnnxGraph& without, const OnnxGraph& with) {
     const auto given = std::find_if(with.outputs.begin(), with.outputs.end(),
                                     [&](const OnnxValueInfo& other) { return other.name == output.name; });
     if (given != with.outputs.end()) {
-      output = *given;  // its axes cover a past of length 0 as well
+      output = with_axes_of(*given, output);  // its axes cover a past of length 0 as well
       outputs.push_back(past->outputs[static_cast<std::size_t>(given - with.outputs.begin())]);
       continue;
     }
