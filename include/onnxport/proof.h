@@ -14,7 +14,7 @@ namespace onnxport {
 /// configurations are compared. Values are written as `hidden_act=relu2`.
 struct Proof {
   std::int64_t fixtures = 0;                   ///< of the model's type and task
-  std::vector<std::string> versions;           ///< of transformers, which made them
+  std::vector<std::string> versions;           ///< of transformers (or "timm 1.0.31")
   std::vector<std::string> covered_elsewhere;  ///< values that only fixtures of the type's other tasks have
   std::vector<std::string> not_covered;        ///< values that no fixture of the type has
 };

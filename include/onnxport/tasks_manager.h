@@ -63,8 +63,8 @@ struct ModelDefinition {
   Roles roles = {};
   /// Absent: this type does not support GGUF files.
   std::optional<GgufLayout> gguf = {};
-  /// For library sentence_transformers: the kinds of modules that it builds. The first is the kind of the
-  /// first module in modules.json, which selects the definition.
+  /// For library sentence_transformers: the kinds of modules that it builds, first that of the first module,
+  /// which selects the definition. For library timm: the architectures of the family (onnxport/family.h).
   std::vector<std::string> modules = {};
 };
 
@@ -174,7 +174,7 @@ class ONNXPORT_API TasksManager {
   /// the type has no such task, the weights are opened too: then it is the task whose head they have, or else
   /// feature-extraction.
   std::string infer_task_from_model(const std::filesystem::path& folder, std::string_view library = {}) const;
-  /// "sentence_transformers" if the folder has a modules.json, else "transformers".
+  /// modules.json: "sentence_transformers"; an architecture without a type: "timm"; else "transformers".
   static std::string infer_library_from_model(const std::filesystem::path& folder);
   /// "sequence-classification" -> "text-classification", "masked-lm" -> "fill-mask", …; other names are
   /// returned unchanged.

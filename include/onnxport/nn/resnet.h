@@ -14,17 +14,6 @@
 
 namespace onnxport::nn {
 
-/// The names of the keys of a residual network.
-enum class ResNetKeys {
-  /// embedder.embedder.convolution|normalization,
-  /// encoder.stages.{i}.layers.{j}.layer.{k}.convolution|normalization,
-  /// encoder.stages.{i}.layers.{j}.shortcut.convolution|normalization (transformers.ResNetModel)
-  transformers,
-  /// conv1, bn1, layer{i + 1}.{j}.conv{k + 1}|bn{k + 1}, layer{i + 1}.{j}.downsample.0|1 (timm's and
-  /// torchvision's ResNet)
-  timm,
-};
-
 /// The convolutions of a block, and the one that has its stride.
 enum class ResNetLayer {
   basic,          ///< two 3x3; the first has the stride
@@ -33,15 +22,12 @@ enum class ResNetLayer {
 };
 
 struct ResNetParameters {
-  ResNetKeys keys = ResNetKeys::transformers;
   std::int64_t num_channels = 3;
   std::int64_t embedding_size = 64;                ///< channels after the stem
   std::vector<std::int64_t> hidden_sizes, depths;  ///< channels and blocks of each stage
   ResNetLayer layer = ResNetLayer::bottleneck;
   std::string activation = "relu";
   bool downsample_in_first_stage = false;
-  /// Stages that would shrink the image by more than this use dilation instead.
-  std::optional<std::int64_t> output_stride = {};
 };
 
 /// A block: convolutions, and a shortcut that makes the input fit their output.
@@ -58,7 +44,9 @@ class ONNXPORT_API ResNetBlock {
   Activation activation_;
 };
 
-/// Stem and stages.
+/// Stem and stages. Keys: embedder.embedder.convolution|normalization,
+/// encoder.stages.{i}.layers.{j}.layer.{k}.convolution|normalization,
+/// encoder.stages.{i}.layers.{j}.shortcut.convolution|normalization. (transformers.ResNetModel)
 class ONNXPORT_API ResNet {
  public:
   /// Throws ExportError(bad_config) if the sizes of the stages are invalid.

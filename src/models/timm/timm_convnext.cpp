@@ -184,10 +184,12 @@ std::vector<Value> stages(const Scope& s, const TimmConfig& timm, Value pixel_va
 }  // namespace
 
 void register_timm_convnext(TasksManager& tasks) {
-  tasks.register_model<TimmOnnxConfig>(timm_definition({.name = "convnext",
-                                                        .architectures = architectures_of(architectures()),
-                                                        .run = run,
-                                                        .stages = stages}));
+  tasks.register_model<TimmOnnxConfig>(
+      timm_definition({.name = "convnext",
+                       .architectures = architectures_of(architectures()),
+                       .run = run,
+                       .stages = stages,
+                       .key_names = {.newer = {{"stem.", "stem_"}, {"stages.", "stages_"}}}}));
 }
 
 }  // namespace onnxport::models

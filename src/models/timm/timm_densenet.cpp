@@ -110,10 +110,12 @@ std::vector<Value> stages(const Scope& s, const TimmConfig& timm, Value pixel_va
 }  // namespace
 
 void register_timm_densenet(TasksManager& tasks) {
-  tasks.register_model<TimmOnnxConfig>(timm_definition({.name = "densenet",
-                                                        .architectures = architectures_of(architectures()),
-                                                        .run = run,
-                                                        .stages = stages}));
+  tasks.register_model<TimmOnnxConfig>(
+      timm_definition({.name = "densenet",
+                       .architectures = architectures_of(architectures()),
+                       .run = run,
+                       .stages = stages,
+                       .key_names = {.newer = {{"features.", "features_"}}}}));
 }
 
 }  // namespace onnxport::models

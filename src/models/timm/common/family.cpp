@@ -49,6 +49,7 @@ BackboneFeatures chosen_stages(const TimmFamily& family, const Scope& s, const P
 ModelDefinition timm_definition(TimmFamily family) {
   ModelDefinition definition{.model_type = family.name,
                              .tasks = {"image-classification"},
+                             .key_names = family.key_names,
                              .library = "timm",
                              .modules = family.architectures};
   definition.forward = [run = family.run](const Inputs& inputs, const Model& model,

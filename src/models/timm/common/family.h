@@ -29,6 +29,8 @@ struct TimmFamily {
   std::function<std::vector<Value>(const Scope& s, const TimmConfig& c, Value pixel_values,
                                    std::int64_t last)>
       stages = {};
+  /// The keys of a backbone, where they differ: timm takes apart what is a sequence of modules.
+  KeyNames key_names = {};
 };
 
 /// The definition of a family, but for its configuration class.
