@@ -76,8 +76,9 @@ Value decode(const Scope& s, const DetrConfig& c, Value image) {
   const std::int64_t channels = *image.dim(1).constant();
   if (channels != c.d_model) image = nn::Conv2d(s / "input_projection", channels, c.d_model, {1, 1})(image);
   const Value positions = ImagePositions(s / "position_embedder", ImagePositionsKind::sine, c.d_model)(image);
-  const Value memory = nn::image_to_tokens(image);
-  const Value placed = op::add(memory, positions);
+  const DetrMemory memory{
+      .projected = image, .tokens = nn::image_to_tokens(image), .positions = positions, .seen = {}};
+  const Value placed = op::add(memory.tokens, positions);
   const Value asking =
       image.graph().weight((s / "queries_embedder").weight("weight", {c.num_queries, c.d_model}));
   const nn::LayerNorm norm(s / "decoder" / "layernorm", c.d_model, 1e-5);
