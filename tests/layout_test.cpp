@@ -81,7 +81,7 @@ TEST(GenaiLayout, RefusesStatesThatTheClientCannotHold) {
   const auto refusal_of = [&](const std::function<void(std::vector<StateSpec>&)>& change) {
     ExportPlan plan = llama.plan();
     change(plan.components[0].interface.states);
-    return complaint(ErrorCode::unsupported, [&] { layout::genai_cache(plan, plan.components[0]); });
+    return complaint(ErrorCode::unsupported, [&] { layout::genai_cache(plan, plan.components[0], ""); });
   };
   const std::string part = refusal_of([](auto& states) { states[0].part = "conv"; });
   EXPECT_TRUE(contains(

@@ -13,7 +13,7 @@ Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model
   const Value squares = merge_squares(patches, divisor(c, "downsample_factor"), c.origin());
   const Scope s = model.scope() / "multi_modal_projector";
   const std::int64_t width = *squares.dim(2).constant();
-  const std::int64_t out = c.sub("text_config").integer("hidden_size");
+  const std::int64_t out = text_width(c);
   const nn::LayerNorm norm(s / "layernorm", width, c.real("adapter_layer_norm_eps"));
   const GatedProjector project(
       s, {.in = width, .inner = c.integer("alignment_intermediate_size", out), .out = out});

@@ -13,7 +13,7 @@ Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model
   const GatedProjector project(model.scope() / "multi_modal_projector",
                                {.in = *squares.dim(2).constant(),
                                 .inner = c.integer("alignment_intermediate_size"),
-                                .out = c.sub("text_config").integer("hidden_size")});
+                                .out = text_width(c)});
   return project(squares);
 }
 

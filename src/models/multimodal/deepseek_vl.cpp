@@ -10,11 +10,9 @@ Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model
   const PretrainedConfig& c = model.config();
   const EncoderStates tower =
       encode_with_tower(tasks, inputs, model, c.sub("vision_config"), "vision_config", "vision_model");
-  const TwoLayerProjector project(model.scope() / "aligner",
-                                  {.in = *tower.hidden.dim(2).constant(),
-                                   .out = c.sub("text_config").integer("hidden_size"),
-                                   .first = "linear1",
-                                   .second = "linear2"});
+  const TwoLayerProjector project(
+      model.scope() / "aligner",
+      {.in = *tower.hidden.dim(2).constant(), .out = text_width(c), .first = "linear1", .second = "linear2"});
   return project(tower.hidden);
 }
 

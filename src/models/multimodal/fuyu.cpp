@@ -41,7 +41,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   c.harmless({"vocab_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "hidden_act",
               "max_position_embeddings", "layer_norm_eps", "rope_theta", "rope_scaling", "qk_layernorm",
               "partial_rotary_factor", "pad_token_id", "image_size", "image_token_id", "_vocab_size"});
-  return forward_multimodal_decoder(tasks, inputs, model, component, language_config(c),
+  return forward_multimodal_decoder(tasks, inputs, model, component, language_config,
                                     [&](const Inputs& in, const Component&) -> NamedValues {
                                       const nn::Linear project(model.scope() / "vision_embed_tokens",
                                                                patch_elements(c), c.integer("hidden_size"));

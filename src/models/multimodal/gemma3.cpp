@@ -48,7 +48,7 @@ Value project(const Scope& s, const PretrainedConfig& c, Value patches) {
                                   "patches on a side",
                                   c.origin(), tokens, side));
   }
-  const std::int64_t out = language_config(c).integer("hidden_size"), pool = side / kept;
+  const std::int64_t out = language_config(c.unaccounted()).integer("hidden_size"), pool = side / kept;
   const ModulePath at(patches, s.path());
   Graph& graph = patches.graph();
   const Value squares = op::reshape(patches, {patches.dim(0), kept, pool, kept, pool, in});
@@ -78,7 +78,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   c.harmless({"boi_token_index", "eoi_token_index", "image_token_index", "pad_token_id"});
   if (!is_multimodal_task(component.task)) return forward_text(inputs, model, component);
   return forward_multimodal_decoder(
-      tasks, inputs, model, component, language_config(c),
+      tasks, inputs, model, component, language_config,
       [&](const Inputs& in, const Component&) -> NamedValues {
         const EncoderStates tower = encode_with_tower(tasks, in, model, tower_config(c));
         return {{"image_features", project(model.scope() / "multi_modal_projector", c, tower.hidden)}};

@@ -28,9 +28,8 @@ Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model
   const Scope s = model.scope() / "multi_modal_projector";
   const std::int64_t width = *squares.dim(2).constant();
   const nn::LayerNorm norm(s / "layer_norm", width, 1e-5);
-  const TwoLayerProjector project(s, {.in = width,
-                                      .out = c.sub("text_config").integer("hidden_size"),
-                                      .activation = c.string("projector_hidden_act")});
+  const TwoLayerProjector project(
+      s, {.in = width, .out = text_width(c), .activation = c.string("projector_hidden_act")});
   return project(norm(squares));
 }
 

@@ -10,7 +10,7 @@ Value llava_features(const TasksManager& tasks, const Inputs& inputs, const Mode
   const Value features = chosen_features(c, tower);
   const TwoLayerProjector project(model.scope() / "multi_modal_projector",
                                   {.in = *features.dim(2).constant(),
-                                   .out = c.sub("text_config").integer("hidden_size"),
+                                   .out = text_width(c),
                                    .activation = c.string("projector_hidden_act"),
                                    .bias = c.flag("multimodal_projector_bias", true)});
   return project(features);

@@ -36,7 +36,7 @@ Value merge(const Scope& s, Value patches, const Dim& rows, const Dim& columns, 
 
 Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
-  const PretrainedConfig vision = c.sub("vision_config"), text = c.sub("text_config");
+  const PretrainedConfig vision = c.sub("vision_config"), text = c.unaccounted().sub("text_config");
   const Scope s = model.scope() / "multi_modal_projector";
   const Value images = inputs["pixel_values"];
   const EncoderStates tower = encode_with_tower(tasks, inputs, model, vision);

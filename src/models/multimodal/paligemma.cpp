@@ -27,7 +27,7 @@ class PaliGemmaOnnxConfig : public MultimodalDecoderOnnxConfig {
 Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
   const EncoderStates tower = encode_with_tower(tasks, inputs, model, tower_config(c));
-  const std::int64_t width = language_config(c).integer("hidden_size");
+  const std::int64_t width = language_config(c.unaccounted()).integer("hidden_size");
   const nn::Linear project(model.scope() / "multi_modal_projector" / "linear",
                            *tower.hidden.dim(2).constant(), c.integer("projection_dim"));
   return op::div(project(tower.hidden), std::sqrt(static_cast<double>(width)));
@@ -53,7 +53,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   c.harmless({"image_token_index", "hidden_size", "vocab_size", "pad_token_id"});
   NamedValues all = inputs.values();
   if (component.part == kDecoder) all.emplace_back("visible_keys", visible_keys(inputs));
-  return forward_multimodal_decoder(tasks, Inputs(std::move(all)), model, component, language_config(c),
+  return forward_multimodal_decoder(tasks, Inputs(std::move(all)), model, component, language_config,
                                     [&](const Inputs& in, const Component&) -> NamedValues {
                                       tower_config(c).harmless({"projection_dim"});
                                       return {{"image_features", encode(tasks, in, model)}};

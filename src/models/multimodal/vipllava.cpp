@@ -13,9 +13,8 @@ Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model
   const Value patches = without_class_token(layers_of(c, "vision_feature_layers", tower));
   const std::int64_t width = *patches.dim(2).constant();
   const nn::LayerNorm norm(s / "projector_layernorm", width, c.real("projector_layernorm_eps"));
-  const TwoLayerProjector project(s, {.in = width,
-                                      .out = c.sub("text_config").integer("hidden_size"),
-                                      .activation = c.string("projector_hidden_act")});
+  const TwoLayerProjector project(
+      s, {.in = width, .out = text_width(c), .activation = c.string("projector_hidden_act")});
   return project(norm(patches));
 }
 

@@ -142,17 +142,22 @@ void MultimodalDecoderOnnxConfig::apply(const InterfaceOptions& interface_option
   if (part() == kDecoder) language()->apply(interface_options, inputs, outputs);
 }
 
+std::int64_t text_width(const PretrainedConfig& whole) {
+  return whole.unaccounted().sub("text_config").integer("hidden_size");
+}
+
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                                       const Component& component, const PretrainedConfig& text_config,
+                                       const Component& component, const FindTextConfig& find_text,
                                        const EncodeModality& encode, const std::string& prefix) {
   // Each file reads only the keys of its part. The language model has a flag of its own.
   model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings"});
   if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, component);
-  const auto type = tasks.get_part(text_config, "text_config", Role::language_model);
+  const PretrainedConfig text = with_plain_logits(find_text(model.config()));
+  const auto type = tasks.get_part(text, "text_config", Role::language_model);
   Component language = component;
   language.task = language_task(component.task);
   language.part.clear();
-  const Model part = model.part(with_plain_logits(text_config), prefix, type, language.task);
+  const Model part = model.part(text, prefix, type, language.task);
   return type->roles.language_model->decode(inputs, part, language);
 }
 
@@ -162,10 +167,12 @@ Forward image_text_forward(const TasksManager& tasks, EncodeImages encode,
              const Inputs& inputs, const Model& model, const Component& component) {
     const PretrainedConfig& c = model.config();
     for (const std::string_view key : keys) c.harmless({key});
-    return forward_multimodal_decoder(tasks, inputs, model, component, c.sub("text_config"),
-                                      [&](const Inputs& in, const Component&) -> NamedValues {
-                                        return {{"image_features", encode(tasks, in, model)}};
-                                      });
+    return forward_multimodal_decoder(
+        tasks, inputs, model, component,
+        [](const PretrainedConfig& whole) { return whole.sub("text_config"); },
+        [&](const Inputs& in, const Component&) -> NamedValues {
+          return {{"image_features", encode(tasks, in, model)}};
+        });
   };
 }
 

@@ -73,11 +73,16 @@ class MultimodalDecoderOnnxConfig : public OnnxConfig {
 /// Makes the outputs of an encoder; `component.part` says of which.
 using EncodeModality = std::function<NamedValues(const Inputs& inputs, const Component& component)>;
 
+/// Finds the configuration of the language model in that of the whole.
+using FindTextConfig = std::function<PretrainedConfig(const PretrainedConfig& whole)>;
+/// hidden_size of text_config, for encoders: each component accounts only for the keys of its own part.
+std::int64_t text_width(const PretrainedConfig& whole);
+
 /// The outputs of a component: what `encode` makes, or those of the language model of type
 /// text_config.model_type, whose keys are below `prefix`. Their output layer is the last step: what scales or
 /// caps logits in that type alone has no effect here.
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                                       const Component& component, const PretrainedConfig& text_config,
+                                       const Component& component, const FindTextConfig& text_config,
                                        const EncodeModality& encode,
                                        const std::string& prefix = "language_model");
 

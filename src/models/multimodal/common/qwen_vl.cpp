@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -109,8 +111,15 @@ NamedValues forward_qwen_vl(const TasksManager& tasks, const Inputs& inputs, con
   const PretrainedConfig& c = model.config();
   c.harmless({"image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id",
               "vision_token_id"});  // for those who feed the files
-  return forward_multimodal_decoder(tasks, inputs, model, component, qwen_vl_text_config(c, text_type),
-                                    encode, "");
+  if (component.part != kDecoder && component.part != kEmbedTokens && !c.given("text_config")) {
+    // An old file: the language model's keys are beside these.
+    const auto keys = nlohmann::json::parse(c.text());
+    for (const auto& [key, value] : keys.items())
+      if (key != "vision_config") c.harmless({key});
+  }
+  return forward_multimodal_decoder(
+      tasks, inputs, model, component,
+      [&](const PretrainedConfig& whole) { return qwen_vl_text_config(whole, text_type); }, encode, "");
 }
 
 KeyNames qwen_vl_key_names() {
