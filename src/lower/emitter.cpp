@@ -147,7 +147,7 @@ std::string Emitter::symbol(const std::string& name) {
       const Dim& whole = value.shape()[axis];
       const Dim rest = whole.substitute({{name, Dim(0)}});
       const std::optional<Dim> factor = (whole - rest).exact_div(wanted);
-      if (!factor || !factor->is_constant()) continue;
+      if (!factor || !factor->is_constant() || *factor == Dim(0)) continue;
       std::string found = extent(input, axis);
       if (rest != Dim(0)) found = emit("Sub", {found, dim(rest)});
       return *factor == Dim(1) ? found : emit("Div", {found, dim(*factor)});
