@@ -6,8 +6,7 @@
 namespace onnxport::test {
 namespace {
 
-const Dim N = Dim::symbol("N");
-const Dim M = Dim::symbol("M");
+const Dim N = Dim::symbol("N"), M = Dim::symbol("M");
 
 class Samples {
  public:

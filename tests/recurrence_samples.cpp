@@ -129,10 +129,11 @@ void memories(Samples& s, const Dim& length, bool past, DType dtype) {
         o.input_weight = in("input_weight", {20, 3});
         Reals reals;
         for (int i = 0; i < 100; ++i) reals.push_back(0.02 * i - 1);
-        o.hidden_weight = in.graph.weight(Weight::from_doubles(dtype, {20, 5}, reals));
+        o.hidden_weight = in.graph.weight_as_is(Weight::from_doubles(dtype, {20, 5}, reals));
         if (past) {
           o.input_bias = in("input_bias", {20});
-          o.hidden_bias = in.graph.weight(Weight::from_doubles(dtype, {20}, std::span(reals).first(20)));
+          o.hidden_bias =
+              in.graph.weight_as_is(Weight::from_doubles(dtype, {20}, std::span(reals).first(20)));
           o.past_hidden = in("hidden", {N, 5});
           o.past_cell = in("cell", {N, 5});
         }

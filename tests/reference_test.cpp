@@ -10,7 +10,6 @@
 #include <numeric>
 #include <optional>
 #include <random>
-#include <set>
 
 #include "onnxport/error.h"
 #include "onnxport/nn/conv.h"

@@ -98,10 +98,10 @@ TEST(RopeParameters, ValuesOfTheClass) {
 }
 
 TEST(RopeParameters, EveryKeyOfTheObjectCounts) {
-  const auto flat = parse(R"("rope_parameters": {"rope_type": "default", "mrope_section": [1, 2]})");
+  const auto flat = parse(R"("rope_parameters": {"rope_type": "default", "other_section": [1, 2]})");
   rope_parameters(flat, 8);
   EXPECT_EQ(flat.unread_knobs(),
-            std::vector<std::string>{"rope_parameters.mrope_section = [1,2] (no default)"});
+            std::vector<std::string>{"rope_parameters.other_section = [1,2] (no default)"});
   const auto nested = parse(R"("rope_parameters": {"full_attention": {"rope_type": "default"},
                                                    "sliding_attention": {"rope_type": "default"}})");
   rope_parameters(nested, 8, {.layer_type = "full_attention"});

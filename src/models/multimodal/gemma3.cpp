@@ -92,7 +92,8 @@ void register_gemma3(TasksManager& tasks) {
       tasks, {.model_type = "gemma3",
               .tasks = nn::text_decoder_tasks(),
               .forward = bound(tasks, forward),
-              .ignorable_keys = {"*vision_tower.vision_model.head.*"},
+              .ignorable_keys = {"vision_tower.*", "multi_modal_projector.*", "model.vision_tower.*",
+                                 "model.multi_modal_projector.*"},
               .key_names = multimodal_key_names()});
 }
 

@@ -73,14 +73,15 @@ std::vector<bool> masked_blocks(const Scope& root, const PretrainedConfig& confi
   const Weight stored = root.try_weight("attn_mask_probs", {c.num_blocks});
   if (!stored) return std::vector<bool>(static_cast<std::size_t>(c.num_blocks), true);
   std::vector<bool> masked;
+  constexpr double kNever = 0x1p-24;  // the original's random numbers are 0 or at least this
   for (const double probability : stored.to_doubles()) {
-    if (probability > 0 && probability < 1) {
+    if (probability >= kNever && probability < 1) {
       throw ExportError(ErrorCode::unsupported,
                         fmt::format("{}: attn_mask_probs of the checkpoint has {}, with which the original "
                                     "masks queries at random; expected 0 or 1",
                                     config.origin(), probability));
     }
-    masked.push_back(probability > 0);
+    masked.push_back(probability >= kNever);
   }
   return masked;
 }
