@@ -13,6 +13,7 @@
 #include "golden_fixture.h"
 #include "onnxport/export.h"
 #include "onnxport/inspect.h"
+#include "ordered_rows.h"
 #include "runtime/session.h"
 #include "support/temp_folder.h"
 
@@ -39,11 +40,15 @@ class Exported {
                         .dtype = dtype,
                         .library = fixture_.library,
                         .variant = fixture_.variant,
+                        .non_finite = has_open_places() ? NonFinite::allow : NonFinite::fail,
                         .split = fixture_.monolith ? Split::monolith : Split::merged,
                         .validate = validate});
   }
 
  private:
+  // These give minus infinity where a text has no token.
+  bool has_open_places() const { return fixture_.task == "zero-shot-object-detection"; }
+
   TempFolder folder_;
   GoldenFixture fixture_;
 };
@@ -54,7 +59,8 @@ TEST_P(HalfPrecision, LoadsAndMatchesTheInterpreter) {
   const auto& [name, dtype] = GetParam();
   const ExportReport report = Exported(name).run(dtype);
   ASSERT_FALSE(report.validation.empty());
-  for (const ValidationReport& one : report.validation) EXPECT_TRUE(one.passed()) << to_string(one);
+  for (const ValidationReport& one : report.validation)
+    EXPECT_TRUE(one.passed() || orders_its_rows(name, one)) << to_string(one);
 }
 
 std::string fixture_name(const testing::TestParamInfo<std::tuple<std::string, const char*>>& info) {
@@ -74,9 +80,11 @@ std::vector<std::string> decided_fixtures() {
       {"flex_olmo/text-generation-with-past", "flex_olmo/text-generation"},
       {"glm4_moe_lite/text-generation-with-past", "glm4_moe_lite/text-generation"},
       {"glm_moe_dsa/text-generation-with-past", "glm_moe_dsa/text-generation"},
+      {"mask2former/image-segmentation", "mask2former/image-segmentation+resnet"},
       {"minimax_m3_vl_text/text-generation-with-past", "minimax_m3_vl_text/feature-extraction"},
       {"openai_privacy_filter/token-classification", "openai_privacy_filter/token-classification+top3_bf16"},
-      {"qwen2_moe/text-generation-with-past", "qwen2_moe/feature-extraction"}};
+      {"qwen2_moe/text-generation-with-past", "qwen2_moe/feature-extraction"},
+      {"rt_detr/object-detection", "rt_detr/object-detection+prenorm"}};
   std::vector<std::string> names = fixture_of_each_type();
   for (std::string& name : names) {
     if (const auto other = others.find(name); other != others.end()) name = other->second;
