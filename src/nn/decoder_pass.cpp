@@ -21,9 +21,15 @@ DecoderPass::DecoderPass(const Inputs& inputs, std::vector<StateSpec> states, De
 }
 
 DecoderPass DecoderPass::of_interface(const Inputs& inputs, const Interface& interface) {
-  DecoderInputNames names;
-  if (!inputs.has(names.attention_mask)) names.attention_mask.clear();
-  DecoderPass pass(inputs, interface.states, names);
+  NamedValues values = inputs.values();
+  if (interface.has_output("inputs_embeds") && !inputs.has("attention_mask")) {
+    // The table of tokens alone: what the layers would compute is not part of the graph.
+    const Value ids = inputs["input_ids"];
+    const std::int64_t real[] = {1};
+    const Value one = ids.graph().weight(Weight::from_ints({1, 1}, real));
+    values.emplace_back("attention_mask", op::expand(one, {ids.dim(0), ids.dim(1)}));
+  }
+  DecoderPass pass(Inputs(std::move(values)), interface.states);
   pass.want_outputs_of(interface);
   return pass;
 }
@@ -68,7 +74,6 @@ Value DecoderPass::position_ids() const {
 }
 
 Value DecoderPass::counted_positions() const {
-  if (!attention_mask()) return position_ids();
   const ModulePath at(graph(), "position_ids");
   const Value mask = op::cast(attention_mask(), DType::i64);
   const Value counted = op::sub(op::mul(op::cumsum(mask, 1), mask), 1.0);

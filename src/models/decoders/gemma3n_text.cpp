@@ -208,11 +208,15 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 void register_gemma3n_text(TasksManager& tasks) {
   KeyNames names = tied("model.embed_tokens", "lm_head");
   names.newer = {{"model.", "model.language_model."}};
-  tasks.register_model<Gemma3nTextOnnxConfig>({.model_type = "gemma3n_text",
-                                               .tasks = nn::text_decoder_tasks({}),
-                                               .forward = forward,
-                                               .key_names = names,
-                                               .gguf = gguf_gemma3n()});
+  ModelDefinition definition{.model_type = "gemma3n_text",
+                             .tasks = nn::text_decoder_tasks({}),
+                             .forward = forward,
+                             .key_names = names,
+                             .gguf = gguf_gemma3n()};
+  offer_roles<Gemma3nTextOnnxConfig>(definition);
+  definition.roles.language_model.reset();  // its layers look at the tokens too
+  definition.onnx_config = make_onnx_config<Gemma3nTextOnnxConfig>;
+  tasks.register_definition(std::move(definition));
 }
 
 }  // namespace onnxport::models

@@ -15,11 +15,15 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 void register_gemma4_text(TasksManager& tasks) {
-  tasks.register_model<Gemma4TextOnnxConfig>({.model_type = "gemma4_text",
-                                              .tasks = nn::text_decoder_tasks({}),
-                                              .forward = forward,
-                                              .key_names = tied("model.embed_tokens", "lm_head"),
-                                              .gguf = gguf_gemma4()});
+  ModelDefinition definition{.model_type = "gemma4_text",
+                             .tasks = nn::text_decoder_tasks({}),
+                             .forward = forward,
+                             .key_names = tied("model.embed_tokens", "lm_head"),
+                             .gguf = gguf_gemma4()};
+  offer_roles<Gemma4TextOnnxConfig>(definition);
+  definition.roles.language_model.reset();  // its layers look at the tokens too
+  definition.onnx_config = make_onnx_config<Gemma4TextOnnxConfig>;
+  tasks.register_definition(std::move(definition));
 }
 
 }  // namespace onnxport::models
