@@ -29,6 +29,8 @@ class Models:
             types.update(re.findall(r'model_type = "([^"]+)"', text))
             if re.search(r"void register_\w+\(", text):
                 types.add(pathlib.PurePath(module).name)
+                if module.startswith(MODELS + "timm/"):  # a library: its fixtures are in one folder
+                    types.add("timm")
             for alias, original in re.findall(r'register_alias\("([^"]+)", "([^"]+)"', text):
                 types.add(alias)
                 self.aliases.setdefault(plain(original), set()).add(alias)
