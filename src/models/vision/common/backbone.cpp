@@ -36,6 +36,7 @@ std::vector<std::int64_t> backbone_stages(const PretrainedConfig& c, std::int64_
   } else {
     chosen.push_back(stages);
   }
+  if (chosen.empty()) throw bad("no stage");
   std::sort(chosen.begin(), chosen.end());  // they come in the order of the layers
   return chosen;
 }
