@@ -139,10 +139,14 @@ TEST_P(ShortPositions, AreValidatedWithShorterCases) {
   for (const ValidationReport& one : report.validation) EXPECT_TRUE(one.passed()) << to_string(one);
 }
 
-// Of each type whose configuration names a length.
+// Of each type whose configuration names a length. Those left out have tables of distances in windows, or of
+// frames, which the rule above would cut by mistake.
 std::vector<std::string> fixtures_with_positions() {
+  const std::set<std::string> left_out = {"clap", "grounding-dino", "mctct", "mm-grounding-dino",
+                                          "moonshine_streaming"};
   std::vector<std::string> names;
   for (const std::string& name : fixture_of_each_type()) {
+    if (left_out.contains(name.substr(0, name.find('/')))) continue;
     const fs::path config = fs::path(source_dir()) / "tests" / "golden" / name / "config.json";
     json content = read(config);
     if (!shorten(content).empty()) names.push_back(name);
