@@ -65,7 +65,7 @@ class ONNXPORT_API DecoderPass {
   Value position_ids() const;
   bool has_position_ids() const { return inputs_.has("position_ids"); }
   /// Positions that count the real tokens of attention_mask, as clients make them, but -1 for padding: [B,
-  /// S]. Without a mask, all tokens are real.
+  /// S].
   Value counted_positions() const;
 
   /// The keys that a query sees: real ones, by their order; or those of the input visible_keys, bool [S, P +

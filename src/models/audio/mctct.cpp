@@ -79,8 +79,8 @@ Value subsample(const Scope& s, const Config& c, Value features) {
   return op::transpose(nn::glu(conv(op::transpose(features, 1, 2)), 1), 1, 2);
 }
 
-// What queries [B, L, H] see in the distances to keys, not scaled: [B, heads, L, L]. There is nothing beyond
-// the table's distances.
+// The scores of queries [B, L, H] for the distances to keys, not scaled: [B, heads, L, L]. There is
+// nothing beyond the table's distances.
 Value distance_terms(const Scope& s, const Config& c, Value query) {
   Graph& graph = query.graph();
   const Weight stored = s.weight("weight", {2 * c.positions - 1, c.head_dim});

@@ -95,7 +95,7 @@ Value scaled_residual(const Scope& s, const Config& c, Value x, Value branch) {
   return op::add(x, op::mul(branch, x.graph().weight(s.weight("scale", {c.seanet.hidden_size}))));
 }
 
-// x [B, hidden_size, L], through layers that see what comes before.
+// x [B, hidden_size, L], through causal layers.
 Value transformer(const Scope& s, const Config& c, Value x) {
   const ModulePath at(x, s.path());
   x = op::transpose(x, 1, 2);

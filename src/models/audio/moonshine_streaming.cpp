@@ -85,7 +85,7 @@ struct Masked {
   Value x, real;  // [B, channels, L], bool [B, L]
 };
 
-// With zeros in front. What no real input reaches becomes zero.
+// With zeros in front. Places that no real input reaches become zero.
 Masked convolve(const Scope& s, std::int64_t in, std::int64_t out, const Masked& from) {
   const ModulePath at(from.x, s.path());
   const op::ConvOptions options{.stride = {kStride}, .padding = {kKernel - 1, 0}};

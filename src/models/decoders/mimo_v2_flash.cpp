@@ -123,8 +123,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   });
 }
 
-/// What the file has for each layer; its lists go on for those that predict further tokens. Layers that slide
-/// have twice as many key heads.
+/// The values that the file has for each layer; its lists go on for those that predict further tokens. Layers
+/// that slide have twice as many key heads.
 ConfigTexts settings_of_layers(const GgufInfo& file) {
   ConfigTexts texts = sliding_layers(file);
   const std::int64_t all = file.integer("mimo2.block_count").value_or(0);

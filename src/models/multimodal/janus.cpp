@@ -1,4 +1,5 @@
-// Janus, as it understands images: patches, aligned, in front of a Llama. What draws images is left out.
+// Janus, as it understands images: patches, aligned, in front of a Llama. The part that draws images is left
+// out.
 // Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/janus/modeling_janus.py
 #include "models/multimodal/common/multimodal_decoder.h"

@@ -160,7 +160,7 @@ ClapAudioConfig::ClapAudioConfig(const PretrainedConfig& c)
       qkv_bias(c.flag("qkv_bias")),
       patch_norm(c.flag("enable_patch_layer_norm")),
       hidden_act(c.string("hidden_act")) {
-  // Of the fusion, of training, and what depths say.
+  // Of the fusion and of training, and keys that the depths repeat.
   c.harmless({"fusion_type", "aff_block_r", "num_classes", "drop_path_rate", "num_hidden_layers"});
   check(c, *this);
 }

@@ -72,7 +72,7 @@ SeanetConvTranspose::SeanetConvTranspose(const Scope& s, const SeanetPadding& pa
   left_ = all - right_;
 }
 
-// The norm sees all of the result, also what is cut off.
+// The norm sees all of the result, also the part that is cut off.
 Value SeanetConvTranspose::operator()(Value x) const {
   Value y = conv_(x);
   if (norm_) y = (*norm_)(y);

@@ -57,7 +57,7 @@ Value borders(Value logits, std::int64_t bins, double bound) {
   return op::concat({first, inner, last}, -1);
 }
 
-// What the bin of each element has: values [B, L, n], bin int64 [B, L, 1] -> [B, L, 1]
+// The value that belongs to the bin of each element: values [B, L, n], bin int64 [B, L, 1] -> [B, L, 1]
 Value of_bin(Value values, Value bin) { return op::gather(values, 2, bin); }
 
 // The inverse of the spline with these parameters [B, L, 3 * bins - 1] at y [B, L, 1]. Outside of its bounds,

@@ -68,7 +68,7 @@ op::AttentionMask inside(const EomtConfig& c, Value masks, const Dim& tokens) {
   return {.visible = op::unsqueeze(op::gt(all, 0.0), 1)};
 }
 
-// Which of the last layers make a mask from what the layers before them found.
+// Which of the last layers make a mask from the results of the layers before them.
 std::vector<bool> masked_blocks(const Scope& root, const PretrainedConfig& config, const EomtConfig& c) {
   const Weight stored = root.try_weight("attn_mask_probs", {c.num_blocks});
   if (!stored) return std::vector<bool>(static_cast<std::size_t>(c.num_blocks), true);

@@ -223,7 +223,7 @@ ModelDefinition sam2_definition(const char* model_type, Sam2Variant variant) {
   definition.model_type = model_type;
   definition.tasks = {"feature-extraction"};
   const std::string prefix = variant.base_model;
-  // Masks as prompts, and what remembers other images of a video.
+  // Masks as prompts, and the memory of a video's other images.
   for (const char* key : {"prompt_encoder.mask_embed.*", "prompt_encoder.shared_embedding.*", "memory_*",
                           "mask_downsample.*", "object_pointer_proj.*", "no_memory_positional_encoding",
                           "no_object_pointer", "temporal_positional_encoding_projection_layer.*",

@@ -41,7 +41,7 @@ Value seed_centres(const Scope& s, const ZoeHeadConfig& c, const ZoeBins& bins, 
   return op::sub(above, op::mul(widths, 0.5));
 }
 
-// The centres of bins, moved towards points. `x`: what the points are computed from.
+// The centres of bins, moved towards points. The points are computed from `x`.
 Value attract(const Scope& s, const ZoeHeadConfig& c, std::int64_t points, Value x, Value centres) {
   const std::int64_t width = c.bin_embedding_dim, outputs = c.normed ? 2 * points : points;
   const Value raw = project(s, x, width, outputs);
