@@ -10,6 +10,7 @@
 #include <random>
 #include <set>
 
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
 #include "reference/interpreter.h"

@@ -9,6 +9,7 @@
 #include "errors.h"
 #include "lower/lower.h"
 #include "lower/target.h"
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 #include "pipeline/lower_model.h"
 #include "reference/interpreter.h"

@@ -1,6 +1,7 @@
 // Samples of reading images at places.
 #include <fmt/format.h>
 
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
 #include "op_samples.h"

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
 #include "op_samples.h"
@@ -36,6 +37,14 @@ std::vector<OpSample> with_signal_samples(std::vector<OpSample> samples) {
     const Value places = op::unsqueeze(op::cast(op::arange(count, K), d), 1);
     const Value all = op::expand(places, {K, N});
     return op::add(op::reshape(all, {K * N, 1}), op::mean(op::flatten(x, 0, 1), 0, true));
+  });
+  add(Op::nonzero, "nonzero", DType::f32, [=](Graph& g, DType d) {
+    const Value x = g.input("x", {d, {N, M}});
+    const Value positive = op::gt(op::mean(x, 1), 0.0);
+    const Value first = op::eq(op::arange(g, N), 0.0);
+    const Value chosen = op::logical_or(positive, first);
+    const Value places = op::nonzero(chosen, Dim::symbol("K"));
+    return op::embedding(x, places);
   });
   return samples;
 }

@@ -185,13 +185,6 @@ ONNXPORT_API Value pad(Value x, Shape before, Shape after, double value = 0);
 /// "cubic" (bicubic, coefficient -0.75, no antialiasing). `align_corners` aligns the centres of the outermost
 /// elements instead of their outer edges; not with "nearest". (torch.nn.functional.interpolate)
 ONNXPORT_API Value interpolate(Value x, Shape size, std::string_view mode, bool align_corners = false);
-/// Samples x [N, C, H, W] at places: grid [N, H', W', 2] -> [N, C, H', W'], of the dtype of x. A place is a
-/// column and a row; -1 and 1 are the outer edges of the image, or with `align_corners` the centres of its
-/// outermost elements. `mode`: "bilinear" or "nearest" (ties to even). `padding_mode` tells what lies outside
-/// of the image: "zeros", or "border", the nearest element. The grid may have another float dtype: float16 is
-/// too coarse for places in large images. (torch.nn.functional.grid_sample)
-ONNXPORT_API Value grid_sample(Value x, Value grid, std::string_view mode = "bilinear",
-                               std::string_view padding_mode = "zeros", bool align_corners = false);
 
 // ---- normalization ----
 

@@ -1,6 +1,7 @@
 // Padding and resampling.
 #include "lower/emitter.h"
 #include "lower/forms.h"
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 
 namespace onnxport::lower {

@@ -175,6 +175,13 @@ Lowered lower_arange(Emitter& e, const Node& node) {
   return e.emit("Range", {begin, end, e.scalar(1, DType::i64)});
 }
 
+Lowered lower_nonzero(Emitter& e, const Node& node) {
+  const std::string places = e.emit("NonZero", {e.name_of(node.inputs[0])});
+  const std::string flat = e.emit("Reshape", {places, e.ints({-1})});
+  e.define(node.attrs.get<Shape>("shape")[0], flat, 0);
+  return flat;
+}
+
 Lowered lower_size(Emitter& e, const Node& node) { return e.scalar_dim(node.attrs.get<Shape>("dim")[0]); }
 
 Lowered lower_cumsum(Emitter& e, const Node& node) {

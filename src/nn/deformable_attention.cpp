@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "onnxport/error.h"
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {

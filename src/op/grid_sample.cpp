@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
 #include "op/infer.h"

@@ -1,5 +1,6 @@
 #include <numeric>
 
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
 #include "onnxport/signal_ops.h"
@@ -17,6 +18,10 @@ Value arange(Graph& graph, const Dim& n, const Dim& start) {
 }
 Value arange(Value count, const Dim& symbol) {
   return make(count.graph(), Op::arange, {count}, {{"range", Shape{0, symbol}}}).out();
+}
+
+Value nonzero(Value mask, const Dim& symbol) {
+  return make(mask.graph(), Op::nonzero, {mask}, {{"shape", Shape{symbol}}}).out();
 }
 
 Value reshape(Value x, Shape shape) {
@@ -161,6 +166,14 @@ Types infer_arange(const Node& node) {
              range[1].str());
   }
   require_extents(node, shape);
+  return {{DType::i64, shape}};
+}
+
+Types infer_nonzero(const Node& node) {
+  const Shape& shape = node.attrs.get<Shape>("shape");
+  const TensorType& mask = operand(node, 0);
+  if (mask.dtype != DType::boolean || mask.shape.size() != 1 || !shape[0].is_symbol())
+    reject(node, "places in {} as {}, expected a bool [N] and a symbol", to_string(mask), shape[0].str());
   return {{DType::i64, shape}};
 }
 

@@ -107,6 +107,8 @@ class Walk {
       bindings_[c][symbol] = results[0].shape[call.axis(results[0].shape)];
     } else if (node.op == Op::arange && !node.inputs.empty()) {
       bindings_[c][node.attrs.get<Shape>("range").at(1).str()] = results[0].shape[0];
+    } else if (node.op == Op::nonzero) {
+      bindings_[c][node.attrs.get<Shape>("shape").at(0).str()] = results[0].shape[0];
     }
     check_inference(call, results);
     for (HostTensor& result : results) limit_range(result);

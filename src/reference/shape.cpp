@@ -161,6 +161,15 @@ Results interpret_arange(const Call& call) {
   return out;
 }
 
+Results interpret_nonzero(const Call& call) {
+  const HostTensor& mask = call.input(0);
+  HostTensor out = make_tensor(DType::i64, {0});
+  for (std::size_t i = 0; i < mask.integers.size(); ++i)
+    if (mask.integers[i] != 0) out.integers.push_back(static_cast<std::int64_t>(i));
+  out.shape[0] = static_cast<std::int64_t>(out.integers.size());
+  return out;
+}
+
 Results interpret_size(const Call& call) {
   HostTensor out = make_tensor(DType::i64, {});
   out.integers[0] = call.evaluate(call.node.attrs.get<Shape>("dim")[0]);
