@@ -34,7 +34,9 @@ std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOpt
                       .recipe = options.recipe,
                       .precisions = options.precisions};
   std::vector<ExportPlan> plans = {layout::arrange(make_plan(model, request))};
-  if (options.split || exporter::has_past(model.task())) return plans;
+  const bool names_files = std::any_of(request.precisions.begin(), request.precisions.end(),
+                                       [](const Precision& one) { return !one.files.empty(); });
+  if (options.split || names_files || exporter::has_past(model.task())) return plans;
   request.split = Split::monolith;
   plans.push_back(layout::arrange(make_plan(model, request)));
   return plans;
@@ -77,10 +79,16 @@ ExportPlan plan_of_file(std::vector<ExportPlan> plans, const fs::path& file) {
 
 namespace pipeline {
 
+const Graph* Originals::find(const std::string& component) const {
+  const auto found = originals_.find(component);
+  return found == originals_.end() ? nullptr : &found->second.graph;
+}
+
 void Originals::add(const Component& component, Graph graph) {
-  components_.push_back(component);
-  graphs_.push_back(std::move(graph));
-  references_.emplace_back(components_.back(), graphs_.back(), on_detail_);
+  const auto [added, is_new] =
+      originals_.try_emplace(component.name, Original{component, std::move(graph), {}});
+  Original& one = added->second;
+  if (is_new) one.reference.emplace(one.component, one.graph, on_detail_);
 }
 
 namespace {
@@ -113,14 +121,15 @@ Bounds bounds_of(const Recipe& recipe, double atol) {
 
 }  // namespace
 
-std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Variant& variant,
-                                             Originals& originals, const std::deque<Graph>& quantized,
+std::vector<ValidationReport> validate_files(const ExportPlan& plan, Originals& originals,
+                                             const std::deque<Graph>& quantized,
                                              const ValidateFilesOptions& options) {
+  const Variant& variant = plan.variants.front();
   std::deque<validate::Reference> references;
   std::vector<ValidationReport> reports;
   const auto check = [&](std::size_t i, const fs::path& file, std::optional<bool> branch) {
     if (options.wants && !options.wants(file)) return;
-    validate::Reference& original = originals.reference(i);
+    validate::Reference& original = originals.reference(plan.components[i].name);
     const Interface& interface = original.component().interface;
     validate::FileOptions how{.atol = options.atol, .branch = branch, .non_finite = options.non_finite};
     if (!branch && !variant.recipe) how.recorded = options.recorded;
@@ -133,10 +142,10 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
     validate::Reference& reference = quantized.empty() ? original : references[i];
     reports.push_back(validate::check_file(reference, file, interface.output_names(), how));
   };
-  for (std::size_t i = 0; i < originals.size(); ++i) {
-    if (!quantized.empty()) references.emplace_back(originals.component(i), quantized[i]);
-    if (!plan.is_left_out(plan.components[i]))
-      check(i, plan.layout.path(originals.component(i), variant), {});
+  for (std::size_t i = 0; i < plan.components.size(); ++i) {
+    const Component& component = originals.reference(plan.components[i].name).component();
+    if (!quantized.empty()) references.emplace_back(component, quantized[i]);
+    if (!plan.is_left_out(plan.components[i])) check(i, plan.layout.path(component, variant), {});
   }
   for (const Merge& merge : plan.merges) {
     for (const bool with_past : {false, true}) {
@@ -150,25 +159,11 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
 
 }  // namespace pipeline
 
-std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
-  if (options.precisions.size() > 1) {
-    std::vector<ValidationReport> reports;
-    MainValidateOptions single = options;
-    for (const Precision& one : options.precisions) {
-      single.precisions = {one};
-      for (ValidationReport& report : main_validate(single)) reports.push_back(std::move(report));
-    }
-    return reports;
-  }
-  const ModelSource source = get_model_source(options.model, options.adapters, options.hub);
-  const std::string& tag = source.pipeline_tag.empty() ? options.pipeline_tag : source.pipeline_tag;
-  const Model model =
-      TasksManager::instance().get_model_from_task(options.task, source.model,
-                                                   {.library = options.library,
-                                                    .weights_variant = options.hub.weights_variant,
-                                                    .pipeline_tag = tag,
-                                                    .adapters = source.adapters});
-  std::vector<ExportPlan> plans = possible_plans(model, options);
+namespace {
+
+// `plans`: the possible ones, reduced to one variant.
+std::vector<ValidationReport> validate_variant(std::vector<ExportPlan> plans,
+                                               const MainValidateOptions& options) {
   const bool whole = fs::is_directory(options.onnx);
   const ExportPlan plan =
       whole ? plan_of_folder(std::move(plans)) : plan_of_file(std::move(plans), options.onnx);
@@ -184,18 +179,38 @@ std::vector<ValidationReport> main_validate(const MainValidateOptions& options) 
       throw ExportError(ErrorCode::io,
                         fmt::format("there is no '{}': export the model first", file.string()));
     }
-    Graph graph = pipeline::build_component(model, component, variant, plan.layout);
+    Graph graph = pipeline::build_component(plan.model, component, variant, plan.layout);
     if (variant.recipe) {
       quantized.push_back(pipeline::quantize_component(pass::copy(graph), variant.recipe, summary));
     }
     originals.add(component, std::move(graph));
   }
-  std::vector<ValidationReport> reports =
-      pipeline::validate_files(plan, variant, originals, quantized,
-                               {.atol = options.atol,
-                                .recorded = options.validation.reference,
-                                .non_finite = options.validation.non_finite,
-                                .wants = wants});
+  return pipeline::validate_files(plan, originals, quantized,
+                                  {.atol = options.atol,
+                                   .recorded = options.validation.reference,
+                                   .non_finite = options.validation.non_finite,
+                                   .wants = wants});
+}
+
+}  // namespace
+
+std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
+  const ModelSource source = get_model_source(options.model, options.adapters, options.hub);
+  const std::string& tag = source.pipeline_tag.empty() ? options.pipeline_tag : source.pipeline_tag;
+  const Model model =
+      TasksManager::instance().get_model_from_task(options.task, source.model,
+                                                   {.library = options.library,
+                                                    .weights_variant = options.hub.weights_variant,
+                                                    .pipeline_tag = tag,
+                                                    .adapters = source.adapters});
+  const std::vector<ExportPlan> plans = possible_plans(model, options);
+  std::vector<ValidationReport> reports;
+  for (std::size_t i = 0; i < plans.front().variants.size(); ++i) {
+    std::vector<ExportPlan> parts;
+    for (const ExportPlan& plan : plans) parts.push_back(plan.part(plan.variants[i]));
+    for (ValidationReport& report : validate_variant(std::move(parts), options))
+      reports.push_back(std::move(report));
+  }
   const Proof proof = get_proof(model);
   for (ValidationReport& report : reports) report.proof = proof;
   return reports;
