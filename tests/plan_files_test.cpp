@@ -102,7 +102,7 @@ TEST_F(PlanFiles, MixedPrecisionsAreWrittenAndValidated) {
                                            .precisions = mix});
   EXPECT_EQ(models(), (std::set<std::string>{"decoder_model_merged_q4.onnx", "embed_tokens.onnx",
                                              "vision_encoder_fp16.onnx"}));
-  EXPECT_EQ(report.validation.size(), 3U);
+  EXPECT_EQ(report.validation.size(), 4U);  // and their composition
   EXPECT_TRUE(report.passed());
   std::ifstream config(out() / "config.json");
   const auto written = nlohmann::json::parse(config);
@@ -112,7 +112,7 @@ TEST_F(PlanFiles, MixedPrecisionsAreWrittenAndValidated) {
 
   const std::vector<ValidationReport> again = main_validate(
       {.model = checkpoint(), .onnx = out(), .task = task_, .layout = "transformers.js", .precisions = mix});
-  ASSERT_EQ(again.size(), 3U);
+  ASSERT_EQ(again.size(), 4U);
   for (const ValidationReport& file : again) EXPECT_TRUE(file.passed()) << to_string(file);
 }
 

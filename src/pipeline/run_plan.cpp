@@ -243,12 +243,16 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   }
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!options.validate) return report;
+  const pipeline::ValidateFilesOptions check{
+      .atol = options.atol, .recorded = options.reference, .non_finite = options.non_finite};
+  std::vector<pipeline::VariantGraphs> graphs;
   for (const Files& files : variants) {
-    auto validation = pipeline::validate_files(
-        files.plan, preparation.originals(files.plan.variants.front()), files.quantized,
-        {.atol = options.atol, .recorded = options.reference, .non_finite = options.non_finite});
+    graphs.push_back({files.plan, preparation.originals(files.plan.variants.front()), files.quantized});
+    auto validation = pipeline::validate_files(files.plan, graphs.back().originals, files.quantized, check);
     std::move(validation.begin(), validation.end(), std::back_inserter(report.validation));
   }
+  if (auto composed = pipeline::validate_composition(plan, graphs, check))
+    report.validation.push_back(*std::move(composed));
   return report;
 }
 

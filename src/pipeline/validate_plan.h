@@ -52,4 +52,17 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, Originals& 
                                              const std::deque<Graph>& quantized,
                                              const ValidateFilesOptions& options);
 
+/// The graphs of a variant's files.
+struct VariantGraphs {
+  ExportPlan plan;  ///< of this variant alone
+  Originals& originals;
+  const std::deque<Graph>& quantized;  ///< as in validate_files()
+};
+
+/// Files of a plan that a client connects, each in its first variant, as check_composition() runs them.
+/// Nothing for other plans, in bfloat16, and with activations of 8 bits.
+std::optional<ValidationReport> validate_composition(const ExportPlan& plan,
+                                                     const std::vector<VariantGraphs>& variants,
+                                                     const ValidateFilesOptions& options);
+
 }  // namespace onnxport::pipeline
