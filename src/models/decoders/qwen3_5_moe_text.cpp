@@ -11,7 +11,8 @@ void register_qwen3_5_moe_text(TasksManager& tasks) {
                                               .tasks = nn::text_decoder_tasks({}),
                                               .forward = forward_qwen3_5_moe,
                                               .ignorable_keys = qwen3_5_ignorable_keys(),
-                                              .key_names = qwen3_5_key_names()});
+                                              .key_names = qwen3_5_key_names(),
+                                              .roles = {.language_model = LanguageModelRole{}}});
 }
 
 }  // namespace onnxport::models
