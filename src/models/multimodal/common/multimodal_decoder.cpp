@@ -51,7 +51,8 @@ void MultimodalDecoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& 
     OnnxConfigOptions of_part = options();
     of_part.part = part;
     const auto described = options().make(config(), task(), of_part);
-    plan.components.push_back(described->component(part, request.shapes, request.dynamic_axes));
+    const std::string name = part == kDecoder ? decoder_name() : part;
+    plan.components.push_back(described->component(name, request.shapes, request.dynamic_axes));
   }
 }
 
