@@ -5,6 +5,7 @@
 #include "models/multimodal/common/qwen_vl.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/plan.h"
 
 namespace onnxport::models {
 namespace {
@@ -22,6 +23,11 @@ PretrainedConfig whole_of(const PretrainedConfig& c) {
 class ColQwen2OnnxConfig : public QwenVlOnnxConfig {
  public:
   using QwenVlOnnxConfig::QwenVlOnnxConfig;
+  void describe(ExportPlan& plan, const PlanRequest& request) const override {
+    QwenVlOnnxConfig::describe(plan, request);
+    Component& decoder = plan.components.back();
+    decoder.name = decoder.stem = "model";
+  }
   AxesByName outputs() const override {
     if (part() != kDecoder) return QwenVlOnnxConfig::outputs();
     return {{"embeddings", {{0, "batch_size"}, {1, "sequence_length"}}}};
@@ -29,7 +35,6 @@ class ColQwen2OnnxConfig : public QwenVlOnnxConfig {
   std::vector<StateSpec> states() const override { return {}; }
 
  protected:
-  std::string decoder_name() const override { return "model"; }
   std::string text_type() const override { return kTextType; }
   const char* grid_name() const override { return "grid_thw"; }
   PretrainedConfig text_config() const override {

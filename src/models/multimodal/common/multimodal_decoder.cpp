@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "models/common/parts.h"
 #include "onnxport/error.h"
-#include "onnxport/plan.h"
 
 namespace onnxport::models {
 namespace {
@@ -47,13 +47,7 @@ std::string MultimodalDecoderOnnxConfig::part() const {
 void MultimodalDecoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
   std::vector<std::string> parts = encoders();
   parts.insert(parts.end(), {kEmbedTokens, kDecoder});
-  for (const std::string& part : parts) {
-    OnnxConfigOptions of_part = options();
-    of_part.part = part;
-    const auto described = options().make(config(), task(), of_part);
-    const std::string name = part == kDecoder ? decoder_name() : part;
-    plan.components.push_back(described->component(name, request.shapes, request.dynamic_axes));
-  }
+  describe_parts(*this, parts, plan, request);
 }
 
 PretrainedConfig MultimodalDecoderOnnxConfig::text_config() const {

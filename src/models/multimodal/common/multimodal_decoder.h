@@ -43,8 +43,6 @@ class MultimodalDecoderOnnxConfig : public OnnxConfig {
              AxesByName& outputs) const override;
 
  protected:
-  /// The file of the language model, which has the part kDecoder.
-  virtual std::string decoder_name() const { return kDecoder; }
   /// The components that make features, in the order of the files.
   virtual std::vector<std::string> encoders() const { return {kVisionEncoder}; }
   /// Inputs and outputs of the encoder part(): pixel_values as the tower takes them, with the batch axis
