@@ -88,8 +88,7 @@ void register_qwen3_5_text(TasksManager& tasks) {
                                               .tasks = nn::text_decoder_tasks(),
                                               .forward = forward_qwen3_5,
                                               .ignorable_keys = qwen3_5_ignorable_keys(),
-                                              .key_names = qwen3_5_key_names(),
-                                              .roles = {.language_model = LanguageModelRole{}}});
+                                              .key_names = qwen3_5_key_names()});
 }
 
 }  // namespace onnxport::models
