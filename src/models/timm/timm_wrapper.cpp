@@ -37,7 +37,8 @@ class TimmWrapperOnnxConfig : public VisionOnnxConfig {
 // Without a classifier, the last layer gives the pooled features.
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
-  config.harmless({"initializer_range", "do_pooling"});  // of training; the file returns both results
+  // Of training, a copy of what the architecture says; and the file returns both results.
+  config.harmless({"initializer_range", "hidden_size", "do_pooling"});
   const auto family = family_of(config);
   return family->forward(inputs, model, component);
 }
