@@ -61,7 +61,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   // Each file reads only the keys of its part, and some are for those who feed the files.
   c.harmless({"embedding_dim", "initializer_range"});
   whole.harmless({"text_config", "vision_config", "image_token_id", "video_token_id", "vision_start_token_id",
-                  "vision_end_token_id", "vision_token_id", "tie_word_embeddings"});
+                  "vision_end_token_id", "vision_token_id", "tie_word_embeddings", "vocab_size"});
   if (component.part == kVisionEncoder)
     return {{"image_features", encode_qwen2_vl(s / "vlm" / "visual", inputs, whole.sub("vision_config"))}};
   const PretrainedConfig text = qwen_vl_text_config(whole, kTextType);
@@ -79,6 +79,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 KeyNames key_names() {
   KeyNames names;
   names.newer = {{"vlm.model.", "vlm.model.language_model."}, {"vlm.visual.", "vlm.model.visual."}};
+  // Of version 5, which has no model around the parts.
+  for (const char* module : {"embed_tokens", "layers", "norm"})
+    names.newer.emplace_back(fmt::format("vlm.{}.", module), fmt::format("vlm.language_model.{}.", module));
   return names;
 }
 

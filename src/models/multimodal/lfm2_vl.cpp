@@ -1,8 +1,11 @@
 // LFM2-VL: images of any size through SigLIP 2, merged in squares, in front of LFM2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/lfm2_vl/modeling_lfm2_vl.py
+#include <fmt/format.h>
+
 #include "models/multimodal/common/multimodal_decoder.h"
 #include "models/multimodal/common/padded_patches.h"
 #include "models/multimodal/common/projector.h"
+#include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/signal_ops.h"
 
@@ -11,6 +14,14 @@ namespace {
 
 // The same class under both names.
 PretrainedConfig whole_of(const PretrainedConfig& c) { return c.as("lfm2_vl"); }
+
+// Of the squares of patches that become one token.
+std::int64_t square_side(const PretrainedConfig& c) {
+  const std::int64_t side = c.integer("downsample_factor");
+  if (side >= 1 && side <= 1024) return side;
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: downsample_factor is {}, expected 1 to 1024", c.origin(), side));
+}
 
 class Lfm2VlOnnxConfig : public MultimodalDecoderOnnxConfig {
  public:
@@ -29,8 +40,7 @@ class Lfm2VlOnnxConfig : public MultimodalDecoderOnnxConfig {
     const PretrainedConfig vision = vision_config();
     const std::int64_t patch = vision.integer("patch_size");
     return {std::make_shared<const DummyPaddedPatchGenerator>(
-        divisor(whole_of(config().unaccounted()), "downsample_factor"),
-        vision.integer("num_channels") * patch * patch)};
+        square_side(whole_of(config().unaccounted())), vision.integer("num_channels") * patch * patch)};
   }
 };
 
@@ -81,14 +91,17 @@ Value squares(Value patches, Value shapes, std::int64_t side) {
 Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
   const PretrainedConfig c = whole_of(model.config());
   const EncoderStates tower = encode_with_tower(tasks, inputs, model, c.sub("vision_config"));
-  Value x = squares(tower.hidden, inputs["spatial_shapes"], divisor(c, "downsample_factor"));
-  const std::int64_t width = *x.dim(1).constant(), inner = c.integer("projector_hidden_size");
+  const std::int64_t side = square_side(c);
+  const std::int64_t width = *tower.hidden.dim(2).constant() * side * side;
   const Scope s = model.scope() / "multi_modal_projector";
-  if (c.flag("projector_use_layernorm", true)) x = nn::LayerNorm(s / "layer_norm", width, 1e-5)(x);
-  const bool bias = c.flag("projector_bias");
-  const nn::Linear first(s / "linear_1", width, inner, bias),
-      second(s / "linear_2", inner, text_width(c), bias);
-  return second(nn::Activation(c.string("projector_hidden_act"))(first(x)));
+  const TwoLayerProjector project(s, {.in = width,
+                                      .out = text_width(c),
+                                      .inner = c.integer("projector_hidden_size"),
+                                      .activation = c.string("projector_hidden_act"),
+                                      .bias = c.flag("projector_bias")});
+  const Value x = squares(tower.hidden, inputs["spatial_shapes"], side);
+  if (!c.flag("projector_use_layernorm", true)) return project(x);
+  return project(nn::LayerNorm(s / "layer_norm", width, 1e-5)(x));
 }
 
 }  // namespace
