@@ -20,6 +20,7 @@ PretrainedConfig vision_config(const PretrainedConfig& c) {
 class Aimv2OnnxConfig : public ClipOnnxConfig {
  public:
   using ClipOnnxConfig::ClipOnnxConfig;
+  std::vector<std::string> variants() const override { return {"default"}; }
   AxesByName inputs() const override {
     const Axes text = {{0, "text_batch_size"}, {1, "sequence_length"}};
     return {{"input_ids", text}, {"pixel_values", {{0, "image_batch_size"}}}, {"attention_mask", text}};

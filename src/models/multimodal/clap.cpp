@@ -1,51 +1,31 @@
 // CLAP: a text tower and an audio tower. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clap/modeling_clap.py
 #include "models/audio/common/clap.h"
+#include "models/multimodal/common/split_towers.h"
 #include "models/text_encoders/common/roberta.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/plan.h"
 
 namespace onnxport::models {
 namespace {
 
-constexpr const char* kTextModel = "text_model";
-constexpr const char* kAudioModel = "audio_model";
-
 PretrainedConfig text_config(const PretrainedConfig& c) { return c.sub("text_config", "clap_text_model"); }
 PretrainedConfig audio_config(const PretrainedConfig& c) { return c.sub("audio_config", "clap_audio_model"); }
 
-class ClapOnnxConfig : public OnnxConfig {
+class ClapOnnxConfig : public SplitTowersOnnxConfig {
  public:
-  explicit ClapOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options,
-                          std::string part = {})
-      : OnnxConfig(std::move(config), std::move(task), std::move(options)), part_(std::move(part)) {}
-
-  std::string part() const override { return part_; }
-  std::vector<std::string> variants() const override { return {"default", "split"}; }
-  void describe(ExportPlan& plan, const PlanRequest& request) const override {
-    if (request.variant != "split") return OnnxConfig::describe(plan, request);
-    for (const char* part : {kTextModel, kAudioModel}) {
-      const ClapOnnxConfig described(config(), task(), options(), part);
-      plan.components.push_back(described.component(part, request.shapes, request.dynamic_axes));
-    }
-  }
+  using SplitTowersOnnxConfig::SplitTowersOnnxConfig;
   AxesByName inputs() const override {
-    const Axes text = {{0, rows("text_batch_size")}, {1, "sequence_length"}};
-    const std::pair<std::string, Axes> audio = {"input_features",
-                                                {{0, rows("audio_batch_size")}, {2, kClapFrames}}};
-    if (part_ == kAudioModel) return {audio};
-    AxesByName names = {{"input_ids", text}, {"attention_mask", text}};
-    if (part_.empty()) names.insert(names.begin(), audio);
-    return names;
+    const Axes text = {{0, "text_batch_size"}, {1, "sequence_length"}};
+    return of_part({{"input_features", {{0, "audio_batch_size"}, {2, kClapFrames}}},
+                    {"input_ids", text},
+                    {"attention_mask", text}});
   }
   AxesByName outputs() const override {
-    const std::string text = rows("text_batch_size"), audio = rows("audio_batch_size");
-    if (part_ == kTextModel) return {{"text_embeds", {{0, text}}}};
-    if (part_ == kAudioModel) return {{"audio_embeds", {{0, audio}}}};
-    return {{"logits_per_audio", {{0, audio}, {1, text}}},
-            {"logits_per_text", {{0, text}, {1, audio}}},
-            {"text_embeds", {{0, text}}},
-            {"audio_embeds", {{0, audio}}}};
+    const std::string text = "text_batch_size", audio = "audio_batch_size";
+    return of_part({{"logits_per_audio", {{0, audio}, {1, text}}},
+                    {"logits_per_text", {{0, text}, {1, audio}}},
+                    {"text_embeds", {{0, text}}},
+                    {"audio_embeds", {{0, audio}}}});
   }
   NormalizedConfig normalized_config() const override {
     return NormalizedTextConfig(text_config(config().unaccounted()));
@@ -56,9 +36,8 @@ class ClapOnnxConfig : public OnnxConfig {
             std::make_shared<const DummyTextInputGenerator>()};
   }
 
- private:
-  std::string rows(const char* beside) const { return part_.empty() ? beside : "batch_size"; }
-  std::string part_;
+ protected:
+  std::vector<std::string> towers() const override { return {kTextModel, kAudioModel}; }
 };
 
 Value text_embeds(const Inputs& inputs, const Model& model) {
@@ -81,8 +60,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   // Both are also in the towers. The rest concerns training.
   model.config().harmless({"projection_dim", "projection_hidden_act", "hidden_size", "num_hidden_layers",
                            "logit_scale_init_value"});
-  if (component.part == kTextModel) model.config().harmless({"audio_config"});
-  if (component.part == kAudioModel) model.config().harmless({"text_config"});
+  leave_out_other_tower(model.config(), component);
   if (component.part == kTextModel) return {{"text_embeds", text_embeds(inputs, model)}};
   if (component.part == kAudioModel) return {{"audio_embeds", audio_embeds(inputs, model)}};
   const Value audio = op::normalize(audio_embeds(inputs, model), 1);

@@ -15,6 +15,11 @@ PretrainedConfig tower_config(const PretrainedConfig& c, const std::string& name
   return c.sub(name + "_dict", type);
 }
 
+Value project(const Model& model, const char* key, Value pooled) {
+  const std::int64_t width = *pooled.dim(1).constant();
+  return nn::Linear(model.scope() / key, width, model.config().integer("projection_dim"), false)(pooled);
+}
+
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
   const PretrainedConfig& c = model.config();
@@ -28,8 +33,12 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
     const std::int64_t width = *hidden.dim(2).constant();
     return {{"logits", nn::Linear(root / "classifier", width, c.num_labels())(pooled)}};
   }
-  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model);
-  return compare_towers(embeds.text, embeds.image, root.weight("logit_scale", {}));
+  leave_out_other_tower(c, component);
+  if (component.part == kTextModel) return {{"text_embeds", clip_text_embeds(tasks, inputs, model)}};
+  const Value image = clip_image_embeds(tasks, inputs, model);
+  if (component.part == kVisionModel) return {{"image_embeds", image}};
+  const Value text = clip_text_embeds(tasks, inputs, model);
+  return compare_towers(text, image, root.weight("logit_scale", {}));
 }
 
 }  // namespace
@@ -37,11 +46,12 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 AxesByName ClipOnnxConfig::inputs() const {
   if (task() == "image-classification") return {{"pixel_values", {{0, "batch_size"}}}};
   const Axes text = {{0, "text_batch_size"}, {1, "sequence_length"}};
-  return {{"pixel_values", {{0, "image_batch_size"}}}, {"input_ids", text}, {"attention_mask", text}};
+  return of_part(
+      {{"pixel_values", {{0, "image_batch_size"}}}, {"input_ids", text}, {"attention_mask", text}});
 }
 
 AxesByName ClipOnnxConfig::outputs() const {
-  return common_outputs(task() == "feature-extraction" ? "zero-shot-image-classification" : task());
+  return of_part(common_outputs(task() == "feature-extraction" ? "zero-shot-image-classification" : task()));
 }
 
 NormalizedConfig ClipOnnxConfig::normalized_config() const {
@@ -49,19 +59,17 @@ NormalizedConfig ClipOnnxConfig::normalized_config() const {
   return normalized_towers(tower_config(c, "text_config"), tower_config(c, "vision_config"));
 }
 
-ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
-  const PretrainedConfig& c = model.config();
-  const PretrainedConfig text = tower_config(c, "text_config"), vision = tower_config(c, "vision_config");
-  const Scope root = model.scope();
-  const auto project = [&](const char* key, const EncoderStates& tower) {
-    const std::int64_t width = *tower.pooled.dim(1).constant();
-    return nn::Linear(root / key, width, c.integer("projection_dim"), false)(tower.pooled);
-  };
-  const EncoderStates images =
+Value clip_text_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
+  const PretrainedConfig text = tower_config(model.config(), "text_config");
+  const EncoderStates states = encode_tower(tasks, Role::text_model, "text_config", text, inputs, model);
+  return project(model, "text_projection", states.pooled);
+}
+
+Value clip_image_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
+  const PretrainedConfig vision = tower_config(model.config(), "vision_config");
+  const EncoderStates states =
       encode_tower(tasks, Role::vision_tower, "vision_config", vision, inputs, model);
-  const Value image_embeds = project("visual_projection", images);
-  const EncoderStates texts = encode_tower(tasks, Role::text_model, "text_config", text, inputs, model);
-  return {project("text_projection", texts), image_embeds};
+  return project(model, "visual_projection", states.pooled);
 }
 
 void register_clip(TasksManager& tasks) {

@@ -1,7 +1,6 @@
 // The text tower of SigLIP. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip/modeling_siglip.py
-#include "models/multimodal/common/clip.h"
-#include "onnxport/nn/basic.h"
+#include "models/multimodal/common/siglip.h"
 
 namespace onnxport::models {
 namespace {
@@ -16,19 +15,8 @@ class SiglipTextModelOnnxConfig : public TextEncoderOnnxConfig {
   }
 };
 
-EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
-  const PretrainedConfig& config = model.config();
-  const Scope s = model.scope().base_model("text_model");
-  const TextTowerConfig c(config);
-  const Value hidden = TextTower(s, c)(inputs["input_ids"], {});
-  const ModulePath at(hidden, s.path());
-  const Value last = op::squeeze(op::slice(hidden, 1, hidden.dim(1) - 1, hidden.dim(1)), 1);
-  const std::int64_t width = config.maybe_integer("projection_size").value_or(c.hidden_size);
-  return {hidden, nn::Linear(s / "head", c.hidden_size, width)(last)};
-}
-
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const EncoderStates text = encode(inputs, model, component);
+  const EncoderStates text = encode_siglip_text(inputs, model, component);
   return {{"last_hidden_state", text.hidden}, {"pooler_output", text.pooled}};
 }
 
@@ -39,7 +27,7 @@ void register_siglip_text_model(TasksManager& tasks) {
                                                    .tasks = {"feature-extraction"},
                                                    .forward = forward,
                                                    .ignorable_keys = {"*.embeddings.position_ids"},
-                                                   .roles = {.text_model = EncoderRole{encode}}});
+                                                   .roles = {.text_model = EncoderRole{encode_siglip_text}}});
 }
 
 }  // namespace onnxport::models

@@ -2,10 +2,8 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip/modeling_siglip.py
 #include <vector>
 
-#include "models/multimodal/common/clip.h"
-#include "onnxport/nn/activation.h"
+#include "models/multimodal/common/siglip.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/packed_attention.h"
 #include "onnxport/nn/pre_norm_encoder.h"
 
 namespace onnxport::models {
@@ -23,21 +21,6 @@ class SiglipVisionModelOnnxConfig : public VisionOnnxConfig {
   }
 };
 
-// One learned query attends to all patches. Keys: probe, attention.{in_proj_weight, in_proj_bias, out_proj},
-// layernorm, mlp.
-Value pool(const Scope& s, const ImageTowerConfig& c, Value hidden) {
-  const ModulePath at(hidden, s.path());
-  const std::int64_t width = c.hidden_size;
-  const nn::PackedAttention attention(s / "attention", width, c.num_attention_heads);
-  const Value probe = hidden.graph().weight(s.weight("probe", {1, 1, width}));  // the same for all images
-  const Value attended = op::squeeze(attention(probe, hidden, hidden), 1);
-
-  const Value normed = nn::LayerNorm(s / "layernorm", width, c.layer_norm_eps)(attended);
-  const Value wide = nn::Linear(s / "mlp" / "fc1", width, c.intermediate_size)(normed);
-  const nn::Linear down(s / "mlp" / "fc2", c.intermediate_size, width);
-  return op::add(attended, down(nn::Activation(c.hidden_act)(wide)));
-}
-
 EncoderStates encode(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
   const Scope s = model.scope().base_model("vision_model");
@@ -53,7 +36,7 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const Component&)
   const std::vector<Value> states = encoder.states(x);
   const Value hidden = nn::LayerNorm(s / "post_layernorm", c.hidden_size, c.layer_norm_eps)(states.back());
   if (!config.flag("vision_use_head", true)) return {hidden, {}, states};
-  return {hidden, pool(s / "head", c, hidden), states};
+  return {hidden, pool_siglip_patches(s / "head", c, hidden), states};
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

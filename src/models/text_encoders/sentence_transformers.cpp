@@ -21,6 +21,7 @@ namespace {
 class SentenceTransformersClipOnnxConfig : public ClipOnnxConfig {
  public:
   using ClipOnnxConfig::ClipOnnxConfig;
+  std::vector<std::string> variants() const override { return {"default"}; }
   AxesByName outputs() const override {
     return {{"text_embeds", {{0, "text_batch_size"}}}, {"image_embeds", {{0, "image_batch_size"}}}};
   }
@@ -212,8 +213,8 @@ NamedValues forward_clip(const TasksManager& tasks, const Inputs& inputs, const 
     throw ExportError(ErrorCode::unsupported,
                       fmt::format("modules.json: {} modules, expected only a CLIPModel", modules.size()));
   }
-  const ClipEmbeds embeds = clip_embeds(tasks, inputs, model);
-  return {{"text_embeds", embeds.text}, {"image_embeds", embeds.image}};
+  const Value image = clip_image_embeds(tasks, inputs, model);
+  return {{"text_embeds", clip_text_embeds(tasks, inputs, model)}, {"image_embeds", image}};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "models/common/definition.h"
+#include "models/multimodal/common/split_towers.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/pre_norm_encoder.h"
 #include "onnxport/nn/text_encoder.h"
@@ -41,9 +42,9 @@ NormalizedConfig normalized_towers(const PretrainedConfig& text, const Pretraine
 bool is_projected(const PretrainedConfig& config);
 
 /// The whole CLIP model. Its image classifier takes only images.
-class ClipOnnxConfig : public TextAndVisionOnnxConfig {
+class ClipOnnxConfig : public SplitTowersOnnxConfig {
  public:
-  using TextAndVisionOnnxConfig::TextAndVisionOnnxConfig;
+  using SplitTowersOnnxConfig::SplitTowersOnnxConfig;
   AxesByName inputs() const override;
   AxesByName outputs() const override;
   NormalizedConfig normalized_config() const override;
@@ -71,10 +72,9 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
                            const PretrainedConfig& config, const Inputs& inputs, const Model& model);
 
-struct ClipEmbeds {
-  Value text, image;  ///< projected: [T, D], [I, D]
-};
-ClipEmbeds clip_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model);
+/// The projected vectors of CLIP's towers: [T, D] and [I, D].
+Value clip_text_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model);
+Value clip_image_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model);
 
 /// Cosines of all pairs: text [T, D] and image [I, D] -> logits_per_image [I, T], logits_per_text [T, I],
 /// text_embeds and image_embeds normalized to length 1. `bias` may be empty.

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "models/common/parts.h"
 #include "onnxport/error.h"
-#include "onnxport/plan.h"
 
 namespace onnxport::models {
 namespace {
@@ -22,6 +22,13 @@ PretrainedConfig with_plain_logits(PretrainedConfig text) {
     if (reader.has(key)) text = text.settled(key, "1");
   if (reader.has("final_logit_softcapping")) text = text.settled("final_logit_softcapping", "null");
   return text;
+}
+
+// Version 5 obeys the flag of the whole where the file has no output layer.
+bool tied_as_a_whole(const Model& model, const std::string& prefix) {
+  const PretrainedConfig reader = model.config().unaccounted();
+  return reader.transformers_major() >= 5 && reader.flag("tie_word_embeddings", false) &&
+         !(model.scope() / prefix / "lm_head").has("weight");
 }
 
 // Images have a batch of their own.
@@ -47,12 +54,7 @@ std::string MultimodalDecoderOnnxConfig::part() const {
 void MultimodalDecoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
   std::vector<std::string> parts = encoders();
   parts.insert(parts.end(), {kEmbedTokens, kDecoder});
-  for (const std::string& part : parts) {
-    OnnxConfigOptions of_part = options();
-    of_part.part = part;
-    const auto described = options().make(config(), task(), of_part);
-    plan.components.push_back(described->component(part, request.shapes, request.dynamic_axes));
-  }
+  describe_parts(*this, parts, plan, request);
 }
 
 PretrainedConfig MultimodalDecoderOnnxConfig::text_config() const {
@@ -153,7 +155,8 @@ NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& 
   model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings",
                            "vocab_size", "_vocab_size", "pad_token_id", "ignore_index"});
   if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, component);
-  const PretrainedConfig text = with_plain_logits(find_text(model.config()));
+  PretrainedConfig text = with_plain_logits(find_text(model.config()));
+  if (tied_as_a_whole(model, prefix)) text = text.settled("tie_word_embeddings", "true");
   const auto type = tasks.get_part(text, "text_config", Role::language_model);
   Component language = component;
   language.task = language_task(component.task);
