@@ -30,7 +30,7 @@ class DummyImagePromptGenerator : public DummyTextInputGenerator {
   }
   Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                   std::uint64_t seed) const override {
-    const Tensor made = DummyTextInputGenerator::generate(name, context, longer(shapes), seed);
+    const Tensor made = DummyTextInputGenerator::generate(name, context, shapes, seed);  // asks for type()
     if (name != "input_ids") return made;
     std::vector<std::int64_t> ids = made.to_ints();
     for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -97,33 +97,42 @@ Value all_keys(Graph& graph) {
   return graph.weight_as_is(Weight::from_doubles(DType::boolean, {1, 1}, yes));
 }
 
+// Tokens, and the image if there is one, as the language model reads them: [B, S, H].
+Value embed(const TasksManager& tasks, const Inputs& inputs, const Model& vlm, const Component& component) {
+  const PretrainedConfig& c = vlm.config();
+  const Value ids = inputs["input_ids"];
+  const auto token = static_cast<double>(c.integer("image_token_index"));
+  const Value placeholders = op::eq(ids, token);
+  const bool in_table = token < static_cast<double>(paligemma_text_config(c).integer("vocab_size"));
+  const Value known = in_table ? ids : op::masked_fill(ids, placeholders, 0);
+  const Value embeds = run_language_model(tasks, vlm, component, inputs.with("input_ids", known));
+  if (inputs.has("pixel_values")) {
+    paligemma_vision_config(c).harmless({"projection_dim"});
+    const Value features = encode_paligemma(tasks, inputs, vlm);
+    return write_features(embeds, placeholders, op::flatten(features, 0, 1));
+  }
+  c.harmless({"vision_config", "projection_dim"});
+  for (const char* module : {"vision_tower", "multi_modal_projector"}) vlm.scope().ignore(module);
+  return embeds;
+}
+
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
   const PretrainedConfig& c = model.config();
-  const PretrainedConfig vlm_c = vlm_config(c);
+  const PretrainedConfig of_vlm = vlm_config(c);
   c.harmless({"text_config"});  // that of vlm_config counts
-  vlm_c.harmless({"hidden_size", "vocab_size", "pad_token_id"});
-  const Model vlm = model.part(vlm_c, "vlm", tasks.get_definition("paligemma"), "image-text-to-text");
-  const Value ids = inputs["input_ids"], mask = inputs["attention_mask"];
-  Graph& graph = ids.graph();
-
-  const auto token = static_cast<double>(vlm_c.integer("image_token_index"));
-  const Value placeholders = op::eq(ids, token);
-  const bool in_table = token < static_cast<double>(paligemma_text_config(vlm_c).integer("vocab_size"));
-  const Value known = in_table ? ids : op::masked_fill(ids, placeholders, 0);
-  Value embeds = run_language_model(tasks, vlm, component, inputs.with("input_ids", known));
-  if (inputs.has("pixel_values")) {
-    paligemma_vision_config(vlm_c).harmless({"projection_dim"});
-    const Value features = encode_paligemma(tasks, inputs, vlm);
-    embeds = write_features(embeds, placeholders, op::flatten(features, 0, 1));
-  } else {
-    vlm_c.harmless({"vision_config", "projection_dim"});
-    for (const char* module : {"vision_tower", "multi_modal_projector"}) vlm.scope().ignore(module);
+  of_vlm.harmless({"hidden_size", "vocab_size", "pad_token_id"});
+  const Model vlm = model.part(of_vlm, "vlm", tasks.get_definition("paligemma"), "image-text-to-text");
+  const Value mask = inputs["attention_mask"];
+  Graph& graph = mask.graph();
+  NamedValues vectors = {{"attention_mask", mask}};
+  {
+    const ModulePath at(graph, "vlm");
+    const Value embeds = embed(tasks, inputs, vlm, component);
+    const Value positions = op::unsqueeze(op::arange(graph, embeds.dim(1), 1), 0);
+    vectors.insert(vectors.end(), {{"inputs_embeds", embeds}, {"position_ids", positions}});
   }
-
-  NamedValues vectors = {{"inputs_embeds", embeds}, {"attention_mask", mask}};
-  vectors.emplace_back("position_ids", op::unsqueeze(op::arange(graph, embeds.dim(1), 1), 0));
-  const bool both_ways = paligemma_text_config(vlm_c).flag("use_bidirectional_attention", true);
+  const bool both_ways = paligemma_text_config(of_vlm).flag("use_bidirectional_attention", true);
   if (both_ways || c.transformers_major() < 5) vectors.emplace_back("visible_keys", all_keys(graph));
   const Value hidden = run_language_model(tasks, vlm, component, Inputs(std::move(vectors)));
   const nn::Linear project(model.scope() / "embedding_proj_layer", *hidden.dim(2).constant(),

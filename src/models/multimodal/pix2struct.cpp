@@ -122,8 +122,10 @@ class Pix2StructOnnxConfig : public OnnxSeq2SeqConfigWithPast {
     if (behavior() == ConfigBehavior::monolith) names.emplace_back("encoder_last_hidden_state", rows);
     return names;
   }
-  Dim axis_length(std::string_view /*tensor*/, const std::string& symbol) const override {
-    return symbol == "encoder_sequence_length" ? Dim(patches()) : Dim::parse(symbol);
+  /// Keys and values of all patches are as many, but clients of a merged decoder begin with none.
+  Dim axis_length(std::string_view tensor, const std::string& symbol) const override {
+    const bool made = symbol == "encoder_sequence_length" && tensor.starts_with("present.");
+    return made ? Dim(patches()) : Dim::parse(symbol);
   }
   NormalizedConfig normalized_config() const override {
     return NormalizedSeq2SeqConfig(text_config(config().unaccounted()))
@@ -190,6 +192,9 @@ Value decode(const Scope& s, const TextConfig& c, nn::Seq2SeqPass& pass, Value p
                                .buckets = c.buckets,
                                .max_distance = c.max_distance,
                                .both_ways = false});
+  // Cached keys may be any number in the file, but the mask has one for each patch.
+  if (const Value keys = pass.cross_past(0).key)
+    pass.set_encoder_attention_mask(op::slice(pass.encoder_attention_mask(), 1, 0, keys.dim(2)));
   Value x = nn::Embedding(s / "embed_tokens", c.vocab_size, c.hidden_size)(pass.input_ids());
   op::AttentionMask mask = pass.mask({}, op::NoKeys::uniform);
   mask.padding = padding;

@@ -104,11 +104,16 @@ Value choose_tokens(const Scope& s, const Config& c, Value hidden) {
   return c.norm(s / "norm")(chosen);
 }
 
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& /*component*/) {
+// The model without its heads, as the encoder of another one.
+EncoderStates encode_alone(const Inputs& inputs, const Model& model, const Component& /*component*/) {
+  return {encode(model.scope().base_model("mgp_str"), Config(model.config()), inputs["pixel_values"])};
+}
+
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   const Config c(config);
   const Scope root = model.scope();
-  const Value hidden = encode(root / "mgp_str", c, inputs["pixel_values"]);
+  const Value hidden = encode_alone(inputs, model, component).hidden;
   const auto logits = [&](const std::string& name, const char* labels) {
     const Value chosen = choose_tokens(root / (name + "_a3_module"), c, hidden);
     return nn::Linear(root / (name + "_head"), c.hidden_size, config.integer(labels))(chosen);
@@ -122,8 +127,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& /
 }  // namespace
 
 void register_mgp_str(TasksManager& tasks) {
-  tasks.register_model<MgpstrOnnxConfig>(
-      {.model_type = "mgp-str", .tasks = {"feature-extraction"}, .forward = forward});
+  tasks.register_model<MgpstrOnnxConfig>({.model_type = "mgp-str",
+                                          .tasks = {"feature-extraction"},
+                                          .forward = forward,
+                                          .roles = {.vision_tower = EncoderRole{encode_alone}}});
 }
 
 }  // namespace onnxport::models
