@@ -81,8 +81,11 @@ Value DecoderPass::counted_positions() const {
 }
 
 op::AttentionMask DecoderPass::mask(const Visibility& visible, op::NoKeys no_keys) const {
-  if (const Value keys = inputs_.get("visible_keys"))
-    return {.padding = attention_mask(), .visible = keys, .no_keys = op::NoKeys::uniform};
+  if (const Value keys = inputs_.get("visible_keys")) {
+    // One element for all queries and keys: a token always sees itself, so they all see each other.
+    const bool all = keys.dim(0) == Dim(1) && keys.dim(1) == Dim(1);
+    return {.padding = attention_mask(), .visible = all ? Value() : keys, .no_keys = op::NoKeys::uniform};
+  }
   return {.padding = attention_mask(),
           .causal = !visible.both_ways,
           .window = visible.window,
