@@ -35,11 +35,15 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 
 }  // namespace
 
-PretrainedConfig tower_config(const PretrainedConfig& whole, const std::string& key) {
-  const std::string type = whole.model_type() + (key == "text_config" ? "_text_model" : "_vision_model");
+PretrainedConfig part_config(const PretrainedConfig& whole, const std::string& key, const std::string& type) {
   if (!whole.has(key + "_dict")) return whole.sub(key, type);
   whole.harmless({key});
   return whole.sub(key + "_dict", type);
+}
+
+PretrainedConfig tower_config(const PretrainedConfig& whole, const std::string& key) {
+  return part_config(whole, key,
+                     whole.model_type() + (key == "text_config" ? "_text_model" : "_vision_model"));
 }
 
 AxesByName ClipOnnxConfig::inputs() const {

@@ -109,9 +109,10 @@ Value add_class_token(const Scope& embeddings, Value patches, const Weight& clas
 }
 
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
-                           const PretrainedConfig& config, const Inputs& inputs, const Model& model) {
+                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
+                           const std::string& prefix) {
   const auto type = tasks.get_part(config, key, role);
-  const Model tower = model.part(config, type, "feature-extraction");
+  const Model tower = model.part(config, prefix, type, "feature-extraction");
   const Component component{.name = "tower", .task = tower.task()};
   return type->roles.encoder(role).encode(inputs, tower, component);
 }
