@@ -56,34 +56,33 @@ class DualEncoderOnnxConfig : public TextAndVisionOnnxConfig {
   }
 };
 
-// One vector per row: what the type itself gives, or that of the pooler that its models have beside it.
-Value pool(const EncoderStates& states, const Model& tower, const char* key) {
+// One vector per row: what the type itself gives, or that of the pooler that its models have beside it. `s`:
+// the root of the tower's keys.
+Value pool(const Scope& s, const EncoderStates& states, const PretrainedConfig& config, const char* key) {
   if (states.pooled) return states.pooled;
-  const Scope dense = tower.scope() / "pooler" / "dense";
+  const Scope dense = s / "pooler" / "dense";
   const auto shape = dense.shape_of("weight");
   if (!shape || shape->size() != 2) {
     throw ExportError(
         ErrorCode::unsupported,
         fmt::format("{}: {} is of type '{}', which gives no vector for a whole input and has no "
                     "pooler in this checkpoint",
-                    tower.config().origin(), key, tower.config().model_type()));
+                    config.origin(), key, config.model_type()));
   }
-  const ModulePath at(states.hidden, (tower.scope() / "pooler").path());
+  const ModulePath at(states.hidden, (s / "pooler").path());
   const std::int64_t width = *states.hidden.dim(2).constant();
   const Value pooled = nn::Linear(dense, width, shape->front())(nn::first_token(states.hidden));
-  return nn::Activation(tower.config().string("pooler_act", "tanh"))(pooled);
+  return nn::Activation(config.string("pooler_act", "tanh"))(pooled);
 }
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
-  c.harmless({"logit_scale_init_value"});
+  c.harmless({"logit_scale_init_value"});  // of training
   const Scope root = model.scope();
   const auto embed = [&](Role role, const char* key, const PretrainedConfig& config, const char* prefix,
                          const char* projection) {
-    const auto type = tasks.get_part(config, key, role);
-    const Model tower = model.part(config, prefix, type, "feature-extraction");
-    const Component component{.name = "tower", .task = tower.task()};
-    const Value pooled = pool(type->roles.encoder(role).encode(inputs, tower, component), tower, key);
+    const EncoderStates states = encode_tower(tasks, role, key, config, inputs, model, prefix);
+    const Value pooled = pool(root / prefix, states, config, key);
     const std::int64_t width = *pooled.dim(1).constant();
     return nn::Linear(root / projection, width, c.integer("projection_dim"), false)(pooled);
   };
