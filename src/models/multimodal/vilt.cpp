@@ -58,7 +58,9 @@ Value shares(Value count, const Dim& to, std::int64_t from) {
 // position.
 Value stretched_positions(const Weight& table, std::int64_t side, Value real) {
   Graph& graph = real.graph();
-  const Dim batch = real.dim(0), rows = real.dim(1), columns = real.dim(2);
+  const Dim& batch = real.dim(0);
+  const Dim& rows = real.dim(1);
+  const Dim& columns = real.dim(2);
   const std::int64_t width = table.shape().back();
   const Value counts = op::cast(real, DType::i64);
   const Value down = shares(op::select(op::sum(counts, 1), 1, 0), rows, side);

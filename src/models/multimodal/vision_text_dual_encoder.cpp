@@ -21,7 +21,7 @@ PretrainedConfig text_config(const PretrainedConfig& c) { return c.sub("text_con
 PretrainedConfig vision_config(const PretrainedConfig& c) {
   constexpr std::array<std::string_view, 3> kWholes = {"chinese_clip", "clip", "siglip"};
   const PretrainedConfig vision = c.sub("vision_config");
-  const std::string type = vision.model_type();
+  const std::string& type = vision.model_type();
   const bool whole = std::find(kWholes.begin(), kWholes.end(), type) != kWholes.end();
   return whole ? vision.as(type + "_vision_model") : vision;
 }

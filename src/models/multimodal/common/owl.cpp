@@ -49,11 +49,11 @@ class OwlOnnxConfig : public ClipOnnxConfig {
   }
   // All texts for the first image come first, then those for the second one, and so on.
   Dim axis_length(std::string_view tensor, const std::string& symbol) const override {
-    const Dim images = Dim::symbol("image_batch_size"), queries = Dim::symbol("num_queries");
     if (!detects()) return ClipOnnxConfig::axis_length(tensor, symbol);
-    if (symbol == "max_text_queries") return queries;
+    if (symbol == "max_text_queries") return Dim::symbol("num_queries");
     if (symbol != "text_batch_size") return ClipOnnxConfig::axis_length(tensor, symbol);
-    return tensor == "text_embeds" ? images : images * queries;
+    const Dim images = Dim::symbol("image_batch_size");
+    return tensor == "text_embeds" ? images : images * Dim::symbol("num_queries");
   }
   DummyInputGenerators dummy_input_generators() const override {
     if (!detects()) return ClipOnnxConfig::dummy_input_generators();
@@ -130,7 +130,8 @@ NamedValues detect(const TasksManager& tasks, const Inputs& inputs, const Model&
   const Value features = norm(op::mul(of_patches, of_class));
 
   const Value input_ids = inputs["input_ids"];
-  const Dim images = features.dim(0), queries = queries_per_image(input_ids, images);
+  const Dim& images = features.dim(0);
+  const Dim queries = queries_per_image(input_ids, images);
   const Value texts = op::normalize(clip_text_embeds(tasks, inputs, base), 1);
   const std::int64_t width = *texts.dim(1).constant();
   const std::int64_t compared = tower_config(config, "text_config").integer("hidden_size");
