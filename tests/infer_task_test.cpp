@@ -66,6 +66,9 @@ const std::set<std::pair<std::string, std::string>> kShared = {
     {"fnet/token-classification", "text-classification"},
     {"layoutlm/token-classification", "text-classification"},
     {"squeezebert/token-classification", "text-classification"},
+    // Text generation leaves the tower out.
+    {"qwen3_5/image-text-to-text-with-past", "text-generation"},
+    {"qwen3_5_moe/image-text-to-text-with-past", "text-generation"},
 };
 
 /// Whether feature-extraction reads every tensor: another task has the same tensors (a tied head, or none).

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
 #include "op_samples.h"

@@ -50,7 +50,7 @@ class LayoutCheckpoint {
   ExportPlan plan(const std::string& task = {}) const { return plan_export(options(task)); }
   nlohmann::json settings() const {
     const ExportPlan made = plan();
-    return nlohmann::json::parse(layout::genai_config(made, made.variants.front()));
+    return nlohmann::json::parse(layout::genai_config(made));
   }
   std::string refusal(const std::string& task = {}) const {
     return complaint(ErrorCode::unsupported, [&] { plan(task); });

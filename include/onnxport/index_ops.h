@@ -1,6 +1,7 @@
 /// Semantic ops that take elements at places which the data decide.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "onnxport/export_macro.h"
@@ -12,6 +13,8 @@ namespace onnxport::op {
 /// number of those places, which no input has. (torch.nonzero)
 ONNXPORT_API Value nonzero(Value mask, const Dim& symbol);
 
+/// x[-count:] of an axis for a scalar int64 count, or all of it for 0. `symbol` becomes its extent.
+ONNXPORT_API Value tail(Value x, std::int64_t axis, Value count, const Dim& symbol);
 /// Samples x [N, C, H, W] at places: grid [N, H', W', 2] -> [N, C, H', W'], of the dtype of x. A place is a
 /// column and a row; -1 and 1 are the outer edges of the image, or with `align_corners` the centres of its
 /// outermost elements. `mode`: "bilinear" or "nearest" (ties to even). `padding_mode` tells what lies outside

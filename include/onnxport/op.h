@@ -114,8 +114,6 @@ ONNXPORT_API Value expand(Value x, Shape shape);
 ONNXPORT_API Value concat(std::vector<Value> parts, std::int64_t axis);
 /// Elements [begin, end) of an axis, end - begin in number. Negative constants count from the end.
 ONNXPORT_API Value slice(Value x, std::int64_t axis, Dim begin, Dim end);
-/// x[-count:] of an axis for a scalar int64 count, or all of it for 0. `symbol` becomes its extent.
-ONNXPORT_API Value tail(Value x, std::int64_t axis, Value count, const Dim& symbol);
 /// Consecutive parts of an axis. The sizes must add up to its extent. (torch.split)
 ONNXPORT_API std::vector<Value> split(Value x, std::int64_t axis, const std::vector<std::int64_t>& sizes);
 /// `parts` equal parts of a static axis. (torch.chunk, without a remainder)

@@ -32,7 +32,8 @@ struct Variant {
   std::string suffix = {};  ///< of the files' stems
   DType dtype = DType::f32;
   Gelu gelu = Gelu::as_defined;
-  Recipe recipe = {};  ///< how weights are quantized
+  Recipe recipe = {};                   ///< how weights are quantized
+  std::vector<std::string> files = {};  ///< stems of the files that are made in this precision; empty: all
 };
 
 /// Names, folders and side files that a client expects.
@@ -73,7 +74,7 @@ struct PlanRequest {
   std::string layout = "optimum";  ///< Layout::name: optimum, genai, transformers.js, …
   Recipe recipe = {};              ///< of the only variant, in `dtype`
   /// If it is not empty, one variant for each, with the suffixes of their names; instead of `dtype` and
-  /// `recipe`.
+  /// `recipe`. If all of them name their files, files that none names are made in float32.
   std::vector<Precision> precisions = {};
 };
 
@@ -90,6 +91,10 @@ struct ONNXPORT_API ExportPlan {
   bool is_left_out(const Component& component) const;
   /// Throws ExportError(internal) if the plan has no such component.
   const Component& component(std::string_view name) const;
+  /// The first variant that makes the component's file.
+  const Variant& variant_of(const Component& component) const;
+  /// The plan of one variant alone, with the files that it makes. A merge brings its components with it.
+  ExportPlan part(const Variant& variant) const;
 };
 
 /// Makes the plan of an export. Throws ExportError(invalid_argument) for an unknown dtype, variant or layout,

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "onnxport/error.h"
 
 namespace onnxport::cli {
@@ -44,6 +46,23 @@ void apply(const QuantizeFlags& flags, const std::string& layout, Recipe& recipe
   }
 }
 
+// PRECISION, or FILE=PRECISION for one of the files.
+void add_variant(const std::string& text, std::vector<Precision>& precisions) {
+  const std::size_t equals = text.find('=');
+  const std::string name = equals == std::string::npos ? text : text.substr(equals + 1);
+  if (name == kKeep) refuse("--variants keep: the codes of a checkpoint have one file; use --quantize keep");
+  if (equals == 0) refuse(fmt::format("--variants '{}': expected FILE=PRECISION, as in model=q4", text));
+  Precision precision = get_precision(name);
+  if (equals != std::string::npos) precision.files = {text.substr(0, equals)};
+  const auto same = std::find_if(precisions.begin(), precisions.end(),
+                                 [&](const Precision& other) { return other.name == precision.name; });
+  if (same == precisions.end() || same->files.empty() || precision.files.empty()) {
+    precisions.push_back(std::move(precision));
+  } else {
+    same->files.push_back(precision.files.front());
+  }
+}
+
 // Flags without a recipe that they change are mistakes.
 void check_use(const QuantizeFlags& flags, const std::vector<Recipe>& recipes) {
   bool blocks = false, bnb4 = false, dynamic = false, kept = false;
@@ -79,7 +98,7 @@ void add_quantize(CLI::App& app, QuantizeFlags& flags) {
       ->group(group);
   app.add_option("--variants", flags.variants,
                  "Files in several precisions at once, separated by commas; their names get suffixes: _fp16, "
-                 "_quantized (q8), _q4, ...")
+                 "_quantized (q8), _q4, ...; FILE=PRECISION for one file: decoder_model_merged=q4")
       ->delimiter(',')
       ->group(group);
   app.add_option("--quantize-override", flags.overrides,
@@ -138,12 +157,9 @@ ChosenPrecisions chosen_precisions(const QuantizeFlags& flags, const std::string
       chosen.recipe = std::move(precision.recipe);
     }
   }
-  for (const std::string& name : flags.variants) {
-    if (name == kKeep)
-      refuse("--variants keep: the codes of a checkpoint have one file; use --quantize keep");
-    chosen.precisions.push_back(get_precision(name));
-    apply(flags, layout, chosen.precisions.back().recipe);
-  }
+  for (const std::string& text : flags.variants) add_variant(text, chosen.precisions);
+  if (!flags.variants.empty())
+    for (Precision& one : chosen.precisions) apply(flags, layout, one.recipe);
   std::vector<Recipe> recipes = {chosen.recipe};
   for (const Precision& one : chosen.precisions) recipes.push_back(one.recipe);
   check_use(flags, recipes);

@@ -45,6 +45,11 @@ std::shared_ptr<const Checkpoint> with_ties(std::shared_ptr<const Checkpoint> ch
   return checkpoint->tied("decoder", "encoder");
 }
 
+// The spellings alone: no weight takes the place of another.
+std::shared_ptr<const KeyNames> untied(const KeyNames& names) {
+  return std::make_shared<const KeyNames>(KeyNames{.newer = names.newer});
+}
+
 }  // namespace
 
 Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig config,
@@ -88,10 +93,14 @@ void Model::settle_tie() {
   const PretrainedConfig reader = config_.unaccounted();
   if (names.head.empty() || config_.transformers_major() < 5 || !reader.flag("tie_word_embeddings", false))
     return;
-  const Scope root = scope();
+  std::vector<KeyNamesAt> outer = outer_names_;
+  for (KeyNamesAt& level : outer)
+    if (level.names) level.names = untied(*level.names);
+  const Weights::Part& part = weights_->parts.at("");
+  const Scope root = Scope(part.checkpoint, part.accounting, prefix_, untied(names)).inside(std::move(outer));
   const bool has_table = std::any_of(names.embeddings.begin(), names.embeddings.end(),
-                                     [&](const std::string& key) { return root.stores(key); });
-  if (has_table && root.stores(names.head)) config_ = config_.settled("tie_word_embeddings", "false");
+                                     [&](const std::string& key) { return root.has(key); });
+  if (has_table && root.has(names.head)) config_ = config_.settled("tie_word_embeddings", "false");
 }
 
 bool Model::has_made_config() const { return adapted_config_ || exporter::is_made(config_); }

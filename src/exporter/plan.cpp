@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "exporter/plan_files.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
 
@@ -52,7 +53,7 @@ std::vector<Variant> variants_of(const OnnxConfig& config, const PlanRequest& re
         throw ExportError(ErrorCode::invalid_argument,
                           fmt::format("--variants: '{}' is listed twice", one.name));
     }
-    variants.push_back({one.name, one.suffix, one.dtype, request.gelu, one.recipe});
+    variants.push_back({one.name, one.suffix, one.dtype, request.gelu, one.recipe, one.files});
   }
   return variants;
 }
@@ -123,6 +124,7 @@ ExportPlan make_plan(const Model& of, const PlanRequest& given) {
                   .variants = variants_of(*config, request),
                   .layout = {.name = request.layout, .folder = request.output}};
   config->describe(plan, request);
+  exporter::assign_files(plan);
   return plan;
 }
 

@@ -80,8 +80,9 @@ std::int64_t context_length(const Component& decoder) {
   return sizes.config().unaccounted().maybe_integer("seq_length").value_or(kAnyLength);
 }
 
-ordered_json session(const ExportPlan& plan, const Component& component, const Variant& variant) {
-  const auto file = plan.layout.path(component, variant).lexically_relative(plan.layout.folder);
+ordered_json session(const ExportPlan& plan, const Component& component) {
+  const auto file =
+      plan.layout.path(component, plan.variant_of(component)).lexically_relative(plan.layout.folder);
   return {{"session_options", {{"log_id", "onnxruntime-genai"}, {"provider_options", ordered_json::array()}}},
           {"filename", file.generic_string()}};
 }
@@ -94,7 +95,7 @@ void add_sizes(ordered_json& section, const GenaiCache& cache, std::int64_t hidd
   section["num_hidden_layers"] = cache.layers;
 }
 
-ordered_json decoder_section(const ExportPlan& plan, const Component& decoder, const Variant& variant) {
+ordered_json decoder_section(const ExportPlan& plan, const Component& decoder) {
   const GenaiCache own = genai_cache(plan, decoder, "", client_type(plan).fixed);
   ordered_json inputs, outputs;
   for (const char* name : {"input_ids", "attention_mask", "position_ids"}) {
@@ -121,7 +122,7 @@ ordered_json decoder_section(const ExportPlan& plan, const Component& decoder, c
     inputs["cross_past_value_names"] = cross.past_value;
     heads = cross.heads;  // the client takes the number for the keys of the encoder's states
   }
-  ordered_json section = session(plan, decoder, variant);
+  ordered_json section = session(plan, decoder);
   add_sizes(section, own, sizes["hidden_size"], heads);
   section["inputs"] = std::move(inputs);
   section["outputs"] = std::move(outputs);
@@ -132,9 +133,9 @@ ordered_json decoder_section(const ExportPlan& plan, const Component& decoder, c
   return section;
 }
 
-ordered_json encoder_section(const ExportPlan& plan, const Component& encoder, const Variant& variant) {
+ordered_json encoder_section(const ExportPlan& plan, const Component& encoder) {
   const GenaiCache cache = genai_cache(plan, encoder, "encoder.");
-  ordered_json section = session(plan, encoder, variant);
+  ordered_json section = session(plan, encoder);
   add_sizes(section, cache, sizes_of(encoder)["hidden_size"], cache.heads);
   section["inputs"] = {{"audio_features", encoder.interface.inputs.front().name}};
   section["outputs"] = {{"encoder_hidden_states", encoder.interface.outputs.front().name},
@@ -207,7 +208,7 @@ const Component& decoder_of(const ExportPlan& plan) {
   return one;
 }
 
-std::string genai_config(const ExportPlan& plan, const Variant& variant, bool shared_cache) {
+std::string genai_config(const ExportPlan& plan, bool shared_cache) {
   const bool speech = has_encoder(plan);
   const Component& decoder = speech ? plan.components.back() : decoder_of(plan);
   const GenerationSettings settings(plan.model);
@@ -224,8 +225,8 @@ std::string genai_config(const ExportPlan& plan, const Variant& variant, bool sh
     model["decoder_start_token_id"] = *start;
   model["vocab_size"] = vocab_size;
   model["context_length"] = context;
-  if (speech) model["encoder"] = encoder_section(plan, plan.components.front(), variant);
-  model["decoder"] = decoder_section(plan, decoder, variant);
+  if (speech) model["encoder"] = encoder_section(plan, plan.components.front());
+  model["decoder"] = decoder_section(plan, decoder);
   return ordered_json{{"model", std::move(model)},
                       {"search", search(settings, context, vocab_size, shared_cache)}}
              .dump(4) +

@@ -10,10 +10,10 @@
 
 namespace onnxport::layout {
 
-/// The text of genai_config.json for a plan and one of its variants. `shared_cache`: past and present keys
+/// The text of genai_config.json for a plan: each graph in the first variant that makes it. `shared_cache`: past and present keys
 /// and values may be one buffer. Throws ExportError(unsupported), with the reason, for a plan that this
 /// client cannot run, and ExportError(bad_config) for missing or invalid token ids.
-std::string genai_config(const ExportPlan& plan, const Variant& variant, bool shared_cache = false);
+std::string genai_config(const ExportPlan& plan, bool shared_cache = false);
 
 /// Whether the plan has an encoder of its own beside a decoder.
 bool has_encoder(const ExportPlan& plan);

@@ -32,7 +32,7 @@ std::vector<SideFile> side_files(const ExportPlan& plan, bool shared_cache) {
   if (plan.layout.name != "genai") return {};
   // The client reads one file of settings, which names one set of models.
   std::vector<SideFile> files = {
-      {plan.layout.folder / "genai_config.json", genai_config(plan, plan.variants.front(), shared_cache)}};
+      {plan.layout.folder / "genai_config.json", genai_config(plan, shared_cache)}};
   const std::string audio = audio_processor_config(plan);
   if (!audio.empty()) files.push_back({plan.layout.folder / "audio_processor_config.json", audio});
   return files;

@@ -29,6 +29,44 @@ std::string with_infinities(std::string text) {
   return text;
 }
 
+// The client reads the sizes of caches at one place; versions of transformers write them at two. Of qwen2_vl
+// it looks at the top level, of qwen2_5_vl into text_config.
+void place_sizes(json& whole) {
+  const std::string type = whole.value("model_type", std::string());
+  const bool nested = whole.contains("text_config") && whole["text_config"].is_object();
+  const auto copy = [](const json& from, json& to) {
+    for (const char* key :
+         {"num_hidden_layers", "num_attention_heads", "num_key_value_heads", "hidden_size", "head_dim"})
+      if (from.contains(key) && !to.contains(key)) to[key] = from[key];
+  };
+  if (type == "qwen2_vl" && nested) {
+    const json text = whole["text_config"];
+    copy(text, whole);
+  } else if (type == "qwen2_5_vl" && !nested) {
+    json text = {{"model_type", "qwen2_5_vl_text"}};
+    copy(whole, text);
+    whole["text_config"] = std::move(text);
+  }
+}
+
+// What the client loads if nobody asks for a precision: the only one of all files, or of each.
+void set_dtype(const ExportPlan& plan, json& settings) {
+  const std::vector<Variant>& variants = plan.variants;
+  if (variants.size() == 1) {
+    settings["dtype"] = variants.front().name;
+    return;
+  }
+  json of_files = json::object();
+  for (const Variant& variant : variants) {
+    if (variant.files.empty()) return;
+    for (const std::string& file : variant.files) {
+      if (of_files.contains(file)) return;
+      of_files[file] = variant.name;
+    }
+  }
+  settings["dtype"] = std::move(of_files);
+}
+
 }  // namespace
 
 ExportPlan arrange_transformers_js(ExportPlan plan) {
@@ -54,11 +92,12 @@ std::string transformers_js_config(const ExportPlan& plan, std::string_view text
     throw ExportError(ErrorCode::bad_config,
                       "config.json is not a JSON object, so it cannot get 'transformers.js_config'");
   }
+  place_sizes(whole);
   json settings = whole.value("transformers.js_config", json::object());
   if (!settings.is_object()) settings = json::object();
   settings.erase("use_external_data_format");
   for (const auto& [model, count] : data_files) settings["use_external_data_format"][model] = count;
-  if (plan.variants.size() == 1) settings["dtype"] = plan.variants.front().name;
+  set_dtype(plan, settings);
   settings.erase("kv_cache_dtype");
   for (const Variant& variant : plan.variants) {
     if (variant.dtype == DType::f16 && has_cache(plan)) settings["kv_cache_dtype"][variant.name] = "float16";

@@ -2,6 +2,7 @@
 
 #include "onnxport/error.h"
 #include "onnxport/nn/text_tasks.h"
+#include "onnxport/index_ops.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {

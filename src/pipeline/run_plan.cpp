@@ -28,7 +28,7 @@ using pipeline::Prepared;
 
 // The files of one variant: those of its components, then those of its merges.
 struct Files {
-  const Variant* variant;
+  ExportPlan plan;  ///< of this variant alone
   std::vector<Prepared> prepared = {};
   std::deque<Graph> quantized = {};  ///< the graphs of the components, if they are quantized and validated
   transform::QuantizeSummary summary = {};
@@ -57,15 +57,15 @@ class Preparation {
 
 // Here and in check_accounting, errors in the model or the options are found before anything is written.
 Files Preparation::prepare(const Variant& variant) {
-  const ExportPlan& plan = plan_;
-  Files files{.variant = &variant};
+  Files files{.plan = plan_.part(variant)};
+  const ExportPlan& plan = files.plan;
   pipeline::Originals& originals = this->originals(variant);
-  const bool is_new = originals.size() == 0;
   for (const Component& one : plan.components) {
     const Component component = in_dtype(one, variant.dtype, plan.layout.float32_io());
-    Graph graph = is_new ? pipeline::build_component(plan.model, component, variant, plan.layout)
-                         : pass::copy(originals.graph(files.prepared.size()));
-    if (is_new && (options_.validate || plan.variants.size() > 1))
+    const Graph* known = originals.find(component.name);
+    Graph graph = known == nullptr ? pipeline::build_component(plan.model, component, variant, plan.layout)
+                                   : pass::copy(*known);
+    if (known == nullptr && (options_.validate || plan_.variants.size() > 1))
       originals.add(component, pass::copy(graph));
     if (variant.recipe) {
       graph = pipeline::quantize_component(std::move(graph), variant.recipe, files.summary);
@@ -118,25 +118,26 @@ void report_kept(const transform::QuantizeSummary& summary,
 OnnxGraph Preparation::lower(const Component& component, Graph graph, Files& files) const {
   const ExportOptions& how = options_.export_options;
   if (layout::may_share_cache(plan_, component)) {
-    auto lowered =
-        pipeline::lower_with_shared_cache(component, graph, plan_.opset, how, files.variant->recipe);
+    auto lowered = pipeline::lower_with_shared_cache(component, graph, plan_.opset, how,
+                                                     files.plan.variants.front().recipe);
     files.shared_cache = lowered.has_value();
     if (lowered) return *std::move(lowered);
   }
-  return pipeline::lower_component(component, std::move(graph), plan_.opset, how, files.variant->recipe);
+  return pipeline::lower_component(component, std::move(graph), plan_.opset, how,
+                                   files.plan.variants.front().recipe);
 }
 
 void report_quantization(const Files& files, const RunOptions& options, ExportReport& report) {
-  if (!files.variant->recipe) return;
+  if (!files.plan.variants.front().recipe) return;
   const auto& say = options.export_options.on_notice;
-  for (const RecipeOverride& one : files.variant->recipe.overrides) {
+  for (const RecipeOverride& one : files.plan.variants.front().recipe.overrides) {
     if (!files.summary.matched.contains(one.modules))
       pipeline::say(say, fmt::format("--quantize-override {}={}: no layer has such a path", one.modules,
                                      one.precision));
   }
-  if (files.variant->recipe.keeps()) report_kept(files.summary, say);
+  if (files.plan.variants.front().recipe.keeps()) report_kept(files.summary, say);
   QuantizationReport& made = report.quantization.emplace_back();
-  made.variant = files.variant->name;
+  made.variant = files.plan.variants.front().name;
   std::set<std::string> weights;
   std::set<std::pair<std::string, std::string>> seen;  // other components have the same layers
   for (const transform::QuantizedLayer& layer : files.summary.layers) {
@@ -149,7 +150,7 @@ void report_quantization(const Files& files, const RunOptions& options, ExportRe
       continue;
     }
     made.parameters += layer.numel;
-    made.bytes_before += layer.numel * static_cast<std::int64_t>(size_of(files.variant->dtype));
+    made.bytes_before += layer.numel * static_cast<std::int64_t>(size_of(files.plan.variants.front().dtype));
     made.bytes_after += layer.bytes;
   }
   if (made.layers == 0) {
@@ -242,13 +243,16 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   }
   report.export_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!options.validate) return report;
-  for (std::size_t i = 0; i < variants.size(); ++i) {
-    const Variant& variant = plan.variants[i];
-    auto validation = pipeline::validate_files(
-        plan, variant, preparation.originals(variant), variants[i].quantized,
-        {.atol = options.atol, .recorded = options.reference, .non_finite = options.non_finite});
+  const pipeline::ValidateFilesOptions check{
+      .atol = options.atol, .recorded = options.reference, .non_finite = options.non_finite};
+  std::vector<pipeline::VariantGraphs> graphs;
+  for (const Files& files : variants) {
+    graphs.push_back({files.plan, preparation.originals(files.plan.variants.front()), files.quantized});
+    auto validation = pipeline::validate_files(files.plan, graphs.back().originals, files.quantized, check);
     std::move(validation.begin(), validation.end(), std::back_inserter(report.validation));
   }
+  if (auto composed = pipeline::validate_composition(plan, graphs, check))
+    report.validation.push_back(*std::move(composed));
   return report;
 }
 

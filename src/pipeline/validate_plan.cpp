@@ -1,86 +1,28 @@
 #include "pipeline/validate_plan.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
-#include "exporter/task_name.h"
-#include "layout/layout.h"
-#include "onnxport/error.h"
+#include "onnxport/config.h"
 #include "onnxport/export.h"
-#include "onnxport/tasks_manager.h"
-#include "pass/rebuild.h"
-#include "pipeline/prepare.h"
+#include "validate/compose.h"
 #include "validate/reference.h"
 
 namespace onnxport {
-namespace {
-
 namespace fs = std::filesystem;
-
-// The plans by which an export may have been made, the most likely first.
-std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOptions& options) {
-  PlanRequest request{.dtype = options.dtype,
-                      .int_dtype = options.int_dtype,
-                      .variant = options.variant,
-                      .interface_options = options.interface_options,
-                      .gelu = options.gelu,
-                      .split = options.split.value_or(Split::merged),
-                      .shapes = options.validation.shapes,
-                      .dynamic_axes = options.validation.dynamic_axes,
-                      .output = fs::is_directory(options.onnx) ? options.onnx : options.onnx.parent_path(),
-                      .layout = options.layout,
-                      .recipe = options.recipe,
-                      .precisions = options.precisions};
-  std::vector<ExportPlan> plans = {layout::arrange(make_plan(model, request))};
-  if (options.split || exporter::has_past(model.task())) return plans;
-  request.split = Split::monolith;
-  plans.push_back(layout::arrange(make_plan(model, request)));
-  return plans;
-}
-
-fs::path path_of(const ExportPlan& plan, const auto& one) {
-  return plan.layout.path(one, plan.variants.front());
-}
-
-// For folders: the first plan whose components all exist, with those of its merges that exist.
-ExportPlan plan_of_folder(std::vector<ExportPlan> plans) {
-  const auto is_there = [](const ExportPlan& plan) {
-    return std::all_of(plan.components.begin(), plan.components.end(), [&](const Component& one) {
-      return plan.is_left_out(one) || fs::exists(path_of(plan, one));
-    });
-  };
-  const auto found = std::find_if(plans.begin(), plans.end(), is_there);
-  ExportPlan plan = std::move(found == plans.end() ? plans.front() : *found);
-  std::erase_if(plan.merges, [&](const Merge& merge) { return !fs::exists(path_of(plan, merge)); });
-  return plan;
-}
-
-// For single files: the first plan that has the file, reduced to that file. The file of a single component
-// may have any name.
-ExportPlan plan_of_file(std::vector<ExportPlan> plans, const fs::path& file) {
-  for (ExportPlan& plan : plans) {
-    const auto is_other = [&](const auto& one) { return path_of(plan, one) != file; };
-    std::erase_if(plan.merges, is_other);
-    const bool merged = !plan.merges.empty();
-    if (!merged && plan.components.size() == 1 && &plan == &plans.front())
-      plan.components.front().stem = file.stem().string();
-    if (!merged) std::erase_if(plan.components, is_other);
-    if (!plan.components.empty()) return std::move(plan);
-  }
-  throw ExportError(ErrorCode::invalid_argument, fmt::format("'{}' is not a file of task '{}'", file.string(),
-                                                             plans.front().model.task()));
-}
-
-}  // namespace
 
 namespace pipeline {
 
+const Graph* Originals::find(const std::string& component) const {
+  const auto found = originals_.find(component);
+  return found == originals_.end() ? nullptr : &found->second.graph;
+}
+
 void Originals::add(const Component& component, Graph graph) {
-  components_.push_back(component);
-  graphs_.push_back(std::move(graph));
-  references_.emplace_back(components_.back(), graphs_.back(), on_detail_);
+  const auto [added, is_new] =
+      originals_.try_emplace(component.name, Original{component, std::move(graph), {}});
+  Original& one = added->second;
+  if (is_new) one.reference.emplace(one.component, one.graph, on_detail_);
 }
 
 namespace {
@@ -113,14 +55,15 @@ Bounds bounds_of(const Recipe& recipe, double atol) {
 
 }  // namespace
 
-std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Variant& variant,
-                                             Originals& originals, const std::deque<Graph>& quantized,
+std::vector<ValidationReport> validate_files(const ExportPlan& plan, Originals& originals,
+                                             const std::deque<Graph>& quantized,
                                              const ValidateFilesOptions& options) {
+  const Variant& variant = plan.variants.front();
   std::deque<validate::Reference> references;
   std::vector<ValidationReport> reports;
   const auto check = [&](std::size_t i, const fs::path& file, std::optional<bool> branch) {
     if (options.wants && !options.wants(file)) return;
-    validate::Reference& original = originals.reference(i);
+    validate::Reference& original = originals.reference(plan.components[i].name);
     const Interface& interface = original.component().interface;
     validate::FileOptions how{.atol = options.atol, .branch = branch, .non_finite = options.non_finite};
     if (!branch && !variant.recipe) how.recorded = options.recorded;
@@ -133,10 +76,10 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
     validate::Reference& reference = quantized.empty() ? original : references[i];
     reports.push_back(validate::check_file(reference, file, interface.output_names(), how));
   };
-  for (std::size_t i = 0; i < originals.size(); ++i) {
-    if (!quantized.empty()) references.emplace_back(originals.component(i), quantized[i]);
-    if (!plan.is_left_out(plan.components[i]))
-      check(i, plan.layout.path(originals.component(i), variant), {});
+  for (std::size_t i = 0; i < plan.components.size(); ++i) {
+    const Component& component = originals.reference(plan.components[i].name).component();
+    if (!quantized.empty()) references.emplace_back(component, quantized[i]);
+    if (!plan.is_left_out(plan.components[i])) check(i, plan.layout.path(component, variant), {});
   }
   for (const Merge& merge : plan.merges) {
     for (const bool with_past : {false, true}) {
@@ -148,57 +91,46 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Varia
   return reports;
 }
 
-}  // namespace pipeline
+namespace {
 
-std::vector<ValidationReport> main_validate(const MainValidateOptions& options) {
-  if (options.precisions.size() > 1) {
-    std::vector<ValidationReport> reports;
-    MainValidateOptions single = options;
-    for (const Precision& one : options.precisions) {
-      single.precisions = {one};
-      for (ValidationReport& report : main_validate(single)) reports.push_back(std::move(report));
-    }
-    return reports;
+// The id of the tokens that features replace.
+std::int64_t placeholder_of(const PretrainedConfig& config) {
+  const PretrainedConfig reader = config.unaccounted();
+  for (const char* key : {"image_token_index", "image_token_id", "audio_token_index", "audio_token_id"}) {
+    if (const auto id = reader.maybe_integer(key)) return *id;
   }
-  const ModelSource source = get_model_source(options.model, options.adapters, options.hub);
-  const std::string& tag = source.pipeline_tag.empty() ? options.pipeline_tag : source.pipeline_tag;
-  const Model model =
-      TasksManager::instance().get_model_from_task(options.task, source.model,
-                                                   {.library = options.library,
-                                                    .weights_variant = options.hub.weights_variant,
-                                                    .pipeline_tag = tag,
-                                                    .adapters = source.adapters});
-  std::vector<ExportPlan> plans = possible_plans(model, options);
-  const bool whole = fs::is_directory(options.onnx);
-  const ExportPlan plan =
-      whole ? plan_of_folder(std::move(plans)) : plan_of_file(std::move(plans), options.onnx);
-  const auto wants = [&](const fs::path& file) { return whole || file == options.onnx; };
-  const Variant& variant = plan.variants.front();
-  pipeline::Originals originals({});
-  std::deque<Graph> quantized;
-  transform::QuantizeSummary summary;
-  for (const Component& one : plan.components) {
-    const Component component = in_dtype(one, variant.dtype, plan.layout.float32_io());
-    const fs::path file = path_of(plan, component);
-    if (!plan.is_left_out(one) && wants(file) && !fs::exists(file)) {
-      throw ExportError(ErrorCode::io,
-                        fmt::format("there is no '{}': export the model first", file.string()));
-    }
-    Graph graph = pipeline::build_component(model, component, variant, plan.layout);
-    if (variant.recipe) {
-      quantized.push_back(pipeline::quantize_component(pass::copy(graph), variant.recipe, summary));
-    }
-    originals.add(component, std::move(graph));
-  }
-  std::vector<ValidationReport> reports =
-      pipeline::validate_files(plan, variant, originals, quantized,
-                               {.atol = options.atol,
-                                .recorded = options.validation.reference,
-                                .non_finite = options.validation.non_finite,
-                                .wants = wants});
-  const Proof proof = get_proof(model);
-  for (ValidationReport& report : reports) report.proof = proof;
-  return reports;
+  return 0;
 }
+
+}  // namespace
+
+std::optional<ValidationReport> validate_composition(const ExportPlan& plan,
+                                                     const std::vector<VariantGraphs>& variants,
+                                                     const ValidateFilesOptions& options) {
+  if (!validate::is_composed(plan.components)) return {};
+  std::vector<validate::ComposedPart> parts;
+  double atol = 0;
+  for (const Component& component : plan.components) {
+    const std::string& name = plan.variant_of(component).name;
+    const auto made = std::find_if(variants.begin(), variants.end(), [&](const VariantGraphs& one) {
+      return one.plan.variants.front().name == name;
+    });
+    if (made == variants.end()) return {};
+    const Variant& variant = made->plan.variants.front();
+    if (variant.dtype == DType::bf16 || variant.recipe.is_dynamic()) return {};
+    const Component& in_dtype = made->originals.reference(component.name).component();
+    const auto index =
+        static_cast<std::size_t>(&made->plan.component(component.name) - made->plan.components.data());
+    const Graph& graph =
+        made->quantized.empty() ? *made->originals.find(component.name) : made->quantized[index];
+    const double of_file = validation_atol(in_dtype.interface, options.atol);
+    atol = std::max(
+        atol, made->quantized.empty() || options.atol ? of_file : bounds_of(variant.recipe, of_file).atol);
+    parts.push_back({in_dtype, graph, plan.layout.path(component, variant)});
+  }
+  return validate::check_composition(parts, placeholder_of(plan.model.config()), atol, options.non_finite);
+}
+
+}  // namespace pipeline
 
 }  // namespace onnxport

@@ -4,6 +4,7 @@
 #include <deque>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,24 +29,40 @@ class Originals {
  public:
   explicit Originals(std::function<void(const std::string&)> on_detail) : on_detail_(std::move(on_detail)) {}
 
+  /// The graph of the component with this name; null if it was not added.
+  const Graph* find(const std::string& component) const;
   void add(const Component& component, Graph graph);
-  validate::Reference& reference(std::size_t component) { return references_[component]; }
-  const Graph& graph(std::size_t component) const { return graphs_[component]; }
-  const Component& component(std::size_t index) const { return components_[index]; }
-  std::size_t size() const { return components_.size(); }
+  /// Throws std::out_of_range if it was not added.
+  validate::Reference& reference(const std::string& component) { return *originals_.at(component).reference; }
 
  private:
+  struct Original {
+    Component component;
+    Graph graph;
+    std::optional<validate::Reference> reference;  // of the two above, which do not move
+  };
   std::function<void(const std::string&)> on_detail_;
-  std::deque<Component> components_;  // none of them moves
-  std::deque<Graph> graphs_;
-  std::deque<validate::Reference> references_;
+  std::map<std::string, Original> originals_;
 };
 
-/// Compares the files of the components, then those of the merges, with the interpreter. `quantized`: the
-/// graphs of a quantized variant, by component; else empty. Its files are compared with these graphs, and
-/// their drift from the originals is measured.
-std::vector<ValidationReport> validate_files(const ExportPlan& plan, const Variant& variant,
-                                             Originals& originals, const std::deque<Graph>& quantized,
+/// Compares the files of the components, then those of the merges, with the interpreter. `plan` has one
+/// variant. `quantized`: its graphs, by component, if it is quantized; else empty. Its files are compared
+/// with these graphs, and their drift from the originals is measured.
+std::vector<ValidationReport> validate_files(const ExportPlan& plan, Originals& originals,
+                                             const std::deque<Graph>& quantized,
                                              const ValidateFilesOptions& options);
+
+/// The graphs of a variant's files.
+struct VariantGraphs {
+  ExportPlan plan;  ///< of this variant alone
+  Originals& originals;
+  const std::deque<Graph>& quantized;  ///< as in validate_files()
+};
+
+/// Files of a plan that a client connects, each in its first variant, as check_composition() runs them.
+/// Nothing for other plans, in bfloat16, and with activations of 8 bits.
+std::optional<ValidationReport> validate_composition(const ExportPlan& plan,
+                                                     const std::vector<VariantGraphs>& variants,
+                                                     const ValidateFilesOptions& options);
 
 }  // namespace onnxport::pipeline

@@ -166,8 +166,8 @@ std::string drift_line(const Drift& drift) {
 
 std::string verdict(const ValidationReport& report) {
   if (report.passed()) {
-    return fmt::format("The ONNX model computes what its definition computes, on {} cases (atol: {}).\n",
-                       report.cases.size(), report.atol);
+    return fmt::format("The ONNX model computes what its definition computes, on {} {} (atol: {}).\n",
+                       report.cases.size(), report.cases.size() == 1 ? "case" : "cases", report.atol);
   }
   bool same = report.problems.empty() && !report.cases.empty(), finite = true;
   for (const ValidationCase& one : report.cases) {

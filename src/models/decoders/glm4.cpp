@@ -12,15 +12,7 @@ namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const TextDecoderConfig c(model.config());
-  const LayerAttention attention = glm_attention(c);
-  return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
-    return nn::SandwichBlock{.before_attention = c.norm(s / "input_layernorm"),
-                             .attention = nn::CausalAttention(attention(s / "self_attn", i)),
-                             .after_attention = c.norm(s / "post_self_attn_layernorm"),
-                             .before_mlp = c.norm(s / "post_attention_layernorm"),
-                             .mlp = c.mlp(s / "mlp"),
-                             .after_mlp = c.norm(s / "post_mlp_layernorm")};
-  });
+  return forward_text_decoder(inputs, model, component, c, glm4_blocks(c));
 }
 
 GgufLayout gguf() {
@@ -37,6 +29,17 @@ GgufLayout gguf() {
 }
 
 }  // namespace
+
+nn::MakeBlock glm4_blocks(const TextDecoderConfig& c) {
+  return [c, attention = glm_attention(c)](const Scope& s, std::int64_t i) {
+    return nn::SandwichBlock{.before_attention = c.norm(s / "input_layernorm"),
+                             .attention = nn::CausalAttention(attention(s / "self_attn", i)),
+                             .after_attention = c.norm(s / "post_self_attn_layernorm"),
+                             .before_mlp = c.norm(s / "post_attention_layernorm"),
+                             .mlp = c.mlp(s / "mlp"),
+                             .after_mlp = c.norm(s / "post_mlp_layernorm")};
+  };
+}
 
 void register_glm4(TasksManager& tasks) {
   tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(

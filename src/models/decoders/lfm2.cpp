@@ -85,9 +85,12 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   c.last_norm = "embedding_norm";
   const std::vector<bool> attends = attention_layers(config);
   const std::int64_t width = feed_forward_width(config);
+  // Version 5 keeps padding out of convolutions.
+  const bool older = config.transformers_major() < 5;
   const auto mixer = [&](const Scope& s, std::int64_t i) -> nn::Mixer {
-    if (!attends.at(static_cast<std::size_t>(i))) return lfm2_short_conv(s / "conv", i, config);
-    return lfm2_attention(s / "self_attn", i, c);
+    if (attends.at(static_cast<std::size_t>(i))) return lfm2_attention(s / "self_attn", i, c);
+    const nn::Mixer conv = lfm2_short_conv(s / "conv", i, config);
+    return older ? conv : without_padding(conv);
   };
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return nn::PreNormBlock{.before_attention = c.norm(s / "operator_norm"),

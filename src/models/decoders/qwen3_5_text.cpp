@@ -36,6 +36,7 @@ NamedValues forward_language(const Inputs& inputs, const Model& model, const Com
                              const PretrainedConfig& config, TextDecoderConfig c,
                              const MakeFeedForward& mlp) {
   c.norm_parameters.offset = 1;
+  c.rope.axes = axes_in_turns(config, {11, 11, 10}, c.rope.dim / 2);
   c.num_labels = model.config().num_labels();
   if (component.task != "text-classification") config.harmless({"pad_token_id"});
   const Scope root = model.scope();

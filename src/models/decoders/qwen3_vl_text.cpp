@@ -20,14 +20,18 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 TextDecoderConfig qwen3_vl_config(const PretrainedConfig& config) {
   TextDecoderConfig c(config);
+  c.rope.axes = axes_in_turns(config, {24, 20, 20}, c.rope.dim / 2);
+  return c;
+}
+
+std::vector<std::int64_t> axes_in_turns(const PretrainedConfig& config, std::vector<std::int64_t> sections,
+                                        std::int64_t pairs) {
   const char* const key = config.given("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  std::vector<std::int64_t> sections = {24, 20, 20};
   if (config.has(key)) {
     const PretrainedConfig rope = config.sub(key);
     if (rope.has("mrope_section")) sections = rope.integers("mrope_section");
   }
-  c.rope.axes = nn::axes_in_turns(sections, c.rope.dim / 2);
-  return c;
+  return nn::axes_in_turns(sections, pairs);
 }
 
 nn::MakeBlock deepstack(const TextDecoderConfig& c, const nn::MakeBlock& make_block) {

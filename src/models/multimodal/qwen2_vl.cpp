@@ -32,24 +32,12 @@ Value block(const Scope& s, const Config& c, Value x, const PatchAttention& atte
   return op::add(x, down(nn::Activation(c.hidden_act)(wide)));
 }
 
-Value encode(const Inputs& inputs, const Model& model) {
-  const PretrainedConfig config = model.config().sub("vision_config");
-  const Config c(config);
-  const Scope s = model.scope() / "visual";
-  const Value patches = inputs["pixel_values"];
-  const PatchPlaces places = patch_places(inputs["grid_thw"], patches.dim(0), c.side);
-  const PatchAttention attend(c, places, same_frame(places));
-  Value x = embed_patch_rows(s / "patch_embed" / "proj", c, patches, false);
-  for (std::int64_t i = 0; i < c.depth; ++i) x = block(s / "blocks" / i, c, x, attend);
-  const Value normed = nn::LayerNorm(s / "merger" / "ln_q", c.hidden_size, kEps)(x);
-  return merge_patches(s / "merger" / "mlp", {"0", "2"}, c, normed, config.integer("hidden_size", 3584));
-}
-
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
   return forward_qwen_vl(tasks, inputs, model, component, "qwen2_vl_text",
                          [&](const Inputs& in, const Component&) -> NamedValues {
-                           return {{"image_features", encode(in, model)}};
+                           return {{"image_features", encode_qwen2_vl(model.scope() / "visual", in,
+                                                                      model.config().sub("vision_config"))}};
                          });
 }
 
@@ -63,6 +51,18 @@ class Qwen2VlOnnxConfig : public QwenVlOnnxConfig {
 };
 
 }  // namespace
+
+Value encode_qwen2_vl(const Scope& s, const Inputs& inputs, const PretrainedConfig& vision_config) {
+  const Config c(vision_config);
+  const Value patches = inputs["pixel_values"];
+  const PatchPlaces places = patch_places(inputs["grid_thw"], patches.dim(0), c.side);
+  const PatchAttention attend(c, places, same_frame(places));
+  Value x = embed_patch_rows(s / "patch_embed" / "proj", c, patches, false);
+  for (std::int64_t i = 0; i < c.depth; ++i) x = block(s / "blocks" / i, c, x, attend);
+  const Value normed = nn::LayerNorm(s / "merger" / "ln_q", c.hidden_size, kEps)(x);
+  const std::int64_t out = vision_config.integer("hidden_size", 3584);
+  return merge_patches(s / "merger" / "mlp", {"0", "2"}, c, normed, out);
+}
 
 void register_qwen2_vl(TasksManager& tasks) {
   register_multimodal_decoder<Qwen2VlOnnxConfig>(

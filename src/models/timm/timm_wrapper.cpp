@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/timm_wrapper/modeling_timm_wrapper.py
 #include "models/timm/common/timm_config.h"
 #include "onnxport/family.h"
+#include "onnxport/nn/vision.h"
 
 namespace onnxport::models {
 namespace {
@@ -36,9 +37,16 @@ class TimmWrapperOnnxConfig : public VisionOnnxConfig {
 // Without a classifier, the last layer gives the pooled features.
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
-  config.harmless({"initializer_range", "do_pooling"});  // of training; the file returns both results
+  // Of training, a copy of what the architecture says; and the file returns both results.
+  config.harmless({"initializer_range", "hidden_size", "do_pooling"});
   const auto family = family_of(config);
   return family->forward(inputs, model, component);
+}
+
+// Images of features become tokens, row by row.
+EncoderStates encode(const Inputs& inputs, const Model& model, const Component& component) {
+  const Value features = forward(inputs, model, component).front().second;
+  return {features.rank() == 4 ? nn::image_to_tokens(features) : features};
 }
 
 }  // namespace
@@ -47,7 +55,8 @@ void register_timm_wrapper(TasksManager& tasks) {
   tasks.register_model<TimmWrapperOnnxConfig>({.model_type = "timm_wrapper",
                                                .tasks = {"feature-extraction", "image-classification"},
                                                .forward = forward,
-                                               .ignorable_keys = {"*num_batches_tracked"}});
+                                               .ignorable_keys = {"*num_batches_tracked"},
+                                               .roles = {.vision_tower = EncoderRole{encode}}});
 }
 
 }  // namespace onnxport::models

@@ -6,7 +6,6 @@
 The fixtures of tests/golden hold what the original models answer. Each of these is a kind of file: ops that only it has.
 """
 import json
-import shutil
 import subprocess
 import sys
 import unittest
@@ -18,12 +17,12 @@ ENGINE, (PROGRAM, CACHE, WORK) = sys.argv[1], (Path(argument).resolve() for argu
 PACKAGES = {"onnxruntime": ("onnxruntime-py-1.17.3", "numpy-1.26.4"), "openvino": ("openvino-2026.4.1", "numpy-2.4.6")}
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import ROOT, use_packages, write_safetensors  # noqa: E402
+from common import ROOT, use_packages  # noqa: E402
 
 use_packages(CACHE, *PACKAGES[ENGINE])
 
 import numpy as np  # noqa: E402
-from make_golden import synthesize  # noqa: E402
+from fixtures import read_safetensors, write_checkpoint  # noqa: E402
 
 FIXTURES = (
     "bert/token-classification",
@@ -46,36 +45,6 @@ FIXTURES = (
 )
 # OpenVINO 2026.4 takes values from outside of a Scan's body for further states, and refuses the file.
 REFUSED = {"openvino": ("mixtral/text-generation-with-past",), "onnxruntime": ()}
-DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I8": np.int8, "BOOL": np.bool_}
-
-
-def read_safetensors(path):
-    raw = path.read_bytes()
-    start = 8 + int.from_bytes(raw[:8], "little")
-    tensors = {}
-    for name, tensor in json.loads(raw[8:start]).items():
-        if name != "__metadata__":
-            begin, end = (start + offset for offset in tensor["data_offsets"])
-            tensors[name] = np.frombuffer(raw[begin:end], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
-    return tensors
-
-
-def write_checkpoint(fixture, folder):
-    """The checkpoint of a fixture, see tests/golden/README.md."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for path in fixture.rglob("*"):
-        if path.suffix in (".json", ".txt") and path.name not in ("weights.json", "expected.json"):
-            (folder / path.relative_to(fixture)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, folder / path.relative_to(fixture))
-    for path in fixture.rglob("weights.json"):
-        recipe = json.loads(path.read_text())
-        tensors = {name: synthesize(name, tensor, recipe["seed"]).astype(DTYPES[tensor["dtype"]])
-                   for name, tensor in recipe["tensors"].items()}
-        verbatim = path.parent / "verbatim.safetensors"
-        tensors |= read_safetensors(verbatim) if verbatim.exists() else {}
-        write_safetensors(folder / path.parent.relative_to(fixture) / recipe.get("file", "model.safetensors"), tensors)
-
 
 class OnnxRuntime:
     def __init__(self, path):

@@ -98,15 +98,17 @@ function write_weights(folder, recipe, verbatim) {
 }
 
 // A token is a character: three special ones, 95 that can be printed and the line feed make 99.
-// `end`: what stands behind every text.
-export function write_tokenizer(folder, { end, padding_side = 'left' } = {}) {
-  const special = ['<pad>', '<s>', '</s>'];
-  const printable = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
-  const vocab = Object.fromEntries([...special, ...printable, '\n'].map((token, id) => [token, id]));
+// `end`: what stands behind every text. `others`: special tokens that take the places of characters, by id; `names`:
+// settings of the tokenizer, such as the tokens that a processor asks it for.
+export function write_tokenizer(folder, { end, padding_side = 'left', others = {}, names = {} } = {}) {
+  const tokens = ['<pad>', '<s>', '</s>', ...Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)), '\n'];
+  for (const [id, token] of Object.entries(others)) tokens[id] = token;
+  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+  const special = ['<pad>', '<s>', '</s>', ...Object.values(others)];
   const json = {
     version: '1.0', truncation: null, padding: null, normalizer: null, pre_tokenizer: null,
-    added_tokens: special.map((content, id) => ({
-      id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
+    added_tokens: special.map((content) => ({
+      id: vocab[content], content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
     })),
     post_processor: {
       type: 'TemplateProcessing',
@@ -125,7 +127,7 @@ export function write_tokenizer(folder, { end, padding_side = 'left' } = {}) {
   };
   const config = {
     tokenizer_class: 'PreTrainedTokenizer', padding_side, clean_up_tokenization_spaces: false,
-    pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>',
+    pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>', ...names,
   };
   fs.writeFileSync(path.join(folder, 'tokenizer.json'), JSON.stringify(json));
   fs.writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify(config));
@@ -188,14 +190,14 @@ export async function expect_same_tokens(output, folder, inputs, start, count) {
   assert.ok(varied > 5, `only ${varied} different tokens: they would not show a wrong cache`);
 }
 
-const side = 32;  // of the images that the fixtures of vit and clip take
+const side_of_fixtures = 32;  // of the images that the fixtures of vit and clip take
 const preprocessor = {
-  do_resize: true, size: { height: side, width: side }, resample: 2, do_rescale: true, rescale_factor: 1 / 255,
+  do_resize: true, size: { height: side_of_fixtures, width: side_of_fixtures }, resample: 2, do_rescale: true, rescale_factor: 1 / 255,
   do_normalize: true, image_mean: [0.5, 0.5, 0.5], image_std: [0.25, 0.25, 0.25],
 };
 
 // An image, and what the preprocessor makes of it.
-export function make_image() {
+export function make_image(side = side_of_fixtures) {
   const image = new Uint8ClampedArray(side * side * 3);
   const pixels = new Float32Array(3 * side * side);
   for (let i = 0; i < side * side; ++i) {
@@ -208,8 +210,9 @@ export function make_image() {
   return { image: new RawImage(image, side, side, 3), pixels: new ort.Tensor('float32', pixels, [1, 3, side, side]) };
 }
 
-export function write_preprocessor(folder, image_processor_type) {
-  fs.writeFileSync(path.join(folder, 'preprocessor_config.json'), JSON.stringify({ ...preprocessor, image_processor_type }));
+export function write_preprocessor(folder, image_processor_type, settings = {}) {
+  fs.writeFileSync(path.join(folder, 'preprocessor_config.json'),
+    JSON.stringify({ ...preprocessor, image_processor_type, ...settings }));
 }
 
 // Labels with their shares, as a pipeline gives them.

@@ -13,6 +13,7 @@ import {
 } from './support.mjs';
 import './text.mjs';
 import './variants.mjs';
+import './vision_language.mjs';
 
 // Sentence Transformers itself, on the same checkpoint, gives these similarities.
 const sentences = ['A man is eating food.', 'Someone eats a meal.', 'The sky is blue.'];

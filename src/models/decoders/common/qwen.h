@@ -18,6 +18,10 @@ NamedValues forward_qwen2(const Inputs& inputs, const Model& model, const Compon
 
 /// Qwen3-VL's language model: the axes of positions take turns.
 TextDecoderConfig qwen3_vl_config(const PretrainedConfig& config);
+/// RopeParameters::axes that take turns, whatever mrope_interleaved says. `sections`: where the file has no
+/// mrope_section.
+std::vector<std::int64_t> axes_in_turns(const PretrainedConfig& config, std::vector<std::int64_t> sections,
+                                        std::int64_t pairs);
 
 /// Blocks of a decoder whose vectors [B, S, H * (1 + n)] bring n further features: the first layer gets the
 /// first H elements, and what layer i gives is added to the features i + 1. (DeepStack, Meng et al. 2024)

@@ -24,6 +24,13 @@ PretrainedConfig with_plain_logits(PretrainedConfig text) {
   return text;
 }
 
+// Version 5 obeys the flag of the whole where the file has no output layer.
+bool tied_as_a_whole(const Model& model, const std::string& prefix) {
+  const PretrainedConfig reader = model.config().unaccounted();
+  return reader.transformers_major() >= 5 && reader.flag("tie_word_embeddings", false) &&
+         !(model.scope() / prefix / "lm_head").has("weight");
+}
+
 // Images have a batch of their own.
 AxesByName per_image(AxesByName names) {
   for (auto& [name, axes] : names) {
@@ -148,7 +155,8 @@ NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& 
   model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings",
                            "vocab_size", "_vocab_size", "pad_token_id", "ignore_index"});
   if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, component);
-  const PretrainedConfig text = with_plain_logits(find_text(model.config()));
+  PretrainedConfig text = with_plain_logits(find_text(model.config()));
+  if (tied_as_a_whole(model, prefix)) text = text.settled("tie_word_embeddings", "true");
   const auto type = tasks.get_part(text, "text_config", Role::language_model);
   Component language = component;
   language.task = language_task(component.task);

@@ -105,7 +105,9 @@ TensorType DummyPatchGenerator::type(std::string_view name, const DummyContext& 
   const std::vector<std::int64_t> extents = grid(shapes.batch_size);
   std::int64_t patches = 0;
   for (std::size_t i = 0; i < extents.size(); i += 3) patches += extents[i] * extents[i + 1] * extents[i + 2];
-  return {context.float_dtype, {patches, width_}};
+  TensorType rows{context.float_dtype, {patches}};
+  rows.shape.insert(rows.shape.end(), extents_.begin(), extents_.end());
+  return rows;
 }
 
 Tensor DummyPatchGenerator::generate(std::string_view name, const DummyContext& context,

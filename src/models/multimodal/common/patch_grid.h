@@ -32,10 +32,12 @@ Value same_frame(const PatchPlaces& places);
 /// head_dim is a multiple of 4.
 op::Rope grid_rope(const PatchPlaces& places, std::int64_t head_dim, double theta = 10000);
 
-/// Makes a grid, and patches for it: `grid` int64 [images, 3] and `pixel_values` [N, width].
+/// Makes a grid, and patches of these extents for it: `grid` int64 [images, 3] and `pixel_values` [N,
+/// extents…].
 class DummyPatchGenerator : public DummyInputGenerator {
  public:
-  DummyPatchGenerator(std::int64_t side, std::int64_t width) : side_(side), width_(width) {}
+  DummyPatchGenerator(std::int64_t side, std::vector<std::int64_t> extents)
+      : side_(side), extents_(std::move(extents)) {}
   bool supports_input(std::string_view name) const override;
   TensorType type(std::string_view name, const DummyContext& context,
                   const DummyShapes& shapes) const override;
@@ -44,7 +46,8 @@ class DummyPatchGenerator : public DummyInputGenerator {
 
  private:
   std::vector<std::int64_t> grid(std::int64_t images) const;
-  std::int64_t side_, width_;
+  std::int64_t side_;
+  std::vector<std::int64_t> extents_;
 };
 
 /// Rows of numbers: `name` float [batch_size, visual_seq_length, width].

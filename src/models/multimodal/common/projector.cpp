@@ -54,8 +54,8 @@ Value merge_squares(Value x, std::int64_t side, const std::string& origin) {
 
 TwoLayerProjector::TwoLayerProjector(const Scope& s, const ProjectorParameters& p)
     : path(s.path()),
-      first(s / p.first, p.in, p.out, p.bias),
-      second(s / p.second, p.out, p.out, p.bias),
+      first(s / p.first, p.in, p.inner > 0 ? p.inner : p.out, p.bias),
+      second(s / p.second, p.inner > 0 ? p.inner : p.out, p.out, p.bias),
       activation(p.activation) {}
 
 Value TwoLayerProjector::operator()(Value x) const {

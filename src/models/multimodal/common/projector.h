@@ -30,12 +30,13 @@ Value llava_features(const TasksManager& tasks, const Inputs& inputs, const Mode
 
 struct ProjectorParameters {
   std::int64_t in = 0, out = 0;
+  std::int64_t inner = 0;  ///< between the layers; 0: that of the result
   std::string activation = "gelu";
   bool bias = true;
   std::string first = "linear_1", second = "linear_2";
 };
 
-/// x [B, S, in] -> second(activation(first(x))) [B, S, out].
+/// x [..., in] -> second(activation(first(x))) [..., out].
 struct TwoLayerProjector {
   TwoLayerProjector(const Scope& s, const ProjectorParameters& p);
   Value operator()(Value x) const;

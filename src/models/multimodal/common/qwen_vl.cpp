@@ -42,18 +42,32 @@ Value embed_patch_rows(const Scope& s, const PatchTowerConfig& c, Value patches,
   return nn::Linear(s.path(), weight.reshape({c.hidden_size, c.patch_elements()}), added)(patches);
 }
 
-PatchAttention::PatchAttention(const PatchTowerConfig& c, const PatchPlaces& places, Value visible)
-    : c_(c), rope_(grid_rope(places, c.head_dim(), c.theta)), visible_(visible) {}
+PatchAttention::PatchAttention(const PatchTowerConfig& c, const PatchPlaces& places, Value visible,
+                               const PatchAttentionOptions& options)
+    : c_(c), options_(options), rope_(grid_rope(places, c.head_dim(), c.theta)), visible_(visible) {}
+
+Value PatchAttention::attended(const nn::QueryKeyValue& qkv, Value visible) const {
+  const op::AttentionOperands operands{
+      .query = qkv.query, .key = qkv.key, .value = qkv.value, .mask = {.visible = visible}, .rope = rope_};
+  return op::attention(operands, c_.heads, c_.heads).output;
+}
 
 Value PatchAttention::operator()(const Scope& s, Value x, Value visible) const {
   const ModulePath at(x, s.path());
   const std::int64_t width = c_.hidden_size;
-  const Value all = nn::Linear(s / "qkv", width, 3 * width)(x);
+  const Value all = nn::Linear(s / "qkv", width, 3 * width, options_.qkv_bias)(x);
   const std::vector<Value> parts = op::chunk(op::unsqueeze(all, 0), -1, 3);
-  const op::AttentionOperands operands{
-      .query = parts[0], .key = parts[1], .value = parts[2], .mask = {.visible = visible}, .rope = rope_};
-  const Value attended = op::attention(operands, c_.heads, c_.heads).output;
-  return nn::Linear(s / "proj", width, width)(op::squeeze(attended, 0));
+  nn::QueryKeyValue qkv{.query = parts[0], .key = parts[1], .value = parts[2]};
+  if (options_.head_norm_eps) {
+    const auto normed = [&](const char* key, Value heads) {
+      const nn::RmsNorm norm(s / key, c_.head_dim(), {.eps = *options_.head_norm_eps});
+      return nn::per_head(norm, c_.head_dim())(heads);
+    };
+    qkv.query = normed("q_norm", qkv.query);
+    qkv.key = normed("k_norm", qkv.key);
+  }
+  const Value heads = op::squeeze(attended(qkv, visible), 0);
+  return nn::Linear(s / "proj", width, width, options_.proj_bias)(heads);
 }
 
 Value merge_patches(const Scope& s, const std::pair<const char*, const char*>& names,
@@ -81,7 +95,7 @@ AxesByName QwenVlOnnxConfig::encoder_outputs() const {
 
 DummyInputGenerators QwenVlOnnxConfig::encoder_dummies() const {
   const PatchTowerConfig c = tower_config();
-  return {std::make_shared<const DummyPatchGenerator>(c.side, c.patch_elements())};
+  return {std::make_shared<const DummyPatchGenerator>(c.side, std::vector{c.patch_elements()})};
 }
 
 DummyInputGenerators QwenVlOnnxConfig::dummy_input_generators() const {

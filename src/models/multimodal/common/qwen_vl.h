@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "models/multimodal/common/multimodal_decoder.h"
 #include "models/multimodal/common/patch_grid.h"
 #include "onnxport/nn/basic.h"
+#include "onnxport/nn/causal_attention.h"
 
 namespace onnxport::models {
 
@@ -31,17 +33,27 @@ struct PatchTowerConfig {
 /// patch], and bias if there is one.
 Value embed_patch_rows(const Scope& s, const PatchTowerConfig& c, Value patches, bool bias);
 
-/// Attention of patches to those that they see, rotated by row and column. Keys: qkv, proj.
+struct PatchAttentionOptions {
+  bool qkv_bias = true, proj_bias = true;
+  std::optional<double> head_norm_eps = {};  ///< of norms of each head's queries and keys, if it has them
+};
+
+/// Attention of patches to those that they see, rotated by row and column. Keys: qkv, proj; with norms also
+/// q_norm, k_norm.
 class PatchAttention {
  public:
   /// visible: bool [N, N]
-  PatchAttention(const PatchTowerConfig& c, const PatchPlaces& places, Value visible);
+  PatchAttention(const PatchTowerConfig& c, const PatchPlaces& places, Value visible,
+                 const PatchAttentionOptions& options = {});
   /// x [N, H] -> [N, H]
   Value operator()(const Scope& s, Value x) const { return (*this)(s, x, visible_); }
   Value operator()(const Scope& s, Value x, Value visible) const;
+  /// The attention between the projections, for a tower with others: [1, N, H] each -> [1, N, H].
+  Value attended(const nn::QueryKeyValue& qkv, Value visible) const;
 
  private:
   PatchTowerConfig c_;
+  PatchAttentionOptions options_;
   op::Rope rope_;
   Value visible_;
 };
@@ -90,6 +102,9 @@ PretrainedConfig qwen_vl_text_config(const PretrainedConfig& config, const std::
 NamedValues forward_qwen_vl(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                             const Component& component, const std::string& text_type,
                             const EncodeModality& encode);
+
+/// The image features of Qwen2-VL: of pixel_values and grid_thw, with the keys below `s` (`visual`).
+Value encode_qwen2_vl(const Scope& s, const Inputs& inputs, const PretrainedConfig& vision_config);
 
 /// Keys: `model`, `lm_head` and `visual`; newer files have model.language_model and model.visual.
 KeyNames qwen_vl_key_names();

@@ -1,5 +1,6 @@
 #include "models/vision/common/key_points.h"
 
+#include "onnxport/index_ops.h"
 #include "onnxport/nn/vision.h"
 
 namespace onnxport::models {

@@ -1,0 +1,83 @@
+#include "exporter/plan_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "onnxport/error.h"
+
+namespace onnxport {
+namespace {
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::vector<std::string> stems_of(const ExportPlan& plan) {
+  std::vector<std::string> stems;
+  for (const Component& component : plan.components)
+    if (!plan.is_left_out(component)) stems.push_back(component.stem);
+  for (const Merge& merge : plan.merges) stems.push_back(merge.stem);
+  return stems;
+}
+
+}  // namespace
+
+ExportPlan ExportPlan::part(const Variant& variant) const {
+  ExportPlan part = *this;
+  part.variants = {variant};
+  if (variant.files.empty()) return part;
+  std::erase_if(part.merges, [&](const Merge& merge) { return !contains(variant.files, merge.stem); });
+  std::erase_if(part.components, [&](const Component& component) {
+    return !contains(variant.files, component.stem) &&
+           std::none_of(part.merges.begin(), part.merges.end(), [&](const Merge& merge) {
+             return merge.without_past == component.name || merge.with_past == component.name;
+           });
+  });
+  return part;
+}
+
+const Variant& ExportPlan::variant_of(const Component& component) const {
+  const auto makes = [&](const Variant& variant) {
+    const std::vector<Component> made = part(variant).components;
+    return std::any_of(made.begin(), made.end(),
+                       [&](const Component& one) { return one.name == component.name; });
+  };
+  const auto found = std::find_if(variants.begin(), variants.end(), makes);
+  return found == variants.end() ? variants.front() : *found;
+}
+
+namespace exporter {
+
+void assign_files(ExportPlan& plan) {
+  const std::vector<std::string> stems = stems_of(plan);
+  std::vector<std::string> made;
+  for (const Variant& variant : plan.variants) {
+    for (const std::string& file : variant.files) {
+      if (contains(stems, file)) continue;
+      throw ExportError(ErrorCode::invalid_argument,
+                        fmt::format("--variants {}={}: the files of this export are {}", file, variant.name,
+                                    fmt::join(stems, ", ")));
+    }
+    if (variant.files.empty()) return;
+    const ExportPlan part = plan.part(variant);
+    const std::vector<std::string> of_part = stems_of(part);
+    made.insert(made.end(), of_part.begin(), of_part.end());
+  }
+  std::vector<std::string> others;
+  for (const std::string& stem : stems)
+    if (!contains(made, stem)) others.push_back(stem);
+  if (others.empty()) return;
+  const auto plain = std::find_if(plan.variants.begin(), plan.variants.end(),
+                                  [](const Variant& variant) { return variant.name == "fp32"; });
+  if (plain != plan.variants.end()) {
+    plain->files.insert(plain->files.end(), others.begin(), others.end());
+  } else {
+    plan.variants.push_back({.name = "fp32", .gelu = plan.variants.front().gelu, .files = others});
+  }
+}
+
+}  // namespace exporter
+}  // namespace onnxport

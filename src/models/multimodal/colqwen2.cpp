@@ -1,0 +1,98 @@
+// ColQwen2: an embedding for each token and each square of patches of a Qwen2-VL. Original:
+// https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/colqwen2/modeling_colqwen2.py
+#include <fmt/format.h>
+
+#include "models/multimodal/common/qwen_vl.h"
+#include "onnxport/error.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/plan.h"
+
+namespace onnxport::models {
+namespace {
+
+constexpr const char* kTextType = "qwen2_vl_text";
+
+PretrainedConfig whole_of(const PretrainedConfig& c) {
+  PretrainedConfig whole = c.sub("vlm_config", "qwen2_vl");
+  if (whole.model_type() == "qwen2_vl") return whole;
+  throw ExportError(ErrorCode::unsupported,
+                    fmt::format("{}: the model_type of vlm_config is '{}', expected qwen2_vl", c.origin(),
+                                whole.model_type()));
+}
+
+class ColQwen2OnnxConfig : public QwenVlOnnxConfig {
+ public:
+  using QwenVlOnnxConfig::QwenVlOnnxConfig;
+  void describe(ExportPlan& plan, const PlanRequest& request) const override {
+    QwenVlOnnxConfig::describe(plan, request);
+    Component& decoder = plan.components.back();
+    decoder.name = decoder.stem = "model";
+  }
+  AxesByName outputs() const override {
+    if (part() != kDecoder) return QwenVlOnnxConfig::outputs();
+    return {{"embeddings", {{0, "batch_size"}, {1, "sequence_length"}}}};
+  }
+  std::vector<StateSpec> states() const override { return {}; }
+
+ protected:
+  std::string text_type() const override { return kTextType; }
+  const char* grid_name() const override { return "grid_thw"; }
+  PretrainedConfig text_config() const override {
+    return qwen_vl_text_config(whole_of(config().unaccounted()), kTextType);
+  }
+  PatchTowerConfig tower_config() const override {
+    const PretrainedConfig c = whole_of(config().unaccounted()).sub("vision_config");
+    return {c, c.integer("hidden_size", 1)};
+  }
+};
+
+// Vectors of length 1, and 0 for padding.
+Value project(const Scope& s, Value hidden, Value mask, std::int64_t width) {
+  const Value wide = nn::Linear(s, *hidden.dim(2).constant(), width)(hidden);
+  const Value unit = op::normalize(wide, -1);
+  return op::mul(unit, op::cast(op::unsqueeze(mask, 2), unit.dtype()));
+}
+
+NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                    const Component& component) {
+  const PretrainedConfig& c = model.config();
+  const PretrainedConfig whole = whole_of(c);
+  const Scope s = model.scope();
+  // Each file reads only the keys of its part, and some are for those who feed the files.
+  c.harmless({"embedding_dim", "initializer_range"});
+  whole.harmless({"text_config", "vision_config", "image_token_id", "video_token_id", "vision_start_token_id",
+                  "vision_end_token_id", "vision_token_id", "tie_word_embeddings", "vocab_size"});
+  if (component.part == kVisionEncoder)
+    return {{"image_features", encode_qwen2_vl(s / "vlm" / "visual", inputs, whole.sub("vision_config"))}};
+  const PretrainedConfig text = qwen_vl_text_config(whole, kTextType);
+  const auto type = tasks.get_part(text, "text_config", Role::language_model);
+  Component language = component;
+  language.task = "feature-extraction";
+  language.part.clear();
+  const Model part = model.part(text, "vlm", type, language.task);
+  const NamedValues outputs = type->roles.language_model->decode(inputs, part, language);
+  if (component.part == kEmbedTokens) return outputs;
+  return {{"embeddings", project(s / "embedding_proj_layer", outputs.at(0).second, inputs["attention_mask"],
+                                 c.integer("embedding_dim"))}};
+}
+
+KeyNames key_names() {
+  KeyNames names;
+  names.newer = {{"vlm.model.", "vlm.model.language_model."}, {"vlm.visual.", "vlm.model.visual."}};
+  // Of version 5, which has no model around the parts.
+  for (const char* module : {"embed_tokens", "layers", "norm"})
+    names.newer.emplace_back(fmt::format("vlm.{}.", module), fmt::format("vlm.language_model.{}.", module));
+  return names;
+}
+
+}  // namespace
+
+void register_colqwen2(TasksManager& tasks) {
+  tasks.register_model<ColQwen2OnnxConfig>({.model_type = "colqwen2",
+                                            .tasks = {"feature-extraction"},
+                                            .forward = bound(tasks, forward),
+                                            .ignorable_keys = {"vlm.lm_head.*"},
+                                            .key_names = key_names()});
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,37 @@
+"""The checkpoints and cases of tests/golden. Import it after use_packages(): it needs NumPy."""
+import json
+import shutil
+
+import numpy as np
+from common import write_safetensors
+from make_golden import synthesize
+
+DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I8": np.int8, "BOOL": np.bool_}
+
+
+def read_safetensors(path):
+    raw = path.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    tensors = {}
+    for name, tensor in json.loads(raw[8:start]).items():
+        if name != "__metadata__":
+            begin, end = (start + offset for offset in tensor["data_offsets"])
+            tensors[name] = np.frombuffer(raw[begin:end], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+    return tensors
+
+
+def write_checkpoint(fixture, folder):
+    """The checkpoint of a fixture, see tests/golden/README.md."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in fixture.rglob("*"):
+        if path.suffix in (".json", ".txt") and path.name not in ("weights.json", "expected.json"):
+            (folder / path.relative_to(fixture)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(fixture))
+    for path in fixture.rglob("weights.json"):
+        recipe = json.loads(path.read_text())
+        tensors = {name: synthesize(name, tensor, recipe["seed"]).astype(DTYPES[tensor["dtype"]])
+                   for name, tensor in recipe["tensors"].items()}
+        verbatim = path.parent / "verbatim.safetensors"
+        tensors |= read_safetensors(verbatim) if verbatim.exists() else {}
+        write_safetensors(folder / path.parent.relative_to(fixture) / recipe.get("file", "model.safetensors"), tensors)

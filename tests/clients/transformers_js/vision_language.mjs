@@ -1,0 +1,169 @@
+// Models that read images and text: the client's processor, its merge of features into the prompt, and its decoding
+// with a cache give the tokens of the files run by hand, without a cache.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+
+import {
+  best_tokens, client, load_options, make_image, new_tokens, ort, run_export, session_options, work, write_checkpoint,
+  write_preprocessor, write_tokenizer,
+} from './support.mjs';
+
+const side = 16;  // of the images that the fixtures take
+const image_token = 98;
+const integers = (values, dims) => new ort.Tensor('int64', BigInt64Array.from(values, BigInt), dims);
+
+// Positions of a prompt with one image of rows * columns tokens on three axes: [3][length].
+function grid_positions(ids, prompt_length, rows, columns) {
+  const axes = [[], [], []];
+  let next = 0, seen = 0;
+  for (const [i, id] of ids.entries()) {
+    if (i < prompt_length && Number(id) === image_token) {
+      [0, Math.floor(seen / columns), seen % columns].forEach((place, axis) => axes[axis].push(next + place));
+      if (++seen === rows * columns) next += Math.max(rows, columns);
+    } else {
+      axes.forEach((axis) => axis.push(next));
+      ++next;
+    }
+  }
+  return axes;
+}
+
+const task = 'image-text-to-text-with-past';
+const text = 'What is in it?';
+// `ask` calls the processor; `feed` names what the vision encoder takes beside pixel_values.
+const types = {
+  llava: {
+    image_processor_type: 'CLIPImageProcessor', processor_class: 'LlavaProcessor', tokens: { [image_token]: '<image>' },
+    processor: { image_token: '<image>', patch_size: 4, num_additional_image_tokens: 0 },
+    ask: (processor, image) => processor(image, `<image>${text}`),
+  },
+  llava_onevision: {
+    image_processor_type: 'LlavaOnevisionImageProcessor', processor_class: 'LlavaProcessor',
+    tokens: { [image_token]: '<image>' },
+    processor: { image_token: '<image>', patch_size: 4, num_additional_image_tokens: 1 },  // the end of the image
+    ask: (processor, image) => processor(image, `<image>${text}`),
+  },
+  gemma3: {
+    image_processor_type: 'Gemma3ImageProcessor', processor_class: 'Gemma3Processor',
+    tokens: { 5: '<start_of_image>', 6: '<end_of_image>', [image_token]: '<image_soft_token>' },
+    names: { boi_token: '<start_of_image>', eoi_token: '<end_of_image>', image_token: '<image_soft_token>' },
+    processor: { image_seq_length: 4 },
+    ask: (processor, image) => processor(`<start_of_image>${text}`, image),
+  },
+  paligemma: {
+    image_processor_type: 'SiglipImageProcessor', processor_class: 'PaliGemmaProcessor',
+    tokens: { [image_token]: '<image>' }, settings: { image_seq_length: 16 },
+    ask: (processor, image) => processor(image, `<image>${text}`),
+    keeps_cache: true,  // a prompt reads itself in both directions, what follows does not
+  },
+  qwen2_vl: {
+    image_processor_type: 'Qwen2VLImageProcessor', processor_class: 'Qwen2VLProcessor',
+    tokens: { 95: '<|vision_end|>', 96: '<|vision_start|>', 97: '<|video_pad|>', [image_token]: '<|image_pad|>' },
+    settings: {
+      patch_size: 4, merge_size: 2, temporal_patch_size: 2, min_pixels: side * side, max_pixels: side * side,
+    },
+    ask: (processor, image) => processor(`<|vision_start|><|image_pad|><|vision_end|>${text}`, image),
+    feed: ({ image_grid_thw: { data, dims } }) => ({ grid_thw: integers(data, dims) }),
+    positions: (ids, prompt_length) => integers(grid_positions(ids, prompt_length, 2, 2).flat(), [3, 1, ids.length]),
+  },
+};
+
+types.qwen2_5_vl = {
+  ...types.qwen2_vl, fixture: 'image-text-to-text-with-past+flat', processor_class: 'Qwen2_5_VLProcessor',
+  feed: ({ image_grid_thw: { data, dims } }) => ({ image_grid_thw: integers(data, dims) }),
+};
+
+function write_model(type, { image_processor_type, processor_class, tokens, names, processor, settings, fixture = task }) {
+  const model = write_checkpoint(type, fixture);
+  write_tokenizer(model, { others: tokens, names });
+  write_preprocessor(model, image_processor_type, { processor_class, size: { height: side, width: side }, ...settings });
+  fs.writeFileSync(path.join(model, 'processor_config.json'), JSON.stringify({ processor_class, ...processor }));
+  fs.writeFileSync(path.join(model, 'chat_template.jinja'), '{{ messages[0].content }}');
+  return model;
+}
+
+const open = (folder, stem) => ort.InferenceSession.create(path.join(folder, 'onnx', `${stem}.onnx`), session_options);
+
+// One call of the vision encoder: rows of features.
+async function encode(folder, inputs, { feed = () => ({}) }) {
+  const session = await open(folder, 'vision_encoder');
+  const { pixel_values } = inputs;
+  const feeds = { pixel_values: new ort.Tensor('float32', pixel_values.data, pixel_values.dims), ...feed(inputs) };
+  const { image_features } = await session.run(feeds);
+  await session.release();
+  return image_features;
+}
+
+function empty_cache(session) {
+  const cache = {};
+  for (const { name, shape } of session.inputMetadata) {
+    if (!name.startsWith('past')) continue;
+    const dims = shape.map((dim, i) => (typeof dim === 'number' ? dim : i === 0 ? 1 : 0));
+    cache[name] = new ort.Tensor('float32', new Float32Array(0), dims);
+  }
+  return cache;
+}
+
+// The vectors of tokens from place `begin` on, with features over those of the prompt's images.
+async function embed_tokens(session, ids, begin, features, prompt_length) {
+  const { inputs_embeds } = await session.run({ input_ids: integers(ids.slice(begin), [1, ids.length - begin]) });
+  if (begin > 0) return inputs_embeds;
+  const width = inputs_embeds.dims[2];
+  let next = 0;
+  ids.slice(0, prompt_length).forEach((id, i) => {
+    if (Number(id) !== image_token) return;
+    inputs_embeds.data.set(features.data.subarray(next * width, ++next * width), i * width);
+  });
+  assert.equal(next * width, features.data.length, 'one token for each row of features');
+  return inputs_embeds;
+}
+
+// Greedy decoding. Each call reads the whole sequence; with `keeps_cache`, only what is new.
+async function decode_by_hand(folder, prompt, features, { positions, keeps_cache = false }) {
+  const [embed, decoder] = [await open(folder, 'embed_tokens'), await open(folder, 'decoder_model_merged')];
+  const cache = empty_cache(decoder);
+  let margin = Infinity, begin = 0;
+  const ids = [...prompt];
+  for (let step = 0; step < new_tokens; ++step) {
+    const length = ids.length;
+    const count = integers(ids.map((_, i) => i).slice(begin), [1, length - begin]);
+    const feeds = {
+      inputs_embeds: await embed_tokens(embed, ids, begin, features, prompt.length),
+      attention_mask: integers(ids.map(() => 1), [1, length]),
+      position_ids: positions ? positions(ids, prompt.length) : count, ...cache,
+    };
+    const results = await decoder.run(feeds);
+    const best = best_tokens(results.logits);
+    margin = Math.min(margin, best.margin);
+    ids.push(best.tokens[0]);
+    if (!keeps_cache) continue;
+    begin = length;
+    for (const name of Object.keys(cache)) cache[name] = results[name.replace('past_key_values', 'present')];
+  }
+  await embed.release();
+  await decoder.release();
+  return { ids, margin };
+}
+
+for (const [type, how] of Object.entries(types)) {
+  test(`${type}: an image and a question`, async () => {
+    const folder = path.join(work, type, 'seeing');
+    run_export(write_model(type, how), task, folder, '--layout', 'transformers.js');
+    const processor = await client.AutoProcessor.from_pretrained(`${type}/seeing`);
+    const inputs = await how.ask(processor, make_image(side).image);
+    const model = await client.AutoModelForImageTextToText.from_pretrained(`${type}/seeing`, load_options);
+    const output = await model.generate({ ...inputs, do_sample: false, max_new_tokens: new_tokens, eos_token_id: null });
+    await model.dispose();
+
+    const features = await encode(folder, inputs, how);
+    const expected = await decode_by_hand(folder, inputs.input_ids.data, features, how);
+    assert.ok(expected.margin > 1e-4, `${expected.margin} between two tokens: too close to call`);
+    assert.deepEqual(output.tolist()[0], expected.ids);
+    // Other pixels give other tokens, or this would show nothing.
+    const dark = new ort.Tensor('float32', features.data.map((x) => -x), features.dims);
+    const other = await decode_by_hand(folder, inputs.input_ids.data, dark, how);
+    assert.notDeepEqual(other.ids, expected.ids, 'the tokens do not depend on the image');
+  });
+}
