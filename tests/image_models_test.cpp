@@ -45,13 +45,13 @@ class Checkpoint {
     return read(file);
   }
   /// What building says of the configuration.
-  std::string complaint() const {
+  std::string complaint(ErrorCode code = ErrorCode::bad_config) const {
     try {
       const Model model = open();
       for (const Component& component : make_plan(model, {.split = Split::monolith}).components)
         model.build(component);
     } catch (const ExportError& error) {
-      EXPECT_EQ(error.code(), ErrorCode::bad_config);
+      EXPECT_EQ(error.code(), code);
       return error.what();
     }
     return {};
@@ -127,6 +127,64 @@ TEST(Sam, RefusesSizesThatDoNotFit) {
   EXPECT_NE(message("prompt_encoder_config", "image_size", 128).find("images of 128"), std::string::npos);
   EXPECT_NE(message("mask_decoder_config", "attention_downsample_rate", 0).find("rate 0"), std::string::npos);
   EXPECT_NE(message("mask_decoder_config", "num_multimask_outputs", 0).find("outputs 0"), std::string::npos);
+}
+
+TEST(Owl, WantsAsManyTextsForEachImage) {
+  const Checkpoint owl("owlvit/zero-shot-object-detection");
+  const Model model = owl.open();
+  const auto rows = [&](std::int64_t images, std::int64_t texts) {
+    const DummyShapes shapes{.batch_size = images, .text_batch_size = texts};
+    const NamedTensors inputs = Checkpoint::config_of(model)->generate_dummy_inputs(shapes);
+    return std::pair(inputs.at(0).second.shape.at(0), inputs.at(1).second.shape.at(0));
+  };
+  EXPECT_EQ(rows(3, 0), (std::pair<std::int64_t, std::int64_t>(3, 6)));
+  EXPECT_EQ(rows(3, 4), (std::pair<std::int64_t, std::int64_t>(3, 6)));
+  EXPECT_EQ(rows(2, 6), (std::pair<std::int64_t, std::int64_t>(2, 6)));
+}
+
+TEST(ClipSeg, RefusesLayersThatDoNotExist) {
+  Checkpoint seg("clipseg/image-segmentation");
+  seg.config["extract_layers"] = {0, 1, 4};
+  EXPECT_NE(seg.complaint().find("extract_layers has 4, expected a layer from 0 to 3"), std::string::npos);
+  seg.config["extract_layers"] = {0, 1, 2};
+  seg.config["conditional_layer"] = 3;
+  EXPECT_NE(seg.complaint().find("conditional_layer has 3, expected a layer from 0 to 2"), std::string::npos);
+}
+
+TEST(GroupVit, RefusesStagesThatDoNotFit) {
+  const auto message = [](const char* key, const json& value) {
+    Checkpoint groups("groupvit/feature-extraction");
+    groups.config["vision_config"][key] = value;
+    return groups.complaint();
+  };
+  EXPECT_NE(message("num_output_groups", {5, 4, 4}).find("num_output_groups [5, 4, 4]"), std::string::npos);
+  EXPECT_NE(message("depths", {2, 1}).find("depths [2, 1]"), std::string::npos);
+  EXPECT_NE(message("assign_mlp_ratio", {0, 4}).find("assign_mlp_ratio is [0, 4]"), std::string::npos);
+}
+
+TEST(DualEncoder, WantsATowerOfText) {
+  Checkpoint both("vision-text-dual-encoder/feature-extraction");
+  both.config["text_config"]["model_type"] = "vit";
+  EXPECT_NE(both.complaint(ErrorCode::unsupported).find("text_config is of type 'vit'"), std::string::npos);
+}
+
+TEST(BridgeTower, RefusesWhatTheOriginalCannotRun) {
+  const auto message = [](const char* key, const json& value, ErrorCode code) {
+    Checkpoint bridge("bridgetower/feature-extraction");
+    bridge.config[key] = value;
+    return bridge.complaint(code);
+  };
+  EXPECT_NE(message("link_tower_type", "multiply", ErrorCode::bad_config).find("'multiply'"),
+            std::string::npos);
+  EXPECT_NE(message("num_hidden_layers", 4, ErrorCode::bad_config).find("4 layers"), std::string::npos);
+  EXPECT_NE(message("share_link_tower_layers", true, ErrorCode::unsupported).find("cannot run"),
+            std::string::npos);
+}
+
+TEST(Vilt, RefusesToLeaveOutPatchesAtRandom) {
+  Checkpoint vilt("vilt/visual-question-answering");
+  vilt.config["max_image_length"] = 100;
+  EXPECT_NE(vilt.complaint(ErrorCode::unsupported).find("max_image_length is 100"), std::string::npos);
 }
 
 }  // namespace

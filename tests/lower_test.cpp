@@ -209,5 +209,32 @@ TEST(Lower, ASymbolInsideASumIsSolvedFor) {
   EXPECT_EQ(got[0].second.to_ints(), (std::vector<std::int64_t>{4, 5}));
 }
 
+TEST(Lower, ASymbolInsideAProductIsSolvedFor) {
+  Graph graph;
+  const Dim images = Dim::symbol("images"), queries = Dim::symbol("queries");
+  const Value texts = graph.input("texts", {DType::i64, {images * queries}});
+  graph.input("pixels", {DType::i64, {images}});
+  graph.output("y", op::reshape(texts, {images, queries}));
+  graph.output("numbers", op::arange(graph, queries));
+  const TempFolder folder;
+  serialize::write_model(lower::lower(graph, {}), folder.path() / "m.onnx");
+  const runtime::Session session(folder.path() / "m.onnx");
+  const std::vector<std::int64_t> pixels = {7, 7};
+  const std::vector<std::int64_t> values = {1, 2, 3, 4, 5, 6};
+  const NamedTensors got = session.run({{"texts", Tensor::from_ints(DType::i64, {6}, values)},
+                                        {"pixels", Tensor::from_ints(DType::i64, {2}, pixels)}});
+  EXPECT_EQ(got[0].second.shape, (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(got[1].second.to_ints(), (std::vector<std::int64_t>{0, 1, 2}));
+}
+
+TEST(Lower, AProductOfTwoUnknownSymbolsIsNot) {
+  Graph graph;
+  const Dim images = Dim::symbol("images"), queries = Dim::symbol("queries");
+  const Value texts = graph.input("texts", {DType::i64, {images * queries}});
+  graph.output("y", op::reshape(texts, {images, queries}));
+  graph.output("numbers", op::arange(graph, queries));
+  EXPECT_THROW(lower::lower(graph, {}), ExportError);
+}
+
 }  // namespace
 }  // namespace onnxport::test

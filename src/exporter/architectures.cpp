@@ -19,13 +19,15 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
         "image-text-to-text", "audio-text-to-text", "feature-extraction"}},
       {"ForSequenceClassification", {"text-classification", "audio-classification"}},
       {"ForTokenClassification", {"token-classification"}},
-      {"ForQuestionAnswering", {"question-answering"}},
+      {"ForQuestionAnswering", {"question-answering", "visual-question-answering"}},
       {"ForMultipleChoice", {"multiple-choice"}},
       {"BertGenerationEncoder", {"feature-extraction"}},
       {"BertGenerationDecoder", {"text-generation"}},
       {"ElectraForPreTraining", {"feature-extraction"}},  // a discriminator, whose head has no task
       {"ForPreTraining", {"fill-mask", "feature-extraction"}},
       // vision
+      {"ForImageTextRetrieval", {"image-text-retrieval"}},
+      {"ForImageAndTextRetrieval", {"image-text-retrieval"}},
       {"ForMaskedImageModeling", {"masked-im"}},
       {"ForImageClassification", {"image-classification"}},
       {"ForZeroShotImageClassification", {"zero-shot-image-classification"}},

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "lower/forms.h"
+#include "lower/input_axes.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
@@ -126,17 +127,14 @@ std::string Emitter::extent(const std::string& input, std::size_t axis) {
 }
 
 std::string Emitter::axis_of_input(const Dim& wanted) {
-  for (const auto& [input, value] : graph_.inputs()) {
-    const auto axis = std::find(value.shape().begin(), value.shape().end(), wanted);
-    if (axis != value.shape().end())
-      return extent(input, static_cast<std::size_t>(axis - value.shape().begin()));
-  }
-  return {};
+  const std::optional<InputAxis> found = find_axis(graph_, wanted);
+  return found ? extent(found->input, found->axis) : std::string();
 }
 
 // Reads a symbol from the shape of the tensor that defines it, or of the first input that has it as an axis.
-// If it only occurs in a sum (`past_sequence_length + sequence_length`) or a multiple (`4*num_image_tokens`),
-// the rest is subtracted, and the factor divided out.
+// If it only occurs in a sum (`past_sequence_length + sequence_length`) or a multiple (`4*num_image_tokens`,
+// or `image_batch_size*num_queries` where an input has the axis `image_batch_size`), the rest is subtracted,
+// and the factor divided out.
 std::string Emitter::symbol(const std::string& name) {
   if (const auto it = defined_.find(name); it != defined_.end())
     return extent(it->second.first, it->second.second);
@@ -147,7 +145,7 @@ std::string Emitter::symbol(const std::string& name) {
       const Dim& whole = value.shape()[axis];
       const Dim rest = whole.substitute({{name, Dim(0)}});
       const std::optional<Dim> factor = (whole - rest).exact_div(wanted);
-      if (!factor || !factor->is_constant() || *factor == Dim(0)) continue;
+      if (!factor || *factor == Dim(0) || !are_axes(graph_, *factor)) continue;
       std::string found = extent(input, axis);
       if (rest != Dim(0)) found = emit("Sub", {found, dim(rest)});
       return *factor == Dim(1) ? found : emit("Div", {found, dim(*factor)});

@@ -6,15 +6,6 @@
 namespace onnxport::models {
 namespace {
 
-// Old files contain `text_config_dict` and `vision_config_dict`, which take precedence for all keys of their
-// class.
-PretrainedConfig tower_config(const PretrainedConfig& c, const std::string& name) {
-  const std::string type = name == "text_config" ? "clip_text_model" : "clip_vision_model";
-  if (!c.has(name + "_dict")) return c.sub(name, type);
-  c.harmless({name});
-  return c.sub(name + "_dict", type);
-}
-
 Value project(const Model& model, const char* key, Value pooled) {
   const std::int64_t width = *pooled.dim(1).constant();
   return nn::Linear(model.scope() / key, width, model.config().integer("projection_dim"), false)(pooled);
@@ -33,6 +24,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
     const std::int64_t width = *hidden.dim(2).constant();
     return {{"logits", nn::Linear(root / "classifier", width, c.num_labels())(pooled)}};
   }
+  c.harmless({"logit_scale_init_value"});  // of training
   leave_out_other_tower(c, component);
   if (component.part == kTextModel) return {{"text_embeds", clip_text_embeds(tasks, inputs, model)}};
   const Value image = clip_image_embeds(tasks, inputs, model);
@@ -42,6 +34,17 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 }
 
 }  // namespace
+
+PretrainedConfig part_config(const PretrainedConfig& whole, const std::string& key, const std::string& type) {
+  if (!whole.has(key + "_dict")) return whole.sub(key, type);
+  whole.harmless({key});
+  return whole.sub(key + "_dict", type);
+}
+
+PretrainedConfig tower_config(const PretrainedConfig& whole, const std::string& key) {
+  return part_config(whole, key,
+                     whole.model_type() + (key == "text_config" ? "_text_model" : "_vision_model"));
+}
 
 AxesByName ClipOnnxConfig::inputs() const {
   if (task() == "image-classification") return {{"pixel_values", {{0, "batch_size"}}}};
@@ -72,12 +75,17 @@ Value clip_image_embeds(const TasksManager& tasks, const Inputs& inputs, const M
   return project(model, "visual_projection", states.pooled);
 }
 
+Forward clip_forward(const TasksManager& tasks) {
+  return [&tasks](const Inputs& inputs, const Model& model, const Component& component) {
+    return forward(tasks, inputs, model, component);
+  };
+}
+
 void register_clip(TasksManager& tasks) {
   tasks.register_model<ClipOnnxConfig>(
       {.model_type = "clip",
        .tasks = {"feature-extraction", "zero-shot-image-classification", "image-classification"},
-       .forward = [&tasks](const Inputs& inputs, const Model& model,
-                           const Component& component) { return forward(tasks, inputs, model, component); },
+       .forward = clip_forward(tasks),
        .ignorable_keys = {"*.embeddings.position_ids"}});
 }
 

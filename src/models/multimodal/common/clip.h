@@ -35,6 +35,14 @@ struct ImageTowerConfig : TowerConfig {
   std::int64_t patches() const { return (image_size / patch_size) * (image_size / patch_size); }
 };
 
+/// The object with this key, of this type if it does not say another. Old files also contain `<key>_dict`,
+/// which takes precedence for all keys of its class.
+PretrainedConfig part_config(const PretrainedConfig& whole, const std::string& key, const std::string& type);
+/// The configuration of a tower of this model: `text_config` or `vision_config`. Its type is the model's with
+/// `_text_model` or `_vision_model`, if the file does not say another. Old files contain `text_config_dict`
+/// and `vision_config_dict`, which take precedence for all keys of their class.
+PretrainedConfig tower_config(const PretrainedConfig& whole, const std::string& key);
+
 /// The numbers for dummy inputs of both towers, by their usual names.
 NormalizedConfig normalized_towers(const PretrainedConfig& text, const PretrainedConfig& vision);
 
@@ -67,14 +75,24 @@ struct TextTower {
 /// Patches of an image as tokens: [B, channels, size, size] -> [B, patches, H]. Keys: patch_embedding.
 Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_values, bool bias);
 
-/// A tower whose keys are at the model's root, by the type of its configuration: hidden states [B, S, H] and
-/// one vector [B, D] per row. `key`: key of the configuration, for errors.
+/// Patches [B, P, H] with a class token [1, 1, H] in front -> [B, 1 + P, H], with positions that broadcast to
+/// it. `embeddings`: the module that does it.
+Value add_class_token(const Scope& embeddings, Value patches, const Weight& class_token, Value positions);
+Value add_class_token(const Scope& embeddings, Value patches, const Weight& class_token,
+                      const Weight& positions);
+
+/// A tower whose keys are below `prefix`, or at the model's root, by the type of its configuration: hidden
+/// states [B, S, H] and one vector [B, D] per row. `key`: key of the configuration, for errors.
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
-                           const PretrainedConfig& config, const Inputs& inputs, const Model& model);
+                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
+                           const std::string& prefix = {});
 
 /// The projected vectors of CLIP's towers: [T, D] and [I, D].
 Value clip_text_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model);
 Value clip_image_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model);
+
+/// Builds all tasks of CLIP, for models with its keys whose towers have the roles.
+Forward clip_forward(const TasksManager& tasks);
 
 /// Cosines of all pairs: text [T, D] and image [I, D] -> logits_per_image [I, T], logits_per_text [T, I],
 /// text_embeds and image_embeds normalized to length 1. `bias` may be empty.

@@ -44,7 +44,7 @@ TextTowerConfig::TextTowerConfig(const PretrainedConfig& c)
 
 ImageTowerConfig::ImageTowerConfig(const PretrainedConfig& c)
     : TowerConfig(c),
-      num_channels(c.integer("num_channels")),
+      num_channels(c.integer("num_channels", 3)),
       image_size(c.integer("image_size")),
       patch_size(c.integer("patch_size")) {
   if (patch_size < 1 || image_size < patch_size) {
@@ -56,8 +56,14 @@ ImageTowerConfig::ImageTowerConfig(const PretrainedConfig& c)
 
 NormalizedConfig normalized_towers(const PretrainedConfig& text, const PretrainedConfig& vision) {
   PretrainedConfig both = text.unaccounted();
-  for (const char* key : {"image_size", "num_channels"})
-    both = both.with(key, std::to_string(vision.unaccounted().integer(key)));
+  const NormalizedConfig images = NormalizedVisionConfig(vision);
+  if (const auto channels = images.maybe("num_channels"))
+    both = both.with("num_channels", std::to_string(*channels));
+  if (const std::vector<std::int64_t> size = images.list("image_size"); size.size() == 1) {
+    both = both.with("image_size", std::to_string(size.front()));
+  } else if (!size.empty()) {
+    both = both.with("image_size", fmt::format("[{}]", fmt::join(size, ", ")));
+  }
   return NormalizedTextConfig(both);
 }
 
@@ -90,10 +96,23 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
   return nn::image_to_tokens(conv(pixel_values));
 }
 
+Value add_class_token(const Scope& embeddings, Value patches, const Weight& class_token, Value positions) {
+  const ModulePath at(patches, embeddings.path());
+  const Value one = patches.graph().weight(class_token);
+  const Value first = op::expand(one, {patches.dim(0), 1, patches.dim(2)});
+  return op::add(op::concat({first, patches}, 1), positions);
+}
+
+Value add_class_token(const Scope& embeddings, Value patches, const Weight& class_token,
+                      const Weight& positions) {
+  return add_class_token(embeddings, patches, class_token, patches.graph().weight(positions));
+}
+
 EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
-                           const PretrainedConfig& config, const Inputs& inputs, const Model& model) {
+                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
+                           const std::string& prefix) {
   const auto type = tasks.get_part(config, key, role);
-  const Model tower = model.part(config, type, "feature-extraction");
+  const Model tower = model.part(config, prefix, type, "feature-extraction");
   const Component component{.name = "tower", .task = tower.task()};
   return type->roles.encoder(role).encode(inputs, tower, component);
 }

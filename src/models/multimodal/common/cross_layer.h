@@ -1,0 +1,25 @@
+/// Layers of text encoders that also look at an image.
+#pragma once
+
+#include <cstdint>
+
+#include "onnxport/graph.h"
+#include "onnxport/nn/text_encoder.h"
+#include "onnxport/op.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::models {
+
+/// States that a layer attends to.
+struct OtherStates {
+  Value states;  ///< [B, E, width]
+  op::AttentionMask mask = {};
+};
+
+/// A PostNormEncoderLayer that between attention and feed-forward attends to other states: x [B, S, H] -> [B,
+/// S, H]. Keys: those of the layer, and crossattention with those of its attention. Throws
+/// ExportError(unsupported) for positions in the scores.
+Value cross_layer(const Scope& s, const nn::EncoderLayerParameters& p, Value x, const op::AttentionMask& mask,
+                  const OtherStates& other);
+
+}  // namespace onnxport::models
