@@ -58,9 +58,10 @@ nn::CausalAttention attention(const Scope& s, std::int64_t layer, const Config& 
            .sizes = sizes,
            .qkv = nn::QkvProjection::separate(s, sizes, true),
            .output = [=](Value x) { return project(norm(x)); },
-           .mask = [](const nn::DecoderPass& pass) {
-             return masked_twice(pass, lowest(pass.graph().float_dtype()));
-           }}};
+           .mask =
+               [](const nn::DecoderPass& pass) {
+                 return masked_twice(pass, lowest(pass.graph().float_dtype()));
+               }}};
 }
 
 nn::Block make_block(const Scope& s, std::int64_t layer, const Config& c) {

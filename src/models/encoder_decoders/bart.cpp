@@ -44,8 +44,8 @@ struct Side {
     const Value x = words(ids);
     return scale == 1 ? x : op::mul(x, scale);
   }
-  // x [B, S, d_model] with positions. ids [B, S]; if the caller has only vectors, these [B, S, d_model], which
-  // positions that count tokens cannot do with.
+  // x [B, S, d_model] with positions. ids [B, S]; if the caller has only vectors, these [B, S, d_model],
+  // which positions that count tokens cannot do with.
   Value place(Value x, Value ids, const Dim& past) const {
     if (kind == EmbeddingNorm::of_words) x = (*embedding_norm)(x);
     x = op::add(x, positions(ids, past));

@@ -1,4 +1,4 @@
-// BLIP-2: learned queries look at the patches of a tower, in front of an OPT. Original:
+// BLIP-2: learned queries look at the patches of a tower, in front of an OPT or a T5. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/blip_2/modeling_blip_2.py
 #include "models/multimodal/common/blip2.h"
 
@@ -25,7 +25,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 }  // namespace
 
 void register_blip_2(TasksManager& tasks) {
-  register_multimodal_decoder<Blip2WithoutPositionsOnnxConfig>(
+  register_blip2_like<Blip2WithoutPositionsOnnxConfig>(
       tasks, {.model_type = "blip-2", .forward = bound(tasks, forward)});
 }
 

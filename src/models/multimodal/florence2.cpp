@@ -1,115 +1,43 @@
 // Florence-2: DaViT's features of an image in front of the text that BART's encoder reads. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/florence2/modeling_florence2.py
-#include <fmt/format.h>
-
 #include "models/multimodal/common/davit.h"
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "onnxport/error.h"
+#include "models/multimodal/common/multimodal_seq2seq.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/vision.h"
-#include "onnxport/plan.h"
 
 namespace onnxport::models {
 namespace {
 
 constexpr double kEps = 1e-5;  // torch's default: no knob
 
-bool has_past(std::string_view task) { return task.ends_with("-with-past"); }
-
 PretrainedConfig language_config(const PretrainedConfig& c) { return c.sub("text_config", "bart"); }
 PretrainedConfig tower_config_of(const PretrainedConfig& c) {
-  return c.sub("vision_config", "florence_vision");
+  return c.sub("vision_config").as("florence_vision");
 }
 
-// Vectors of tokens: [batch_size, encoder_sequence_length, width], or in the decoder
-// decoder_sequence_length.
-class DummyEmbedsGenerator : public DummyFloatInputGenerator {
+class Florence2ImagesOnnxConfig : public VisionOnnxConfig {
  public:
-  explicit DummyEmbedsGenerator(std::int64_t width) : width_(width) {}
-  bool supports_input(std::string_view name) const override { return name == "inputs_embeds"; }
-  TensorType type(std::string_view name, const DummyContext& context,
-                  const DummyShapes& shapes) const override {
-    const AxisSpec* const axis = context.axis(name, 1);
-    const bool decodes = axis == nullptr || axis->length == Dim::symbol("decoder_sequence_length");
-    const std::int64_t own = shapes.decoder_sequence_length;
-    const std::int64_t length = decodes && own > 0 ? own : shapes.sequence_length;
-    return {context.float_dtype, {shapes.batch_size, length, width_}};
-  }
-
- private:
-  std::int64_t width_;
-};
-
-// A client puts the features of the image in front of the vectors of the text, and both go through the
-// encoder. The decoder takes vectors, too.
-class Florence2OnnxConfig : public OnnxSeq2SeqConfigWithPast {
- public:
-  using OnnxSeq2SeqConfigWithPast::OnnxSeq2SeqConfigWithPast;
-  std::string part() const override {
-    if (behavior() != ConfigBehavior::monolith) return OnnxSeq2SeqConfigWithPast::part();
-    return options().part.empty() ? kVisionEncoder : options().part;
-  }
-  void describe(ExportPlan& plan, const PlanRequest& request) const override;
-  AxesByName inputs() const override;
-  AxesByName outputs() const override;
-  std::vector<StateSpec> states() const override {
-    return behavior() == ConfigBehavior::decoder ? OnnxSeq2SeqConfigWithPast::states()
-                                                 : std::vector<StateSpec>();
+  using VisionOnnxConfig::VisionOnnxConfig;
+  AxesByName outputs() const override {
+    return {{"image_features", {{0, "batch_size"}, {1, "num_image_tokens"}}}};
   }
   NormalizedConfig normalized_config() const override {
-    const PretrainedConfig c = config().unaccounted();
-    if (part() == kVisionEncoder)
-      return NormalizedVisionConfig(tower_config_of(c)).with_args({{"num_channels", "in_channels"}});
-    return NormalizedSeq2SeqConfig(language_config(c));
-  }
-  DummyInputGenerators dummy_input_generators() const override {
-    if (part() == kVisionEncoder) return {std::make_shared<const DummyVisionInputGenerator>()};
-    return {std::make_shared<const DummyEmbedsGenerator>(normalized_config()["hidden_size"]),
-            std::make_shared<const DummySeq2SeqInputGenerator>(encoder_width()),
-            std::make_shared<const DummyTextInputGenerator>()};
+    return NormalizedVisionConfig(tower_config_of(config().unaccounted()))
+        .with_args({{"num_channels", "in_channels"}});
   }
 };
 
-void Florence2OnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
-  const auto add = [&](const char* name, const OnnxConfig& described) {
-    plan.components.push_back(described.component(name, request.shapes, request.dynamic_axes));
-  };
-  for (const char* part : {kVisionEncoder, kEmbedTokens}) {
-    OnnxConfigOptions of_part = options();
-    of_part.part = part;
-    add(part, *options().make(config(), task(), of_part));
+// A client puts the features of the image in front of the vectors of the text.
+class Florence2OnnxConfig : public MultimodalSeq2SeqOnnxConfig {
+ public:
+  using MultimodalSeq2SeqOnnxConfig::MultimodalSeq2SeqOnnxConfig;
+
+ protected:
+  std::shared_ptr<const OnnxConfig> images() const override {
+    return make_onnx_config<Florence2ImagesOnnxConfig>(config(), task(), options());
   }
-  const bool past = has_past(task());
-  add("encoder_model", *with_behavior(ConfigBehavior::encoder));
-  add("decoder_model", *with_behavior(ConfigBehavior::decoder, past));
-  if (!past) return;
-  add("decoder_with_past_model", *with_behavior(ConfigBehavior::decoder, true, true));
-  if (request.split != Split::merged) return;
-  plan.merges.push_back({.name = kDecoder,
-                         .stem = kDecoder,
-                         .without_past = "decoder_model",
-                         .with_past = "decoder_with_past_model"});
-}
-
-AxesByName Florence2OnnxConfig::inputs() const {
-  const Axes encoded = {{0, "batch_size"}, {1, "encoder_sequence_length"}};
-  if (part() == kVisionEncoder) return {{"pixel_values", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}};
-  if (part() == kEmbedTokens) return {{"input_ids", {{0, "batch_size"}, {1, "sequence_length"}}}};
-  if (behavior() == ConfigBehavior::encoder) return {{"inputs_embeds", encoded}, {"attention_mask", encoded}};
-  AxesByName names = decoder_inputs();
-  for (auto& [name, axes] : names)
-    if (name == "input_ids") name = "inputs_embeds";
-  return names;
-}
-
-AxesByName Florence2OnnxConfig::outputs() const {
-  if (part() == kVisionEncoder) return {{"image_features", {{0, "batch_size"}, {1, "num_image_tokens"}}}};
-  if (part() == kEmbedTokens) return {{"inputs_embeds", {{0, "batch_size"}, {1, "sequence_length"}}}};
-  if (behavior() == ConfigBehavior::encoder) return OnnxSeq2SeqConfigWithPast::outputs();
-  AxesByName names = {{"logits", {{0, "batch_size"}, {1, "decoder_sequence_length"}}}};
-  if (use_past()) add_past_key_values(names, Direction::outputs);
-  return names;
-}
+  PretrainedConfig text_config() const override { return language_config(config().unaccounted()); }
+};
 
 // Learned vectors of the column, then of the row of each token: [rows * columns, width]. A larger image fails
 // when it runs.
@@ -155,16 +83,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
               "pad_token_id"});
   if (component.part == kVisionEncoder)
     return {{"image_features", encode_image(model, inputs["pixel_values"])}};
-  const PretrainedConfig text = language_config(c);
-  if (text.model_type() != "bart") {
-    throw ExportError(ErrorCode::unsupported,
-                      fmt::format("{}: the language model of florence2 is of type '{}', expected bart",
-                                  c.origin(), text.model_type()));
-  }
-  const auto type = tasks.get_definition("bart");
-  Component language = component;
-  language.task = has_past(component.task) ? "text2text-generation-with-past" : "text2text-generation";
-  return type->forward(inputs, model.part(text, "language_model", type, language.task), language);
+  return forward_multimodal_seq2seq(tasks, inputs, model, component, language_config(c));
 }
 
 }  // namespace
@@ -172,11 +91,10 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 void register_florence2(TasksManager& tasks) {
   KeyNames names = multimodal_key_names();
   names.embeddings = {"language_model.model.shared.weight"};
-  tasks.register_model<Florence2OnnxConfig>(
-      {.model_type = "florence2",
-       .tasks = {"image-text-to-text", "image-text-to-text-with-past"},
-       .forward = bound(tasks, forward),
-       .key_names = names});
+  tasks.register_model<Florence2OnnxConfig>({.model_type = "florence2",
+                                             .tasks = {"image-text-to-text", "image-text-to-text-with-past"},
+                                             .forward = bound(tasks, forward),
+                                             .key_names = names});
 }
 
 }  // namespace onnxport::models

@@ -84,9 +84,9 @@ Value resample(const Scope& s, const PerceiverConfig& c, Value context, Value vi
     const Value normed = norm("input_latents_norm")(x);
     const Value patches = norm("input_context_norm")(context);
     x = op::add(x, attend(layer / "self_attn", c, normed, patches, mask));
-    const nn::GatedMlp mlp(layer / "mlp", {.hidden_size = c.hidden_size,
-                                           .intermediate_size = 4 * c.hidden_size,
-                                           .activation = c.hidden_act});
+    const nn::GatedMlp mlp(
+        layer / "mlp",
+        {.hidden_size = c.hidden_size, .intermediate_size = 4 * c.hidden_size, .activation = c.hidden_act});
     x = op::add(x, mlp(norm("post_attention_layernorm")(x)));
   }
   return nn::RmsNorm(s / "norm", c.hidden_size, {.eps = c.eps})(x);
@@ -94,8 +94,8 @@ Value resample(const Scope& s, const PerceiverConfig& c, Value context, Value vi
 
 Value encode(const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
-  const ImageTowerConfig tower(c.sub("vision_config", "idefics2_vision"));
-  const PerceiverConfig perceiver(c.sub("perceiver_config", "idefics2_perceiver"));
+  const ImageTowerConfig tower = padded_images_tower(c);
+  const PerceiverConfig perceiver(c.sub("perceiver_config").as("idefics2_perceiver"));
   const PretrainedConfig text = c.unaccounted().sub("text_config", kTextType);
   const Scope s = model.scope() / "model", connector = s / "connector";
   const PaddedPatches patches =
@@ -114,9 +114,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 }  // namespace
 
 void register_idefics2(TasksManager& tasks) {
-  register_multimodal_decoder<Idefics2OnnxConfig>(tasks, {.model_type = "idefics2",
-                                                          .forward = bound(tasks, forward),
-                                                          .key_names = padded_images_key_names()});
+  register_multimodal_decoder<Idefics2OnnxConfig>(
+      tasks,
+      {.model_type = "idefics2", .forward = bound(tasks, forward), .key_names = padded_images_key_names()});
 }
 
 }  // namespace onnxport::models

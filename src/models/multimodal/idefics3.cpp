@@ -24,9 +24,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 }  // namespace
 
 void register_idefics3(TasksManager& tasks) {
-  register_multimodal_decoder<Idefics3OnnxConfig>(tasks, {.model_type = "idefics3",
-                                                          .forward = bound(tasks, forward),
-                                                          .key_names = padded_images_key_names()});
+  register_multimodal_decoder<Idefics3OnnxConfig>(
+      tasks,
+      {.model_type = "idefics3", .forward = bound(tasks, forward), .key_names = padded_images_key_names()});
 }
 
 }  // namespace onnxport::models

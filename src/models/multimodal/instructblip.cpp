@@ -49,7 +49,7 @@ class InstructBlipOnnxConfig : public Blip2OnnxConfig {
   }
   DummyInputGenerators encoder_dummies() const override {
     DummyInputGenerators generators = Blip2OnnxConfig::encoder_dummies();
-    const PretrainedConfig c = config().unaccounted().sub("qformer_config", "instructblip_qformer");
+    const PretrainedConfig c = config().unaccounted().sub("qformer_config").as("instructblip_qformer");
     generators.push_back(std::make_shared<const DummyInstructionGenerator>(
         c.integer("vocab_size"), c.integer("max_position_embeddings")));
     return generators;
@@ -64,7 +64,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 }  // namespace
 
 void register_instructblip(TasksManager& tasks) {
-  register_multimodal_decoder<InstructBlipOnnxConfig>(
+  register_blip2_like<InstructBlipOnnxConfig>(
       tasks, {.model_type = "instructblip", .forward = bound(tasks, forward)});
 }
 

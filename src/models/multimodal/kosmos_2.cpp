@@ -9,7 +9,7 @@ namespace {
 constexpr const char* kTextType = "kosmos_2_text_model";
 
 PretrainedConfig tower_config_of(const PretrainedConfig& c) {
-  return c.sub("vision_config", "kosmos_2_vision_model");
+  return c.sub("vision_config").as("kosmos_2_vision_model");
 }
 
 class Kosmos2OnnxConfig : public MultimodalDecoderOnnxConfig {
@@ -25,7 +25,7 @@ class Kosmos2OnnxConfig : public MultimodalDecoderOnnxConfig {
   }
   NormalizedConfig encoder_normalized() const override { return NormalizedVisionConfig(vision_config()); }
   PretrainedConfig text_config() const override {
-    return config().unaccounted().sub("text_config", kTextType);
+    return config().unaccounted().sub("text_config").as(kTextType);
   }
   PretrainedConfig vision_config() const override { return tower_config_of(config().unaccounted()); }
 };
@@ -81,9 +81,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   c.harmless({"latent_query_num"});  // of the image encoder
   return forward_multimodal_decoder(
       tasks, inputs, model, component,
-      [](const PretrainedConfig& whole) { return whole.sub("text_config", kTextType); },
+      [](const PretrainedConfig& whole) { return whole.sub("text_config").as(kTextType); },
       [&](const Inputs& in, const Component&) -> NamedValues {
-        const PretrainedConfig text = c.unaccounted().sub("text_config", kTextType);
+        const PretrainedConfig text = c.unaccounted().sub("text_config").as(kTextType);
         const Value patches = encode_patches(tasks, in, model);
         return {{"image_features", look(model.scope() / "image_to_text_projection", c, text, patches)}};
       },
@@ -93,8 +93,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 }  // namespace
 
 void register_kosmos_2(TasksManager& tasks) {
-  register_multimodal_decoder<Kosmos2OnnxConfig>(tasks,
-                                                 {.model_type = "kosmos-2", .forward = bound(tasks, forward)});
+  register_multimodal_decoder<Kosmos2OnnxConfig>(tasks, {.model_type = "kosmos-2",
+                                                         .forward = bound(tasks, forward),
+                                                         .ignorable_keys = {"*.embeddings.position_ids"}});
 }
 
 }  // namespace onnxport::models

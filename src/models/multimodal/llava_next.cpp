@@ -1,5 +1,5 @@
-// LLaVA-NeXT: LLaVA with tiles of one large image: a view of the whole, and a grid of tiles that comes closest
-// to the image's shape, without the padding. Original:
+// LLaVA-NeXT: LLaVA with tiles of one large image: a view of the whole, and a grid of tiles that comes
+// closest to the image's shape, without the padding. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llava_next/modeling_llava_next.py
 #include <fmt/format.h>
 
@@ -84,8 +84,8 @@ Cut cut_padding(Value over, Value grid, Value extent, Value other_grid, Value ot
 
 // Number of the row of [patches of all views, a new line] that becomes each token: the whole image, then the
 // grid's patches row by row, each row with a new line. An image of one view has one new line.
-Value token_sources(Graph& graph, const Sizes& sizes, std::int64_t tile, std::int64_t side,
-                    const Dim& views, Value image_sizes) {
+Value token_sources(Graph& graph, const Sizes& sizes, std::int64_t tile, std::int64_t side, const Dim& views,
+                    Value image_sizes) {
   const ModulePath at(graph, "tiles");
   const auto s = static_cast<double>(side), of_view = s * s;
   const Value image_size = op::select(image_sizes, 0, 0);
@@ -130,9 +130,8 @@ Value encode(const TasksManager& tasks, const Inputs& inputs, const Model& model
   const Dim& views = features.dim(0);
   const std::int64_t width = *features.dim(2).constant();
   if (features.dim(1) != Dim(side * side)) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: a tile gives {} tokens, expected {} by {}", c.origin(),
-                                  to_string(features.type()), side, side));
+    throw ExportError(ErrorCode::bad_config, fmt::format("{}: a tile gives {} tokens, expected {} by {}",
+                                                         c.origin(), to_string(features.type()), side, side));
   }
   Graph& graph = features.graph();
   const Value sources = token_sources(graph, sizes, tile, side, views, inputs["image_sizes"]);
@@ -194,6 +193,7 @@ void register_llava_next(TasksManager& tasks) {
   register_multimodal_decoder<LlavaNextOnnxConfig>(
       tasks, {.model_type = "llava_next",
               .forward = image_text_forward(tasks, encode, {"image_token_index", "image_seq_length"}),
+              .ignorable_keys = {"*.embeddings.position_ids"},
               .key_names = multimodal_key_names({"multi_modal_projector", "image_newline"})});
 }
 

@@ -76,20 +76,28 @@ NamedValues forward_blip2(const TasksManager& tasks, const Inputs& inputs, const
               "use_decoder_only_language_model", "is_encoder_decoder", "qformer_config", "num_query_tokens"});
   const auto encode = [&](const Inputs& in, const Component&) -> NamedValues {
     const Scope s = model.scope();
-    const TowerConfig tower(c.sub("vision_config", types.vision));
-    const PretrainedConfig qformer = c.sub("qformer_config", types.qformer);
+    const TowerConfig tower(c.sub("vision_config").as(types.vision));
+    // Its class always takes the width of the tower.
+    const PretrainedConfig qformer = c.sub("qformer_config")
+                                         .as(types.qformer)
+                                         .settled("encoder_hidden_size", std::to_string(tower.hidden_size));
     const Value states = encode_images(s / "vision_model", tower, in["pixel_values"]);
     const std::int64_t count = c.integer("num_query_tokens"), width = qformer.integer("hidden_size");
     const Value queries = states.graph().weight(s.weight("query_tokens", {1, count, width}));
     QueryText looked_for;
     if (text) looked_for = {in["qformer_input_ids"], in["qformer_attention_mask"]};
     const Value found = query_states(s / "qformer", qformer, queries, states, looked_for);
-    const std::int64_t out = c.unaccounted().sub("text_config", "opt").integer("hidden_size");
+    const PretrainedConfig language = c.unaccounted().sub("text_config", "opt");
+    const std::int64_t out =
+        language.integer(is_seq2seq_type(language.model_type()) ? "d_model" : "hidden_size");
     return {{"image_features", nn::Linear(s / "language_projection", width, out)(found)}};
   };
-  return forward_multimodal_decoder(
-      tasks, inputs, model, component,
-      [](const PretrainedConfig& whole) { return whole.sub("text_config", "opt"); }, encode);
+  const auto language = [](const PretrainedConfig& whole) { return whole.sub("text_config", "opt"); };
+  const bool seq2seq = is_seq2seq_type(language(c.unaccounted()).model_type());
+  if (!seq2seq || component.part == kVisionEncoder)
+    return forward_multimodal_decoder(tasks, inputs, model, component, language, encode);
+  c.harmless({"text_config", "vision_config", "tie_word_embeddings", "pad_token_id"});
+  return forward_multimodal_seq2seq(tasks, inputs, model, component, language(c));
 }
 
 }  // namespace onnxport::models

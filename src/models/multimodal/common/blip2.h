@@ -1,12 +1,12 @@
-/// BLIP-2 and its relatives: a tower, a Q-Former, and a language model.
+/// BLIP-2 and its relatives: a tower, a Q-Former, and a language model, which may be a T5.
 #pragma once
 
-#include "models/multimodal/common/multimodal_decoder.h"
+#include "models/multimodal/common/multimodal_seq2seq.h"
 #include "models/multimodal/common/qformer.h"
 
 namespace onnxport::models {
 
-/// The tower and the language model of such a type.
+/// The tower, and a language model that is a decoder.
 class Blip2OnnxConfig : public MultimodalDecoderOnnxConfig {
  public:
   using MultimodalDecoderOnnxConfig::MultimodalDecoderOnnxConfig;
@@ -20,15 +20,42 @@ class Blip2OnnxConfig : public MultimodalDecoderOnnxConfig {
     return {std::make_shared<const DummyVisionInputGenerator>()};
   }
   NormalizedConfig encoder_normalized() const override { return NormalizedVisionConfig(vision_config()); }
-  PretrainedConfig text_config() const override {
-    return config().unaccounted().sub("text_config", "opt");
-  }
+  PretrainedConfig text_config() const override { return config().unaccounted().sub("text_config", "opt"); }
   PretrainedConfig vision_config() const override {
-    return config().unaccounted().sub("vision_config", vision_type());
+    return config().unaccounted().sub("vision_config").as(vision_type());
   }
 };
 
-/// Types of the parts, where their configurations do not say.
+/// The same with an encoder-decoder.
+template <class Alone>
+class Blip2Seq2SeqOnnxConfig : public MultimodalSeq2SeqOnnxConfig {
+ public:
+  using MultimodalSeq2SeqOnnxConfig::MultimodalSeq2SeqOnnxConfig;
+
+ protected:
+  std::shared_ptr<const OnnxConfig> images() const override {
+    OnnxConfigOptions of_images = options();
+    of_images.part = kVisionEncoder;
+    return make_onnx_config<Alone>(config(), task(), of_images);
+  }
+  PretrainedConfig text_config() const override { return config().unaccounted().sub("text_config", "opt"); }
+};
+
+/// Registers such a type with its class for a decoder.
+template <class Alone>
+void register_blip2_like(TasksManager& tasks, ModelDefinition definition) {
+  definition.tasks = {"image-text-to-text", "image-text-to-text-with-past"};
+  definition.ignorable_keys = {"*.embeddings.position_ids"};
+  definition.onnx_config = [](PretrainedConfig config, std::string task, OnnxConfigOptions options) {
+    const PretrainedConfig text = config.unaccounted().sub("text_config", "opt");
+    const auto make = is_seq2seq_type(text.model_type()) ? make_onnx_config<Blip2Seq2SeqOnnxConfig<Alone>>
+                                                         : make_onnx_config<Alone>;
+    return make(std::move(config), std::move(task), std::move(options));
+  };
+  tasks.register_definition(std::move(definition));
+}
+
+/// The classes of the parts' configurations, which do not depend on the types that they name.
 struct Blip2Types {
   const char *vision, *qformer;
 };

@@ -97,8 +97,8 @@ DaVitConfig::DaVitConfig(const PretrainedConfig& c)
   const auto list = [&](const char* key) {
     std::vector<std::int64_t> values = c.integers(key);
     if (values.size() == widths.size()) return values;
-    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} has {} numbers, but embed_dim {}", c.origin(),
-                                                         key, values.size(), widths.size()));
+    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} has {} numbers, but embed_dim {}",
+                                                         c.origin(), key, values.size(), widths.size()));
   };
   const auto depths = list("depths"), heads = list("num_heads"), groups = list("num_groups");
   const auto patches = list("patch_size"), strides = list("patch_stride"), padding = list("patch_padding");
@@ -111,8 +111,8 @@ DaVitConfig::DaVitConfig(const PretrainedConfig& c)
   for (std::size_t i = 0; i < widths.size(); ++i) {
     check_multiple(c, "embed_dim", widths[i], "num_heads", heads[i]);
     check_multiple(c, "embed_dim", widths[i], "num_groups", groups[i]);
-    stages.push_back({in, widths[i], depths[i], heads[i], groups[i], patches[i], strides[i], padding[i],
-                      norms[i]});
+    stages.push_back(
+        {in, widths[i], depths[i], heads[i], groups[i], patches[i], strides[i], padding[i], norms[i]});
     in = widths[i];
   }
 }
@@ -132,9 +132,8 @@ Value encode_davit(const Scope& s, const DaVitConfig& c, Value images) {
     for (std::int64_t i = 0; i < stage.depth; ++i) {
       const Scope spatial = blocks / i / "spatial_block", channel = blocks / i / "channel_block";
       const Projections of_windows(spatial / "window_attn", stage.width, c.qkv_bias);
-      x = block(spatial, c, stage, x, [&](Value tokens) {
-        return attend_in_windows(of_windows, stage, tokens, *windows, grid);
-      });
+      x = block(spatial, c, stage, x,
+                [&](Value tokens) { return attend_in_windows(of_windows, stage, tokens, *windows, grid); });
       const Projections of_channels(channel / "channel_attn", stage.width, c.qkv_bias);
       x = block(channel, c, stage, x,
                 [&](Value tokens) { return attend_among_channels(of_channels, stage, tokens); });

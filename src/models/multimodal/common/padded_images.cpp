@@ -34,13 +34,12 @@ Value real_patches(Value mask, std::int64_t patch, RealPatch real) {
   const ModulePath at(mask, "patch_attention_mask");
   const bool any = real == RealPatch::any_pixel;
   const Value marked = op::unsqueeze(op::cast(any ? mask : op::logical_not(mask), DType::f32), 1);
-  const Value found =
-      op::squeeze(op::max_pool2d(marked, {patch, patch}, {.stride = {patch, patch}}), 1);
+  const Value found = op::squeeze(op::max_pool2d(marked, {patch, patch}, {.stride = {patch, patch}}), 1);
   return any ? op::gt(found, 0.0) : op::eq(found, 0.0);
 }
 
-// Patch i of n along an axis has row i * grid / n of a table for `grid` patches. (transformers 4.55 to 4.57 is
-// off by one here in float32, not in half precision; see its issue 41190.)
+// Patch i of n along an axis has row i * grid / n of a table for `grid` patches. (transformers 4.55 to 4.57
+// is off by one here in float32, not in half precision; see its issue 41190.)
 Value stretched(Graph& graph, const Dim& patches, Value real, std::int64_t grid) {
   const Value count = op::maximum(op::sum(op::cast(real, DType::i64), 1, true), 1.0);
   const Value scaled = op::mul(op::arange(graph, patches), static_cast<double>(grid));
@@ -88,8 +87,7 @@ class DummyPaddedImagesGenerator : public DummyInputGenerator {
       Tensor pixels = random_floats(seed, name, type);
       if (images > 1) {
         const auto of_image = pixels.data.size() / static_cast<std::size_t>(images);
-        std::fill(pixels.data.end() - static_cast<std::ptrdiff_t>(of_image), pixels.data.end(),
-                  std::byte{0});
+        std::fill(pixels.data.end() - static_cast<std::ptrdiff_t>(of_image), pixels.data.end(), std::byte{0});
       }
       return pixels;
     }
@@ -115,7 +113,9 @@ PaddedPatches encode_padded_images(const Scope& s, const ImageTowerConfig& c, co
   const Value patches = embed_patches(e, c, images.pixels, true);
   const std::int64_t grid = c.image_size / c.patch_size;
   const nn::Embedding table(e / "position_embedding", c.patches(), c.hidden_size);
-  const Value x = op::add(patches, table(position_ids(mask, grid)));
+  const Value positions = table(position_ids(mask, grid));
+  const ModulePath at(patches, e.path());
+  const Value x = op::add(patches, positions);
   const Value visible = op::reshape(mask, {mask.dim(0), mask.dim(1) * mask.dim(2)});
   const nn::PreNormEncoder encoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer());
   const nn::LayerNorm norm(s / "post_layernorm", c.hidden_size, c.layer_norm_eps);
@@ -137,6 +137,12 @@ DummyInputGenerators PaddedImagesOnnxConfig::encoder_dummies() const {
   return {std::make_shared<const DummyPaddedImagesGenerator>(image_step())};
 }
 
+ImageTowerConfig padded_images_tower(const PretrainedConfig& whole) {
+  const PretrainedConfig vision = whole.sub("vision_config").as(whole.model_type() + "_vision");
+  vision.harmless({"tie_word_embeddings"});  // it has no words
+  return ImageTowerConfig(vision);
+}
+
 NamedValues forward_padded_images(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                                   const Component& component, const char* text_type,
                                   const std::function<Value(const Inputs& inputs)>& encode) {
@@ -149,10 +155,9 @@ NamedValues forward_padded_images(const TasksManager& tasks, const Inputs& input
 
 Value shuffled_image_features(const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
-  const ImageTowerConfig tower(c.sub("vision_config", c.model_type() + "_vision"));
+  const ImageTowerConfig tower = padded_images_tower(c);
   const Scope s = model.scope() / "model";
-  const PaddedPatches patches =
-      encode_padded_images(s / "vision_model", tower, inputs, RealPatch::any_pixel);
+  const PaddedPatches patches = encode_padded_images(s / "vision_model", tower, inputs, RealPatch::any_pixel);
   const std::int64_t side = divisor(c, "scale_factor"), square = side * side * tower.hidden_size;
   const Scope connector = s / "connector";
   const ModulePath at(patches.hidden, connector.path());

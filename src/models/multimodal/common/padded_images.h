@@ -22,9 +22,9 @@ struct PaddedPatches {
 };
 
 /// SigLIP's tower for images of any shape: its table of positions stretches over each of them. pixel_values
-/// [B, N, C, H, W] and pixel_attention_mask bool [B, N, H, W]. Images that are 0 everywhere only fill up a row
-/// of the batch, and are left out. Keys: embeddings.{patch_embedding, position_embedding}, encoder.layers,
-/// post_layernorm.
+/// [B, N, C, H, W] and pixel_attention_mask bool [B, N, H, W]. Images that are 0 everywhere only fill up a
+/// row of the batch, and are left out. Keys: embeddings.{patch_embedding, position_embedding},
+/// encoder.layers, post_layernorm.
 PaddedPatches encode_padded_images(const Scope& s, const ImageTowerConfig& c, const Inputs& inputs,
                                    RealPatch real);
 
@@ -36,7 +36,6 @@ class PaddedImagesOnnxConfig : public MultimodalDecoderOnnxConfig {
 
  protected:
   virtual std::string text_type() const { return "llama"; }
-  virtual std::string vision_type() const { return config().model_type() + "_vision"; }
   virtual std::int64_t image_step() const;
   AxesByName encoder_inputs() const override;
   AxesByName encoder_outputs() const override;
@@ -46,9 +45,12 @@ class PaddedImagesOnnxConfig : public MultimodalDecoderOnnxConfig {
     return config().unaccounted().sub("text_config", text_type());
   }
   PretrainedConfig vision_config() const override {
-    return config().unaccounted().sub("vision_config", vision_type());
+    return config().unaccounted().sub("vision_config").as(config().model_type() + "_vision");
   }
 };
+
+/// The tower of such a model. The class of vision_config does not depend on the type that it names.
+ImageTowerConfig padded_images_tower(const PretrainedConfig& whole);
 
 /// forward_multimodal_decoder() for these models.
 NamedValues forward_padded_images(const TasksManager& tasks, const Inputs& inputs, const Model& model,

@@ -90,8 +90,8 @@ Value query_states(const Scope& s, const PretrainedConfig& config, Value queries
   const ModulePath at(queries, s.path());
   const std::int64_t count = *queries.dim(1).constant();
   const op::AttentionMask mask = text.ids ? mask_of(text.mask, count) : op::AttentionMask{};
-  Value x = text.ids ? with_text(s / "embeddings", config, c, queries, text.ids)
-                     : c.norm(s / "layernorm")(queries);
+  Value x =
+      text.ids ? with_text(s / "embeddings", config, c, queries, text.ids) : c.norm(s / "layernorm")(queries);
   for (std::int64_t i = 0; i < c.layers; ++i) {
     const Scope layer = s / "encoder.layer" / i, own = layer / "attention", cross = layer / "crossattention";
     const ModulePath in(x, layer.path());
