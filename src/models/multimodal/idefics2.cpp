@@ -27,7 +27,7 @@ struct PerceiverConfig {
   explicit PerceiverConfig(const PretrainedConfig& c)
       : hidden_size(c.integer("hidden_size")),
         latents(c.integer("resampler_n_latents")),
-        depth(c.integer("resampler_depth")),
+        depth(divisor(c, "resampler_depth")),
         heads(c.integer("resampler_n_heads")),
         kv_heads(c.integer("num_key_value_heads")),
         head_dim(c.integer("resampler_head_dim")),

@@ -11,7 +11,7 @@ class Idefics3OnnxConfig : public PaddedImagesOnnxConfig {
 
  protected:
   std::int64_t image_step() const override {
-    return PaddedImagesOnnxConfig::image_step() * divisor(config().unaccounted(), "scale_factor");
+    return PaddedImagesOnnxConfig::image_step() * square_side(config().unaccounted());
   }
 };
 

@@ -1,5 +1,7 @@
 // InstructBLIP: BLIP-2 whose queries also read the instruction. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/instructblip/modeling_instructblip.py
+#include <algorithm>
+
 #include "models/multimodal/common/blip2.h"
 
 namespace onnxport::models {

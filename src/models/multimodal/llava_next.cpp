@@ -3,6 +3,8 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llava_next/modeling_llava_next.py
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "models/multimodal/common/multimodal_decoder.h"
 #include "models/multimodal/common/projector.h"
 #include "onnxport/error.h"
@@ -13,16 +15,21 @@ namespace {
 
 using Sizes = std::vector<std::vector<std::int64_t>>;
 
+constexpr std::int64_t kLargest = 65536;  // side of a grid, in pixels
+
 // The sizes of the grids in pixels, [height, width] each.
 Sizes grid_sizes(const PretrainedConfig& c, std::int64_t tile) {
   Sizes sizes = {{336, 672}, {672, 336}, {672, 672}, {1008, 336}, {336, 1008}};
   if (c.has("image_grid_pinpoints")) sizes = c.integer_lists("image_grid_pinpoints");
   for (const auto& size : sizes) {
-    if (size.size() == 2 && size[0] >= tile && size[1] >= tile) continue;
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("{}: image_grid_pinpoints must hold pairs of at least {} by {} pixels, the "
-                                  "image_size of vision_config",
-                                  c.origin(), tile, tile));
+    const bool pair = size.size() == 2 && std::min(size[0], size[1]) >= tile && tile > 0;
+    if (pair && std::max(size[0], size[1]) <= kLargest && size[0] % tile == 0 && size[1] % tile == 0)
+      continue;
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: image_grid_pinpoints must hold pairs of multiples of {}, the image_size "
+                    "of vision_config, up to {}",
+                    c.origin(), tile, kLargest));
   }
   if (sizes.empty())
     throw ExportError(ErrorCode::bad_config, fmt::format("{}: image_grid_pinpoints is empty", c.origin()));

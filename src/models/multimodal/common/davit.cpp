@@ -107,8 +107,17 @@ DaVitConfig::DaVitConfig(const PretrainedConfig& c)
     throw ExportError(ErrorCode::bad_config, fmt::format("{}: patch_prenorm has {} values, but embed_dim {}",
                                                          c.origin(), norms.size(), widths.size()));
   }
+  const auto check = [&](const char* key, double value, double least, double most) {
+    if (value >= least && value <= most) return;
+    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {} has {}, expected numbers from {} to {}",
+                                                         c.origin(), key, value, least, most));
+  };
+  check("mlp_ratio", mlp_ratio, 0, 1024);
   std::int64_t in = c.integer("in_channels");
   for (std::size_t i = 0; i < widths.size(); ++i) {
+    check("depths", static_cast<double>(depths[i]), 0, 1024);
+    check("patch_stride", static_cast<double>(strides[i]), 1, 1024);
+    check("patch_padding", static_cast<double>(padding[i]), 0, 1024);
     check_multiple(c, "embed_dim", widths[i], "num_heads", heads[i]);
     check_multiple(c, "embed_dim", widths[i], "num_groups", groups[i]);
     stages.push_back(

@@ -1,8 +1,11 @@
 #include "models/multimodal/common/padded_images.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <vector>
 
+#include "onnxport/error.h"
 #include "onnxport/index_ops.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"
@@ -153,12 +156,19 @@ NamedValues forward_padded_images(const TasksManager& tasks, const Inputs& input
       [&](const Inputs& in, const Component&) -> NamedValues { return {{"image_features", encode(in)}}; });
 }
 
+std::int64_t square_side(const PretrainedConfig& c) {
+  const std::int64_t side = c.integer("scale_factor");
+  if (side >= 1 && side <= 1024) return side;
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: scale_factor is {}, expected 1 to 1024", c.origin(), side));
+}
+
 Value shuffled_image_features(const Inputs& inputs, const Model& model) {
   const PretrainedConfig& c = model.config();
   const ImageTowerConfig tower = padded_images_tower(c);
   const Scope s = model.scope() / "model";
   const PaddedPatches patches = encode_padded_images(s / "vision_model", tower, inputs, RealPatch::any_pixel);
-  const std::int64_t side = divisor(c, "scale_factor"), square = side * side * tower.hidden_size;
+  const std::int64_t side = square_side(c), square = side * side * tower.hidden_size;
   const Scope connector = s / "connector";
   const ModulePath at(patches.hidden, connector.path());
   const nn::TokenGrid grid{patches.hidden.dim(0), patches.rows, patches.columns};

@@ -57,7 +57,11 @@ NamedValues forward_padded_images(const TasksManager& tasks, const Inputs& input
                                   const Component& component, const char* text_type,
                                   const std::function<Value(const Inputs& inputs)>& encode);
 
-/// Squares of `side` patches on a side as one token, projected without a bias: image_features
+/// Patches on a side of the squares that become one token: scale_factor. Throws ExportError(bad_config) for
+/// less than 1 and more than 1024.
+std::int64_t square_side(const PretrainedConfig& config);
+
+/// Squares of square_side() patches on a side as one token, projected without a bias: image_features
 /// [num_real_images, tokens, hidden_size of text_config]. Keys of the model: model.{vision_model, connector}.
 /// (Idefics 3, SmolVLM)
 Value shuffled_image_features(const Inputs& inputs, const Model& model);
