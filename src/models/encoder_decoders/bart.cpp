@@ -39,9 +39,14 @@ struct Side {
     if (kind != EmbeddingNorm::none) embedding_norm.emplace(s / "layernorm_embedding", c.d_model, kEps);
     if (!c.final_norm.empty()) final_norm.emplace(s / c.final_norm, c.d_model, kEps);
   }
-  Value embed(Value ids, const Dim& past) const {
-    Value x = words(ids);
-    if (scale != 1) x = op::mul(x, scale);
+  // ids [B, S] -> [B, S, d_model]
+  Value embed(Value ids) const {
+    const Value x = words(ids);
+    return scale == 1 ? x : op::mul(x, scale);
+  }
+  // x [B, S, d_model] with positions. ids [B, S]; if the caller has only vectors, these [B, S, d_model],
+  // which positions that count tokens cannot do with.
+  Value place(Value x, Value ids, const Dim& past) const {
     if (kind == EmbeddingNorm::of_words) x = (*embedding_norm)(x);
     x = op::add(x, positions(ids, past));
     return kind == EmbeddingNorm::of_sum ? (*embedding_norm)(x) : x;
@@ -69,9 +74,12 @@ Scope words_of(const Scope& base, const char* side, const BartConfig& c) {
   return shared;
 }
 
-Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_mask) {
+// From input_ids or, in models around this one, inputs_embeds.
+Value encode(const Scope& base, const BartConfig& c, const Inputs& inputs) {
   const Side side(base / "encoder", words_of(base, "encoder", c), c, c.encoder_embedding, c.encoder_scale);
-  Value x = side.embed(ids, 0);
+  const Value given = inputs.get("inputs_embeds"), attention_mask = inputs["attention_mask"];
+  const Value tokens = given ? given : inputs["input_ids"];
+  Value x = side.place(given ? given : side.embed(tokens), tokens, 0);
   const op::AttentionMask mask = nn::padding_mask(attention_mask);
   for (std::int64_t i = 0; i < c.encoder_layers; ++i) {
     const Scope s = base / "encoder" / "layers" / i;
@@ -84,7 +92,9 @@ Value encode(const Scope& base, const BartConfig& c, Value ids, Value attention_
 
 Value decode(const Scope& base, const BartConfig& c, nn::DecoderPass& pass, nn::Seq2SeqPass* encoder) {
   const Side side(base / "decoder", words_of(base, "decoder", c), c, c.decoder_embedding, c.decoder_scale);
-  Value x = side.embed(pass.input_ids(), pass.past_length());
+  Value tokens;
+  const Value embeds = pass.embedded([&](Value ids) { return side.embed(tokens = ids); });
+  Value x = side.place(embeds, tokens ? tokens : embeds, pass.past_length());
   for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
     const Scope s = base / "decoder" / "layers" / i;
     const auto layer = c.decoder_layer ? c.decoder_layer(s, i)
@@ -111,7 +121,7 @@ Value lm_head(const Scope& root, const Scope& base, const BartConfig& c, Value h
 // The whole model on one text. The decoder reads the text shifted.
 Value decode_shifted(const Scope& base, const BartConfig& c, const Inputs& inputs) {
   const Value ids = inputs["input_ids"];
-  const Value states = encode(base, c, ids, inputs["attention_mask"]);
+  const Value states = encode(base, c, inputs);
   nn::Seq2SeqPass pass(inputs.with("decoder_input_ids", c.shift_right(ids)), states,
                        inputs["attention_mask"]);
   return decode(base, c, pass, &pass);
@@ -199,6 +209,11 @@ NamedValues forward_bart(const Inputs& inputs, const Model& model, const Compone
   const Scope root = model.scope();
   const Scope base = root.base_model("model");
   const std::string& task = component.task;
+  if (component.part == "embed_tokens") {  // of a model around this one
+    const Scope words = words_of(base, "encoder", c);
+    const Value x = nn::Embedding(words, c.rows_of(words), c.d_model)(inputs["input_ids"]);
+    return {{"inputs_embeds", c.encoder_scale == 1 ? x : op::mul(x, c.encoder_scale)}};
+  }
   if (task.starts_with("text-generation")) {
     const auto alone = [&](nn::DecoderPass& pass) { return decode(base, c, pass, nullptr); };
     const auto head = [&](Value hidden) { return lm_head(root, base, c, hidden, false); };
@@ -217,7 +232,7 @@ NamedValues forward_bart(const Inputs& inputs, const Model& model, const Compone
     return nn::question_answering(root, decode_shifted(base, c, inputs), c.d_model);
   return nn::build_seq2seq_task(
       component, inputs,
-      {.encode = [&](const Inputs& in) { return encode(base, c, in["input_ids"], in["attention_mask"]); },
+      {.encode = [&](const Inputs& in) { return encode(base, c, in); },
        .decode = [&](nn::Seq2SeqPass& pass) { return decode(base, c, pass, &pass); },
        .lm_head = [&](Value hidden) { return lm_head(root, base, c, hidden, true); }});
 }

@@ -189,14 +189,16 @@ NamedValues forward_t5_like(const Inputs& inputs, const Model& model, const Comp
   const nn::Embedding shared(root / "shared", c.vocab_size, c.d_model);
   for (const char* part : {"encoder.embed_tokens", "decoder.embed_tokens"})
     root.ignore(std::string(part) + ".weight");
+  if (component.part == "embed_tokens")  // of a model around this one
+    return {{"inputs_embeds", shared(inputs["input_ids"])}};
   const auto encode = [&](const Inputs& in) {
     const Half encoder(root / "encoder", c, parts, false);
     nn::DecoderPass pass(in, {});
-    return encoder(shared(pass.input_ids()), pass, nullptr);
+    return encoder(pass.embedded(shared), pass, nullptr);
   };
   const auto decode = [&](nn::Seq2SeqPass& pass) {
     const Half decoder(root / "decoder", c, parts, true);
-    return decoder(shared(pass.input_ids()), pass, &pass);
+    return decoder(pass.embedded(shared), pass, &pass);
   };
   const auto lm_head = [&](Value hidden) {
     if (c.scale_hidden) hidden = op::mul(hidden, 1 / std::sqrt(static_cast<double>(c.d_model)));
