@@ -148,12 +148,14 @@ std::int64_t text_width(const PretrainedConfig& whole) {
 
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                                        const Component& component, const FindTextConfig& find_text,
-                                       const EncodeModality& encode, const std::string& prefix) {
+                                       const EncodeModality& encode, const std::string& prefix,
+                                       LogitsOf logits) {
   // Each file reads only the keys of its part. The language model has a flag of its own.
   model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings",
                            "vocab_size", "_vocab_size", "pad_token_id", "ignore_index"});
   if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, component);
-  const PretrainedConfig text = with_plain_logits(find_text(model.config()));
+  PretrainedConfig text = find_text(model.config());
+  if (logits == LogitsOf::whole) text = with_plain_logits(text);
   const auto type = tasks.get_part(text, "text_config", Role::language_model);
   Component language = component;
   language.task = language_task(component.task);
