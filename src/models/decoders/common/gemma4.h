@@ -36,7 +36,9 @@ class Gemma4TextOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 
 GgufLayout gguf_gemma4();
 
-/// The blocks of one pass, whose embeddings lie below `base`. The first one gets the embeddings.
-nn::MakeBlock gemma4_blocks(const Scope& base, const PretrainedConfig& config, const Gemma4Config& c);
+/// The blocks of one pass with these inputs, whose embeddings lie below `base`. The first one gets the
+/// embeddings.
+nn::MakeBlock gemma4_blocks(const Inputs& inputs, const Scope& base, const PretrainedConfig& config,
+                            const Gemma4Config& c);
 
 }  // namespace onnxport::models

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "onnxport/gguf.h"
 #include "onnxport/graph.h"
+#include "onnxport/inputs.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/blocks.h"
@@ -13,14 +15,23 @@
 
 namespace onnxport::models {
 
+/// The input or output that holds the vectors of the tokens, where a table of tokens alone makes them and the
+/// decoder takes them: [B, S, layers, width].
+inline constexpr const char* kLayerInputs = "per_layer_inputs";
+
 /// A vector for each layer and token: from a table of its own, and from the embeddings.
 class LayerTokens {
  public:
   /// Keys: embed_tokens_per_layer [vocab, layers * width], per_layer_projection_norm, and `projection`.
   LayerTokens(const Scope& s, const Scope& projection, const TextDecoderConfig& c, std::int64_t width,
               std::int64_t vocab);
-  /// Embeddings [B, S, H] -> [B, S, layers, width]
-  Value operator()(Value embedded, Value input_ids) const;
+  /// What the table says: int [B, S] -> [B, S, layers, width]
+  Value rows(Value input_ids) const;
+  /// The same, or those that the inputs have; gives the output of that name. `known`: ids from here on have
+  /// no row of their own, but that of 0.
+  Value rows(const Inputs& inputs, nn::DecoderPass& pass, std::optional<std::int64_t> known = {}) const;
+  /// Embeddings [B, S, H] and rows() -> [B, S, layers, width]
+  Value operator()(Value embedded, Value rows) const;
 
  private:
   std::int64_t layers_, width_;
