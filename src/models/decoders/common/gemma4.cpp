@@ -186,12 +186,9 @@ std::vector<StateSpec> Gemma4TextOnnxConfig::states() const {
   return all;
 }
 
-nn::MakeBlock gemma4_blocks(const Inputs& inputs, const Scope& base, const PretrainedConfig& config,
+nn::MakeBlock gemma4_blocks(const Gemma4LayerTokens& tokens, const PretrainedConfig& config,
                             const Gemma4Config& c) {
   const auto state = std::make_shared<PassState>();
-  std::optional<LayerTokens> tokens;
-  if (c.token_width > 0)
-    tokens.emplace(base, base / "per_layer_model_projection", c, c.token_width, c.token_vocab);
   return [=](const Scope& s, std::int64_t i) -> nn::Block {
     const SharedKeyAttention attend = attention(s / "self_attn", i, c);
     const nn::Mixer mixer = [=](Value x, nn::DecoderPass& pass) { return attend(x, pass, state->kept); };
@@ -202,15 +199,25 @@ nn::MakeBlock gemma4_blocks(const Inputs& inputs, const Scope& base, const Pretr
                                   .mlp = feed_forward(s, i, config, c),
                                   .after_mlp = c.norm(s / "post_feedforward_layernorm")};
     std::optional<AddedTokens> added;
-    if (tokens) added.emplace(s, c, c.token_width);
+    if (tokens.make) added.emplace(s / tokens.key, c, c.token_width);
     const Weight scalar = s.try_weight("layer_scalar", {1});
     return [=](Value x, nn::DecoderPass& pass) {
-      if (tokens && i == 0) state->tokens = (*tokens)(x, tokens->rows(inputs, pass));
+      if (tokens.make && i == 0) state->tokens = tokens.make(x, pass);
       Value made = block(x, pass);
       if (added) made = op::add(made, (*added)(made, op::select(state->tokens, 2, i)));
       return scalar ? op::mul(made, made.graph().weight(scalar)) : made;
     };
   };
+}
+
+nn::MakeBlock gemma4_blocks(const Inputs& inputs, const Scope& base, const PretrainedConfig& config,
+                            const Gemma4Config& c) {
+  Gemma4LayerTokens layer_tokens;
+  if (c.token_width > 0) {
+    const LayerTokens tokens(base, base / "per_layer_model_projection", c, c.token_width, c.token_vocab);
+    layer_tokens.make = [=](Value x, nn::DecoderPass& pass) { return tokens(x, tokens.rows(inputs, pass)); };
+  }
+  return gemma4_blocks(layer_tokens, config, c);
 }
 
 }  // namespace onnxport::models

@@ -14,12 +14,13 @@ LayerTokens::LayerTokens(const Scope& s, const Scope& projection, const TextDeco
     : layers_(c.num_hidden_layers),
       width_(width),
       hidden_size_(static_cast<double>(c.hidden_size)),
-      table_(s / "embed_tokens_per_layer", vocab, layers_ * width),
       projection_(projection, c.hidden_size, layers_ * width, false),
-      norm_(c.norm(s / "per_layer_projection_norm", width)) {}
+      norm_(c.norm(s / "per_layer_projection_norm", width)) {
+  if (vocab > 0) table_.emplace(s / "embed_tokens_per_layer", vocab, layers_ * width);
+}
 
 Value LayerTokens::rows(Value input_ids) const {
-  const Value own = op::mul(table_(input_ids), std::sqrt(static_cast<double>(width_)));
+  const Value own = op::mul((*table_)(input_ids), std::sqrt(static_cast<double>(width_)));
   return op::reshape(own, {input_ids.dim(0), input_ids.dim(1), layers_, width_});
 }
 
@@ -45,6 +46,7 @@ Value LayerTokens::operator()(Value embedded, Value rows) const {
   const Shape shape = {embedded.dim(0), embedded.dim(1), layers_, width_};
   const Value projected = op::mul(projection_(embedded), 1 / std::sqrt(hidden_size_));
   const Value context = norm_(op::reshape(projected, shape));
+  if (!rows) return context;
   return op::div(op::add(context, rows), std::numbers::sqrt2);
 }
 

@@ -22,7 +22,8 @@ inline constexpr const char* kLayerInputs = "per_layer_inputs";
 /// A vector for each layer and token: from a table of its own, and from the embeddings.
 class LayerTokens {
  public:
-  /// Keys: embed_tokens_per_layer [vocab, layers * width], per_layer_projection_norm, and `projection`.
+  /// Keys: embed_tokens_per_layer [vocab, layers * width], per_layer_projection_norm, and `projection`. With
+  /// a vocab of 0 there is no table: the vectors come from the embeddings alone.
   LayerTokens(const Scope& s, const Scope& projection, const TextDecoderConfig& c, std::int64_t width,
               std::int64_t vocab);
   /// What the table says: int [B, S] -> [B, S, layers, width]
@@ -30,13 +31,13 @@ class LayerTokens {
   /// The same, or those that the inputs have; gives the output of that name. `known`: ids from here on have
   /// no row of their own, but that of 0.
   Value rows(const Inputs& inputs, nn::DecoderPass& pass, std::optional<std::int64_t> known = {}) const;
-  /// Embeddings [B, S, H] and rows() -> [B, S, layers, width]
+  /// Embeddings [B, S, H] and rows(), absent without a table -> [B, S, layers, width]
   Value operator()(Value embedded, Value rows) const;
 
  private:
   std::int64_t layers_, width_;
   double hidden_size_;
-  nn::Embedding table_;
+  std::optional<nn::Embedding> table_;
   nn::Linear projection_;
   nn::Norm norm_;
 };
