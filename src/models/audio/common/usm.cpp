@@ -157,11 +157,11 @@ Value usm_layer(const Scope& s, const UsmConfig& c, const UsmFrames& frames, Val
   return normed(s / keys.norm, c, limited(c, mixed));
 }
 
-Value every_second(Value x, const Dim& length) {
-  const Value padded = op::pad(op::cast(x, DType::i64), {0, 0}, {0, length * Dim(2) - x.dim(1)});
-  const Value pairs = op::reshape(padded, {x.dim(0), length, 2});
-  const Value kept = op::select(pairs, 2, 0);
-  return x.dtype() == DType::boolean ? op::gt(kept, 0.0) : op::cast(kept, x.dtype());
+Value every_frame(Value x, std::int64_t step) {
+  if (step == 1) return x;
+  const Dim length = (x.dim(1) + Dim(step - 1)).floor_div(step);
+  const Value places = op::mul(op::arange(x.graph(), length), static_cast<double>(step));
+  return op::transpose(op::embedding(op::transpose(x, 0, 1), places), 0, 1);
 }
 
 }  // namespace onnxport::models

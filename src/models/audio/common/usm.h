@@ -54,7 +54,7 @@ Value usm_visibility(const UsmConfig& c, Value real);
 /// `visible`: usm_visibility(). -> [B, L, hidden_size]
 Value usm_layer(const Scope& s, const UsmConfig& c, const UsmFrames& frames, Value visible);
 
-/// 0, 2, 4, … of axis 1: [B, L] -> [B, length], where length is (L + 1) / 2, rounded down.
-Value every_second(Value x, const Dim& length);
+/// Frames 0, step, 2 step, …: [B, L, …] -> [B, L / step, rounded up, …].
+Value every_frame(Value x, std::int64_t step);
 
 }  // namespace onnxport::models

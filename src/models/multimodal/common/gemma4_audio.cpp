@@ -84,7 +84,7 @@ UsmFrames subsampled(const Scope& s, const Config& c, const UsmFrames& frames, s
   const nn::LayerNorm norm(s / "norm", out, c.eps, true, false);
   const Value mixed = op::permute(conv(op::masked_fill(frames.x, padding, 0)), {0, 2, 3, 1});
   const Value active = op::permute(op::relu(norm(mixed)), {0, 3, 1, 2});
-  return {active, every_second(frames.real, active.dim(2))};
+  return {active, every_frame(frames.real, 2)};
 }
 
 }  // namespace
