@@ -1,6 +1,7 @@
 #include "models/multimodal/common/multimodal_decoder.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "onnxport/error.h"
 #include "onnxport/plan.h"
@@ -144,6 +145,12 @@ void MultimodalDecoderOnnxConfig::apply(const InterfaceOptions& interface_option
 
 std::int64_t text_width(const PretrainedConfig& whole) {
   return whole.unaccounted().sub("text_config").integer("hidden_size");
+}
+
+void leave_other_keys(const PretrainedConfig& whole, std::string_view own) {
+  const auto keys = nlohmann::json::parse(whole.text());
+  for (const auto& [key, value] : keys.items())
+    if (key != own) whole.harmless({key});
 }
 
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,

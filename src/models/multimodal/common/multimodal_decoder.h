@@ -70,6 +70,10 @@ class MultimodalDecoderOnnxConfig : public OnnxConfig {
   std::shared_ptr<const OnnxConfig> tower() const;
 };
 
+/// For encoders in a file that has the keys of the language model at its top: all keys but `own` are
+/// harmless.
+void leave_other_keys(const PretrainedConfig& whole, std::string_view own);
+
 /// Makes the outputs of an encoder; `component.part` says of which.
 using EncodeModality = std::function<NamedValues(const Inputs& inputs, const Component& component)>;
 

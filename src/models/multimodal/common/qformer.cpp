@@ -31,6 +31,8 @@ struct Config {
                       fmt::format("{}: position_embedding_type of the Q-Former is '{}', expected 'absolute'",
                                   c.origin(), positions));
   }
+
+  nn::LayerNorm norm(const Scope& s) const { return {s, width, eps}; }
 };
 
 nn::SelfAttentionParameters attention_keys(const Config& c) {
@@ -52,25 +54,61 @@ Value look_at(const Scope& s, const Config& c, Value x, Value states) {
   return nn::Linear(s / "output.dense", c.width, c.width)(seen);
 }
 
+// `suffix`: of the keys, which text and queries have apart.
+Value feed_forward(const Scope& s, const Config& c, const std::string& suffix, Value x) {
+  const Scope out = s / ("output" + suffix);
+  const nn::Mlp mlp(s.path(), nn::Linear(s / ("intermediate" + suffix) / "dense", c.width, c.inner),
+                    nn::Linear(out / "dense", c.inner, c.width), c.activation);
+  return c.norm(out / "LayerNorm")(op::add(mlp(x), x));
+}
+
+// The queries [1, Q, D] of each state, and behind them the text: [N, Q + T, D].
+Value with_text(const Scope& s, const PretrainedConfig& config, const Config& c, Value queries, Value ids) {
+  const ModulePath at(queries, s.path());
+  const nn::Embedding words(s / "word_embeddings", config.integer("vocab_size"), c.width);
+  const nn::Embedding positions(s / "position_embeddings", config.integer("max_position_embeddings"),
+                                c.width);
+  const Value tokens = words(ids);
+  const Value text = op::add(tokens, positions.first(ids.graph(), ids.dim(1)));
+  const Value repeated = op::expand(queries, {ids.dim(0), queries.dim(1), queries.dim(2)});
+  return c.norm(s / "layernorm")(op::concat({repeated, text}, 1));
+}
+
+// Queries are never hidden.
+op::AttentionMask mask_of(Value mask, std::int64_t queries) {
+  const ModulePath at(mask, "attention_mask");
+  const Value one = op::scalar(mask.graph(), 1, DType::i64);
+  const Value seen = op::expand(op::reshape(one, {1, 1}), {mask.dim(0), queries});
+  return nn::padding_mask(op::concat({seen, mask}, 1));
+}
+
 }  // namespace
 
-Value query_states(const Scope& s, const PretrainedConfig& config, Value queries, Value states) {
+Value query_states(const Scope& s, const PretrainedConfig& config, Value queries, Value states,
+                   const QueryText& text) {
   const Config c(config);
   const ModulePath at(queries, s.path());
-  const auto norm = [&](const Scope& of) { return nn::LayerNorm(of, c.width, c.eps); };
-  Value x = norm(s / "layernorm")(queries);
+  const std::int64_t count = *queries.dim(1).constant();
+  const op::AttentionMask mask = text.ids ? mask_of(text.mask, count) : op::AttentionMask{};
+  Value x =
+      text.ids ? with_text(s / "embeddings", config, c, queries, text.ids) : c.norm(s / "layernorm")(queries);
   for (std::int64_t i = 0; i < c.layers; ++i) {
     const Scope layer = s / "encoder.layer" / i, own = layer / "attention", cross = layer / "crossattention";
     const ModulePath in(x, layer.path());
-    x = norm(own / "output.LayerNorm")(op::add(nn::SelfAttention(own, attention_keys(c))(x), x));
-    if (i % c.frequency == 0) {
-      if (i == 0) x = op::expand(x, {states.dim(0), x.dim(1), x.dim(2)});
-      x = norm(cross / "output.LayerNorm")(op::add(look_at(cross, c, x, states), x));
+    x = c.norm(own / "output.LayerNorm")(op::add(nn::SelfAttention(own, attention_keys(c))(x, mask), x));
+    Value tokens;
+    if (text.ids) {
+      tokens = op::slice(x, 1, count, x.dim(1));
+      x = op::slice(x, 1, 0, count);
     }
-    const Scope up = layer / "intermediate_query.dense", down = layer / "output_query.dense";
-    const nn::Mlp mlp(layer.path(), nn::Linear(up, c.width, c.inner), nn::Linear(down, c.inner, c.width),
-                      c.activation);
-    x = norm(layer / "output_query.LayerNorm")(op::add(mlp(x), x));
+    if (i % c.frequency == 0) {
+      if (i == 0 && !text.ids) x = op::expand(x, {states.dim(0), x.dim(1), x.dim(2)});
+      x = c.norm(cross / "output.LayerNorm")(op::add(look_at(cross, c, x, states), x));
+    }
+    x = feed_forward(layer, c, "_query", x);
+    if (!text.ids) continue;
+    tokens = feed_forward(layer, c, "", tokens);
+    if (i + 1 < c.layers) x = op::concat({x, tokens}, 1);
   }
   return x;
 }
