@@ -154,7 +154,7 @@ NamedValues embed_texts(const Inputs& inputs, const Model& model, const Componen
     const auto token = config.maybe_integer(modality + "_token_id");
     if (token) x = with_features(x, ids, inputs[modality + "_features"], *token);
   }
-  const LayerTokens tokens(ple, ple / "per_layer_model_projection", c, c.token_width, 0);
+  const LayerTokens tokens(ple, ple / "per_layer_model_projection", c, c.token_width, {});
   const auto of_embeddings = [=](Value embedded, nn::DecoderPass&) { return tokens(embedded, {}); };
   const NamedValues made =
       forward_text_decoder(Inputs({{"inputs_embeds", x}, {"attention_mask", inputs["attention_mask"]}}),

@@ -10,13 +10,13 @@
 namespace onnxport::models {
 
 LayerTokens::LayerTokens(const Scope& s, const Scope& projection, const TextDecoderConfig& c,
-                         std::int64_t width, std::int64_t vocab)
+                         std::int64_t width, std::optional<std::int64_t> vocab)
     : layers_(c.num_hidden_layers),
       width_(width),
       hidden_size_(static_cast<double>(c.hidden_size)),
       projection_(projection, c.hidden_size, layers_ * width, false),
       norm_(c.norm(s / "per_layer_projection_norm", width)) {
-  if (vocab > 0) table_.emplace(s / "embed_tokens_per_layer", vocab, layers_ * width);
+  if (vocab) table_.emplace(s / "embed_tokens_per_layer", *vocab, layers_ * width);
 }
 
 Value LayerTokens::rows(Value input_ids) const {

@@ -22,10 +22,10 @@ inline constexpr const char* kLayerInputs = "per_layer_inputs";
 /// A vector for each layer and token: from a table of its own, and from the embeddings.
 class LayerTokens {
  public:
-  /// Keys: embed_tokens_per_layer [vocab, layers * width], per_layer_projection_norm, and `projection`. With
-  /// a vocab of 0 there is no table: the vectors come from the embeddings alone.
+  /// Keys: embed_tokens_per_layer [vocab, layers * width], per_layer_projection_norm, and `projection`.
+  /// Without `vocab` there is no table: the vectors come from the embeddings alone.
   LayerTokens(const Scope& s, const Scope& projection, const TextDecoderConfig& c, std::int64_t width,
-              std::int64_t vocab);
+              std::optional<std::int64_t> vocab);
   /// What the table says: int [B, S] -> [B, S, layers, width]
   Value rows(Value input_ids) const;
   /// The same, or those that the inputs have; gives the output of that name. `known`: ids from here on have
