@@ -28,15 +28,16 @@ Graph embed_and_decode(const Model& model, const Component& component) {
   Component table = component;
   table.interface.states.clear();
   table.interface.outputs = {{.name = "inputs_embeds"}};
+  // Some layers look at the tokens, too.
+  const PretrainedConfig config = model.config().unaccounted();
+  const bool layers_look = config.maybe_integer("hidden_size_per_layer_input").value_or(0) > 0;
+  if (layers_look) table.interface.outputs.push_back({.name = "per_layer_inputs"});
   const NamedValues embedded = decode(Inputs({{"input_ids", Inputs(inputs)["input_ids"]}}), model, table);
-  EXPECT_EQ(embedded.size(), 1U);
+  EXPECT_EQ(embedded.size(), table.interface.outputs.size());
   EXPECT_EQ(embedded.front().first, "inputs_embeds");
 
-  for (auto& [name, value] : inputs) {
-    if (name != "input_ids") continue;
-    name = "inputs_embeds";
-    value = embedded.front().second;
-  }
+  std::erase_if(inputs, [](const auto& input) { return input.first == "input_ids"; });
+  inputs.insert(inputs.end(), embedded.begin(), embedded.end());
   for (const auto& [name, value] : decode(Inputs(inputs), model, component)) graph.output(name, value);
   return graph;
 }

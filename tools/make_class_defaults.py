@@ -55,12 +55,12 @@ maskformer maskformer-swin mbart mctct megatron-bert metaclip_2 mgp-str mimi min
 mobilebert mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 modernbert modernbert-decoder moonshine mpnet mpt mt5 musicgen nemotron nllb-moe
 nystromformer olmo olmo2 olmo3 olmoe oneformer openai-gpt opt owlv2 owlvit paligemma parakeet_ctc parakeet_encoder patchtsmixer patchtst
 pegasus perceiver persimmon phi phi3 phi4_multimodal phimoe pix2struct plbart poolformer prompt_depth_anything prophetnet pvt pvt_v2 qwen2
-qwen2_5_vl qwen2_audio qwen2_moe qwen2_vl qwen3 qwen3_moe qwen3_next qwen3_vl qwen3_vl_moe recurrent_gemma regnet rembert resnet roberta
+qwen2_5_vl qwen2_audio qwen2_audio_encoder qwen2_moe qwen2_vl qwen3 qwen3_moe qwen3_next qwen3_vl qwen3_vl_moe recurrent_gemma regnet rembert resnet roberta
 roberta-prelayernorm roformer rt_detr rt_detr_resnet rt_detr_v2 rwkv sam sam2 sam2_hiera_det_model sam2_video sam2_vision_model sam_hq
 sam_vision_model seamless_m4t_v2 seed_oss segformer sew sew-d siglip siglip2 siglip_vision_model smollm3 smolvlm speech_to_text speecht5 splinter squeezebert stablelm starcoder2
 superpoint swiftformer swin swin2sr swinv2 switch_transformers t5 t5gemma table-transformer tapas textnet timesformer timm_backbone
 timm_wrapper trocr umt5 unispeech unispeech-sat univnet upernet vaultgemma videomae vilt vipllava vision-encoder-decoder
-vision-text-dual-encoder visual_bert vit vit_mae vit_msn vitmatte vitpose vitpose_backbone vits vivit vjepa2 voxtral wav2vec2 wav2vec2-bert
+vision-text-dual-encoder visual_bert vit vit_mae vit_msn vitmatte vitpose vitpose_backbone vits vivit vjepa2 voxtral voxtral_encoder wav2vec2 wav2vec2-bert
 wav2vec2-conformer wavlm whisper xglm xlm xlm-roberta xlm-roberta-xl xlnet xmod yolos zamba zamba2 zoedepth
 """.split()
 # The same of transformers 5, which version 4 does not have.

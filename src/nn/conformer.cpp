@@ -16,10 +16,16 @@ Linear pointwise(const Scope& s, std::int64_t in, std::int64_t out, bool bias) {
   return {s.path(), weight, bias ? s.weight("bias", {out}) : Weight()};
 }
 
+std::int64_t inner_width(const ConformerConvParameters& p) { return p.inner > 0 ? p.inner : p.width; }
+
 Conv1d depthwise(const Scope& s, const ConformerConvParameters& p) {
-  const std::int64_t behind = p.causal ? 0 : (p.kernel - 1) / 2;
-  return {s,        p.width, p.width,
-          p.kernel, p.bias,  {.padding = {p.kernel - 1 - behind, behind}, .groups = p.width}};
+  const std::int64_t behind = p.causal ? 0 : (p.kernel - 1) / 2, channels = inner_width(p);
+  return {s,
+          channels,
+          channels,
+          p.kernel,
+          p.bias == ConformerConvBias::all,
+          {.padding = {p.kernel - 1 - behind, behind}, .groups = channels}};
 }
 
 }  // namespace
@@ -104,14 +110,14 @@ Value ConformerAttention::operator()(Value x, const ConformerContext& shared) co
 
 ConformerConv::ConformerConv(const Scope& s, const ConformerConvParameters& p)
     : path_(s.path()),
-      first_(pointwise(s / "pointwise_conv1", p.width, 2 * p.width, p.bias)),
-      depthwise_(depthwise(s / "depthwise_conv", p)),
+      first_(pointwise(s / p.first, p.width, 2 * inner_width(p), p.bias != ConformerConvBias::none)),
+      depthwise_(depthwise(s / p.depthwise, p)),
       activation_(p.activation),
-      second_(pointwise(s / "pointwise_conv2", p.width, p.width, p.bias)) {
+      second_(pointwise(s / p.second, inner_width(p), p.width, p.bias != ConformerConvBias::none)) {
   if (!p.layer_norm.empty()) {
-    layer_norm_.emplace(s / p.layer_norm, p.width, p.eps);
+    layer_norm_.emplace(s / p.layer_norm, inner_width(p), p.eps);
   } else {
-    batch_norm_.emplace(s / p.batch_norm, p.width);
+    batch_norm_.emplace(s / p.batch_norm, inner_width(p));
   }
 }
 

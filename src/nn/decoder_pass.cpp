@@ -36,7 +36,8 @@ DecoderPass DecoderPass::of_interface(const Inputs& inputs, const Interface& int
 
 void DecoderPass::want_outputs_of(const Interface& interface) {
   for (const TensorSpec& output : interface.outputs) {
-    for (const char* kind : {"hidden_states.", "attentions.", "cross_attentions.", "inputs_embeds"})
+    for (const char* kind :
+         {"hidden_states.", "attentions.", "cross_attentions.", "inputs_embeds", "per_layer_inputs"})
       if (output.name.starts_with(kind)) wanted_.push_back(output.name);
   }
 }

@@ -69,19 +69,25 @@ class ONNXPORT_API ConformerAttention {
   Weight vector_table_;
 };
 
+/// The convolutions that have a bias.
+enum class ConformerConvBias { none, all, pointwise };
+
 struct ConformerConvParameters {
   std::int64_t width = 0;
+  std::int64_t inner = 0;  ///< of the depthwise convolution; 0: width
   std::int64_t kernel = 31;
   std::string activation = "silu";
-  bool bias = false;
+  ConformerConvBias bias = ConformerConvBias::none;
   bool causal = false;  ///< a frame sees the kernel's frames up to its own, not around it
   /// The norm after the depthwise convolution: key of one over channels, else of a batch norm.
   std::string layer_norm = {}, batch_norm = "batch_norm";
   double eps = 1e-5;  ///< of the norm over channels
+  /// Keys of the convolutions.
+  std::string first = "pointwise_conv1", depthwise = "depthwise_conv", second = "pointwise_conv2";
 };
 
-/// pointwise_conv2(activation(norm(depthwise_conv(glu(pointwise_conv1(x)))))). Keys: pointwise_conv1,
-/// depthwise_conv, the norm, pointwise_conv2.
+/// second(activation(norm(depthwise(glu(first(x)))))), where `first` and `second` look at one frame. An even
+/// kernel reaches one frame further back than ahead.
 class ONNXPORT_API ConformerConv {
  public:
   ConformerConv(const Scope& s, const ConformerConvParameters& p);

@@ -2,9 +2,8 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/whisper/modeling_whisper.py
 #include <fmt/format.h>
 
-#include "models/common/definition.h"
+#include "models/audio/common/whisper.h"
 #include "onnxport/nn/basic.h"
-#include "onnxport/nn/conv.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/nn/seq2seq.h"
 #include "onnxport/text_decoder_config.h"
@@ -12,37 +11,22 @@
 namespace onnxport::models {
 namespace {
 
-constexpr double kEps = 1e-5;        // torch's default, not configurable
-constexpr std::int64_t kStride = 2;  // of the second convolution
-
 struct Config {
-  std::int64_t vocab_size, d_model, mel_bins, source_positions, target_positions, encoder_layers,
-      decoder_layers;
+  std::int64_t vocab_size, d_model, target_positions, decoder_layers;
   std::int64_t num_labels, projection;
-  nn::Seq2SeqLayerParameters encoder, decoder;
+  WhisperEncoderConfig encoder;
+  nn::Seq2SeqLayerParameters decoder;
   bool tied, weighted_sum, eager;
-
-  static nn::Seq2SeqLayerParameters layer(const PretrainedConfig& c, const std::string& side) {
-    return {.hidden_size = c.integer("d_model"),
-            .heads = c.integer(side + "_attention_heads"),
-            .ffn_dim = c.integer(side + "_ffn_dim"),
-            .activation = c.string("activation_function"),
-            .norm_before = true,
-            .bias = nn::QkvBias::query_and_value};
-  }
 
   explicit Config(const PretrainedConfig& c)
       : vocab_size(c.integer("vocab_size")),
         d_model(c.integer("d_model")),
-        mel_bins(c.integer("num_mel_bins")),
-        source_positions(c.integer("max_source_positions")),
         target_positions(c.integer("max_target_positions")),
-        encoder_layers(c.integer("encoder_layers")),
         decoder_layers(c.integer("decoder_layers")),
         num_labels(c.num_labels()),
         projection(c.integer("classifier_proj_size")),
-        encoder(layer(c, "encoder")),
-        decoder(layer(c, "decoder")),
+        encoder(c),
+        decoder(whisper_layer(c, {.heads = "decoder_attention_heads", .inner = "decoder_ffn_dim"})),
         tied(c.flag("tie_word_embeddings", true)),
         weighted_sum(c.flag("use_weighted_layer_sum")),
         eager(eager_attention(c)) {
@@ -55,10 +39,7 @@ struct Config {
 class WhisperOnnxConfig : public AudioToTextOnnxConfig {
  public:
   using AudioToTextOnnxConfig::AudioToTextOnnxConfig;
-  AudioFeatures features() const override {
-    const Config c(config().unaccounted());
-    return {.size = c.mel_bins, .frames = kStride * c.source_positions};
-  }
+  AudioFeatures features() const override { return Config(config().unaccounted()).encoder.features(); }
   // The names of today's files with word timestamps.
   std::vector<std::string> variants() const override { return {"default", "timestamped"}; }
   AxesByName outputs() const override {
@@ -81,21 +62,8 @@ class WhisperOnnxConfig : public AudioToTextOnnxConfig {
 
 // All hidden states: before each layer, and after the last norm.
 std::vector<Value> encode(const Scope& s, const Config& c, Value features) {
-  const ModulePath at(features, s.path());
-  const nn::Conv1d conv1(s / "conv1", c.mel_bins, c.d_model, 3, true, {.padding = {1, 1}});
-  const nn::Conv1d conv2(s / "conv2", c.d_model, c.d_model, 3, true,
-                         {.stride = {kStride}, .padding = {1, 1}});
-  const nn::Embedding positions(s / "embed_positions", c.source_positions, c.d_model);
-  const nn::LayerNorm norm(s / "layer_norm", c.d_model, kEps);
-  Value x = op::gelu(conv2(op::gelu(conv1(features))));
-  x = op::permute(x, {0, 2, 1});
-  x = op::add(x, features.graph().weight(positions.weight()));
-  std::vector<Value> states;
-  for (std::int64_t i = 0; i < c.encoder_layers; ++i) {
-    states.push_back(x);
-    x = nn::Seq2SeqEncoderLayer(s / "layers" / i, c.encoder)(x, {});
-  }
-  states.push_back(norm(x));
+  std::vector<Value> states = whisper_encoder_states(s, c.encoder, features);
+  states.back() = whisper_encoder_norm(s, states.back());
   return states;
 }
 
@@ -107,7 +75,7 @@ Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
   const op::AttentionMask mask = pass.mask({}, c.eager ? op::NoKeys::uniform : op::NoKeys::zero);
   for (std::int64_t i = 0; i < c.decoder_layers; ++i)
     x = nn::Seq2SeqDecoderLayer(s / "layers" / i, i, c.decoder)(x, pass, &pass);
-  return nn::LayerNorm(s / "layer_norm", c.d_model, kEps)(x);
+  return nn::LayerNorm(s / "layer_norm", c.d_model, kWhisperEps)(x);
 }
 
 // The sum of the states, weighted by the softmax of one number per state.

@@ -132,8 +132,9 @@ Scope projection_scope(const Scope& s) {
 
 class Decoder {
  public:
-  Decoder(const Scope& s, const Gemma3nConfig& c)
+  Decoder(const Scope& s, const Gemma3nConfig& c, const Inputs& inputs)
       : path_(s.path()),
+        inputs_(inputs),
         c_(c),
         embed_tokens_(s / "embed_tokens", c.vocab_size, c.hidden_size),
         tokens_(s, projection_scope(s), c, c.layer_width, c.layer_vocab),
@@ -149,8 +150,8 @@ class Decoder {
 
   Value operator()(nn::DecoderPass& pass) const {
     const ModulePath at(pass.graph(), path_);
-    const Value x = op::mul(embed_tokens_(pass.input_ids()), c_.embedding_scale);
-    const Value tokens = tokens_(x, pass.input_ids());
+    const Value x = pass.embedded([&](Value ids) { return op::mul(embed_tokens_(ids), c_.embedding_scale); });
+    const Value tokens = tokens_(x, tokens_.rows(inputs_, pass, c_.layer_vocab));
     Value streams = spread(x, [&](std::size_t i) { return into_[i](x); });
     KeptKeys kept;
     for (std::size_t i = 0; i < layers_.size(); ++i) {
@@ -178,6 +179,7 @@ class Decoder {
   }
 
   std::string path_;
+  Inputs inputs_;
   Gemma3nConfig c_;
   nn::Embedding embed_tokens_;
   LayerTokens tokens_;
@@ -191,7 +193,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const Gemma3nConfig c(config);
   if (component.task != "text-classification") config.harmless({"pad_token_id"});
   const Scope root = model.scope();
-  const Decoder decoder(root.base_model("model"), c);
+  const Decoder decoder(root.base_model("model"), c, inputs);
   const auto lm_head = [&](Value hidden) {
     const Weight tied = c.tie_word_embeddings ? decoder.table() : Weight();
     const nn::Linear head = nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size);
@@ -208,15 +210,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 void register_gemma3n_text(TasksManager& tasks) {
   KeyNames names = tied("model.embed_tokens", "lm_head");
   names.newer = {{"model.", "model.language_model."}};
-  ModelDefinition definition{.model_type = "gemma3n_text",
-                             .tasks = nn::text_decoder_tasks({}),
-                             .forward = forward,
-                             .key_names = names,
-                             .gguf = gguf_gemma3n()};
-  offer_roles<Gemma3nTextOnnxConfig>(definition);
-  definition.roles.language_model.reset();  // its layers look at the tokens too
-  definition.onnx_config = make_onnx_config<Gemma3nTextOnnxConfig>;
-  tasks.register_definition(std::move(definition));
+  tasks.register_model<Gemma3nTextOnnxConfig>({.model_type = "gemma3n_text",
+                                               .tasks = nn::text_decoder_tasks({}),
+                                               .forward = forward,
+                                               .key_names = names,
+                                               .gguf = gguf_gemma3n()});
 }
 
 }  // namespace onnxport::models

@@ -127,11 +127,12 @@ ParakeetConfig::ParakeetConfig(const PretrainedConfig& c)
                                .bias = bias ? nn::QkvBias::all : nn::QkvBias::none},
                .terms = nn::DistanceTerms{
                    .projection = "relative_k_proj", .content_bias = "bias_u", .distance_bias = "bias_v"}};
-  convolution = {.width = hidden_size,
-                 .kernel = c.integer("conv_kernel_size"),
-                 .activation = activation,
-                 .bias = c.flag("convolution_bias", true),
-                 .batch_norm = "norm"};
+  convolution = {
+      .width = hidden_size,
+      .kernel = c.integer("conv_kernel_size"),
+      .activation = activation,
+      .bias = c.flag("convolution_bias", true) ? nn::ConformerConvBias::all : nn::ConformerConvBias::none,
+      .batch_norm = "norm"};
   c.harmless({"max_position_embeddings"});  // version 4 refuses longer audio, version 5 does not
   check(c, *this);
 }

@@ -167,6 +167,7 @@ Gemma4Config::Gemma4Config(const PretrainedConfig& c)
       wide_sharers(c.flag("use_double_wide_mlp")),
       mixes(c.flag("enable_moe_block", false)) {
   norm_parameters.offset = 0;
+  table_scale = std::exchange(embedding_scale, 1);  // vectors of images and sounds are not scaled
   if (!mixes) c.harmless({"num_experts", "top_k_experts", "moe_intermediate_size"});
   layer_heads = heads_of_layers(c, *this);
   for (std::size_t i = 0; i < visible.size(); ++i) {
@@ -185,11 +186,9 @@ std::vector<StateSpec> Gemma4TextOnnxConfig::states() const {
   return all;
 }
 
-nn::MakeBlock gemma4_blocks(const Scope& base, const PretrainedConfig& config, const Gemma4Config& c) {
+nn::MakeBlock gemma4_blocks(const Gemma4LayerTokens& tokens, const PretrainedConfig& config,
+                            const Gemma4Config& c) {
   const auto state = std::make_shared<PassState>();
-  std::optional<LayerTokens> tokens;
-  if (c.token_width > 0)
-    tokens.emplace(base, base / "per_layer_model_projection", c, c.token_width, c.token_vocab);
   return [=](const Scope& s, std::int64_t i) -> nn::Block {
     const SharedKeyAttention attend = attention(s / "self_attn", i, c);
     const nn::Mixer mixer = [=](Value x, nn::DecoderPass& pass) { return attend(x, pass, state->kept); };
@@ -200,15 +199,25 @@ nn::MakeBlock gemma4_blocks(const Scope& base, const PretrainedConfig& config, c
                                   .mlp = feed_forward(s, i, config, c),
                                   .after_mlp = c.norm(s / "post_feedforward_layernorm")};
     std::optional<AddedTokens> added;
-    if (tokens) added.emplace(s, c, c.token_width);
+    if (tokens.make) added.emplace(s / tokens.key, c, c.token_width);
     const Weight scalar = s.try_weight("layer_scalar", {1});
     return [=](Value x, nn::DecoderPass& pass) {
-      if (tokens && i == 0) state->tokens = (*tokens)(x, pass.input_ids());
+      if (tokens.make && i == 0) state->tokens = tokens.make(x, pass);
       Value made = block(x, pass);
       if (added) made = op::add(made, (*added)(made, op::select(state->tokens, 2, i)));
       return scalar ? op::mul(made, made.graph().weight(scalar)) : made;
     };
   };
+}
+
+nn::MakeBlock gemma4_blocks(const Inputs& inputs, const Scope& base, const PretrainedConfig& config,
+                            const Gemma4Config& c) {
+  Gemma4LayerTokens layer_tokens;
+  if (c.token_width > 0) {
+    const LayerTokens tokens(base, base / "per_layer_model_projection", c, c.token_width, c.token_vocab);
+    layer_tokens.make = [=](Value x, nn::DecoderPass& pass) { return tokens(x, tokens.rows(inputs, pass)); };
+  }
+  return gemma4_blocks(layer_tokens, config, c);
 }
 
 }  // namespace onnxport::models

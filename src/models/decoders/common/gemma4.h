@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "models/common/definition.h"
@@ -36,7 +38,19 @@ class Gemma4TextOnnxConfig : public TextDecoderWithPositionIdsOnnxConfig {
 
 GgufLayout gguf_gemma4();
 
-/// The blocks of one pass, whose embeddings lie below `base`. The first one gets the embeddings.
-nn::MakeBlock gemma4_blocks(const Scope& base, const PretrainedConfig& config, const Gemma4Config& c);
+/// What the layers know of the tokens.
+struct Gemma4LayerTokens {
+  /// Embeddings [B, S, H] -> [B, S, layers, width]; empty: nothing.
+  std::function<Value(Value embedded, nn::DecoderPass& pass)> make = {};
+  std::string key = {};  ///< of the module in a layer that adds it
+};
+
+/// The blocks of one pass. The first one gets the embeddings.
+nn::MakeBlock gemma4_blocks(const Gemma4LayerTokens& tokens, const PretrainedConfig& config,
+                            const Gemma4Config& c);
+
+/// The blocks of one pass with these inputs, whose embeddings lie below `base`.
+nn::MakeBlock gemma4_blocks(const Inputs& inputs, const Scope& base, const PretrainedConfig& config,
+                            const Gemma4Config& c);
 
 }  // namespace onnxport::models

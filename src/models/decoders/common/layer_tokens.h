@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "onnxport/gguf.h"
 #include "onnxport/graph.h"
+#include "onnxport/inputs.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/blocks.h"
@@ -13,19 +15,29 @@
 
 namespace onnxport::models {
 
+/// The input or output that holds the vectors of the tokens, where a table of tokens alone makes them and the
+/// decoder takes them: [B, S, layers, width].
+inline constexpr const char* kLayerInputs = "per_layer_inputs";
+
 /// A vector for each layer and token: from a table of its own, and from the embeddings.
 class LayerTokens {
  public:
   /// Keys: embed_tokens_per_layer [vocab, layers * width], per_layer_projection_norm, and `projection`.
+  /// Without `vocab` there is no table: the vectors come from the embeddings alone.
   LayerTokens(const Scope& s, const Scope& projection, const TextDecoderConfig& c, std::int64_t width,
-              std::int64_t vocab);
-  /// Embeddings [B, S, H] -> [B, S, layers, width]
-  Value operator()(Value embedded, Value input_ids) const;
+              std::optional<std::int64_t> vocab);
+  /// What the table says: int [B, S] -> [B, S, layers, width]
+  Value rows(Value input_ids) const;
+  /// The same, or those that the inputs have; gives the output of that name. `known`: ids from here on have
+  /// no row of their own, but that of 0.
+  Value rows(const Inputs& inputs, nn::DecoderPass& pass, std::optional<std::int64_t> known = {}) const;
+  /// Embeddings [B, S, H] and rows(), absent without a table -> [B, S, layers, width]
+  Value operator()(Value embedded, Value rows) const;
 
  private:
   std::int64_t layers_, width_;
   double hidden_size_;
-  nn::Embedding table_;
+  std::optional<nn::Embedding> table_;
   nn::Linear projection_;
   nn::Norm norm_;
 };

@@ -1,6 +1,7 @@
 #include "models/multimodal/common/multimodal_decoder.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "models/common/parts.h"
 #include "onnxport/error.h"
@@ -148,14 +149,22 @@ std::int64_t text_width(const PretrainedConfig& whole) {
   return whole.unaccounted().sub("text_config").integer("hidden_size");
 }
 
+void leave_other_keys(const PretrainedConfig& whole, std::string_view own) {
+  const auto keys = nlohmann::json::parse(whole.text());
+  for (const auto& [key, value] : keys.items())
+    if (key != own) whole.harmless({key});
+}
+
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                                        const Component& component, const FindTextConfig& find_text,
-                                       const EncodeModality& encode, const std::string& prefix) {
+                                       const EncodeModality& encode, const std::string& prefix,
+                                       LogitsOf logits) {
   // Each file reads only the keys of its part. The language model has a flag of its own.
   model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings",
                            "vocab_size", "_vocab_size", "pad_token_id", "ignore_index"});
   if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, component);
-  PretrainedConfig text = with_plain_logits(find_text(model.config()));
+  PretrainedConfig text = find_text(model.config());
+  if (logits == LogitsOf::whole) text = with_plain_logits(text);
   if (tied_as_a_whole(model, prefix)) text = text.settled("tie_word_embeddings", "true");
   const auto type = tasks.get_part(text, "text_config", Role::language_model);
   Component language = component;

@@ -70,6 +70,10 @@ class MultimodalDecoderOnnxConfig : public OnnxConfig {
   std::shared_ptr<const OnnxConfig> tower() const;
 };
 
+/// For encoders in a file that has the keys of the language model at its top: all keys but `own` are
+/// harmless.
+void leave_other_keys(const PretrainedConfig& whole, std::string_view own);
+
 /// Makes the outputs of an encoder; `component.part` says of which.
 using EncodeModality = std::function<NamedValues(const Inputs& inputs, const Component& component)>;
 
@@ -78,13 +82,17 @@ using FindTextConfig = std::function<PretrainedConfig(const PretrainedConfig& wh
 /// hidden_size of text_config, for encoders: each component accounts only for the keys of its own part.
 std::int64_t text_width(const PretrainedConfig& whole);
 
+/// Whose output layer makes the logits: most types have one of their own, and what scales or caps logits in
+/// the type of the language model has no effect. Others hold that type with its output layer.
+enum class LogitsOf : std::uint8_t { whole, language_model };
+
 /// The outputs of a component: what `encode` makes, or those of the language model of type
-/// text_config.model_type, whose keys are below `prefix`. Their output layer is the last step: what scales or
-/// caps logits in that type alone has no effect here.
+/// text_config.model_type, whose keys are below `prefix`.
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                                        const Component& component, const FindTextConfig& text_config,
                                        const EncodeModality& encode,
-                                       const std::string& prefix = "language_model");
+                                       const std::string& prefix = "language_model",
+                                       LogitsOf logits = LogitsOf::whole);
 
 /// Makes image_features [images, tokens, hidden_size].
 using EncodeImages = Value (*)(const TasksManager& tasks, const Inputs& inputs, const Model& model);

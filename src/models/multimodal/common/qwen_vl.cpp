@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "onnxport/error.h"
 
 namespace onnxport::models {
@@ -125,12 +123,9 @@ NamedValues forward_qwen_vl(const TasksManager& tasks, const Inputs& inputs, con
   const PretrainedConfig& c = model.config();
   c.harmless({"image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id",
               "vision_token_id"});  // for those who feed the files
-  if (component.part != kDecoder && component.part != kEmbedTokens && !c.given("text_config")) {
-    // An old file: the language model's keys are beside these.
-    const auto keys = nlohmann::json::parse(c.text());
-    for (const auto& [key, value] : keys.items())
-      if (key != "vision_config") c.harmless({key});
-  }
+  // In an old file, the language model's keys are beside these.
+  const bool encodes = component.part != kDecoder && component.part != kEmbedTokens;
+  if (encodes && !c.given("text_config")) leave_other_keys(c, "vision_config");
   return forward_multimodal_decoder(
       tasks, inputs, model, component,
       [&](const PretrainedConfig& whole) { return qwen_vl_text_config(whole, text_type); }, encode, "");

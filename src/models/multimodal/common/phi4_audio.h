@@ -1,0 +1,26 @@
+/// The audio encoder of Phi-4 multimodal: a conformer whose convolutions see earlier frames only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "models/common/definition.h"
+
+namespace onnxport::models {
+
+struct Phi4Audio {
+  std::int64_t hidden_size, inner, layers, heads, bins, halvings, front, kernel, chunk, left, distance;
+  std::int64_t depthwise, separable, pointwise;  ///< channels of the convolutions
+  bool symmetric;
+  std::string activation, convolution_activation, gate_activation, front_activation;
+
+  /// Throws ExportError(bad_config).
+  explicit Phi4Audio(const PretrainedConfig& audio_config);
+
+  /// Frames -> states: halved so often, each time rounded up.
+  Dim states(Dim frames) const;
+  /// features [1, frames, bins] -> [1, states, hidden_size]
+  Value operator()(const Scope& s, Value features) const;
+};
+
+}  // namespace onnxport::models
