@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "layout/genai_cache.h"
+#include "layout/genai_vision.h"
 #include "layout/generation_settings.h"
 #include "onnxport/dummy_inputs.h"
 #include "onnxport/error.h"
@@ -98,7 +99,7 @@ void add_sizes(ordered_json& section, const GenaiCache& cache, std::int64_t hidd
 ordered_json decoder_section(const ExportPlan& plan, const Component& decoder) {
   const GenaiCache own = genai_cache(plan, decoder, "", client_type(plan).fixed);
   ordered_json inputs, outputs;
-  for (const char* name : {"input_ids", "attention_mask", "position_ids"}) {
+  for (const char* name : {"input_ids", "inputs_embeds", "attention_mask", "position_ids"}) {
     if (decoder.interface.find_input(name) != nullptr) inputs[name] = name;
   }
   inputs["past_key_names"] = own.past_key;
@@ -161,12 +162,17 @@ ordered_json search(const GenerationSettings& settings, std::int64_t context, st
           {"past_present_share_buffer", shared_cache}};
 }
 
+std::string_view type_name(const ExportPlan& plan) {
+  if (sees(plan)) return vision_client_type(plan);
+  return has_encoder(plan) ? "whisper" : client_type(plan).name;
+}
+
 void check_inputs(const ExportPlan& plan, const Component& decoder) {
   const auto& states = decoder.interface.states;
   for (const TensorSpec& input : decoder.interface.inputs) {
     const bool is_state = std::any_of(states.begin(), states.end(),
                                       [&](const StateSpec& state) { return state.input == input.name; });
-    if (is_state) continue;
+    if (is_state || (sees(plan) && input.name == "inputs_embeds")) continue;
     if (input.name != "input_ids" && input.name != "attention_mask" && input.name != "position_ids")
       refuse_genai(plan, fmt::format("the client does not give the decoder '{}'", input.name));
     if (input.dtype != DType::i64 && input.dtype != DType::i32) {
@@ -198,8 +204,8 @@ void refuse_genai(const ExportPlan& plan, const std::string& reason) {
 }
 
 const Component& decoder_of(const ExportPlan& plan) {
-  const Component& one = plan.components.front();
-  if (plan.components.size() != 1)
+  const Component& one = sees(plan) ? plan.components.back() : plan.components.front();
+  if (plan.components.size() != 1 && !sees(plan))
     refuse_genai(plan, fmt::format("it has {} components", plan.components.size()));
   if (!one.interface.has_output("logits") || !one.interface.takes_past())
     refuse_genai(plan, "it does not generate text with a cache");
@@ -217,7 +223,7 @@ std::string genai_config(const ExportPlan& plan, bool shared_cache) {
   const std::vector<std::int64_t> ends = end_tokens(plan.model, settings, vocab_size);
   const std::int64_t pad = settings.integer("pad_token_id").value_or(-1);
 
-  ordered_json model = {{"type", speech ? "whisper" : client_type(plan).name}};
+  ordered_json model = {{"type", type_name(plan)}};
   if (const auto bos = settings.integer("bos_token_id")) model["bos_token_id"] = *bos;
   model["eos_token_id"] = ends.size() == 1 ? ordered_json(ends.front()) : ordered_json(ends);
   model["pad_token_id"] = pad < 0 ? ends.front() : pad;
@@ -225,6 +231,7 @@ std::string genai_config(const ExportPlan& plan, bool shared_cache) {
     model["decoder_start_token_id"] = *start;
   model["vocab_size"] = vocab_size;
   model["context_length"] = context;
+  if (sees(plan)) add_vision(plan, model);
   if (speech) model["encoder"] = encoder_section(plan, plan.components.front());
   model["decoder"] = decoder_section(plan, decoder);
   return ordered_json{{"model", std::move(model)},

@@ -10,9 +10,9 @@
 
 namespace onnxport::layout {
 
-/// The text of genai_config.json for a plan: each graph in the first variant that makes it. `shared_cache`: past and present keys
-/// and values may be one buffer. Throws ExportError(unsupported), with the reason, for a plan that this
-/// client cannot run, and ExportError(bad_config) for missing or invalid token ids.
+/// The text of genai_config.json for a plan: each graph in the first variant that makes it. `shared_cache`:
+/// past and present keys and values may be one buffer. Throws ExportError(unsupported), with the reason, for
+/// a plan that this client cannot run, and ExportError(bad_config) for missing or invalid token ids.
 std::string genai_config(const ExportPlan& plan, bool shared_cache = false);
 
 /// Whether the plan has an encoder of its own beside a decoder.

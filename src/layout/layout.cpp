@@ -7,6 +7,7 @@
 
 #include "layout/genai_config.h"
 #include "layout/genai_speech.h"
+#include "layout/genai_vision.h"
 #include "layout/sentence_transformers.h"
 #include "layout/transformers_js.h"
 #include "support/file.h"
@@ -18,6 +19,7 @@ ExportPlan arrange(ExportPlan plan) {
   if (plan.layout.name == "sentence-transformers") return arrange_sentence_transformers(std::move(plan));
   if (plan.layout.name != "genai") return plan;
   if (has_encoder(plan)) return arrange_speech(std::move(plan));
+  if (sees(plan)) plan = arrange_vision(std::move(plan));
   decoder_of(plan);
   return plan;
 }
@@ -35,6 +37,8 @@ std::vector<SideFile> side_files(const ExportPlan& plan, bool shared_cache) {
       {plan.layout.folder / "genai_config.json", genai_config(plan, shared_cache)}};
   const std::string audio = audio_processor_config(plan);
   if (!audio.empty()) files.push_back({plan.layout.folder / "audio_processor_config.json", audio});
+  const std::string images = vision_processor_config(plan);
+  if (!images.empty()) files.push_back({plan.layout.folder / kVisionProcessor, images});
   return files;
 }
 

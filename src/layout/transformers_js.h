@@ -17,9 +17,9 @@ namespace onnxport::layout {
 ExportPlan arrange_transformers_js(ExportPlan plan);
 
 /// The text of config.json with `transformers.js_config`: the number of data files of each model that has
-/// any, the dtype of caches in half precision, and the default precision if there is only one. `text`: that of
-/// the model's config.json; Python's Infinity becomes 1e999, which JavaScript reads, too. `data_files`: by the
-/// name of the model's file.
+/// any, the dtype of caches in half precision, and the default precision if there is only one. `text`: that
+/// of the model's config.json; Python's Infinity becomes 1e999, which JavaScript reads, too. `data_files`: by
+/// the name of the model's file.
 std::string transformers_js_config(const ExportPlan& plan, std::string_view text,
                                    const std::map<std::string, std::int64_t>& data_files);
 

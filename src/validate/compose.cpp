@@ -95,6 +95,22 @@ std::int64_t rows_of(const Tensor& features) {
   return features.shape.back() == 0 ? 0 : std::min(kEnough, features.numel() / features.shape.back());
 }
 
+// For a table of tokens that writes the features itself: these, and no rows of others. Whether it does.
+bool add_features(const Interface& table, const std::string& name, const Tensor& features,
+                  NamedTensors& inputs) {
+  bool writes = false;
+  for (const TensorSpec& input : table.inputs) {
+    if (!input.name.ends_with("_features")) continue;
+    std::vector<std::int64_t> shape;
+    for (const Dim& dim : input.shape) shape.push_back(dim.constant().value_or(0));
+    const bool is_given = input.name == name;
+    inputs.emplace_back(input.name,
+                        is_given ? in_dtype_of(input, features) : Tensor(input.dtype, std::move(shape)));
+    writes = writes || is_given;
+  }
+  return writes;
+}
+
 NamedTensors run_chain(const Run& run, const ComposedPart& encoder, const ComposedPart& table,
                        const ComposedPart& decoder, const NamedTensors& encoder_inputs,
                        std::int64_t placeholder) {
@@ -102,12 +118,14 @@ NamedTensors run_chain(const Run& run, const ComposedPart& encoder, const Compos
   const std::vector<std::int64_t> ids = make_prompt(placeholder, rows_of(features));
   const auto length = static_cast<std::int64_t>(ids.size());
   const TensorSpec& tokens = table.component.interface.inputs.front();
+  NamedTensors of_table = {{tokens.name, Tensor::from_ints(tokens.dtype, {1, length}, ids)}};
+  const std::string features_name = encoder.component.interface.outputs.front().name;
+  const bool writes = add_features(table.component.interface, features_name, features, of_table);
   NamedTensors inputs;
-  for (auto& [name, tensor] :
-       run(table, {{tokens.name, Tensor::from_ints(tokens.dtype, {1, length}, ids)}})) {
+  for (auto& [name, tensor] : run(table, of_table)) {
     const TensorSpec* taken = decoder.component.interface.find_input(name);
     if (taken == nullptr) continue;
-    if (name == kEmbeds) {
+    if (name == kEmbeds && !writes) {
       const std::int64_t width = tensor.shape.back();
       if (features.shape.back() != width) {
         throw ExportError(

@@ -222,5 +222,7 @@ class Speech(unittest.TestCase):
         self.assertGreater(len(seen), 8, "so few different tokens would not show a wrong cache")
 
 
+from vision import Vision  # noqa: E402, F401
+
 shutil.rmtree(WORK, ignore_errors=True)
 unittest.main(argv=sys.argv[:1])

@@ -4,7 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "models/common/parts.h"
+#include "models/multimodal/common/patch_grid.h"
+#include "models/multimodal/common/placeholders.h"
 #include "onnxport/error.h"
+#include "onnxport/op.h"
 
 namespace onnxport::models {
 namespace {
@@ -32,6 +35,26 @@ bool tied_as_a_whole(const Model& model, const std::string& prefix) {
          !(model.scope() / prefix / "lm_head").has("weight");
 }
 
+// The id of the tokens that features of a kind, such as image_features, replace.
+std::int64_t placeholder_of(const PretrainedConfig& config, std::string_view features) {
+  const std::string kind(features.substr(0, features.find('_')));
+  const auto index = config.maybe_integer(kind + "_token_index");
+  return index ? *index : config.integer(kind + "_token_id");
+}
+
+void write_all_features(const PretrainedConfig& config, const Inputs& inputs, NamedValues& outputs) {
+  const auto embeds = std::find_if(outputs.begin(), outputs.end(),
+                                   [](const auto& output) { return output.first == "inputs_embeds"; });
+  const Value ids = inputs["input_ids"];
+  const ModulePath at(ids, "features");
+  for (const auto& [name, features] : inputs.values()) {
+    if (!name.ends_with("_features")) continue;
+    const Value rows = features.shape().size() == 3 ? op::flatten(features, 0, 1) : features;
+    const Value placeholders = op::eq(ids, static_cast<double>(placeholder_of(config, name)));
+    embeds->second = write_given_features(embeds->second, placeholders, rows);
+  }
+}
+
 // Images have a batch of their own.
 AxesByName per_image(AxesByName names) {
   for (auto& [name, axes] : names) {
@@ -54,7 +77,7 @@ std::string MultimodalDecoderOnnxConfig::part() const {
 
 void MultimodalDecoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
   std::vector<std::string> parts = encoders();
-  parts.insert(parts.end(), {kEmbedTokens, kDecoder});
+  parts.insert(parts.end(), {request.layout == "genai" ? kEmbedding : kEmbedTokens, kDecoder});
   describe_parts(*this, parts, plan, request);
 }
 
@@ -103,6 +126,12 @@ AxesByName MultimodalDecoderOnnxConfig::inputs() const {
   if (encodes()) return encoder_inputs();
   const Axes tokens = {{0, "batch_size"}, {1, "sequence_length"}};
   if (part() == kEmbedTokens) return {{"input_ids", tokens}};
+  if (part() == kEmbedding) {
+    AxesByName names = {{"input_ids", tokens}};
+    const AxesByName features = feature_inputs();
+    names.insert(names.end(), features.begin(), features.end());
+    return names;
+  }
   AxesByName names = {{"inputs_embeds", tokens}};
   const AxesByName extras = token_extras();
   names.insert(names.end(), extras.begin(), extras.end());
@@ -133,7 +162,31 @@ NormalizedConfig MultimodalDecoderOnnxConfig::normalized_config() const {
 }
 
 DummyInputGenerators MultimodalDecoderOnnxConfig::dummy_input_generators() const {
-  return encodes() ? encoder_dummies() : language()->dummy_input_generators();
+  if (encodes()) return encoder_dummies();
+  DummyInputGenerators generators = language()->dummy_input_generators();
+  if (part() != kEmbedding) return generators;
+  const DummyInputGenerators features = feature_dummies();
+  generators.insert(generators.begin(), features.begin(), features.end());
+  return generators;
+}
+
+AxesByName MultimodalDecoderOnnxConfig::feature_inputs() const {
+  AxesByName names;
+  for (const std::string& encoder : encoders()) {
+    OnnxConfigOptions of_part = options();
+    of_part.part = encoder;
+    for (const auto& [name, axes] : options().make(config(), task(), of_part)->outputs())
+      names.emplace_back(name, axes);
+  }
+  return names;
+}
+
+DummyInputGenerators MultimodalDecoderOnnxConfig::feature_dummies() const {
+  const std::int64_t width = normalized_config()["hidden_size"];
+  DummyInputGenerators generators;
+  for (const auto& [name, axes] : feature_inputs())
+    generators.push_back(std::make_shared<const DummyRowsGenerator>(name, width, axes.contains(1)));
+  return generators;
 }
 
 ImageSizes MultimodalDecoderOnnxConfig::image_sizes() const {
@@ -162,7 +215,8 @@ NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& 
   // Each file reads only the keys of its part. The language model has a flag of its own.
   model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings",
                            "vocab_size", "_vocab_size", "pad_token_id", "ignore_index"});
-  if (component.part != kEmbedTokens && component.part != kDecoder) return encode(inputs, component);
+  if (component.part != kEmbedTokens && component.part != kEmbedding && component.part != kDecoder)
+    return encode(inputs, component);
   PretrainedConfig text = find_text(model.config());
   if (logits == LogitsOf::whole) text = with_plain_logits(text);
   if (tied_as_a_whole(model, prefix)) text = text.settled("tie_word_embeddings", "true");
@@ -171,7 +225,9 @@ NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& 
   language.task = language_task(component.task);
   language.part.clear();
   const Model part = model.part(text, prefix, type, language.task);
-  return type->roles.language_model->decode(inputs, part, language);
+  NamedValues outputs = type->roles.language_model->decode(inputs, part, language);
+  if (component.part == kEmbedding) write_all_features(model.config(), inputs, outputs);
+  return outputs;
 }
 
 Forward image_text_forward(const TasksManager& tasks, EncodeImages encode,

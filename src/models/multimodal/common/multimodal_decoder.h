@@ -23,6 +23,8 @@ inline constexpr const char* kVisionEncoder = "vision_encoder";
 inline constexpr const char* kAudioEncoder = "audio_encoder";
 inline constexpr const char* kEmbedTokens = "embed_tokens";
 inline constexpr const char* kDecoder = "decoder_model_merged";
+/// Instead of embed_tokens for clients that give it the features too: it returns the whole prompt as vectors.
+inline constexpr const char* kEmbedding = "embedding";
 
 /// The components of such a model. The language model is any type with that role, the tower any with the role
 /// of a vision tower: `text_config` and `vision_config`. The options name the component; without one, the
@@ -63,7 +65,10 @@ class MultimodalDecoderOnnxConfig : public OnnxConfig {
   virtual PretrainedConfig text_config() const;
   virtual PretrainedConfig vision_config() const;
 
-  bool encodes() const { return part() != kEmbedTokens && part() != kDecoder; }
+  bool encodes() const { return part() != kEmbedTokens && part() != kEmbedding && part() != kDecoder; }
+  /// The features that encoders give, as kEmbedding takes them, with dummies for them.
+  AxesByName feature_inputs() const;
+  DummyInputGenerators feature_dummies() const;
   /// The class of the language model, for text generation.
   std::shared_ptr<const OnnxConfig> language() const;
   /// The class of the tower.

@@ -50,18 +50,21 @@ class DummyPatchGenerator : public DummyInputGenerator {
   std::vector<std::int64_t> extents_;
 };
 
-/// Rows of numbers: `name` float [batch_size, visual_seq_length, width].
+/// Rows of numbers: `name` float [batch_size, visual_seq_length, width], or without the batch.
 class DummyRowsGenerator : public DummyFloatInputGenerator {
  public:
-  DummyRowsGenerator(std::string name, std::int64_t width) : name_(std::move(name)), width_(width) {}
+  DummyRowsGenerator(std::string name, std::int64_t width, bool batched = true)
+      : name_(std::move(name)), width_(width), batched_(batched) {}
   bool supports_input(std::string_view name) const override { return name == name_; }
   TensorType type(std::string_view, const DummyContext& context, const DummyShapes& shapes) const override {
+    if (!batched_) return {context.float_dtype, {shapes.visual_seq_length, width_}};
     return {context.float_dtype, {shapes.batch_size, shapes.visual_seq_length, width_}};
   }
 
  private:
   std::string name_;
   std::int64_t width_;
+  bool batched_;
 };
 
 /// position_ids with three axes: int [3, batch_size, sequence_length], all the same.

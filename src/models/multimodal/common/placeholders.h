@@ -10,6 +10,9 @@ namespace onnxport::models {
 /// (Tensor.masked_scatter)
 Value write_features(Value embeds, Value placeholders, Value features);
 
+/// The same for any number of rows: placeholders behind the last row keep their vectors.
+Value write_given_features(Value embeds, Value placeholders, Value features);
+
 /// A vector of length 1 for each token: embeds [B, S, D], and 0 where attention_mask [B, S] is 0. (ColBERT,
 /// Khattab and Zaharia 2020)
 Value unit_embeddings(Value embeds, Value attention_mask);

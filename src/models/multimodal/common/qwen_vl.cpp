@@ -104,7 +104,7 @@ DummyInputGenerators QwenVlOnnxConfig::dummy_input_generators() const {
 }
 
 NormalizedConfig QwenVlOnnxConfig::normalized_config() const {
-  if (part() != kDecoder) return MultimodalDecoderOnnxConfig::normalized_config();
+  if (part() != kDecoder && part() != kEmbedding) return MultimodalDecoderOnnxConfig::normalized_config();
   return NormalizedTextConfig(text_config().with("hidden_size", std::to_string(embeds_width())));
 }
 
