@@ -177,8 +177,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const bool hears = component.part == kAudioEncoder;
   c.harmless({"image_token_id", "video_token_id", "audio_token_id", "text_config",
               hears ? "vision_config" : "audio_config"});
-  if (hears)
-    return {{"audio_features", gemma4_audio_features(model.scope(), audio_part(c), inputs, width)}};
+  if (hears) return {{"audio_features", gemma4_audio_features(model.scope(), audio_part(c), inputs, width)}};
   return {{"image_features", gemma4_image_features(model.scope(), vision_part(c), inputs, width)}};
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <vector>
 
 #include "models/multimodal/common/audio_text.h"
 #include "models/multimodal/common/qformer.h"
@@ -93,13 +94,17 @@ Value attend(const Scope& s, const EncoderConfig& c, Value x, Value real) {
   const Value blocks = in_pieces(nn::LayerNorm(s / "pre_norm", c.width, kEps)(x), c.block);
   const Value query = to_q(blocks);
   const std::vector<Value> key_value = op::chunk(to_kv(blocks), -1, 2);
-  // Rows of the distances block, block - 1, …
-  const Value table = graph.weight((s / "rel_pos_emb").weight("weight", {2 * c.distances + 1, c.head_dim}));
-  const Value row = op::sub(static_cast<double>(c.distances + c.block), op::arange(graph, 2 * c.block));
-  const Value scores = nn::distance_scores(query, op::embedding(table, row), c.heads, c.block);
+  std::vector<std::int64_t> rows;  // of the distances block, block - 1, …
+  for (std::int64_t i = 0; i < 2 * c.block; ++i) rows.push_back(c.distances + c.block - i);
+  const Weight table = (s / "rel_pos_emb").weight("weight", {2 * c.distances + 1, c.head_dim});
+  const Value distances = graph.weight(table.take(Weight::from_ints({2 * c.block}, rows)));
+  const Value scores = nn::distance_scores(query, distances, c.heads, c.block);
   const Value bias = op::mul(scores, 1 / std::sqrt(static_cast<double>(c.head_dim)));
   const op::AttentionOperands operands = {
-      .query = query, .key = key_value[0], .value = key_value[1], .mask = {.padding = real, .bias = bias}};
+      .query = query,
+      .key = key_value[0],
+      .value = key_value[1],
+      .mask = {.padding = real, .bias = bias, .no_keys = op::NoKeys::uniform}};
   const Value attended = op::attention(operands, c.heads, c.heads).output;
   const Dim padded = pieces(x.dim(1), c.block) * Dim(c.block);
   const Value joined = op::reshape(attended, {x.dim(0), padded, inner});

@@ -46,8 +46,8 @@ Value encode(const Inputs& inputs, const Model& model) {
   const Value states = op::div(op::add(frames, 1.0), 2.0);
   const Value tokens = op::div(states, 2.0);
   const Value seen = first_frames(states, Dim(c.positions));
-  const std::vector<Value> all =
-      whisper_encoder_states(tower, c, inputs["input_features"], {.padding = seen});
+  const std::vector<Value> all = whisper_encoder_states(tower, c, inputs["input_features"],
+                                                        {.padding = seen, .no_keys = op::NoKeys::uniform});
   const Value pooled = whisper_encoder_norm(tower, mean_of_pairs(all.back()));
   const Value real = first_frames(tokens, pooled.dim(1));
   const Value rows = real_rows(pooled, real, Dim::symbol("num_audio_tokens"));

@@ -18,7 +18,8 @@ PretrainedConfig language_config(const PretrainedConfig& c) {
   const PretrainedConfig reader = text.unaccounted();
   for (const auto& [key, value] : kDefaults) {
     // Version 5 has theta in rope_parameters.
-    if (!reader.given(key) && !reader.given("rope_parameters")) text = text.settled(key, value);
+    const bool elsewhere = std::string_view(key) == "rope_theta" && reader.given("rope_parameters");
+    if (!reader.given(key) && !elsewhere) text = text.settled(key, value);
   }
   return text;
 }

@@ -67,6 +67,7 @@ struct Places {
 };
 
 Places places_of(Value positions) {
+  const ModulePath at(positions, "patches");
   const auto coordinate = [&](std::int64_t axis) { return op::select(positions, 2, axis); };
   const Value column = coordinate(0), row = coordinate(1);
   const Value no_column = op::eq(column, -1.0), no_row = op::eq(row, -1.0);
@@ -132,7 +133,7 @@ Value attend(const Scope& s, const Config& c, Value x, const op::Rope& turn, Val
   op::AttentionOperands operands = {.query = pairs_of_heads(query, c.heads, c.head_dim)};
   operands.key = pairs_of_heads(key, c.kv_heads, c.head_dim);
   operands.value = value;
-  operands.mask.padding = real;
+  operands.mask = {.padding = real, .no_keys = op::NoKeys::uniform};
   operands.rope = turn;
   const Value seen = op::attention(operands, c.heads, c.kv_heads, {.scale = 1}).output;
   return BoundedLinear(s / "o_proj", c.heads * c.head_dim, c.hidden_size, c.bounded)(seen);

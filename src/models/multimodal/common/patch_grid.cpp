@@ -4,23 +4,10 @@
 
 #include <cmath>
 
+#include "models/common/division.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {
-namespace {
-
-// a % b and a / b of integers that are not negative.
-struct Division {
-  Value quotient, remainder;
-};
-
-template <class Divisor>
-Division divide(Value a, Divisor b) {
-  const Value quotient = op::div(a, b);
-  return {quotient, op::sub(a, op::mul(quotient, b))};
-}
-
-}  // namespace
 
 PatchPlaces patch_places(Value grid, const Dim& count, std::int64_t side) {
   Graph& graph = grid.graph();

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "models/common/division.h"
 #include "models/multimodal/common/clip.h"
 #include "models/multimodal/common/projector.h"
 #include "onnxport/nn/attention.h"
@@ -50,16 +51,6 @@ class DummyCropsGenerator : public DummyInputGenerator {
  private:
   std::int64_t channels_, size_, patches_;
 };
-
-// a % b and a / b of integers that are not negative.
-struct Division {
-  Value quotient, remainder;
-};
-template <class Divisor>
-Division divide(Value a, Divisor b) {
-  const Value quotient = op::div(a, b);
-  return {quotient, op::sub(a, op::mul(quotient, b))};
-}
 
 // Patch i of n real ones along an axis has row i * side / n of a table for `side` patches: [N, side].
 Value stretched(Value real, std::int64_t side) {
