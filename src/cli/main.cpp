@@ -6,6 +6,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "cli/bench.h"
 #include "cli/commands.h"
 #include "cli/flag_groups.h"
 #include "cli/onnxruntime.h"
@@ -200,6 +201,9 @@ int run(int argc, char** argv) {
   OnnxruntimeCommands onnxruntime;
   add_onnxruntime(app, onnxruntime);
 
+  BenchFlags bench_flags;
+  CLI::App* bench = add_bench(app, bench_flags);
+
   Voice list_voice;
   CLI::App* list = app.add_subcommand("list", "List model types and their tasks");
   add_plugins(*list, plugins);
@@ -220,6 +224,7 @@ int run(int argc, char** argv) {
   if (*inspect) return run_inspect(std::move(inspect_flags));
   if (*onnxruntime.quantize) return run_quantize(onnxruntime.quantize_flags);
   if (*onnxruntime.optimize) return run_optimize(onnxruntime.optimize_flags);
+  if (*bench) return run_bench(bench_flags);
   return run_list(list_voice);
 }
 
