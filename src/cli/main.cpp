@@ -8,6 +8,7 @@
 
 #include "cli/bench.h"
 #include "cli/commands.h"
+#include "cli/diff.h"
 #include "cli/flag_groups.h"
 #include "cli/onnxruntime.h"
 #include "cli/plugin.h"
@@ -204,6 +205,9 @@ int run(int argc, char** argv) {
   BenchFlags bench_flags;
   CLI::App* bench = add_bench(app, bench_flags);
 
+  DiffFlags diff_flags;
+  CLI::App* diff = add_diff(app, diff_flags);
+
   Voice list_voice;
   CLI::App* list = app.add_subcommand("list", "List model types and their tasks");
   add_plugins(*list, plugins);
@@ -225,6 +229,7 @@ int run(int argc, char** argv) {
   if (*onnxruntime.quantize) return run_quantize(onnxruntime.quantize_flags);
   if (*onnxruntime.optimize) return run_optimize(onnxruntime.optimize_flags);
   if (*bench) return run_bench(bench_flags);
+  if (*diff) return run_diff(diff_flags);
   return run_list(list_voice);
 }
 
