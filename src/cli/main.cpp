@@ -6,7 +6,10 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "cli/bench.h"
 #include "cli/commands.h"
+#include "cli/diff.h"
+#include "cli/export_many.h"
 #include "cli/flag_groups.h"
 #include "cli/onnxruntime.h"
 #include "cli/plugin.h"
@@ -200,6 +203,15 @@ int run(int argc, char** argv) {
   OnnxruntimeCommands onnxruntime;
   add_onnxruntime(app, onnxruntime);
 
+  ExportManyFlags export_many_flags;
+  CLI::App* export_many = add_export_many(app, export_many_flags);
+
+  BenchFlags bench_flags;
+  CLI::App* bench = add_bench(app, bench_flags);
+
+  DiffFlags diff_flags;
+  CLI::App* diff = add_diff(app, diff_flags);
+
   Voice list_voice;
   CLI::App* list = app.add_subcommand("list", "List model types and their tasks");
   add_plugins(*list, plugins);
@@ -220,6 +232,9 @@ int run(int argc, char** argv) {
   if (*inspect) return run_inspect(std::move(inspect_flags));
   if (*onnxruntime.quantize) return run_quantize(onnxruntime.quantize_flags);
   if (*onnxruntime.optimize) return run_optimize(onnxruntime.optimize_flags);
+  if (*export_many) return run_export_many(std::move(export_many_flags), *export_many);
+  if (*bench) return run_bench(bench_flags);
+  if (*diff) return run_diff(diff_flags);
   return run_list(list_voice);
 }
 

@@ -1,136 +1,19 @@
 #include "runtime/session.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
-#include <onnxruntime_c_api.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <chrono>
 #include <cstring>
 #include <iterator>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
-#include "onnxport/error.h"
+#include "runtime/library.h"
+#include "runtime/providers.h"
 
 namespace onnxport::runtime {
 namespace {
-
-namespace fs = std::filesystem;
-
-[[noreturn]] void fail(const std::string& message) { throw ExportError(ErrorCode::runtime, message); }
-
-// --- the library -------------------------------------------------------------------------------------------
-
-/// Files of a folder that may be ONNX Runtime, best first: the plain name, then versioned ones.
-std::vector<fs::path> candidates_in(const fs::path& folder) {
-  std::vector<fs::path> found;
-  std::error_code ec;
-  for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec)) {
-    const std::string name = it->path().filename().string();
-    if (name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")) found.push_back(it->path());
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-/// Opens the first library of the documented search order.
-void* open_library() {
-  std::vector<fs::path> paths;
-  std::vector<std::string> looked_in;
-  const auto add_folder = [&](const fs::path& folder) {
-    looked_in.push_back(folder.string());
-    std::ranges::move(candidates_in(folder), std::back_inserter(paths));
-  };
-  if (const char* root = std::getenv("ONNXRUNTIME_ROOT"); root != nullptr && *root != '\0') {
-    add_folder(fs::path(root) / "lib");
-  }
-  std::error_code ec;
-  if (const fs::path program = fs::read_symlink("/proc/self/exe", ec); !ec) {
-    add_folder(program.parent_path());
-    add_folder(program.parent_path().parent_path() / "lib");
-  }
-#ifdef ONNXPORT_DEFAULT_ORT_LIBRARY
-  looked_in.emplace_back(ONNXPORT_DEFAULT_ORT_LIBRARY);
-  if (fs::exists(ONNXPORT_DEFAULT_ORT_LIBRARY, ec)) paths.emplace_back(ONNXPORT_DEFAULT_ORT_LIBRARY);
-#endif
-  looked_in.emplace_back("the system's search path");
-  paths.insert(paths.end(), {"libonnxruntime.so", "libonnxruntime.so.1"});
-
-  std::string refused;  // a library that is there but does not load is worth telling about
-  for (const fs::path& path : paths) {
-    if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
-    if (path.has_parent_path()) refused += fmt::format("; {}", dlerror());
-  }
-  fail(fmt::format(
-      "onnx runtime was not found: looked in {}{}; install it or set ONNXRUNTIME_ROOT to the folder that "
-      "holds lib/libonnxruntime.so",
-      fmt::join(looked_in, ", "), refused));
-}
-
-/// ONNX Runtime's C API and environment, opened at the first use and kept until the process ends.
-class Library {
- public:
-  static const Library& get() {
-    static const Library library;  // a failed construction is tried again at the next call
-    return library;
-  }
-  Library(const Library&) = delete;
-  Library& operator=(const Library&) = delete;
-  ~Library() { api->ReleaseEnv(env); }
-
-  /// Turns a status into an exception with ONNX Runtime's message.
-  void check(OrtStatus* status, std::string_view what) const {
-    if (status == nullptr) return;
-    std::string words = api->GetErrorMessage(status);
-    api->ReleaseStatus(status);
-    std::ranges::replace(words, '\n', ' ');
-    fail(fmt::format("{}: onnx runtime {}: {}", what, version, words));
-  }
-
-  std::string version;
-  const OrtApi* api = nullptr;
-  OrtEnv* env = nullptr;
-  OrtAllocator* allocator = nullptr;  // the default one: not ours to release
-
- private:
-  Library() {
-    void* handle = open_library();
-    const auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
-    if (get_base == nullptr) fail("onnx runtime: the library found lacks OrtGetApiBase");
-    version = get_base()->GetVersionString();
-    // The table only grows, so an older library works too. Everything used here exists since 1.4.
-    const auto minor = static_cast<std::uint32_t>(std::atoi(version.substr(version.find('.') + 1).c_str()));
-    api = get_base()->GetApi(std::min<std::uint32_t>(minor, ORT_API_VERSION));
-    if (api == nullptr) fail(fmt::format("onnx runtime {} does not offer its C API", version));
-    check(api->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "onnxport", &env), "starting");
-    check(api->DisableTelemetryEvents(env), "starting");
-    check(api->GetAllocatorWithDefaultOptions(&allocator), "starting");
-  }
-};
-
-const OrtApi& api() { return *Library::get().api; }
-
-struct Release {
-  void operator()(OrtSession* p) const { api().ReleaseSession(p); }
-  void operator()(OrtSessionOptions* p) const { api().ReleaseSessionOptions(p); }
-  void operator()(OrtMemoryInfo* p) const { api().ReleaseMemoryInfo(p); }
-  void operator()(OrtTypeInfo* p) const { api().ReleaseTypeInfo(p); }
-  void operator()(OrtTensorTypeAndShapeInfo* p) const { api().ReleaseTensorTypeAndShapeInfo(p); }
-  void operator()(OrtValue* p) const { api().ReleaseValue(p); }
-  void operator()(char* p) const { Library::get().allocator->Free(Library::get().allocator, p); }
-};
-template <class T>
-using Handle = std::unique_ptr<T, Release>;
-
-/// Calls a function of the C API whose last parameter receives a new object.
-template <class T, class... Params, class... Args>
-Handle<T> make(std::string_view what, OrtStatus* (*function)(Params...), Args... args) {
-  T* made = nullptr;
-  Library::get().check(function(args..., &made), what);
-  return Handle<T>(made);
-}
 
 // --- types -------------------------------------------------------------------------------------------------
 
@@ -223,6 +106,7 @@ Session::Session(const std::filesystem::path& model, const SessionOptions& optio
   // By default, products of 4-bit integers with DequantizeLinear round activations to 8 bits.
   ort.check(api().AddSessionConfigEntry(settings.get(), "session.qdq_matmulnbits_accuracy_level", "1"), file);
   ort.check(api().SetIntraOpNumThreads(settings.get(), options.intra_op_threads), file);
+  add_provider(settings.get(), options.provider);
   impl_->session = make<OrtSession>(file, api().CreateSession, ort.env, model.c_str(), settings.get());
   impl_->inputs = impl_->describe_all(api().SessionGetInputCount, api().SessionGetInputName,
                                       api().SessionGetInputTypeInfo);
@@ -237,56 +121,75 @@ Session& Session::operator=(Session&&) noexcept = default;
 const std::vector<Session::Info>& Session::inputs() const { return impl_->inputs; }
 const std::vector<Session::Info>& Session::outputs() const { return impl_->outputs; }
 
-NamedTensors Session::run(const NamedTensors& inputs, const std::vector<std::string>& outputs) const {
-  const Library& ort = Library::get();
-  const std::string& file = impl_->file;
-  const auto memory =
-      make<OrtMemoryInfo>(file, api().CreateCpuMemoryInfo, OrtArenaAllocator, OrtMemTypeDefault);
-
+/// The arguments of a run. They refer to the tensors that they were made from.
+struct Session::Call {
   std::vector<const char*> input_names, output_names;
   std::vector<Handle<OrtValue>> values;
   std::vector<const OrtValue*> input_values;
-  for (const Info& info : impl_->inputs) {
-    const Tensor* tensor = find(inputs, info.name);
-    if (tensor == nullptr) fail(fmt::format("{}: no value was given for input {}", file, info.name));
-    if (tensor->dtype != info.dtype) {  // ONNX Runtime would not say which input
-      fail(fmt::format("{}: input {} is {}, expected {}", file, info.name, to_string(tensor->dtype),
-                       to_string(info.dtype)));
+
+  Call(const Impl& session, const NamedTensors& inputs, const std::vector<std::string>& outputs) {
+    const std::string& file = session.file;
+    const auto memory =
+        make<OrtMemoryInfo>(file, api().CreateCpuMemoryInfo, OrtArenaAllocator, OrtMemTypeDefault);
+    for (const Info& info : session.inputs) {
+      const Tensor* tensor = find(inputs, info.name);
+      if (tensor == nullptr) fail(fmt::format("{}: no value was given for input {}", file, info.name));
+      if (tensor->dtype != info.dtype) {  // ONNX Runtime would not say which input
+        fail(fmt::format("{}: input {} is {}, expected {}", file, info.name, to_string(tensor->dtype),
+                         to_string(info.dtype)));
+      }
+      // ONNX Runtime only reads inputs; an empty tensor still needs an address.
+      static std::byte nothing{};
+      auto* data = tensor->data.empty() ? &nothing : const_cast<std::byte*>(tensor->data.data());
+      values.push_back(make<OrtValue>(fmt::format("{}: input {}", file, info.name),
+                                      api().CreateTensorWithDataAsOrtValue, memory.get(),
+                                      static_cast<void*>(data), tensor->data.size(), tensor->shape.data(),
+                                      tensor->shape.size(), element_type(tensor->dtype)));
+      input_names.push_back(info.name.c_str());
+      input_values.push_back(values.back().get());
     }
-    // ONNX Runtime only reads inputs; an empty tensor still needs an address.
-    static std::byte nothing{};
-    auto* data = tensor->data.empty() ? &nothing : const_cast<std::byte*>(tensor->data.data());
-    values.push_back(make<OrtValue>(fmt::format("{}: input {}", file, info.name),
-                                    api().CreateTensorWithDataAsOrtValue, memory.get(),
-                                    static_cast<void*>(data), tensor->data.size(), tensor->shape.data(),
-                                    tensor->shape.size(), element_type(tensor->dtype)));
-    input_names.push_back(info.name.c_str());
-    input_values.push_back(values.back().get());
-  }
-  if (outputs.empty()) {
-    for (const Info& info : impl_->outputs) output_names.push_back(info.name.c_str());
-  } else {
-    for (const std::string& name : outputs) output_names.push_back(name.c_str());
+    if (outputs.empty()) {
+      for (const Info& info : session.outputs) output_names.push_back(info.name.c_str());
+    } else {
+      for (const std::string& name : outputs) output_names.push_back(name.c_str());
+    }
   }
 
-  std::vector<OrtValue*> raw(output_names.size());
-  OrtStatus* status = api().Run(impl_->session.get(), nullptr, input_names.data(), input_values.data(),
-                                input_values.size(), output_names.data(), output_names.size(), raw.data());
-  const std::vector<Handle<OrtValue>> results(raw.begin(), raw.end());  // owned before anything can throw
-  ort.check(status, file);
+  std::vector<Handle<OrtValue>> run(const Impl& session) const {
+    std::vector<OrtValue*> raw(output_names.size());
+    OrtStatus* status = api().Run(session.session.get(), nullptr, input_names.data(), input_values.data(),
+                                  input_values.size(), output_names.data(), output_names.size(), raw.data());
+    std::vector<Handle<OrtValue>> results(raw.begin(), raw.end());  // owned before anything can throw
+    Library::get().check(status, session.file);
+    return results;
+  }
+};
 
+NamedTensors Session::run(const NamedTensors& inputs, const std::vector<std::string>& outputs) const {
+  const Library& ort = Library::get();
+  const Call call(*impl_, inputs, outputs);
+  const std::vector<Handle<OrtValue>> results = call.run(*impl_);
   NamedTensors named;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    const std::string what = fmt::format("{}: output {}", file, output_names[i]);
+    const std::string what = fmt::format("{}: output {}", impl_->file, call.output_names[i]);
     const auto type = make<OrtTensorTypeAndShapeInfo>(what, api().GetTensorTypeAndShape, results[i].get());
     Info info = describe(type.get(), what);
     Tensor tensor(info.dtype, std::move(info.shape));
     void* data = nullptr;
     ort.check(api().GetTensorMutableData(results[i].get(), &data), what);
     if (!tensor.data.empty()) std::memcpy(tensor.data.data(), data, tensor.data.size());
-    named.emplace_back(output_names[i], std::move(tensor));
+    named.emplace_back(call.output_names[i], std::move(tensor));
   }
   return named;
+}
+
+void Session::time_runs(const NamedTensors& inputs, const std::function<bool(double)>& on_run) const {
+  const Call call(*impl_, inputs, {});
+  for (bool more = true; more;) {
+    const auto start = std::chrono::steady_clock::now();
+    const std::vector<Handle<OrtValue>> results = call.run(*impl_);
+    more = on_run(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
 }
 
 std::string version() { return Library::get().version; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,11 +12,12 @@
 namespace onnxport::runtime {
 
 struct SessionOptions {
-  int intra_op_threads = 0;  ///< 0: ONNX Runtime's choice
-  bool optimize = true;      ///< all graph optimizations, or none
+  int intra_op_threads = 0;      ///< 0: ONNX Runtime's choice
+  bool optimize = true;          ///< all graph optimizations, or none
+  std::string provider = "cpu";  ///< another one of the library's runs the nodes that it takes
 };
 
-/// A model loaded in ONNX Runtime (CPU). The library is looked for in `$ONNXRUNTIME_ROOT/lib`, beside the
+/// A model loaded in ONNX Runtime. The library is looked for in `$ONNXRUNTIME_ROOT/lib`, beside the
 /// program, in `../lib`, where the build found it, and in the system's search path. It is opened once per
 /// process.
 class Session {
@@ -39,9 +41,13 @@ class Session {
   /// Runs on inputs by name, ignoring those that the model does not have. Returns the requested outputs in
   /// order, or all.
   NamedTensors run(const NamedTensors& inputs, const std::vector<std::string>& outputs = {}) const;
+  /// Runs again and again on the same inputs, and computes all outputs, which are not copied. `on_run` gets
+  /// the seconds of each run, and says whether to go on.
+  void time_runs(const NamedTensors& inputs, const std::function<bool(double seconds)>& on_run) const;
 
  private:
   struct Impl;
+  struct Call;
   std::unique_ptr<Impl> impl_;
 };
 

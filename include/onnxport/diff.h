@@ -1,0 +1,104 @@
+/// Compares two .onnx files of any producers.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "onnxport/bench.h"
+#include "onnxport/export_macro.h"
+#include "onnxport/file_inputs.h"
+#include "onnxport/validate.h"
+
+namespace onnxport {
+
+struct DiffOptions {
+  AxisSizes sizes;                  ///< of the inputs, see make_file_inputs()
+  std::optional<double> atol = {};  ///< default: 1e-5, for bfloat16 5e-3, for float16 1e-2
+  int threads = 0;                  ///< of ONNX Runtime; 0: its choice
+  double seconds = 3;               ///< for timing each file
+  bool run = true;                  ///< compare outputs
+  bool time = false;                ///< compare latencies
+  NonFinite non_finite = NonFinite::allow;
+};
+
+/// Something that both files have, or one of them: texts are empty where it is absent.
+struct TextDiff {
+  std::string name, a, b;
+  bool operator==(const TextDiff&) const = default;
+};
+
+/// An input or output: "int64[batch_size, sequence_length]".
+struct ValueDiff {
+  std::string name, a, b;
+  bool output = false;
+  bool only_axis_names = false;  ///< a client does not see the difference
+};
+
+struct CountDiff {
+  std::string name;  ///< of an operator, with its domain unless that is ai.onnx
+  std::size_t a = 0, b = 0;
+};
+
+/// A tensor that is not the same in both files.
+struct WeightDiff {
+  std::string a, b;            ///< names; empty: the file has no such tensor
+  std::string type_a, type_b;  ///< "float32[384, 384]"
+  std::uint64_t bytes = 0;     ///< in A, or in B if only B has it
+  double max_difference = 0;   ///< of tensors with the same name and shape
+};
+
+/// Constants of fewer than 8 elements that differ or have no partner are counted, but not listed: shapes and
+/// axes depend on the exporter.
+struct WeightsDiff {
+  std::size_t count_a = 0, count_b = 0;
+  std::uint64_t bytes_a = 0, bytes_b = 0;
+  std::size_t same = 0;              ///< tensors of A with the same name and content in B
+  std::vector<TextDiff> renamed;     ///< the same content under another name
+  std::vector<TextDiff> transposed;  ///< the same content with permuted axes
+  std::vector<WeightDiff>
+      changed;  ///< the same name and shape, but other values or another type; the largest difference first
+  std::vector<WeightDiff> only_a, only_b;
+  std::size_t small_a = 0, small_b = 0;  ///< small constants without an equal one of the same name
+  /// Whether all weights have the same values, wherever they are.
+  bool same_values() const { return changed.empty() && only_a.empty() && only_b.empty(); }
+};
+
+struct ONNXPORT_API FileDiff {
+  std::filesystem::path a, b;
+  std::vector<ValueDiff> values;  ///< inputs and outputs that differ
+  std::vector<TextDiff> opsets;   ///< that differ: domain and versions
+  std::vector<CountDiff> ops;     ///< all operators, with those in branches and bodies; most frequent first
+  WeightsDiff weights;
+  double atol = 0;
+  std::vector<ValidationCase> cases;  ///< B against A, for the outputs that both have
+  std::vector<Drift> drift = {};      ///< over all cases
+  std::string run_error;              ///< why a file could not be run; empty: both ran, or were not asked to
+  std::optional<BenchResult> time_a = {}, time_b = {};
+
+  /// Whether a client can take one for the other: inputs and outputs have the same names, types and fixed
+  /// extents, and the outputs agree; if nothing was run, the weights have the same values.
+  bool interchangeable() const;
+  /// Whether also opsets, operators, weights and their names are the same.
+  bool identical() const;
+};
+
+/// Compares two files. Weights are read in tiles, and the files are loaded one after the other. Differences
+/// are no errors. Throws ExportError(io | unsupported), and (runtime) if ONNX Runtime is missing.
+ONNXPORT_API FileDiff diff_files(const std::filesystem::path& a, const std::filesystem::path& b,
+                                 const DiffOptions& options = {});
+
+/// The weights alone.
+ONNXPORT_API WeightsDiff diff_weights(const std::filesystem::path& a, const std::filesystem::path& b);
+
+/// The files with the same path in two folders.
+struct FolderDiff {
+  std::vector<std::filesystem::path> both;            ///< paths below the folders, sorted
+  std::vector<std::filesystem::path> only_a, only_b;  ///< the same
+};
+/// Throws ExportError(io) if one of them has no .onnx file.
+ONNXPORT_API FolderDiff pair_files(const std::filesystem::path& a, const std::filesystem::path& b);
+
+}  // namespace onnxport

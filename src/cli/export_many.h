@@ -1,0 +1,21 @@
+/// The command `export-many`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "cli/commands.h"
+#include "onnxport/export_many.h"
+
+namespace onnxport::cli {
+
+struct ExportManyFlags {
+  ManyOptions options;
+  Voice voice;
+};
+
+/// Adds the command to the table. `flags` must outlive parsing.
+CLI::App* add_export_many(CLI::App& app, ExportManyFlags& flags);
+/// `command`: as parsed, with the flags that are passed on.
+int run_export_many(ExportManyFlags flags, const CLI::App& command);
+
+}  // namespace onnxport::cli
