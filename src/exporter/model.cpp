@@ -10,10 +10,12 @@
 #include "config/json.h"
 #include "exporter/adapters.h"
 #include "exporter/check_outputs.h"
+#include "exporter/diffusers_definition.h"
 #include "exporter/gguf_model.h"
 #include "exporter/model_weights.h"
 #include "exporter/own_code.h"
 #include "exporter/quantization.h"
+#include "onnxport/diffusers.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
 #include "onnxport/tasks_manager.h"
@@ -59,7 +61,10 @@ Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig
   folder_ = files.root.empty() ? weights_folder_ : files.root;
   task_ = TasksManager::map_from_synonym(task_);
   notices_ = exporter::own_code_notices(config_);
-  auto checkpoint = Checkpoint::open(files.path, read_quantization(config_), files.weights_variant);
+  const bool is_pipeline = definition_->library == "diffusers" && !components_of(config_).empty();
+  auto checkpoint = is_pipeline
+                        ? exporter::open_pipeline(files.path, config_, files.weights_variant)
+                        : Checkpoint::open(files.path, read_quantization(config_), files.weights_variant);
   if (checkpoint->gguf()) {
     for (std::string& text : exporter::gguf_notices(*checkpoint->gguf(), config_, weights_folder_))
       notices_.push_back(std::move(text));

@@ -8,6 +8,7 @@
 
 #include "checkpoint/gguf.h"
 #include "exporter/adapters.h"
+#include "exporter/diffusers_definition.h"
 #include "exporter/gguf_model.h"
 #include "exporter/infer_task.h"
 #include "exporter/role_defaults.h"
@@ -26,6 +27,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view transformers = "transformers";
 constexpr std::string_view sentence_transformers = "sentence_transformers";
 constexpr std::string_view timm = "timm";
+constexpr std::string_view diffusers = "diffusers";
 
 void require_task(const ModelDefinition& definition, std::string_view task) {
   if (exporter::supports(definition, task)) return;
@@ -69,11 +71,14 @@ struct TasksManager::Impl {
                                       (root / "modules.json").string(), modules.front().path));
       }
     }
-    const bool is_timm = library == timm;
-    PretrainedConfig config =
-        is_timm ? exporter::read_timm_config(root) : exporter::read_config(manager, files.path);
+    const bool is_timm = library == timm, is_diffusers = library == diffusers;
+    PretrainedConfig config = is_timm        ? exporter::read_timm_config(root)
+                              : is_diffusers ? exporter::read_diffusers_config(root)
+                                             : exporter::read_config(manager, files.path);
     if (is_timm) {
       definition = exporter::family_of(manager, config);
+    } else if (is_diffusers) {
+      definition = exporter::diffusers_definition(manager, config);
     } else if (!has_modules) {
       definition = manager.get_definition(config.model_type(), library);
     }
@@ -115,6 +120,7 @@ void TasksManager::register_definition(ModelDefinition definition) {
   if (!definition.onnx_config) refuse("configuration class");
   if (definition.library == sentence_transformers && definition.modules.empty()) refuse("modules");
   if (definition.library == timm && definition.modules.empty()) refuse("architectures");
+  if (definition.library == diffusers && definition.modules.empty()) refuse("classes");
   exporter::complete_roles(definition);
   Impl::Key key{definition.library, definition.model_type};
   impl_->built_in.erase(key);
@@ -255,6 +261,7 @@ std::string TasksManager::infer_task_from_model(const fs::path& folder, std::str
 std::string TasksManager::infer_library_from_model(const fs::path& folder) {
   std::error_code error;
   if (fs::exists(folder / "modules.json", error)) return std::string(sentence_transformers);
+  if (exporter::is_diffusers_folder(folder)) return std::string(diffusers);
   return std::string(exporter::is_timm_folder(folder) ? timm : transformers);
 }
 

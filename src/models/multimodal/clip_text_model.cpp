@@ -36,13 +36,14 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const Component&)
   Value bias = nn::DecoderPass(inputs, {}, {.attention_mask = ""}).causal_bias(lowest(dtype));
   if (const Value padding = nn::padding_bias(inputs.get("attention_mask"), dtype))
     bias = op::add(bias, padding);
-  const Value hidden = tower(input_ids, {.bias = bias});
+  std::vector<Value> layers = tower.states(input_ids, {.bias = bias});
+  const Value hidden = tower.norm(layers.back());
 
   // The vector of the first end token. If a file says that its id is 2, it is wrong: the id is the highest
   // one.
   const std::int64_t end = config.integer("eos_token_id");
   const Value rank = end == 2 ? input_ids : op::cast(op::eq(input_ids, static_cast<double>(end)), DType::i64);
-  return {hidden, nn::token_at(hidden, op::argmax(rank, 1))};
+  return {hidden, nn::token_at(hidden, op::argmax(rank, 1)), std::move(layers)};
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

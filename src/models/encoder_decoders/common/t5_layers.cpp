@@ -191,7 +191,8 @@ NamedValues forward_t5_like(const Inputs& inputs, const Model& model, const Comp
     root.ignore(std::string(part) + ".weight");
   const auto encode = [&](const Inputs& in) {
     const Half encoder(root / "encoder", c, parts, false);
-    nn::DecoderPass pass(in, {});
+    // Pipelines of images call the encoder without a mask.
+    nn::DecoderPass pass(in, {}, {.attention_mask = in.has("attention_mask") ? "attention_mask" : ""});
     return encoder(shared(pass.input_ids()), pass, nullptr);
   };
   const auto decode = [&](nn::Seq2SeqPass& pass) {
