@@ -116,7 +116,8 @@ TEST(ProofTable, SaysWhatTheFixturesExercise) {
       lay_out(fixture, folder.path() / "checkpoint");
     const json expected = read_json(fixture / "expected.json");
     const Model model = read_model(folder.path() / "checkpoint", expected);
-    const std::string made_with = model.definition().library == "timm" ? "timm" : "transformers";
+    const std::string& library = model.definition().library;
+    const std::string made_with = library == "timm" || library == "diffusers" ? library : "transformers";
     add(table, model, expected.at(made_with).get<std::string>());
     if (write) continue;
     const Proof proof = get_proof(model);

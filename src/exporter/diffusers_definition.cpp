@@ -72,6 +72,12 @@ std::optional<std::pair<std::string, std::string>> entry_of(const json& index, c
                                                        file.string(), component, config::brief(entry)));
 }
 
+// What says where the values come from. The class becomes the model type, or the architecture.
+void without_origin(json& values) {
+  values.erase(kClass);
+  values.erase("_diffusers_version");
+}
+
 json read_component(const fs::path& folder, const std::string& component, const std::string& library,
                     const std::string& class_name) {
   const fs::path file = folder / component / kConfig;
@@ -83,7 +89,7 @@ json read_component(const fs::path& folder, const std::string& component, const 
                     (folder / exporter::kModelIndex).string(), component, class_name, file.string()));
   }
   json values = read_object(file);
-  values[kClass] = class_name;
+  without_origin(values);
   if (library == kLibrary) {
     values["model_type"] = class_name;
   } else {
@@ -97,12 +103,8 @@ PretrainedConfig read_pipeline_config(const fs::path& folder) {
   const json index = read_object(file);
   const std::string class_name = class_of(index, file, "StableDiffusionPipeline");
   json whole = {{"architectures", {class_name}}};
-  for (const auto& [key, value] : index.items()) {
-    if (!value.is_array()) whole[key] = value;
-  }
   bool any = false;
   for (const char* component : kComponents) {
-    whole.erase(component);
     const auto entry = entry_of(index, component, file);
     if (!entry) continue;
     whole[component] = read_component(folder, component, entry->first, entry->second);
@@ -152,9 +154,10 @@ bool is_diffusers_folder(const fs::path& folder) {
 PretrainedConfig read_diffusers_config(const fs::path& folder) {
   if (is_pipeline_folder(folder)) return read_pipeline_config(folder);
   const fs::path file = folder / kConfig;
-  const json values = read_object(file);
-  return PretrainedConfig::from_json(values.dump(), file.string(),
-                                     class_of(values, file, "UNet2DConditionModel"));
+  json values = read_object(file);
+  const std::string class_name = class_of(values, file, "UNet2DConditionModel");
+  without_origin(values);
+  return PretrainedConfig::from_json(values.dump(), file.string(), class_name);
 }
 
 std::shared_ptr<const ModelDefinition> diffusers_definition(const TasksManager& tasks,
@@ -211,7 +214,8 @@ std::shared_ptr<const ModelDefinition> get_component(const TasksManager& tasks,
                                                      const PretrainedConfig& config,
                                                      std::string_view component) {
   const PretrainedConfig part = config.unaccounted().sub(component);
-  const std::string class_name = part.string(kClass);
+  const std::vector<std::string> architectures = part.architectures();
+  const std::string class_name = architectures.empty() ? part.model_type() : architectures.front();
   if (auto found = find_diffusers_class(tasks, class_name); found && !is_pipeline_class(*found)) return found;
   if (component.starts_with("text_encoder") && part.model_type() != class_name)
     return tasks.get_part(part, component, Role::text_model);

@@ -13,7 +13,7 @@ Modulation::Modulation(const Scope& s, std::int64_t width, std::int64_t parts)
 
 std::vector<Value> Modulation::operator()(Value condition) const {
   const ModulePath at(condition, path_);
-  return op::chunk(op::unsqueeze(linear_(op::silu(condition)), 1), -1, parts_);
+  return op::chunk(op::unsqueeze(linear_(condition), 1), -1, parts_);
 }
 
 Value modulated_norm(Value x, Value scale, Value shift, double eps) {

@@ -36,7 +36,7 @@ Value ResnetBlock2d::operator()(Value x, Value time) const {
   const ModulePath at(x, path_);
   Value y = conv1_(activation_(norm1_(x)));
   Value shift;
-  if (time_) shift = as_pixels((*time_)(activation_(time)));
+  if (time_) shift = as_pixels((*time_)(time));
   if (time_ && scale_shift_) {
     const std::vector<Value> parts = op::chunk(shift, 1, 2);
     const Value scale = op::add(parts[0], 1.0);

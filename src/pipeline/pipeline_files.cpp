@@ -35,7 +35,8 @@ std::string key_of(const std::vector<std::string>& components, const std::string
 // Clients read settings that older files do not have, because their class has defaults.
 std::string completed(const fs::path& file, const PretrainedConfig& part) {
   nlohmann::ordered_json values = config::parse_ordered_json(config::read_json_text(file), file.string());
-  const auto defaults = part.has("_diffusers_version") ? config::class_defaults(part.model_type()) : nullptr;
+  const bool of_diffusers = find_diffusers_class(TasksManager::instance(), part.model_type()) != nullptr;
+  const auto defaults = of_diffusers ? config::class_defaults(part.model_type()) : nullptr;
   if (defaults != nullptr) {
     for (const auto& [key, value] : defaults->items()) {
       if (!values.contains(key)) values[key] = value;

@@ -16,12 +16,12 @@
 
 namespace onnxport::nn {
 
-/// Numbers that scale, shift and gate what a layer computes: linear(silu(condition)) in equal parts. Keys:
+/// Numbers that scale, shift and gate what a layer computes: the equal parts of linear(condition). Keys:
 /// linear [parts * width, width]. (Peebles and Xie 2023)
 class ONNXPORT_API Modulation {
  public:
   Modulation(const Scope& s, std::int64_t width, std::int64_t parts);
-  /// condition [B, width] -> parts [B, 1, width]
+  /// condition [B, width], after its activation -> parts [B, 1, width]
   std::vector<Value> operator()(Value condition) const;
 
  private:

@@ -31,7 +31,7 @@ struct ResnetBlock2dParameters {
 class ONNXPORT_API ResnetBlock2d {
  public:
   ResnetBlock2d(const Scope& s, const ResnetBlock2dParameters& p);
-  /// x [B, in, H, W], time [B or 1, time] or absent -> [B, out, H, W]
+  /// x [B, in, H, W], time [B or 1, time], after its activation, or absent -> [B, out, H, W]
   Value operator()(Value x, Value time = {}) const;
 
  private:

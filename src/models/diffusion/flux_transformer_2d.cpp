@@ -150,8 +150,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   // In float32: a product by 1000 of half precision is up to half a step off.
   const auto scaled = [](Value x) { return x ? op::mul(op::cast(x, DType::f32), kStepsPerOne) : x; };
   const Value step = scaled(inputs["timestep"]);
-  const Value given = nn::StepAndText(root / "time_text_embed", c.width, c.pooled, c.guidance)(
-      step, inputs["pooled_projections"], scaled(inputs.get("guidance")));
+  const Value given = op::silu(nn::StepAndText(root / "time_text_embed", c.width, c.pooled, c.guidance)(
+      step, inputs["pooled_projections"], scaled(inputs.get("guidance"))));
   Tokens x;
   x.image = nn::Linear(root / "x_embedder", c.in_channels, c.width)(inputs["hidden_states"]);
   x.text = nn::Linear(root / "context_embedder", c.text, c.width)(inputs["encoder_hidden_states"]);

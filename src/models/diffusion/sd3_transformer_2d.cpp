@@ -141,8 +141,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
       op::reshape(nn::image_to_tokens(project(latents)), {latents.dim(0), rows * columns, c.width});
   Tokens x{op::add(patches, middle_positions(embed, c, latents.graph(), rows, columns))};
   x.text = nn::Linear(root / "context_embedder", c.text, c.width)(inputs["encoder_hidden_states"]);
-  const Value given = nn::StepAndText(root / "time_text_embed", c.width, c.pooled, false)(
-      inputs["timestep"], inputs["pooled_projections"]);
+  const Value given = op::silu(nn::StepAndText(root / "time_text_embed", c.width, c.pooled, false)(
+      inputs["timestep"], inputs["pooled_projections"]));
   for (std::int64_t i = 0; i < c.layers; ++i) x = run_block(root / "transformer_blocks" / i, c, i, x, given);
   const auto m = nn::Modulation(root / "norm_out", c.width, 2)(given);
   const Value normed = nn::modulated_norm(x.image, m[0], m[1]);

@@ -175,7 +175,7 @@ struct Config {
 
 // What conditions all blocks.
 struct Conditions {
-  Value time;  ///< [B or 1, time_width]
+  Value time;  ///< [B or 1, time_width], after the activation
   Value text;  ///< [B, S, context]
 };
 
@@ -288,13 +288,14 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const Scope root = model.scope();
   Value x = inputs["sample"];
   if (c.centered) x = op::sub(op::mul(x, 2.0), 1.0);
-  const Conditions given{condition(root, c, inputs), inputs["encoder_hidden_states"]};
+  const nn::Activation activation(c.activation);
+  const Conditions given{activation(condition(root, c, inputs)), inputs["encoder_hidden_states"]};
   x = same_size(root / "conv_in", c.in_channels, c.widths.front(), c.conv_in)(x);
   std::vector<Value> results = run_down(root, c, x, given);
   const Value bottom = results.back();
   x = run_up(root, c, run_middle(root, c, bottom, given), std::move(results), given);
   x = nn::GroupNorm(root / "conv_norm_out", c.groups, c.widths.front(), c.eps)(x);
-  x = nn::Activation(c.activation)(x);
+  x = activation(x);
   return {{"out_sample", same_size(root / "conv_out", c.widths.front(), c.out_channels, c.conv_out)(x)}};
 }
 
