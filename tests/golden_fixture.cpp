@@ -101,7 +101,8 @@ bool is_first_of_task(const std::string& name) {
 std::vector<std::string> fixture_of_each_type() {
   std::map<std::string, std::string> last;
   for (const std::string& name : golden_fixtures()) {
-    if (is_first_of_task(name)) last[name.substr(0, name.find('/'))] = name;
+    const bool is_pipeline = name.starts_with("diffusers/");
+    if (is_first_of_task(name)) last[is_pipeline ? task_of(name) : name.substr(0, name.find('/'))] = name;
   }
   std::vector<std::string> names;
   for (const auto& [type, name] : last) names.push_back(name);

@@ -170,6 +170,13 @@ std::shared_ptr<const ModelDefinition> diffusers_definition(const TasksManager& 
                                 pipeline ? "pipeline" : "class", name, text::join(classes(tasks, pipeline))));
 }
 
+bool runs_in_float32(const Model& model, const Component& component) {
+  if (model.definition().library != kLibrary || !component.name.starts_with("vae_")) return false;
+  const PretrainedConfig config = model.config().unaccounted();
+  if (components_of(config).empty()) return config.given("force_upcast") && config.flag("force_upcast");
+  return config.model_type().starts_with("StableDiffusionXL") && config.sub("vae").flag("force_upcast");
+}
+
 std::shared_ptr<const Checkpoint> open_pipeline(const fs::path& folder, const PretrainedConfig& config,
                                                 const std::string& variant) {
   const std::vector<std::string> components = components_of(config);

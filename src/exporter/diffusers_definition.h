@@ -28,6 +28,11 @@ PretrainedConfig read_diffusers_config(const std::filesystem::path& folder);
 std::shared_ptr<const ModelDefinition> diffusers_definition(const TasksManager& tasks,
                                                             const PretrainedConfig& config);
 
+/// Whether a component computes in float32 even if the export is in float16, whose range is too small for it:
+/// the autoencoder of Stable Diffusion XL, unless its force_upcast is false. Its pipelines in diffusers do
+/// the same. An autoencoder without a pipeline obeys its force_upcast.
+bool runs_in_float32(const Model& model, const Component& component);
+
 /// The weights of all components of a pipeline, in one checkpoint: their keys begin with the component's
 /// name. A component that has no files of the variant gives those without, if others have them.
 std::shared_ptr<const Checkpoint> open_pipeline(const std::filesystem::path& folder,

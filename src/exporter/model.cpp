@@ -203,7 +203,9 @@ Graph Model::build(const Component& component) const {
                     component.task));
   }
   weights_->built.insert(component.name);
-  Graph graph(component.interface.float_dtype);
+  const DType dtype = component.interface.float_dtype;
+  const bool wide = dtype == DType::f16 && exporter::runs_in_float32(*this, component);
+  Graph graph(wide ? DType::f32 : dtype);
   NamedValues inputs;
   for (const TensorSpec& spec : component.interface.inputs) {
     Value value = graph.input(spec.name, {spec.dtype, spec.shape});
@@ -221,7 +223,10 @@ Graph Model::build(const Component& component) const {
   exporter::check_outputs(
       outputs, component.interface,
       fmt::format("the definition of '{}' for task '{}'", config_.model_type(), component.task));
-  for (const auto& [name, value] : outputs) graph.output(name, value);
+  for (const auto& [name, value] : outputs) {
+    const ModulePath at(graph, "outputs");
+    graph.output(name, wide && is_float(value.dtype()) ? op::cast(value, dtype) : value);
+  }
   verify(graph);
   return transform::patch(std::move(graph), component.patches);
 }

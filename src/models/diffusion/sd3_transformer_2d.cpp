@@ -59,7 +59,11 @@ Value middle_positions(const Scope& s, const Config& c, Graph& graph, const Dim&
   const ModulePath at(graph, s.path());
   const Weight stored = s.weight("pos_embed", {1, c.grid * c.grid, c.width});
   Value table = graph.weight(stored.reshape({c.grid, c.grid, c.width}));
-  const Dim top = (Dim(c.grid) - rows).floor_div(2), left = (Dim(c.grid) - columns).floor_div(2);
+  // Half of what is left of the grid, without a division of a negative number.
+  const auto before = [&](const Dim& length) {
+    return Dim(c.grid / 2) - (length + (1 - c.grid % 2)).floor_div(2);
+  };
+  const Dim top = before(rows), left = before(columns);
   table = op::slice(table, 0, top, top + rows);
   table = op::slice(table, 1, left, left + columns);
   return op::reshape(table, {1, rows * columns, c.width});
