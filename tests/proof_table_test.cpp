@@ -118,7 +118,14 @@ TEST(ProofTable, SaysWhatTheFixturesExercise) {
     const Model model = read_model(folder.path() / "checkpoint", expected);
     const std::string& library = model.definition().library;
     const std::string made_with = library == "timm" || library == "diffusers" ? library : "transformers";
-    add(table, model, expected.at(made_with).get<std::string>());
+    const std::string version = expected.at(made_with).get<std::string>();
+    add(table, model, version);
+    // The components of a pipeline are models too.
+    for (const char* component : {"unet", "transformer", "vae"}) {
+      const fs::path part = folder.path() / "checkpoint" / component;
+      if (library == "diffusers" && fs::exists(part))
+        add(table, read_model(part, {{"task", "auto"}}), version);
+    }
     if (write) continue;
     const Proof proof = get_proof(model);
     EXPECT_GE(proof.fixtures, 1);

@@ -51,10 +51,7 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"ForSpeechToText", {"automatic-speech-recognition"}},
       {"ForTextToText", {"text2text-generation"}},
       {"ForTextToSpeech", {"text-to-audio"}},
-      // pipelines of diffusers
-      {"InpaintPipeline", {"inpainting"}},
-      {"Img2ImgPipeline", {"image-to-image"}},
-      {"Pipeline", {"text-to-image"}},
+      {"Pipeline", {"text-to-image"}},  // of diffusers
       // time series
       {"ForPrediction", {"time-series-forecasting"}},
       // composites, and classes without a head

@@ -122,6 +122,20 @@ PretrainedConfig read_pipeline_config(const fs::path& folder) {
   return PretrainedConfig::from_json(whole.dump(), file.string(), class_name);
 }
 
+// Keys of the original repositories: one file holds the network, the autoencoder and the text encoders.
+bool is_single_file(const fs::path& file) {
+  constexpr std::array kPrefixes = {"model.diffusion_model.", "first_stage_model.", "double_blocks.",
+                                    "model.double_blocks."};
+  if (file.extension() != ".safetensors" && file.extension() != ".sft") return false;
+  try {
+    const auto checkpoint = Checkpoint::open(file);
+    return std::any_of(kPrefixes.begin(), kPrefixes.end(),
+                       [&](const char* prefix) { return checkpoint->has_prefix(prefix); });
+  } catch (const ExportError&) {
+    return false;  // whoever reads the file complains
+  }
+}
+
 bool has_weights(const fs::path& folder, const std::string& variant) {
   const std::vector<std::string> names = weight_file_names(variant);
   std::error_code ignored;
@@ -151,6 +165,29 @@ bool is_diffusers_folder(const fs::path& folder) {
   }
 }
 
+void refuse_single_file(const fs::path& path) {
+  std::error_code ignored;
+  std::vector<fs::path> candidates;
+  if (fs::is_regular_file(path, ignored)) candidates.push_back(path);
+  if (fs::is_directory(path, ignored) && !is_pipeline_folder(path) && !fs::exists(path / kConfig, ignored)) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(path, ignored)) {
+      if (entry.is_regular_file(ignored)) candidates.push_back(entry.path());
+    }
+    std::sort(candidates.begin(), candidates.end());
+  }
+  for (const fs::path& file : candidates) {
+    const bool given = file == path && file.extension() == ".ckpt";
+    if (!given && !is_single_file(file)) continue;
+    throw ExportError(
+        ErrorCode::unsupported,
+        fmt::format(
+            "{}: a diffusion model in one file; convert it to a folder with the class of its pipeline in "
+            "diffusers, such as StableDiffusionXLPipeline.from_single_file(FILE).save_pretrained(FOLDER), "
+            "and give that folder",
+            file.string()));
+  }
+}
+
 PretrainedConfig read_diffusers_config(const fs::path& folder) {
   if (is_pipeline_folder(folder)) return read_pipeline_config(folder);
   const fs::path file = folder / kConfig;
@@ -168,6 +205,10 @@ std::shared_ptr<const ModelDefinition> diffusers_definition(const TasksManager& 
   throw ExportError(ErrorCode::unsupported,
                     fmt::format("{}: {} '{}' of diffusers is not supported; supported: {}", config.origin(),
                                 pipeline ? "pipeline" : "class", name, text::join(classes(tasks, pipeline))));
+}
+
+std::string pipeline_task(const std::string& task) {
+  return task == "image-to-image" || task == "inpainting" ? "text-to-image" : task;
 }
 
 bool runs_in_float32(const Model& model, const Component& component) {

@@ -18,6 +18,10 @@ bool is_pipeline_folder(const std::filesystem::path& folder);
 /// Whether the folder holds a pipeline, or a component whose config.json names its class but no model type.
 bool is_diffusers_folder(const std::filesystem::path& folder);
 
+/// Throws ExportError(unsupported) with the way to convert it if `path` is a checkpoint in one file, as the
+/// original repositories of diffusion models have it, or a folder with such a file and no configuration.
+void refuse_single_file(const std::filesystem::path& path);
+
 /// The configuration of a pipeline, with those of its components as objects of their names; or of a
 /// component. The class becomes the model type. Throws ExportError(bad_config) if a file is missing or
 /// broken, or if model_index.json names no class or no component.
@@ -27,6 +31,9 @@ PretrainedConfig read_diffusers_config(const std::filesystem::path& folder);
 /// supported classes.
 std::shared_ptr<const ModelDefinition> diffusers_definition(const TasksManager& tasks,
                                                             const PretrainedConfig& config);
+
+/// Pipelines for images and for inpainting have the same components as those for texts, which is their task.
+std::string pipeline_task(const std::string& task);
 
 /// Whether a component computes in float32 even if the export is in float16, whose range is too small for it:
 /// the autoencoder of Stable Diffusion XL, unless its force_upcast is false. Its pipelines in diffusers do

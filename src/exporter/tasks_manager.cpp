@@ -54,6 +54,7 @@ struct TasksManager::Impl {
     ModelFiles files;
   };
   static Folder open(const TasksManager& manager, const fs::path& path, const OpenOptions& options) {
+    exporter::refuse_single_file(path);
     const fs::path root = gguf::is_file(path) ? path.parent_path() : path;
     const std::string library = options.library.empty() ? infer_library_from_model(root) : options.library;
     const bool has_modules = library == sentence_transformers;
@@ -237,7 +238,10 @@ Model TasksManager::get_model_from_task(std::string_view task, const fs::path& f
     require_task(*opened.definition, chosen);
     return Model(opened.definition, opened.config, opened.files, std::move(chosen));
   };
-  if (task != "auto") return open_for(map_from_synonym(task));
+  if (task != "auto") {
+    const std::string named = map_from_synonym(task);
+    return open_for(opened.definition->library == diffusers ? exporter::pipeline_task(named) : named);
+  }
   std::optional<exporter::InferredTask> inferred;
   if (auto task_of_adapter = exporter::task_of_adapters(*opened.definition, options.adapters))
     inferred = {*std::move(task_of_adapter), "task_type of the adapter"};

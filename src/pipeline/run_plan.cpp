@@ -234,7 +234,7 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
       is_pipeline ? pipeline::copy_pipeline_companions(model.folder(), plan.layout.folder, model.config(),
                                                        folders_of(plan))
                   : pipeline::copy_companions(model.folder(), plan.layout.folder, made_config);
-  pipeline::copy_companions_of_adapters(model, plan.layout.folder, companions);
+  if (!is_pipeline) pipeline::copy_companions_of_adapters(model, plan.layout.folder, companions);
   pipeline::write_side_files(side_files, companions);
   for (const fs::path& path : companions) report.files.push_back({path, fs::file_size(path)});
   const std::vector<std::string> left_out = is_pipeline ? pipeline::left_out_of_pipeline(model.folder())

@@ -90,7 +90,7 @@ void register_pipelines(TasksManager& tasks, PipelineFamily family) {
     return all;
   };
   tasks.register_model<PipelineOnnxConfig>({.model_type = std::move(family.name),
-                                            .tasks = {"text-to-image", "image-to-image", "inpainting"},
+                                            .tasks = {"text-to-image"},
                                             .forward = forward,
                                             .library = "diffusers",
                                             .parts = parts,

@@ -13,7 +13,7 @@ struct PipelineFamily {
   std::vector<std::string> classes;  ///< of diffusers, which have the same components
 };
 
-/// Registers the pipelines of a family. All tasks have the same components.
+/// Registers the pipelines of a family. The one task stands for all of them, which have the same components.
 void register_pipelines(TasksManager& tasks, PipelineFamily family);
 
 }  // namespace onnxport::models
