@@ -44,12 +44,12 @@ JointAttention::JointAttention(const Scope& s, const JointAttentionParameters& p
                            head_norm(s / kOfImage.query_norm, p), head_norm(s / kOfImage.key_norm, p)};
       }()) {
   const std::int64_t inner = p.heads * p.head_dim;
-  if (p.projects) output_.emplace(s / "to_out.0", inner, p.width);
-  if (!p.text) return;
+  if (p.output == JointOutput::projected) output_.emplace(s / "to_out.0", inner, p.width);
+  if (p.text == JointText::none) return;
   const auto linear = [&](const char* name) { return Linear(s / name, p.width, inner); };
   text_.emplace(Projections{linear(kOfText.query), linear(kOfText.key), linear(kOfText.value),
                             head_norm(s / kOfText.query_norm, p), head_norm(s / kOfText.key_norm, p)});
-  if (p.text_output) text_output_.emplace(s / "to_add_out", inner, p.width);
+  if (p.text == JointText::both) text_output_.emplace(s / "to_add_out", inner, p.width);
 }
 
 JointAttention::Projected JointAttention::project(const Projections& by, Value x) const {

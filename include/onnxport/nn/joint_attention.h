@@ -34,13 +34,22 @@ class ONNXPORT_API Modulation {
 /// [B, 1, width].
 ONNXPORT_API Value modulated_norm(Value x, Value scale, Value shift, double eps = 1e-6);
 
+/// The part of a text in an attention.
+enum class JointText : std::uint8_t {
+  none,      ///< there are only tokens of the image
+  attended,  ///< the text is attended to, but gets no result
+  both,      ///< it gets a result too
+};
+
+/// Whether the result of an attention has a projection.
+enum class JointOutput : std::uint8_t { projected, plain };
+
 struct JointAttentionParameters {
   std::int64_t width = 0, heads = 0, head_dim = 0;
+  JointText text = JointText::both;
+  JointOutput output = JointOutput::projected;
   bool normed = false;      ///< queries and keys have an RMS norm in each head
-  bool text = true;         ///< there are tokens of a text, with projections of their own
-  bool text_output = true;  ///< these get a result
-  bool text_first = false;  ///< these come before the tokens of the image
-  bool projects = true;     ///< the result has a projection
+  bool text_first = false;  ///< the text comes before the image
   double eps = 1e-6;        ///< of the norms
 };
 

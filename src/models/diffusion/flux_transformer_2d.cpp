@@ -115,7 +115,8 @@ Value run_single_block(const Scope& s, const Config& c, Value x, Value given, co
   const std::int64_t inner = kWider * c.width;
   const Value wide = op::gelu(nn::Linear(s / "proj_mlp", c.width, inner)(normed), "tanh");
   nn::JointAttentionParameters attention = c.attention();
-  attention.text = attention.projects = false;
+  attention.text = nn::JointText::none;
+  attention.output = nn::JointOutput::plain;
   const Value attended = nn::JointAttention(s / "attn", attention)(normed, {}, rope).image;
   const Value out = nn::Linear(s / "proj_out", c.width + inner, c.width)(op::concat({attended, wide}, 2));
   return finite(op::add(x, op::mul(m[gate], out)));

@@ -92,8 +92,11 @@ Tokens run_block(const Scope& s, const Config& c, std::int64_t number, const Tok
   };
   const auto m = nn::Modulation(s / "norm1", c.width, dual ? 9 : 6)(given);
   const auto t = nn::Modulation(s / "norm1_context", c.width, last ? 2 : 6)(given);
-  nn::JointAttentionParameters attention{
-      .width = c.width, .heads = c.heads, .head_dim = c.head_dim, .normed = c.normed, .text_output = !last};
+  nn::JointAttentionParameters attention{.width = c.width,
+                                         .heads = c.heads,
+                                         .head_dim = c.head_dim,
+                                         .text = last ? nn::JointText::attended : nn::JointText::both,
+                                         .normed = c.normed};
   // The last norm of the text has its parts in the other order.
   const Value text_norm =
       last ? nn::modulated_norm(x.text, t[0], t[1]) : nn::modulated_norm(x.text, t[scale], t[shift]);
@@ -101,7 +104,7 @@ Tokens run_block(const Scope& s, const Config& c, std::int64_t number, const Tok
   const auto attended = nn::JointAttention(s / "attn", attention)(image_norm, text_norm);
   Value image = op::add(x.image, op::mul(m[gate], attended.image));
   if (dual) {
-    attention.text = false;
+    attention.text = nn::JointText::none;
     const Value normed = nn::modulated_norm(x.image, m[dual_scale], m[dual_shift]);
     const Value more = nn::JointAttention(s / "attn2", attention)(normed).image;
     image = op::add(image, op::mul(m[dual_gate], more));
