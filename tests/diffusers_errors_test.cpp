@@ -94,6 +94,16 @@ TEST(DiffusersErrors, BrokenSizes) {
   expect_words(broken("transformer/config.json", "axes_dims_rope", {4, 4, 4}), {"axes_dims_rope"});
 }
 
+TEST(DiffusersErrors, OptionsThatPipelinesDoNotHave) {
+  const Pipeline pipeline("sd");
+  const auto refused = [&](const MainExportOptions& options) {
+    return test::complaint(ErrorCode::unsupported, [&] { pipeline.run(options); });
+  };
+  expect_words(refused({.layout = "transformers.js"}), {"--layout optimum"});
+  expect_words(refused({.split = Split::monolith}), {"--monolith"});
+  EXPECT_FALSE(fs::exists(pipeline.out()));
+}
+
 TEST(DiffusersErrors, FilesOfOtherProgramsAreRefusedWithTheNextStep) {
   const TempFolder temp;
   const fs::path file = temp.path() / "v1-5.safetensors";

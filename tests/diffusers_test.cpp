@@ -66,6 +66,18 @@ TEST(Diffusers, FilesOfAnExport) {
             json::parse(read_text_file(pipeline.folder() / "text_encoder" / "config.json")));
 }
 
+TEST(Diffusers, ValidateFindsTheFilesOfAnExport) {
+  const Pipeline pipeline("sd");
+  pipeline.run();
+  const std::vector<ValidationReport> reports =
+      main_validate({.model = pipeline.folder(), .onnx = pipeline.out()});
+  EXPECT_EQ(reports.size(), 4);
+  for (const ValidationReport& report : reports) EXPECT_TRUE(report.passed());
+  const std::vector<ValidationReport> one =
+      main_validate({.model = pipeline.folder(), .onnx = pipeline.out() / "vae_decoder" / "model.onnx"});
+  EXPECT_EQ(one.size(), 1);
+}
+
 TEST(Diffusers, DataOfLargeModelsLieBesideThem) {
   const Pipeline pipeline("sd");
   MainExportOptions options;
