@@ -224,6 +224,27 @@ TEST_F(DiffusersHub, OnlyWhatIsNeeded) {
   EXPECT_EQ(files_in(out), files_in(pipeline.out()));
 }
 
+TEST_F(DiffusersHub, AdaptersOfPipelines) {
+  const Pipeline pipeline("sd");
+  server_.add_folder("org/name", pipeline.folder());
+  const std::string module = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_";
+  const fs::path adapter = temp_.path() / "adapter";
+  fs::create_directories(adapter);
+  write_safetensors(adapter / "pytorch_lora_weights.safetensors",
+                    {{module + "A.weight", Tensor(DType::f32, {2, 16})},
+                     {module + "B.weight", Tensor(DType::f32, {16, 2})}});
+  std::ofstream(adapter / "README.md") << "words";
+  server_.add_folder("org/lora", adapter);
+  const std::string out = (temp_.path() / "out").string();
+  const ProgramResult result =
+      run_program({"export", "onnx", "--no-validate", "-m", "org/name", "--adapter", "org/lora", out});
+  EXPECT_EQ(result.status, 0) << result.err;
+  expect_words(result.err, {"merged into 1 weights"});
+  const ProgramResult alone = run_program({"export", "onnx", "-m", "org/lora", out});
+  EXPECT_EQ(alone.status, 3);
+  expect_words(alone.err, {"pytorch_lora_weights.safetensors", "--model BASE --adapter"});
+}
+
 TEST_F(DiffusersHub, UnknownClassesAreFoundBeforeTheWeights) {
   const Pipeline pipeline("sd");
   pipeline.change("model_index.json", [](json& index) { index["_class_name"] = "OtherPipeline"; });

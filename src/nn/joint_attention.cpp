@@ -81,12 +81,12 @@ JointAttention::Results JointAttention::operator()(Value image, Value text, cons
                        .output;
   const auto projected = [](const std::optional<Linear>& by, Value x) { return by ? (*by)(x) : x; };
   if (!text_) return {projected(output_, attended)};
-  const Dim pixels = image.dim(1), words = text.dim(1), total = pixels + words;
+  const Dim &pixels = image.dim(1), &words = text.dim(1);
   const Dim from = p_.text_first ? words : Dim(0);
   const Value of_image = projected(output_, op::slice(attended, 1, from, from + pixels));
   if (!text_output_) return {of_image};
   const Value of_text =
-      p_.text_first ? op::slice(attended, 1, 0, words) : op::slice(attended, 1, pixels, total);
+      p_.text_first ? op::slice(attended, 1, 0, words) : op::slice(attended, 1, pixels, pixels + words);
   return {of_image, (*text_output_)(of_text)};
 }
 

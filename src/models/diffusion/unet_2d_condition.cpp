@@ -25,7 +25,7 @@ Value condition(const Scope& root, const UNetConfig& c, const Inputs& inputs) {
                                                           .activation = c.activation,
                                                           .condition = c.time_condition});
   const Value step = op::unsqueeze(inputs["timestep"], 0);
-  const Value time = embed(nn::step_sinusoids(step, c.sinusoids), inputs.get("timestep_cond"));
+  Value time = embed(nn::step_sinusoids(step, c.sinusoids), inputs.get("timestep_cond"));
   if (!c.sizes) return time;
   const Scope s = root / "add_embedding";
   const ModulePath at(time, s.path());

@@ -35,12 +35,13 @@ class ComponentOnnxConfig : public OnnxConfig {
 
 /// Registers the part of a pipeline that a class of diffusers computes.
 template <class Config>
-void register_component(TasksManager& tasks, std::string name, std::string class_name, Forward forward) {
-  tasks.register_model<Config>({.model_type = std::move(name),
+void register_component(TasksManager& tasks, const char* name, const char* class_name,
+                        const Forward& forward) {
+  tasks.register_model<Config>({.model_type = name,
                                 .tasks = {"semantic-segmentation"},  // as Optimum has it
-                                .forward = std::move(forward),
+                                .forward = forward,
                                 .library = "diffusers",
-                                .modules = {std::move(class_name)}});
+                                .modules = {class_name}});
 }
 
 }  // namespace onnxport::models
