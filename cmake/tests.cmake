@@ -103,6 +103,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     "${PROJECT_SOURCE_DIR}/tests/clients/multimodal/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
     "${PROJECT_BINARY_DIR}/clients/multimodal")
   set_tests_properties(client.multimodal PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
+  add_test(NAME client.diffusion COMMAND "${CMAKE_COMMAND}" -E env python3
+    "${PROJECT_SOURCE_DIR}/tests/clients/diffusion/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/diffusion")
+  set_tests_properties(client.diffusion PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
   foreach(engine onnxruntime openvino)
     add_test(NAME client.${engine} COMMAND "${CMAKE_COMMAND}" -E env python3
       "${PROJECT_SOURCE_DIR}/tests/clients/engines/test.py" ${engine} $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"

@@ -148,6 +148,7 @@ std::vector<std::string> fixtures_with_positions() {
   for (const std::string& name : fixture_of_each_type()) {
     if (left_out.contains(name.substr(0, name.find('/')))) continue;
     const fs::path config = fs::path(source_dir()) / "tests" / "golden" / name / "config.json";
+    if (!fs::exists(config)) continue;  // a pipeline, whose components have their own
     json content = read(config);
     if (!shorten(content).empty()) names.push_back(name);
   }

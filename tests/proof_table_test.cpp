@@ -56,6 +56,14 @@ void lay_out(const fs::path& fixture, const fs::path& checkpoint) {
   }
 }
 
+// Whether the fixture, or a component of it, holds tensors whose values count.
+bool has_verbatim(const fs::path& fixture) {
+  const fs::recursive_directory_iterator entries(fixture);
+  return std::any_of(begin(entries), end(entries), [](const fs::directory_entry& entry) {
+    return entry.path().filename() == "verbatim.safetensors";
+  });
+}
+
 // The fixture's model with its graphs built, so that its configuration was read.
 Model read_model(const fs::path& checkpoint, const json& expected) {
   const Model model =
@@ -110,14 +118,22 @@ TEST(ProofTable, SaysWhatTheFixturesExercise) {
     const TempFolder folder;
     const fs::path fixture = fs::path(source_dir()) / "tests" / "golden" / name;
     // Definitions may read the values of buffers, which fixtures hold verbatim.
-    if (fs::exists(fixture / "verbatim.safetensors"))
+    if (has_verbatim(fixture))
       synthesize(read_fixture(name), folder.path() / "checkpoint");
     else
       lay_out(fixture, folder.path() / "checkpoint");
     const json expected = read_json(fixture / "expected.json");
     const Model model = read_model(folder.path() / "checkpoint", expected);
-    const std::string made_with = model.definition().library == "timm" ? "timm" : "transformers";
-    add(table, model, expected.at(made_with).get<std::string>());
+    const std::string& library = model.definition().library;
+    const std::string made_with = library == "timm" || library == "diffusers" ? library : "transformers";
+    const std::string version = expected.at(made_with).get<std::string>();
+    add(table, model, version);
+    // The components of a pipeline are models too.
+    for (const char* component : {"unet", "transformer", "vae"}) {
+      const fs::path part = folder.path() / "checkpoint" / component;
+      if (library == "diffusers" && fs::exists(part))
+        add(table, read_model(part, {{"task", "auto"}}), version);
+    }
     if (write) continue;
     const Proof proof = get_proof(model);
     EXPECT_GE(proof.fixtures, 1);

@@ -31,6 +31,8 @@ class Models:
                 types.add(pathlib.PurePath(module).name)
                 if module.startswith(MODELS + "timm/"):  # a library: its fixtures are in one folder
                     types.add("timm")
+                if module.startswith(MODELS + "diffusion/"):
+                    types.add("diffusers")
             for alias, original in re.findall(r'register_alias\("([^"]+)", "([^"]+)"', text):
                 types.add(alias)
                 self.aliases.setdefault(plain(original), set()).add(alias)

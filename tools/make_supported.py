@@ -33,18 +33,22 @@ made the fixtures: types with 5 alone do not exist in version 4. [cli.md](cli.md
 
 TIMM_NOTE = ("For this library, a model type is a family of architectures ([kinds/timm.md](kinds/timm.md)). Its models are the "
              "`architecture` in `config.json`, without the name of the weights after a dot.")
+DIFFUSERS_NOTE = ("For this library, a model type is a pipeline or a component of one ([diffusion.md](diffusion.md)). The classes are those "
+                  "in `model_index.json` and in the component's `config.json`. A fixture of a pipeline counts for its components too.")
 SENTENCE_NOTE = "For this library, the model type is the kind of the first module in `modules.json`. Encoders in the fixtures: {}."
 
 
 def registered(program):
-    """[(library, model_type, tasks)], sorted, and {family: architectures} of timm."""
+    """[(library, model_type, tasks)], sorted, {family: architectures} of timm, and {model_type: classes} of diffusers."""
     try:
         out = subprocess.run([program, "list", "--json"], check=True, stdout=subprocess.PIPE).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"make_supported: {error}")
     entries = json.loads(out)
     types = sorted((entry["library"], entry["model_type"], tuple(entry["tasks"])) for entry in entries)
-    return types, {entry["model_type"]: entry["architectures"] for entry in entries if entry["library"] == "timm"}
+    families = {entry["model_type"]: entry["architectures"] for entry in entries if entry["library"] == "timm"}
+    classes = {entry["model_type"]: entry["classes"] for entry in entries if entry["library"] == "diffusers"}
+    return types, families, classes
 
 
 def sentence_kind(fixture):
@@ -53,7 +57,14 @@ def sentence_kind(fixture):
     return {"CLIPModel": "clip", "MLMTransformer": "mlm_transformer"}.get(first.rpartition(".")[2], "transformer")
 
 
-def count_fixtures(families):
+def diffusers_types(fixture, classes):
+    """The registry's names for a pipeline, and for those of its components that are classes of diffusers."""
+    index = json.loads((fixture / "model_index.json").read_text())
+    named = [index["_class_name"]] + [entry[1] for entry in index.values() if isinstance(entry, list)]
+    return [model_type for name in named for model_type, known in classes.items() if name in known]
+
+
+def count_fixtures(families, classes, tasks):
     """{(library, model_type, task): count}, {encoder: count} of the Sentence Transformers fixtures, and
     {model_type: versions of transformers} of the others."""
     counts, encoders, versions = collections.Counter(), collections.Counter(), collections.defaultdict(set)
@@ -67,6 +78,9 @@ def count_fixtures(families):
             encoders[content["model_type"]] += 1
         elif library == "timm":
             counts[library, next(f for f, names in families.items() if content["model_type"] in names), task] += 1
+        elif library == "diffusers":
+            for model_type in diffusers_types(fixture, classes):
+                counts[library, model_type, tasks[library, model_type][0]] += 1
         else:
             counts[library, fixture.parent.name, task] += 1
             versions[fixture.parent.name].add(content["transformers"])
@@ -81,7 +95,7 @@ def number_of(count, singular):
     return f"{count} {singular}" + ("" if count == 1 else "s")
 
 
-def make_page(types, families, counts, encoders, versions):
+def make_page(types, families, classes, counts, encoders, versions):
     pairs = [(library, model_type, task) for library, model_type, tasks in types for task in tasks]
     strangers = sorted(set(counts) - set(pairs))
     if strangers:
@@ -91,7 +105,7 @@ def make_page(types, families, counts, encoders, versions):
 
     lines = [INTRO]
     lines.append(wrapped(f"{number_of(len(types), 'model type')}, {number_of(len(pairs), '(type, task) pair')}, "
-                         f"{number_of(sum(counts.values()), 'fixture')}. Pairs without a fixture: "
+                         f"{number_of(len(list(GOLDEN.glob('*/*/expected.json'))), 'fixture')}. Pairs without a fixture: "
                          + (", ".join(missing) if missing else "none") + "."))
     for library in sorted({library for library, _, _ in types}):
         of_transformers = library == "transformers"
@@ -109,6 +123,11 @@ def make_page(types, families, counts, encoders, versions):
             lines += ["| Family | Architectures |", "|---|---|"]
             lines += [f"| `{family}` | {', '.join(f'`{name}`' for name in names)} |" for family, names in sorted(families.items())]
             lines.append("")
+        if library == "diffusers":
+            lines.append(wrapped(DIFFUSERS_NOTE))
+            lines += ["| Model type | Classes |", "|---|---|"]
+            lines += [f"| `{name}` | {', '.join(f'`{one}`' for one in known)} |" for name, known in sorted(classes.items())]
+            lines.append("")
         if library == "sentence_transformers" and encoders:
             names = ", ".join(f"`{name}` ({n})" for name, n in sorted(encoders.items()))
             lines.append(wrapped(SENTENCE_NOTE.format(names)))
@@ -123,8 +142,9 @@ def main():
     what.add_argument("--check", action="store_true", help="compare with docs/supported.md instead of printing it")
     o = a.parse_args()
 
-    types, families = registered(o.program)
-    page = make_page(types, families, *count_fixtures(families))
+    types, families, classes = registered(o.program)
+    tasks = {(library, model_type): names for library, model_type, names in types}
+    page = make_page(types, families, classes, *count_fixtures(families, classes, tasks))
     if o.write:
         PAGE.write_text(page, encoding="utf-8")
     elif o.check:

@@ -32,8 +32,9 @@ struct Variant {
   std::string suffix = {};  ///< of the files' stems
   DType dtype = DType::f32;
   Gelu gelu = Gelu::as_defined;
-  Recipe recipe = {};                   ///< how weights are quantized
-  std::vector<std::string> files = {};  ///< stems of the files that are made in this precision; empty: all
+  Recipe recipe = {};  ///< how weights are quantized
+  std::vector<std::string> files =
+      {};  ///< components and merges that are made in this precision, by name; empty: all
 };
 
 /// Names, folders and side files that a client expects.

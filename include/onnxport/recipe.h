@@ -82,7 +82,7 @@ struct ONNXPORT_API Precision {
   std::string suffix;  ///< of file names: "_q4f16"; empty for fp32
   DType dtype = DType::f32;
   Recipe recipe = {};
-  std::vector<std::string> files = {};  ///< stems of the files that it is for; empty: all
+  std::vector<std::string> files = {};  ///< the components and merges that it is for, by name; empty: all
 };
 
 /// Throws ExportError(invalid_argument) for an unknown name; the message lists the known ones.

@@ -99,6 +99,26 @@ Checkpoint::Checkpoint(std::vector<StoredTensor> tensors, std::string name,
   if (twice != tensors_.end()) fail(kBad, "tensor '{}' occurs in several shards of {}", twice->key, name_);
 }
 
+std::shared_ptr<const Checkpoint> Checkpoint::joined(
+    const std::vector<std::pair<std::string, std::shared_ptr<const Checkpoint>>>& parts, std::string name) {
+  std::vector<StoredTensor> tensors;
+  std::vector<fs::path> files;
+  std::map<std::string, std::string, std::less<>> absent;
+  for (const auto& [prefix, part] : parts) {
+    for (const TensorView& view : part->tensors_) {
+      StoredTensor& tensor = tensors.emplace_back(StoredTensor{.view = view});
+      tensor.view.key = fmt::format("{}.{}", prefix, view.key);
+      if (const auto computed = part->computed_.find(view.key); computed != part->computed_.end())
+        tensor.weight = computed->second;
+    }
+    for (const auto& [key, why] : part->absent_) absent.emplace(fmt::format("{}.{}", prefix, key), why);
+    files.insert(files.end(), part->files_.begin(), part->files_.end());
+  }
+  return std::make_shared<const Checkpoint>(std::move(tensors), std::move(name),
+                                            std::shared_ptr<const GgufInfo>(), std::move(files),
+                                            std::move(absent));
+}
+
 std::shared_ptr<const Checkpoint> Checkpoint::tied(std::string part, std::string other) const {
   auto copy = std::make_shared<Checkpoint>(*this);
   copy->tied_ = std::move(part) + ".";

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "onnxport/gguf_info.h"
@@ -48,6 +49,11 @@ class Checkpoint {
   Checkpoint(std::vector<StoredTensor> tensors, std::string name, std::shared_ptr<const GgufInfo> gguf = {},
              std::vector<std::filesystem::path> files = {},
              std::map<std::string, std::string, std::less<>> absent = {});
+
+  /// The tensors of several checkpoints, with keys that begin with a name for each: `unet.conv_in.weight`.
+  /// Messages use `name` as the file.
+  static std::shared_ptr<const Checkpoint> joined(
+      const std::vector<std::pair<std::string, std::shared_ptr<const Checkpoint>>>& parts, std::string name);
 
   /// The same tensors, where a key below `part` that is missing stands for the same module below `other`. The
   /// first name after `part` may be one that `other` lacks: `decoder.bert.pooler` is `encoder.pooler`.

@@ -219,6 +219,7 @@ int run_list(const Voice& voice) {
                       {"model_type", definition->model_type},
                       {"tasks", definition->tasks}});
     if (auto names = architectures_of(*definition); !names.empty()) report.back()["architectures"] = names;
+    if (definition->library == "diffusers") report.back()["classes"] = definition->modules;
     if (!voice.json) {
       say(fmt::format("{:<22} {:<{}}  {}", definition->library, definition->model_type, width,
                       fmt::join(definition->tasks, ", ")));

@@ -11,7 +11,9 @@
 #include <utility>
 
 #include "checkpoint/adapter_keys.h"
+#include "checkpoint/pipeline_lora.h"
 #include "config/json.h"
+#include "exporter/diffusers_definition.h"
 #include "support/fail.h"
 #include "support/printable.h"
 
@@ -200,12 +202,19 @@ std::vector<std::string> saved_modules(const Reader& reader, std::string_view ta
 
 }  // namespace
 
+bool has_pipeline_adapter(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / kPipelineLora, ignored) && !fs::exists(folder / kAdapterConfig, ignored) &&
+         !is_pipeline_folder(folder);
+}
+
 bool has_adapter(const fs::path& folder) {
   std::error_code ignored;
-  return fs::exists(folder / kAdapterConfig, ignored);
+  return fs::exists(folder / kAdapterConfig, ignored) || has_pipeline_adapter(folder);
 }
 
 AdapterConfig read_adapter_config(const fs::path& folder) {
+  if (has_pipeline_adapter(folder)) return {.lora = {.origin = (folder / kPipelineLora).string()}};
   const Reader reader(folder / kAdapterConfig);
   check_method(reader);
   check_keys(reader);

@@ -23,13 +23,15 @@ inline constexpr const char* kAdapterConfig = "adapter_config.json";
 inline constexpr std::array<const char*, 2> kAdapterWeights = {"adapter_model.safetensors",
                                                                "adapter_model.bin"};
 
-/// Whether the folder holds an adapter.
+/// Whether the folder holds an adapter of diffusers, which has no configuration: pipeline_lora.h.
+bool has_pipeline_adapter(const std::filesystem::path& folder);
+/// Whether the folder holds an adapter, of peft or of diffusers.
 bool has_adapter(const std::filesystem::path& folder);
 
-/// Reads `folder/adapter_config.json`. Keys that only concern training or initialization are not looked at.
-/// Throws ExportError(bad_config) if it is missing or broken, and ExportError(unsupported) that names key,
-/// value and the next step for a method other than LoRA, for settings that change the computation, and for
-/// keys that are unknown and set.
+/// Reads `folder/adapter_config.json`; of an adapter of diffusers, only the name of the file is known. Keys
+/// that only concern training or initialization are not looked at. Throws ExportError(bad_config) if it is
+/// missing or broken, and ExportError(unsupported) that names key, value and the next step for a method other
+/// than LoRA, for settings that change the computation, and for keys that are unknown and set.
 /// https://github.com/huggingface/peft/blob/v0.18.1/src/peft/tuners/lora/config.py
 AdapterConfig read_adapter_config(const std::filesystem::path& folder);
 

@@ -10,6 +10,7 @@
 
 #include "checkpoint/adapter.h"
 #include "checkpoint/adapter_keys.h"
+#include "checkpoint/pipeline_lora.h"
 #include "exporter/adapter_config.h"
 #include "exporter/architectures.h"
 #include "exporter/infer_task.h"
@@ -93,6 +94,15 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kTasks = 
     {"TOKEN_CLS", "token-classification"},
 }};
 
+MergedCheckpoint merge(const Checkpoint& base, const fs::path& folder) {
+  if (has_pipeline_adapter(folder)) {
+    const PipelineLora adapter = read_pipeline_lora(folder / kPipelineLora, base);
+    return merge_adapter(base, *adapter.tensors, adapter.settings);
+  }
+  const AdapterConfig adapter = read_adapter_config(folder);
+  return merge_adapter(base, *open_weights(folder), adapter.lora);
+}
+
 }  // namespace
 
 AdaptedCheckpoint apply_adapters(std::shared_ptr<const Checkpoint> checkpoint, const PretrainedConfig& config,
@@ -100,9 +110,8 @@ AdaptedCheckpoint apply_adapters(std::shared_ptr<const Checkpoint> checkpoint, c
   AdaptedCheckpoint result{.checkpoint = std::move(checkpoint)};
   std::set<std::string> whole;  // keys of saved tensors so far
   for (const fs::path& folder : adapters) {
-    const AdapterConfig adapter = read_adapter_config(folder);
     const auto base = result.checkpoint;
-    MergedCheckpoint merged = merge_adapter(*base, *open_weights(folder), adapter.lora);
+    MergedCheckpoint merged = merge(*base, folder);
     for (const std::string& key : merged.saved) {
       if (whole.insert(key).second) continue;
       fail(ErrorCode::unsupported,

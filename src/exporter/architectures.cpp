@@ -53,6 +53,7 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"ForSpeechToText", {"automatic-speech-recognition"}},
       {"ForTextToText", {"text2text-generation"}},
       {"ForTextToSpeech", {"text-to-audio"}},
+      {"Pipeline", {"text-to-image"}},  // of diffusers
       // time series
       {"ForPrediction", {"time-series-forecasting"}},
       // composites, and classes without a head

@@ -10,10 +10,12 @@
 #include "config/json.h"
 #include "exporter/adapters.h"
 #include "exporter/check_outputs.h"
+#include "exporter/diffusers_definition.h"
 #include "exporter/gguf_model.h"
 #include "exporter/model_weights.h"
 #include "exporter/own_code.h"
 #include "exporter/quantization.h"
+#include "onnxport/diffusers.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
 #include "onnxport/tasks_manager.h"
@@ -64,7 +66,10 @@ Model::Model(std::shared_ptr<const ModelDefinition> definition, PretrainedConfig
   folder_ = files.root.empty() ? weights_folder_ : files.root;
   task_ = TasksManager::map_from_synonym(task_);
   notices_ = exporter::own_code_notices(config_);
-  auto checkpoint = Checkpoint::open(files.path, read_quantization(config_), files.weights_variant);
+  const bool is_pipeline = definition_->library == "diffusers" && !components_of(config_).empty();
+  auto checkpoint = is_pipeline
+                        ? exporter::open_pipeline(files.path, config_, files.weights_variant)
+                        : Checkpoint::open(files.path, read_quantization(config_), files.weights_variant);
   if (checkpoint->gguf()) {
     for (std::string& text : exporter::gguf_notices(*checkpoint->gguf(), config_, weights_folder_))
       notices_.push_back(std::move(text));
@@ -207,7 +212,9 @@ Graph Model::build(const Component& component) const {
                     component.task));
   }
   weights_->built.insert(component.name);
-  Graph graph(component.interface.float_dtype);
+  const DType dtype = component.interface.float_dtype;
+  const bool wide = dtype == DType::f16 && exporter::runs_in_float32(*this, component);
+  Graph graph(wide ? DType::f32 : dtype);
   NamedValues inputs;
   for (const TensorSpec& spec : component.interface.inputs) {
     Value value = graph.input(spec.name, {spec.dtype, spec.shape});
@@ -225,7 +232,10 @@ Graph Model::build(const Component& component) const {
   exporter::check_outputs(
       outputs, component.interface,
       fmt::format("the definition of '{}' for task '{}'", config_.model_type(), component.task));
-  for (const auto& [name, value] : outputs) graph.output(name, value);
+  for (const auto& [name, value] : outputs) {
+    const ModulePath at(graph, "outputs");
+    graph.output(name, wide && is_float(value.dtype()) ? op::cast(value, dtype) : value);
+  }
   verify(graph);
   return transform::patch(std::move(graph), component.patches);
 }

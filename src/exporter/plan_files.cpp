@@ -15,12 +15,12 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-std::vector<std::string> stems_of(const ExportPlan& plan) {
-  std::vector<std::string> stems;
+std::vector<std::string> names_of(const ExportPlan& plan) {
+  std::vector<std::string> names;
   for (const Component& component : plan.components)
-    if (!plan.is_left_out(component)) stems.push_back(component.stem);
-  for (const Merge& merge : plan.merges) stems.push_back(merge.stem);
-  return stems;
+    if (!plan.is_left_out(component)) names.push_back(component.name);
+  for (const Merge& merge : plan.merges) names.push_back(merge.name);
+  return names;
 }
 
 }  // namespace
@@ -29,9 +29,9 @@ ExportPlan ExportPlan::part(const Variant& variant) const {
   ExportPlan part = *this;
   part.variants = {variant};
   if (variant.files.empty()) return part;
-  std::erase_if(part.merges, [&](const Merge& merge) { return !contains(variant.files, merge.stem); });
+  std::erase_if(part.merges, [&](const Merge& merge) { return !contains(variant.files, merge.name); });
   std::erase_if(part.components, [&](const Component& component) {
-    return !contains(variant.files, component.stem) &&
+    return !contains(variant.files, component.name) &&
            std::none_of(part.merges.begin(), part.merges.end(), [&](const Merge& merge) {
              return merge.without_past == component.name || merge.with_past == component.name;
            });
@@ -52,23 +52,23 @@ const Variant& ExportPlan::variant_of(const Component& component) const {
 namespace exporter {
 
 void assign_files(ExportPlan& plan) {
-  const std::vector<std::string> stems = stems_of(plan);
+  const std::vector<std::string> names = names_of(plan);
   std::vector<std::string> made;
   for (const Variant& variant : plan.variants) {
     for (const std::string& file : variant.files) {
-      if (contains(stems, file)) continue;
+      if (contains(names, file)) continue;
       throw ExportError(ErrorCode::invalid_argument,
                         fmt::format("--variants {}={}: the files of this export are {}", file, variant.name,
-                                    fmt::join(stems, ", ")));
+                                    fmt::join(names, ", ")));
     }
     if (variant.files.empty()) return;
     const ExportPlan part = plan.part(variant);
-    const std::vector<std::string> of_part = stems_of(part);
+    const std::vector<std::string> of_part = names_of(part);
     made.insert(made.end(), of_part.begin(), of_part.end());
   }
   std::vector<std::string> others;
-  for (const std::string& stem : stems)
-    if (!contains(made, stem)) others.push_back(stem);
+  for (const std::string& name : names)
+    if (!contains(made, name)) others.push_back(name);
   if (others.empty()) return;
   const auto plain = std::find_if(plan.variants.begin(), plan.variants.end(),
                                   [](const Variant& variant) { return variant.name == "fp32"; });

@@ -99,8 +99,8 @@ Proof get_proof(const Model& model) {
   const auto fixtures = exporter::fixtures_of(definition.library, definition.model_type);
   if (!fixtures) return {};
   Proof proof = exporter::compare(*fixtures, model.task(), exporter::exercised(model));
-  if (definition.library == "timm") {
-    for (std::string& version : proof.versions) version = "timm " + version;
+  if (definition.library == "timm" || definition.library == "diffusers") {
+    for (std::string& version : proof.versions) version = definition.library + " " + version;
   }
   return proof;
 }

@@ -8,6 +8,7 @@
 
 #include "checkpoint/gguf.h"
 #include "exporter/adapters.h"
+#include "exporter/diffusers_definition.h"
 #include "exporter/gguf_model.h"
 #include "exporter/infer_task.h"
 #include "exporter/role_defaults.h"
@@ -26,6 +27,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view transformers = "transformers";
 constexpr std::string_view sentence_transformers = "sentence_transformers";
 constexpr std::string_view timm = "timm";
+constexpr std::string_view diffusers = "diffusers";
 
 void require_task(const ModelDefinition& definition, std::string_view task) {
   if (exporter::supports(definition, task)) return;
@@ -52,6 +54,7 @@ struct TasksManager::Impl {
     ModelFiles files;
   };
   static Folder open(const TasksManager& manager, const fs::path& path, const OpenOptions& options) {
+    exporter::refuse_single_file(path);
     const fs::path root = gguf::is_file(path) ? path.parent_path() : path;
     const std::string library = options.library.empty() ? infer_library_from_model(root) : options.library;
     const bool has_modules = library == sentence_transformers;
@@ -69,11 +72,14 @@ struct TasksManager::Impl {
                                       (root / "modules.json").string(), modules.front().path));
       }
     }
-    const bool is_timm = library == timm;
-    PretrainedConfig config =
-        is_timm ? exporter::read_timm_config(root) : exporter::read_config(manager, files.path);
+    const bool is_timm = library == timm, is_diffusers = library == diffusers;
+    PretrainedConfig config = is_timm        ? exporter::read_timm_config(root)
+                              : is_diffusers ? exporter::read_diffusers_config(root)
+                                             : exporter::read_config(manager, files.path);
     if (is_timm) {
       definition = exporter::family_of(manager, config);
+    } else if (is_diffusers) {
+      definition = exporter::diffusers_definition(manager, config);
     } else if (!has_modules) {
       definition = manager.get_definition(config.model_type(), library);
     }
@@ -115,6 +121,7 @@ void TasksManager::register_definition(ModelDefinition definition) {
   if (!definition.onnx_config) refuse("configuration class");
   if (definition.library == sentence_transformers && definition.modules.empty()) refuse("modules");
   if (definition.library == timm && definition.modules.empty()) refuse("architectures");
+  if (definition.library == diffusers && definition.modules.empty()) refuse("classes");
   exporter::complete_roles(definition);
   Impl::Key key{definition.library, definition.model_type};
   impl_->built_in.erase(key);
@@ -231,7 +238,10 @@ Model TasksManager::get_model_from_task(std::string_view task, const fs::path& f
     require_task(*opened.definition, chosen);
     return Model(opened.definition, opened.config, opened.files, std::move(chosen));
   };
-  if (task != "auto") return open_for(map_from_synonym(task));
+  if (task != "auto") {
+    const std::string named = map_from_synonym(task);
+    return open_for(opened.definition->library == diffusers ? exporter::pipeline_task(named) : named);
+  }
   std::optional<exporter::InferredTask> inferred;
   if (auto task_of_adapter = exporter::task_of_adapters(*opened.definition, options.adapters))
     inferred = {*std::move(task_of_adapter), "task_type of the adapter"};
@@ -255,6 +265,7 @@ std::string TasksManager::infer_task_from_model(const fs::path& folder, std::str
 std::string TasksManager::infer_library_from_model(const fs::path& folder) {
   std::error_code error;
   if (fs::exists(folder / "modules.json", error)) return std::string(sentence_transformers);
+  if (exporter::is_diffusers_folder(folder)) return std::string(diffusers);
   return std::string(exporter::is_timm_folder(folder) ? timm : transformers);
 }
 

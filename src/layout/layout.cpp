@@ -10,11 +10,19 @@
 #include "layout/genai_vision.h"
 #include "layout/sentence_transformers.h"
 #include "layout/transformers_js.h"
+#include "onnxport/error.h"
+#include "onnxport/tasks_manager.h"
 #include "support/file.h"
 
 namespace onnxport::layout {
 
 ExportPlan arrange(ExportPlan plan) {
+  if (plan.layout.name == "transformers.js" && plan.model.definition().library == "diffusers") {
+    throw ExportError(
+        ErrorCode::unsupported,
+        "--layout transformers.js: the client has no pipelines of diffusers; use --layout optimum, "
+        "whose folders Optimum's ORTDiffusionPipeline and examples/diffusion read");
+  }
   if (plan.layout.name == "transformers.js") return arrange_transformers_js(std::move(plan));
   if (plan.layout.name == "sentence-transformers") return arrange_sentence_transformers(std::move(plan));
   if (plan.layout.name != "genai") return plan;

@@ -17,14 +17,18 @@ Lowered last_axis(Emitter& e, const Node& node, const char* op_type, Names opera
   return e.emit(op_type, std::move(operands), std::move(attrs));
 }
 
-// ONNX Runtime 1.17 crashes on a LayerNormalization without a bias when it loads the file.
+std::optional<std::int64_t> width_of(const Node& node) { return node.outputs[0].shape.back().constant(); }
+
+// The operator needs a weight. ONNX Runtime 1.17 crashes on one without a bias when it loads the file.
 Lowered lower_layer_norm(Emitter& e, const Node& node) {
   Names operands = e.names_of(node.inputs);
-  const std::optional<std::int64_t> width = node.inputs[1].dim(0).constant();
-  if (operands[2].empty() && width) {
-    const std::vector<double> zeros(static_cast<std::size_t>(*width));
-    operands[2] = e.weight(Weight::from_doubles(node.outputs[0].dtype, {*width}, zeros, "zeros"));
-  }
+  const std::optional<std::int64_t> width = width_of(node);
+  const auto all = [&](double value, const char* name) {
+    const std::vector<double> values(static_cast<std::size_t>(*width), value);
+    return e.weight(Weight::from_doubles(node.outputs[0].dtype, {*width}, values, name));
+  };
+  if (operands[1].empty()) operands[1] = all(1, "ones");
+  if (operands[2].empty() && width) operands[2] = all(0, "zeros");
   return last_axis(e, node, "LayerNormalization", std::move(operands));
 }
 Lowered lower_rms_norm(Emitter& e, const Node& node) {
@@ -72,7 +76,8 @@ Lowered lower_skip_rms_norm(Emitter& e, const Node& node) {
 std::span<const Form> forms_layer_norm() {
   static constexpr Form forms[] = {
       {.name = "LayerNormalization",
-       .fits = [](const Node& node, const Target& target) { return target.opset >= 17 && node.inputs[1]; },
+       .fits = [](const Node& node,
+                  const Target& target) { return target.opset >= 17 && (node.inputs[1] || width_of(node)); },
        .lower = lower_layer_norm}};
   return forms;
 }

@@ -74,13 +74,6 @@ bool contains(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-void copy_atomically(const fs::path& from, const fs::path& to) {
-  const auto source = File::open(from);
-  AtomicFile target(to);
-  target.copy_from(*source, 0, 0, source->size());
-  target.commit();
-}
-
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code ignored;
@@ -92,6 +85,13 @@ std::vector<std::string> names_in(const fs::path& folder) {
 }
 
 }  // namespace
+
+void copy_atomically(const fs::path& from, const fs::path& to) {
+  const auto source = File::open(from);
+  AtomicFile target(to);
+  target.copy_from(*source, 0, 0, source->size());
+  target.commit();
+}
 
 Companions::Companions(std::vector<SentenceModule> modules) {
   if (!modules.empty()) {

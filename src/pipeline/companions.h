@@ -33,6 +33,9 @@ class Companions {
   std::vector<std::string> module_folders_, folders_;
 };
 
+/// Copies a file; a reader sees the old one or the whole new one. Throws ExportError(io).
+void copy_atomically(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// Copies the companions of the model in `from` to `to`, creating it. Each copy is atomic. If the first
 /// module has a folder of its own, its files are also copied to `to` itself, beside the .onnx file, unless
 /// the model has files of these names there. `made_config`: the text of config.json if `from` has none that

@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "exporter/diffusers_definition.h"
 #include "exporter/task_name.h"
 #include "layout/layout.h"
 #include "onnxport/error.h"
@@ -19,6 +20,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The folder of an export, of which a client names the folder or a file. The models of a pipeline have
+// folders of their own in it.
+fs::path folder_of(const Model& model, const fs::path& onnx) {
+  if (fs::is_directory(onnx)) return onnx;
+  const fs::path beside = onnx.parent_path();
+  return exporter::is_pipeline_folder(model.folder()) ? beside.parent_path() : beside;
+}
+
 // The plans by which an export may have been made, the most likely first.
 std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOptions& options) {
   PlanRequest request{.dtype = options.dtype,
@@ -29,7 +38,7 @@ std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOpt
                       .split = options.split.value_or(Split::merged),
                       .shapes = options.validation.shapes,
                       .dynamic_axes = options.validation.dynamic_axes,
-                      .output = fs::is_directory(options.onnx) ? options.onnx : options.onnx.parent_path(),
+                      .output = folder_of(model, options.onnx),
                       .layout = options.layout,
                       .recipe = options.recipe,
                       .precisions = options.precisions};
@@ -38,7 +47,11 @@ std::vector<ExportPlan> possible_plans(const Model& model, const MainValidateOpt
                                        [](const Precision& one) { return !one.files.empty(); });
   if (options.split || names_files || exporter::has_past(model.task())) return plans;
   request.split = Split::monolith;
-  plans.push_back(layout::arrange(make_plan(model, request)));
+  try {
+    plans.push_back(layout::arrange(make_plan(model, request)));
+  } catch (const ExportError& error) {
+    if (error.code() != ErrorCode::unsupported) throw;  // a type whose parts cannot be in one file
+  }
   return plans;
 }
 

@@ -1,25 +1,29 @@
 // Finds the folder of a model that a user names, and the files of a repository that an export needs.
 #include <algorithm>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "checkpoint/gguf.h"
+#include "checkpoint/pipeline_lora.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/shards.h"
 #include "checkpoint/weight_files.h"
 #include "exporter/adapter_config.h"
+#include "exporter/diffusers_definition.h"
 #include "exporter/sentence_definition.h"
 #include "exporter/timm_definition.h"
 #include "hub/names.h"
 #include "hub/repo.h"
 #include "onnxport/config.h"
+#include "onnxport/diffusers.h"
 #include "onnxport/hub.h"
 #include "onnxport/modules.h"
 #include "onnxport/tasks_manager.h"
 #include "pipeline/companions.h"
+#include "pipeline/model_card.h"
 #include "pipeline/model_folder.h"
+#include "pipeline/pipeline_files.h"
 #include "support/fail.h"
 #include "support/file.h"
 #include "support/text.h"
@@ -44,27 +48,6 @@ fs::path below(const fs::path& folder, const std::string& subfolder) {
        name, exporter::kAdapterConfig);
 }
 
-constexpr const char* kModelCard = "README.md";
-
-/// The value of `pipeline_tag` in the metadata at the start of a model card; empty if there is none.
-std::string tag_of_card(const fs::path& file) {
-  std::error_code ignored;
-  if (!fs::exists(file, ignored)) return "";
-  std::istringstream lines(read_text_file(file));
-  std::string line;
-  for (bool first = true; std::getline(lines, line); first = false) {
-    const std::string_view text = text::trimmed(line);
-    if (first != (text == "---")) break;  // the metadata are between two such lines
-    constexpr std::string_view key = "pipeline_tag:";
-    if (!line.starts_with(key)) continue;
-    std::string_view value = text::trimmed(text.substr(key.size()));
-    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front())
-      value = value.substr(1, value.size() - 2);
-    return std::string(value);
-  }
-  return "";
-}
-
 /// The model's part of a repository.
 class RemoteModel {
  public:
@@ -75,10 +58,11 @@ class RemoteModel {
     }
   }
 
-  bool has_adapter() const { return files_.contains(exporter::kAdapterConfig); }
+  bool has_adapter() const { return files_.contains(exporter::kAdapterConfig) || has_pipeline_adapter(); }
 
   /// The configuration, which tells whether the method is supported, then the weights and the tokenizer.
   void fetch_adapter() {
+    if (has_pipeline_adapter()) return get({kPipelineLora});
     get({exporter::kAdapterConfig});
     exporter::read_adapter_config(repo_.folder() / top_);
     std::vector<std::string> wanted;
@@ -93,6 +77,7 @@ class RemoteModel {
   }
 
   void fetch() {
+    if (files_.contains(exporter::kModelIndex)) return fetch_pipeline();
     if (files_.contains("modules.json")) read_modules();
     const std::string config = in_model("config.json");
     const std::vector<std::string> gguf = gguf_files();
@@ -100,7 +85,7 @@ class RemoteModel {
       fail(ErrorCode::bad_config, "{} has no {}{}, which describes the model; {}", repo_.name(), top_, config,
            top_.empty() ? "is it in a --subfolder?" : "check --subfolder");
     }
-    std::vector<std::string> companions, weights, shards;
+    std::vector<std::string> companions, weights;
     for (const std::string& file : files_) {
       // Weights of a module are copied along too, but one format is enough.
       const std::string_view name = std::string_view(file).substr(file.rfind('/') + 1);
@@ -115,7 +100,44 @@ class RemoteModel {
       if (const std::string file = weights_in(folder, ""); !file.empty()) weights.push_back(file);
     }
     weights.push_back(weights_in(companions_.model_folder(), variant_));
-    if (weights.back().empty()) fail_without_weights();
+    if (weights.back().empty()) fail_without_weights(std::vector<std::string>(files_.begin(), files_.end()));
+    get_weights(weights);
+  }
+
+ private:
+  bool has_pipeline_adapter() const {
+    return files_.contains(kPipelineLora) && !files_.contains(exporter::kAdapterConfig) &&
+           !files_.contains(exporter::kModelIndex);
+  }
+
+  /// Configurations first, which tell whether all components are supported.
+  void fetch_pipeline() {
+    std::vector<std::string> small, weights;
+    for (const std::string& file : files_) {
+      const bool of_component =
+          file.ends_with("/config.json") && std::count(file.begin(), file.end(), '/') == 1;
+      if (of_component || pipeline::is_pipeline_companion(file)) small.push_back(file);
+    }
+    get(small);
+    const TasksManager& tasks = TasksManager::instance();
+    const auto config = exporter::read_diffusers_config(repo_.folder() / top_);
+    exporter::diffusers_definition(tasks, config);
+    const std::vector<std::string> components = components_of(config);
+    const bool any = std::any_of(components.begin(), components.end(), [&](const std::string& component) {
+      return !weights_in(component, variant_).empty();
+    });
+    for (const std::string& component : components) {
+      get_component(tasks, config, component);
+      weights.push_back(weights_in(component, variant_));
+      if (weights.back().empty() && any) weights.back() = weights_in(component, "");
+      if (weights.back().empty()) fail_without_weights(files_in(component));
+    }
+    get_weights(weights);
+  }
+
+  /// The files, and the shards of those that are an index.
+  void get_weights(const std::vector<std::string>& weights) {
+    std::vector<std::string> shards;
     get(weights);
     for (const std::string& file : weights) {
       if (!file.ends_with(".json")) continue;
@@ -128,7 +150,14 @@ class RemoteModel {
     get(shards);
   }
 
- private:
+  std::vector<std::string> files_in(const std::string& folder) const {
+    std::vector<std::string> files;
+    for (const std::string& file : files_) {
+      if (file.starts_with(folder + "/")) files.push_back(file.substr(folder.size() + 1));
+    }
+    return files;
+  }
+
   /// Learns from modules.json where the modules are. Refuses unknown ones before anything large is
   /// downloaded.
   void read_modules() {
@@ -144,8 +173,8 @@ class RemoteModel {
     return folder.empty() ? name : folder + "/" + name;
   }
 
-  [[noreturn]] void fail_without_weights() const {
-    const std::string instead = instead_of_weights(std::vector<std::string>(files_.begin(), files_.end()));
+  [[noreturn]] void fail_without_weights(const std::vector<std::string>& files) const {
+    const std::string instead = instead_of_weights(files);
     fail(ErrorCode::bad_checkpoint, "{} has no readable weights: looked for {}{}{}{}", repo_.name(),
          text::join(weight_file_names(variant_)), variant_.empty() ? ", *.gguf" : "",
          instead.empty() ? "" : "; ", instead);
@@ -161,7 +190,7 @@ class RemoteModel {
     }
     const auto config = PretrainedConfig::from_pretrained(folder);
     const std::string& type = config.model_type();
-    if (config.architectures().empty() && files_.contains(kModelCard)) get({kModelCard});
+    if (config.architectures().empty() && files_.contains(pipeline::kModelCard)) get({pipeline::kModelCard});
     const TasksManager& tasks = TasksManager::instance();
     const auto known = tasks.definitions();
     const bool is_known = std::any_of(known.begin(), known.end(),
@@ -242,7 +271,8 @@ FoundFolder find_folder(const fs::path& model, const HubOptions& options, Holds 
   repo.publish();
   const fs::path folder = below(repo.folder(), subfolder);
   return {folder, adapter,
-          repo.pipeline_tag().empty() ? tag_of_card(folder / kModelCard) : repo.pipeline_tag()};
+          repo.pipeline_tag().empty() ? pipeline::tag_of_card(folder / pipeline::kModelCard)
+                                      : repo.pipeline_tag()};
 }
 
 }  // namespace pipeline

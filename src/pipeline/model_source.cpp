@@ -58,6 +58,10 @@ struct Base {
 Base find_base(const fs::path& adapter, const HubOptions& options) {
   const AdapterConfig config = exporter::read_adapter_config(adapter);
   const std::string origin = (adapter / kAdapterConfig).string();
+  if (exporter::has_pipeline_adapter(adapter)) {
+    fail(ErrorCode::bad_config, "{}: an adapter of a diffusion pipeline, which does not say of which one; {}",
+         config.lora.origin, next_step(adapter));
+  }
   if (config.base.empty()) {
     fail(ErrorCode::bad_config,
          "{}: key 'base_model_name_or_path' is missing or empty, expected the base model "

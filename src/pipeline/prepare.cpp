@@ -187,10 +187,12 @@ void check_accounting(const Model& model, const ExportOptions& options) {
 
 void place_weights(std::vector<Prepared>& prepared, const ExportOptions& options) {
   if (external_data(options.external_data) != serialize::ExternalData::checkpoint) return;
-  serialize::CheckpointFiles files(prepared.front().path.parent_path());
+  std::map<std::filesystem::path, serialize::CheckpointFiles> by_folder;
   std::map<std::string, std::int64_t> rewritten;  // bytes by fingerprint
   for (Prepared& one : prepared) {
     refer_to_checkpoint(one.graph, options.external_data_threshold);
+    const std::filesystem::path folder = one.path.parent_path();
+    serialize::CheckpointFiles& files = by_folder.try_emplace(folder, folder).first->second;
     for (const OnnxInitializer& initializer : one.graph.initializers) {
       const Weight& weight = initializer.weight;
       const auto bytes = weight.numel() * static_cast<std::int64_t>(size_of(weight.dtype()));

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "exporter/diffusers_definition.h"
 #include "layout/layout.h"
 #include "onnx/merge_decoders.h"
 #include "onnxport/error.h"
@@ -16,6 +17,7 @@
 #include "pass/rebuild.h"
 #include "pipeline/adapter_files.h"
 #include "pipeline/companions.h"
+#include "pipeline/pipeline_files.h"
 #include "pipeline/prepare.h"
 #include "pipeline/stale_data.h"
 #include "pipeline/validate_plan.h"
@@ -165,6 +167,12 @@ std::vector<fs::path> paths_of(const std::vector<ExportedFile>& files) {
   return paths;
 }
 
+std::vector<std::string> folders_of(const ExportPlan& plan) {
+  std::vector<std::string> folders;
+  for (const Component& component : plan.components) folders.push_back(component.folder);
+  return folders;
+}
+
 ExportReport describe(const ExportPlan& plan) {
   const Model& model = plan.model;
   ExportReport report;
@@ -222,13 +230,17 @@ ExportReport run_plan(const ExportPlan& plan, const RunOptions& options) {
   pipeline::place_weights(prepared, how);
   // Companions come first, so that if a model exists, the other files exist too.
   const std::string made_config = model.has_made_config() ? model.config().text() : std::string();
+  const bool is_pipeline = exporter::is_pipeline_folder(model.folder());
   std::vector<fs::path> companions =
-      pipeline::copy_companions(model.folder(), plan.layout.folder, made_config);
-  pipeline::copy_companions_of_adapters(model, plan.layout.folder, companions);
+      is_pipeline ? pipeline::copy_pipeline_companions(model.folder(), plan.layout.folder, model.config(),
+                                                       folders_of(plan))
+                  : pipeline::copy_companions(model.folder(), plan.layout.folder, made_config);
+  if (!is_pipeline) pipeline::copy_companions_of_adapters(model, plan.layout.folder, companions);
   pipeline::write_side_files(side_files, companions);
   for (const fs::path& path : companions) report.files.push_back({path, fs::file_size(path)});
-  for (const std::string& text : pipeline::left_out(model.weights_folder()))
-    pipeline::say(how.on_notice, text);
+  const std::vector<std::string> left_out = is_pipeline ? pipeline::left_out_of_pipeline(model.folder())
+                                                        : pipeline::left_out(model.weights_folder());
+  for (const std::string& text : left_out) pipeline::say(how.on_notice, text);
   std::set<fs::path> folders;
   for (const auto& written : pipeline::write(prepared, how, layout::largest_data_file(plan))) {
     report.files.push_back({written.path, written.bytes});

@@ -75,6 +75,13 @@ bool takes_images_alone(const Interface& interface) {
 // Raw audio. Features made from audio have another name.
 bool takes_samples(const Interface& interface) { return interface.find_input("input_values") != nullptr; }
 
+// Latents of images, or images as an autoencoder takes them.
+bool takes_latents(const Interface& interface) {
+  return interface.has_axis("latent_height") || interface.has_axis("sample_height") ||
+         interface.has_axis("packed_height_width") ||
+         (interface.has_axis("height") && interface.find_input("pixel_values") == nullptr);
+}
+
 std::string describe(const Interface& interface, const DummyShapes& shapes, Padding padding) {
   std::string text = fmt::format("batch_size {}", shapes.batch_size);
   if (takes_samples(interface)) {
@@ -91,7 +98,10 @@ std::string describe(const Interface& interface, const DummyShapes& shapes, Padd
                         shapes.text_batch_size > 0 ? shapes.text_batch_size : shapes.batch_size);
   }
   if (interface.has_axis("num_choices")) text += fmt::format(", num_choices {}", shapes.num_choices);
-  text += fmt::format(", sequence_length {}", shapes.sequence_length);
+  const bool latents = takes_latents(interface);
+  if (latents) text += fmt::format(", height {}, width {}", shapes.height, shapes.width);
+  if (!latents || interface.has_axis("sequence_length"))
+    text += fmt::format(", sequence_length {}", shapes.sequence_length);
   if (interface.takes_past()) text += fmt::format(", past_sequence_length {}", shapes.past_sequence_length);
   if (padding == Padding::right) text += ", padded on the right";
   if (padding == Padding::left) text += ", padded on the left";
@@ -183,6 +193,11 @@ std::vector<InputCase> text_cases(const Interface& interface) {
     shapes.past_sequence_length = past;
     shapes.decoder_sequence_length = std::max<std::int64_t>(length - 2, 1);
     shapes.nb_max_frames = 3 * length + 1;  // strides divide some of these, and others not
+    if (takes_latents(interface)) {
+      constexpr std::int64_t kSteps = 32;  // in pixels; strides do not divide the odd number
+      shapes.width += kSteps * (batch - 1);
+      if (batch == 1) shapes.height += kSteps / 2 + 1;
+    }
     return shapes;
   };
   add(dummies.shapes, Padding::none);

@@ -193,7 +193,8 @@ NamedValues forward_t5_like(const Inputs& inputs, const Model& model, const Comp
     return {{"inputs_embeds", shared(inputs["input_ids"])}};
   const auto encode = [&](const Inputs& in) {
     const Half encoder(root / "encoder", c, parts, false);
-    nn::DecoderPass pass(in, {});
+    // Pipelines of images call the encoder without a mask.
+    nn::DecoderPass pass(in, {}, {.attention_mask = in.has("attention_mask") ? "attention_mask" : ""});
     return encoder(pass.embedded(shared), pass, nullptr);
   };
   const auto decode = [&](nn::Seq2SeqPass& pass) {

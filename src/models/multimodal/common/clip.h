@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "models/common/definition.h"
 #include "models/multimodal/common/split_towers.h"
@@ -69,7 +70,11 @@ struct TextTower {
 
   TextTower(const Scope& s, const TextTowerConfig& c);
   /// input_ids [B, S] -> [B, S, H]
-  Value operator()(Value input_ids, const op::AttentionMask& mask) const;
+  Value operator()(Value input_ids, const op::AttentionMask& mask) const {
+    return norm(states(input_ids, mask).back());
+  }
+  /// The embeddings, then the result of each layer, without the last norm: all [B, S, H].
+  std::vector<Value> states(Value input_ids, const op::AttentionMask& mask) const;
 };
 
 /// Patches of an image as tokens: [B, channels, size, size] -> [B, patches, H]. Keys: patch_embedding.

@@ -1,5 +1,6 @@
 #include "models/multimodal/common/clip_encoders.h"
 
+#include <utility>
 #include <vector>
 
 #include "models/vision/common/vit.h"
@@ -38,8 +39,10 @@ EncoderStates encode_clip_text(const Inputs& inputs, const Model& model, TextEnd
   Value bias = nn::DecoderPass(inputs, {}, {.attention_mask = ""}).causal_bias(lowest(dtype));
   if (const Value padding = nn::padding_bias(inputs.get("attention_mask"), dtype))
     bias = op::add(bias, padding);
-  const Value hidden = tower(input_ids, {.bias = bias});
-  return {hidden, nn::token_at(hidden, end_of_text(input_ids, config, end))};
+  std::vector<Value> layers = tower.states(input_ids, {.bias = bias});
+  const Value hidden = tower.norm(layers.back());
+  const Value pooled = nn::token_at(hidden, end_of_text(input_ids, config, end));
+  return {hidden, pooled, std::move(layers)};
 }
 
 Value clip_image_tokens(const Scope& e, const ImageTowerConfig& c, Value pixel_values, bool any_size) {

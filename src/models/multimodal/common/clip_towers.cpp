@@ -79,13 +79,13 @@ TextTower::TextTower(const Scope& s, const TextTowerConfig& c)
       encoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer()),
       norm(s / "final_layer_norm", c.hidden_size, c.layer_norm_eps) {}
 
-Value TextTower::operator()(Value input_ids, const op::AttentionMask& mask) const {
+std::vector<Value> TextTower::states(Value input_ids, const op::AttentionMask& mask) const {
   Value x = tokens(input_ids);
   {
     const ModulePath at(x, path);
     x = op::add(x, positions.first(x.graph(), x.dim(1)));
   }
-  return norm(encoder(x, mask));
+  return encoder.states(x, mask);
 }
 
 Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_values, bool bias) {

@@ -1,0 +1,87 @@
+#include "models/diffusion/common/component_config.h"
+
+#include <algorithm>
+
+#include "onnxport/error.h"
+
+namespace onnxport::models {
+namespace {
+
+// Latents have an eighth of the image's extents, and transformers of packed latents take four as one.
+constexpr std::int64_t kPixelsPerLatent = 8, kLatentsPerPack = 2;
+
+Dim batch_of_step() { return Dim::symbol("batch_size"); }
+
+DimBindings sizes_of(const DummyShapes& shapes) {
+  const std::int64_t height = std::max<std::int64_t>(shapes.height / kPixelsPerLatent, kLatentsPerPack);
+  const std::int64_t width = std::max<std::int64_t>(shapes.width / kPixelsPerLatent, kLatentsPerPack);
+  return {{"batch_size", shapes.batch_size},
+          {kStepAxis, shapes.batch_size},
+          {"sequence_length", shapes.sequence_length},
+          {"height", height},
+          {"width", width},
+          {"latent_height", height},
+          {"latent_width", width},
+          {"sample_height", shapes.height},
+          {"sample_width", shapes.width},
+          {"packed_height_width", (height / kLatentsPerPack) * (width / kLatentsPerPack)}};
+}
+
+// Floats between -1 and 1, and small places.
+class DummyComponentInputGenerator : public DummyInputGenerator {
+ public:
+  explicit DummyComponentInputGenerator(std::vector<ComponentInput> inputs) : inputs_(std::move(inputs)) {}
+  bool supports_input(std::string_view name) const override { return find(name) != nullptr; }
+  TensorType type(std::string_view name, const DummyContext& context,
+                  const DummyShapes& shapes) const override {
+    const ComponentInput& input = *find(name);
+    TensorType type{input.integer ? context.int_dtype : context.float_dtype, input.shape};
+    for (Dim& dim : type.shape) dim = dim.evaluate(sizes_of(shapes));
+    return type;
+  }
+  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
+                  std::uint64_t seed) const override {
+    const TensorType made = type(name, context, shapes);
+    Tensor floats = random_floats(
+        seed, name, made.dtype == context.float_dtype ? made : TensorType{DType::f32, made.shape});
+    if (made.dtype == context.float_dtype) return floats;
+    constexpr double kMost = 32;
+    std::vector<std::int64_t> places;
+    for (const double value : floats.to_doubles())
+      places.push_back(static_cast<std::int64_t>((value + 1) / 2 * kMost));
+    return Tensor::from_ints(made.dtype, floats.shape, places);
+  }
+
+ private:
+  const ComponentInput* find(std::string_view name) const {
+    const auto found = std::find_if(inputs_.begin(), inputs_.end(),
+                                    [&](const ComponentInput& input) { return input.name == name; });
+    return found == inputs_.end() ? nullptr : &*found;
+  }
+  std::vector<ComponentInput> inputs_;
+};
+
+}  // namespace
+
+AxesByName ComponentOnnxConfig::inputs() const {
+  AxesByName inputs;
+  for (const ComponentInput& input : tensors()) {
+    Axes axes;
+    for (std::size_t i = 0; i < input.shape.size(); ++i) {
+      if (input.shape[i].is_symbol()) axes.emplace(static_cast<int>(i), input.shape[i].str());
+    }
+    inputs.emplace_back(input.name, std::move(axes));
+  }
+  return inputs;
+}
+
+Dim ComponentOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
+  if (symbol == kStepAxis) return batch_of_step();
+  return OnnxConfig::axis_length(tensor, symbol);
+}
+
+DummyInputGenerators ComponentOnnxConfig::dummy_input_generators() const {
+  return {std::make_shared<const DummyComponentInputGenerator>(tensors())};
+}
+
+}  // namespace onnxport::models

@@ -1,0 +1,47 @@
+/// Interfaces of the components of a diffusion pipeline.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/common/definition.h"
+
+namespace onnxport::models {
+
+/// An input of a component. Its symbols are the names of its dynamic axes: batch_size, sequence_length, the
+/// extents of an image (sample_height, sample_width) or of its latents (height, width, latent_height,
+/// latent_width, packed_height_width); and `step`, which is the batch.
+struct ComponentInput {
+  std::string name;
+  Shape shape;
+  bool integer = false;
+};
+
+/// Optimum's name for the batch of an input that may also have one row.
+inline constexpr const char* kStepAxis = "step";
+
+/// A component whose inputs are listed.
+class ComponentOnnxConfig : public OnnxConfig {
+ public:
+  using OnnxConfig::OnnxConfig;
+  virtual std::vector<ComponentInput> tensors() const = 0;
+  AxesByName inputs() const override;
+  Dim axis_length(std::string_view tensor, const std::string& symbol) const override;
+  NormalizedConfig normalized_config() const override { return {config(), {}}; }
+  DummyInputGenerators dummy_input_generators() const override;
+  double atol_for_validation() const override { return 3e-4; }
+};
+
+/// Registers the part of a pipeline that a class of diffusers computes.
+template <class Config>
+void register_component(TasksManager& tasks, const char* name, const char* class_name,
+                        const Forward& forward) {
+  tasks.register_model<Config>({.model_type = name,
+                                .tasks = {"semantic-segmentation"},  // as Optimum has it
+                                .forward = forward,
+                                .library = "diffusers",
+                                .modules = {class_name}});
+}
+
+}  // namespace onnxport::models
