@@ -1,0 +1,27 @@
+# The extension of the Python package, onnxport._native: the rooms, the command line and the bindings of python/src.
+# In a build folder, python/onnxport is the package: links to its sources, and the extension.
+find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.SABIModule)
+execute_process(COMMAND "${Python_EXECUTABLE}" -m nanobind --cmake_dir OUTPUT_STRIP_TRAILING_WHITESPACE
+  OUTPUT_VARIABLE nanobind_ROOT RESULT_VARIABLE nanobind_missing)
+if(nanobind_missing)
+  message(FATAL_ERROR "${Python_EXECUTABLE} has no nanobind: pip install nanobind==3.1.0")
+endif()
+find_package(nanobind 3.1 CONFIG REQUIRED)
+
+file(GLOB python_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/python/src/*.cpp")
+nanobind_add_module(onnxport_python STABLE_ABI NB_STATIC NB_DOMAIN onnxport ${python_sources}
+  $<TARGET_OBJECTS:onnxport_objects> $<TARGET_OBJECTS:onnxport_cli_objects>)
+target_link_libraries(onnxport_python PRIVATE onnxport_objects "${ONNXPORT_PROTOBUF_SHARED}" ZLIB::ZLIB)
+target_link_options(onnxport_python PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/python/src/exports.ld")
+set_target_properties(onnxport_python PROPERTIES OUTPUT_NAME _native
+  LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/python/onnxport"
+  LINK_DEPENDS "${PROJECT_SOURCE_DIR}/python/src/exports.ld")
+install(TARGETS onnxport_python LIBRARY DESTINATION onnxport COMPONENT python)
+
+file(GLOB python_parts CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/python/onnxport"
+  "${PROJECT_SOURCE_DIR}/python/onnxport/*")
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/python/onnxport")
+foreach(part IN LISTS python_parts)
+  file(CREATE_LINK "${PROJECT_SOURCE_DIR}/python/onnxport/${part}" "${PROJECT_BINARY_DIR}/python/onnxport/${part}"
+    SYMBOLIC)
+endforeach()
