@@ -133,7 +133,9 @@ void bind_registry(nb::module_& m) {
       .def_prop_ro("library", [](const Model& model) { return model.definition().library; })
       .def_prop_ro("config_text", [](const Model& model) { return model.config().text(); })
       .def_prop_ro("notices", &Model::notices)
-      .def_prop_ro("num_parameters", &Model::num_parameters);
+      .def_prop_ro("num_parameters", &Model::num_parameters)
+      .def_prop_ro("config", &Model::config)
+      .def("scope", &Model::scope, "The root of the model's keys.");
   m.def("open_model", open_model, nb::arg("task"), nb::arg("folder"), nb::arg("library"), nb::arg("adapters"),
         nb::arg("pipeline_tag"), nb::arg("config_values"));
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import re
@@ -120,6 +121,8 @@ def record_outputs(model: Any, config: OnnxConfig, shapes: dict[str, int], path:
     arguments = _arguments(model, config, inputs)
     if arguments is None:
         return False
+    if config.float_dtype == "fp32" and _is_half(model):
+        model = copy.deepcopy(model).float()  # the file computes in float32, too
     parameter = next(model.parameters(), None)
     was_training = model.training
     model.eval()
@@ -138,6 +141,11 @@ def record_outputs(model: Any, config: OnnxConfig, shapes: dict[str, int], path:
     recorded |= {f"out/{name}": _array(value) for name, value in outputs.items()}
     _write_safetensors(path, recorded)
     return True
+
+
+def _is_half(model: Any) -> bool:
+    parameter = next((one for one in model.parameters() if one.is_floating_point()), None)
+    return parameter is not None and parameter.element_size() < 4
 
 
 def _moved(value: Any, parameter: Any) -> Any:

@@ -19,13 +19,17 @@ def _base_class(name: str) -> type[base.OnnxConfig]:
     return getattr(config, name, None) or getattr(base, name)
 
 
-@cache
 def config_class(model_type: str, library: str = "transformers") -> type[base.OnnxConfig]:
     """The class of an architecture.
 
     Raises:
         ExportError: `unsupported` if it is not registered; the message names similar ones.
     """
+    return _make_class(model_type, library)
+
+
+@cache
+def _make_class(model_type: str, library: str) -> type[base.OnnxConfig]:
     native.tasks_of(model_type, library)
     parent = _base_class(native.base_class_of_type(model_type, library))
     attributes: dict[str, Any] = {
