@@ -1,7 +1,8 @@
 # The extension of the Python package, onnxport._native: the rooms, the command line and the bindings of python/src.
 # In a build folder, python/onnxport is the package: links to its sources, and the extension.
+set(ONNXPORT_PYTHON_PACKAGES "" CACHE PATH "Folder of packages for the interpreter, such as nanobind and pytest")
 find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.SABIModule)
-execute_process(COMMAND "${Python_EXECUTABLE}" -m nanobind --cmake_dir OUTPUT_STRIP_TRAILING_WHITESPACE
+execute_process(COMMAND "${CMAKE_COMMAND}" -E env "PYTHONPATH=${ONNXPORT_PYTHON_PACKAGES}" "${Python_EXECUTABLE}" -m nanobind --cmake_dir OUTPUT_STRIP_TRAILING_WHITESPACE
   OUTPUT_VARIABLE nanobind_ROOT RESULT_VARIABLE nanobind_missing)
 if(nanobind_missing)
   message(FATAL_ERROR "${Python_EXECUTABLE} has no nanobind: pip install nanobind==3.1.0")
@@ -25,3 +26,10 @@ foreach(part IN LISTS python_parts)
   file(CREATE_LINK "${PROJECT_SOURCE_DIR}/python/onnxport/${part}" "${PROJECT_BINARY_DIR}/python/onnxport/${part}"
     SYMBOLIC)
 endforeach()
+
+if(ONNXPORT_BUILD_TESTS AND NOT ONNXPORT_SANITIZE)
+  add_test(NAME python.tests COMMAND "${CMAKE_COMMAND}" -E env
+    "PYTHONPATH=${PROJECT_BINARY_DIR}/python:${ONNXPORT_PYTHON_PACKAGES}" PYTHONDONTWRITEBYTECODE=1
+    "${Python_EXECUTABLE}" -m pytest -q -rs -p no:cacheprovider "${PROJECT_SOURCE_DIR}/python/tests")
+  set_tests_properties(python.tests PROPERTIES TIMEOUT 900)
+endif()
