@@ -17,6 +17,9 @@ target_link_options(onnxport_python PRIVATE "-Wl,--version-script=${PROJECT_SOUR
 set_target_properties(onnxport_python PROPERTIES OUTPUT_NAME _native
   LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/python/onnxport"
   LINK_DEPENDS "${PROJECT_SOURCE_DIR}/python/src/exports.ld")
+if(ONNXPORT_WHEEL)  # the wheel finds ONNX Runtime in its package, and other machines have other C++ runtimes
+  target_link_options(onnxport_python PRIVATE -static-libgcc -s)
+endif()
 install(TARGETS onnxport_python LIBRARY DESTINATION onnxport COMPONENT python)
 
 file(GLOB python_parts CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/python/onnxport"

@@ -16,7 +16,7 @@ register = TasksManager.create_register("onnx", overwrite_existing=True)
 class Bert:
     """Embeddings and layers, [B, S] -> [B, S, H]."""
 
-    def __init__(self, s: nn.Scope, config: nn.TextEncoderConfig):
+    def __init__(self, s: nn.Scope, config: nn.TextEncoderConfig) -> None:
         self.embeddings = nn.TextEmbeddings(s / "embeddings", config)
         self.encoder = nn.PostNormEncoder(s / "encoder" / "layer", config)
 

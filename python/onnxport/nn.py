@@ -22,7 +22,7 @@ Value = native.Value
 
 _NAMES = sorted(name for name in dir(native.nn) if not name.startswith("_"))
 
-__all__ = ["Component", "Inputs", "Model", "PretrainedConfig", "Scope", "Value", *_NAMES]  # noqa: PLE0604
+__all__ = ["Component", "Inputs", "Model", "PretrainedConfig", "Scope", "Value", *_NAMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ path = native.path
 
 _NAMES = sorted(name for name in dir(native.op) if not name.startswith("_"))
 
-__all__ = ["Dim", "Graph", "Value", "Weight", "path", *_NAMES]  # noqa: PLE0604
+__all__ = ["Dim", "Graph", "Value", "Weight", "path", *_NAMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -40,7 +40,9 @@ def progress_bar(label: str, enabled: bool | None = None) -> Iterator[Listener |
 
     def listen(done: int, total: int) -> None:
         if not bars:
-            bars.append(tqdm(desc=label, total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False))
+            bars.append(
+                tqdm(desc=label, total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False)
+            )
         bars[0].total = total
         bars[0].update(done - bars[0].n)
 

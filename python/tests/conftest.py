@@ -40,7 +40,11 @@ def bert_weights(config: dict[str, Any], seed: int = 0) -> dict[str, numpy.ndarr
     for layer in range(config["num_hidden_layers"]):
         at = f"encoder.layer.{layer}."
         linears = {f"attention.self.{name}": (width, width) for name in ("query", "key", "value")}
-        linears |= {"attention.output.dense": (width, width), "intermediate.dense": (inner, width), "output.dense": (width, inner)}
+        linears |= {
+            "attention.output.dense": (width, width),
+            "intermediate.dense": (inner, width),
+            "output.dense": (width, inner),
+        }
         for name, shape in linears.items():
             shapes |= {f"{at}{name}.weight": shape, f"{at}{name}.bias": shape[:1]}
         norms += [at + "attention.output.LayerNorm", at + "output.LayerNorm"]

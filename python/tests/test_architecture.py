@@ -32,13 +32,26 @@ runpy.run_path({str(EXAMPLE)!r})
 in_python = run("python.onnx")
 print(in_python / built_in)
 """
-    ratio = float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
+    ratio = float(
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    )
     assert (tmp_path / "built_in.onnx").read_bytes() == (tmp_path / "python.onnx").read_bytes()
     assert ratio < 2
 
 
 def test_plugin(bert_folder: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "onnxport", "export", "onnx", "--plugin", str(EXAMPLE), "--model", str(bert_folder), str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "onnxport",
+        "export",
+        "onnx",
+        "--plugin",
+        str(EXAMPLE),
+        "--model",
+        str(bert_folder),
+        str(tmp_path / "out"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "model.onnx").exists()
@@ -53,7 +66,7 @@ def test_plugin(bert_folder: Path, tmp_path: Path) -> None:
 class Tiny:
     """A model of its own: embeddings, a layer, and a norm."""
 
-    def __init__(self, s: nn.Scope, width: int, vocab_size: int):
+    def __init__(self, s: nn.Scope, width: int, vocab_size: int) -> None:
         self.embeddings = nn.Embedding(s / "embeddings", vocab_size, width)
         self.dense = nn.Linear(s / "dense", width, width)
         self.norm = nn.LayerNorm(s / "norm", width, 1e-5)
@@ -101,10 +114,17 @@ def test_errors_of_definitions(bert: NumpyModel, tmp_path: Path) -> None:
 
     def run(name: str, forward: object) -> None:
         config = register(name, forward)
-        export(NumpyModel({**BERT, "model_type": name}, dict(bert.state_dict())), config, tmp_path / "model.onnx")
+        export(
+            NumpyModel({**BERT, "model_type": name}, dict(bert.state_dict())), config, tmp_path / "model.onnx"
+        )
 
     with pytest.raises(ExportError, match=r"matmul.*expected") as raised:
-        run("wrong_shapes", lambda inputs, model, component: {"last_hidden_state": op.matmul(inputs["input_ids"], inputs["input_ids"])})
+        run(
+            "wrong_shapes",
+            lambda inputs, model, component: {
+                "last_hidden_state": op.matmul(inputs["input_ids"], inputs["input_ids"])
+            },
+        )
     assert raised.value.code == "shape"
     with pytest.raises(ZeroDivisionError):
         run("broken", lambda inputs, model, component: 1 / 0)

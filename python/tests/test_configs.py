@@ -19,7 +19,15 @@ from onnxport.exporters.onnx import (
 from onnxport.exporters.onnx.model_configs import LlamaOnnxConfig
 from onnxport.utils import DummyInputGenerator, DummyTextInputGenerator, NormalizedTextConfig
 
-T5 = {"model_type": "t5", "num_layers": 1, "d_model": 16, "num_heads": 2, "d_kv": 8, "d_ff": 16, "vocab_size": 50}
+T5 = {
+    "model_type": "t5",
+    "num_layers": 1,
+    "d_model": 16,
+    "num_heads": 2,
+    "d_kv": 8,
+    "d_ff": 16,
+    "vocab_size": 50,
+}
 
 
 def test_attributes() -> None:
@@ -27,7 +35,7 @@ def test_attributes() -> None:
     assert config.DEFAULT_ONNX_OPSET == 18
     assert config.ATOL_FOR_VALIDATION == 1e-5
     assert config.NORMALIZED_CONFIG_CLASS is NormalizedTextConfig
-    assert config.DUMMY_INPUT_GENERATOR_CLASSES == (DummyTextInputGenerator,)
+    assert (DummyTextInputGenerator,) == config.DUMMY_INPUT_GENERATOR_CLASSES
     assert config.PATCHING_SPECS is None
 
 
@@ -56,7 +64,12 @@ def test_dummy_images() -> None:
 
 
 def test_dtypes() -> None:
-    config = LlamaOnnxConfig({"model_type": "llama", "num_hidden_layers": 1}, "text-generation-with-past", float_dtype="fp16", int_dtype="int32")
+    config = LlamaOnnxConfig(
+        {"model_type": "llama", "num_hidden_layers": 1},
+        "text-generation-with-past",
+        float_dtype="fp16",
+        int_dtype="int32",
+    )
     inputs = config.generate_dummy_inputs("np")
     assert inputs["input_ids"].dtype == numpy.int32
     assert inputs["past_key_values.0.key"].dtype == numpy.float16
@@ -75,7 +88,12 @@ def test_behavior() -> None:
 
 
 def test_past_key_values() -> None:
-    config = LlamaOnnxConfig({"model_type": "llama", "num_hidden_layers": 2}, "text-generation", use_past=True, use_past_in_inputs=True)
+    config = LlamaOnnxConfig(
+        {"model_type": "llama", "num_hidden_layers": 2},
+        "text-generation",
+        use_past=True,
+        use_past_in_inputs=True,
+    )
     names: dict[str, dict[int, str]] = {}
     config.add_past_key_values(names, "outputs")
     assert names["present.1.value"] == {0: "batch_size", 2: "past_sequence_length + sequence_length"}
@@ -95,7 +113,9 @@ def test_generators_of_scripts() -> None:
     class Ones(DummyInputGenerator):
         SUPPORTED_INPUT_NAMES = ("token_type_ids",)
 
-        def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+        def generate(
+            self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+        ) -> Any:
             return self.constant_tensor((self.batch_size, self.sequence_length), 1, int_dtype, framework)
 
     class Own(BertOnnxConfig):
@@ -113,6 +133,6 @@ def test_normalized_config() -> None:
 
 
 def test_base_class_alone() -> None:
-    assert list(OnnxConfig(BERT).inputs)[0] == "input_ids"
+    assert next(iter(OnnxConfig(BERT).inputs)) == "input_ids"
     with pytest.raises(ExportError, match="model type 'nothing'"):
         OnnxConfig({"model_type": "nothing"})

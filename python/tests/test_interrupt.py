@@ -11,7 +11,14 @@ from pathlib import Path
 
 from conftest import BERT, bert_weights, write_checkpoint
 
-CONFIG = {**BERT, "vocab_size": 120_000, "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 4, "max_position_embeddings": 512}
+CONFIG = {
+    **BERT,
+    "vocab_size": 120_000,
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 4,
+    "max_position_embeddings": 512,
+}
 
 
 def test_ctrl_c(tmp_path: Path) -> None:

@@ -11,20 +11,29 @@ from typing import Any
 import pytest
 from onnxport import ExportError, TasksManager, export, onnx_export_from_model, validate_model_outputs
 
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 100}
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": 100,
+}
 
 
 def test_the_guide(transformers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     transformers.BertModel(transformers.BertConfig(**SMALL)).save_pretrained(tmp_path / "bert-base-uncased")
     monkeypatch.chdir(tmp_path)
 
-    from transformers import AutoConfig
     from onnxport.exporters.onnx.model_configs import BertOnnxConfig
+    from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained("bert-base-uncased")
     onnx_config = BertOnnxConfig(config)
     assert onnx_config.DEFAULT_ONNX_OPSET == 18
-    assert repr(onnx_config.outputs) == "OrderedDict([('last_hidden_state', {0: 'batch_size', 1: 'sequence_length'})])"
+    assert (
+        repr(onnx_config.outputs)
+        == "OrderedDict([('last_hidden_state', {0: 'batch_size', 1: 'sequence_length'})])"
+    )
     onnx_config_for_seq_clf = BertOnnxConfig(config, task="sequence-classification")
     assert repr(onnx_config_for_seq_clf.outputs) == "OrderedDict([('logits', {0: 'batch_size'})])"
 
@@ -41,7 +50,10 @@ def test_the_guide(transformers: Any, tmp_path: Path, monkeypatch: pytest.Monkey
     onnx_config = onnx_config_constructor(base_model.config)
 
     onnx_inputs, onnx_outputs = export(base_model, onnx_config, onnx_path, onnx_config.DEFAULT_ONNX_OPSET)
-    assert (onnx_inputs, onnx_outputs) == (["input_ids", "attention_mask", "token_type_ids"], ["last_hidden_state"])
+    assert (onnx_inputs, onnx_outputs) == (
+        ["input_ids", "attention_mask", "token_type_ids"],
+        ["last_hidden_state"],
+    )
 
     onnx = pytest.importorskip("onnx")
     onnx_model = onnx.load("model.onnx")
@@ -49,7 +61,9 @@ def test_the_guide(transformers: Any, tmp_path: Path, monkeypatch: pytest.Monkey
 
     from onnxport.exporters.onnx import validate_model_outputs
 
-    report = validate_model_outputs(onnx_config, base_model, onnx_path, onnx_outputs, onnx_config.ATOL_FOR_VALIDATION)
+    report = validate_model_outputs(
+        onnx_config, base_model, onnx_path, onnx_outputs, onnx_config.ATOL_FOR_VALIDATION
+    )
     assert "recorded in the live model" in report.text
 
 
@@ -58,18 +72,39 @@ def small_models(transformers: Any) -> dict[str, tuple[Any, str]]:
     t = transformers
     vision = {key: value for key, value in SMALL.items() if key != "vocab_size"}
     return {
-        "llama": (t.LlamaForCausalLM(t.LlamaConfig(**SMALL, num_key_value_heads=2)), "text-generation-with-past"),
-        "llama_tied": (t.LlamaForCausalLM(t.LlamaConfig(**SMALL, tie_word_embeddings=True)), "text-generation-with-past"),
-        "gpt2": (t.GPT2LMHeadModel(t.GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=100)), "text-generation"),
-        "bert_classifier": (t.BertForSequenceClassification(t.BertConfig(**SMALL, num_labels=3)), "text-classification"),
+        "llama": (
+            t.LlamaForCausalLM(t.LlamaConfig(**SMALL, num_key_value_heads=2)),
+            "text-generation-with-past",
+        ),
+        "llama_tied": (
+            t.LlamaForCausalLM(t.LlamaConfig(**SMALL, tie_word_embeddings=True)),
+            "text-generation-with-past",
+        ),
+        "gpt2": (
+            t.GPT2LMHeadModel(t.GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=100)),
+            "text-generation",
+        ),
+        "bert_classifier": (
+            t.BertForSequenceClassification(t.BertConfig(**SMALL, num_labels=3)),
+            "text-classification",
+        ),
         "bert_masked": (t.BertForMaskedLM(t.BertConfig(**SMALL)), "fill-mask"),
         "bert_half": (t.BertModel(t.BertConfig(**SMALL)).half(), "feature-extraction"),
-        "bert_eager": (t.BertModel._from_config(t.BertConfig(**SMALL), attn_implementation="eager"), "feature-extraction"),
-        "vit": (t.ViTForImageClassification(t.ViTConfig(**vision, image_size=32, patch_size=8)), "image-classification"),
+        "bert_eager": (
+            t.BertModel._from_config(t.BertConfig(**SMALL), attn_implementation="eager"),
+            "feature-extraction",
+        ),
+        "vit": (
+            t.ViTForImageClassification(t.ViTConfig(**vision, image_size=32, patch_size=8)),
+            "image-classification",
+        ),
     }
 
 
-@pytest.mark.parametrize("name", ["llama", "llama_tied", "gpt2", "bert_classifier", "bert_masked", "bert_half", "bert_eager", "vit"])
+@pytest.mark.parametrize(
+    "name",
+    ["llama", "llama_tied", "gpt2", "bert_classifier", "bert_masked", "bert_half", "bert_eager", "vit"],
+)
 def test_models(transformers: Any, name: str, tmp_path: Path) -> None:
     import torch
 

@@ -36,7 +36,7 @@ def test_errors(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="static quantization") as raised:
         AutoQuantizationConfig.arm64(is_static=True)
     assert raised.value.code == "unsupported"
-    with pytest.raises(ExportError, match="no .onnx file"):
+    with pytest.raises(ExportError, match=r"no \.onnx file"):
         ORTQuantizer.from_pretrained(tmp_path)
     for name in ("a.onnx", "b.onnx"):
         (tmp_path / name).write_bytes((exported / "model.onnx").read_bytes())

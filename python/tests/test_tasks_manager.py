@@ -7,12 +7,24 @@ from pathlib import Path
 import pytest
 from conftest import NumpyModel
 from onnxport import ExportError, TasksManager
-from onnxport.exporters.onnx import BertOnnxConfig, TextDecoderOnnxConfig, TextEncoderOnnxConfig, model_configs
+from onnxport.exporters.onnx import (
+    BertOnnxConfig,
+    TextDecoderOnnxConfig,
+    TextEncoderOnnxConfig,
+    model_configs,
+)
 
 
 def test_tasks_of_a_type() -> None:
     tasks = TasksManager.get_supported_tasks_for_model_type("bert", "onnx")
-    assert list(tasks) == ["feature-extraction", "fill-mask", "multiple-choice", "question-answering", "text-classification", "token-classification"]
+    assert list(tasks) == [
+        "feature-extraction",
+        "fill-mask",
+        "multiple-choice",
+        "question-answering",
+        "text-classification",
+        "token-classification",
+    ]
     assert tasks["fill-mask"]({"model_type": "bert"}).task == "fill-mask"
 
 
@@ -24,10 +36,13 @@ def test_constructor_of_a_model(bert: NumpyModel) -> None:
 
 
 def test_constructor_with_past() -> None:
-    constructor = TasksManager.get_exporter_config_constructor("onnx", model_type="llama", task="text-generation-with-past")
+    constructor = TasksManager.get_exporter_config_constructor(
+        "onnx", model_type="llama", task="text-generation-with-past"
+    )
     config = constructor({"model_type": "llama", "num_hidden_layers": 1})
     assert isinstance(config, TextDecoderOnnxConfig)
-    assert config.use_past and config.use_past_in_inputs
+    assert config.use_past
+    assert config.use_past_in_inputs
     assert config.task == "text-generation"
     assert "past_key_values.0.key" in config.inputs
     assert "present.0.value" in config.outputs
@@ -62,7 +77,11 @@ def test_every_type_has_a_class() -> None:
     ("arguments", "code", "message"),
     [
         ({"model_type": "brt"}, "unsupported", "similar types are: bart, bert, bit"),
-        ({"model_type": "bert", "task": "object-detection"}, "unsupported", "task 'object-detection' is not supported for model type 'bert'"),
+        (
+            {"model_type": "bert", "task": "object-detection"},
+            "unsupported",
+            "task 'object-detection' is not supported for model type 'bert'",
+        ),
         ({}, "invalid_argument", "give a model or a model type"),
     ],
 )

@@ -41,7 +41,10 @@ def _array(key: str, tensor: Any) -> Any:
         tensor = tensor.detach()
     device = str(getattr(tensor, "device", "cpu"))
     if device.startswith("meta"):
-        raise ExportError(f"tensor '{key}' of the model in memory has no values: it is on the device 'meta'", "bad_checkpoint")
+        raise ExportError(
+            f"tensor '{key}' of the model in memory has no values: it is on the device 'meta'",
+            "bad_checkpoint",
+        )
     if not device.startswith("cpu") and hasattr(tensor, "cpu"):
         tensor = tensor.cpu()
     if hasattr(tensor, "is_contiguous") and not tensor.is_contiguous():
@@ -91,17 +94,30 @@ def _write_sentence_transformers(model: Any, folder: Path) -> dict[str, Any]:
     import json
 
     modules = []
-    first = None
+    first: Any = None
     for index, (name, module) in enumerate(model.named_children()):
         kind = type(module)
         place = "" if index == 0 else f"{index}_{kind.__name__}"
-        modules.append({"idx": index, "name": name, "path": place, "type": f"sentence_transformers.models.{kind.__name__}"})
+        modules.append(
+            {
+                "idx": index,
+                "name": name,
+                "path": place,
+                "type": f"sentence_transformers.models.{kind.__name__}",
+            }
+        )
         if index == 0:
             first = getattr(module, "auto_model", None)
             if first is None:
-                raise ExportError(f"the first module is a {kind.__name__}, which has no model of transformers", "unsupported")
+                raise ExportError(
+                    f"the first module is a {kind.__name__}, which has no model of transformers",
+                    "unsupported",
+                )
             _write_transformers(first, folder)
-            settings = {"max_seq_length": getattr(module, "max_seq_length", None), "do_lower_case": getattr(module, "do_lower_case", False)}
+            settings = {
+                "max_seq_length": getattr(module, "max_seq_length", None),
+                "do_lower_case": getattr(module, "do_lower_case", False),
+            }
             (folder / "sentence_bert_config.json").write_text(json.dumps(settings), encoding="utf-8")
         else:
             (folder / place).mkdir()
@@ -129,7 +145,9 @@ def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[P
     with tempfile.TemporaryDirectory(prefix="onnxport-") as name:
         folder = Path(name)
         if library == "diffusers":
-            raise ExportError("a live pipeline of diffusers is not supported; save it, and export the folder", "unsupported")
+            raise ExportError(
+                "a live pipeline of diffusers is not supported; save it, and export the folder", "unsupported"
+            )
         if library == "sentence_transformers":
             tensors = list(_write_sentence_transformers(model, folder).items())
         elif library == "timm":

@@ -53,7 +53,7 @@ def register(
                 "the same; docs/python.md explains both",
                 "unsupported",
             )
-        if not known:
+        if not known and parent is not None:
             native.register_alias(model_type, parent, json.dumps(class_defaults) if class_defaults else None)
     elif known and not overwrite_existing:
         raise ExportError(

@@ -40,11 +40,17 @@ class HubOptions:
         }
 
 
-def find_source(model: str | Path, hub: HubOptions | None = None, adapters: tuple[str | Path, ...] = ()) -> tuple[Path, list[Path], str]:
+def find_source(
+    model: str | Path, hub: HubOptions | None = None, adapters: tuple[str | Path, ...] = ()
+) -> tuple[Path, list[Path], str]:
     """The folder of a model, those of its adapters, and what the Hub calls its task. Downloads what is missing."""
     with progress_bar("downloading") as listen:
         return native.find_source(
-            Path(model), [Path(one) for one in adapters], on_progress=listen, on_notice=None, **(hub or HubOptions()).as_options()
+            Path(model),
+            [Path(one) for one in adapters],
+            on_progress=listen,
+            on_notice=None,
+            **(hub or HubOptions()).as_options(),
         )
 
 
@@ -96,7 +102,11 @@ def opened_folder(model: Any, hub: HubOptions | None = None) -> Iterator[Checkpo
 
 @contextmanager
 def opened(
-    model: Any, task: str = "auto", library: str = "", config_values: dict[str, Any] | None = None, hub: HubOptions | None = None
+    model: Any,
+    task: str = "auto",
+    library: str = "",
+    config_values: dict[str, Any] | None = None,
+    hub: HubOptions | None = None,
 ) -> Iterator[Any]:
     """The model as the library's `Model`, opened for a task."""
     with opened_folder(model, hub) as handle:

@@ -48,7 +48,7 @@ class TasksManager:
 
     @staticmethod
     def map_from_synonym(task: str) -> str:
-        """"sequence-classification" becomes "text-classification", and so on; other names stay."""
+        """ "sequence-classification" becomes "text-classification", and so on; other names stay."""
         return native.map_from_synonym(task)
 
     @staticmethod
@@ -80,7 +80,10 @@ class TasksManager:
 
     @staticmethod
     def get_supported_tasks_for_model_type(
-        model_type: str, exporter: str = "onnx", model_name: str | None = None, library_name: str | None = None
+        model_type: str,
+        exporter: str = "onnx",
+        model_name: str | None = None,
+        library_name: str | None = None,
     ) -> dict[str, Constructor]:
         """The tasks of an architecture, each with the constructor of its configuration.
 
@@ -92,7 +95,10 @@ class TasksManager:
         tasks = native.tasks_of(model_type, library)
         own = TasksManager._registered.get((library, model_type), {})
         config_class = TasksManager._config_class(model_type, library)
-        return {task: own.get(task) or make_backend_config_constructor_for_task(config_class, task) for task in tasks}
+        return {
+            task: own.get(task) or make_backend_config_constructor_for_task(config_class, task)
+            for task in tasks
+        }
 
     @staticmethod
     def _config_class(model_type: str, library: str) -> type:
@@ -123,7 +129,9 @@ class TasksManager:
         """
         TasksManager._check_exporter(exporter)
         if model is None and model_type is None:
-            raise ExportError("get_exporter_config_constructor: give a model or a model type", "invalid_argument")
+            raise ExportError(
+                "get_exporter_config_constructor: give a model or a model type", "invalid_argument"
+            )
         library = library_name or TasksManager._library(model)
         if model_type is None:
             model_type = TasksManager._type(model, library)
@@ -131,10 +139,15 @@ class TasksManager:
         tasks = TasksManager.get_supported_tasks_for_model_type(model_type, exporter, model_name, library)
         if task not in tasks:
             raise ExportError(
-                f"task '{task}' is not supported for model type '{model_type}'; supported: {', '.join(tasks)}", "unsupported"
+                f"task '{task}' is not supported for model type '{model_type}'; supported: {', '.join(tasks)}",
+                "unsupported",
             )
         constructor = tasks[task]
-        return functools.partial(constructor, **exporter_config_kwargs) if exporter_config_kwargs else constructor
+        return (
+            functools.partial(constructor, **exporter_config_kwargs)
+            if exporter_config_kwargs
+            else constructor
+        )
 
     @staticmethod
     def _library(model: Any) -> str:
@@ -149,12 +162,16 @@ class TasksManager:
         if library in ("sentence_transformers", "timm"):
             from .sources import opened
 
-            with opened(model, "feature-extraction" if library == "sentence_transformers" else "auto") as checkpoint:
+            with opened(
+                model, "feature-extraction" if library == "sentence_transformers" else "auto"
+            ) as checkpoint:
                 return checkpoint.registered_type
         return model_type_of(model.config)
 
     @staticmethod
-    def create_register(backend: str = "onnx", overwrite_existing: bool = False) -> Callable[..., Callable[[type], type]]:
+    def create_register(
+        backend: str = "onnx", overwrite_existing: bool = False
+    ) -> Callable[..., Callable[[type], type]]:
         """A decorator that registers configuration classes.
 
         Args:
@@ -166,10 +183,16 @@ class TasksManager:
         """
         TasksManager._check_exporter(backend)
 
-        def register(model_type: str, *tasks: str, library_name: str = "transformers") -> Callable[[type], type]:
+        def register(
+            model_type: str, *tasks: str, library_name: str = "transformers"
+        ) -> Callable[[type], type]:
             def decorate(config_class: type) -> type:
                 TasksManager.register(
-                    model_type, config_class, tasks, library_name=library_name, overwrite_existing=overwrite_existing
+                    model_type,
+                    config_class,
+                    tasks,
+                    library_name=library_name,
+                    overwrite_existing=overwrite_existing,
                 )
                 return config_class
 
@@ -210,8 +233,14 @@ class TasksManager:
                 entries[task] = make_backend_config_constructor_for_task(config_class, task)
 
     @staticmethod
-    def infer_library_from_model(model: Any, subfolder: str = "", revision: str | None = None, cache_dir: str | Path | None = None, token: Any = None) -> str:
-        """"transformers", "sentence_transformers" or "timm", of a live model, a folder or a Hub name."""
+    def infer_library_from_model(
+        model: Any,
+        subfolder: str = "",
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: Any = None,
+    ) -> str:
+        """ "transformers", "sentence_transformers" or "timm", of a live model, a folder or a Hub name."""
         if is_live(model):
             return library_of(model)
         folder, _, _ = find_source(model, HubOptions(revision, subfolder, token, cache_dir))
@@ -230,7 +259,11 @@ class TasksManager:
         if is_live(model):
             with live_checkpoint(model) as folder:
                 return native.infer_task(folder, library_name or "")
-        folder = model.folder if isinstance(model, CheckpointHandle) else find_source(model, HubOptions(revision, subfolder, token, cache_dir))[0]
+        folder = (
+            model.folder
+            if isinstance(model, CheckpointHandle)
+            else find_source(model, HubOptions(revision, subfolder, token, cache_dir))[0]
+        )
         return native.infer_task(folder, library_name or "")
 
     @staticmethod
@@ -253,7 +286,14 @@ class TasksManager:
         """
         if framework not in (None, "pt"):
             raise ExportError(f"framework '{framework}': expected pt", "unsupported")
-        hub = HubOptions(revision, subfolder, token, cache_dir, model_kwargs.pop("local_files_only", False), model_kwargs.pop("force_download", False))
+        hub = HubOptions(
+            revision,
+            subfolder,
+            token,
+            cache_dir,
+            model_kwargs.pop("local_files_only", False),
+            model_kwargs.pop("force_download", False),
+        )
         folder, adapters, tag = find_source(model_name_or_path, hub)
         library = library_name or native.infer_library(folder)
         if task == "auto":

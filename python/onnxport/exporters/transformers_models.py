@@ -55,7 +55,9 @@ def _auto_class(task: str, folder: Path) -> Any:
     return getattr(transformers, name)
 
 
-def load_model(task: str, folder: Path, dtype: Any = None, device: Any = None, options: dict[str, Any] | None = None) -> Any:
+def load_model(
+    task: str, folder: Path, dtype: Any = None, device: Any = None, options: dict[str, Any] | None = None
+) -> Any:
     """The model for a task, on the given device, ready for inference."""
     options = dict(options or {})
     if dtype is not None:

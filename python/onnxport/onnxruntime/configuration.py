@@ -42,7 +42,8 @@ class QuantizationConfig:
     def __post_init__(self) -> None:
         if self.is_static:
             raise ExportError(
-                "static quantization is not supported: it needs calibration data; use is_static=False", "unsupported"
+                "static quantization is not supported: it needs calibration data; use is_static=False",
+                "unsupported",
             )
 
     def as_settings(self) -> dict[str, Any]:
@@ -142,7 +143,9 @@ class AutoQuantizationConfig:
     @staticmethod
     def tensorrt(*_: Any, **__: Any) -> QuantizationConfig:
         """Refused: it is static."""
-        raise ExportError("tensorrt: static quantization is not supported: it needs calibration data", "unsupported")
+        raise ExportError(
+            "tensorrt: static quantization is not supported: it needs calibration data", "unsupported"
+        )
 
 
 @dataclass
@@ -163,7 +166,7 @@ class OptimizationConfig:
 
     @property
     def level(self) -> str:
-        """"O1" to "O4"."""
+        """ "O1" to "O4"."""
         if self.fp16:
             return "O4"
         if self.enable_gelu_approximation:
@@ -175,7 +178,9 @@ class AutoOptimizationConfig:
     """Settings by level."""
 
     @staticmethod
-    def with_optimization_level(optimization_level: str, for_gpu: bool = False, **_: Any) -> OptimizationConfig:
+    def with_optimization_level(
+        optimization_level: str, for_gpu: bool = False, **_: Any
+    ) -> OptimizationConfig:
         """Settings of "O1" to "O4"."""
         settings = {
             "O1": OptimizationConfig(1),
@@ -184,7 +189,9 @@ class AutoOptimizationConfig:
             "O4": OptimizationConfig(2, fp16=True),
         }
         if optimization_level not in settings:
-            raise ExportError(f"optimization level '{optimization_level}': expected O1, O2, O3 or O4", "invalid_argument")
+            raise ExportError(
+                f"optimization level '{optimization_level}': expected O1, O2, O3 or O4", "invalid_argument"
+            )
         made = settings[optimization_level]
         made.optimize_for_gpu = for_gpu
         return made

@@ -55,7 +55,9 @@ class ORTQuantizer:
             raise ExportError(f"'{folder}' has no .onnx file", "io")
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
-            raise ExportError(f"'{folder}' has several .onnx files ({names}): give a file_name", "invalid_argument")
+            raise ExportError(
+                f"'{folder}' has several .onnx files ({names}): give a file_name", "invalid_argument"
+            )
         return cls(files[0])
 
     def quantize(
@@ -88,7 +90,12 @@ class ORTQuantizer:
             target = Path(temporary) if in_place else folder
             with progress_bar("writing weights", progress) as listen:
                 made = native.quantize(
-                    self.onnx_model_path, target, quantization_config.as_settings(), use_external_data_format, listen, None
+                    self.onnx_model_path,
+                    target,
+                    quantization_config.as_settings(),
+                    use_external_data_format,
+                    listen,
+                    None,
                 )
             for _, path, *_ in made:
                 self._place(Path(path), folder, file_suffix, use_external_data_format)

@@ -5,4 +5,4 @@ from .input_generators import __all__ as _generators
 from .normalized_config import *  # noqa: F403
 from .normalized_config import __all__ as _configs
 
-__all__ = [*_generators, *_configs]  # noqa: PLE0604
+__all__ = [*_generators, *_configs]

@@ -69,6 +69,19 @@ class DummyInputGenerator:
 
     SUPPORTED_INPUT_NAMES: ClassVar[tuple[str, ...]] = ()
 
+    batch_size: int
+    sequence_length: int
+    num_choices: int
+    width: int
+    height: int
+    num_channels: int
+    point_batch_size: int
+    nb_points_per_image: int
+    visual_seq_length: int
+    feature_size: int
+    nb_max_frames: int
+    audio_sequence_length: int
+
     def __init__(self, task: str, normalized_config: Any, **shapes: Any) -> None:
         self.task = task
         self.normalized_config = normalized_config
@@ -79,17 +92,23 @@ class DummyInputGenerator:
         """Whether it makes this input."""
         return any(input_name.startswith(name) for name in self.SUPPORTED_INPUT_NAMES)
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         """A tensor for an input, of PyTorch ("pt") or NumPy ("np")."""
         raise NotImplementedError
 
     @staticmethod
-    def random_int_tensor(shape: Shape, max_value: int, min_value: int = 0, framework: str = "pt", dtype: str = "int64") -> Any:
+    def random_int_tensor(
+        shape: Shape, max_value: int, min_value: int = 0, framework: str = "pt", dtype: str = "int64"
+    ) -> Any:
         """Integers in [min_value, max_value)."""
         return _finish(_random().integers(min_value, max_value, tuple(shape)), framework, dtype)
 
     @staticmethod
-    def random_float_tensor(shape: Shape, min_value: float = 0, max_value: float = 1, framework: str = "pt", dtype: str = "fp32") -> Any:
+    def random_float_tensor(
+        shape: Shape, min_value: float = 0, max_value: float = 1, framework: str = "pt", dtype: str = "fp32"
+    ) -> Any:
         """Floats in [min_value, max_value)."""
         return _finish(_random().uniform(min_value, max_value, tuple(shape)), framework, dtype)
 
@@ -98,10 +117,16 @@ class DummyInputGenerator:
         """The same value everywhere."""
         import numpy
 
-        return _finish(numpy.full(tuple(shape), value), framework, dtype if isinstance(dtype, str) else str(dtype).rpartition(".")[2])
+        return _finish(
+            numpy.full(tuple(shape), value),
+            framework,
+            dtype if isinstance(dtype, str) else str(dtype).rpartition(".")[2],
+        )
 
     @staticmethod
-    def random_mask_tensor(shape: Shape, padding_side: str = "right", framework: str = "pt", dtype: str = "int64") -> Any:
+    def random_mask_tensor(
+        shape: Shape, padding_side: str = "right", framework: str = "pt", dtype: str = "int64"
+    ) -> Any:
         """A mask [..., length] with some padding on one side."""
         import numpy
 
@@ -135,7 +160,9 @@ class DummyTextInputGenerator(DummyInputGenerator):
         self.padding_side = padding_side
         self.vocab_size = normalized_config.vocab_size
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         shape = [self.batch_size, self.sequence_length]
         if self.task == "multiple-choice":
             shape.insert(1, self.num_choices)
@@ -158,7 +185,9 @@ class DummySeq2SeqDecoderTextInputGenerator(DummyDecoderTextInputGenerator):
         "decoder_input_ids", "decoder_attention_mask", "encoder_outputs", "encoder_hidden_states",
     )  # fmt: skip
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         if input_name in ("encoder_outputs", "encoder_hidden_states"):
             shape = (self.batch_size, self.sequence_length, self.normalized_config.hidden_size)
             states = self.random_float_tensor(shape, framework=framework, dtype=float_dtype)
@@ -177,7 +206,9 @@ class DummyPastKeyValuesGenerator(DummyInputGenerator):
     def _head_dim(self) -> int:
         return self.normalized_config.hidden_size // self.normalized_config.num_attention_heads
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         shape = (self.batch_size, self._heads(), self.sequence_length, self._head_dim())
         return [
             tuple(self.random_float_tensor(shape, framework=framework, dtype=float_dtype) for _ in range(2))
@@ -204,7 +235,9 @@ class DummySeq2SeqPastKeyValuesGenerator(DummyInputGenerator):
 
     SUPPORTED_INPUT_NAMES = ("past_key_values",)
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         config = self.normalized_config
         heads = config.decoder_num_attention_heads
         shape = (self.batch_size, heads, self.sequence_length, config.hidden_size // heads)
@@ -219,8 +252,12 @@ class DummyBboxInputGenerator(DummyInputGenerator):
 
     SUPPORTED_INPUT_NAMES = ("bbox",)
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
-        return self.random_int_tensor((self.batch_size, self.sequence_length, 4), 2, framework=framework, dtype=int_dtype)
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
+        return self.random_int_tensor(
+            (self.batch_size, self.sequence_length, 4), 2, framework=framework, dtype=int_dtype
+        )
 
 
 class DummyVisionInputGenerator(DummyInputGenerator):
@@ -236,7 +273,9 @@ class DummyVisionInputGenerator(DummyInputGenerator):
             size = normalized_config.image_size
             self.height, self.width = size if isinstance(size, (list, tuple)) else (size, size)
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         if input_name == "pixel_mask":
             return self.constant_tensor((self.batch_size, self.height, self.width), 1, int_dtype, framework)
         shape = (self.batch_size, self.num_channels, self.height, self.width)
@@ -248,7 +287,9 @@ class DummyAudioInputGenerator(DummyInputGenerator):
 
     SUPPORTED_INPUT_NAMES = ("input_features", "input_values")
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         if input_name == "input_values":
             shape: Shape = (self.batch_size, self.audio_sequence_length)
         else:
@@ -261,10 +302,14 @@ class DummyTimestepInputGenerator(DummyInputGenerator):
 
     SUPPORTED_INPUT_NAMES = ("timestep", "text_embeds", "time_ids", "timestep_cond")
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         if input_name == "timestep":
             return self.random_int_tensor((self.batch_size,), 999, framework=framework, dtype=int_dtype)
-        width = {"time_ids": 6, "timestep_cond": 256}.get(input_name) or self.normalized_config.text_encoder_projection_dim
+        width = {"time_ids": 6, "timestep_cond": 256}.get(
+            input_name
+        ) or self.normalized_config.text_encoder_projection_dim
         return self.random_float_tensor((self.batch_size, width), framework=framework, dtype=float_dtype)
 
 
@@ -273,7 +318,9 @@ class DummyLabelsGenerator(DummyInputGenerator):
 
     SUPPORTED_INPUT_NAMES = ("labels", "start_positions", "end_positions")
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         limit = 1 if input_name != "labels" else getattr(self, "num_labels", 2)
         return self.random_int_tensor((self.batch_size,), limit, framework=framework, dtype=int_dtype)
 
@@ -283,7 +330,9 @@ class DummyPointsGenerator(DummyInputGenerator):
 
     SUPPORTED_INPUT_NAMES = ("input_points", "input_labels")
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         shape = (self.batch_size, self.point_batch_size, self.nb_points_per_image)
         if input_name == "input_labels":
             return self.random_int_tensor(shape, 2, framework=framework, dtype=int_dtype)

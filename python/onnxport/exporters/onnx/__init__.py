@@ -44,7 +44,27 @@ _PLACES = {
     "validate_models_outputs": ".validation",
 }
 
-__all__ = list(_PLACES)
+__all__ = [
+    "AudioOnnxConfig",
+    "AudioToTextOnnxConfig",
+    "ConfigBehavior",
+    "EncoderDecoderBaseOnnxConfig",
+    "OnnxConfig",
+    "OnnxConfigWithPast",
+    "OnnxSeq2SeqConfigWithPast",
+    "TextAndVisionOnnxConfig",
+    "TextDecoderOnnxConfig",
+    "TextDecoderWithPositionIdsOnnxConfig",
+    "TextEncoderOnnxConfig",
+    "TextSeq2SeqOnnxConfig",
+    "VisionOnnxConfig",
+    "export",
+    "export_models",
+    "main_export",
+    "onnx_export_from_model",
+    "validate_model_outputs",
+    "validate_models_outputs",
+]
 
 
 def __getattr__(name: str) -> Any:

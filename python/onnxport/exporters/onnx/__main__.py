@@ -97,11 +97,27 @@ def main_export(
     if framework not in (None, "pt"):
         raise ExportError(f"framework '{framework}': expected pt", "invalid_argument")
     if slim:
-        raise ExportError("--slim is not built yet: graphs have no redundant nodes anyway; leave the flag out", "unsupported")
+        raise ExportError(
+            "--slim is not built yet: graphs have no redundant nodes anyway; leave the flag out",
+            "unsupported",
+        )
     if fn_get_submodels is not None and not custom_onnx_configs:
-        without_effect(fn_get_submodels=(True, False, "the components come from the architecture; custom_onnx_configs names them"))
+        without_effect(
+            fn_get_submodels=(
+                True,
+                False,
+                "the components come from the architecture; custom_onnx_configs names them",
+            )
+        )
     values, from_kwargs = config_values(model_kwargs, pad_token_id)
-    hub = HubOptions(None if revision == "main" else revision, subfolder, token, cache_dir, local_files_only, force_download)
+    hub = HubOptions(
+        None if revision == "main" else revision,
+        subfolder,
+        token,
+        cache_dir,
+        local_files_only,
+        force_download,
+    )
     options: dict[str, Any] = {
         "output": Path(output),
         "task": task,
@@ -125,7 +141,10 @@ def main_export(
         "on_notice": on_notice,
         **optimization(optimize, dtype or "fp32"),
     }
-    with opened_folder(model_name_or_path, hub) as handle, progress_bar("writing weights", progress) as listen:
+    with (
+        opened_folder(model_name_or_path, hub) as handle,
+        progress_bar("writing weights", progress) as listen,
+    ):
         options |= {
             "model": handle.folder,
             "adapters": [*handle.adapters, *map(Path, adapters)],

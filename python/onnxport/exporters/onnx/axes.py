@@ -16,7 +16,9 @@ class Axes(OrderedDict[str, dict[int, str]]):
         return f"OrderedDict({list(self.items())!r})" if self else "OrderedDict()"
 
 
-def as_pairs(axes: Mapping[str, Mapping[int, str]] | Iterable[Any] | None) -> list[tuple[str, dict[int, str]]] | None:
+def as_pairs(
+    axes: Mapping[str, Mapping[int, str]] | Iterable[Any] | None,
+) -> list[tuple[str, dict[int, str]]] | None:
     """For the library."""
     if axes is None:
         return None

@@ -153,7 +153,9 @@ class OnnxConfig:
         """
         return dummy_inputs(self, framework, shapes)
 
-    def generate_dummy_inputs_for_validation(self, reference_model_inputs: Mapping[str, Any], onnx_input_names: list[str] | None = None) -> dict[str, Any]:
+    def generate_dummy_inputs_for_validation(
+        self, reference_model_inputs: Mapping[str, Any], onnx_input_names: list[str] | None = None
+    ) -> dict[str, Any]:
         """The inputs that the file takes."""
         names = onnx_input_names or list(self.inputs)
         return {name: value for name, value in reference_model_inputs.items() if name in names}
@@ -177,7 +179,13 @@ class OnnxConfig:
         with preprocessors_folder(self._preprocessors) as folder:
             if self.MODEL_TYPE is None and self.MIDDLE_END is not None:
                 return native.make_middle_config(
-                    self.MIDDLE_END, model_type, text, self._native_task(), self.int_dtype, self.float_dtype, folder
+                    self.MIDDLE_END,
+                    model_type,
+                    text,
+                    self._native_task(),
+                    self.int_dtype,
+                    self.float_dtype,
+                    folder,
                 )
             return native.make_config(
                 model_type, self.LIBRARY, text, self._native_task(), self.int_dtype, self.float_dtype,
@@ -198,7 +206,11 @@ class OnnxConfig:
 
     def _native_config(self) -> Any:
         """The configuration as the library exports it: with what the class of a script changes."""
-        if self.PATCHING_SPECS or self._overrides("patch_model_for_export") or self._overrides("_MODEL_PATCHER"):
+        if (
+            self.PATCHING_SPECS
+            or self._overrides("patch_model_for_export")
+            or self._overrides("_MODEL_PATCHER")
+        ):
             raise ExportError(
                 f"{type(self).__name__} patches modules of PyTorch, which changes what is traced; nothing is traced here: "
                 "write the change as a definition with onnxport.nn",
@@ -280,7 +292,15 @@ class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast):
     ) -> None:
         self._behavior = ConfigBehavior(behavior)
         super().__init__(
-            config, task, int_dtype, float_dtype, use_past, use_past_in_inputs, preprocessors, legacy, **options
+            config,
+            task,
+            int_dtype,
+            float_dtype,
+            use_past,
+            use_past_in_inputs,
+            preprocessors,
+            legacy,
+            **options,
         )
 
     @property

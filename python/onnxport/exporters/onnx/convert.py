@@ -56,7 +56,9 @@ def export(
         ExportError: With the text that the program would print. No file is left then.
     """
     if not isinstance(config, OnnxConfig):
-        raise TypeError(f"expected an OnnxConfig of onnxport, got {type(config).__module__}.{type(config).__name__}")
+        raise TypeError(
+            f"expected an OnnxConfig of onnxport, got {type(config).__module__}.{type(config).__name__}"
+        )
     without_effect(
         device=(device, "cpu", "exporting runs no model on a device"),
         do_constant_folding=(do_constant_folding, True, "only arithmetic on weights is folded"),
@@ -66,7 +68,9 @@ def export(
     values, _ = config_values(model_kwargs)
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     with (
-        opened(model, config._native_task(), config.LIBRARY if config.MODEL_TYPE else "", _parsed(values)) as checkpoint,
+        opened(
+            model, config._native_task(), config.LIBRARY if config.MODEL_TYPE else "", _parsed(values)
+        ) as checkpoint,
         progress_bar("writing weights", progress) as listen,
     ):
         options = {
@@ -118,7 +122,8 @@ def export_models(
     """
     if output_names is not None and len(output_names) != len(models_and_onnx_configs):
         raise ExportError(
-            f"output_names has {len(output_names)} names for {len(models_and_onnx_configs)} models", "invalid_argument"
+            f"output_names has {len(output_names)} names for {len(models_and_onnx_configs)} models",
+            "invalid_argument",
         )
     inputs, outputs = [], []
     for index, (name, (model, config)) in enumerate(models_and_onnx_configs.items()):

@@ -20,7 +20,9 @@ def to_torch(array: Any, bfloat16: bool = False) -> Any:
 
 def _own_generators(config: OnnxConfig, shapes: dict[str, int]) -> list[Any]:
     """Generators of a script; those of the package stand for ones of the library."""
-    classes = [cls for cls in config.DUMMY_INPUT_GENERATOR_CLASSES if not cls.__module__.startswith("onnxport.")]
+    classes = [
+        cls for cls in config.DUMMY_INPUT_GENERATOR_CLASSES if not cls.__module__.startswith("onnxport.")
+    ]
     return [cls(config.task, config._normalized_config, **shapes) for cls in classes]
 
 

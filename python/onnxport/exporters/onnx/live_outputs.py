@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["record_outputs"]
 
-_SAFETENSORS = {"float32": "F32", "float16": "F16", "float64": "F64", "int64": "I64", "int32": "I32", "int8": "I8", "bool": "BOOL"}
+_SAFETENSORS = {
+    "float32": "F32",
+    "float16": "F16",
+    "float64": "F64",
+    "int64": "I64",
+    "int32": "I32",
+    "int8": "I8",
+    "bool": "BOOL",
+}
 _STATE = re.compile(r"(?:past_key_values|present)\.(\d+)\.(.+)")
 
 
@@ -113,7 +121,11 @@ def record_outputs(model: Any, config: OnnxConfig, shapes: dict[str, int], path:
     """
     from ..live import library_of
 
-    if not hasattr(model, "forward") or library_of(model) == "sentence_transformers" or config.float_dtype == "bf16":
+    if (
+        not hasattr(model, "forward")
+        or library_of(model) == "sentence_transformers"
+        or config.float_dtype == "bf16"
+    ):
         return False
     import torch
 

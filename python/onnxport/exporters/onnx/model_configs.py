@@ -43,7 +43,10 @@ def _make_class(model_type: str, library: str) -> type[base.OnnxConfig]:
 
 @cache
 def _types_by_name() -> dict[str, tuple[str, str]]:
-    return {class_name(model_type, library): (model_type, library) for library, model_type, _ in native.definitions()}
+    return {
+        class_name(model_type, library): (model_type, library)
+        for library, model_type, _ in native.definitions()
+    }
 
 
 def forget_names() -> None:

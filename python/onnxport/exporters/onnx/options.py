@@ -47,7 +47,9 @@ def optimization(level: str | None, dtype: str) -> dict[str, Any]:
     }
 
 
-def config_values(model_kwargs: Mapping[str, Any] | None, pad_token_id: int | None = None) -> tuple[dict[str, str], list[str]]:
+def config_values(
+    model_kwargs: Mapping[str, Any] | None, pad_token_id: int | None = None
+) -> tuple[dict[str, str], list[str]]:
     """Keys of config.json that arguments change, as JSON; and options of the interface.
 
     Raises:

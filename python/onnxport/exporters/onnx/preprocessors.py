@@ -28,7 +28,9 @@ def preprocessors_folder(preprocessors: Sequence[Any]) -> Iterator[Path | None]:
             return
         if settings := _settings(part):
             with tempfile.TemporaryDirectory(prefix="onnxport-") as folder:
-                (Path(folder) / "preprocessor_config.json").write_text(json.dumps(settings, default=str), encoding="utf-8")
+                (Path(folder) / "preprocessor_config.json").write_text(
+                    json.dumps(settings, default=str), encoding="utf-8"
+                )
                 yield Path(folder)
             return
     yield None

@@ -105,7 +105,13 @@ def validate_models_outputs(
         try:
             reports.append(
                 validate_model_outputs(
-                    config, model, Path(output_dir) / file, onnx_named_outputs[index], atol, input_shapes, device
+                    config,
+                    model,
+                    Path(output_dir) / file,
+                    onnx_named_outputs[index],
+                    atol,
+                    input_shapes,
+                    device,
                 )
             )
         except ExportError as error:
