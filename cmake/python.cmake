@@ -2,12 +2,22 @@
 # In a build folder, python/onnxport is the package: links to its sources, and the extension.
 set(ONNXPORT_PYTHON_PACKAGES "" CACHE PATH "Folder of packages for the interpreter, such as nanobind and pytest")
 find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.SABIModule)
-execute_process(COMMAND "${CMAKE_COMMAND}" -E env "PYTHONPATH=${ONNXPORT_PYTHON_PACKAGES}" "${Python_EXECUTABLE}" -m nanobind --cmake_dir OUTPUT_STRIP_TRAILING_WHITESPACE
+set(python_command "${Python_EXECUTABLE}")
+if(ONNXPORT_PYTHON_PACKAGES)
+  set(python_command "${CMAKE_COMMAND}" -E env "PYTHONPATH=${ONNXPORT_PYTHON_PACKAGES}" "${Python_EXECUTABLE}")
+endif()
+execute_process(COMMAND ${python_command} -m nanobind --cmake_dir OUTPUT_STRIP_TRAILING_WHITESPACE
   OUTPUT_VARIABLE nanobind_ROOT RESULT_VARIABLE nanobind_missing)
 if(nanobind_missing)
   message(FATAL_ERROR "${Python_EXECUTABLE} has no nanobind: pip install nanobind==3.1.0")
 endif()
 find_package(nanobind 3.1 CONFIG REQUIRED)
+
+# CMake knows the stable ABI from 3.26 on; all that nanobind needs of it are the headers.
+if(NOT TARGET Python::SABIModule AND Python_VERSION VERSION_GREATER_EQUAL 3.12)
+  add_library(Python::SABIModule INTERFACE IMPORTED)
+  target_include_directories(Python::SABIModule INTERFACE ${Python_INCLUDE_DIRS})
+endif()
 
 file(GLOB python_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/python/src/*.cpp")
 nanobind_add_module(onnxport_python STABLE_ABI NB_STATIC NB_DOMAIN onnxport ${python_sources}

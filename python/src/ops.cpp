@@ -199,6 +199,40 @@ void bind_layers(nb::module_& m) {
       "query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E]");
 }
 
+// The cache, the rotation and the mask may be absent.
+nb::tuple attention(const Value& query, const Value& key, const Value& value, std::int64_t heads,
+                    std::int64_t kv_heads, const MaybeValue& past_key, const MaybeValue& past_value,
+                    const std::optional<op::AttentionMask>& mask, const MaybeValue& position_ids,
+                    const MaybeValue& frequencies, bool interleaved, std::optional<double> scale,
+                    double softcap) {
+  op::AttentionOperands operands{.query = query,
+                                 .key = key,
+                                 .value = value,
+                                 .past_key = absent_if_none(past_key),
+                                 .past_value = absent_if_none(past_value),
+                                 .mask = mask.value_or(op::AttentionMask())};
+  operands.rope.position_ids = absent_if_none(position_ids);
+  operands.rope.frequencies = absent_if_none(frequencies);
+  operands.rope.interleaved = interleaved;
+  const op::AttentionResults results =
+      op::attention(operands, heads, kv_heads, {.scale = scale, .softcap = softcap});
+  return nb::make_tuple(results.output, results.key, results.value);
+}
+
+void bind_attention(nb::module_& m) {
+  const nb::object none = nb::none();
+  m.def("attention", attention, nb::arg("query"), nb::arg("key"), nb::arg("value"), nb::arg("heads"),
+        nb::arg("kv_heads"), nb::arg("past_key").none() = none, nb::arg("past_value").none() = none,
+        nb::arg("mask").none() = none, nb::arg("position_ids").none() = none,
+        nb::arg("frequencies").none() = none, nb::arg("interleaved") = false, nb::arg("scale").none() = none,
+        nb::arg("softcap") = 0.0,
+        "query [B, L, H * D], key and value [B, S, G * D] -> (output [B, L, H * D], all keys, all values)");
+  m.def("rotary_embedding", op::rotary_embedding, nb::arg("x"), nb::arg("cos"), nb::arg("sin"),
+        nb::arg("heads"), nb::arg("interleaved") = false);
+  m.def("tail", op::tail, nb::arg("x"), nb::arg("axis"), nb::arg("count"), nb::arg("symbol"),
+        "x[-count:] of an axis for a scalar int64 count, or all of it for 0.");
+}
+
 }  // namespace
 
 void bind_ops(nb::module_& m) {
@@ -206,6 +240,7 @@ void bind_ops(nb::module_& m) {
   bind_shapes(m);
   bind_reductions(m);
   bind_layers(m);
+  bind_attention(m);
 }
 
 }  // namespace onnxport::python

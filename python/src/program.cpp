@@ -14,7 +14,8 @@ namespace {
 
 int run_program(std::vector<std::string> arguments, const nb::object& load_plugin) {
   const Callback load(load_plugin);
-  if (load) cli::set_python_plugins([load](const std::filesystem::path& path) { call_python([&] { load(path); }); });
+  if (load)
+    cli::set_python_plugins([load](const std::filesystem::path& path) { call_python([&] { load(path); }); });
   const int status = run_interruptible([&] {
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());

@@ -53,8 +53,8 @@ OnnxConfigConstructor constructor_of(nb::object make) {
   return [kept = Kept(std::move(make))](const PretrainedConfig& config, const std::string& task,
                                         const OnnxConfigOptions& options) {
     const nb::gil_scoped_acquire gil;
-    const nb::object made = call_python(
-        [&] { return kept.get()(config.text(), task, options.int_dtype, options.float_dtype); });
+    const nb::object made =
+        call_python([&] { return kept.get()(config.text(), task, options.int_dtype, options.float_dtype); });
     return nb::cast<ConfigHandle&>(made).config;
   };
 }

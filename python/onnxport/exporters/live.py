@@ -128,7 +128,7 @@ def _write_sentence_transformers(model: Any, folder: Path) -> dict[str, Any]:
 
 
 def _write_timm(model: Any, folder: Path) -> None:
-    from timm.models import save_config_for_hf  # type: ignore[import-not-found]
+    from timm.models._hub import save_config_for_hf
 
     save_config_for_hf(model, str(folder / "config.json"))
 

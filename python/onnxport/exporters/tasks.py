@@ -10,29 +10,14 @@ from typing import Any
 from ..errors import ExportError
 from ..json_config import model_type_of
 from ..native import native
+from .constructors import Constructor, make_backend_config_constructor_for_task
 from .live import is_live, library_of, live_checkpoint
 from .sources import CheckpointHandle, HubOptions, find_source
 from .transformers_models import load_model, transformers_available
 
 __all__ = ["TasksManager", "make_backend_config_constructor_for_task"]
 
-Constructor = Callable[..., Any]
-
 _WITH_PAST = "-with-past"
-
-
-def make_backend_config_constructor_for_task(config_class: type, task: str) -> Constructor:
-    """The class with its task: `constructor(config)` makes the configuration."""
-    from .onnx.base import OnnxConfigWithPast
-
-    if not task.endswith(_WITH_PAST):
-        return functools.partial(config_class, task=task)
-    if not issubclass(config_class, OnnxConfigWithPast):
-        raise ExportError(f"{config_class.__name__} has no cache, so it has no task '{task}'", "unsupported")
-    base = task.removesuffix(_WITH_PAST)
-    return functools.partial(
-        config_class, task=base, use_past=True, use_past_in_inputs=base != "feature-extraction"
-    )
 
 
 class TasksManager:

@@ -1,12 +1,21 @@
-"""Names of tensors with their dynamic axes."""
+"""Names of tensors with their dynamic axes, and parts of models."""
 
 from __future__ import annotations
 
+import enum
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Axes", "as_pairs"]
+__all__ = ["Axes", "ConfigBehavior", "as_pairs"]
+
+
+class ConfigBehavior(str, enum.Enum):
+    """The part of an encoder-decoder that a configuration describes."""
+
+    MONOLITH = "monolith"
+    ENCODER = "encoder"
+    DECODER = "decoder"
 
 
 class Axes(OrderedDict[str, dict[int, str]]):
