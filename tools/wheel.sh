@@ -42,6 +42,31 @@ done
 for wheel in "$folder"/raw/*.whl; do
   tool auditwheel repair -w "$folder/wheels" "$wheel" >"$folder/repair.log" 2>&1 || { cat "$folder/repair.log" >&2; exit 1; }
 done
+# An empty environment without compilers: install, export, validate, and run the program.
+smoke() {
+  local python=$1 environment="$folder/smoke" bin
+  rm -rf "$environment"
+  "$python" -m venv "$environment/venv"
+  bin="$environment/venv/bin"
+  env -i HOME="$environment" PATH="$bin" PIP_INDEX_URL="${PIP_INDEX_URL:-}" "$bin/python" -m pip install --quiet \
+    --disable-pip-version-check --find-links "$folder/wheels" --only-binary :all: "onnxport==$version"
+  (cd "$environment" && env -i PATH="$bin" PYTHONPATH="$source/python/tests" "$bin/python" - <<'PY'
+import subprocess, sys, pathlib
+sys.modules["pytest"] = type(sys)("pytest")
+sys.modules["pytest"].fixture = lambda *a, **k: (lambda f: f)
+sys.modules["pytest"].TempPathFactory = object
+import conftest, onnxport
+folder = conftest.write_checkpoint(pathlib.Path("model"), conftest.BERT, conftest.bert_weights(conftest.BERT))
+assert onnxport.main_export(folder, "out").passed
+subprocess.run(["onnxport", "export", "onnx", "--model", str(folder), "out2", "--quiet"], check=True)
+assert pathlib.Path("out/model.onnx").read_bytes() == pathlib.Path("out2/model.onnx").read_bytes()
+print("[wheel] smoke test passed:", sys.version.split()[0], pathlib.Path(onnxport.__file__).parent)
+PY
+  )
+}
+source="$PWD"
+version="$(sed -n 's/^__version__ = "\(.*\)"/\1/p' python/onnxport/_version.py)"
+for python in "$@"; do smoke "$python"; done
 tool twine check --strict "$folder"/wheels/*.whl
 for wheel in "$folder"/wheels/*.whl; do
   tool auditwheel show "$wheel" | sed -n '/consistent/,/"/p'

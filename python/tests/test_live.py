@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from onnxport import ExportError, TasksManager, export, onnx_export_from_model, validate_model_outputs
+from onnxport import (
+    ExportError,
+    TasksManager,
+    export,
+    main_export,
+    onnx_export_from_model,
+    validate_model_outputs,
+)
 
 SMALL = {
     "hidden_size": 32,
@@ -179,3 +186,35 @@ def test_no_copy_of_the_weights(transformers: Any, tmp_path: Path) -> None:
     """)
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert float(done.stdout) < 200  # MiB, of a model of 800
+
+
+def test_sentence_transformer(transformers: Any, minilm: Path, tmp_path: Path) -> None:
+    package = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    model = package.SentenceTransformer(str(minilm), device="cpu")
+    report = onnx_export_from_model(model, tmp_path / "live")
+    assert report.passed
+    constructor = TasksManager.get_exporter_config_constructor("onnx", model)
+    config = constructor(model[0].auto_model.config)
+    assert list(config.outputs) == ["token_embeddings", "sentence_embedding"]
+    main_export(minilm, tmp_path / "saved", do_validation=False)
+    assert (tmp_path / "live/model.onnx").read_bytes() == (tmp_path / "saved/model.onnx").read_bytes()
+
+
+def test_timm(transformers: Any, tmp_path: Path) -> None:
+    package = pytest.importorskip("timm", reason="timm is not installed")
+    model = package.create_model("resnet18", pretrained=False).eval()
+    report = onnx_export_from_model(model, tmp_path)
+    assert report.passed
+    assert report.task == "image-classification"
+
+
+def test_adapters_that_are_not_merged(tmp_path: Path) -> None:
+    class PeftModel:
+        config = {"model_type": "bert"}
+        peft_config = {"default": object()}
+
+        def state_dict(self) -> dict[str, Any]:
+            return {}
+
+    with pytest.raises(ExportError, match="merge_and_unload"):
+        onnx_export_from_model(PeftModel(), tmp_path)
