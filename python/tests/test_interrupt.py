@@ -13,7 +13,7 @@ from conftest import BERT, bert_weights, write_checkpoint
 
 CONFIG = {
     **BERT,
-    "vocab_size": 120_000,
+    "vocab_size": 60_000,
     "hidden_size": 512,
     "intermediate_size": 2048,
     "num_hidden_layers": 4,
