@@ -166,6 +166,13 @@ def test_meta_tensors(transformers: Any, tmp_path: Path) -> None:
         export(model, config, tmp_path / "model.onnx")
 
 
+def test_main_export_compares_with_the_live_model(transformers: Any, tmp_path: Path) -> None:
+    model = transformers.BertForMaskedLM(transformers.BertConfig(**SMALL))
+    report = onnx_export_from_model(model, tmp_path)
+    assert report.passed
+    assert "recorded in the live model" in report.validation.text
+
+
 def test_get_model_from_task(transformers: Any, tmp_path: Path) -> None:
     transformers.BertForMaskedLM(transformers.BertConfig(**SMALL)).save_pretrained(tmp_path)
     model = TasksManager.get_model_from_task("auto", tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from ...errors import ExportError
 from ...native import native
 from ...progress import progress_bar
 from ...reports import ExportReport
+from ..live import is_live
 from ..sources import HubOptions, opened_folder
 from .custom import custom_configs
+from .live_outputs import record_export
 from .options import config_values, optimization, shape_options, without_effect
 
 __all__ = ["main", "main_export"]
@@ -153,7 +156,12 @@ def main_export(
             "on_progress": listen,
         }
         configs = custom_configs(custom_onnx_configs)
-        return ExportReport.from_json(*native.main_export(options, configs))
+        with tempfile.TemporaryDirectory(prefix="onnxport-") as folder:
+            recorded = Path(folder) / "the live model"
+            wanted = do_validation and reference is None and not configs and is_live(model_name_or_path)
+            if wanted and record_export(model_name_or_path, options, recorded):
+                options["reference"] = recorded
+            return ExportReport.from_json(*native.main_export(options, configs))
 
 
 def main() -> int:

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...native import native
+
 if TYPE_CHECKING:
     from .base import OnnxConfig
 
-__all__ = ["record_outputs"]
+__all__ = ["record_export", "record_outputs"]
 
 _SAFETENSORS = {
     "float32": "F32",
@@ -167,3 +169,28 @@ def _moved(value: Any, parameter: Any) -> Any:
     if value.is_floating_point():
         return value.to(parameter.device, parameter.dtype)
     return value.to(parameter.device)
+
+
+def record_export(model: Any, options: Mapping[str, Any], path: Path) -> bool:
+    """The same for an export with these options of the library.
+
+    Returns:
+        False if it has several files, or another precision.
+    """
+    from ..live import library_of
+    from ..tasks import TasksManager
+
+    if library_of(model) != "transformers" or not hasattr(model, "parameters"):
+        return False
+    if options["dtype"] != "fp32" or options.get("quantize") or options.get("variants"):
+        return False
+    components = native.plan_components(dict(options))
+    if len(components) != 1:
+        return False
+    task = components[0][3]
+    constructor = TasksManager.get_exporter_config_constructor("onnx", model, task=task)
+    config = constructor(
+        model.config, interface_options=options["interface_options"], variant=options["variant"]
+    )
+    same = (list(config.inputs), list(config.outputs)) == (components[0][5], components[0][6])
+    return same and record_outputs(model, config, dict(options["shapes"] or {}), path)
