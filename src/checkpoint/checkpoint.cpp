@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "checkpoint/gguf.h"
+#include "checkpoint/live_weights.h"
 #include "checkpoint/quantization.h"
 #include "checkpoint/shards.h"
 #include "checkpoint/weight_files.h"
@@ -68,6 +69,9 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path, const Q
          "--weights-variant {}: '{}' is a file; expected a folder that holds the weights in several variants",
          variant, path.string());
   }
+  if (auto live = live_tensors(path))
+    return std::make_shared<const Checkpoint>(dequantize(*std::move(live), quantization, kLiveName),
+                                              kLiveName);
   const std::vector<std::string> names = weight_file_names(variant);
   for (const std::string& name : names) {
     if (is_present(path / name)) return open_file(path / name, quantization);

@@ -34,10 +34,11 @@ class Checkpoint {
  public:
   /// Opens the weights in a folder: model.safetensors, else the shards of model.safetensors.index.json, else
   /// the same with diffusion_pytorch_model, else pytorch_model.bin or the shards of its index, else the only
-  /// .gguf file. With a `variant`, only the files of that variant (weight_files.h). Also takes the path of
-  /// such a file. Tensors that are quantized as described by `quantization` become computed tensors, with the
-  /// keys and shapes that they have without quantization. Throws ExportError(bad_checkpoint | unsupported |
-  /// io | invalid_argument); see safetensors.h, torch_file.h, quantization.h, gguf.h and weight_files.h.
+  /// .gguf file. Weights in memory come before all of them (LiveWeights). With a `variant`, only the files of
+  /// that variant (weight_files.h). Also takes the path of such a file. Tensors that are quantized as
+  /// described by `quantization` become computed tensors, with the keys and shapes that they have without
+  /// quantization. Throws ExportError(bad_checkpoint | unsupported | io | invalid_argument); see
+  /// safetensors.h, torch_file.h, quantization.h, gguf.h and weight_files.h.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
                                                 const Quantization& quantization,
                                                 const std::string& variant = {});

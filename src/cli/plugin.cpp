@@ -16,12 +16,27 @@ constexpr PluginAbiText kAbi = plugin_abi();
 constexpr std::string_view kRebuild =
     "build it again against the headers of this onnxport, with ONNXPORT_PLUGIN from onnxport/plugin.h";
 
+PythonPlugins& python_plugins() {
+  static PythonPlugins load;
+  return load;
+}
+
 }  // namespace
+
+void set_python_plugins(PythonPlugins load) { python_plugins() = std::move(load); }
 
 void load_plugin(const std::filesystem::path& library) {
   const auto refuse = [&](const std::string& what) {
     return ExportError(ErrorCode::invalid_argument, fmt::format("--plugin {}: {}", library.string(), what));
   };
+  if (library.extension() == ".py") {
+    if (!python_plugins()) {
+      throw refuse(
+          "it is written in Python, and this is the program alone; `pip install onnxport` brings one that "
+          "reads such plugins");
+    }
+    return python_plugins()(library);
+  }
   const std::string path = library.has_parent_path() ? library.string() : "./" + library.string();
   // The plugin resolves against the program, which exports the API, so it needs no RTLD_GLOBAL. RTLD_LAZY
   // leaves functions unresolved until the version is checked: a missing function would hide a version

@@ -7,6 +7,7 @@
 #include "hub/blob_writer.h"
 #include "hub/names.h"
 #include "hub/retries.h"
+#include "support/cancelled.h"
 #include "support/fail.h"
 #include "support/printable.h"
 #include "support/text.h"
@@ -133,6 +134,7 @@ void Listener::expect(std::uint64_t bytes) {
 void Listener::arrived(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   done_ += bytes;
+  check_cancelled();
   if (on_progress_) on_progress_(done_, total_);
 }
 

@@ -10,6 +10,7 @@
 
 #include "hub/names.h"
 #include "hub/retries.h"
+#include "onnxport/cancellation.h"
 #include "support/atomic_file.h"
 #include "support/fail.h"
 #include "support/printable.h"
@@ -162,7 +163,9 @@ void Repo::work(std::size_t count, const std::function<void(HttpClient&, std::si
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   std::exception_ptr error;
+  const Cancellation* const cancellation = Cancellation::of_thread();
   const auto run = [&] {
+    const Cancellation::Listening listening(cancellation);
     try {
       HttpClient client(settings_, stop_);
       for (std::size_t i = next++; i < count && !stop_; i = next++) task(client, i);

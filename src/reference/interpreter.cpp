@@ -9,6 +9,7 @@
 #include "reference/bindings.h"
 #include "reference/call.h"
 #include "reference/rounding.h"
+#include "support/cancelled.h"
 #include "support/text.h"
 
 namespace onnxport::reference {
@@ -79,6 +80,7 @@ class Walk {
 
   std::vector<std::vector<HostTensor>> run_all(const std::function<void(std::size_t, std::size_t)>& on_node) {
     for (const Node& node : graph_.nodes()) {
+      check_cancelled();
       if (on_node) on_node(node.id, graph_.nodes().size());
       if (uses_[node.id] == 0 || node.op == Op::weight) continue;
       for (std::size_t c = 0; c < cases_.size(); ++c) results_[node.id].push_back(compute(node, c));

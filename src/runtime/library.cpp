@@ -8,7 +8,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <utility>
 #include <vector>
+
+#include "runtime/session.h"
 
 namespace onnxport::runtime {
 namespace {
@@ -27,6 +30,12 @@ std::vector<fs::path> candidates_in(const fs::path& folder) {
   return found;
 }
 
+/// The library that a program around this one has found.
+fs::path& found_library() {
+  static fs::path path;
+  return path;
+}
+
 /// Opens the first library of the documented search order.
 void* open_library() {
   std::vector<fs::path> paths;
@@ -37,6 +46,10 @@ void* open_library() {
   };
   if (const char* root = std::getenv("ONNXRUNTIME_ROOT"); root != nullptr && *root != '\0') {
     add_folder(fs::path(root) / "lib");
+  }
+  if (const fs::path& found = found_library(); !found.empty()) {
+    looked_in.push_back(found.string());
+    paths.push_back(found);
   }
   std::error_code ec;
   if (const fs::path program = fs::read_symlink("/proc/self/exe", ec); !ec) {
@@ -62,6 +75,8 @@ void* open_library() {
 }
 
 }  // namespace
+
+void set_library(fs::path library) { found_library() = std::move(library); }
 
 void Library::check(OrtStatus* status, std::string_view what) const {
   if (status == nullptr) return;

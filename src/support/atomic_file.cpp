@@ -110,6 +110,7 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 void AtomicFile::copy_from(const File& source, std::uint64_t source_offset, std::uint64_t offset,
                            std::uint64_t size) {
   source.check_range(source_offset, size);
+  if (source.descriptor() < 0) return write_at(offset, {source.memory() + source_offset, size});
   // Otherwise the kernel takes twice as long as a buffer.
   const bool in_kernel = same_blocks(source_offset, offset);
   while (in_kernel && size > 0 && kernel_copy_) {

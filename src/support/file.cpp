@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <cstring>
 #include <system_error>
+#include <utility>
 
 #include "support/fail.h"
 #include "support/text.h"
@@ -52,6 +54,18 @@ std::shared_ptr<const File> File::adopt(std::filesystem::path name, int descript
   return std::shared_ptr<const File>(new File(std::move(name), descriptor));
 }
 
+std::shared_ptr<const File> File::in_memory(std::filesystem::path name, std::span<const std::byte> bytes,
+                                            std::shared_ptr<const void> owner) {
+  return std::shared_ptr<const File>(new File(std::move(name), bytes, std::move(owner)));
+}
+
+File::File(std::filesystem::path name, std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
+    : path_(std::move(name)),
+      memory_(bytes.data()),
+      owner_(std::move(owner)),
+      size_(bytes.size()),
+      identity_(fmt::format("memory:{}", static_cast<const void*>(bytes.data()))) {}
+
 File::File(std::filesystem::path path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {
   struct stat info{};
   const int error = ::fstat(descriptor_, &info) != 0 ? errno : 0;
@@ -64,7 +78,9 @@ File::File(std::filesystem::path path, int descriptor) : path_(std::move(path)),
   identity_ = fmt::format("{:x}:{:x}", info.st_dev, info.st_ino);
 }
 
-File::~File() { ::close(descriptor_); }
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
 
 void File::check_range(std::uint64_t offset, std::uint64_t size) const {
   if (offset <= size_ && size <= size_ - offset) return;
@@ -74,6 +90,10 @@ void File::check_range(std::uint64_t offset, std::uint64_t size) const {
 
 void File::read(std::uint64_t offset, std::size_t size, std::byte* out) const {
   check_range(offset, size);
+  if (descriptor_ < 0) {
+    if (size > 0) std::memcpy(out, memory_ + offset, size);
+    return;
+  }
   while (size > 0) {
     const ssize_t got = ::pread(descriptor_, out, size, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;

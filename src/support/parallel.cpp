@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "support/cancelled.h"
+
 namespace onnxport {
 
 unsigned available_threads() { return std::max(1U, std::thread::hardware_concurrency()); }
@@ -16,7 +18,10 @@ void parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn, uns
   if (threads == 0) threads = available_threads();
   const std::size_t workers = std::min<std::size_t>(threads, n);
   if (workers <= 1) {
-    for (std::size_t i = 0; i < n; ++i) fn(i);
+    for (std::size_t i = 0; i < n; ++i) {
+      check_cancelled();
+      fn(i);
+    }
     return;
   }
   std::atomic<std::size_t> next = 0;
@@ -24,11 +29,14 @@ void parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn, uns
   std::mutex mutex;
   std::exception_ptr error;
   std::size_t error_index = n;
+  const Cancellation* const cancellation = Cancellation::of_thread();
   const auto work = [&] {
+    const Cancellation::Listening listening(cancellation);
     while (!failed) {
       const std::size_t i = next++;
       if (i >= n) return;
       try {
+        check_cancelled();
         fn(i);
       } catch (...) {
         // All lower indices were handed out earlier, so the lowest failing one always gets here.

@@ -1,0 +1,8 @@
+"""`python -m onnxport`: the program."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

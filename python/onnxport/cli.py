@@ -1,0 +1,33 @@
+"""The console script `onnxport`: the program, in this process, with plugins in Python."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit status.
+
+    Args:
+        arguments: Without the name of the program; by default those of the process.
+    """
+    # Plugins in C++ find the library's symbols in the extension.
+    sys.setdlopenflags(sys.getdlopenflags() | os.RTLD_GLOBAL)
+    from .native import native
+    from .plugins import load_plugin
+
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        status = native.run_program(["onnxport", *given], load_plugin)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

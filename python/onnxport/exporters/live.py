@@ -1,0 +1,165 @@
+"""Live models: their weights stay where they are, and a folder with the small files stands for the rest."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import ExportError
+from ..json_config import config_text
+from ..native import native
+
+__all__ = ["is_live", "library_of", "live_checkpoint"]
+
+
+def is_live(model: Any) -> bool:
+    """Whether this is a model in memory: a torch module, or something with a state dict and a configuration."""
+    return hasattr(model, "state_dict")
+
+
+def _root_module(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
+
+
+def library_of(model: Any) -> str:
+    """The library of a live model: "transformers", "sentence_transformers", "timm" or "diffusers"."""
+    for cls in type(model).__mro__:
+        if (root := _root_module(cls)) in ("sentence_transformers", "timm", "diffusers", "transformers"):
+            return root
+    if hasattr(model, "pretrained_cfg"):
+        return "timm"
+    return "transformers"
+
+
+def _array(key: str, tensor: Any) -> Any:
+    """The tensor as something that DLPack reads: in the processor's memory, dense, without gradients."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach()
+    device = str(getattr(tensor, "device", "cpu"))
+    if device.startswith("meta"):
+        raise ExportError(
+            f"tensor '{key}' of the model in memory has no values: it is on the device 'meta'",
+            "bad_checkpoint",
+        )
+    if not device.startswith("cpu") and hasattr(tensor, "cpu"):
+        tensor = tensor.cpu()
+    if hasattr(tensor, "is_contiguous") and not tensor.is_contiguous():
+        tensor = tensor.contiguous()
+    return tensor
+
+
+def _tied_keys(model: Any, keys: Iterable[str]) -> set[str]:
+    """The keys that save_pretrained leaves out if they share their memory with another one."""
+    names = getattr(model, "_tied_weights_keys", None) or ()
+    patterns = [re.compile(name) for name in names]
+    return {key for key in keys if any(pattern.search(key) for pattern in patterns)}
+
+
+def _tensors(model: Any, state: dict[str, Any]) -> list[tuple[str, Any]]:
+    arrays = {key: _array(key, tensor) for key, tensor in state.items() if hasattr(tensor, "shape")}
+    tied = _tied_keys(model, arrays)
+    address = {key: array.data_ptr() for key, array in arrays.items() if hasattr(array, "data_ptr")}
+    kept = {address[key] for key in address if key not in tied}
+    return [(key, array) for key, array in arrays.items() if not (key in tied and address.get(key) in kept)]
+
+
+def _save_quietly(part: Any, folder: Path) -> None:
+    """Generation settings, tokenizers and processors go along if they are there."""
+    if part is not None and hasattr(part, "save_pretrained"):
+        part.save_pretrained(folder)
+
+
+def _write_transformers(model: Any, folder: Path) -> None:
+    config = getattr(model, "config", None)
+    if config is None:
+        raise ExportError(f"the model of class {type(model).__name__} has no 'config'", "bad_config")
+    if hasattr(model, "peft_config"):
+        raise ExportError(
+            f"the model of class {type(model).__name__} has adapters of peft that are not merged; export "
+            "model.merge_and_unload(), or its saved folder",
+            "unsupported",
+        )
+    (folder / "config.json").write_text(config_text(config, type(model).__name__), encoding="utf-8")
+    generation = getattr(model, "generation_config", None)
+    if generation is not None and hasattr(model, "generate"):
+        (folder / "generation_config.json").write_text(generation.to_json_string(), encoding="utf-8")
+
+
+def _write_sentence_transformers(model: Any, folder: Path) -> dict[str, Any]:
+    """Writes the modules and returns the weights of the first one, whose folder is the root."""
+    import json
+
+    modules = []
+    first: Any = None
+    for index, (name, module) in enumerate(model.named_children()):
+        kind = type(module)
+        place = "" if index == 0 else f"{index}_{kind.__name__}"
+        modules.append(
+            {
+                "idx": index,
+                "name": name,
+                "path": place,
+                "type": f"sentence_transformers.models.{kind.__name__}",
+            }
+        )
+        if index == 0:
+            first = getattr(module, "auto_model", None)
+            if first is None:
+                raise ExportError(
+                    f"the first module is a {kind.__name__}, which has no model of transformers",
+                    "unsupported",
+                )
+            _write_transformers(first, folder)
+            settings = {
+                "max_seq_length": getattr(module, "max_seq_length", None),
+                "do_lower_case": getattr(module, "do_lower_case", False),
+            }
+            (folder / "sentence_bert_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        else:
+            (folder / place).mkdir()
+            module.save(str(folder / place))
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    _save_quietly(getattr(model, "tokenizer", None), folder)
+    return dict(_tensors(first, first.state_dict()))
+
+
+def _write_timm(model: Any, folder: Path) -> None:
+    from timm.models._hub import save_config_for_hf
+
+    save_config_for_hf(model, str(folder / "config.json"))
+
+
+@contextmanager
+def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[Path]:
+    """A folder that stands for a live model as long as the context lasts. No weight is copied.
+
+    Args:
+        model: A model of transformers, sentence-transformers or timm.
+        preprocessors: Tokenizers and processors, which are saved beside it.
+    """
+    library = library_of(model)
+    with tempfile.TemporaryDirectory(prefix="onnxport-") as name:
+        folder = Path(name)
+        if library == "diffusers":
+            raise ExportError(
+                "a live pipeline of diffusers is not supported; save it, and export the folder", "unsupported"
+            )
+        if library == "sentence_transformers":
+            tensors = list(_write_sentence_transformers(model, folder).items())
+        elif library == "timm":
+            _write_timm(model, folder)
+            tensors = _tensors(model, model.state_dict())
+        else:
+            _write_transformers(model, folder)
+            tensors = _tensors(model, model.state_dict())
+        for part in preprocessors:
+            _save_quietly(part, folder)
+        weights = native.LiveWeights(folder, tensors)
+        try:
+            yield folder
+        finally:
+            del weights
