@@ -18,8 +18,8 @@ void translate(const std::exception_ptr& error, void* payload);
 /// For call_python(): throws the ExportError that this is, if it is one.
 void rethrow_export_error(const nb::python_error& error);
 
-/// Calls Python code for the library: an ExportError of the package becomes one of the library, which knows how
-/// to handle it.
+/// Calls Python code for the library: an ExportError of the package becomes one of the library, which knows
+/// how to handle it.
 template <class Fn>
 auto call_python(Fn&& fn) -> decltype(fn()) {
   try {

@@ -6,6 +6,7 @@
 #include "onnxport/error.h"
 #include "onnxport/onnx_files.h"
 #include "options.h"
+#include "runtime/library_path.h"
 #include "runtime/session.h"
 
 namespace onnxport::python {

@@ -8,10 +8,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
-#include <utility>
 #include <vector>
 
-#include "runtime/session.h"
+#include "runtime/library_path.h"
 
 namespace onnxport::runtime {
 namespace {
@@ -30,12 +29,6 @@ std::vector<fs::path> candidates_in(const fs::path& folder) {
   return found;
 }
 
-/// The library that a program around this one has found.
-fs::path& found_library() {
-  static fs::path path;
-  return path;
-}
-
 /// Opens the first library of the documented search order.
 void* open_library() {
   std::vector<fs::path> paths;
@@ -47,7 +40,7 @@ void* open_library() {
   if (const char* root = std::getenv("ONNXRUNTIME_ROOT"); root != nullptr && *root != '\0') {
     add_folder(fs::path(root) / "lib");
   }
-  if (const fs::path& found = found_library(); !found.empty()) {
+  if (const fs::path& found = library_path(); !found.empty()) {
     looked_in.push_back(found.string());
     paths.push_back(found);
   }
@@ -75,8 +68,6 @@ void* open_library() {
 }
 
 }  // namespace
-
-void set_library(fs::path library) { found_library() = std::move(library); }
 
 void Library::check(OrtStatus* status, std::string_view what) const {
   if (status == nullptr) return;

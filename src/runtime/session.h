@@ -51,9 +51,6 @@ class Session {
   std::unique_ptr<Impl> impl_;
 };
 
-/// A library that is looked for after `$ONNXRUNTIME_ROOT/lib` and before all others. Call it before the first
-/// use.
-void set_library(std::filesystem::path library);
 /// Version of the library, such as "1.31.1". Throws like Session.
 std::string version();
 /// Newest ai.onnx opset that onnxport exports; the newest that the supported ONNX Runtime accepts.
