@@ -197,7 +197,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const auto lm_head = [&](Value hidden) {
     const Weight tied = c.tie_word_embeddings ? decoder.table() : Weight();
     const nn::Linear head = nn::output_embedding(root / "lm_head", tied, c.vocab_size, c.hidden_size);
-    const Value logits = head(hidden);
+    Value logits = head(hidden);
     if (c.final_softcap == 0) return logits;
     return op::mul(op::tanh(op::div(logits, c.final_softcap)), c.final_softcap);
   };

@@ -149,7 +149,7 @@ nn::FeedForward feed_forward(const Scope& s, std::int64_t layer, const Pretraine
   const std::int64_t factor = c.wide_sharers && layer >= c.first_shared ? 2 : 1;
   const nn::GatedMlp mlp = mlp_of_width(c, s / "mlp", c.intermediate_size * factor);
   const nn::Norm before = c.norm(s / "pre_feedforward_layernorm");
-  const nn::FeedForward dense = [=](Value x) { return mlp(before(x)); };
+  nn::FeedForward dense = [=](Value x) { return mlp(before(x)); };
   if (!c.mixes) return dense;
   const nn::Norm after = c.norm(s / "post_feedforward_layernorm_1");
   return nn::sum_of([=](Value x) { return after(dense(x)); }, mixture(s, config, c));

@@ -45,7 +45,7 @@ Value LayerTokens::rows(const Inputs& inputs, nn::DecoderPass& pass,
 Value LayerTokens::operator()(Value embedded, Value rows) const {
   const Shape shape = {embedded.dim(0), embedded.dim(1), layers_, width_};
   const Value projected = op::mul(projection_(embedded), 1 / std::sqrt(hidden_size_));
-  const Value context = norm_(op::reshape(projected, shape));
+  Value context = norm_(op::reshape(projected, shape));
   if (!rows) return context;
   return op::div(op::add(context, rows), std::numbers::sqrt2);
 }

@@ -16,7 +16,7 @@ struct Gemma3nAudio {
   double group_eps;
 
   /// Throws ExportError(bad_config).
-  explicit Gemma3nAudio(const PretrainedConfig& audio_config);
+  explicit Gemma3nAudio(const PretrainedConfig& c);
 
   /// features [B, frames, bins], and which frames are real, bool [B, frames] -> [B, tokens, hidden_size], 0
   /// where they are not, and which tokens are. Keys: subsample_conv_projection, conformer.

@@ -94,7 +94,7 @@ enum class LogitsOf : std::uint8_t { whole, language_model };
 /// The outputs of a component: what `encode` makes, or those of the language model of type
 /// text_config.model_type, whose keys are below `prefix`.
 NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                                       const Component& component, const FindTextConfig& text_config,
+                                       const Component& component, const FindTextConfig& find_text,
                                        const EncodeModality& encode,
                                        const std::string& prefix = "language_model",
                                        LogitsOf logits = LogitsOf::whole);

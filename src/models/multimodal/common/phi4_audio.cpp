@@ -60,7 +60,7 @@ Value bias_of(const Scope& s, const Phi4Audio& c, Graph& graph, const Dim& lengt
   Value distance = op::minimum(op::maximum(op::sub(key, query), -most), most - 1);
   distance = c.symmetric ? op::abs(distance) : op::add(distance, most);
   const nn::Embedding table(s / "bias_values", c.symmetric ? c.distance : 2 * c.distance, c.heads);
-  const Value bias = op::unsqueeze(op::permute(table(distance), {2, 0, 1}), 0);
+  Value bias = op::unsqueeze(op::permute(table(distance), {2, 0, 1}), 0);
   if (c.chunk < 0) return bias;
   const auto chunk = static_cast<double>(c.chunk);
   const Value of_query = op::div(query, chunk), of_key = op::div(key, chunk);

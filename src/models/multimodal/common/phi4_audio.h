@@ -15,7 +15,7 @@ struct Phi4Audio {
   std::string activation, convolution_activation, gate_activation, front_activation;
 
   /// Throws ExportError(bad_config).
-  explicit Phi4Audio(const PretrainedConfig& audio_config);
+  explicit Phi4Audio(const PretrainedConfig& c);
 
   /// Frames -> states: halved so often, each time rounded up.
   Dim states(Dim frames) const;
