@@ -3,7 +3,7 @@
 
   make_checkpoint.py CONFIG.json OUT_DIR [--seed N] [--shards N] [--hollow]
 
-CONFIG.json holds what config.json will hold; its model_type says which tensors there are, its dtype (float32, bfloat16)
+CONFIG.json holds what config.json will hold; its model_type (or class of diffusers) says which tensors there are, its dtype (float32, bfloat16)
 how they are stored. Values repeat a block of uniform floats around 0 (norms: around 1) from a place of its own in every
 tensor, so that no two are equal. Same config and seed, same bytes. Hollow files hold only the first bytes of every
 tensor, and take little disk."""
@@ -135,8 +135,82 @@ def granitemoehybrid(c):
     return tensors
 
 
-TYPES = {"bert": bert, "granitemoehybrid": granitemoehybrid, "lfm2": lfm2, "llama": llama, "qwen2": llama, "qwen3_moe": llama}
+def unet(c):
+    """Keys and shapes of UNet2DConditionModel (diffusers 0.42.1) with linear projections and conditions on sizes."""
+    widths, layers, blocks = c["block_out_channels"], c["layers_per_block"], c["transformer_layers_per_block"]
+    time, tensors, skips = 4 * widths[0], {}, [widths[0]]
+
+    def add(name, *shape, bias=True):
+        tensors[name + ".weight"] = list(shape)
+        if bias:
+            tensors[name + ".bias"] = [shape[0]]
+
+    def resnet(name, n_in, n_out):
+        add(name + ".norm1", n_in)
+        add(name + ".conv1", n_out, n_in, 3, 3)
+        add(name + ".time_emb_proj", n_out, time)
+        add(name + ".norm2", n_out)
+        add(name + ".conv2", n_out, n_out, 3, 3)
+        if n_in != n_out:
+            add(name + ".conv_shortcut", n_out, n_in, 1, 1)
+
+    def transformer(name, h, count):
+        add(name + ".norm", h)
+        for end in ("proj_in", "proj_out"):
+            add(f"{name}.{end}", h, h)
+        for n in range(count):
+            block = f"{name}.transformer_blocks.{n}"
+            for norm in ("norm1", "norm2", "norm3"):
+                add(f"{block}.{norm}", h)
+            for attention, context in (("attn1", h), ("attn2", c["cross_attention_dim"])):
+                add(f"{block}.{attention}.to_q", h, h, bias=False)
+                for part in ("to_k", "to_v"):
+                    add(f"{block}.{attention}.{part}", h, context, bias=False)
+                add(f"{block}.{attention}.to_out.0", h, h)
+            add(block + ".ff.net.0.proj", 8 * h, h)
+            add(block + ".ff.net.2", h, 4 * h)
+
+    def mlp(name, n_in):
+        add(name + ".linear_1", time, n_in)
+        add(name + ".linear_2", time, time)
+
+    add("conv_in", widths[0], c["in_channels"], 3, 3)
+    mlp("time_embedding", widths[0])
+    mlp("add_embedding", c["projection_class_embeddings_input_dim"])
+    h = widths[0]
+    for i, kind in enumerate(c["down_block_types"]):
+        for j in range(layers):
+            resnet(f"down_blocks.{i}.resnets.{j}", h, h := widths[i])
+            if kind.startswith("CrossAttn"):
+                transformer(f"down_blocks.{i}.attentions.{j}", h, blocks[i])
+            skips.append(h)
+        if i + 1 < len(widths):
+            add(f"down_blocks.{i}.downsamplers.0.conv", h, h, 3, 3)
+            skips.append(h)
+    for j in range(2):
+        resnet(f"mid_block.resnets.{j}", h, h)
+    transformer("mid_block.attentions.0", h, blocks[-1])
+    for i, kind in enumerate(c["up_block_types"]):
+        level = len(widths) - 1 - i
+        for j in range(layers + 1):
+            resnet(f"up_blocks.{i}.resnets.{j}", h + skips.pop(), h := widths[level])
+            if kind.startswith("CrossAttn"):
+                transformer(f"up_blocks.{i}.attentions.{j}", h, blocks[level])
+        if level:
+            add(f"up_blocks.{i}.upsamplers.0.conv", h, h, 3, 3)
+    add("conv_norm_out", widths[0])
+    add("conv_out", c["out_channels"], widths[0], 3, 3)
+    return tensors
+
+
+TYPES = {"bert": bert, "granitemoehybrid": granitemoehybrid, "lfm2": lfm2, "llama": llama, "qwen2": llama, "qwen3_moe": llama,
+         "UNet2DConditionModel": unet}
 DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}
+
+
+def type_of(config):
+    """Its model_type, or the class of diffusers."""
+    return config.get("model_type") or config["_class_name"]
 
 
 def header(tensors):
@@ -181,11 +255,12 @@ def main():
     parser.add_argument("--hollow", action="store_true", help="without values, for exports that leave them in place")
     args = parser.parse_args()
     config = json.loads(args.config.read_text())
-    if config["model_type"] not in TYPES:
-        parser.error(f"no tensors known for model_type '{config['model_type']}'; known: {', '.join(TYPES)}")
+    kind = type_of(config)
+    if kind not in TYPES:
+        parser.error(f"no tensors known for '{kind}'; known: {', '.join(TYPES)}")
     dtype, width = DTYPES[config.get("dtype", "float32")]
     tensors = {name: (dtype, shape, width * math.prod(shape))
-               for name, shape in TYPES[config["model_type"]](config).items()}
+               for name, shape in TYPES[kind](config).items()}
 
     rng = random.Random(args.seed)
 
