@@ -57,6 +57,13 @@ CONFIGS = {
                            logits_scaling=6, residual_multiplier=0.22, rms_norm_eps=1e-5, max_position_embeddings=131072,
                            hidden_act="silu", tie_word_embeddings=True, dtype="bfloat16",
                            layer_types=layers_with("attention", "mamba", 40, [5, 15, 25, 35])),
+    "sdxl-unet": dict(_class_name="UNet2DConditionModel", _diffusers_version="0.35.2", in_channels=4, out_channels=4,
+                      addition_embed_type="text_time", addition_time_embed_dim=256, attention_head_dim=[5, 10, 20],
+                      block_out_channels=[320, 640, 1280], cross_attention_dim=2048, layers_per_block=2,
+                      down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+                      up_block_types=["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+                      projection_class_embeddings_input_dim=2816, transformer_layers_per_block=[1, 2, 10],
+                      use_linear_projection=True, sample_size=128, dtype="bfloat16"),
     "t5-base": dict(model_type="t5", architectures=["T5ForConditionalGeneration"], d_ff=3072, d_kv=64, d_model=768,
                     num_layers=12, num_decoder_layers=12, num_heads=12, vocab_size=32128, decoder_start_token_id=0),
     "whisper-tiny": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=384,
@@ -113,7 +120,7 @@ def checkpoint(name, work, layers=None, transformers=None):
         shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / "wanted.json").write_text(json.dumps(config))
-    if config["model_type"] in make_checkpoint.TYPES:
+    if make_checkpoint.type_of(config) in make_checkpoint.TYPES:
         subprocess.run([sys.executable, HERE / "make_checkpoint.py", partial / "wanted.json", partial, "--shards",
                         str(SHARDS.get(name, 1)), *["--hollow"] * (name in HOLLOW)], check=True)
     elif transformers:

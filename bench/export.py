@@ -28,6 +28,7 @@ ROWS = [
     Row("llama-7b", TASK, ["--quantize", "q4"], "cp read", None, None, 250, (13.6, 4.2)),
     Row("llama-7b", TASK, ["--external-data", "checkpoint"], None, None, None, None, (13.6, 0)),
     Row("qwen3-moe-30b", TASK, ["--external-data", "checkpoint"], None, None, 1.0, 100, (0, 0)),
+    Row("sdxl-unet", "semantic-segmentation", ["--dtype", "bf16"], "cp", 1.5, None, 200, (5.1, 5.1)),
 ]
 
 

@@ -3,7 +3,7 @@
 
   make_checkpoint.py CONFIG.json OUT_DIR [--seed N] [--shards N] [--hollow]
 
-CONFIG.json holds what config.json will hold; its model_type says which tensors there are, its dtype (float32, bfloat16)
+CONFIG.json holds what config.json will hold; its model_type (or class of diffusers) says which tensors there are, its dtype (float32, bfloat16)
 how they are stored. Values repeat a block of uniform floats around 0 (norms: around 1) from a place of its own in every
 tensor, so that no two are equal. Same config and seed, same bytes. Hollow files hold only the first bytes of every
 tensor, and take little disk."""
@@ -14,6 +14,8 @@ import math
 import pathlib
 import random
 import struct
+
+from unet_tensors import unet
 
 BLOCK = 1 << 20  # elements
 
@@ -135,8 +137,14 @@ def granitemoehybrid(c):
     return tensors
 
 
-TYPES = {"bert": bert, "granitemoehybrid": granitemoehybrid, "lfm2": lfm2, "llama": llama, "qwen2": llama, "qwen3_moe": llama}
+TYPES = {"bert": bert, "granitemoehybrid": granitemoehybrid, "lfm2": lfm2, "llama": llama, "qwen2": llama, "qwen3_moe": llama,
+         "UNet2DConditionModel": unet}
 DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}
+
+
+def type_of(config):
+    """Its model_type, or the class of diffusers."""
+    return config.get("model_type") or config["_class_name"]
 
 
 def header(tensors):
@@ -181,11 +189,12 @@ def main():
     parser.add_argument("--hollow", action="store_true", help="without values, for exports that leave them in place")
     args = parser.parse_args()
     config = json.loads(args.config.read_text())
-    if config["model_type"] not in TYPES:
-        parser.error(f"no tensors known for model_type '{config['model_type']}'; known: {', '.join(TYPES)}")
+    kind = type_of(config)
+    if kind not in TYPES:
+        parser.error(f"no tensors known for '{kind}'; known: {', '.join(TYPES)}")
     dtype, width = DTYPES[config.get("dtype", "float32")]
     tensors = {name: (dtype, shape, width * math.prod(shape))
-               for name, shape in TYPES[config["model_type"]](config).items()}
+               for name, shape in TYPES[kind](config).items()}
 
     rng = random.Random(args.seed)
 
