@@ -68,7 +68,7 @@ Value attend(const Scope& s, const PerceiverConfig& c, Value latents, Value cont
 Value resample(const Scope& s, const PerceiverConfig& c, Value context, Value visible) {
   const ModulePath at(context, s.path());
   Graph& graph = context.graph();
-  const Dim images = context.dim(0);
+  const Dim& images = context.dim(0);
   const Value latents = graph.weight(s.weight("latents", {c.latents, c.hidden_size}));
   const double one[] = {1};
   const Value real = graph.weight_as_is(Weight::from_doubles(DType::f32, {1, 1}, one));
