@@ -46,7 +46,7 @@ class Axes {
   void find_sizes_of_contents();
 
   const ModelSummary& model_;
-  AxisSizes given_, sizes_;
+  AxisSizes given_, defaults_, sizes_;
   std::int64_t patches_ = 0;  ///< rows of images that a grid describes; 0: no grid
 };
 
