@@ -92,11 +92,13 @@ bool is_sound(const ValueSummary& input) {
 
 }  // namespace
 
+bool takes_one_row(const ModelSummary& model) {
+  return std::ranges::any_of(model.graph.inputs, is_past) && has_node(model.graph, "GroupQueryAttention");
+}
+
 Axes::Axes(const ModelSummary& model, const AxisSizes& given)
     : model_(model), given_(given), defaults_(default_axis_sizes()) {
-  // On the CPU, this kernel takes several new tokens after a cache only in batches of one row.
-  if (std::ranges::any_of(model.graph.inputs, is_past) && has_node(model.graph, "GroupQueryAttention"))
-    defaults_["batch_size"] = 1;
+  if (takes_one_row(model)) defaults_["batch_size"] = 1;
   find_sizes_of_contents();
 }
 

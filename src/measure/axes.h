@@ -21,6 +21,9 @@ inline bool has_any(std::string_view text, std::initializer_list<std::string_vie
 /// Whether an input is a cache: a tensor of at least three axes with such a name.
 bool is_past(const ValueSummary& input);
 
+/// Whether a kernel of the CPU takes several new tokens after a cache only in batches of one row.
+bool takes_one_row(const ModelSummary& model);
+
 /// Finds the size of each axis of the inputs of one file.
 class Axes {
  public:
