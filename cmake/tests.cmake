@@ -92,6 +92,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     "${PROJECT_SOURCE_DIR}/tests/clients/huggingface_hub/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
     "${PROJECT_BINARY_DIR}/clients/huggingface_hub")
   set_tests_properties(client.huggingface_hub PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
+  add_test(NAME client.kubernetes COMMAND "${CMAKE_COMMAND}" -E env python3
+    "${PROJECT_SOURCE_DIR}/tests/clients/kubernetes/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/kubernetes")
+  set_tests_properties(client.kubernetes PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
   add_test(NAME client.genai COMMAND "${CMAKE_COMMAND}" -E env python3 "${PROJECT_SOURCE_DIR}/tests/clients/genai/test.py"
     $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/genai")
   set_tests_properties(client.genai PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)

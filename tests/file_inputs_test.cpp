@@ -64,6 +64,14 @@ TEST(FileInputs, AnEmptyCacheSelectsTheOtherBranch) {
   EXPECT_EQ(at(made, "past_key_values.0.key").numel(), 0);
 }
 
+TEST(FileInputs, OneRowForAKernelThatTakesNoMore) {
+  ModelSummary model = decoder();
+  EXPECT_EQ(make_file_inputs(model, {}).sizes.at("batch_size"), 2);
+  model.graph.nodes.push_back({"GroupQueryAttention", "com.microsoft", "", {"q"}, {"y"}, {}});
+  EXPECT_EQ(make_file_inputs(model, {}).sizes.at("batch_size"), 1);
+  EXPECT_EQ(make_file_inputs(model, {{"batch_size", 3}}).sizes.at("batch_size"), 3);
+}
+
 TEST(FileInputs, OtherSpellingsOfAxes) {
   const FileInputs made = make_file_inputs(
       with_inputs({{"input_ids", "int32", {"batch", "decoder_sequence_length"}},

@@ -237,6 +237,7 @@ for part in "$@"; do
       wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'
       wheel PyYAML "$pyyaml_version" "$pyyaml_sha256" "PyYAML-$pyyaml_version" 'yaml/*' '_yaml/*'
       packages_of huggingface_hub
+      packages_of kubernetes
       packages_of ortquantizer
       wheel onnxruntime "$old_onnxruntime_version" "$old_onnxruntime_sha256" "onnxruntime-py-$old_onnxruntime_version" \
         'onnxruntime/*'

@@ -77,6 +77,14 @@ bool is_past(const ValueSummary& input) {
 
 namespace {
 
+bool has_node(const GraphSummary& graph, std::string_view op_type) {
+  return std::ranges::any_of(graph.nodes, [&](const NodeSummary& node) {
+    return node.op_type == op_type || std::ranges::any_of(node.graphs, [&](const SubgraphSummary& inner) {
+             return has_node(inner.graph, op_type);
+           });
+  });
+}
+
 /// Samples of sound.
 bool is_sound(const ValueSummary& input) {
   return input.type.starts_with("float") && has_any(input.name, {"input_values", "audio", "wave", "speech"});
@@ -84,7 +92,13 @@ bool is_sound(const ValueSummary& input) {
 
 }  // namespace
 
-Axes::Axes(const ModelSummary& model, const AxisSizes& given) : model_(model), given_(given) {
+bool takes_one_row(const ModelSummary& model) {
+  return std::ranges::any_of(model.graph.inputs, is_past) && has_node(model.graph, "GroupQueryAttention");
+}
+
+Axes::Axes(const ModelSummary& model, const AxisSizes& given)
+    : model_(model), given_(given), defaults_(default_axis_sizes()) {
+  if (takes_one_row(model)) defaults_["batch_size"] = 1;
   find_sizes_of_contents();
 }
 
@@ -126,7 +140,7 @@ std::int64_t Axes::patch_side() {
 
 std::int64_t Axes::standard(const std::string& name) const {
   const auto found = given_.find(name);
-  return found != given_.end() ? found->second : default_axis_sizes().at(name);
+  return found != given_.end() ? found->second : defaults_.at(name);
 }
 
 std::int64_t Axes::size_of(const std::string& name) {

@@ -21,6 +21,9 @@ inline bool has_any(std::string_view text, std::initializer_list<std::string_vie
 /// Whether an input is a cache: a tensor of at least three axes with such a name.
 bool is_past(const ValueSummary& input);
 
+/// Whether a kernel of the CPU takes several new tokens after a cache only in batches of one row.
+bool takes_one_row(const ModelSummary& model);
+
 /// Finds the size of each axis of the inputs of one file.
 class Axes {
  public:
@@ -46,7 +49,7 @@ class Axes {
   void find_sizes_of_contents();
 
   const ModelSummary& model_;
-  AxisSizes given_, sizes_;
+  AxisSizes given_, defaults_, sizes_;
   std::int64_t patches_ = 0;  ///< rows of images that a grid describes; 0: no grid
 };
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "measure/axes.h"
 #include "measure/diff_numbers.h"
 #include "onnxport/inspect.h"
 #include "runtime/session.h"
@@ -144,6 +145,8 @@ FileDiff diff_files(const fs::path& a, const fs::path& b, const DiffOptions& opt
   diff.ops = compare_ops(first, second);
   diff.weights = diff_weights(a, b);
   if (options.run || options.time) runtime::version();  // a missing library is no fault of a file
+  DiffOptions how = options;
+  if (measure::takes_one_row(first) || measure::takes_one_row(second)) how.sizes.try_emplace("batch_size", 1);
   const auto run = [&](auto&& action) {
     try {
       action();
@@ -151,9 +154,9 @@ FileDiff diff_files(const fs::path& a, const fs::path& b, const DiffOptions& opt
       if (diff.run_error.empty()) diff.run_error = error.what();
     }
   };
-  if (options.run) run([&] { measure::compare_numbers(first, second, options, diff); });
+  if (options.run) run([&] { measure::compare_numbers(first, second, how, diff); });
   if (options.time) {
-    const BenchOptions timing{.sizes = options.sizes, .threads = options.threads, .seconds = options.seconds};
+    const BenchOptions timing{.sizes = how.sizes, .threads = how.threads, .seconds = how.seconds};
     run([&] { diff.time_a = bench_file(a, timing); });
     run([&] { diff.time_b = bench_file(b, timing); });
   }

@@ -48,10 +48,11 @@ class Values {
     const Numbers numbers(input.name);
     if (is_float(dtype)) {
       constexpr std::uint64_t kSteps = 128;
+      constexpr double kHalf = 64;
       std::vector<double> reals(values.size(), 1);
       if (!has_any(name, {"mask"})) {
         for (std::size_t i = 0; i < reals.size(); ++i)
-          reals[i] = (static_cast<double>(numbers(i) % kSteps) - kSteps / 2) / (kSteps / 2);
+          reals[i] = (static_cast<double>(numbers(i) % kSteps) - kHalf) / kHalf;
       }
       return Tensor::from_doubles(dtype, std::move(shape), reals);
     }
