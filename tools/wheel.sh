@@ -36,7 +36,8 @@ for python in "$@"; do
   rm -rf "$folder/python"
   CMAKE_BUILD_PARALLEL_LEVEL="${JOBS:-$(nproc)}" "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps \
     -w "$folder/raw" \
-    "-Cbuild-dir=$folder" "-Ccmake.source-dir=$PWD" "-Ccmake.build-type=$type" ${WHEEL_DEFINES:-} python/
+    --config-settings "build-dir=$folder" --config-settings "cmake.source-dir=$PWD" \
+    --config-settings "cmake.build-type=$type" ${WHEEL_OPTIONS:-} python/
 done
 
 for wheel in "$folder"/raw/*.whl; do
