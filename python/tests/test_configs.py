@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy
 import pytest
-from conftest import BERT
 from onnxport import ExportError
 from onnxport.exporters.onnx import (
     BertOnnxConfig,
@@ -18,6 +17,7 @@ from onnxport.exporters.onnx import (
 )
 from onnxport.exporters.onnx.model_configs import LlamaOnnxConfig
 from onnxport.utils import DummyInputGenerator, DummyTextInputGenerator, NormalizedTextConfig
+from small import BERT
 
 T5 = {
     "model_type": "t5",

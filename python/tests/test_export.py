@@ -9,7 +9,6 @@ from typing import Any
 import numpy
 import onnxport
 import pytest
-from conftest import BERT, NumpyModel, bert_weights, write_checkpoint
 from onnxport import (
     ExportError,
     export,
@@ -20,6 +19,7 @@ from onnxport import (
 )
 from onnxport.exporters.onnx import BertOnnxConfig
 from onnxport.exporters.onnx.config import TextEncoderOnnxConfig
+from small import BERT, NumpyModel, bert_weights, write_checkpoint
 
 
 def test_live_model_gives_the_bytes_of_its_folder(
