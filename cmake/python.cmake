@@ -43,6 +43,7 @@ endforeach()
 if(ONNXPORT_BUILD_TESTS AND NOT ONNXPORT_SANITIZE)
   add_test(NAME python.tests COMMAND "${CMAKE_COMMAND}" -E env
     "PYTHONPATH=${PROJECT_BINARY_DIR}/python:${ONNXPORT_PYTHON_PACKAGES}" PYTHONDONTWRITEBYTECODE=1
-    "${Python_EXECUTABLE}" -m pytest -q -rs -p no:cacheprovider "${PROJECT_SOURCE_DIR}/python/tests")
+    "${Python_EXECUTABLE}" -m pytest -q -rs -p no:cacheprovider
+    "--junitxml=${PROJECT_BINARY_DIR}/test-results/python.tests.xml" "${PROJECT_SOURCE_DIR}/python/tests")
   set_tests_properties(python.tests PROPERTIES TIMEOUT 900)
 endif()

@@ -30,13 +30,15 @@ for python in "$@"; do
   command -v "$python" >/dev/null || die "$python: no such interpreter"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || die "$python is older than 3.10"
   echo "[wheel] $("$python" --version)"
-  # The cache of an earlier interpreter must not choose the headers of this one.
+  # The cache of an earlier interpreter must not choose the headers of this one, and a new environment of pip must not
+  # make scikit-build-core start over.
   [ ! -f "$folder/CMakeCache.txt" ] ||
     sed -i -E '/^\/\//d; /^(_?Python_|nanobind_|FIND_PACKAGE_MESSAGE_DETAILS_Python)/d' "$folder/CMakeCache.txt"
-  rm -rf "$folder/python"
+  rm -rf "$folder/python" "$folder/.skbuild-info.json"
   CMAKE_BUILD_PARALLEL_LEVEL="${JOBS:-$(nproc)}" "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps \
     -w "$folder/raw" \
-    "-Cbuild-dir=$folder" "-Ccmake.source-dir=$PWD" "-Ccmake.build-type=$type" ${WHEEL_DEFINES:-} python/
+    --config-settings "build-dir=$folder" --config-settings "cmake.source-dir=$PWD" \
+    --config-settings "cmake.build-type=$type" ${WHEEL_OPTIONS:-} python/
 done
 
 for wheel in "$folder"/raw/*.whl; do
@@ -48,15 +50,12 @@ smoke() {
   rm -rf "$environment"
   "$python" -m venv "$environment/venv"
   bin="$environment/venv/bin"
-  env -i HOME="$environment" PATH="$bin" PIP_INDEX_URL="${PIP_INDEX_URL:-}" "$bin/python" -m pip install --quiet \
-    --disable-pip-version-check --find-links "$folder/wheels" --only-binary :all: "onnxport==$version"
+  "$bin/python" -m pip install --quiet --disable-pip-version-check --find-links "$folder/wheels" --only-binary :all: \
+    "onnxport==$version"
   (cd "$environment" && env -i PATH="$bin" PYTHONPATH="$source/python/tests" "$bin/python" - <<'PY'
 import subprocess, sys, pathlib
-sys.modules["pytest"] = type(sys)("pytest")
-sys.modules["pytest"].fixture = lambda *a, **k: (lambda f: f)
-sys.modules["pytest"].TempPathFactory = object
-import conftest, onnxport
-folder = conftest.write_checkpoint(pathlib.Path("model"), conftest.BERT, conftest.bert_weights(conftest.BERT))
+import onnxport, small
+folder = small.write_checkpoint(pathlib.Path("model"), small.BERT, small.bert_weights(small.BERT))
 assert onnxport.main_export(folder, "out").passed
 subprocess.run(["onnxport", "export", "onnx", "--model", str(folder), "out2", "--quiet"], check=True)
 assert pathlib.Path("out/model.onnx").read_bytes() == pathlib.Path("out2/model.onnx").read_bytes()

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import BERT, SOURCES, NumpyModel, bert_weights, write_checkpoint
+from conftest import SOURCES
 from onnxport import ExportError, TasksManager, export, nn, op, validate_model_outputs
 from onnxport.exporters.onnx import BertOnnxConfig, TextEncoderOnnxConfig
+from small import BERT, NumpyModel, bert_weights, write_checkpoint
 
 EXAMPLE = SOURCES / "python" / "examples" / "my_bert.py"
 
@@ -23,9 +24,9 @@ def run(name):
     times = []
     for _ in range(5):
         config = TasksManager.get_exporter_config_constructor("onnx", model_type="bert")({BERT!r})
-        start = time.perf_counter()
+        start = time.process_time()
         export({str(bert_folder)!r}, config, Path({str(tmp_path)!r}) / name)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 built_in = run("built_in.onnx")
 runpy.run_path({str(EXAMPLE)!r})

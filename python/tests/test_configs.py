@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy
 import pytest
-from conftest import BERT
 from onnxport import ExportError
 from onnxport.exporters.onnx import (
     BertOnnxConfig,
@@ -18,6 +17,7 @@ from onnxport.exporters.onnx import (
 )
 from onnxport.exporters.onnx.model_configs import LlamaOnnxConfig
 from onnxport.utils import DummyInputGenerator, DummyTextInputGenerator, NormalizedTextConfig
+from small import BERT
 
 T5 = {
     "model_type": "t5",
@@ -136,3 +136,15 @@ def test_base_class_alone() -> None:
     assert next(iter(OnnxConfig(BERT).inputs)) == "input_ids"
     with pytest.raises(ExportError, match="model type 'nothing'"):
         OnnxConfig({"model_type": "nothing"})
+
+
+def test_names_of_tracing() -> None:
+    from onnxport.exporters.onnx.model_configs import register_tasks_manager_onnx
+    from onnxport.exporters.onnx.model_patcher import ModelPatcher
+    from onnxport.exporters.utils import get_decoder_models_for_export
+
+    assert callable(register_tasks_manager_onnx)
+    with pytest.raises(ExportError, match="nothing is traced here"):
+        ModelPatcher()
+    with pytest.raises(ExportError, match="onnx_export_from_model"):
+        get_decoder_models_for_export()

@@ -9,7 +9,6 @@ from typing import Any
 import numpy
 import onnxport
 import pytest
-from conftest import BERT, NumpyModel, bert_weights, write_checkpoint
 from onnxport import (
     ExportError,
     export,
@@ -20,6 +19,7 @@ from onnxport import (
 )
 from onnxport.exporters.onnx import BertOnnxConfig
 from onnxport.exporters.onnx.config import TextEncoderOnnxConfig
+from small import BERT, NumpyModel, bert_weights, write_checkpoint
 
 
 def test_live_model_gives_the_bytes_of_its_folder(
@@ -35,6 +35,18 @@ def test_live_model_gives_the_bytes_of_its_folder(
     )
     assert report.passed
     assert "✓" in report._repr_html_()
+
+
+def test_tensors_that_are_not_dense(bert: NumpyModel, tmp_path: Path) -> None:
+    weights = {
+        key: array.T.copy().T if array.ndim == 2 else array for key, array in bert.state_dict().items()
+    }
+    export(bert, BertOnnxConfig(BERT), tmp_path / "dense.onnx")
+    export(NumpyModel(BERT, weights), BertOnnxConfig(BERT), tmp_path / "turned.onnx")
+    assert (tmp_path / "dense.onnx").read_bytes() == (tmp_path / "turned.onnx").read_bytes()
+    weights = {key: array.astype("complex64") for key, array in weights.items()}
+    with pytest.raises(ExportError, match="DLPack type"):
+        export(NumpyModel(BERT, weights), BertOnnxConfig(BERT), tmp_path / "model.onnx")
 
 
 def test_validation_finds_other_weights(bert: NumpyModel, tmp_path: Path) -> None:

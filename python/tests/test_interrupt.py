@@ -9,7 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
-from conftest import BERT, bert_weights, write_checkpoint
+from small import BERT, bert_weights, write_checkpoint
 
 CONFIG = {
     **BERT,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import NumpyModel
 from onnxport import ExportError, TasksManager
 from onnxport.exporters.onnx import (
     BertOnnxConfig,
@@ -13,6 +12,7 @@ from onnxport.exporters.onnx import (
     TextEncoderOnnxConfig,
     model_configs,
 )
+from small import NumpyModel
 
 
 def test_tasks_of_a_type() -> None:

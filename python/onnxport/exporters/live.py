@@ -49,6 +49,10 @@ def _array(key: str, tensor: Any) -> Any:
         tensor = tensor.cpu()
     if hasattr(tensor, "is_contiguous") and not tensor.is_contiguous():
         tensor = tensor.contiguous()
+    elif hasattr(tensor, "flags") and not tensor.flags["C_CONTIGUOUS"]:
+        import numpy
+
+        tensor = numpy.ascontiguousarray(tensor)
     return tensor
 
 

@@ -15,8 +15,15 @@ from ..sources import opened
 from .__main__ import main_export
 from .base import OnnxConfig
 from .options import config_values, shape_options, without_effect
+from .validation import validate_model_outputs, validate_models_outputs
 
-__all__ = ["export", "export_models", "onnx_export_from_model"]
+__all__ = [
+    "export",
+    "export_models",
+    "onnx_export_from_model",
+    "validate_model_outputs",
+    "validate_models_outputs",
+]
 
 Names = tuple[list[str], list[str]]
 

@@ -55,6 +55,10 @@ def forget_names() -> None:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "register_tasks_manager_onnx":  # as scripts import it
+        from ..tasks import TasksManager
+
+        return TasksManager.create_register("onnx")
     found = _types_by_name().get(name)
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
