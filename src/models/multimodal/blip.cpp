@@ -65,10 +65,10 @@ EncoderStates text_tower(const Inputs& inputs, const Model& model, const Compone
 }
 
 // Keys: qkv, projection.
-Value attend(const Scope& s, const ImageTowerConfig& c, Value x) {
+Value attend(const Scope& s, const ImageTowerConfig& c, Value x, bool qkv_bias) {
   const ModulePath at(x, s.path());
   const std::int64_t width = c.hidden_size, heads = c.num_attention_heads;
-  const std::vector<Value> qkv = op::chunk(nn::Linear(s / "qkv", width, 3 * width)(x), 2, 3);
+  const std::vector<Value> qkv = op::chunk(nn::Linear(s / "qkv", width, 3 * width, qkv_bias)(x), 2, 3);
   const Value seen = op::attention({.query = qkv[0], .key = qkv[1], .value = qkv[2]}, heads, heads).output;
   return nn::Linear(s / "projection", width, width)(seen);
 }
@@ -76,7 +76,8 @@ Value attend(const Scope& s, const ImageTowerConfig& c, Value x) {
 EncoderStates image_tower(const Inputs& inputs, const Model& model, const Component&) {
   const PretrainedConfig& config = model.config();
   const ImageTowerConfig c(config);
-  config.harmless({"projection_dim"});  // of the whole model
+  config.harmless({"projection_dim"});                  // of the whole model
+  const bool qkv_bias = config.flag("qkv_bias", true);  // a key of BLIP-2's class
   const Scope s = model.scope().base_model("vision_model"), e = s / "embeddings";
   const std::int64_t width = c.hidden_size;
   Value x = embed_patches(e, c, inputs["pixel_values"], true);
@@ -88,7 +89,7 @@ EncoderStates image_tower(const Inputs& inputs, const Model& model, const Compon
     const Scope layer = s / "encoder" / "layers" / i;
     const ModulePath at(x, layer.path());
     const Value normed = norm(layer / "layer_norm1")(x);
-    x = op::add(attend(layer / "self_attn", c, normed), x);
+    x = op::add(attend(layer / "self_attn", c, normed, qkv_bias), x);
     const nn::Mlp mlp((layer / "mlp").path(), nn::Linear(layer / "mlp.fc1", width, c.intermediate_size),
                       nn::Linear(layer / "mlp.fc2", c.intermediate_size, width), c.hidden_act);
     const Value wide = mlp(norm(layer / "layer_norm2")(x));

@@ -1,5 +1,6 @@
 // KOSMOS-2: learned queries look at the patches of a CLIP tower, in front of a decoder of its own. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/kosmos2/modeling_kosmos2.py
+#include "models/multimodal/common/borrowed_tower.h"
 #include "models/multimodal/common/multimodal_decoder.h"
 #include "onnxport/nn/basic.h"
 
@@ -34,10 +35,7 @@ class Kosmos2OnnxConfig : public MultimodalDecoderOnnxConfig {
 Value encode_patches(const TasksManager& tasks, const Inputs& inputs, const Model& model) {
   const PretrainedConfig vision = tower_config_of(model.config());
   const std::string prefix = "vision_model.model";
-  const auto type = tasks.get_definition("clip_vision_model");
-  const Model tower = model.part(vision, prefix, type, "feature-extraction");
-  const Component component{.name = "tower", .task = tower.task()};
-  const Value hidden = type->roles.encoder(Role::vision_tower).encode(inputs, tower, component).hidden;
+  const Value hidden = encode_as(tasks, "clip_vision_model", inputs, model, vision, prefix).hidden;
   const nn::LayerNorm norm(model.scope() / prefix / "post_layernorm", *hidden.dim(2).constant(),
                            vision.real("layer_norm_eps"));
   return op::normalize(norm(hidden), 2);
