@@ -6,235 +6,218 @@ from typing import overload
 import onnxport._native
 import onnxport._native.nn
 
+
 def neg(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def abs(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def exp(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def log(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def sqrt(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def reciprocal(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def erf(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def tanh(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def sigmoid(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def relu(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def softplus(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def round(x: onnxport._native.Value) -> onnxport._native.Value:
     """To the nearest integer, ties to even."""
 
 def sin(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def cos(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def logical_not(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def silu(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def quick_gelu(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def mish(x: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def add(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def add(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 @overload
 def sub(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def sub(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 @overload
 def mul(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def mul(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 @overload
 def div(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def div(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 @overload
 def pow(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def pow(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 @overload
 def maximum(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def maximum(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 @overload
 def minimum(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def minimum(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 def logical_and(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def logical_or(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def eq(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def eq(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 @overload
 def lt(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def lt(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 def le(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def gt(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 @overload
 def gt(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 def ge(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def matmul(a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def ne(a: onnxport._native.Value, b: float) -> onnxport._native.Value: ...
+
 def cast(x: onnxport._native.Value, dtype: str) -> onnxport._native.Value:
     """dtype: fp32, int64, bool, …"""
 
-def where(
-    condition: onnxport._native.Value, a: onnxport._native.Value, b: onnxport._native.Value
-) -> onnxport._native.Value:
+def where(condition: onnxport._native.Value, a: onnxport._native.Value, b: onnxport._native.Value) -> onnxport._native.Value:
     """condition ? a : b"""
 
 def clamp(x: onnxport._native.Value, low: float, high: float) -> onnxport._native.Value: ...
-def masked_fill(
-    x: onnxport._native.Value, mask: onnxport._native.Value, value: float
-) -> onnxport._native.Value: ...
-def gelu(x: onnxport._native.Value, approximate: str = "none") -> onnxport._native.Value: ...
+
+def masked_fill(x: onnxport._native.Value, mask: onnxport._native.Value, value: float) -> onnxport._native.Value: ...
+
+def gelu(x: onnxport._native.Value, approximate: str = 'none') -> onnxport._native.Value: ...
+
 def scalar(graph: onnxport._native.Graph, value: float, dtype: str) -> onnxport._native.Value:
     """A constant of shape []."""
 
 def size(graph: onnxport._native.Graph, dim: onnxport._native.Dim) -> onnxport._native.Value:
     """A dimension as an int64 scalar."""
 
-def arange(
-    graph: onnxport._native.Graph, n: onnxport._native.Dim, start: onnxport._native.Dim = ...
-) -> onnxport._native.Value:
+def arange(graph: onnxport._native.Graph, n: onnxport._native.Dim, start: onnxport._native.Dim = ...) -> onnxport._native.Value:
     """int64 [n] = start, start + 1, …"""
 
 def reshape(x: onnxport._native.Value, shape: Sequence[onnxport._native.Dim]) -> onnxport._native.Value:
     """One entry may be -1."""
 
 def flatten(x: onnxport._native.Value, start: int, end: int) -> onnxport._native.Value: ...
+
 def permute(x: onnxport._native.Value, axes: Sequence[int]) -> onnxport._native.Value: ...
+
 def transpose(x: onnxport._native.Value, axis0: int, axis1: int) -> onnxport._native.Value: ...
+
 def unsqueeze(x: onnxport._native.Value, axis: int) -> onnxport._native.Value: ...
+
 def squeeze(x: onnxport._native.Value, axis: int) -> onnxport._native.Value: ...
+
 def expand(x: onnxport._native.Value, shape: Sequence[onnxport._native.Dim]) -> onnxport._native.Value: ...
+
 def concat(parts: Sequence[onnxport._native.Value], axis: int) -> onnxport._native.Value: ...
-def slice(
-    x: onnxport._native.Value, axis: int, begin: onnxport._native.Dim, end: onnxport._native.Dim
-) -> onnxport._native.Value: ...
+
+def slice(x: onnxport._native.Value, axis: int, begin: onnxport._native.Dim, end: onnxport._native.Dim) -> onnxport._native.Value: ...
+
 def split(x: onnxport._native.Value, axis: int, sizes: Sequence[int]) -> list[onnxport._native.Value]: ...
+
 def chunk(x: onnxport._native.Value, axis: int, parts: int) -> list[onnxport._native.Value]: ...
+
 def select(x: onnxport._native.Value, axis: int, index: int) -> onnxport._native.Value: ...
-def pad(
-    x: onnxport._native.Value,
-    before: Sequence[onnxport._native.Dim],
-    after: Sequence[onnxport._native.Dim],
-    value: float = 0.0,
-) -> onnxport._native.Value: ...
-def interpolate(
-    x: onnxport._native.Value, size: Sequence[onnxport._native.Dim], mode: str, align_corners: bool = False
-) -> onnxport._native.Value: ...
+
+def pad(x: onnxport._native.Value, before: Sequence[onnxport._native.Dim], after: Sequence[onnxport._native.Dim], value: float = 0.0) -> onnxport._native.Value: ...
+
+def interpolate(x: onnxport._native.Value, size: Sequence[onnxport._native.Dim], mode: str, align_corners: bool = False) -> onnxport._native.Value: ...
+
 def sum(x: onnxport._native.Value, axis: int, keepdim: bool = False) -> onnxport._native.Value: ...
+
 def mean(x: onnxport._native.Value, axis: int, keepdim: bool = False) -> onnxport._native.Value: ...
+
 def amax(x: onnxport._native.Value, axis: int, keepdim: bool = False) -> onnxport._native.Value: ...
+
 def argmax(x: onnxport._native.Value, axis: int, keepdim: bool = False) -> onnxport._native.Value: ...
+
 def cumsum(x: onnxport._native.Value, axis: int) -> onnxport._native.Value: ...
-def topk(
-    x: onnxport._native.Value, k: int, axis: int
-) -> tuple[onnxport._native.Value, onnxport._native.Value]:
+
+def topk(x: onnxport._native.Value, k: int, axis: int) -> tuple[onnxport._native.Value, onnxport._native.Value]:
     """(values, indices)"""
 
 def embedding(table: onnxport._native.Value, indices: onnxport._native.Value) -> onnxport._native.Value: ...
-def gather(
-    x: onnxport._native.Value, axis: int, indices: onnxport._native.Value
-) -> onnxport._native.Value: ...
+
+def gather(x: onnxport._native.Value, axis: int, indices: onnxport._native.Value) -> onnxport._native.Value: ...
+
 def nonzero(mask: onnxport._native.Value, symbol: onnxport._native.Dim) -> onnxport._native.Value: ...
+
 def softmax(x: onnxport._native.Value, axis: int) -> onnxport._native.Value: ...
+
 def normalize(x: onnxport._native.Value, axis: int, eps: float = 1e-12) -> onnxport._native.Value: ...
-def linear(
-    x: onnxport._native.Value, weight: onnxport._native.Value, bias: onnxport._native.Value | None = None
-) -> onnxport._native.Value: ...
-def layer_norm(
-    x: onnxport._native.Value,
-    weight: onnxport._native.Value | None,
-    bias: onnxport._native.Value | None,
-    eps: float,
-) -> onnxport._native.Value: ...
-def rms_norm(
-    x: onnxport._native.Value, weight: onnxport._native.Value | None, eps: float
-) -> onnxport._native.Value: ...
-def group_norm(
-    x: onnxport._native.Value,
-    groups: int,
-    weight: onnxport._native.Value | None,
-    bias: onnxport._native.Value | None,
-    eps: float = 1e-05,
-) -> onnxport._native.Value: ...
-def conv1d(
-    x: onnxport._native.Value,
-    weight: onnxport._native.Value,
-    bias: onnxport._native.Value | None = None,
-    stride: Sequence[int] = [],
-    padding: Sequence[int] = [],
-    dilation: Sequence[int] = [],
-    groups: int = 1,
-) -> onnxport._native.Value: ...
-def conv2d(
-    x: onnxport._native.Value,
-    weight: onnxport._native.Value,
-    bias: onnxport._native.Value | None = None,
-    stride: Sequence[int] = [],
-    padding: Sequence[int] = [],
-    dilation: Sequence[int] = [],
-    groups: int = 1,
-) -> onnxport._native.Value: ...
-def conv_transpose1d(
-    x: onnxport._native.Value,
-    weight: onnxport._native.Value,
-    bias: onnxport._native.Value | None = None,
-    stride: Sequence[int] = [],
-    padding: Sequence[int] = [],
-    dilation: Sequence[int] = [],
-    groups: int = 1,
-) -> onnxport._native.Value: ...
-def conv_transpose2d(
-    x: onnxport._native.Value,
-    weight: onnxport._native.Value,
-    bias: onnxport._native.Value | None = None,
-    stride: Sequence[int] = [],
-    padding: Sequence[int] = [],
-    dilation: Sequence[int] = [],
-    groups: int = 1,
-) -> onnxport._native.Value: ...
-def max_pool2d(
-    x: onnxport._native.Value, kernel: Sequence[int], stride: Sequence[int] = [], padding: Sequence[int] = []
-) -> onnxport._native.Value: ...
-def scaled_dot_product_attention(
-    query: onnxport._native.Value,
-    key: onnxport._native.Value,
-    value: onnxport._native.Value,
-    mask: onnxport._native.Value | None = None,
-    scale: float | None = None,
-    softcap: float = 0.0,
-) -> onnxport._native.Value:
+
+def linear(x: onnxport._native.Value, weight: onnxport._native.Value, bias: onnxport._native.Value | None = None) -> onnxport._native.Value: ...
+
+def layer_norm(x: onnxport._native.Value, weight: onnxport._native.Value | None, bias: onnxport._native.Value | None, eps: float) -> onnxport._native.Value: ...
+
+def rms_norm(x: onnxport._native.Value, weight: onnxport._native.Value | None, eps: float) -> onnxport._native.Value: ...
+
+def group_norm(x: onnxport._native.Value, groups: int, weight: onnxport._native.Value | None, bias: onnxport._native.Value | None, eps: float = 1e-05) -> onnxport._native.Value: ...
+
+def conv1d(x: onnxport._native.Value, weight: onnxport._native.Value, bias: onnxport._native.Value | None = None, stride: Sequence[int] = [], padding: Sequence[int] = [], dilation: Sequence[int] = [], groups: int = 1) -> onnxport._native.Value: ...
+
+def conv2d(x: onnxport._native.Value, weight: onnxport._native.Value, bias: onnxport._native.Value | None = None, stride: Sequence[int] = [], padding: Sequence[int] = [], dilation: Sequence[int] = [], groups: int = 1) -> onnxport._native.Value: ...
+
+def conv_transpose1d(x: onnxport._native.Value, weight: onnxport._native.Value, bias: onnxport._native.Value | None = None, stride: Sequence[int] = [], padding: Sequence[int] = [], dilation: Sequence[int] = [], groups: int = 1) -> onnxport._native.Value: ...
+
+def conv_transpose2d(x: onnxport._native.Value, weight: onnxport._native.Value, bias: onnxport._native.Value | None = None, stride: Sequence[int] = [], padding: Sequence[int] = [], dilation: Sequence[int] = [], groups: int = 1) -> onnxport._native.Value: ...
+
+def max_pool2d(x: onnxport._native.Value, kernel: Sequence[int], stride: Sequence[int] = [], padding: Sequence[int] = []) -> onnxport._native.Value: ...
+
+def scaled_dot_product_attention(query: onnxport._native.Value, key: onnxport._native.Value, value: onnxport._native.Value, mask: onnxport._native.Value | None = None, scale: float | None = None, softcap: float = 0.0) -> onnxport._native.Value:
     """
     query [B, H, L, D], key [B, G, S, D], value [B, G, S, E] -> [B, H, L, E]
     """
 
-def attention(
-    query: onnxport._native.Value,
-    key: onnxport._native.Value,
-    value: onnxport._native.Value,
-    heads: int,
-    kv_heads: int,
-    past_key: onnxport._native.Value | None = None,
-    past_value: onnxport._native.Value | None = None,
-    mask: onnxport._native.nn.AttentionMask | None = None,
-    position_ids: onnxport._native.Value | None = None,
-    frequencies: onnxport._native.Value | None = None,
-    interleaved: bool = False,
-    scale: float | None = None,
-    softcap: float = 0.0,
-) -> tuple:
+def attention(query: onnxport._native.Value, key: onnxport._native.Value, value: onnxport._native.Value, heads: int, kv_heads: int, past_key: onnxport._native.Value | None = None, past_value: onnxport._native.Value | None = None, mask: onnxport._native.nn.AttentionMask | None = None, position_ids: onnxport._native.Value | None = None, frequencies: onnxport._native.Value | None = None, interleaved: bool = False, scale: float | None = None, softcap: float = 0.0) -> tuple:
     """
     query [B, L, H * D], key and value [B, S, G * D] -> (output [B, L, H * D], all keys, all values)
     """
 
-def rotary_embedding(
-    x: onnxport._native.Value,
-    cos: onnxport._native.Value,
-    sin: onnxport._native.Value,
-    heads: int,
-    interleaved: bool = False,
-) -> onnxport._native.Value: ...
-def tail(
-    x: onnxport._native.Value, axis: int, count: onnxport._native.Value, symbol: onnxport._native.Dim
-) -> onnxport._native.Value:
+def rotary_embedding(x: onnxport._native.Value, cos: onnxport._native.Value, sin: onnxport._native.Value, heads: int, interleaved: bool = False) -> onnxport._native.Value: ...
+
+def tail(x: onnxport._native.Value, axis: int, count: onnxport._native.Value, symbol: onnxport._native.Dim) -> onnxport._native.Value:
     """x[-count:] of an axis for a scalar int64 count, or all of it for 0."""
