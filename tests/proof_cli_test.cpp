@@ -58,9 +58,9 @@ const char* const commands[] = {"export", "validate", "inspect"};
 TEST_F(ProofCli, SaysWhichFixturesProveADefinition) {
   make("distilbert/token-classification");
   for (const char* command : commands) {
-    expect(command, "definition proven by 1 fixture (transformers 4.57.6)",
-           {{"fixtures", 1},
-            {"transformers", {"4.57.6"}},
+    expect(command, "definition proven by 2 fixtures (transformers 4.57.6, 5.23.0)",
+           {{"fixtures", 2},
+            {"transformers", {"4.57.6", "5.23.0"}},
             {"not_covered", json::array()},
             {"covered_elsewhere", json::array()}});
   }
@@ -71,9 +71,9 @@ TEST_F(ProofCli, NamesTheValuesThatTheyLack) {
   make("distilbert/token-classification");
   set("activation", "silu");
   for (const char* command : commands) {
-    expect(command, "(transformers 4.57.6); not covered by any of them: activation=silu",
-           {{"fixtures", 1},
-            {"transformers", {"4.57.6"}},
+    expect(command, "(transformers 4.57.6, 5.23.0); not covered by any of them: activation=silu",
+           {{"fixtures", 2},
+            {"transformers", {"4.57.6", "5.23.0"}},
             {"not_covered", {"activation=silu"}},
             {"covered_elsewhere", json::array()}});
   }

@@ -13,6 +13,7 @@
 #include "reference/interpreter.h"
 #include "runtime/session.h"
 #include "validate/cases.h"
+#include "validate/lookups.h"
 
 namespace onnxport::validate {
 namespace {
@@ -89,10 +90,21 @@ NamedTensors other_inputs(const Interface& interface, std::int64_t length, const
   return made;
 }
 
-// As many rows as a check needs: the interpreter of a large model takes long for each token.
-std::int64_t rows_of(const Tensor& features) {
+// As many rows as a check needs, because the interpreter of a large model takes long for each token, and as
+// the decoder has positions for.
+std::int64_t rows_of(const Tensor& features, const ComposedPart& decoder) {
   constexpr std::int64_t kEnough = 32;
-  return features.shape.back() == 0 ? 0 : std::min(kEnough, features.numel() / features.shape.back());
+  const std::int64_t width = features.shape.back();
+  std::int64_t rows = width == 0 ? 0 : std::min(kEnough, features.numel() / width);
+  const auto fits = [&](std::int64_t count) {
+    const auto length = static_cast<std::int64_t>(make_prompt(0, count).size());
+    NamedTensors inputs = {{kEmbeds, Tensor(features.dtype, {1, length, width})}};
+    NamedTensors others = other_inputs(decoder.component.interface, length, inputs);
+    inputs.insert(inputs.end(), others.begin(), others.end());
+    return finds_all_rows(decoder.graph, inputs);
+  };
+  while (rows > 1 && !fits(rows)) --rows;
+  return rows;
 }
 
 // For a table of tokens that writes the features itself: these, and no rows of others. Whether it does.
@@ -115,7 +127,8 @@ NamedTensors run_chain(const Run& run, const ComposedPart& encoder, const Compos
                        const ComposedPart& decoder, const NamedTensors& encoder_inputs,
                        std::int64_t placeholder) {
   const Tensor features = run(encoder, encoder_inputs).front().second;
-  const std::vector<std::int64_t> ids = make_prompt(placeholder, rows_of(features));
+  const std::int64_t rows = rows_of(features, decoder);
+  const std::vector<std::int64_t> ids = make_prompt(placeholder, rows);
   const auto length = static_cast<std::int64_t>(ids.size());
   const TensorSpec& tokens = table.component.interface.inputs.front();
   NamedTensors of_table = {{tokens.name, Tensor::from_ints(tokens.dtype, {1, length}, ids)}};
@@ -134,8 +147,8 @@ NamedTensors run_chain(const Run& run, const ComposedPart& encoder, const Compos
                         features.shape.back(), table.file.filename().string(), width));
       }
       std::vector<double> values = tensor.to_doubles();
-      const std::vector<double> rows = features.to_doubles();
-      std::copy_n(rows.begin(), rows_of(features) * width, values.begin() + 3 * width);
+      const std::vector<double> given = features.to_doubles();
+      std::copy_n(given.begin(), rows * width, values.begin() + 3 * width);
       tensor = Tensor::from_doubles(tensor.dtype, tensor.shape, values);
     }
     inputs.emplace_back(name, in_dtype_of(*taken, tensor));

@@ -22,7 +22,7 @@ from common import ROOT, use_packages  # noqa: E402
 use_packages(CACHE, *PACKAGES[ENGINE])
 
 import numpy as np  # noqa: E402
-from fixtures import read_safetensors, write_checkpoint  # noqa: E402
+from golden import read_safetensors, write_checkpoint  # noqa: E402
 
 FIXTURES = (
     "bert/token-classification",

@@ -18,7 +18,7 @@ from common import ROOT, use_packages  # noqa: E402
 use_packages(CACHE, "onnxruntime-py-1.31.1", "numpy-2.4.6")
 
 import numpy as np  # noqa: E402
-from fixtures import read_safetensors, write_checkpoint  # noqa: E402
+from golden import read_safetensors, write_checkpoint  # noqa: E402
 
 PLACEHOLDER = 98  # of every fixture
 NEW_TOKENS = 8

@@ -50,6 +50,9 @@ void write_all_features(const PretrainedConfig& config, const Inputs& inputs, Na
   for (const auto& [name, features] : inputs.values()) {
     if (!name.ends_with("_features")) continue;
     const Value rows = features.shape().size() == 3 ? op::flatten(features, 0, 1) : features;
+    // Rows may be wider than vectors of tokens, which then end in zeros.
+    const std::int64_t further = *rows.dim(1).constant() - *embeds->second.dim(2).constant();
+    if (further > 0) embeds->second = op::pad(embeds->second, {0, 0, 0}, {0, 0, further});
     const Value placeholders = op::eq(ids, static_cast<double>(placeholder_of(config, name)));
     embeds->second = write_given_features(embeds->second, placeholders, rows);
   }
