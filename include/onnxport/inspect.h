@@ -34,7 +34,7 @@ struct NodeSummary {
   std::string name;
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
-  std::vector<SubgraphSummary> graphs;  ///< bodies of If and Loop
+  std::vector<SubgraphSummary> graphs;                              ///< bodies of If and Loop
   std::vector<std::pair<std::string, std::int64_t>> integers = {};  ///< attributes that are integers
 };
 

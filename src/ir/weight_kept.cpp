@@ -169,8 +169,7 @@ bool fit(const KeptWeight& a, const KeptWeight& b) {
     return false;
   if (const auto* bnb4 = std::get_if<Bnb4Codes>(&*a.codes)) {
     const auto& other = std::get<Bnb4Codes>(*b.codes);
-    return bnb4->type == other.type && bnb4->block_size == other.block_size &&
-           bnb4->columns == other.columns;
+    return bnb4->type == other.type && bnb4->block_size == other.block_size && bnb4->columns == other.columns;
   }
   const auto &one = std::get<BlockCodes>(*a.codes), &other = std::get<BlockCodes>(*b.codes);
   return one.parameters.bits == other.parameters.bits && one.columns == other.columns &&

@@ -1,8 +1,8 @@
 #include "onnxport/nn/decoder_tasks.h"
 
 #include "onnxport/error.h"
-#include "onnxport/nn/text_tasks.h"
 #include "onnxport/index_ops.h"
+#include "onnxport/nn/text_tasks.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {

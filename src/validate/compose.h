@@ -24,10 +24,10 @@ struct ComposedPart {
 bool is_composed(const std::vector<Component>& components);
 
 /// Runs the files as a client does: encodes, embeds a prompt with as many placeholders as there are rows of
-/// features (32 at most), writes the features over their vectors, and decodes with an empty cache. Compares the outputs of
-/// the decoder with those of the graphs, which the interpreter runs in the same way: a case for each encoder.
-/// `placeholder`: the id of the tokens that features replace. Throws ExportError(runtime) if ONNX Runtime is
-/// missing or refuses a file.
+/// features (32 at most), writes the features over their vectors, and decodes with an empty cache. Compares
+/// the outputs of the decoder with those of the graphs, which the interpreter runs in the same way: a case
+/// for each encoder. `placeholder`: the id of the tokens that features replace. Throws ExportError(runtime)
+/// if ONNX Runtime is missing or refuses a file.
 ValidationReport check_composition(const std::vector<ComposedPart>& parts, std::int64_t placeholder,
                                    double atol, NonFinite non_finite);
 

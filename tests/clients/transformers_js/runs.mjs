@@ -30,11 +30,25 @@ async function extract({ pipeline }, name, options) {
   return { features: features.tolist().flat() };
 }
 
+// An image and a question. The precision of each file is the one that config.json names.
+async function see({ AutoProcessor, AutoModelForImageTextToText, RawImage }, name, { dtype, ...options }) {
+  const side = 16;
+  const pixels = Uint8ClampedArray.from({ length: side * side * 3 }, (_, i) => (i * 7 + Math.floor(i / 50) * 11) % 256);
+  const processor = await AutoProcessor.from_pretrained(name);
+  const inputs = await processor(new RawImage(pixels, side, side, 3), '<image>What is in it?');
+  const model = await AutoModelForImageTextToText.from_pretrained(name, options);
+  const tokens = await model.generate({ ...inputs, do_sample: false, max_new_tokens: new_tokens, eos_token_id: null });
+  await model.dispose();
+  return { tokens: tokens.tolist().map((row) => row.map(Number)) };
+}
+
+const calls = { 'feature-extraction': extract, 'image-text-to-text-with-past': see };
+
 // The results of each model, which is a folder and a precision.
 export async function run(client, models, options) {
   const results = {};
   for (const { folder, task, dtype } of models) {
-    const call = task === 'feature-extraction' ? extract : generate;
+    const call = calls[task] ?? generate;
     results[`${folder} ${dtype}`] = await call(client, folder, { ...options, dtype });
   }
   return results;
