@@ -91,7 +91,9 @@ TEST_P(DynamicBatch, TextsDoNotSeeEachOther) {
 std::vector<std::string> embedding_models() {
   std::vector<std::string> names = golden_fixtures();
   std::erase_if(names, [](const std::string& name) {
-    return !name.starts_with("sentence-transformers/") || name.ends_with("+clip");  // it also takes images
+    // CLIP also takes images, and a fixture of another task has no vector of the whole text.
+    return !name.starts_with("sentence-transformers/") || name.ends_with("+clip") ||
+           name.find("/fill-mask") != std::string::npos;
   });
   return names;
 }

@@ -116,6 +116,11 @@ bool has_file(const std::string& name, const std::string& stem) {
   });
 }
 
+std::string named_library(const GoldenFixture& fixture) {
+  const bool has_modules = fs::exists(fixture.folder / "modules.json");
+  return has_modules && fixture.library == "transformers" ? fixture.library : std::string();
+}
+
 GoldenFixture read_fixture(const std::string& name) {
   GoldenFixture fixture;
   fixture.folder = golden_dir() / name;

@@ -84,7 +84,7 @@ TEST_F(ProofCli, NamesTheValuesThatOnlyOtherTasksHave) {
   set("hidden_act", "relu2");
   for (const char* command : commands) {
     expect(command, "(transformers 4.57.6, 5.23.0); covered only by those of other tasks: hidden_act=relu2",
-           {{"fixtures", 10},
+           {{"fixtures", 11},
             {"transformers", {"4.57.6", "5.23.0"}},
             {"not_covered", json::array()},
             {"covered_elsewhere", {"hidden_act=relu2"}}});

@@ -82,8 +82,11 @@ def count_fixtures(families, classes, tasks):
             for model_type in diffusers_types(fixture, classes):
                 counts[library, model_type, tasks[library, model_type][0]] += 1
         else:
-            counts[library, fixture.parent.name, task] += 1
-            versions[fixture.parent.name].add(content["transformers"])
+            # The transformer of a Sentence Transformers folder is a type of its own.
+            in_modules = (fixture / "modules.json").exists()
+            model_type = content["model_type"] if in_modules else fixture.parent.name
+            counts[library, model_type, task] += 1
+            versions[model_type].add(content["transformers"])
     return counts, encoders, versions
 
 

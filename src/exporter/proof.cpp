@@ -17,7 +17,7 @@ using nlohmann::json;
 struct Row {
   std::string_view library, model_type, fixtures;
 };
-constexpr Row table[] = {
+const Row table[] = {
 #include "exporter/proof_table.inc"
 };
 

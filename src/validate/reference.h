@@ -25,6 +25,7 @@ class Reference {
       : component_(component), graph_(graph), on_detail_(std::move(on_detail)) {}
 
   const Component& component() const { return component_; }
+  const Graph& graph() const { return graph_; }
   const std::vector<InputCase>& cases();
   /// The outputs of each case.
   const std::vector<NamedTensors>& outputs();
