@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <set>
+#include <vector>
 
 #include "checkpoint/safetensors.h"
 #include "onnxport/error.h"
@@ -18,6 +21,7 @@
 #include "validate/cases.h"
 #include "validate/drift.h"
 #include "validate/reference.h"
+#include "validate/row_order.h"
 #include "validate/rows.h"
 
 namespace onnxport {
@@ -51,8 +55,9 @@ std::vector<std::string> interface_problems(const Interface& interface, const ru
 struct Rule {
   double atol;
   NonFinite non_finite;
-  double undecided;  // share of an integer output that may differ
-  bool masks;        // the definition writes -infinity into outputs
+  double undecided;               // share of an integer output that may differ
+  bool masks;                     // the definition writes -infinity into outputs
+  std::set<std::int64_t> ranked;  // numbers of rows that the graph ranks by scores
 };
 
 bool writes_minus_infinity(const Graph& graph) {
@@ -82,6 +87,24 @@ bool mostly_equal(const Tensor& got, const Tensor& reference, double share) {
   return static_cast<double>(different) <= share * static_cast<double>(a.size());
 }
 
+// Outputs of one number of rows that the graph ranks pass if they have the same rows in another order.
+void match_ranked_rows(const NamedTensors& got, const NamedTensors& reference, const Rule& rule,
+                       ValidationCase& result) {
+  for (const std::int64_t rows : rule.ranked) {
+    std::vector<validate::RankedOutput> outputs;
+    bool passed = true;
+    for (std::size_t i = 0; i < reference.size(); ++i) {
+      const Tensor& tensor = reference[i].second;
+      const Tensor* other = find(got, reference[i].first);
+      const bool is_ranked = is_float(tensor.dtype) && tensor.shape.size() >= 2 && tensor.shape[1] == rows;
+      if (!is_ranked || other == nullptr || other->shape != tensor.shape) continue;
+      passed = passed && result.outputs[i].passed;
+      outputs.push_back({*other, tensor, result.outputs[i]});
+    }
+    if (!passed) validate::match_rows(outputs);
+  }
+}
+
 ValidationCase compare_case(std::string name, const NamedTensors& got, const NamedTensors& reference,
                             const Rule& rule) {
   ValidationCase result{std::move(name), {}};
@@ -96,6 +119,7 @@ ValidationCase compare_case(std::string name, const NamedTensors& got, const Nam
       made.passed = made.passed || mostly_equal(*other, tensor, rule.undecided);
     }
   }
+  match_ranked_rows(got, reference, rule, result);
   return result;
 }
 
@@ -188,7 +212,7 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
   report.atol = validation_atol(interface, options.atol);
   const bool rounded = report.atol > interface.atol && interface.dummies;
   const Rule rule{report.atol, options.non_finite, rounded ? interface.dummies->undecided : 0,
-                  writes_minus_infinity(reference.graph())};
+                  writes_minus_infinity(reference.graph()), ranked_extents(reference.graph())};
 
   // ONNX Runtime's CPU kernels do not cover bfloat16, so such a file runs with its weights widened to
   // float32.
