@@ -100,7 +100,7 @@ Proof get_proof(const Model& model) {
   if (!fixtures) return {};
   Proof proof = exporter::compare(*fixtures, model.task(), exporter::exercised(model));
   if (definition.library == "timm" || definition.library == "diffusers") {
-    for (std::string& version : proof.versions) version = definition.library + " " + version;
+    for (std::string& version : proof.versions) version.insert(0, definition.library + " ");
   }
   return proof;
 }

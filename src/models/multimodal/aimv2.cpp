@@ -39,7 +39,7 @@ Weight limited_scale(const Scope& root, const PretrainedConfig& c) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: max_logit_scale is {}, expected at least 1", c.origin(), most));
   }
-  const Weight stored = root.weight("logit_scale", {});
+  Weight stored = root.weight("logit_scale", {});
   const double scale = std::clamp(stored.to_doubles().front(), 0.0, std::log(most));
   if (scale == stored.to_doubles().front()) return stored;
   return Weight::from_doubles(DType::f32, {}, std::vector<double>{scale});

@@ -30,7 +30,7 @@ class DummyImagePromptGenerator : public DummyTextInputGenerator {
   }
   Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                   std::uint64_t seed) const override {
-    const Tensor made = DummyTextInputGenerator::generate(name, context, shapes, seed);  // asks for type()
+    Tensor made = DummyTextInputGenerator::generate(name, context, shapes, seed);  // asks for type()
     if (name != "input_ids") return made;
     std::vector<std::int64_t> ids = made.to_ints();
     for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -105,7 +105,7 @@ Value embed(const TasksManager& tasks, const Inputs& inputs, const Model& vlm, c
   const Value placeholders = op::eq(ids, token);
   const bool in_table = token < static_cast<double>(paligemma_text_config(c).integer("vocab_size"));
   const Value known = in_table ? ids : op::masked_fill(ids, placeholders, 0);
-  const Value embeds = run_language_model(tasks, vlm, component, inputs.with("input_ids", known));
+  Value embeds = run_language_model(tasks, vlm, component, inputs.with("input_ids", known));
   if (inputs.has("pixel_values")) {
     paligemma_vision_config(c).harmless({"projection_dim"});
     const Value features = encode_paligemma(tasks, inputs, vlm);

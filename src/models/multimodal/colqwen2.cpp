@@ -70,7 +70,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   language.task = "feature-extraction";
   language.part.clear();
   const Model part = model.part(text, "vlm", type, language.task);
-  const NamedValues outputs = type->roles.language_model->decode(inputs, part, language);
+  NamedValues outputs = type->roles.language_model->decode(inputs, part, language);
   if (component.part == kEmbedTokens) return outputs;
   return {{"embeddings", project(s / "embedding_proj_layer", outputs.at(0).second, inputs["attention_mask"],
                                  c.integer("embedding_dim"))}};

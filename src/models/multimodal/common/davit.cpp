@@ -49,7 +49,7 @@ Value attend_in_windows(const Projections& p, const DaVitConfig::Stage& stage, V
 Value attend_among_channels(const Projections& p, const DaVitConfig::Stage& stage, Value x) {
   const ModulePath at(x, p.path);
   Graph& graph = x.graph();
-  const Dim batch = x.dim(0), tokens = x.dim(1);
+  const Dim &batch = x.dim(0), &tokens = x.dim(1);
   const std::int64_t of_group = stage.width / stage.groups;
   const Value all = op::reshape(p.qkv(x), {batch, tokens, 3, stage.groups, of_group});
   const Value sorted = op::permute(all, {2, 0, 3, 4, 1});
@@ -65,7 +65,7 @@ Value attend_among_channels(const Projections& p, const DaVitConfig::Stage& stag
 Value block(const Scope& s, const DaVitConfig& c, const DaVitConfig::Stage& stage, Value x,
             const std::function<Value(Value)>& attend) {
   const ModulePath at(x, s.path());
-  const Dim rows = x.dim(2), columns = x.dim(3);
+  const Dim &rows = x.dim(2), &columns = x.dim(3);
   const std::int64_t width = stage.width;
   const auto inner = static_cast<std::int64_t>(static_cast<double>(width) * c.mlp_ratio);
   Value tokens = nn::image_to_tokens(convolved(s / "conv1", x, width));
