@@ -1,4 +1,4 @@
-// Pipelines of the library diffusers: how they are found, and what an export writes.
+// Pipelines of the library diffusers: how they are found, and the files of an export.
 #include <gtest/gtest.h>
 
 #include "diffusers_pipeline.h"

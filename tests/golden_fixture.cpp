@@ -116,9 +116,9 @@ bool has_file(const std::string& name, const std::string& stem) {
   });
 }
 
-std::string named_library(const GoldenFixture& fixture) {
-  const bool has_modules = fs::exists(fixture.folder / "modules.json");
-  return has_modules && fixture.library == "transformers" ? fixture.library : std::string();
+std::string named_library(const fs::path& folder, const std::string& library) {
+  const bool has_modules = fs::exists(folder / "modules.json");
+  return has_modules && library == "transformers" ? library : std::string();
 }
 
 GoldenFixture read_fixture(const std::string& name) {

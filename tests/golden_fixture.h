@@ -55,9 +55,10 @@ GoldenFixture read_fixture(const std::string& name);
 /// Writes the checkpoint folder of a fixture: configs copied, weights made by the recipe.
 void synthesize(const GoldenFixture& fixture, const std::filesystem::path& checkpoint);
 
-/// The library that a user names to open such a checkpoint; empty where the folder tells. A folder of
-/// Sentence Transformers may also be opened as the transformer that is its first module.
-std::string named_library(const GoldenFixture& fixture);
+/// The library that a user names to open a checkpoint in this folder as one of `library`; empty where the
+/// folder tells. A folder of Sentence Transformers may also be opened as the transformer that is its first
+/// module.
+std::string named_library(const std::filesystem::path& folder, const std::string& library);
 
 /// The tensors of a safetensors file.
 NamedTensors read_safetensors(const std::filesystem::path& file);

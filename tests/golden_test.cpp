@@ -76,8 +76,9 @@ class Golden : public testing::TestWithParam<std::string> {
  private:
   Model open() const {
     synthesize(fixture, folder.path() / "checkpoint");
-    return TasksManager::instance().get_model_from_task(fixture.task, folder.path() / "checkpoint",
-                                                        {.library = named_library(fixture)});
+    return TasksManager::instance().get_model_from_task(
+        fixture.task, folder.path() / "checkpoint",
+        {.library = named_library(fixture.folder, fixture.library)});
   }
 };
 

@@ -40,7 +40,7 @@ Value attention_with_weights(Graph& g, DType d, std::int64_t kv_heads, op::Atten
                            .value = input(g, "v", d, {N, M, 8 * kv_heads}),
                            .past_key = input(g, "past_key", d, {N, kv_heads, 3, 8}),
                            .past_value = input(g, "past_value", d, {N, kv_heads, 3, 8}),
-                           .mask = mask};
+                           .mask = std::move(mask)};
   if (sinks) in.sinks = input(g, "sinks", d, {4});
   const op::AttentionResults made = op::attention(in, 4, kv_heads, options);
   std::vector<Value> flat;

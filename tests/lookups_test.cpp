@@ -119,7 +119,8 @@ TEST_P(ShortPositions, AreValidatedWithShorterCases) {
     // Places on a page or an image have lengths of their own.
     const bool places = named("vision") || named(".x_position") || named(".y_position") ||
                         named(".h_position") || named(".w_position");
-    if (!(named("position") || named("wpe") || each == 2) || places || tensor.shape.size() != 2) continue;
+    const bool is_table = named("position") || named("wpe") || each == 2;
+    if (!is_table || places || tensor.shape.size() != 2) continue;
     // The table may have some rows more, for padding.
     auto length = old.upper_bound(tensor.shape[0] / each);
     if (length == old.begin()) continue;

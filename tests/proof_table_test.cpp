@@ -66,11 +66,9 @@ bool has_verbatim(const fs::path& fixture) {
 
 // The fixture's model with its graphs built, so that its configuration was read.
 Model read_model(const fs::path& checkpoint, const json& expected) {
-  // A folder of Sentence Transformers may be opened as its transformer.
-  const bool has_modules = fs::exists(checkpoint / "modules.json");
   const std::string library = expected.value("library", "transformers");
   const Model model = TasksManager::instance().get_model_from_task(
-      expected.at("task").get<std::string>(), checkpoint, {.library = has_modules ? library : std::string()});
+      expected.at("task").get<std::string>(), checkpoint, {.library = named_library(checkpoint, library)});
   const bool monolith = expected.value("monolith", false);
   const ExportPlan plan = make_plan(model, {.variant = expected.value("variant", "default"),
                                             .split = monolith ? Split::monolith : Split::merged});

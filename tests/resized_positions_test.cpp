@@ -26,8 +26,9 @@ double table_at(std::int64_t row, std::int64_t column, std::int64_t at) {
 Reals weights(std::int64_t i, std::int64_t extent) {
   const double scale = static_cast<double>(kSide) / static_cast<double>(extent);
   const double support = std::max(scale, 1.0), centre = scale * (static_cast<double>(i) + 0.5);
-  const auto first = std::max<std::int64_t>(static_cast<std::int64_t>(centre - support + 0.5), 0);
-  const auto last = std::min<std::int64_t>(static_cast<std::int64_t>(centre + support + 0.5), kSide);
+  const auto first = std::max<std::int64_t>(static_cast<std::int64_t>(std::trunc(centre - support + 0.5)), 0);
+  const auto last =
+      std::min<std::int64_t>(static_cast<std::int64_t>(std::trunc(centre + support + 0.5)), kSide);
   Reals all(kSide, 0.0);
   double sum = 0;
   for (std::int64_t m = first; m < last; ++m) {

@@ -11,7 +11,7 @@ namespace onnxport::test {
 
 std::vector<OpSample> with_signal_samples(std::vector<OpSample> samples) {
   const Dim N = Dim::symbol("N"), M = Dim::symbol("M");
-  const auto add = [&](Op op, std::string name, DType dtype, auto result) {
+  const auto add = [&](Op op, const std::string& name, DType dtype, const auto& result) {
     samples.push_back({op, name + "_" + std::string(short_name(dtype)), dtype,
                        [=](Graph& graph) { graph.output("y", result(graph, dtype)); }});
   };

@@ -3,7 +3,7 @@
     onnxport export onnx -m llava-hf/llava-1.5-7b-hf out/
     pip install transformers pillow && python3 generate.py out/ photo.png "USER: <image>\\nWhat is in it? ASSISTANT:"
 
-`Model` takes what a processor of transformers returns; the processor itself is not part of the model.
+`Model` takes the inputs that a processor of transformers makes; the processor is not part of the export.
 """
 import json
 import sys

@@ -37,7 +37,7 @@ struct ManyOptions {
   std::uint64_t max_memory = 0;     ///< of all exports together, in bytes; 0: no limit
   std::uint64_t min_free_disk = 0;  ///< that the exports leave on the disk of the output, in bytes
   bool retry = false;               ///< export again what failed in an earlier run
-  /// How often the user asked to stop. Once: exports end, and what is finished stays. Twice: at once.
+  /// How often the user asked to stop. Once: running exports end, and finished ones stay. Twice: at once.
   std::function<int()> interrupts = {};
   std::function<void(const ManyResult&, std::size_t done, std::size_t total)> on_result = {};
   std::function<void(const std::string&)> on_notice = {};

@@ -179,7 +179,7 @@ class Pool {
     return bytes <= options_.max_memory;
   }
 
-  /// Ends what runs: by asking, and after a while, or if the user insists, by force.
+  /// Ends running exports: by asking, and after a while, or if the user insists, by force.
   void stop_all(ManyReport& report) {
     constexpr std::chrono::milliseconds kPause(20);
     constexpr std::chrono::seconds kPatience(5);

@@ -29,7 +29,7 @@ using Names = std::map<std::string, std::string, std::less<>>;
 
 constexpr std::string_view kAlpha = ".alpha";
 
-// Ends of names, and what they are called in newer files.
+// Ends of names, and their spelling in newer files.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kEnds = {{
     {".lora_down.weight", ".lora_A.weight"},
     {".lora_up.weight", ".lora_B.weight"},

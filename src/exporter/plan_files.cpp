@@ -23,29 +23,32 @@ std::vector<std::string> names_of(const ExportPlan& plan) {
   return names;
 }
 
+// Whether a variant is for the component or merge with this name.
+bool makes(const Variant& variant, const std::string& name) {
+  return variant.files.empty() || contains(variant.files, name);
+}
+
+// The same of a component, which a merge may bring.
+bool makes(const std::vector<Merge>& merges, const Variant& variant, const Component& component) {
+  return makes(variant, component.name) || std::any_of(merges.begin(), merges.end(), [&](const Merge& merge) {
+           const bool has = merge.without_past == component.name || merge.with_past == component.name;
+           return has && makes(variant, merge.name);
+         });
+}
+
 }  // namespace
 
 ExportPlan ExportPlan::part(const Variant& variant) const {
   ExportPlan part = *this;
   part.variants = {variant};
-  if (variant.files.empty()) return part;
-  std::erase_if(part.merges, [&](const Merge& merge) { return !contains(variant.files, merge.name); });
-  std::erase_if(part.components, [&](const Component& component) {
-    return !contains(variant.files, component.name) &&
-           std::none_of(part.merges.begin(), part.merges.end(), [&](const Merge& merge) {
-             return merge.without_past == component.name || merge.with_past == component.name;
-           });
-  });
+  std::erase_if(part.merges, [&](const Merge& merge) { return !makes(variant, merge.name); });
+  std::erase_if(part.components, [&](const Component& one) { return !makes(merges, variant, one); });
   return part;
 }
 
 const Variant& ExportPlan::variant_of(const Component& component) const {
-  const auto makes = [&](const Variant& variant) {
-    const std::vector<Component> made = part(variant).components;
-    return std::any_of(made.begin(), made.end(),
-                       [&](const Component& one) { return one.name == component.name; });
-  };
-  const auto found = std::find_if(variants.begin(), variants.end(), makes);
+  const auto found = std::find_if(variants.begin(), variants.end(),
+                                  [&](const Variant& variant) { return makes(merges, variant, component); });
   return found == variants.end() ? variants.front() : *found;
 }
 

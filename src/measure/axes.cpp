@@ -4,6 +4,7 @@
 #include <charconv>
 #include <initializer_list>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include "onnxport/dim.h"
@@ -70,6 +71,14 @@ bool says_nothing(std::string_view name) {
 }
 
 }  // namespace
+
+std::vector<ValueSummary> given_inputs(const GraphSummary& graph) {
+  std::set<std::string_view> initialized;
+  for (const InitializerSummary& one : graph.initializers) initialized.insert(one.name);
+  std::vector<ValueSummary> inputs = graph.inputs;
+  std::erase_if(inputs, [&](const ValueSummary& input) { return initialized.contains(input.name); });
+  return inputs;
+}
 
 bool is_past(const ValueSummary& input) {
   return input.shape.size() >= 3 && has_any(text::lower(input.name), {"past", "cache"});

@@ -18,6 +18,9 @@ inline bool has_any(std::string_view text, std::initializer_list<std::string_vie
   return std::ranges::any_of(parts, [&](std::string_view part) { return text.find(part) != text.npos; });
 }
 
+/// The inputs that a caller gives: old files list initializers among the inputs.
+std::vector<ValueSummary> given_inputs(const GraphSummary& graph);
+
 /// Whether an input is a cache: a tensor of at least three axes with such a name.
 bool is_past(const ValueSummary& input);
 

@@ -57,15 +57,6 @@ void compare_values(const std::vector<ValueSummary>& a, const std::vector<ValueS
   }
 }
 
-/// The inputs that a caller gives.
-std::vector<ValueSummary> inputs_of(const GraphSummary& graph) {
-  std::set<std::string_view> initialized;
-  for (const InitializerSummary& one : graph.initializers) initialized.insert(one.name);
-  std::vector<ValueSummary> inputs = graph.inputs;
-  std::erase_if(inputs, [&](const ValueSummary& input) { return initialized.contains(input.name); });
-  return inputs;
-}
-
 void count_ops(const GraphSummary& graph, std::map<std::string, CountDiff>& ops,
                std::size_t CountDiff::* side) {
   for (const NodeSummary& node : graph.nodes) {
@@ -139,7 +130,7 @@ FileDiff diff_files(const fs::path& a, const fs::path& b, const DiffOptions& opt
   diff.a = a;
   diff.b = b;
   const ModelSummary first = summarize(a), second = summarize(b);
-  compare_values(inputs_of(first.graph), inputs_of(second.graph), false, diff.values);
+  compare_values(measure::given_inputs(first.graph), measure::given_inputs(second.graph), false, diff.values);
   compare_values(first.graph.outputs, second.graph.outputs, true, diff.values);
   diff.opsets = compare_opsets(first, second);
   diff.ops = compare_ops(first, second);

@@ -140,17 +140,6 @@ std::int64_t tokens_of(const NamedTensors& tensors) {
   return 0;
 }
 
-/// The inputs that a caller gives: old files list initializers among the inputs.
-std::vector<const ValueSummary*> inputs_of(const ModelSummary& model) {
-  std::set<std::string_view> initialized;
-  for (const InitializerSummary& one : model.graph.initializers) initialized.insert(one.name);
-  std::vector<const ValueSummary*> inputs;
-  for (const ValueSummary& input : model.graph.inputs) {
-    if (!initialized.contains(input.name)) inputs.push_back(&input);
-  }
-  return inputs;
-}
-
 DType dtype_of(const ValueSummary& input) {
   try {
     return parse_dtype(input.type);
@@ -167,13 +156,13 @@ FileInputs make_file_inputs(const ModelSummary& model, const AxisSizes& given, c
   Axes axes(model, given);
   Values values(axes, measure::id_bounds(model.graph));
   FileInputs made;
-  for (const ValueSummary* input : inputs_of(model)) {
-    const DType dtype = dtype_of(*input);
-    if (const Tensor* other = find(like, input->name); other != nullptr && fits(*input, other->shape)) {
-      made.tensors.emplace_back(input->name, converted(*other, dtype));
+  for (const ValueSummary& input : measure::given_inputs(model.graph)) {
+    const DType dtype = dtype_of(input);
+    if (const Tensor* other = find(like, input.name); other != nullptr && fits(input, other->shape)) {
+      made.tensors.emplace_back(input.name, converted(*other, dtype));
       continue;
     }
-    made.tensors.emplace_back(input->name, values(*input, dtype, axes.shape_of(*input)));
+    made.tensors.emplace_back(input.name, values(input, dtype, axes.shape_of(input)));
   }
   for (const std::string& name : axis_names(model)) {
     const auto size = axes.sizes().find(name);
@@ -185,8 +174,8 @@ FileInputs make_file_inputs(const ModelSummary& model, const AxisSizes& given, c
 
 std::vector<std::string> axis_names(const ModelSummary& model) {
   std::set<std::string> names;
-  for (const ValueSummary* input : inputs_of(model)) {
-    for (const std::string& text : input->shape) {
+  for (const ValueSummary& input : measure::given_inputs(model.graph)) {
+    for (const std::string& text : input.shape) {
       try {
         for (const std::string& symbol : Dim::parse(text).symbols()) names.insert(symbol);
       } catch (const ExportError&) {

@@ -47,8 +47,8 @@ std::vector<MapSize> sizes_of(const std::vector<Value>& images) {
 
 Value sum_at_places(Value value, const std::vector<MapSize>& sizes, const std::vector<std::int64_t>& points,
                     Value places, Value weights, PlaceReading reading) {
-  const Dim &batch = value.dim(0), &queries = places.dim(1), &heads = places.dim(2);
-  const Dim all = batch * heads, width = value.dim(2), d = *width.exact_div(heads);
+  const Dim &batch = value.dim(0), &queries = places.dim(1), &heads = places.dim(2), &width = value.dim(2);
+  const Dim all = batch * heads, d = *width.exact_div(heads);
   const bool bilinear = reading == PlaceReading::bilinear;
   if (bilinear) places = op::sub(op::mul(places, 2.0), 1.0);
   const Value by_head = op::reshape(op::transpose(places, 1, 2), {all, queries, places.dim(3), 2});

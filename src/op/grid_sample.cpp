@@ -96,7 +96,7 @@ std::vector<Value> decompose_grid_sample(const Node& node) {
   const Value x = node.inputs[0];
   Graph& graph = x.graph();
   const DType dtype = x.dtype() == DType::f64 ? DType::f64 : DType::f32;
-  const Shape image = x.shape(), result = node.outputs[0].shape;
+  const Shape &image = x.shape(), &result = node.outputs[0].shape;
   const Shape places = {result[0], result[2], result[3]};
   const Value grid = cast(node.inputs[1], dtype);
   const Value channels_last = permute(cast(x, dtype), {0, 2, 3, 1});

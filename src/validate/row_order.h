@@ -14,7 +14,7 @@ namespace onnxport::validate {
 /// How many elements the ranking ops of a graph choose.
 std::set<std::int64_t> ranked_extents(const Graph& graph);
 
-/// An output [B, N, …] with what it was compared with.
+/// An output [B, N, …], its reference, and their comparison.
 struct RankedOutput {
   const Tensor& got;
   const Tensor& reference;

@@ -59,7 +59,7 @@ Value middle_positions(const Scope& s, const Config& c, Graph& graph, const Dim&
   const ModulePath at(graph, s.path());
   const Weight stored = s.weight("pos_embed", {1, c.grid * c.grid, c.width});
   Value table = graph.weight(stored.reshape({c.grid, c.grid, c.width}));
-  // Half of what is left of the grid, without a division of a negative number.
+  // Half of the rest of the grid, without a division of a negative number.
   const auto before = [&](const Dim& length) {
     return Dim(c.grid / 2) - (length + (1 - c.grid % 2)).floor_div(2);
   };

@@ -115,7 +115,7 @@ struct Bridge {
     const Weight types = (root / "token_type_embeddings").weight("weight", {2, width});
     return op::add(x, x.graph().weight(types.slice(0, row, row + 1)));
   }
-  // Adds it to what the layers made so far.
+  // Adds it to the sum of the layers so far.
   Value link(const std::string& side, std::int64_t number, Value state, Value so_far) const {
     const Scope s = root / ("cross_modal_" + side + "_link_tower") / number;
     const ModulePath at(state, s.path());

@@ -1,4 +1,4 @@
-// CLIPSeg: a CLIP, and a decoder that marks in an image what a text names. Original:
+// CLIPSeg: a CLIP, and a decoder that marks the region of an image that a text names. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clipseg/modeling_clipseg.py
 #include <fmt/format.h>
 

@@ -1,24 +1,16 @@
 // ColPali: a vector for each patch and each token of a PaliGemma, to find pages by texts. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/colpali/modeling_colpali.py
-#include <fmt/format.h>
-
+#include "models/common/parts.h"
 #include "models/multimodal/common/clip.h"
 #include "models/multimodal/common/multimodal_decoder.h"
 #include "models/multimodal/common/paligemma.h"
 #include "models/multimodal/common/placeholders.h"
-#include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {
 namespace {
 
-PretrainedConfig vlm_config(const PretrainedConfig& c) {
-  const PretrainedConfig vlm = c.sub("vlm_config", "paligemma");
-  if (vlm.model_type() == "paligemma") return vlm;
-  throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: the model_type of vlm_config is '{}', expected paligemma", c.origin(),
-                                vlm.model_type()));
-}
+PretrainedConfig vlm_config(const PretrainedConfig& c) { return part_of_type(c, "vlm_config", "paligemma"); }
 
 // Begins with the placeholders of an image, and has none behind them.
 class DummyImagePromptGenerator : public DummyTextInputGenerator {

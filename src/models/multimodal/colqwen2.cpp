@@ -1,9 +1,8 @@
 // ColQwen2: an embedding for each token and each square of patches of a Qwen2-VL. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/colqwen2/modeling_colqwen2.py
-#include <fmt/format.h>
-
+#include "models/common/parts.h"
+#include "models/multimodal/common/placeholders.h"
 #include "models/multimodal/common/qwen_vl.h"
-#include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/plan.h"
 
@@ -12,13 +11,7 @@ namespace {
 
 constexpr const char* kTextType = "qwen2_vl_text";
 
-PretrainedConfig whole_of(const PretrainedConfig& c) {
-  PretrainedConfig whole = c.sub("vlm_config", "qwen2_vl");
-  if (whole.model_type() == "qwen2_vl") return whole;
-  throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: the model_type of vlm_config is '{}', expected qwen2_vl", c.origin(),
-                                whole.model_type()));
-}
+PretrainedConfig whole_of(const PretrainedConfig& c) { return part_of_type(c, "vlm_config", "qwen2_vl"); }
 
 class ColQwen2OnnxConfig : public QwenVlOnnxConfig {
  public:
@@ -46,13 +39,6 @@ class ColQwen2OnnxConfig : public QwenVlOnnxConfig {
   }
 };
 
-// Vectors of length 1, and 0 for padding.
-Value project(const Scope& s, Value hidden, Value mask, std::int64_t width) {
-  const Value wide = nn::Linear(s, *hidden.dim(2).constant(), width)(hidden);
-  const Value unit = op::normalize(wide, -1);
-  return op::mul(unit, op::cast(op::unsqueeze(mask, 2), unit.dtype()));
-}
-
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
   const PretrainedConfig& c = model.config();
@@ -72,8 +58,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const Model part = model.part(text, "vlm", type, language.task);
   NamedValues outputs = type->roles.language_model->decode(inputs, part, language);
   if (component.part == kEmbedTokens) return outputs;
-  return {{"embeddings", project(s / "embedding_proj_layer", outputs.at(0).second, inputs["attention_mask"],
-                                 c.integer("embedding_dim"))}};
+  const Value hidden = outputs.at(0).second;
+  const nn::Linear project(s / "embedding_proj_layer", *hidden.dim(2).constant(), c.integer("embedding_dim"));
+  return {{"embeddings", unit_embeddings(project(hidden), inputs["attention_mask"])}};
 }
 
 KeyNames key_names() {

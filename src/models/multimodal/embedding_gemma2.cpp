@@ -5,10 +5,12 @@
 
 #include <memory>
 
+#include "models/common/parts.h"
 #include "models/decoders/common/gemma4.h"
 #include "models/decoders/common/layer_tokens.h"
 #include "models/multimodal/common/gemma4_towers.h"
 #include "models/multimodal/common/multimodal_decoder.h"
+#include "models/multimodal/common/placeholders.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/plan.h"
 
@@ -17,7 +19,7 @@ namespace {
 
 constexpr const char* kModalities[] = {"image", "video", "audio"};
 
-// The keys of Gemma 4 that this class does not have, and what it makes of its own.
+// Keys of Gemma 4 that this class does not have get fixed values, and its own keys take their places.
 PretrainedConfig as_gemma4(PretrainedConfig c) {
   constexpr std::pair<const char*, const char*> kSettled[] = {{"num_kv_shared_layers", "0"},
                                                               {"attention_k_eq_v", "false"},
@@ -84,12 +86,7 @@ class EmbeddingGemma2OnnxConfig : public OnnxConfig {
     if (c.has("vision_config")) parts.emplace_back(kVisionEncoder);
     if (c.has("audio_config")) parts.emplace_back(kAudioEncoder);
     parts.emplace_back();
-    for (const std::string& one : parts) {
-      OnnxConfigOptions of_part = options();
-      of_part.part = one;
-      const auto described = options().make(config(), task(), of_part);
-      plan.components.push_back(described->component(one, request.shapes, request.dynamic_axes));
-    }
+    describe_parts(*this, parts, plan, request);
   }
   AxesByName inputs() const override {
     if (part() == kVisionEncoder) return gemma4_image_inputs();
@@ -118,20 +115,6 @@ class EmbeddingGemma2OnnxConfig : public OnnxConfig {
   }
 };
 
-// Row after row of the features over the vectors x [B, S, H] of this token, batch after batch.
-Value with_features(Value x, Value input_ids, Value features, std::int64_t token) {
-  const ModulePath at(x, "features");
-  const double nothing[] = {0};
-  const std::int64_t width = *x.dim(2).constant();
-  // Other tokens take a row in front of the first one, so that there may be no features at all.
-  const Value zero = x.graph().weight(Weight::from_doubles(x.dtype(), {1, 1}, nothing));
-  const Value rows = op::concat({op::expand(zero, {1, width}), features}, 0);
-  const Value placed = op::eq(input_ids, static_cast<double>(token));
-  const Value marks = op::cast(op::flatten(placed, 0, 1), DType::i64);
-  const Value row = op::reshape(op::mul(op::cumsum(marks, 0), marks), input_ids.shape());
-  return op::where(op::unsqueeze(placed, 2), op::embedding(rows, row), x);
-}
-
 // The mean over the real tokens, of length 1. In float32, as Sentence Transformers computes it.
 Value sentence_embedding(Value x, Value attention_mask) {
   const ModulePath at(x, "pooling");
@@ -152,7 +135,9 @@ NamedValues embed_texts(const Inputs& inputs, const Model& model, const Componen
   x = op::mul(x, c.table_scale);
   for (const std::string modality : kModalities) {
     const auto token = config.maybe_integer(modality + "_token_id");
-    if (token) x = with_features(x, ids, inputs[modality + "_features"], *token);
+    if (!token) continue;
+    const Value placeholders = op::eq(ids, static_cast<double>(*token));
+    x = write_features(x, placeholders, inputs[modality + "_features"]);
   }
   const LayerTokens tokens(ple, ple / "per_layer_model_projection", c, c.token_width, {});
   const auto of_embeddings = [=](Value embedded, nn::DecoderPass&) { return tokens(embedded, {}); };

@@ -105,10 +105,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
                     const Component& component) {
   const PretrainedConfig& c = model.config();
   c.harmless({"image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id"});
-  return forward_qwen_vl(tasks, inputs, model, component, c.model_type() + "_text",
-                         [&](const Inputs& in, const Component&) -> NamedValues {
-                           return {{"image_features", encode(in, model)}};
-                         });
+  return forward_qwen_vl(tasks, inputs, model, component, encode);
 }
 
 class Glm4vOnnxConfig : public QwenVlOnnxConfig {
@@ -116,7 +113,6 @@ class Glm4vOnnxConfig : public QwenVlOnnxConfig {
   using QwenVlOnnxConfig::QwenVlOnnxConfig;
 
  protected:
-  std::string text_type() const override { return config().model_type() + "_text"; }
   PatchTowerConfig tower_config() const override { return tower_of(config().unaccounted()); }
 };
 

@@ -1,6 +1,6 @@
 // KOSMOS-2: learned queries look at the patches of a CLIP tower, in front of a decoder of its own. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/kosmos2/modeling_kosmos2.py
-#include "models/multimodal/common/borrowed_tower.h"
+#include "models/common/parts.h"
 #include "models/multimodal/common/multimodal_decoder.h"
 #include "onnxport/nn/basic.h"
 

@@ -49,7 +49,8 @@ class Lfm2VlOnnxConfig : public MultimodalDecoderOnnxConfig {
 Value squares(Value patches, Value shapes, std::int64_t side) {
   Graph& graph = patches.graph();
   const ModulePath at(graph, "pixel_unshuffle");
-  const Dim images = patches.dim(0), length = patches.dim(1), tokens = Dim::symbol("num_image_tokens");
+  const Dim &images = patches.dim(0), &length = patches.dim(1);
+  const Dim tokens = Dim::symbol("num_image_tokens");
   const auto s = static_cast<double>(side);
   const Value columns = op::select(shapes, 1, 1);
   const Value across = op::div(columns, s);

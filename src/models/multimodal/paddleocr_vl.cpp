@@ -104,10 +104,7 @@ Value encode(const Inputs& inputs, const Model& model) {
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
-  return forward_qwen_vl(tasks, inputs, model, component, kTextType,
-                         [&](const Inputs& in, const Component&) -> NamedValues {
-                           return {{"image_features", encode(in, model)}};
-                         });
+  return forward_qwen_vl(tasks, inputs, model, component, encode);
 }
 
 class PaddleOcrVlOnnxConfig : public QwenVlOnnxConfig {
@@ -115,7 +112,6 @@ class PaddleOcrVlOnnxConfig : public QwenVlOnnxConfig {
   using QwenVlOnnxConfig::QwenVlOnnxConfig;
 
  protected:
-  std::string text_type() const override { return kTextType; }
   PatchTowerConfig tower_config() const override { return tower_of(config().unaccounted()); }
   DummyInputGenerators encoder_dummies() const override {
     const PatchTowerConfig c = tower_config();

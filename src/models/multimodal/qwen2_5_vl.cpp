@@ -75,24 +75,13 @@ Value encode(const Inputs& inputs, const Model& model) {
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
-  return forward_qwen_vl(tasks, inputs, model, component, "qwen2_5_vl_text",
-                         [&](const Inputs& in, const Component&) -> NamedValues {
-                           return {{"image_features", encode(in, model)}};
-                         });
+  return forward_qwen_vl(tasks, inputs, model, component, encode);
 }
-
-class Qwen25VlOnnxConfig : public QwenVlOnnxConfig {
- public:
-  using QwenVlOnnxConfig::QwenVlOnnxConfig;
-
- protected:
-  std::string text_type() const override { return "qwen2_5_vl_text"; }
-};
 
 }  // namespace
 
 void register_qwen2_5_vl(TasksManager& tasks) {
-  register_multimodal_decoder<Qwen25VlOnnxConfig>(
+  register_multimodal_decoder<QwenVlOnnxConfig>(
       tasks,
       {.model_type = "qwen2_5_vl", .forward = bound(tasks, forward), .key_names = qwen_vl_key_names()});
 }

@@ -32,13 +32,13 @@ Value block(const Scope& s, const Config& c, Value x, const PatchAttention& atte
   return op::add(x, down(nn::Activation(c.hidden_act)(wide)));
 }
 
+Value encode(const Inputs& inputs, const Model& model) {
+  return encode_qwen2_vl(model.scope() / "visual", inputs, model.config().sub("vision_config"));
+}
+
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
-  return forward_qwen_vl(tasks, inputs, model, component, "qwen2_vl_text",
-                         [&](const Inputs& in, const Component&) -> NamedValues {
-                           return {{"image_features", encode_qwen2_vl(model.scope() / "visual", in,
-                                                                      model.config().sub("vision_config"))}};
-                         });
+  return forward_qwen_vl(tasks, inputs, model, component, encode);
 }
 
 class Qwen2VlOnnxConfig : public QwenVlOnnxConfig {
@@ -46,7 +46,6 @@ class Qwen2VlOnnxConfig : public QwenVlOnnxConfig {
   using QwenVlOnnxConfig::QwenVlOnnxConfig;
 
  protected:
-  std::string text_type() const override { return "qwen2_vl_text"; }
   const char* grid_name() const override { return "grid_thw"; }
 };
 

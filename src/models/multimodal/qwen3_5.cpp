@@ -13,6 +13,10 @@ Qwen3VlTowerConfig tower_of(const PretrainedConfig& whole) {
   return Qwen3VlTowerConfig(vision.settled("deepstack_visual_indexes", "[]"));
 }
 
+Value encode(const Inputs& inputs, const Model& model) {
+  return encode_qwen3_vl(model.scope() / "visual", inputs, tower_of(model.config()));
+}
+
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
   const std::string type = model.config().model_type();
@@ -20,11 +24,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
     const auto language = type == "qwen3_5_moe" ? forward_qwen3_5_moe : forward_qwen3_5;
     return language(inputs, model, component);
   }
-  return forward_qwen_vl(tasks, inputs, model, component, type + "_text",
-                         [&](const Inputs& in, const Component&) -> NamedValues {
-                           const Scope s = model.scope() / "visual";
-                           return {{"image_features", encode_qwen3_vl(s, in, tower_of(model.config()))}};
-                         });
+  return forward_qwen_vl(tasks, inputs, model, component, encode);
 }
 
 class Qwen35OnnxConfig : public QwenVlOnnxConfig {
@@ -32,7 +32,6 @@ class Qwen35OnnxConfig : public QwenVlOnnxConfig {
   using QwenVlOnnxConfig::QwenVlOnnxConfig;
 
  protected:
-  std::string text_type() const override { return config().model_type() + "_text"; }
   PatchTowerConfig tower_config() const override { return tower_of(config().unaccounted()); }
 };
 

@@ -9,24 +9,18 @@ Qwen3VlTowerConfig tower_of(const PretrainedConfig& whole) {
   return Qwen3VlTowerConfig(whole.sub("vision_config"));
 }
 
+Value encode(const Inputs& inputs, const Model& model) {
+  return encode_qwen3_vl(model.scope() / "visual", inputs, tower_of(model.config()));
+}
+
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
-  NamedValues outputs = forward_qwen_vl(
-      tasks, inputs, model, component, model.config().model_type() + "_text",
-      [&](const Inputs& in, const Component&) -> NamedValues {
-        return {{"image_features", encode_qwen3_vl(model.scope() / "visual", in, tower_of(model.config()))}};
-      });
+  NamedValues outputs = forward_qwen_vl(tasks, inputs, model, component, encode);
   if (component.part != kEmbedTokens) return outputs;
   // Tokens have no further features.
   Value& embeds = outputs.front().second;
-  const std::int64_t width = *embeds.dim(2).constant();
-  const Qwen3VlTowerConfig c = tower_of(model.config());
-  const auto further = static_cast<std::int64_t>(c.deepstack.size());
-  const double nothing[] = {0};
-  const Weight zero = Weight::from_doubles(embeds.dtype(), {1, 1, 1}, nothing);
-  const Value zeros =
-      op::expand(embeds.graph().weight(zero), {embeds.dim(0), embeds.dim(1), further * width});
-  embeds = op::concat({embeds, zeros}, 2);
+  const auto layers = static_cast<std::int64_t>(tower_of(model.config()).deepstack.size());
+  embeds = op::pad(embeds, {0, 0, 0}, {0, 0, layers * *embeds.dim(2).constant()});
   return outputs;
 }
 
@@ -35,7 +29,6 @@ class Qwen3VlOnnxConfig : public QwenVlOnnxConfig {
   using QwenVlOnnxConfig::QwenVlOnnxConfig;
 
  protected:
-  std::string text_type() const override { return config().model_type() + "_text"; }
   PatchTowerConfig tower_config() const override { return tower_of(config().unaccounted()); }
   std::int64_t embeds_width() const override {
     const Qwen3VlTowerConfig c = tower_of(config().unaccounted());

@@ -19,6 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 import onnxruntime_genai as og  # noqa: E402
+from golden import read_safetensors  # noqa: E402
 from make_golden import synthesize  # noqa: E402
 
 og.disable_telemetry_events()
@@ -27,18 +28,6 @@ VOCABULARY = 99  # of every fixture
 END = 2  # and this one ends a sequence
 NEW_TOKENS = 16
 MARGIN = 1e-4  # between the best token and the second best: a smaller one could go either way
-
-
-def verbatim_tensors(file):
-    """The float32 tensors of a safetensors file, or nothing where there is none."""
-    if not file.exists():
-        return {}
-    data = file.read_bytes()
-    begin = 8 + int.from_bytes(data[:8], "little")
-    entries = {key: entry for key, entry in json.loads(data[8:begin]).items() if key != "__metadata__"}
-    assert all(entry["dtype"] == "F32" for entry in entries.values()), file
-    return {key: np.frombuffer(data[begin:], np.float32)[entry["data_offsets"][0] // 4:entry["data_offsets"][1] // 4]
-            .reshape(entry["shape"]) for key, entry in entries.items()}
 
 
 def write_checkpoint(name, folder, edit=lambda config, tensors: None):
@@ -57,7 +46,9 @@ def write_checkpoint(name, folder, edit=lambda config, tensors: None):
     edit(config, recipe["tensors"])
     (folder / "config.json").write_text(json.dumps(config))
     tensors = {key: synthesize(key, tensor, recipe["seed"]).astype(np.float32) for key, tensor in recipe["tensors"].items()}
-    write_safetensors(folder / "model.safetensors", tensors | verbatim_tensors(fixture / "verbatim.safetensors"))
+    verbatim = fixture / "verbatim.safetensors"
+    tensors |= read_safetensors(verbatim) if verbatim.exists() else {}
+    write_safetensors(folder / "model.safetensors", tensors)
 
 
 def export(checkpoint, task, out, *flags):

@@ -11,10 +11,11 @@ function zeros(ort, meta, extent) {
   return new ort.Tensor(meta.type, data, dims);
 }
 
-function empty_cache(ort, session, batch) {
+// A cache of length 0, and states of zeros.
+export function empty_cache(ort, session, batch) {
   const cache = {};
   for (const meta of session.inputMetadata) {
-    if (!meta.name.startsWith('past_key_values')) continue;
+    if (!meta.name.startsWith('past')) continue;
     cache[meta.name] = zeros(ort, meta, (dim) => (String(dim).startsWith('batch') ? batch : 0));
   }
   return cache;

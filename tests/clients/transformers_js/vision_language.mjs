@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
+import { empty_cache } from './loops.mjs';
 import { image_token, integers, side, task, text, types, write_model } from './seeing_models.mjs';
 import {
   best_tokens, client, load_options, make_image, new_tokens, ort, run_export, session_options, work,
@@ -20,16 +21,6 @@ async function encode(folder, inputs, { feed = () => ({}) }) {
   const { image_features } = await session.run(feeds);
   await session.release();
   return image_features;
-}
-
-function empty_cache(session) {
-  const cache = {};
-  for (const { name, shape } of session.inputMetadata) {
-    if (!name.startsWith('past')) continue;
-    const dims = shape.map((dim, i) => (typeof dim === 'number' ? dim : i === 0 ? 1 : 0));
-    cache[name] = new ort.Tensor('float32', new Float32Array(0), dims);
-  }
-  return cache;
 }
 
 // The vectors of tokens from place `begin` on, with features over those of the prompt's images.
@@ -49,7 +40,7 @@ async function embed_tokens(session, ids, begin, features, prompt_length) {
 // Greedy decoding. Each call reads the whole sequence; with `keeps_cache`, only what is new.
 async function decode_by_hand(folder, prompt, features, { positions, keeps_cache = false }) {
   const [embed, decoder] = [await open(folder, 'embed_tokens'), await open(folder, 'decoder_model_merged')];
-  const cache = empty_cache(decoder);
+  const cache = empty_cache(ort, decoder, 1);
   let margin = Infinity, begin = 0;
   const ids = [...prompt];
   for (let step = 0; step < new_tokens; ++step) {

@@ -1,4 +1,4 @@
-"""The base class of configurations: what an exported file takes and returns.
+"""The base class of configurations: the interface of an exported file.
 
 The C++ library has the same classes, and computes; those here are their form in Python. A class that a script derives
 may change names, axes, tolerance and opset, and its objects then describe the file that is exported.

@@ -1,10 +1,7 @@
 #include "models/multimodal/common/audio_text.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "onnxport/error.h"
 #include "onnxport/index_ops.h"
 
 namespace onnxport::models {
@@ -46,14 +43,6 @@ NamedValues forward_audio_text(const TasksManager& tasks, const Inputs& inputs, 
         return {{"audio_features", encode(in, model)}};
       },
       "language_model", LogitsOf::language_model);
-}
-
-PretrainedConfig part_of_type(const PretrainedConfig& config, const char* key, const std::string& type) {
-  const PretrainedConfig part = config.sub(key, type);
-  if (part.model_type() == type) return part;
-  throw ExportError(ErrorCode::unsupported,
-                    fmt::format("{}: {}.model_type is '{}', which cannot be a part of '{}'; expected '{}'",
-                                config.origin(), key, part.model_type(), config.model_type(), type));
 }
 
 Value real_rows(Value x, Value real, const Dim& symbol) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/common/parts.h"
 #include "models/multimodal/common/multimodal_decoder.h"
 
 namespace onnxport::models {
@@ -57,13 +58,10 @@ NamedValues forward_audio_text(const TasksManager& tasks, const Inputs& inputs, 
                                const Component& component, const FindTextConfig& text_config,
                                Value (*encode)(const Inputs& inputs, const Model& model));
 
-/// The configuration of a part whose class must be `type`. Throws ExportError(unsupported) for another.
-PretrainedConfig part_of_type(const PretrainedConfig& config, const char* key, const std::string& type);
-
 /// The rows of x [N, L, H] whose `real`, bool [N, L], is true, one after the other: [symbol, H].
 Value real_rows(Value x, Value real, const Dim& symbol);
 
-/// Means of neighbours, two by two; what is left over at the end is dropped: [N, L, H] -> [N, L / 2, H]. L
+/// Means of neighbours, two by two; an odd row at the end is dropped: [N, L, H] -> [N, L / 2, H]. L
 /// must be a number. (torch.nn.functional.avg_pool1d)
 Value mean_of_pairs(Value x);
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "models/multimodal/common/borrowed_tower.h"
+#include "models/common/parts.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

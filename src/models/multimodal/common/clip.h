@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/common/parts.h"
 #include "models/multimodal/common/split_towers.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/pre_norm_encoder.h"
@@ -85,12 +86,6 @@ Value embed_patches(const Scope& s, const ImageTowerConfig& c, Value pixel_value
 Value add_class_token(const Scope& embeddings, Value patches, const Weight& class_token, Value positions);
 Value add_class_token(const Scope& embeddings, Value patches, const Weight& class_token,
                       const Weight& positions);
-
-/// A tower whose keys are below `prefix`, or at the model's root, by the type of its configuration: hidden
-/// states [B, S, H] and one vector [B, D] per row. `key`: key of the configuration, for errors.
-EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
-                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
-                           const std::string& prefix = {});
 
 /// The projected vectors of CLIP's towers: [T, D] and [I, D].
 Value clip_text_embeds(const TasksManager& tasks, const Inputs& inputs, const Model& model);

@@ -108,15 +108,6 @@ Value add_class_token(const Scope& embeddings, Value patches, const Weight& clas
   return add_class_token(embeddings, patches, class_token, patches.graph().weight(positions));
 }
 
-EncoderStates encode_tower(const TasksManager& tasks, Role role, const char* key,
-                           const PretrainedConfig& config, const Inputs& inputs, const Model& model,
-                           const std::string& prefix) {
-  const auto type = tasks.get_part(config, key, role);
-  const Model tower = model.part(config, prefix, type, "feature-extraction");
-  const Component component{.name = "tower", .task = tower.task()};
-  return type->roles.encoder(role).encode(inputs, tower, component);
-}
-
 NamedValues compare_towers(Value text, Value image, const Weight& logit_scale, const Weight& bias) {
   Graph& graph = text.graph();
   const Value text_embeds = op::normalize(text, 1);

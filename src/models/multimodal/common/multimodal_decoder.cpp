@@ -12,8 +12,6 @@
 namespace onnxport::models {
 namespace {
 
-bool has_past(std::string_view task) { return task.ends_with("-with-past"); }
-
 // The task of the language model in a task of the whole model.
 std::string language_task(std::string_view task) {
   return has_past(task) ? "text-generation-with-past" : "text-generation";
@@ -46,7 +44,6 @@ void write_all_features(const PretrainedConfig& config, const Inputs& inputs, Na
   const auto embeds = std::find_if(outputs.begin(), outputs.end(),
                                    [](const auto& output) { return output.first == "inputs_embeds"; });
   const Value ids = inputs["input_ids"];
-  const ModulePath at(ids, "features");
   for (const auto& [name, features] : inputs.values()) {
     if (!name.ends_with("_features")) continue;
     const Value rows = features.shape().size() == 3 ? op::flatten(features, 0, 1) : features;
@@ -54,7 +51,7 @@ void write_all_features(const PretrainedConfig& config, const Inputs& inputs, Na
     const std::int64_t further = *rows.dim(1).constant() - *embeds->second.dim(2).constant();
     if (further > 0) embeds->second = op::pad(embeds->second, {0, 0, 0}, {0, 0, further});
     const Value placeholders = op::eq(ids, static_cast<double>(placeholder_of(config, name)));
-    embeds->second = write_given_features(embeds->second, placeholders, rows);
+    embeds->second = write_features(embeds->second, placeholders, rows);
   }
 }
 
@@ -68,6 +65,8 @@ AxesByName per_image(AxesByName names) {
 }
 
 }  // namespace
+
+bool has_past(std::string_view task) { return task.ends_with("-with-past"); }
 
 bool is_multimodal_task(std::string_view task) {
   if (has_past(task)) task.remove_suffix(std::string_view("-with-past").size());
@@ -257,10 +256,7 @@ Forward bound(const TasksManager& tasks, ForwardWithTasks forward) {
 EncoderStates encode_with_tower(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                                 const PretrainedConfig& vision_config, const char* key,
                                 const std::string& prefix) {
-  const auto type = tasks.get_part(vision_config, key, Role::vision_tower);
-  const Model tower = model.part(vision_config, prefix, type, "feature-extraction");
-  const Component component{.name = "tower", .task = tower.task()};
-  return type->roles.vision_tower->encode(inputs, tower, component);
+  return encode_tower(tasks, Role::vision_tower, key, vision_config, inputs, model, prefix);
 }
 
 KeyNames multimodal_key_names(const std::vector<std::string>& others) {

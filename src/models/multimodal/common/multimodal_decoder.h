@@ -122,6 +122,8 @@ EncoderStates encode_with_tower(const TasksManager& tasks, const Inputs& inputs,
 /// beside them: all below `model`, except for the output layer.
 KeyNames multimodal_key_names(const std::vector<std::string>& others = {"multi_modal_projector"});
 
+/// Whether the decoder of a task takes a cache.
+bool has_past(std::string_view task);
 /// Whether a task is one of those below: it ends in text-to-text, with or without past.
 bool is_multimodal_task(std::string_view task);
 

@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "models/common/parts.h"
 #include "onnxport/error.h"
-#include "onnxport/plan.h"
 
 namespace onnxport::models {
 namespace {
-
-bool has_past(std::string_view task) { return task.ends_with("-with-past"); }
 
 // The task of the language model in a task of the whole model.
 std::string language_task(std::string_view task) {
@@ -46,11 +44,7 @@ void MultimodalSeq2SeqOnnxConfig::describe(ExportPlan& plan, const PlanRequest& 
   const auto add = [&](const char* name, const OnnxConfig& described) {
     plan.components.push_back(described.component(name, request.shapes, request.dynamic_axes));
   };
-  for (const char* part : {kVisionEncoder, kEmbedTokens}) {
-    OnnxConfigOptions of_part = options();
-    of_part.part = part;
-    add(part, *options().make(config(), task(), of_part));
-  }
+  describe_parts(*this, {kVisionEncoder, kEmbedTokens}, plan, request);
   const bool past = has_past(task());
   add("encoder_model", *with_behavior(ConfigBehavior::encoder));
   add("decoder_model", *with_behavior(ConfigBehavior::decoder, past));

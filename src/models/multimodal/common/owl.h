@@ -1,5 +1,5 @@
-/// OWL-ViT and OWLv2: a CLIP that also finds what texts name, without a vocabulary. (Minderer et al. 2022,
-/// 2023)
+/// OWL-ViT and OWLv2: a CLIP that also finds the objects that texts name, without a vocabulary. (Minderer et
+/// al. 2022, 2023)
 #pragma once
 
 #include <string>

@@ -24,7 +24,7 @@ RealImages real_images(const Inputs& inputs) {
   const Value images = inputs["pixel_values"], masks = inputs["pixel_attention_mask"];
   const ModulePath at(images, "real_images");
   const Dim all = images.dim(0) * images.dim(1);
-  const Dim height = images.dim(3), width = images.dim(4);
+  const Dim &height = images.dim(3), &width = images.dim(4);
   const Value flat = op::reshape(images, {all, images.dim(2) * height * width});
   const Value real = op::gt(op::amax(op::abs(flat), 1), 0.0);
   const Value places = op::nonzero(real, Dim::symbol("num_real_images"));
@@ -41,26 +41,11 @@ Value real_patches(Value mask, std::int64_t patch, RealPatch real) {
   return any ? op::gt(found, 0.0) : op::eq(found, 0.0);
 }
 
-// Patch i of n along an axis has row i * grid / n of a table for `grid` patches. (transformers 4.55 to 4.57
-// is off by one here in float32, not in half precision; see its issue 41190.)
-Value stretched(Graph& graph, const Dim& patches, Value real, std::int64_t grid) {
-  const Value count = op::maximum(op::sum(op::cast(real, DType::i64), 1, true), 1.0);
-  const Value scaled = op::mul(op::arange(graph, patches), static_cast<double>(grid));
+// `real`: int64 [N, patches] along one axis.
+Value stretched(Value real, std::int64_t grid) {
+  const Value count = op::maximum(op::sum(real, 1, true), 1.0);
+  const Value scaled = op::mul(op::arange(real.graph(), real.dim(1)), static_cast<double>(grid));
   return op::div(scaled, count);
-}
-
-// Rows of the table of positions, int64 [N, rows * columns]. `mask` [N, rows, columns] holds a rectangle from
-// the upper left corner; patches outside of it have the first row.
-Value position_ids(Value mask, std::int64_t grid) {
-  const ModulePath at(mask, "position_ids");
-  Graph& graph = mask.graph();
-  const Dim rows = mask.dim(1), columns = mask.dim(2);
-  const Value row = stretched(graph, rows, op::select(mask, 2, 0), grid);
-  const Value column = stretched(graph, columns, op::select(mask, 1, 0), grid);
-  const Value first = op::unsqueeze(op::mul(row, static_cast<double>(grid)), 2);
-  const Value place = op::add(first, op::unsqueeze(column, 1));
-  const Value inside = op::where(mask, place, op::scalar(graph, 0, DType::i64));
-  return op::reshape(inside, {mask.dim(0), rows * columns});
 }
 
 // Images of a size that varies with the batch, and masks of rectangles. Of several images, the last one is
@@ -108,6 +93,15 @@ class DummyPaddedImagesGenerator : public DummyInputGenerator {
 
 }  // namespace
 
+Value rectangle_positions(Value mask, std::int64_t grid) {
+  const ModulePath at(mask, "position_ids");
+  const Value row = stretched(op::select(mask, 2, 0), grid);
+  const Value column = stretched(op::select(mask, 1, 0), grid);
+  const Value first = op::unsqueeze(op::mul(row, static_cast<double>(grid)), 2);
+  const Value place = op::mul(op::add(first, op::unsqueeze(column, 1)), mask);
+  return op::reshape(place, {mask.dim(0), mask.dim(1) * mask.dim(2)});
+}
+
 PaddedPatches encode_padded_images(const Scope& s, const ImageTowerConfig& c, const Inputs& inputs,
                                    RealPatch real) {
   const RealImages images = real_images(inputs);
@@ -116,7 +110,7 @@ PaddedPatches encode_padded_images(const Scope& s, const ImageTowerConfig& c, co
   const Value patches = embed_patches(e, c, images.pixels, true);
   const std::int64_t grid = c.image_size / c.patch_size;
   const nn::Embedding table(e / "position_embedding", c.patches(), c.hidden_size);
-  const Value positions = table(position_ids(mask, grid));
+  const Value positions = table(rectangle_positions(op::cast(mask, DType::i64), grid));
   const ModulePath at(patches, e.path());
   const Value x = op::add(patches, positions);
   const Value visible = op::reshape(mask, {mask.dim(0), mask.dim(1) * mask.dim(2)});

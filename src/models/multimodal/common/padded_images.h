@@ -28,6 +28,12 @@ struct PaddedPatches {
 PaddedPatches encode_padded_images(const Scope& s, const ImageTowerConfig& c, const Inputs& inputs,
                                    RealPatch real);
 
+/// Rows of a table of positions for grid * grid patches, int64 [N, rows * columns]. `mask` int64 [N, rows,
+/// columns] is 1 in a rectangle from the upper left corner: patch i of its n along an axis has row i * grid /
+/// n. Patches outside of it have the first row. (transformers 4.55 to 4.57 is off by one here in float32, not
+/// in half precision; see its issue 41190.)
+Value rectangle_positions(Value mask, std::int64_t grid);
+
 /// The language model is below `text_model`. Height and width of images are multiples of image_step().
 class PaddedImagesOnnxConfig : public MultimodalDecoderOnnxConfig {
  public:

@@ -51,11 +51,11 @@ op::Rope grid_rope(const PatchPlaces& places, std::int64_t head_dim, double thet
         ErrorCode::bad_config,
         fmt::format("heads of the vision tower have {} elements, expected a multiple of 4", head_dim));
   }
-  const std::int64_t half = head_dim / 4;
+  const std::int64_t elements = head_dim / 2, half = elements / 2;  // of an axis
   std::vector<double> frequencies;
   for (int axis = 0; axis < 2; ++axis) {
     for (std::int64_t i = 0; i < half; ++i) {
-      const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim / 2);
+      const float exponent = static_cast<float>(2 * i) / static_cast<float>(elements);
       frequencies.push_back(1.0F / static_cast<float>(std::pow(theta, static_cast<double>(exponent))));
     }
   }

@@ -6,6 +6,7 @@
 
 #include "models/common/division.h"
 #include "models/multimodal/common/clip.h"
+#include "models/multimodal/common/padded_images.h"
 #include "models/multimodal/common/projector.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/signal_ops.h"
@@ -52,24 +53,6 @@ class DummyCropsGenerator : public DummyInputGenerator {
   std::int64_t channels_, size_, patches_;
 };
 
-// Patch i of n real ones along an axis has row i * side / n of a table for `side` patches: [N, side].
-Value stretched(Value real, std::int64_t side) {
-  const Value count = op::maximum(op::sum(real, 1, true), 1.0);
-  const Value scaled = op::mul(op::arange(real.graph(), side), static_cast<double>(side));
-  return op::div(scaled, count);
-}
-
-// Rows of the table of positions, int64 [N, side * side], for masks int [N, side, side] of rectangles at the
-// upper left corner. Padding has the first row.
-Value position_ids(Value mask, std::int64_t side) {
-  const ModulePath at(mask, "position_ids");
-  const Value rows = stretched(op::select(mask, 2, 0), side);
-  const Value columns = stretched(op::select(mask, 1, 0), side);
-  const Value first = op::unsqueeze(op::mul(rows, static_cast<double>(side)), 2);
-  const Value place = op::mul(op::add(first, op::unsqueeze(columns, 1)), mask);
-  return op::reshape(place, {mask.dim(0), side * side});
-}
-
 // Padding is hidden. If there is none at all, the original gives PyTorch's attention no mask, which then
 // takes the patches for text: each sees those up to its own. Eager attention does not.
 op::AttentionMask visible_patches(Value mask, std::int64_t side, bool eager) {
@@ -96,7 +79,7 @@ Value compressed_patches(const Scope& s, const PretrainedConfig& config, Value p
   s.ignore("head");
   Value x = embed_patches(e, c, pixels, true);
   const nn::Embedding table(e / "position_embedding", c.patches(), c.hidden_size);
-  const Value positions = table(position_ids(mask, side));
+  const Value positions = table(rectangle_positions(mask, side));
   x = op::add(x, positions);
   const op::AttentionMask visible = visible_patches(mask, side, eager);
   const nn::PreNormEncoder encoder(s / "encoder" / "layers", c.num_hidden_layers, c.layer());

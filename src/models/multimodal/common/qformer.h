@@ -5,7 +5,7 @@
 
 namespace onnxport::models {
 
-/// Text beside the queries: what they are to look for.
+/// Text beside the queries, which tells them where to look.
 struct QueryText {
   Value ids = {};   ///< int [N, T]
   Value mask = {};  ///< int [N, T]: 0 hides a token

@@ -118,8 +118,7 @@ PretrainedConfig qwen_vl_text_config(const PretrainedConfig& config, const std::
 }
 
 NamedValues forward_qwen_vl(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                            const Component& component, const std::string& text_type,
-                            const EncodeModality& encode) {
+                            const Component& component, EncodePatches encode) {
   const PretrainedConfig& c = model.config();
   c.harmless({"image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id",
               "vision_token_id"});  // for those who feed the files
@@ -128,7 +127,11 @@ NamedValues forward_qwen_vl(const TasksManager& tasks, const Inputs& inputs, con
   if (encodes && !c.given("text_config")) leave_other_keys(c, "vision_config");
   return forward_multimodal_decoder(
       tasks, inputs, model, component,
-      [&](const PretrainedConfig& whole) { return qwen_vl_text_config(whole, text_type); }, encode, "");
+      [](const PretrainedConfig& whole) { return qwen_vl_text_config(whole, whole.model_type() + "_text"); },
+      [&](const Inputs& in, const Component&) -> NamedValues {
+        return {{"image_features", encode(in, model)}};
+      },
+      "");
 }
 
 KeyNames qwen_vl_key_names() {

@@ -75,7 +75,7 @@ class QwenVlOnnxConfig : public MultimodalDecoderOnnxConfig {
 
  protected:
   /// The type of the language model.
-  virtual std::string text_type() const = 0;
+  virtual std::string text_type() const { return config().model_type() + "_text"; }
   virtual const char* grid_name() const { return "image_grid_thw"; }
   /// hidden_size of the tower.
   virtual PatchTowerConfig tower_config() const {
@@ -98,10 +98,13 @@ class QwenVlOnnxConfig : public MultimodalDecoderOnnxConfig {
 /// text_config, or the whole of an old file, as a class of this type reads it.
 PretrainedConfig qwen_vl_text_config(const PretrainedConfig& config, const std::string& text_type);
 
-/// forward_multimodal_decoder() with the language model at the root of the keys.
+/// Makes image_features.
+using EncodePatches = Value (*)(const Inputs& inputs, const Model& model);
+
+/// forward_multimodal_decoder() with the language model at the root of the keys. Its type is that of the
+/// whole with `_text` behind it.
 NamedValues forward_qwen_vl(const TasksManager& tasks, const Inputs& inputs, const Model& model,
-                            const Component& component, const std::string& text_type,
-                            const EncodeModality& encode);
+                            const Component& component, EncodePatches encode);
 
 /// The image features of Qwen2-VL: of pixel_values and grid_thw, with the keys below `s` (`visual`).
 Value encode_qwen2_vl(const Scope& s, const Inputs& inputs, const PretrainedConfig& vision_config);

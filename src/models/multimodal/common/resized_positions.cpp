@@ -30,7 +30,7 @@ Value shares(Value place, Value extent, std::int64_t side) {
 
 Value resized_positions(const Weight& table, std::int64_t side, Value spatial_shapes, const Dim& patches) {
   Graph& graph = spatial_shapes.graph();
-  const Dim batch = spatial_shapes.dim(0);
+  const Dim& batch = spatial_shapes.dim(0);
   const Value rows = op::slice(spatial_shapes, 1, 0, 1), columns = op::slice(spatial_shapes, 1, 1, 2);
   const Value number = op::arange(graph, patches);
   const Value real = op::lt(number, op::mul(rows, columns));

@@ -14,7 +14,7 @@ enum class SeriesScaling { none, mean, std };
 /// Reads context_length, patch_length, patch_stride, num_input_channels and the keys of the scaling. Throws
 /// ExportError(bad_config | unsupported).
 struct SeriesConfig {
-  /// `if_true`: what the scaling `true` means.
+  /// `if_true`: the meaning of the scaling `true`.
   SeriesConfig(const PretrainedConfig& config, SeriesScaling if_true);
 
   std::int64_t length, patch, stride, channels, patches;

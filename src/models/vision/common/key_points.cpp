@@ -67,7 +67,7 @@ Dim key_point_count() { return Dim::symbol(kCount) - 1; }
 
 KeyPoints key_points(Value scores, const KeyPointParameters& p) {
   Graph& graph = scores.graph();
-  const Dim rows = scores.dim(1), columns = scores.dim(2);
+  const Dim &rows = scores.dim(1), &columns = scores.dim(2);
   const auto inside = [&](const Dim& extent) {
     return op::ge(op::arange(graph, extent), op::size(graph, p.border));
   };
@@ -103,7 +103,7 @@ KeyPoints key_points(Value scores, const KeyPointParameters& p) {
 
 Value bilinear_at(Value image, Value rows, Value columns) {
   Graph& graph = image.graph();
-  const Dim height = image.dim(2), width = image.dim(3);
+  const Dim &height = image.dim(2), &width = image.dim(3);
   const Value pixels = nn::image_to_tokens(image);  // [B, H * W, C]
   // Rounded down.
   const auto floor = [](Value x) { return op::sub(op::cast(op::add(x, 1.0), DType::i64), 1.0); };
