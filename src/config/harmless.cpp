@@ -166,7 +166,7 @@ bool is_harmless(std::string_view key, bool declared_by_class) {
 }
 
 bool matters_only_if_read(std::string_view key, bool declared_by_class) {
-  return key == "pad_token_id" && !declared_by_class;
+  return (key == "pad_token_id" || key == "tie_word_embeddings") && !declared_by_class;
 }
 
 }  // namespace onnxport::config
