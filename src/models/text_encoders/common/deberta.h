@@ -27,6 +27,7 @@ struct DebertaConfig : TextEncoderConfig {
   DebertaConfig(const PretrainedConfig& config, DebertaVersion version);
 
   std::int64_t embedding_size, conv_kernel_size, conv_groups;
+  std::int64_t pooler_hidden_size;  ///< only classification has the pooler
   std::string conv_act, pooler_hidden_act;
   bool position_biased_input;  ///< the embeddings have absolute positions
   bool norm_rel_ebd;           ///< the table of relative positions has a norm

@@ -44,6 +44,7 @@ DebertaConfig::DebertaConfig(const PretrainedConfig& c, DebertaVersion version)
       embedding_size(c.maybe_integer("embedding_size").value_or(hidden_size)),
       conv_kernel_size(0),
       conv_groups(1),
+      pooler_hidden_size(c.maybe_integer("pooler_hidden_size").value_or(hidden_size)),
       conv_act("tanh"),
       pooler_hidden_act(c.string("pooler_hidden_act", "gelu")),
       position_biased_input(c.flag("position_biased_input", true)),
@@ -75,9 +76,7 @@ DebertaConfig::DebertaConfig(const PretrainedConfig& c, DebertaVersion version)
   const auto refuse = [&](const std::string& what) {
     throw ExportError(ErrorCode::bad_config, fmt::format("{}: {}", c.origin(), what));
   };
-  // The original's modules accept other sizes, but its additions then fail.
-  if (const auto width = c.maybe_integer("pooler_hidden_size"); width && *width != hidden_size)
-    refuse(fmt::format("pooler_hidden_size is {}, expected hidden_size {}", *width, hidden_size));
+  // The original's modules accept another size, but its additions then fail.
   const std::int64_t head_size = hidden_size / num_attention_heads;
   if (const auto size = c.maybe_integer("attention_head_size"); size && *size != head_size)
     refuse(fmt::format("attention_head_size is {}, expected {}", *size, head_size));

@@ -1,6 +1,7 @@
 #include "models/common/definition.h"
 #include "models/text_encoders/common/bert.h"
 #include "models/text_encoders/common/deberta.h"
+#include "models/text_encoders/common/refuse.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/nn/text_tasks.h"
@@ -84,6 +85,9 @@ NamedValues build_deberta(const Inputs& inputs, const Model& model, const Compon
     return nn::MaskedLmHead(root / "lm_predictions" / "lm_head", head, words)(hidden);
   };
   const auto pool = [&](Value hidden) {
+    if (c.pooler_hidden_size != c.hidden_size)
+      refuse(model.config(), fmt::format("pooler_hidden_size is {}, expected hidden_size {}",
+                                         c.pooler_hidden_size, c.hidden_size));
     const nn::Linear dense(root / "pooler" / "dense", c.hidden_size, c.hidden_size);
     return nn::Activation(c.pooler_hidden_act)(dense(nn::first_token(hidden)));
   };
