@@ -48,7 +48,7 @@ void check_activation(const PretrainedConfig& config) {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
-  c.attention_bias = true;
+  c.attention_bias = config.flag("attention_bias", true);
   check_activation(config);
   const nn::ExpertSizes sizes{c.hidden_size, c.intermediate_size, config.integer("num_local_experts")};
   const nn::Routing routing =
