@@ -16,9 +16,12 @@ std::vector<Value> Modulation::operator()(Value condition) const {
   return op::chunk(op::unsqueeze(linear_(condition), 1), -1, parts_);
 }
 
-Value modulated_norm(Value x, Value scale, Value shift, double eps) {
-  const Value normed = op::layer_norm(x, {}, {}, eps);
+Value modulate(Value normed, Value scale, Value shift) {
   return op::add(op::mul(normed, op::add(scale, 1.0)), shift);
+}
+
+Value modulated_norm(Value x, Value scale, Value shift, double eps) {
+  return modulate(op::layer_norm(x, {}, {}, eps), scale, shift);
 }
 
 namespace {

@@ -30,6 +30,8 @@ class ONNXPORT_API Modulation {
   Linear linear_;
 };
 
+/// normed * (1 + scale) + shift: the result of a norm [B, S, width]; scale and shift [B, 1, width].
+ONNXPORT_API Value modulate(Value normed, Value scale, Value shift);
 /// norm(x) * (1 + scale) + shift, with a layer norm that has no weights: x [B, S, width]; scale and shift
 /// [B, 1, width].
 ONNXPORT_API Value modulated_norm(Value x, Value scale, Value shift, double eps = 1e-6);

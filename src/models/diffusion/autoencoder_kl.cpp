@@ -190,7 +190,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 void register_autoencoder_kl(TasksManager& tasks) {
   PretrainedConfig::register_class_defaults("AutoencoderKL", kDefaults);
-  register_component<AutoencoderKlOnnxConfig>(tasks, "autoencoder-kl", "AutoencoderKL", forward);
+  register_component<AutoencoderKlOnnxConfig>(tasks, "autoencoder-kl", {"AutoencoderKL"}, forward);
 }
 
 }  // namespace onnxport::models

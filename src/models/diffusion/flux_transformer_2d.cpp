@@ -135,8 +135,8 @@ class FluxTransformerOnnxConfig : public ComponentOnnxConfig {
         {"encoder_hidden_states", {batch, words, c.integer("joint_attention_dim")}},
         {"pooled_projections", {batch, c.integer("pooled_projection_dim")}},
         {"timestep", {Dim::symbol(kStepAxis)}},
-        {"txt_ids", {words, axes}, true},
-        {"img_ids", {pixels, axes}, true}};
+        {"txt_ids", {words, axes}, ComponentValues::places},
+        {"img_ids", {pixels, axes}, ComponentValues::places}};
     if (c.flag("guidance_embeds")) inputs.push_back({"guidance", {batch}});
     return inputs;
   }
@@ -173,7 +173,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 
 void register_flux_transformer_2d(TasksManager& tasks) {
   PretrainedConfig::register_class_defaults("FluxTransformer2DModel", kDefaults);
-  register_component<FluxTransformerOnnxConfig>(tasks, "flux-transformer-2d", "FluxTransformer2DModel",
+  register_component<FluxTransformerOnnxConfig>(tasks, "flux-transformer-2d", {"FluxTransformer2DModel"},
                                                 forward);
 }
 

@@ -27,7 +27,18 @@ DimBindings sizes_of(const DummyShapes& shapes) {
           {"packed_height_width", (height / kLatentsPerPack) * (width / kLatentsPerPack)}};
 }
 
-// Floats between -1 and 1, and small places.
+// The real tokens of the rows of a mask: all, one less, and so on.
+Tensor mask_of(const TensorType& type) {
+  const std::int64_t rows = type.shape[0].constant().value(), length = type.shape[1].constant().value();
+  std::vector<std::int64_t> values;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t i = 0; i < length; ++i)
+      values.push_back(i < std::max<std::int64_t>(length - row, 1) ? 1 : 0);
+  }
+  return Tensor::from_ints(type.dtype, {rows, length}, values);
+}
+
+// Floats between -1 and 1, small places, and masks.
 class DummyComponentInputGenerator : public DummyInputGenerator {
  public:
   explicit DummyComponentInputGenerator(std::vector<ComponentInput> inputs) : inputs_(std::move(inputs)) {}
@@ -35,13 +46,15 @@ class DummyComponentInputGenerator : public DummyInputGenerator {
   TensorType type(std::string_view name, const DummyContext& context,
                   const DummyShapes& shapes) const override {
     const ComponentInput& input = *find(name);
-    TensorType type{input.integer ? context.int_dtype : context.float_dtype, input.shape};
+    TensorType type{input.values == ComponentValues::numbers ? context.float_dtype : context.int_dtype,
+                    input.shape};
     for (Dim& dim : type.shape) dim = dim.evaluate(sizes_of(shapes));
     return type;
   }
   Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                   std::uint64_t seed) const override {
     const TensorType made = type(name, context, shapes);
+    if (find(name)->values == ComponentValues::mask) return mask_of(made);
     Tensor floats = random_floats(
         seed, name, made.dtype == context.float_dtype ? made : TensorType{DType::f32, made.shape});
     if (made.dtype == context.float_dtype) return floats;

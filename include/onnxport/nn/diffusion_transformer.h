@@ -1,0 +1,77 @@
+/// Parts of diffusion transformers: latents as tokens and back, positions on a grid, and modulations that all
+/// blocks share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "onnxport/graph.h"
+#include "onnxport/nn/basic.h"
+#include "onnxport/nn/conv.h"
+#include "onnxport/nn/mlp.h"
+#include "onnxport/op.h"
+#include "onnxport/scope.h"
+
+namespace onnxport::nn {
+
+/// Latents as tokens, one of each square of `patch` by `patch`. Keys: proj [width, channels, patch, patch].
+/// (diffusers.models.embeddings.PatchEmbed)
+class ONNXPORT_API LatentPatches {
+ public:
+  LatentPatches(const Scope& s, std::int64_t channels, std::int64_t patch, std::int64_t width);
+  /// [B, channels, H, W] -> [B, rows * columns, width], row by row
+  Value operator()(Value latents) const;
+  Dim rows(Value latents) const { return latents.dim(2).floor_div(patch_); }
+  Dim columns(Value latents) const { return latents.dim(3).floor_div(patch_); }
+
+ private:
+  std::int64_t patch_, width_;
+  Conv2d project_;
+};
+
+/// The way back: [B, rows * columns, patch * patch * channels] -> [B, channels, rows * patch, columns *
+/// patch].
+ONNXPORT_API Value assemble_patches(Value tokens, const Dim& rows, const Dim& columns, std::int64_t patch);
+
+/// Sines and cosines of the columns, then of the rows, of a grid that is stretched to the grid of the
+/// training: [rows * columns, width]. `base`: its rows and columns, divided by the scale of interpolation.
+/// (diffusers.models.embeddings.get_2d_sincos_pos_embed)
+ONNXPORT_API Value grid_sinusoids(Graph& graph, const Dim& rows, const Dim& columns, std::int64_t width,
+                                  double base);
+
+/// The modulation of all blocks: linear(silu(condition)). Keys: linear [6 * width, width]. (Chen et al. 2023;
+/// diffusers.models.normalization.AdaLayerNormSingle)
+class ONNXPORT_API SharedModulation {
+ public:
+  static constexpr std::int64_t kParts = 6;
+  SharedModulation(const Scope& s, std::int64_t width);
+  /// condition [B, width] -> [B, 6, width]
+  Value operator()(Value condition) const;
+
+ private:
+  std::string path_;
+  Linear linear_;
+};
+
+/// What a block adds to the shared modulation. Keys: scale_shift_table [parts, width].
+class ONNXPORT_API ModulationTable {
+ public:
+  ModulationTable(const Scope& s, std::int64_t parts, std::int64_t width);
+  /// [B, parts or 1, width] -> parts [B, 1, width]
+  std::vector<Value> operator()(Value shared) const;
+
+ private:
+  std::string path_;
+  std::int64_t parts_;
+  Weight table_;
+};
+
+/// linear_2(gelu(linear_1(x))) with the tanh approximation: the states of a text in the width of the tokens.
+/// (diffusers.models.embeddings.PixArtAlphaTextProjection)
+ONNXPORT_API Mlp caption_projection(const Scope& s, std::int64_t in, std::int64_t width);
+
+/// A mask of 0 and 1 [B, S] as terms of the scores [B, 1, 1, S]: -10000 where it is 0.
+ONNXPORT_API op::AttentionMask text_mask(Value mask);
+
+}  // namespace onnxport::nn

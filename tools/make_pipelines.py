@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""Makes golden fixtures of diffusion pipelines with the original models of diffusers, or runs the originals again on existing ones.
+
+  tools/make_pipelines.py                         all pipelines of tests/golden/diffusers/recipe.json
+  tools/make_pipelines.py pixart-sigma sana       some of them
+  tools/make_pipelines.py --check pixart-sigma    exits with status 1 if a stored output differs
+
+The recipe of a pipeline has its class, the class and the tiny configuration of each component, and the sizes of the cases: the number of real tokens in each row of
+text, and the extents of the latents. Run it with a Python that has the packages of make_golden.py, and diffusers and accelerate beside them.
+"""
+import argparse
+import json
+import math
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from make_golden import GOLDEN, OPSET, difference, integers, make_recipe, quiet, six_digits, synthesize, write_checkpoint, write_tokenizer  # noqa: E402
+
+HOME = GOLDEN / "diffusers"
+ATOL = 3e-4
+BATCH, WORDS, STEP = "batch_size", "sequence_length", "step"
+PIXELS = {"0": BATCH, "2": "height", "3": "width"}
+LOWEST_STEP = 1.0  # of a model whose steps are numbers up to 1000
+
+
+# ---------------------------------------------------------------------------------------------------------------- inputs
+class Case:
+    """The sizes of one case: {"rows": real tokens of each row, "length": tokens of all rows, "height": of latents, "width": of latents}."""
+
+    def __init__(self, number, seed, values):
+        self.number, self.seed = number, seed
+        self.rows, self.length = values["rows"], values["length"]
+        self.height, self.width = values["height"], values["width"]
+
+    def floats(self, name, shape, mean=0.0, halfwidth=1.7):
+        return synthesize(f"{name}.{self.number}", dict(shape=list(shape), mean=mean, halfwidth=halfwidth), self.seed)
+
+    def mask(self):
+        import numpy as np
+
+        return np.array([[1] * n + [0] * (self.length - n) for n in self.rows], dtype=np.int64)
+
+    def ids(self, vocab_size):
+        import numpy as np
+
+        return np.where(self.mask() == 1, integers(f"input_ids.{self.number}", (len(self.rows), self.length), 3, vocab_size, self.seed), 0)
+
+    @property
+    def batch(self):
+        return len(self.rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------- the originals
+# class: function of the model and a case -> {graph: (inputs, outputs)}, each output a function that runs the original; with the axes of all of them.
+def text_encoder(run):
+    def both(model, case):
+        feed = {"input_ids": case.ids(model.config.vocab_size), "attention_mask": case.mask()}
+        return {"": (feed, run)}
+
+    return both
+
+
+def t5(model, input_ids, attention_mask):
+    return {"last_hidden_state": model(input_ids, attention_mask=attention_mask)[0]}
+
+
+def pixart(model, case):
+    c = model.config
+    feed = {
+        "hidden_states": case.floats("hidden_states", (case.batch, c.in_channels, case.height, case.width)),
+        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, c.caption_channels)),
+        "timestep": case.floats("timestep", (case.batch,), 500, 499),
+        "encoder_attention_mask": case.mask(),
+    }
+    if model.use_additional_conditions:
+        feed["resolution"] = case.floats("resolution", (case.batch, 2), 1024, 500)
+        feed["aspect_ratio"] = case.floats("aspect_ratio", (case.batch, 1), 1.5, 1)
+
+    def run(model, resolution=None, aspect_ratio=None, **inputs):
+        sizes = {"resolution": resolution, "aspect_ratio": aspect_ratio}
+        return {"out_hidden_states": model(**inputs, added_cond_kwargs=sizes, return_dict=False)[0]}
+
+    return {"": (feed, run)}
+
+
+def autoencoder_kl(model, case):
+    factor = 2 ** (len(model.config.block_out_channels) - 1)
+    image = case.floats("sample", (case.batch, model.config.in_channels, case.height * factor, case.width * factor), 0, 1)
+    latents = case.floats("latent_sample", (case.batch, model.config.latent_channels, case.height, case.width))
+    return {
+        "_encoder": ({"sample": image}, lambda model, sample: {"latent_parameters": model.encode(sample).latent_dist.parameters}),
+        "_decoder": ({"latent_sample": latents}, lambda model, latent_sample: {"sample": model.decode(latent_sample).sample}),
+    }
+
+
+ORIGINALS = {
+    "AutoencoderKL": autoencoder_kl,
+    "PixArtTransformer2DModel": pixart,
+    "T5EncoderModel": text_encoder(t5),
+}
+
+IMAGE = {"0": BATCH, "2": "sample_height", "3": "sample_width"}
+LATENTS = {"0": BATCH, "2": "latent_height", "3": "latent_width"}
+
+
+def axes_of(graph, name, model):
+    """The names of the dynamic axes of an input or output."""
+    factor = 2 ** (len(getattr(model.config, "block_out_channels", [])) - 1) if graph.startswith("vae") else 1
+    if graph == "vae_encoder":
+        return IMAGE if name == "sample" else {a: f"{n} / {factor}" if n != BATCH else n for a, n in IMAGE.items()}
+    if graph == "vae_decoder":
+        return LATENTS if name == "latent_sample" else {a: f"{n} * {factor}" if n != BATCH else n for a, n in LATENTS.items()}
+    if name == "timestep":
+        return {"0": STEP}
+    if name in ("resolution", "aspect_ratio"):
+        return {"0": BATCH}
+    if name in ("hidden_states", "out_hidden_states"):
+        return PIXELS
+    return {"0": BATCH, "1": WORDS}
+
+
+# ---------------------------------------------------------------------------------------------------------------- making a fixture
+def classes(component):
+    import diffusers
+    import transformers
+
+    return getattr({"diffusers": diffusers, "transformers": transformers}[component["library"]], component["class"])
+
+
+def make_model(component):
+    cls = classes(component)
+    if component["library"] == "diffusers":
+        return cls(**component["config"])
+    return cls(cls.config_class(**component["config"]))
+
+
+def weights_of(model, stored):
+    """As make_golden.py has them, apart from what is no matrix though it has several axes: tables of modulations, tokens that pad, weights of norms."""
+    recipe, verbatim = make_recipe(model, "F32", stored, [])
+    for name, tensor in model.state_dict().items():
+        if name not in recipe:
+            continue
+        if name.endswith(("scale_shift_table", "pad_token")):
+            recipe[name].update(mean=0.0, halfwidth=0.5)
+        elif tensor.ndim > 1 and tensor.numel() == tensor.shape[0]:
+            recipe[name].update(mean=six_digits(float(tensor.flatten()[0])), halfwidth=0.25)
+    return recipe, verbatim
+
+
+def write_component(folder, component, seed):
+    """config.json, weights.json and the weights that they stand for"""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    model = make_model(component)
+    with tempfile.TemporaryDirectory() as tmp:
+        model.save_pretrained(tmp)
+        file = next(p for p in Path(tmp).iterdir() if p.suffix == ".safetensors")
+        with safe_open(file, "pt") as f:
+            stored = set(f.keys())
+        folder.mkdir(parents=True)
+        shutil.copy(Path(tmp) / "config.json", folder)
+        name = file.name
+    recipe, verbatim = weights_of(model, stored)
+    (folder / "weights.json").write_text(json.dumps({"seed": seed, "file": name, "tensors": recipe}, indent=0) + "\n")
+    if verbatim:
+        save_file(verbatim, folder / "verbatim.safetensors")
+
+
+def open_component(folder, component):
+    """The original with the weights of a fixture's folder."""
+    from safetensors.torch import load_file
+
+    weights = json.loads((folder / "weights.json").read_text())
+    verbatim = folder / "verbatim.safetensors"
+    with tempfile.TemporaryDirectory() as tmp:
+        shutil.copy(folder / "config.json", tmp)
+        write_checkpoint(Path(tmp), weights["tensors"], weights["seed"], load_file(verbatim) if verbatim.exists() else {}, weights["file"])
+        model, info = classes(component).from_pretrained(tmp, output_loading_info=True)
+    if info["missing_keys"]:
+        sys.exit(f"{folder}: the checkpoint lacks {info['missing_keys']}")
+    return model.float().eval()
+
+
+def run_original(run, model, feed):
+    import torch
+
+    with torch.no_grad():
+        return {k: v.contiguous().numpy() for k, v in run(model, **{k: torch.from_numpy(v) for k, v in feed.items()}).items()}
+
+
+def graphs_of(recipe, folder):
+    """-> [(graph, model, function that runs it, inputs of each case)], in the order of the components"""
+    found = []
+    for name, component in recipe["components"].items():
+        model = open_component(folder / name, component)
+        by_graph = {}
+        for number, values in enumerate(recipe["cases"]):
+            for part, (feed, run) in ORIGINALS[component["class"]](model, Case(number, recipe["seed"], values)).items():
+                by_graph.setdefault(name + part, (run, []))[1].append(feed)
+        found += [(graph, model, run, feeds) for graph, (run, feeds) in by_graph.items()]
+    return found
+
+
+def write_index(recipe, folder):
+    import diffusers
+
+    index = {"_class_name": recipe["pipeline"], "_diffusers_version": diffusers.__version__}
+    index |= {name: [c["library"], c["class"]] for name, c in recipe["components"].items()}
+    index["scheduler"] = ["diffusers", recipe["scheduler"]]
+    index["tokenizer"] = ["transformers", "PreTrainedTokenizerFast"]
+    (folder / "model_index.json").write_text(json.dumps(dict(sorted(index.items())), indent=2) + "\n")
+    getattr(diffusers, recipe["scheduler"])().save_pretrained(folder / "scheduler")
+    write_tokenizer(folder / "tokenizer", 99, max(case["length"] for case in recipe["cases"]))
+
+
+def make_fixture(name, recipe, folder):
+    import diffusers
+    import numpy as np
+    import torch
+    import transformers
+    from safetensors.numpy import save_file
+
+    for number, (part, component) in enumerate(recipe["components"].items()):
+        write_component(folder / part, component, recipe["seed"] + number)
+    write_index(recipe, folder)
+    files = {}
+    for graph, model, run, feeds in graphs_of(recipe, folder):
+        (folder / graph).mkdir(exist_ok=True)
+        cases = []
+        for n, feed in enumerate(feeds):
+            out = run_original(run, model, feed)
+            values = {**{f"in/{k}": np.ascontiguousarray(v) for k, v in feed.items()}, **{f"out/{k}": v for k, v in out.items()}}
+            save_file(values, folder / graph / f"model.{n}.safetensors")
+            cases.append({"n": n, "max_abs": {k: six_digits(float(np.abs(v).max())) for k, v in out.items()}})
+        axes = [{k: axes_of(graph, k, model) for k in names} for names in (feed, out)]
+        files[f"{graph}/model"] = {"inputs": axes[0], "outputs": axes[1], "cases": cases}
+    head = {"model_type": recipe["model_type"], "pipeline": recipe["pipeline"], "task": "text-to-image", "monolith": False, "variant": "default", "library": "diffusers"}
+    head |= {"atol": ATOL, "default_opset": OPSET, "torch": torch.__version__.split("+")[0], "diffusers": diffusers.__version__, "transformers": transformers.__version__}
+    head |= {"weights": list(recipe["components"]), "files": files}
+    (folder / "expected.json").write_text(json.dumps(head, indent=1) + "\n")
+
+
+def check_fixture(name, recipe, folder):
+    """-> the largest difference of a second run, in units of the tolerance"""
+    from safetensors.numpy import load_file
+
+    worst = 0.0
+    for graph, model, run, feeds in graphs_of(recipe, folder):
+        for n, feed in enumerate(feeds):
+            stored = load_file(folder / graph / f"model.{n}.safetensors")
+            for key, value in run_original(run, model, feed).items():
+                worst = max(worst, difference(value, stored[f"out/{key}"], ATOL)[1])
+    return worst
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("names", nargs="*", help="pipelines of the recipe; none: all")
+    a.add_argument("--check", action="store_true", help="run the originals on the fixtures that exist, and compare")
+    a.add_argument("--out", type=Path, default=HOME)
+    o = a.parse_args()
+    quiet()
+    recipes = json.loads((HOME / "recipe.json").read_text())
+    failed = 0
+    for name in o.names or recipes:
+        target = o.out / f"text-to-image+{name}"
+        if not o.check:
+            with tempfile.TemporaryDirectory() as tmp:
+                make_fixture(name, recipes[name], Path(tmp) / name)
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(Path(tmp) / name, target)
+        ratio = check_fixture(name, recipes[name], target)
+        bad = not math.isfinite(ratio) or ratio > (1 if o.check else 0.01)
+        failed += bad
+        size = sum(f.stat().st_size for f in target.rglob("*") if f.is_file()) / 1024
+        print(f"{'DIFFERS' if bad else 'same'} {name}: {ratio:.3g} of the tolerance, {size:.0f} KiB", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
