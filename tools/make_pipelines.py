@@ -63,8 +63,14 @@ def text_encoder(run):
     return both
 
 
-def t5(model, input_ids, attention_mask):
+def last_states(model, input_ids, attention_mask):
     return {"last_hidden_state": model(input_ids, attention_mask=attention_mask)[0]}
+
+
+def last_but_one(model, input_ids, attention_mask):
+    layers = model.config.num_hidden_layers
+    states = model(input_ids, attention_mask=attention_mask.bool(), output_hidden_states=True).hidden_states
+    return {f"hidden_states.{layers - 1}": states[-2]}
 
 
 def pixart(model, case):
@@ -86,6 +92,25 @@ def pixart(model, case):
     return {"": (feed, run)}
 
 
+def z_image(model, case):
+    c = model.config
+    feed = {
+        "hidden_states": case.floats("hidden_states", (case.batch, c.in_channels, case.height, case.width)),
+        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, c.cap_feat_dim)),
+        "timestep": case.floats("timestep", (case.batch,), 0.5, 0.5),
+        "encoder_attention_mask": case.mask(),
+    }
+
+    def run(model, hidden_states, encoder_hidden_states, timestep, encoder_attention_mask):
+        import torch
+
+        texts = [states[mask.bool()] for states, mask in zip(encoder_hidden_states, encoder_attention_mask)]
+        images = list(hidden_states.unsqueeze(2).unbind(0))  # one frame
+        return {"out_hidden_states": torch.stack(model(images, timestep, texts, return_dict=False)[0]).squeeze(2)}
+
+    return {"": (feed, run)}
+
+
 def autoencoder_kl(model, case):
     factor = 2 ** (len(model.config.block_out_channels) - 1)
     image = case.floats("sample", (case.batch, model.config.in_channels, case.height * factor, case.width * factor), 0, 1)
@@ -99,7 +124,10 @@ def autoencoder_kl(model, case):
 ORIGINALS = {
     "AutoencoderKL": autoencoder_kl,
     "PixArtTransformer2DModel": pixart,
-    "T5EncoderModel": text_encoder(t5),
+    "Gemma2Model": text_encoder(last_states),
+    "Qwen3Model": text_encoder(last_but_one),
+    "T5EncoderModel": text_encoder(last_states),
+    "ZImageTransformer2DModel": z_image,
 }
 
 IMAGE = {"0": BATCH, "2": "sample_height", "3": "sample_width"}

@@ -265,12 +265,8 @@ std::shared_ptr<const ModelDefinition> get_component(const TasksManager& tasks,
   const std::vector<std::string> architectures = part.architectures();
   const std::string class_name = architectures.empty() ? part.model_type() : architectures.front();
   if (auto found = find_diffusers_class(tasks, class_name); found && !is_pipeline_class(*found)) return found;
-  if (component.starts_with("text_encoder") && part.model_type() != class_name) {
-    // A decoder is no encoder for other models, but pipelines take its hidden states.
-    const std::vector<std::string> decoders = tasks.get_model_types_with_role(Role::language_model);
-    const bool decodes = std::find(decoders.begin(), decoders.end(), part.model_type()) != decoders.end();
-    return tasks.get_part(part, component, decodes ? Role::language_model : Role::text_model);
-  }
+  if (component.starts_with("text_encoder") && part.model_type() != class_name)
+    return tasks.get_part(part, component, Role::text_model);
   throw ExportError(
       ErrorCode::unsupported,
       fmt::format("{}: component '{}' is of the class '{}', which is not supported; supported are {}",

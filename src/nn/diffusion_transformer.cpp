@@ -1,5 +1,11 @@
 #include "onnxport/nn/diffusion_transformer.h"
 
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "onnxport/error.h"
 #include "onnxport/nn/timestep.h"
 #include "onnxport/nn/vision.h"
 
@@ -32,6 +38,34 @@ Value grid_sinusoids(Graph& graph, const Dim& rows, const Dim& columns, std::int
   const Value of_columns = op::expand(op::unsqueeze(axis(columns), 0), {rows, columns, half});
   const Value of_rows = op::expand(op::unsqueeze(axis(rows), 1), {rows, columns, half});
   return op::reshape(op::concat({of_columns, of_rows}, 2), {rows * columns, width});
+}
+
+op::Rope axes_rope(Value positions, const std::vector<std::int64_t>& sizes, double theta) {
+  Graph& graph = positions.graph();
+  std::vector<std::int64_t> axis_of_pair;
+  std::vector<double> frequencies;
+  for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
+    for (std::int64_t i = 0; i < sizes[axis]; i += 2) {
+      axis_of_pair.push_back(static_cast<std::int64_t>(axis));
+      frequencies.push_back(std::pow(theta, -static_cast<double>(i) / static_cast<double>(sizes[axis])));
+    }
+  }
+  const std::int64_t pairs = std::ssize(frequencies);
+  const Value by_axis = op::permute(positions, {2, 0, 1});
+  const Value by_pair = op::embedding(by_axis, graph.weight(Weight::from_ints({pairs}, axis_of_pair)));
+  return {.position_ids = op::permute(by_pair, {1, 2, 0}),
+          .frequencies = graph.weight_as_is(Weight::from_doubles(DType::f32, {pairs}, frequencies)),
+          .interleaved = true};
+}
+
+void check_axes(const std::vector<std::int64_t>& sizes, std::int64_t head_dim, std::string_view key,
+                std::string_view origin) {
+  bool valid = std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) == head_dim;
+  for (const std::int64_t size : sizes) valid = valid && size >= 0 && size % 2 == 0;
+  if (valid) return;
+  throw ExportError(ErrorCode::bad_config,
+                    fmt::format("{}: {} must be even numbers that add up to the size of a head, which is {}",
+                                origin, key, head_dim));
 }
 
 SharedModulation::SharedModulation(const Scope& s, std::int64_t width)

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "onnxport/graph.h"
@@ -39,6 +40,14 @@ ONNXPORT_API Value assemble_patches(Value tokens, const Dim& rows, const Dim& co
 /// (diffusers.models.embeddings.get_2d_sincos_pos_embed)
 ONNXPORT_API Value grid_sinusoids(Graph& graph, const Dim& rows, const Dim& columns, std::int64_t width,
                                   double base);
+
+/// The rotation of tokens that have a position on each of several axes [B or 1, L, axes]: axis a turns
+/// sizes[a] elements of a head, in neighbouring pairs, by theta^(-2 i / sizes[a]). (Su et al. 2021)
+ONNXPORT_API op::Rope axes_rope(Value positions, const std::vector<std::int64_t>& sizes, double theta);
+
+/// Throws ExportError(bad_config) unless these sizes are even and add up to the size of a head.
+ONNXPORT_API void check_axes(const std::vector<std::int64_t>& sizes, std::int64_t head_dim,
+                             std::string_view key, std::string_view origin);
 
 /// The modulation of all blocks: linear(silu(condition)). Keys: linear [6 * width, width]. (Chen et al. 2023;
 /// diffusers.models.normalization.AdaLayerNormSingle)

@@ -46,13 +46,17 @@ enum class JointText : std::uint8_t {
 /// Whether the result of an attention has a projection.
 enum class JointOutput : std::uint8_t { projected, plain };
 
+/// Which tokens come first.
+enum class JointOrder : std::uint8_t { image_first, text_first };
+
 struct JointAttentionParameters {
   std::int64_t width = 0, heads = 0, head_dim = 0;
   JointText text = JointText::both;
   JointOutput output = JointOutput::projected;
-  bool normed = false;      ///< queries and keys have an RMS norm in each head
-  bool text_first = false;  ///< the text comes before the image
-  double eps = 1e-6;        ///< of the norms
+  JointOrder order = JointOrder::image_first;
+  bool normed = false;  ///< queries and keys have an RMS norm in each head
+  bool bias = true;     ///< of all projections
+  double eps = 1e-6;    ///< of the norms
 };
 
 /// Attention among the tokens of an image, and those of a text if there are any (Esser et al. 2024). Keys:
@@ -67,9 +71,10 @@ class ONNXPORT_API JointAttention {
     Value image;  ///< [B, I, width]
     Value text;   ///< [B, T, width]; absent if the text gets no result
   };
-  /// image [B, I, width], text [B, T, width] or absent. `rope` counts the tokens in the order of
-  /// JointAttentionParameters::text_first.
-  Results operator()(Value image, Value text = {}, const op::Rope& rope = {}) const;
+  /// image [B, I, width], text [B, T, width] or absent. `rope` and `mask` count the tokens in
+  /// JointAttentionParameters::order.
+  Results operator()(Value image, Value text = {}, const op::Rope& rope = {},
+                     const op::AttentionMask& mask = {}) const;
 
  private:
   struct Projections {

@@ -1,13 +1,8 @@
 // The transformer of FLUX.1: blocks in which image and text have weights of their own, then blocks that treat
 // them alike. Original:
 // https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/transformers/transformer_flux.py
-#include <fmt/format.h>
-
-#include <cmath>
-#include <numeric>
-
 #include "models/diffusion/common/component_config.h"
-#include "onnxport/error.h"
+#include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
 
 namespace onnxport::models {
@@ -42,40 +37,22 @@ struct Config {
         width(heads * head_dim) {
     const std::int64_t patch = divisor(c, "patch_size");
     out_channels *= patch * patch;
-    bool valid = std::accumulate(axes.begin(), axes.end(), std::int64_t{0}) == head_dim;
-    for (const std::int64_t axis : axes) valid = valid && axis >= 0 && axis % 2 == 0;
-    if (!valid) {
-      throw ExportError(
-          ErrorCode::bad_config,
-          fmt::format("{}: axes_dims_rope must be even numbers that add up to attention_head_dim, "
-                      "which is {}",
-                      c.origin(), head_dim));
-    }
+    nn::check_axes(axes, head_dim, "axes_dims_rope", c.origin());
   }
 
   nn::JointAttentionParameters attention() const {
-    return {.width = width, .heads = heads, .head_dim = head_dim, .normed = true, .text_first = true};
+    return {.width = width,
+            .heads = heads,
+            .head_dim = head_dim,
+            .order = nn::JointOrder::text_first,
+            .normed = true};
   }
 };
 
 // Positions int64 [T, axes] and [I, axes] -> the rotation of T + I tokens.
 op::Rope rotation(const Scope& s, const Config& c, Value of_text, Value of_image) {
-  Graph& graph = of_text.graph();
-  const ModulePath at(graph, s.path());
-  std::vector<std::int64_t> axis_of_pair;
-  std::vector<double> frequencies;
-  for (std::size_t axis = 0; axis < c.axes.size(); ++axis) {
-    for (std::int64_t i = 0; i < c.axes[axis]; i += 2) {
-      axis_of_pair.push_back(static_cast<std::int64_t>(axis));
-      frequencies.push_back(std::pow(kTheta, -static_cast<double>(i) / static_cast<double>(c.axes[axis])));
-    }
-  }
-  const std::int64_t pairs = std::ssize(frequencies);
-  const Value by_axis = op::transpose(op::concat({of_text, of_image}, 0), 0, 1);
-  const Value by_pair = op::embedding(by_axis, graph.weight(Weight::from_ints({pairs}, axis_of_pair)));
-  return {.position_ids = op::unsqueeze(op::transpose(by_pair, 0, 1), 0),
-          .frequencies = graph.weight_as_is(Weight::from_doubles(DType::f32, {pairs}, frequencies)),
-          .interleaved = true};
+  const ModulePath at(of_text.graph(), s.path());
+  return nn::axes_rope(op::unsqueeze(op::concat({of_text, of_image}, 0), 0), c.axes, kTheta);
 }
 
 // The original does this after each block in float16.

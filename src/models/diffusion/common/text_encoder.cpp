@@ -65,7 +65,7 @@ void TextEncoderComponentConfig::apply(const InterfaceOptions& interface_options
 
 NamedValues forward_text_encoder(const Inputs& inputs, const Model& model, const Component& component) {
   const Roles& roles = model.definition().roles;
-  if (!roles.text_model) return decoded_text(inputs, model, component);
+  if (roles.language_model) return decoded_text(inputs, model, component);
   const PretrainedConfig& c = model.config();
   const std::string name = class_of(c);
   // The encoder of an encoder with a decoder, or the whole model.
