@@ -40,6 +40,21 @@ Value grid_sinusoids(Graph& graph, const Dim& rows, const Dim& columns, std::int
   return op::reshape(op::concat({of_columns, of_rows}, 2), {rows * columns, width});
 }
 
+double grid_base(std::int64_t side, double scale, std::int64_t width, std::string_view origin) {
+  if (!(scale > 0)) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("{}: interpolation_scale is {}, expected more than 0", origin, scale));
+  }
+  if (width % 4 != 0) {
+    throw ExportError(
+        ErrorCode::bad_config,
+        fmt::format("{}: num_attention_heads * attention_head_dim is {}, expected a multiple of "
+                    "4 for sines and cosines of two axes",
+                    origin, width));
+  }
+  return static_cast<double>(side) / scale;
+}
+
 op::Rope axes_rope(Value positions, const std::vector<std::int64_t>& sizes, double theta) {
   Graph& graph = positions.graph();
   std::vector<std::int64_t> axis_of_pair;
@@ -87,6 +102,12 @@ std::vector<Value> ModulationTable::operator()(Value shared) const {
 Mlp caption_projection(const Scope& s, std::int64_t in, std::int64_t width) {
   return {s.path(), Linear(s / "linear_1", in, width), Linear(s / "linear_2", width, width),
           "gelu_pytorch_tanh"};
+}
+
+Value finite_half(Value x) {
+  if (x.dtype() != DType::f16) return x;
+  const double most = highest(DType::f16);
+  return op::clamp(x, -most, most);
 }
 
 op::AttentionMask text_mask(Value mask) {

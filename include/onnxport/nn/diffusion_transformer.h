@@ -36,10 +36,14 @@ class ONNXPORT_API LatentPatches {
 ONNXPORT_API Value assemble_patches(Value tokens, const Dim& rows, const Dim& columns, std::int64_t patch);
 
 /// Sines and cosines of the columns, then of the rows, of a grid that is stretched to the grid of the
-/// training: [rows * columns, width]. `base`: its rows and columns, divided by the scale of interpolation.
-/// (diffusers.models.embeddings.get_2d_sincos_pos_embed)
+/// training: [rows * columns, width]. `base`: from grid_base(). (diffusers.models.embeddings.
+/// get_2d_sincos_pos_embed)
 ONNXPORT_API Value grid_sinusoids(Graph& graph, const Dim& rows, const Dim& columns, std::int64_t width,
                                   double base);
+
+/// The rows and columns of the training's grid, divided by the scale of interpolation. Throws
+/// ExportError(bad_config) for a scale that is not positive, and a width that is no multiple of 4.
+ONNXPORT_API double grid_base(std::int64_t side, double scale, std::int64_t width, std::string_view origin);
 
 /// The rotation of tokens that have a position on each of several axes [B or 1, L, axes]: axis a turns
 /// sizes[a] elements of a head, in neighbouring pairs, by theta^(-2 i / sizes[a]). (Su et al. 2021)
@@ -79,6 +83,9 @@ class ONNXPORT_API ModulationTable {
 /// linear_2(gelu(linear_1(x))) with the tanh approximation: the states of a text in the width of the tokens.
 /// (diffusers.models.embeddings.PixArtAlphaTextProjection)
 ONNXPORT_API Mlp caption_projection(const Scope& s, std::int64_t in, std::int64_t width);
+
+/// What originals do in float16 alone: values beyond its range become the largest that it has.
+ONNXPORT_API Value finite_half(Value x);
 
 /// A mask of 0 and 1 [B, S] as terms of the scores [B, 1, 1, S]: -10000 where it is 0.
 ONNXPORT_API op::AttentionMask text_mask(Value mask);

@@ -92,10 +92,12 @@ struct TokenAttentionParameters {
   std::int64_t heads = 0, head_dim = 0;
   bool float32_scores = false;  ///< computes in float32 in half precision (`upcast_attention`)
   bool bias = false;            ///< to_q, to_k and to_v have one
+  /// Queries and keys have an RMS norm over all heads, with this eps.
+  std::optional<double> norm_eps = {};
 };
 
-/// Attention to other tokens, or to the tokens themselves. Keys: to_q, to_k, to_v, to_out.0.
-/// (diffusers.models.attention_processor.Attention)
+/// Attention to other tokens, or to the tokens themselves. Keys: to_q, to_k, to_v, to_out.0; with norms
+/// norm_q and norm_k. (diffusers.models.attention_processor.Attention)
 class ONNXPORT_API TokenAttention {
  public:
   TokenAttention(const Scope& s, const TokenAttentionParameters& p);
@@ -107,6 +109,7 @@ class ONNXPORT_API TokenAttention {
   std::int64_t heads_;
   bool float32_scores_;
   Linear query_, key_, value_, output_;
+  std::optional<RmsNorm> query_norm_, key_norm_;
 };
 
 /// net.2(a * gelu(b)), where net.0.proj gives a and b side by side. (Shazeer 2020;

@@ -55,12 +55,6 @@ op::Rope rotation(const Scope& s, const Config& c, Value of_text, Value of_image
   return nn::axes_rope(op::unsqueeze(op::concat({of_text, of_image}, 0), 0), c.axes, kTheta);
 }
 
-// The original does this after each block in float16.
-Value finite(Value x) {
-  constexpr double kMost = 65504;
-  return x.dtype() == DType::f16 ? op::clamp(x, -kMost, kMost) : x;
-}
-
 struct Tokens {
   Value image, text;  ///< [B, I, width], [B, T, width]
 };
@@ -80,7 +74,7 @@ Tokens run_block(const Scope& s, const Config& c, const Tokens& x, Value given, 
     return op::add(sum, op::mul(by[mlp_gate], out));
   };
   const Value image = finish("ff", x.image, attended.image, m);
-  return {image, finite(finish("ff_context", x.text, attended.text, t))};
+  return {image, nn::finite_half(finish("ff_context", x.text, attended.text, t))};
 }
 
 // Text and image as one sequence [B, T + I, width]; attention and feed-forward side by side.
@@ -96,7 +90,7 @@ Value run_single_block(const Scope& s, const Config& c, Value x, Value given, co
   attention.output = nn::JointOutput::plain;
   const Value attended = nn::JointAttention(s / "attn", attention)(normed, {}, rope).image;
   const Value out = nn::Linear(s / "proj_out", c.width + inner, c.width)(op::concat({attended, wide}, 2));
-  return finite(op::add(x, op::mul(m[gate], out)));
+  return nn::finite_half(op::add(x, op::mul(m[gate], out)));
 }
 
 class FluxTransformerOnnxConfig : public ComponentOnnxConfig {

@@ -69,17 +69,16 @@ struct Config {
     const std::int64_t sample = divisor(c, "sample_size");
     const auto stretch = c.maybe_real("interpolation_scale");
     const double scale = stretch ? *stretch : static_cast<double>(std::max<std::int64_t>(sample / 64, 1));
-    if (!(scale > 0)) {
-      throw ExportError(
-          ErrorCode::bad_config,
-          fmt::format("{}: interpolation_scale is {}, expected more than 0", c.origin(), scale));
-    }
-    base = static_cast<double>(sample / patch) / scale;
+    base = nn::grid_base(sample / patch, scale, width, c.origin());
     expect(c, "norm_type", "ada_norm_single");
     expect(c, "activation_fn", "gelu-approximate");
     expect(c, "attention_type", "default");
-    check_parts(c, 4, "for sines and cosines of two axes");
-    if (sized) check_parts(c, 3, "for two sizes and a ratio");
+    if (sized && width % 3 != 0) {
+      throw ExportError(ErrorCode::bad_config,
+                        fmt::format("{}: num_attention_heads * attention_head_dim is {}, expected a multiple "
+                                    "of 3 for two sizes and a ratio",
+                                    c.origin(), width));
+    }
     if (projected && context != width) {
       throw ExportError(ErrorCode::bad_config,
                         fmt::format("{}: cross_attention_dim is {}, expected num_attention_heads * "
@@ -97,16 +96,6 @@ struct Config {
 
   nn::TokenAttentionParameters attention(std::int64_t of) const {
     return {.width = width, .context = of, .heads = heads, .head_dim = head_dim, .bias = bias};
-  }
-
- private:
-  void check_parts(const PretrainedConfig& c, std::int64_t parts, const char* why) const {
-    if (width % parts == 0) return;
-    throw ExportError(
-        ErrorCode::bad_config,
-        fmt::format("{}: num_attention_heads * attention_head_dim is {}, expected a multiple of "
-                    "{} {}",
-                    c.origin(), width, parts, why));
   }
 };
 
