@@ -1,4 +1,4 @@
-// PixArt, Sana and Z-Image: what their fixtures do not show.
+// PixArt, Sana, Z-Image and Qwen-Image: what their fixtures do not show.
 #include "diffusers_pipeline.h"
 
 namespace onnxport::test {
@@ -47,6 +47,23 @@ TEST(DiffusersFamilies, ZImageTakesTheStatesInFrontOfTheLastLayer) {
   EXPECT_EQ(plan.component("text_encoder").interface.outputs.size(), 1U);
 }
 
+// The published text encoder repeats the settings of the language model at the top, which has no effect.
+TEST(DiffusersFamilies, QwenImageReadsTheSettingsOfItsLanguageModel) {
+  const Pipeline pipeline("qwen-image");
+  const Model before = pipeline.open();
+  const std::string graph = print(before.build(make_plan(before).component("text_encoder")));
+  pipeline.change("text_encoder/config.json", [](json& config) {
+    for (const auto& [key, value] : json(config["text_config"]).items()) {
+      if (key != "architectures" && key != "model_type") config[key] = value;
+    }
+    config["rope_theta"] = 7;
+    config["tie_word_embeddings"] = false;
+  });
+  pipeline.build();
+  const Model after = pipeline.open();
+  EXPECT_EQ(print(after.build(make_plan(after).component("text_encoder"))), graph);
+}
+
 TEST(DiffusersFamilies, SettingsThatDoNotFitAreNamed) {
   const auto refused = [](const char* name, const std::string& file, const char* key, const json& value,
                           ErrorCode code) {
@@ -72,6 +89,11 @@ TEST(DiffusersFamilies, SettingsThatDoNotFitAreNamed) {
   expect_words(transformer("z-image", "all_patch_size", {2, 4}, other), {"all_patch_size has 2 sizes"});
   expect_words(transformer("z-image", "axes_dims", {4, 8, 6}, bad), {"axes_dims", "16"});
   expect_words(transformer("z-image", "axes_dims", {8, 8}, bad), {"axes_dims has 2 numbers"});
+  for (const char* key : {"guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope"})
+    expect_words(transformer("qwen-image", key, true, other), {key, "is not supported"});
+  expect_words(transformer("qwen-image", "axes_dims_rope", {8, 8}, bad), {"axes_dims_rope has 2 numbers"});
+  expect_words(refused("qwen-image", "vae/config.json", "attn_scales", {0.5}, other), {"attn_scales"});
+  expect_words(refused("qwen-image", "vae/config.json", "dim_mult", {1, 0}, bad), {"dim_mult has 0"});
   expect_words(vae("upsample_block_type", "bilinear", other), {"'bilinear'", "pixel_shuffle"});
   expect_words(vae("decoder_norm_types", "layer_norm", other), {"'layer_norm'", "batch_norm"});
   expect_words(vae("encoder_block_out_channels", {16, 32}, bad),

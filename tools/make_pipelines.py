@@ -2,8 +2,8 @@
 """Makes golden fixtures of diffusion pipelines with the original models of diffusers, or runs the originals again on existing ones.
 
   tools/make_pipelines.py                         all pipelines of tests/golden/diffusers/recipe.json
-  tools/make_pipelines.py pixart-sigma sana       some of them
-  tools/make_pipelines.py --check pixart-sigma    exits with status 1 if a stored output differs
+  tools/make_pipelines.py pixart sana       some of them
+  tools/make_pipelines.py --check pixart    exits with status 1 if a stored output differs
 
 The recipe of a pipeline has its class, the class and the tiny configuration of each component, and the sizes of the cases: the number of real tokens in each row of
 text, and the extents of the latents. Run it with a Python that has the packages of make_golden.py, and diffusers and accelerate beside them.
@@ -16,167 +16,11 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from make_golden import GOLDEN, OPSET, difference, integers, make_recipe, quiet, six_digits, synthesize, write_checkpoint, write_tokenizer  # noqa: E402
+from make_golden import GOLDEN, OPSET, difference, make_recipe, quiet, six_digits, write_checkpoint, write_tokenizer  # noqa: E402
+from pipeline_originals import ORIGINALS, Case, axes_of  # noqa: E402
 
 HOME = GOLDEN / "diffusers"
 ATOL = 3e-4
-BATCH, WORDS, STEP = "batch_size", "sequence_length", "step"
-PIXELS = {"0": BATCH, "2": "height", "3": "width"}
-LOWEST_STEP = 1.0  # of a model whose steps are numbers up to 1000
-
-
-# ---------------------------------------------------------------------------------------------------------------- inputs
-class Case:
-    """The sizes of one case: {"rows": real tokens of each row, "length": tokens of all rows, "height": of latents, "width": of latents}."""
-
-    def __init__(self, number, seed, values):
-        self.number, self.seed = number, seed
-        self.rows, self.length = values["rows"], values["length"]
-        self.height, self.width = values["height"], values["width"]
-
-    def floats(self, name, shape, mean=0.0, halfwidth=1.7):
-        return synthesize(f"{name}.{self.number}", dict(shape=list(shape), mean=mean, halfwidth=halfwidth), self.seed)
-
-    def mask(self):
-        import numpy as np
-
-        return np.array([[1] * n + [0] * (self.length - n) for n in self.rows], dtype=np.int64)
-
-    def ids(self, vocab_size):
-        import numpy as np
-
-        return np.where(self.mask() == 1, integers(f"input_ids.{self.number}", (len(self.rows), self.length), 3, vocab_size, self.seed), 0)
-
-    @property
-    def batch(self):
-        return len(self.rows)
-
-
-# ---------------------------------------------------------------------------------------------------------------- the originals
-# class: function of the model and a case -> {graph: (inputs, outputs)}, each output a function that runs the original; with the axes of all of them.
-def text_encoder(run):
-    def both(model, case):
-        feed = {"input_ids": case.ids(model.config.vocab_size), "attention_mask": case.mask()}
-        return {"": (feed, run)}
-
-    return both
-
-
-def last_states(model, input_ids, attention_mask):
-    return {"last_hidden_state": model(input_ids, attention_mask=attention_mask)[0]}
-
-
-def last_but_one(model, input_ids, attention_mask):
-    layers = model.config.num_hidden_layers
-    states = model(input_ids, attention_mask=attention_mask.bool(), output_hidden_states=True).hidden_states
-    return {f"hidden_states.{layers - 1}": states[-2]}
-
-
-def pixart(model, case):
-    c = model.config
-    feed = {
-        "hidden_states": case.floats("hidden_states", (case.batch, c.in_channels, case.height, case.width)),
-        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, c.caption_channels)),
-        "timestep": case.floats("timestep", (case.batch,), 500, 499),
-        "encoder_attention_mask": case.mask(),
-    }
-    if model.use_additional_conditions:
-        feed["resolution"] = case.floats("resolution", (case.batch, 2), 1024, 500)
-        feed["aspect_ratio"] = case.floats("aspect_ratio", (case.batch, 1), 1.5, 1)
-
-    def run(model, resolution=None, aspect_ratio=None, **inputs):
-        sizes = {"resolution": resolution, "aspect_ratio": aspect_ratio}
-        return {"out_hidden_states": model(**inputs, added_cond_kwargs=sizes, return_dict=False)[0]}
-
-    return {"": (feed, run)}
-
-
-def sana(model, case):
-    c = model.config
-    feed = {
-        "hidden_states": case.floats("hidden_states", (case.batch, c.in_channels, case.height, case.width)),
-        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, c.caption_channels)),
-        "timestep": case.floats("timestep", (case.batch,), 500, 499),
-        "encoder_attention_mask": case.mask(),
-    }
-    if c.guidance_embeds:
-        feed["guidance"] = case.floats("guidance", (case.batch,), 0.5, 0.4)
-    return {"": (feed, lambda model, **inputs: {"out_hidden_states": model(**inputs, return_dict=False)[0]})}
-
-
-def z_image(model, case):
-    c = model.config
-    feed = {
-        "hidden_states": case.floats("hidden_states", (case.batch, c.in_channels, case.height, case.width)),
-        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, c.cap_feat_dim)),
-        "timestep": case.floats("timestep", (case.batch,), 0.5, 0.5),
-        "encoder_attention_mask": case.mask(),
-    }
-
-    def run(model, hidden_states, encoder_hidden_states, timestep, encoder_attention_mask):
-        import torch
-
-        texts = [states[mask.bool()] for states, mask in zip(encoder_hidden_states, encoder_attention_mask)]
-        images = list(hidden_states.unsqueeze(2).unbind(0))  # one frame
-        return {"out_hidden_states": torch.stack(model(images, timestep, texts, return_dict=False)[0]).squeeze(2)}
-
-    return {"": (feed, run)}
-
-
-def factor_of(config):
-    """Of the extents of an image, to those of its latents."""
-    return 2 ** (len(config.get("block_out_channels") or config.encoder_block_out_channels) - 1)
-
-
-def autoencoder_dc(model, case):
-    factor = factor_of(model.config)
-    image = case.floats("sample", (case.batch, model.config.in_channels, case.height * factor, case.width * factor), 0, 1)
-    latents = case.floats("latent_sample", (case.batch, model.config.latent_channels, case.height, case.width))
-    return {
-        "_encoder": ({"sample": image}, lambda model, sample: {"latent_sample": model.encode(sample).latent}),
-        "_decoder": ({"latent_sample": latents}, lambda model, latent_sample: {"sample": model.decode(latent_sample).sample}),
-    }
-
-
-def autoencoder_kl(model, case):
-    factor = factor_of(model.config)
-    image = case.floats("sample", (case.batch, model.config.in_channels, case.height * factor, case.width * factor), 0, 1)
-    latents = case.floats("latent_sample", (case.batch, model.config.latent_channels, case.height, case.width))
-    return {
-        "_encoder": ({"sample": image}, lambda model, sample: {"latent_parameters": model.encode(sample).latent_dist.parameters}),
-        "_decoder": ({"latent_sample": latents}, lambda model, latent_sample: {"sample": model.decode(latent_sample).sample}),
-    }
-
-
-ORIGINALS = {
-    "AutoencoderDC": autoencoder_dc,
-    "AutoencoderKL": autoencoder_kl,
-    "PixArtTransformer2DModel": pixart,
-    "Gemma2Model": text_encoder(last_states),
-    "SanaTransformer2DModel": sana,
-    "Qwen3Model": text_encoder(last_but_one),
-    "T5EncoderModel": text_encoder(last_states),
-    "ZImageTransformer2DModel": z_image,
-}
-
-IMAGE = {"0": BATCH, "2": "sample_height", "3": "sample_width"}
-LATENTS = {"0": BATCH, "2": "latent_height", "3": "latent_width"}
-
-
-def axes_of(graph, name, model):
-    """The names of the dynamic axes of an input or output."""
-    factor = factor_of(model.config) if graph.startswith("vae") else 1
-    if graph == "vae_encoder":
-        return IMAGE if name == "sample" else {a: f"{n} / {factor}" if n != BATCH else n for a, n in IMAGE.items()}
-    if graph == "vae_decoder":
-        return LATENTS if name == "latent_sample" else {a: f"{n} * {factor}" if n != BATCH else n for a, n in LATENTS.items()}
-    if name == "timestep":
-        return {"0": STEP}
-    if name in ("resolution", "aspect_ratio", "guidance"):
-        return {"0": BATCH}
-    if name in ("hidden_states", "out_hidden_states"):
-        return PIXELS
-    return {"0": BATCH, "1": WORDS}
 
 
 # ---------------------------------------------------------------------------------------------------------------- making a fixture
@@ -194,9 +38,20 @@ def make_model(component):
     return cls(cls.config_class(**component["config"]))
 
 
+# What files call the modules of some classes of transformers.
+OLDER_NAMES = [("model.language_model.", "model."), ("model.visual.", "visual.")]
+
+
+def stored_name(name):
+    for new, old in OLDER_NAMES:
+        name = name.replace(new, old)
+    return name
+
+
 def weights_of(model, stored):
     """As make_golden.py has them, apart from what is no matrix though it has several axes: tables of modulations, tokens that pad, weights of norms."""
-    recipe, verbatim = make_recipe(model, "F32", stored, [])
+    stored = {name for name in model.state_dict() if name in stored or stored_name(name) in stored}
+    recipe, verbatim = make_recipe(model, "F32", stored, OLDER_NAMES)
     for name, tensor in model.state_dict().items():
         if name not in recipe:
             continue

@@ -24,6 +24,7 @@ DimBindings sizes_of(const DummyShapes& shapes) {
           {"latent_width", width},
           {"sample_height", shapes.height},
           {"sample_width", shapes.width},
+          {"num_images", 1},
           {"packed_height_width", (height / kLatentsPerPack) * (width / kLatentsPerPack)}};
 }
 
@@ -38,7 +39,16 @@ Tensor mask_of(const TensorType& type) {
   return Tensor::from_ints(type.dtype, {rows, length}, values);
 }
 
-// Floats between -1 and 1, small places, and masks.
+// One image of packed latents.
+Tensor grid_of(const TensorType& type, const DummyShapes& shapes) {
+  const DimBindings sizes = sizes_of(shapes);
+  const std::int64_t rows = sizes.at("height") / kLatentsPerPack,
+                     columns = sizes.at("width") / kLatentsPerPack;
+  const std::vector<std::int64_t> values = {1, rows, columns};
+  return Tensor::from_ints(type.dtype, {1, 3}, values);
+}
+
+// Floats between -1 and 1, small places, masks and grids.
 class DummyComponentInputGenerator : public DummyInputGenerator {
  public:
   explicit DummyComponentInputGenerator(std::vector<ComponentInput> inputs) : inputs_(std::move(inputs)) {}
@@ -55,6 +65,7 @@ class DummyComponentInputGenerator : public DummyInputGenerator {
                   std::uint64_t seed) const override {
     const TensorType made = type(name, context, shapes);
     if (find(name)->values == ComponentValues::mask) return mask_of(made);
+    if (find(name)->values == ComponentValues::grid) return grid_of(made, shapes);
     Tensor floats = random_floats(
         seed, name, made.dtype == context.float_dtype ? made : TensorType{DType::f32, made.shape});
     if (made.dtype == context.float_dtype) return floats;

@@ -14,12 +14,13 @@ namespace onnxport::models {
 enum class ComponentValues : std::uint8_t {
   numbers,  ///< floats
   places,   ///< small integers
+  grid,     ///< int64: frames, rows and columns of the images that are packed, which is one
   mask,     ///< int64: 1 for real tokens, which come first in each row, and 0 behind them
 };
 
 /// An input of a component. Its symbols are the names of its dynamic axes: batch_size, sequence_length, the
 /// extents of an image (sample_height, sample_width) or of its latents (height, width, latent_height,
-/// latent_width, packed_height_width); and `step`, which is the batch.
+/// latent_width, packed_height_width), num_images; and `step`, which is the batch.
 struct ComponentInput {
   std::string name;
   Shape shape;

@@ -46,8 +46,11 @@ AxesByName TextEncoderComponentConfig::outputs() const {
 }
 
 NormalizedConfig TextEncoderComponentConfig::normalized_config() const {
-  const bool other_name = config().unaccounted().has("num_layers");  // T5
-  return NormalizedTextConfig(config()).with_args(
+  // Of a model that also sees, the language model reads the text.
+  const PretrainedConfig text =
+      config().unaccounted().given("text_config") ? config().sub("text_config") : config();
+  const bool other_name = text.unaccounted().has("num_layers");  // T5
+  return NormalizedTextConfig(text).with_args(
       {{"num_layers", other_name ? "num_layers" : "num_hidden_layers"}});
 }
 
