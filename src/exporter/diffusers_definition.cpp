@@ -212,10 +212,16 @@ std::string pipeline_task(const std::string& task) {
 }
 
 bool runs_in_float32(const Model& model, const Component& component) {
-  if (model.definition().library != kLibrary || !component.name.starts_with("vae_")) return false;
+  if (model.definition().library != kLibrary) return false;
   const PretrainedConfig config = model.config().unaccounted();
-  if (components_of(config).empty()) return config.given("force_upcast") && config.flag("force_upcast");
-  return config.model_type().starts_with("StableDiffusionXL") && config.sub("vae").flag("force_upcast");
+  const bool is_pipeline = !components_of(config).empty();
+  if (is_pipeline && component.name == "text_encoder")
+    return config.sub(component.name).model_type() == "gemma2";
+  if (!component.name.starts_with("vae_")) return false;
+  const PretrainedConfig vae = is_pipeline ? config.sub("vae") : config;
+  if (vae.model_type() == "AutoencoderDC") return true;
+  if (!is_pipeline) return vae.given("force_upcast") && vae.flag("force_upcast");
+  return config.model_type().starts_with("StableDiffusionXL") && vae.flag("force_upcast");
 }
 
 std::shared_ptr<const Checkpoint> open_pipeline(const fs::path& folder, const PretrainedConfig& config,

@@ -36,8 +36,9 @@ std::shared_ptr<const ModelDefinition> diffusers_definition(const TasksManager& 
 std::string pipeline_task(const std::string& task);
 
 /// Whether a component computes in float32 even if the export is in float16, whose range is too small for it:
-/// the autoencoder of Stable Diffusion XL, unless its force_upcast is false. Its pipelines in diffusers do
-/// the same. An autoencoder without a pipeline obeys its force_upcast.
+/// the autoencoder of Stable Diffusion XL, unless its force_upcast is false, as its pipelines in diffusers
+/// do; and the autoencoder and the text encoder of Sana, which diffusers recommends to run in bfloat16. An
+/// autoencoder without a pipeline obeys its force_upcast.
 bool runs_in_float32(const Model& model, const Component& component);
 
 /// The weights of all components of a pipeline, in one checkpoint: their keys begin with the component's

@@ -16,9 +16,12 @@ std::vector<Value> Modulation::operator()(Value condition) const {
   return op::chunk(op::unsqueeze(linear_(condition), 1), -1, parts_);
 }
 
-Value modulated_norm(Value x, Value scale, Value shift, double eps) {
-  const Value normed = op::layer_norm(x, {}, {}, eps);
+Value modulate(Value normed, Value scale, Value shift) {
   return op::add(op::mul(normed, op::add(scale, 1.0)), shift);
+}
+
+Value modulated_norm(Value x, Value scale, Value shift, double eps) {
+  return modulate(op::layer_norm(x, {}, {}, eps), scale, shift);
 }
 
 namespace {
@@ -39,17 +42,19 @@ std::optional<RmsNorm> head_norm(const Scope& s, const JointAttentionParameters&
 
 JointAttention::JointAttention(const Scope& s, const JointAttentionParameters& p)
     : path_(s.path()), p_(p), image_([&] {
-        const auto linear = [&](const char* name) { return Linear(s / name, p.width, p.heads * p.head_dim); };
+        const auto linear = [&](const char* name) {
+          return Linear(s / name, p.width, p.heads * p.head_dim, p.bias);
+        };
         return Projections{linear(kOfImage.query), linear(kOfImage.key), linear(kOfImage.value),
                            head_norm(s / kOfImage.query_norm, p), head_norm(s / kOfImage.key_norm, p)};
       }()) {
   const std::int64_t inner = p.heads * p.head_dim;
-  if (p.output == JointOutput::projected) output_.emplace(s / "to_out.0", inner, p.width);
+  if (p.output == JointOutput::projected) output_.emplace(s / "to_out.0", inner, p.width, p.bias);
   if (p.text == JointText::none) return;
-  const auto linear = [&](const char* name) { return Linear(s / name, p.width, inner); };
+  const auto linear = [&](const char* name) { return Linear(s / name, p.width, inner, p.bias); };
   text_.emplace(Projections{linear(kOfText.query), linear(kOfText.key), linear(kOfText.value),
                             head_norm(s / kOfText.query_norm, p), head_norm(s / kOfText.key_norm, p)});
-  if (p.text == JointText::both) text_output_.emplace(s / "to_add_out", inner, p.width);
+  if (p.text == JointText::both) text_output_.emplace(s / "to_add_out", inner, p.width, p.bias);
 }
 
 JointAttention::Projected JointAttention::project(const Projections& by, Value x) const {
@@ -64,29 +69,32 @@ JointAttention::Projected JointAttention::project(const Projections& by, Value x
   return {query, key, by.value(x)};
 }
 
-JointAttention::Results JointAttention::operator()(Value image, Value text, const op::Rope& rope) const {
+JointAttention::Results JointAttention::operator()(Value image, Value text, const op::Rope& rope,
+                                                   const op::AttentionMask& mask) const {
   const ModulePath at(image, path_);
+  const bool text_first = p_.order == JointOrder::text_first;
   Projected all = project(image_, image);
   if (text_) {
     const Projected other = project(*text_, text);
     const auto join = [&](Value of_image, Value of_text) {
-      return p_.text_first ? op::concat({of_text, of_image}, 1) : op::concat({of_image, of_text}, 1);
+      return text_first ? op::concat({of_text, of_image}, 1) : op::concat({of_image, of_text}, 1);
     };
     all.query = join(all.query, other.query);
     all.key = join(all.key, other.key);
     all.value = join(all.value, other.value);
   }
-  Value attended = op::attention({.query = all.query, .key = all.key, .value = all.value, .rope = rope},
-                                 p_.heads, p_.heads)
-                       .output;
+  Value attended =
+      op::attention({.query = all.query, .key = all.key, .value = all.value, .mask = mask, .rope = rope},
+                    p_.heads, p_.heads)
+          .output;
   const auto projected = [](const std::optional<Linear>& by, Value x) { return by ? (*by)(x) : x; };
   if (!text_) return {projected(output_, attended)};
   const Dim &pixels = image.dim(1), &words = text.dim(1);
-  const Dim from = p_.text_first ? words : Dim(0);
+  const Dim from = text_first ? words : Dim(0);
   const Value of_image = projected(output_, op::slice(attended, 1, from, from + pixels));
   if (!text_output_) return {of_image};
   const Value of_text =
-      p_.text_first ? op::slice(attended, 1, 0, words) : op::slice(attended, 1, pixels, pixels + words);
+      text_first ? op::slice(attended, 1, 0, words) : op::slice(attended, 1, pixels, pixels + words);
   return {of_image, (*text_output_)(of_text)};
 }
 

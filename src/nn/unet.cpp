@@ -95,18 +95,24 @@ TokenAttention::TokenAttention(const Scope& s, const TokenAttentionParameters& p
     : path_(s.path()),
       heads_(p.heads),
       float32_scores_(p.float32_scores),
-      query_(s / "to_q", p.width, p.heads * p.head_dim, false),
-      key_(s / "to_k", p.context, p.heads * p.head_dim, false),
-      value_(s / "to_v", p.context, p.heads * p.head_dim, false),
-      output_(s / "to_out.0", p.heads * p.head_dim, p.width) {}
+      query_(s / "to_q", p.width, p.heads * p.head_dim, p.bias),
+      key_(s / "to_k", p.context, p.heads * p.head_dim, p.bias),
+      value_(s / "to_v", p.context, p.heads * p.head_dim, p.bias),
+      output_(s / "to_out.0", p.heads * p.head_dim, p.width) {
+  if (!p.norm_eps) return;
+  query_norm_.emplace(s / "norm_q", p.heads * p.head_dim, NormParameters{.eps = *p.norm_eps});
+  key_norm_.emplace(s / "norm_k", p.heads * p.head_dim, NormParameters{.eps = *p.norm_eps});
+}
 
-Value TokenAttention::operator()(Value x, Value context) const {
+Value TokenAttention::operator()(Value x, Value context, const op::AttentionMask& mask) const {
   const ModulePath at(x, path_);
   const DType wide = float32_scores_ ? DType::f32 : x.dtype();
-  const Value query = op::cast(query_(x), wide);
-  const Value key = op::cast(key_(context), wide);
+  const auto normed = [](const std::optional<RmsNorm>& norm, Value of) { return norm ? (*norm)(of) : of; };
+  const Value query = op::cast(normed(query_norm_, query_(x)), wide);
+  const Value key = op::cast(normed(key_norm_, key_(context)), wide);
   const Value value = op::cast(value_(context), wide);
-  const Value attended = op::attention({.query = query, .key = key, .value = value}, heads_, heads_).output;
+  const Value attended =
+      op::attention({.query = query, .key = key, .value = value, .mask = mask}, heads_, heads_).output;
   return output_(op::cast(attended, x.dtype()));
 }
 

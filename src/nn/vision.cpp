@@ -24,6 +24,14 @@ Value pixel_shuffle(Value image, std::int64_t factor) {
   return op::reshape(together, {batch, channels, rows * factor, columns * factor});
 }
 
+Value pixel_unshuffle(Value image, std::int64_t factor) {
+  const Dim &batch = image.dim(0), &channels = image.dim(1);
+  const Dim rows = image.dim(2).floor_div(factor), columns = image.dim(3).floor_div(factor);
+  const Value apart = op::reshape(image, {batch, channels, rows, factor, columns, factor});
+  const Value together = op::permute(apart, {0, 1, 3, 5, 2, 4});
+  return op::reshape(together, {batch, channels * (factor * factor), rows, columns});
+}
+
 namespace {
 
 // The cubic convolution of Keys 1981 with the coefficient a, at distances >= 0.

@@ -30,6 +30,8 @@ class ONNXPORT_API Modulation {
   Linear linear_;
 };
 
+/// normed * (1 + scale) + shift: the result of a norm [B, S, width]; scale and shift [B, 1, width].
+ONNXPORT_API Value modulate(Value normed, Value scale, Value shift);
 /// norm(x) * (1 + scale) + shift, with a layer norm that has no weights: x [B, S, width]; scale and shift
 /// [B, 1, width].
 ONNXPORT_API Value modulated_norm(Value x, Value scale, Value shift, double eps = 1e-6);
@@ -44,13 +46,17 @@ enum class JointText : std::uint8_t {
 /// Whether the result of an attention has a projection.
 enum class JointOutput : std::uint8_t { projected, plain };
 
+/// Which tokens come first.
+enum class JointOrder : std::uint8_t { image_first, text_first };
+
 struct JointAttentionParameters {
   std::int64_t width = 0, heads = 0, head_dim = 0;
   JointText text = JointText::both;
   JointOutput output = JointOutput::projected;
-  bool normed = false;      ///< queries and keys have an RMS norm in each head
-  bool text_first = false;  ///< the text comes before the image
-  double eps = 1e-6;        ///< of the norms
+  JointOrder order = JointOrder::image_first;
+  bool normed = false;  ///< queries and keys have an RMS norm in each head
+  bool bias = true;     ///< of all projections
+  double eps = 1e-6;    ///< of the norms
 };
 
 /// Attention among the tokens of an image, and those of a text if there are any (Esser et al. 2024). Keys:
@@ -65,9 +71,10 @@ class ONNXPORT_API JointAttention {
     Value image;  ///< [B, I, width]
     Value text;   ///< [B, T, width]; absent if the text gets no result
   };
-  /// image [B, I, width], text [B, T, width] or absent. `rope` counts the tokens in the order of
-  /// JointAttentionParameters::text_first.
-  Results operator()(Value image, Value text = {}, const op::Rope& rope = {}) const;
+  /// image [B, I, width], text [B, T, width] or absent. `rope` and `mask` count the tokens in
+  /// JointAttentionParameters::order.
+  Results operator()(Value image, Value text = {}, const op::Rope& rope = {},
+                     const op::AttentionMask& mask = {}) const;
 
  private:
   struct Projections {

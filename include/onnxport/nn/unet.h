@@ -11,6 +11,7 @@
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/conv.h"
+#include "onnxport/op.h"
 #include "onnxport/scope.h"
 
 namespace onnxport::nn {
@@ -90,21 +91,25 @@ struct TokenAttentionParameters {
   std::int64_t context = 0;  ///< width of the tokens that are attended to
   std::int64_t heads = 0, head_dim = 0;
   bool float32_scores = false;  ///< computes in float32 in half precision (`upcast_attention`)
+  bool bias = false;            ///< to_q, to_k and to_v have one
+  /// Queries and keys have an RMS norm over all heads, with this eps.
+  std::optional<double> norm_eps = {};
 };
 
-/// Attention to other tokens, or to the tokens themselves. Keys: to_q, to_k, to_v without a bias, to_out.0.
-/// (diffusers.models.attention_processor.Attention)
+/// Attention to other tokens, or to the tokens themselves. Keys: to_q, to_k, to_v, to_out.0; with norms
+/// norm_q and norm_k. (diffusers.models.attention_processor.Attention)
 class ONNXPORT_API TokenAttention {
  public:
   TokenAttention(const Scope& s, const TokenAttentionParameters& p);
   /// x [B, L, width], context [B, S, context] -> [B, L, width]
-  Value operator()(Value x, Value context) const;
+  Value operator()(Value x, Value context, const op::AttentionMask& mask = {}) const;
 
  private:
   std::string path_;
   std::int64_t heads_;
   bool float32_scores_;
   Linear query_, key_, value_, output_;
+  std::optional<RmsNorm> query_norm_, key_norm_;
 };
 
 /// net.2(a * gelu(b)), where net.0.proj gives a and b side by side. (Shazeer 2020;

@@ -20,6 +20,9 @@ ONNXPORT_API Value tokens_to_image(Value tokens, const Dim& rows, const Dim& col
 /// [B, C * factor², H, W] -> [B, C, H * factor, W * factor]: each pixel becomes a square.
 /// (torch.nn.functional.pixel_shuffle)
 ONNXPORT_API Value pixel_shuffle(Value image, std::int64_t factor);
+/// The way back: [B, C, H, W] -> [B, C * factor², H / factor, W / factor], for extents that are multiples.
+/// (torch.nn.functional.pixel_unshuffle)
+ONNXPORT_API Value pixel_unshuffle(Value image, std::int64_t factor);
 
 /// The matrix [to, from], float32, that resamples an axis of `from` elements to `to`, like op::interpolate()
 /// with `mode` "linear" or "cubic". With "antialiased cubic", the kernel is as wide as the step between two

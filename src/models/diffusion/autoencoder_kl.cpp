@@ -3,18 +3,14 @@
 // https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/autoencoders/autoencoder_kl.py
 #include <fmt/format.h>
 
-#include <algorithm>
-
-#include "models/diffusion/common/component_config.h"
+#include "models/diffusion/common/autoencoder_config.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/unet.h"
-#include "onnxport/plan.h"
 
 namespace onnxport::models {
 namespace {
 
 constexpr double kEps = 1e-6;  // of all norms, not configurable
-constexpr const char *kEncoder = "vae_encoder", *kDecoder = "vae_decoder";
 
 constexpr const char* kDefaults = R"({
   "in_channels": 3, "out_channels": 3, "down_block_types": ["DownEncoderBlock2D"],
@@ -130,59 +126,24 @@ Value decode(const Scope& root, const Config& c, Value x) {
   return finish(s, c, width, c.out_channels, x);
 }
 
-class AutoencoderKlOnnxConfig : public ComponentOnnxConfig {
+class AutoencoderKlOnnxConfig : public AutoencoderOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
-  std::string part() const override { return options().part; }
+  using AutoencoderOnnxConfig::AutoencoderOnnxConfig;
 
-  std::vector<ComponentInput> tensors() const override {
+ protected:
+  AutoencoderSizes sizes() const override {
     const PretrainedConfig c = config().unaccounted();
-    const auto image = [&](const char* name, const char* channels, const std::string& of) -> ComponentInput {
-      return {name,
-              {Dim::symbol("batch_size"), c.integer(channels), Dim::symbol(of + "_height"),
-               Dim::symbol(of + "_width")}};
-    };
-    if (part() == kDecoder) return {image("latent_sample", "latent_channels", "latent")};
-    return {image("sample", "in_channels", "sample")};
-  }
-
-  AxesByName outputs() const override {
-    const auto image = [&](const std::string& of, const char* operation) -> Axes {
-      return {{0, "batch_size"},
-              {2, fmt::format("{}_height {} {}", of, operation, factor())},
-              {3, fmt::format("{}_width {} {}", of, operation, factor())}};
-    };
-    if (part() == kDecoder) return {{"sample", image("latent", "*")}};
-    return {{"latent_parameters", image("sample", "/")}};
-  }
-
-  Dim axis_length(std::string_view tensor, const std::string& symbol) const override {
-    const std::size_t slash = symbol.find(" / ");
-    if (slash == symbol.npos) return ComponentOnnxConfig::axis_length(tensor, symbol);
-    return Dim::symbol(symbol.substr(0, slash)).floor_div(factor());
-  }
-
-  void describe(ExportPlan& plan, const PlanRequest& request) const override {
-    for (const char* name : {kEncoder, kDecoder}) {
-      OnnxConfigOptions half = options();
-      half.part = name;
-      plan.components.push_back(AutoencoderKlOnnxConfig(config(), task(), half)
-                                    .component(name, request.shapes, request.dynamic_axes));
-    }
-  }
-
- private:
-  // Of the extents of an image, to those of its latents.
-  std::int64_t factor() const {
-    const std::size_t blocks = config().unaccounted().integers("block_out_channels").size();
-    return std::int64_t{1} << std::min<std::size_t>(blocks == 0 ? 0 : blocks - 1, 16);
+    return {.image_channels = c.integer("in_channels"),
+            .latent_channels = c.integer("latent_channels"),
+            .levels = std::ssize(c.integers("block_out_channels")),
+            .encoded = "latent_parameters"};
   }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const Config c(model.config());
   const Scope root = model.scope();
-  if (component.part == kDecoder) return {{"sample", decode(root, c, inputs["latent_sample"])}};
+  if (component.part == kVaeDecoder) return {{"sample", decode(root, c, inputs["latent_sample"])}};
   return {{"latent_parameters", encode(root, c, inputs["sample"])}};
 }
 
@@ -190,7 +151,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 
 void register_autoencoder_kl(TasksManager& tasks) {
   PretrainedConfig::register_class_defaults("AutoencoderKL", kDefaults);
-  register_component<AutoencoderKlOnnxConfig>(tasks, "autoencoder-kl", "AutoencoderKL", forward);
+  register_component<AutoencoderKlOnnxConfig>(tasks, "autoencoder-kl", {"AutoencoderKL"}, forward);
 }
 
 }  // namespace onnxport::models

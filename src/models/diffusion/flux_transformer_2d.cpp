@@ -1,13 +1,8 @@
 // The transformer of FLUX.1: blocks in which image and text have weights of their own, then blocks that treat
 // them alike. Original:
 // https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/transformers/transformer_flux.py
-#include <fmt/format.h>
-
-#include <cmath>
-#include <numeric>
-
 #include "models/diffusion/common/component_config.h"
-#include "onnxport/error.h"
+#include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
 
 namespace onnxport::models {
@@ -42,46 +37,22 @@ struct Config {
         width(heads * head_dim) {
     const std::int64_t patch = divisor(c, "patch_size");
     out_channels *= patch * patch;
-    bool valid = std::accumulate(axes.begin(), axes.end(), std::int64_t{0}) == head_dim;
-    for (const std::int64_t axis : axes) valid = valid && axis >= 0 && axis % 2 == 0;
-    if (!valid) {
-      throw ExportError(
-          ErrorCode::bad_config,
-          fmt::format("{}: axes_dims_rope must be even numbers that add up to attention_head_dim, "
-                      "which is {}",
-                      c.origin(), head_dim));
-    }
+    nn::check_axes(axes, head_dim, "axes_dims_rope", c.origin());
   }
 
   nn::JointAttentionParameters attention() const {
-    return {.width = width, .heads = heads, .head_dim = head_dim, .normed = true, .text_first = true};
+    return {.width = width,
+            .heads = heads,
+            .head_dim = head_dim,
+            .order = nn::JointOrder::text_first,
+            .normed = true};
   }
 };
 
 // Positions int64 [T, axes] and [I, axes] -> the rotation of T + I tokens.
 op::Rope rotation(const Scope& s, const Config& c, Value of_text, Value of_image) {
-  Graph& graph = of_text.graph();
-  const ModulePath at(graph, s.path());
-  std::vector<std::int64_t> axis_of_pair;
-  std::vector<double> frequencies;
-  for (std::size_t axis = 0; axis < c.axes.size(); ++axis) {
-    for (std::int64_t i = 0; i < c.axes[axis]; i += 2) {
-      axis_of_pair.push_back(static_cast<std::int64_t>(axis));
-      frequencies.push_back(std::pow(kTheta, -static_cast<double>(i) / static_cast<double>(c.axes[axis])));
-    }
-  }
-  const std::int64_t pairs = std::ssize(frequencies);
-  const Value by_axis = op::transpose(op::concat({of_text, of_image}, 0), 0, 1);
-  const Value by_pair = op::embedding(by_axis, graph.weight(Weight::from_ints({pairs}, axis_of_pair)));
-  return {.position_ids = op::unsqueeze(op::transpose(by_pair, 0, 1), 0),
-          .frequencies = graph.weight_as_is(Weight::from_doubles(DType::f32, {pairs}, frequencies)),
-          .interleaved = true};
-}
-
-// The original does this after each block in float16.
-Value finite(Value x) {
-  constexpr double kMost = 65504;
-  return x.dtype() == DType::f16 ? op::clamp(x, -kMost, kMost) : x;
+  const ModulePath at(of_text.graph(), s.path());
+  return nn::axes_rope(op::unsqueeze(op::concat({of_text, of_image}, 0), 0), c.axes, kTheta);
 }
 
 struct Tokens {
@@ -103,7 +74,7 @@ Tokens run_block(const Scope& s, const Config& c, const Tokens& x, Value given, 
     return op::add(sum, op::mul(by[mlp_gate], out));
   };
   const Value image = finish("ff", x.image, attended.image, m);
-  return {image, finite(finish("ff_context", x.text, attended.text, t))};
+  return {image, nn::finite_half(finish("ff_context", x.text, attended.text, t))};
 }
 
 // Text and image as one sequence [B, T + I, width]; attention and feed-forward side by side.
@@ -119,7 +90,7 @@ Value run_single_block(const Scope& s, const Config& c, Value x, Value given, co
   attention.output = nn::JointOutput::plain;
   const Value attended = nn::JointAttention(s / "attn", attention)(normed, {}, rope).image;
   const Value out = nn::Linear(s / "proj_out", c.width + inner, c.width)(op::concat({attended, wide}, 2));
-  return finite(op::add(x, op::mul(m[gate], out)));
+  return nn::finite_half(op::add(x, op::mul(m[gate], out)));
 }
 
 class FluxTransformerOnnxConfig : public ComponentOnnxConfig {
@@ -135,8 +106,8 @@ class FluxTransformerOnnxConfig : public ComponentOnnxConfig {
         {"encoder_hidden_states", {batch, words, c.integer("joint_attention_dim")}},
         {"pooled_projections", {batch, c.integer("pooled_projection_dim")}},
         {"timestep", {Dim::symbol(kStepAxis)}},
-        {"txt_ids", {words, axes}, true},
-        {"img_ids", {pixels, axes}, true}};
+        {"txt_ids", {words, axes}, ComponentValues::places},
+        {"img_ids", {pixels, axes}, ComponentValues::places}};
     if (c.flag("guidance_embeds")) inputs.push_back({"guidance", {batch}});
     return inputs;
   }
@@ -173,7 +144,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 
 void register_flux_transformer_2d(TasksManager& tasks) {
   PretrainedConfig::register_class_defaults("FluxTransformer2DModel", kDefaults);
-  register_component<FluxTransformerOnnxConfig>(tasks, "flux-transformer-2d", "FluxTransformer2DModel",
+  register_component<FluxTransformerOnnxConfig>(tasks, "flux-transformer-2d", {"FluxTransformer2DModel"},
                                                 forward);
 }
 

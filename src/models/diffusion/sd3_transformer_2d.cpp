@@ -7,9 +7,8 @@
 
 #include "models/diffusion/common/component_config.h"
 #include "onnxport/error.h"
-#include "onnxport/nn/conv.h"
+#include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
-#include "onnxport/nn/vision.h"
 
 namespace onnxport::models {
 namespace {
@@ -141,12 +140,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const Config c(model.config());
   const Scope root = model.scope(), embed = root / "pos_embed";
   const Value latents = inputs["hidden_states"];
-  const Dim rows = latents.dim(2).floor_div(c.patch), columns = latents.dim(3).floor_div(c.patch);
-  const nn::Conv2d project(embed / "proj", c.in_channels, c.width, {c.patch, c.patch}, true,
-                           {.stride = {c.patch, c.patch}});
-  const Value patches =
-      op::reshape(nn::image_to_tokens(project(latents)), {latents.dim(0), rows * columns, c.width});
-  Tokens x{op::add(patches, middle_positions(embed, c, latents.graph(), rows, columns))};
+  const nn::LatentPatches patches(embed, c.in_channels, c.patch, c.width);
+  const Dim rows = patches.rows(latents), columns = patches.columns(latents);
+  const Value tokens = patches(latents);
+  Tokens x{op::add(tokens, middle_positions(embed, c, latents.graph(), rows, columns))};
   x.text = nn::Linear(root / "context_embedder", c.text, c.width)(inputs["encoder_hidden_states"]);
   const Value given = op::silu(nn::StepAndText(root / "time_text_embed", c.width, c.pooled, false)(
       inputs["timestep"], inputs["pooled_projections"]));
@@ -154,17 +151,15 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const auto m = nn::Modulation(root / "norm_out", c.width, 2)(given);
   const Value normed = nn::modulated_norm(x.image, m[0], m[1]);
   const Value out = nn::Linear(root / "proj_out", c.width, c.patch * c.patch * c.out_channels)(normed);
-  const Value apart = op::reshape(out, {latents.dim(0), rows, columns, c.patch, c.patch, c.out_channels});
-  return {{"out_hidden_states",
-           op::reshape(op::permute(apart, {0, 5, 1, 3, 2, 4}),
-                       {latents.dim(0), c.out_channels, rows * c.patch, columns * c.patch})}};
+  return {{"out_hidden_states", nn::assemble_patches(out, rows, columns, c.patch)}};
 }
 
 }  // namespace
 
 void register_sd3_transformer_2d(TasksManager& tasks) {
   PretrainedConfig::register_class_defaults("SD3Transformer2DModel", kDefaults);
-  register_component<Sd3TransformerOnnxConfig>(tasks, "sd3-transformer-2d", "SD3Transformer2DModel", forward);
+  register_component<Sd3TransformerOnnxConfig>(tasks, "sd3-transformer-2d", {"SD3Transformer2DModel"},
+                                               forward);
 }
 
 }  // namespace onnxport::models

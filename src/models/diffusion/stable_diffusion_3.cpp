@@ -7,7 +7,8 @@ namespace onnxport::models {
 void register_stable_diffusion_3(TasksManager& tasks) {
   register_pipelines(tasks, {.name = "stable-diffusion-3",
                              .classes = {"StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline",
-                                         "StableDiffusion3InpaintPipeline"}});
+                                         "StableDiffusion3InpaintPipeline"},
+                             .text = {.output = TextOutput::all}});
 }
 
 }  // namespace onnxport::models

@@ -7,7 +7,8 @@ namespace onnxport::models {
 void register_stable_diffusion_xl(TasksManager& tasks) {
   register_pipelines(tasks, {.name = "stable-diffusion-xl",
                              .classes = {"StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline",
-                                         "StableDiffusionXLInpaintPipeline"}});
+                                         "StableDiffusionXLInpaintPipeline"},
+                             .text = {.output = TextOutput::all}});
 }
 
 }  // namespace onnxport::models

@@ -138,7 +138,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 
 void register_unet_2d_condition(TasksManager& tasks) {
   PretrainedConfig::register_class_defaults("UNet2DConditionModel", kUNetDefaults);
-  register_component<UNetOnnxConfig>(tasks, "unet-2d-condition", "UNet2DConditionModel", forward);
+  register_component<UNetOnnxConfig>(tasks, "unet-2d-condition", {"UNet2DConditionModel"}, forward);
 }
 
 }  // namespace onnxport::models

@@ -78,12 +78,48 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   return forward_qwen_vl(tasks, inputs, model, component, encode);
 }
 
+// The language model alone, as the text encoder of Qwen-Image: positions count the real tokens, on all axes,
+// and padding has 1, like the original.
+EncoderStates encode_text(const TasksManager& tasks, const Inputs& inputs, const Model& model,
+                          const Component& component) {
+  const PretrainedConfig& c = model.config();
+  c.harmless({"image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id",
+              "vision_token_id", "vision_config"});
+  if (c.given("text_config")) {  // which older files repeat at their top
+    c.harmless({"vocab_size",          "hidden_size",         "intermediate_size", "num_hidden_layers",
+                "num_attention_heads", "num_key_value_heads", "hidden_act",        "max_position_embeddings",
+                "initializer_range",   "rms_norm_eps",        "use_cache",         "rope_theta",
+                "rope_scaling",        "rope_parameters",     "attention_dropout", "use_sliding_window",
+                "sliding_window",      "max_window_layers",   "layer_types",       "tie_word_embeddings",
+                "bos_token_id",        "eos_token_id",        "pad_token_id"});
+  }
+  for (const char* other : {"visual", "lm_head"}) model.scope().ignore(other);
+  const PretrainedConfig text = qwen_vl_text_config(c, c.model_type() + "_text");
+  const auto type = tasks.get_part(text, "text_config", Role::language_model);
+  const Value mask = op::cast(inputs["attention_mask"], DType::i64);
+  const Value counted = op::sub(op::cumsum(mask, 1), 1.0);
+  const Value positions = op::add(op::mul(mask, op::sub(counted, 1.0)), 1.0);
+  const Shape shape = mask.shape();
+  const Inputs own({{"input_ids", inputs["input_ids"]},
+                    {"attention_mask", inputs["attention_mask"]},
+                    {"position_ids", op::expand(op::unsqueeze(positions, 0), {3, shape[0], shape[1]})}});
+  Component language = component;
+  language.part.clear();
+  const Model part = model.part(text, "", type, language.task);
+  return {type->roles.language_model->decode(own, part, language).at(0).second};
+}
+
 }  // namespace
 
 void register_qwen2_5_vl(TasksManager& tasks) {
   register_multimodal_decoder<QwenVlOnnxConfig>(
-      tasks,
-      {.model_type = "qwen2_5_vl", .forward = bound(tasks, forward), .key_names = qwen_vl_key_names()});
+      tasks, {.model_type = "qwen2_5_vl",
+              .forward = bound(tasks, forward),
+              .key_names = qwen_vl_key_names(),
+              .roles = {.text_model = EncoderRole{
+                            [&tasks](const Inputs& inputs, const Model& model, const Component& component) {
+                              return encode_text(tasks, inputs, model, component);
+                            }}}});
 }
 
 }  // namespace onnxport::models

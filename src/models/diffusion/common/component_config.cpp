@@ -24,10 +24,31 @@ DimBindings sizes_of(const DummyShapes& shapes) {
           {"latent_width", width},
           {"sample_height", shapes.height},
           {"sample_width", shapes.width},
+          {"num_images", 1},
           {"packed_height_width", (height / kLatentsPerPack) * (width / kLatentsPerPack)}};
 }
 
-// Floats between -1 and 1, and small places.
+// The real tokens of the rows of a mask: all, one less, and so on.
+Tensor mask_of(const TensorType& type) {
+  const std::int64_t rows = type.shape[0].constant().value(), length = type.shape[1].constant().value();
+  std::vector<std::int64_t> values;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t i = 0; i < length; ++i)
+      values.push_back(i < std::max<std::int64_t>(length - row, 1) ? 1 : 0);
+  }
+  return Tensor::from_ints(type.dtype, {rows, length}, values);
+}
+
+// One image of packed latents.
+Tensor grid_of(const TensorType& type, const DummyShapes& shapes) {
+  const DimBindings sizes = sizes_of(shapes);
+  const std::int64_t rows = sizes.at("height") / kLatentsPerPack,
+                     columns = sizes.at("width") / kLatentsPerPack;
+  const std::vector<std::int64_t> values = {1, rows, columns};
+  return Tensor::from_ints(type.dtype, {1, 3}, values);
+}
+
+// Floats between -1 and 1, small places, masks and grids.
 class DummyComponentInputGenerator : public DummyInputGenerator {
  public:
   explicit DummyComponentInputGenerator(std::vector<ComponentInput> inputs) : inputs_(std::move(inputs)) {}
@@ -35,13 +56,16 @@ class DummyComponentInputGenerator : public DummyInputGenerator {
   TensorType type(std::string_view name, const DummyContext& context,
                   const DummyShapes& shapes) const override {
     const ComponentInput& input = *find(name);
-    TensorType type{input.integer ? context.int_dtype : context.float_dtype, input.shape};
+    TensorType type{input.values == ComponentValues::numbers ? context.float_dtype : context.int_dtype,
+                    input.shape};
     for (Dim& dim : type.shape) dim = dim.evaluate(sizes_of(shapes));
     return type;
   }
   Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                   std::uint64_t seed) const override {
     const TensorType made = type(name, context, shapes);
+    if (find(name)->values == ComponentValues::mask) return mask_of(made);
+    if (find(name)->values == ComponentValues::grid) return grid_of(made, shapes);
     Tensor floats = random_floats(
         seed, name, made.dtype == context.float_dtype ? made : TensorType{DType::f32, made.shape});
     if (made.dtype == context.float_dtype) return floats;

@@ -3,19 +3,28 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/common/definition.h"
 
 namespace onnxport::models {
 
+/// The values of an input.
+enum class ComponentValues : std::uint8_t {
+  numbers,  ///< floats
+  places,   ///< small integers
+  grid,     ///< int64: frames, rows and columns of the images that are packed, which is one
+  mask,     ///< int64: 1 for real tokens, which come first in each row, and 0 behind them
+};
+
 /// An input of a component. Its symbols are the names of its dynamic axes: batch_size, sequence_length, the
 /// extents of an image (sample_height, sample_width) or of its latents (height, width, latent_height,
-/// latent_width, packed_height_width); and `step`, which is the batch.
+/// latent_width, packed_height_width), num_images; and `step`, which is the batch.
 struct ComponentInput {
   std::string name;
   Shape shape;
-  bool integer = false;
+  ComponentValues values = ComponentValues::numbers;
 };
 
 /// Optimum's name for the batch of an input that may also have one row.
@@ -33,15 +42,15 @@ class ComponentOnnxConfig : public OnnxConfig {
   double atol_for_validation() const override { return 3e-4; }
 };
 
-/// Registers the part of a pipeline that a class of diffusers computes.
+/// Registers the part of a pipeline that a class of diffusers computes, under one name or several.
 template <class Config>
-void register_component(TasksManager& tasks, const char* name, const char* class_name,
+void register_component(TasksManager& tasks, const char* name, std::vector<std::string> classes,
                         const Forward& forward) {
   tasks.register_model<Config>({.model_type = name,
                                 .tasks = {"semantic-segmentation"},  // as Optimum has it
                                 .forward = forward,
                                 .library = "diffusers",
-                                .modules = {class_name}});
+                                .modules = std::move(classes)});
 }
 
 }  // namespace onnxport::models

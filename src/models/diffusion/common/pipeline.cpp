@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "models/diffusion/common/text_encoder.h"
+#include <memory>
+#include <utility>
+
 #include "onnxport/diffusers.h"
 #include "onnxport/error.h"
 #include "onnxport/plan.h"
@@ -19,16 +21,11 @@ std::string task_of(const ModelDefinition& definition) {
   return is_text(definition) ? kTextTask : definition.tasks.front();
 }
 
-// These pipelines take the states of all layers of their CLIP models.
-bool needs_layers(const PretrainedConfig& pipeline, const std::string& component) {
-  const std::string& name = pipeline.model_type();
-  const bool has_two = name.starts_with("StableDiffusionXL") || name.starts_with("StableDiffusion3");
-  return has_two && (component == "text_encoder" || component == "text_encoder_2");
-}
-
 class PipelineOnnxConfig : public OnnxConfig {
  public:
-  using OnnxConfig::OnnxConfig;
+  PipelineOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options,
+                     const TextInterface& text)
+      : OnnxConfig(std::move(config), std::move(task), std::move(options)), text_(text) {}
   AxesByName inputs() const override { return {}; }  // those of the components
   AxesByName outputs() const override { return {}; }
   NormalizedConfig normalized_config() const override { return {config(), {}}; }
@@ -43,9 +40,10 @@ class PipelineOnnxConfig : public OnnxConfig {
     for (const std::string& name : components_of(whole)) {
       const auto definition = get_component(tasks, whole, name);
       OnnxConfigOptions given = options();
-      if (needs_layers(whole, name)) given.interface_options.insert(InterfaceOption::hidden_states);
-      const auto make =
-          is_text(*definition) ? make_onnx_config<TextEncoderComponentConfig> : definition->onnx_config;
+      // T5 gives no states of its layers.
+      if (text_.output == TextOutput::all && (name == "text_encoder" || name == "text_encoder_2"))
+        given.interface_options.insert(InterfaceOption::hidden_states);
+      const auto make = is_text(*definition) ? text_encoder_config() : definition->onnx_config;
       ExportPlan own{.model = plan.model};
       make(whole.sub(name), task_of(*definition), given)->describe(own, request);
       for (Component& component : own.components) {
@@ -57,6 +55,16 @@ class PipelineOnnxConfig : public OnnxConfig {
       }
     }
   }
+
+ private:
+  OnnxConfigConstructor text_encoder_config() const {
+    return [text = text_](PretrainedConfig config, std::string task, OnnxConfigOptions options) {
+      return std::make_shared<const TextEncoderComponentConfig>(std::move(config), std::move(task),
+                                                                std::move(options), text);
+    };
+  }
+
+  TextInterface text_;
 };
 
 // The key of a component: "vae" of vae_encoder and vae_decoder.
@@ -89,12 +97,18 @@ void register_pipelines(TasksManager& tasks, PipelineFamily family) {
       all.push_back({key, get_component(tasks, config, key)});
     return all;
   };
-  tasks.register_model<PipelineOnnxConfig>({.model_type = std::move(family.name),
-                                            .tasks = {"text-to-image"},
-                                            .forward = forward,
-                                            .library = "diffusers",
-                                            .parts = parts,
-                                            .modules = std::move(family.classes)});
+  const auto make = [text = family.text](PretrainedConfig config, std::string task,
+                                         OnnxConfigOptions options) {
+    return std::make_shared<const PipelineOnnxConfig>(std::move(config), std::move(task), std::move(options),
+                                                      text);
+  };
+  tasks.register_definition({.model_type = std::move(family.name),
+                             .tasks = {"text-to-image"},
+                             .forward = forward,
+                             .library = "diffusers",
+                             .onnx_config = make,
+                             .parts = parts,
+                             .modules = std::move(family.classes)});
 }
 
 }  // namespace onnxport::models

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "models/common/definition.h"
+#include "models/diffusion/common/text_encoder.h"
 
 namespace onnxport::models {
 
 struct PipelineFamily {
   std::string name;                  ///< of the type
   std::vector<std::string> classes;  ///< of diffusers, which have the same components
+  TextInterface text = {};           ///< of its text encoders
 };
 
 /// Registers the pipelines of a family. The one task stands for all of them, which have the same components.
