@@ -124,5 +124,11 @@ find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
   add_test(NAME docs.supported COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/make_supported.py"
     "$<TARGET_FILE:onnxport_cli>" --check)
+  add_test(NAME package.notices COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/notices_test.py"
+    "${ONNXPORT_NOTICES}")
+  if(ONNXPORT_PORTABLE)
+    add_test(NAME package.portable COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/portable_test.py"
+      "$<TARGET_FILE:onnxport_cli>" "${CMAKE_CXX_COMPILER}")
+  endif()
   add_test(NAME tools.changed_tests COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/changed_tests_test.py")
 endif()
