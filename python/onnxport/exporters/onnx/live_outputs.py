@@ -122,7 +122,9 @@ def record_outputs(model: Any, config: OnnxConfig, shapes: dict[str, int], path:
         False if the file describes a part of the model that cannot be called alone.
     """
     from ..live import library_of
+    from ..live_adapters import base_model
 
+    model = base_model(model)
     if (
         not hasattr(model, "forward")
         or library_of(model) == "sentence_transformers"
