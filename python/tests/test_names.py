@@ -1,12 +1,10 @@
-"""The interface in C++ and that in Python have the same names, and the documents run."""
+"""The interface in C++ and that in Python have the same names."""
 
 from __future__ import annotations
 
-import doctest
 import re
 
 import onnxport
-import pytest
 from conftest import SOURCES
 from onnxport import TasksManager
 from onnxport.exporters import onnx
@@ -45,10 +43,3 @@ def test_correspondence() -> None:
             assert hasattr(onnx, name) or hasattr(onnxport, name), name
     for name in re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE):
         assert hasattr(onnx.OnnxConfig, name), name
-
-
-@pytest.mark.parametrize("document", ["python.md"])
-def test_documents(document: str) -> None:
-    result = doctest.testfile(str(SOURCES / "docs" / document), module_relative=False)
-    assert result.attempted > 3
-    assert result.failed == 0
