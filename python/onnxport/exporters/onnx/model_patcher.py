@@ -12,7 +12,7 @@ from ...errors import ExportError
 if TYPE_CHECKING:
     from .base import OnnxConfig
 
-__all__ = ["ModelPatcher", "PatchingSpec", "origins_of_outputs"]
+__all__ = ["ModelPatcher", "PatchingSpec"]
 
 _DEFINITION = "nothing is traced here: write the change as a definition with onnxport.nn"
 #: Arguments that only choose what a model returns.
