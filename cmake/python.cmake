@@ -22,14 +22,17 @@ endif()
 file(GLOB python_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/python/src/*.cpp")
 nanobind_add_module(onnxport_python STABLE_ABI NB_STATIC NB_DOMAIN onnxport ${python_sources}
   $<TARGET_OBJECTS:onnxport_objects> $<TARGET_OBJECTS:onnxport_cli_objects>)
-target_link_libraries(onnxport_python PRIVATE onnxport_objects "${ONNXPORT_PROTOBUF_SHARED}" ZLIB::ZLIB)
+if(ONNXPORT_WHEEL)  # other machines have no protobuf
+  add_subdirectory(cmake/protobuf)
+  target_link_libraries(onnxport_python PRIVATE onnxport_objects onnxport_protobuf_lite ZLIB::ZLIB onnxport_portable)
+  target_link_options(onnxport_python PRIVATE -s)
+else()
+  target_link_libraries(onnxport_python PRIVATE onnxport_objects "${ONNXPORT_PROTOBUF_SHARED}" ZLIB::ZLIB)
+endif()
 target_link_options(onnxport_python PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/python/src/exports.ld")
 set_target_properties(onnxport_python PROPERTIES OUTPUT_NAME _native
   LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/python/onnxport"
   LINK_DEPENDS "${PROJECT_SOURCE_DIR}/python/src/exports.ld")
-if(ONNXPORT_WHEEL)  # the wheel finds ONNX Runtime in its package, and other machines have other C++ runtimes
-  target_link_options(onnxport_python PRIVATE -static-libgcc -s)
-endif()
 install(TARGETS onnxport_python LIBRARY DESTINATION onnxport COMPONENT python)
 
 file(GLOB python_parts CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/python/onnxport"

@@ -44,7 +44,7 @@ target_compile_definitions(onnxport_cli_objects PRIVATE "ONNXPORT_VERSION=\"${PR
 target_precompile_headers(onnxport_cli_objects REUSE_FROM onnxport_objects)
 target_link_libraries(onnxport_cli_objects PRIVATE onnxport_objects CLI11::CLI11)
 add_executable(onnxport_cli $<TARGET_OBJECTS:onnxport_cli_objects>)
-target_link_libraries(onnxport_cli PRIVATE onnxport_program)
+target_link_libraries(onnxport_cli PRIVATE onnxport_program onnxport_portable_program onnxport_portable)
 target_link_options(onnxport_cli PRIVATE "-Wl,--dynamic-list=${PROJECT_SOURCE_DIR}/cmake/exports.list")
 set_target_properties(onnxport_cli PROPERTIES OUTPUT_NAME onnxport EXPORT_NAME program
   RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}" LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/exports.list")

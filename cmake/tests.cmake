@@ -119,10 +119,20 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
   endforeach()
 endif()
 
-# docs/supported.md must agree with the program and the fixtures.
+# docs/supported.md must agree with the program and the fixtures, and docs/reference with headers and docstrings.
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
   add_test(NAME docs.supported COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/make_supported.py"
     "$<TARGET_FILE:onnxport_cli>" --check)
+  add_test(NAME docs.setup COMMAND "${PROJECT_SOURCE_DIR}/tools/setup.sh" docs)
+  set_tests_properties(docs.setup PROPERTIES FIXTURES_SETUP docs TIMEOUT 1800)
+  add_test(NAME docs.reference COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/make_reference.py" --check)
+  set_tests_properties(docs.reference PROPERTIES FIXTURES_REQUIRED docs)
+  add_test(NAME package.notices COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/notices_test.py"
+    "${ONNXPORT_NOTICES}")
+  if(ONNXPORT_PORTABLE)
+    add_test(NAME package.portable COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/portable_test.py"
+      "$<TARGET_FILE:onnxport_cli>" "${CMAKE_CXX_COMPILER}")
+  endif()
   add_test(NAME tools.changed_tests COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/changed_tests_test.py")
 endif()

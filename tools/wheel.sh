@@ -42,7 +42,7 @@ for python in "$@"; do
 done
 
 for wheel in "$folder"/raw/*.whl; do
-  tool auditwheel repair -w "$folder/wheels" "$wheel" >"$folder/repair.log" 2>&1 || { cat "$folder/repair.log" >&2; exit 1; }
+  tool auditwheel repair --plat manylinux_2_28_x86_64 -w "$folder/wheels" "$wheel" >"$folder/repair.log" 2>&1 || { cat "$folder/repair.log" >&2; exit 1; }
 done
 # An empty environment without compilers: install, export, validate, and run the program.
 smoke() {
@@ -57,6 +57,8 @@ import subprocess, sys, pathlib
 import onnxport, small
 folder = small.write_checkpoint(pathlib.Path("model"), small.BERT, small.bert_weights(small.BERT))
 assert onnxport.main_export(folder, "out").passed
+notices = (pathlib.Path(onnxport.__file__).parent / "ThirdPartyNotices.txt").read_text(encoding="utf-8")
+assert "Protocol Buffers" in notices and "nanobind" in notices
 subprocess.run(["onnxport", "export", "onnx", "--model", str(folder), "out2", "--quiet"], check=True)
 assert pathlib.Path("out/model.onnx").read_bytes() == pathlib.Path("out2/model.onnx").read_bytes()
 print("[wheel] smoke test passed:", sys.version.split()[0], pathlib.Path(onnxport.__file__).parent)

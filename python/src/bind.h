@@ -21,8 +21,9 @@ void bind_configs(nb::module_& m);
 void bind_exports(nb::module_& m);
 void bind_files(nb::module_& m);
 void bind_program(nb::module_& m);
-void bind_graph(nb::module_& m);     ///< values, weights, scopes, and what a definition is called with
-void bind_ops(nb::module_& m);       ///< onnxport.op
+void bind_graph(nb::module_& m);  ///< values, weights, scopes, and what a definition is called with
+void bind_ops(nb::module_& m);    ///< onnxport.op
+void bind_recurrences(nb::module_& m);
 void bind_modules(nb::module_& m);   ///< onnxport.nn: parts of all kinds
 void bind_encoders(nb::module_& m);  ///< onnxport.nn: text encoders
 void bind_decoders(nb::module_& m);  ///< onnxport.nn: text decoders

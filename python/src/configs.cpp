@@ -203,11 +203,12 @@ void bind_configs(nb::module_& m) {
       .def(
           "changed",
           [](const ConfigHandle& handle, const std::optional<AxesByName>& inputs,
-             const std::optional<AxesByName>& outputs, std::optional<double> atol, std::optional<int> opset) {
-            return ConfigHandle{changed(handle.config, {inputs, outputs, atol, opset})};
+             const std::optional<AxesByName>& outputs, std::optional<double> atol, std::optional<int> opset,
+             const std::map<std::string, std::string>& origins) {
+            return ConfigHandle{changed(handle.config, {inputs, outputs, atol, opset, origins})};
           },
           nb::arg("inputs").none(), nb::arg("outputs").none(), nb::arg("atol").none(),
-          nb::arg("opset").none());
+          nb::arg("opset").none(), nb::arg("origins") = std::map<std::string, std::string>());
   m.def("make_config", make_config, nb::arg("model_type"), nb::arg("library"), nb::arg("config"),
         nb::arg("task"), nb::arg("int_dtype"), nb::arg("float_dtype"), nb::arg("variant"),
         nb::arg("interface_options"), nb::arg("preprocessors").none());

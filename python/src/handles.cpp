@@ -62,13 +62,17 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-/// The original name of each wanted output: itself, or, if there are as many as before, that at its place.
+/// The original name of each wanted output: its origin, itself, or, if there are as many as before, that at
+/// its place.
 std::vector<std::string> sources(const std::vector<std::string>& wanted,
-                                 const std::vector<std::string>& given) {
+                                 const std::vector<std::string>& given,
+                                 const std::map<std::string, std::string>& origins) {
   std::vector<std::string> from;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (std::find(given.begin(), given.end(), wanted[i]) != given.end()) {
-      from.push_back(wanted[i]);
+    const auto origin = origins.find(wanted[i]);
+    const std::string& name = origin == origins.end() ? wanted[i] : origin->second;
+    if (std::find(given.begin(), given.end(), name) != given.end()) {
+      from.push_back(name);
     } else if (wanted.size() == given.size()) {
       from.push_back(given[i]);
     } else {
@@ -94,8 +98,8 @@ Model model_for(const Model& model, const OnnxConfig& config) {
   AxesByName inputs = custom->inner().inputs(), outputs = custom->inner().outputs();
   custom->inner().apply(config.options().interface_options, inputs, outputs);
   const std::vector<std::string> given = names_of(outputs), wanted = names_of(*custom->changes().outputs);
-  if (wanted == given) return model;
-  const std::vector<std::string> from = sources(wanted, given);
+  const std::vector<std::string> from = sources(wanted, given, custom->changes().origins);
+  if (wanted == given && from == given) return model;
   ModelDefinition definition = model.definition();
   definition.forward = [inner = definition.forward, from, wanted, outputs](
                            const Inputs& values, const Model& opened, const Component& component) {

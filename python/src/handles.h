@@ -1,6 +1,7 @@
 /// Configuration classes behind Python objects.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,9 +25,11 @@ struct ConfigChanges {
   std::optional<AxesByName> inputs, outputs;
   std::optional<double> atol;
   std::optional<int> opset;
+  std::map<std::string, std::string> origins = {};  ///< outputs that the definition calls otherwise
 };
 
-/// The configuration with these changes. Outputs keep their order, so a change may rename them.
+/// The configuration with these changes. An output that has no origin, and no name of the definition, is the
+/// one at its place.
 std::shared_ptr<const OnnxConfig> changed(std::shared_ptr<const OnnxConfig> config, ConfigChanges changes);
 
 /// The model for a changed configuration: its definition computes what `changed()` found, and the outputs get

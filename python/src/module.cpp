@@ -18,6 +18,7 @@ NB_MODULE(_native, m) {
   bind_graph(m);
   nb::module_ op = m.def_submodule("op", "The semantic ops.");
   bind_ops(op);
+  bind_recurrences(op);
   nb::module_ modules = m.def_submodule("nn", "The modules.");
   bind_modules(modules);
   bind_encoders(modules);

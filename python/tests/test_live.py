@@ -213,15 +213,3 @@ def test_timm(transformers: Any, tmp_path: Path) -> None:
     report = onnx_export_from_model(model, tmp_path)
     assert report.passed
     assert report.task == "image-classification"
-
-
-def test_adapters_that_are_not_merged(tmp_path: Path) -> None:
-    class PeftModel:
-        config = {"model_type": "bert"}
-        peft_config = {"default": object()}
-
-        def state_dict(self) -> dict[str, Any]:
-            return {}
-
-    with pytest.raises(ExportError, match="merge_and_unload"):
-        onnx_export_from_model(PeftModel(), tmp_path)

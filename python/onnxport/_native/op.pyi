@@ -221,3 +221,35 @@ def rotary_embedding(x: onnxport._native.Value, cos: onnxport._native.Value, sin
 
 def tail(x: onnxport._native.Value, axis: int, count: onnxport._native.Value, symbol: onnxport._native.Dim) -> onnxport._native.Value:
     """x[-count:] of an axis for a scalar int64 count, or all of it for 0."""
+
+def causal_conv(x: onnxport._native.Value, weight: onnxport._native.Value, bias: onnxport._native.Value | None, past: onnxport._native.Value | None, kept: int) -> tuple:
+    """
+    x [B, C, L], weight [C, 1, K] -> (output [B, C, L], the last inputs [B, C, kept])
+    """
+
+def selective_scan(x: onnxport._native.Value, time_step: onnxport._native.Value, decay: onnxport._native.Value, input: onnxport._native.Value, output: onnxport._native.Value, groups: int, past: onnxport._native.Value | None = None) -> tuple:
+    """x [B, L, H * P] -> (output [B, L, H * P], state [B, H, P, N])"""
+
+def linear_attention(query: onnxport._native.Value, key: onnxport._native.Value, value: onnxport._native.Value, decay: onnxport._native.Value, heads: int, key_heads: int, beta: onnxport._native.Value | None = None, past: onnxport._native.Value | None = None) -> tuple:
+    """
+    query and key [B, L, G * D], value [B, L, H * E] -> (output [B, L, H * E], state [B, H, D, E])
+    """
+
+def linear_recurrence(x: onnxport._native.Value, remains: onnxport._native.Value, past: onnxport._native.Value | None = None) -> tuple:
+    """
+    state = remains * state + x: [B, L, W] -> (output [B, L, W], state [B, W])
+    """
+
+def wkv(key: onnxport._native.Value, value: onnxport._native.Value, decay: onnxport._native.Value, bonus: onnxport._native.Value, past: tuple[onnxport._native.Value, onnxport._native.Value, onnxport._native.Value] | None = None) -> tuple:
+    """
+    key and value [B, L, W] -> (output [B, L, W], (numerator, denominator, maximum))
+    """
+
+def lstm(x: onnxport._native.Value, input_weight: onnxport._native.Value, hidden_weight: onnxport._native.Value, input_bias: onnxport._native.Value | None = None, hidden_bias: onnxport._native.Value | None = None, past_hidden: onnxport._native.Value | None = None, past_cell: onnxport._native.Value | None = None) -> tuple:
+    """x [B, L, I] -> (output [B, L, H], hidden [B, H], cell [B, H])"""
+
+def mixture_of_experts(x: onnxport._native.Value, routing: onnxport._native.Value, gate: onnxport._native.Value, down: onnxport._native.Value, activation: str, up: onnxport._native.Value | None = None, gate_bias: onnxport._native.Value | None = None, up_bias: onnxport._native.Value | None = None, down_bias: onnxport._native.Value | None = None) -> onnxport._native.Value:
+    """x [N, D], routing [N, E] -> [N, D]"""
+
+def grid_sample(x: onnxport._native.Value, grid: onnxport._native.Value, mode: str = 'bilinear', padding_mode: str = 'zeros', align_corners: bool = False) -> onnxport._native.Value:
+    """x [N, C, H, W], grid [N, H', W', 2] -> [N, C, H', W']"""

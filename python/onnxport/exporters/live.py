@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ExportError
 from ..json_config import config_text
 from ..native import native
+from .live_adapters import LiveAdapter, base_model, split_state, write_adapter
 
-__all__ = ["is_live", "library_of", "live_checkpoint"]
+__all__ = ["LiveCheckpoint", "is_live", "library_of", "live_checkpoint"]
 
 
 def is_live(model: Any) -> bool:
@@ -81,20 +83,14 @@ def _write_transformers(model: Any, folder: Path) -> None:
     config = getattr(model, "config", None)
     if config is None:
         raise ExportError(f"the model of class {type(model).__name__} has no 'config'", "bad_config")
-    if hasattr(model, "peft_config"):
-        raise ExportError(
-            f"the model of class {type(model).__name__} has adapters of peft that are not merged; export "
-            "model.merge_and_unload(), or its saved folder",
-            "unsupported",
-        )
     (folder / "config.json").write_text(config_text(config, type(model).__name__), encoding="utf-8")
     generation = getattr(model, "generation_config", None)
     if generation is not None and hasattr(model, "generate"):
         (folder / "generation_config.json").write_text(generation.to_json_string(), encoding="utf-8")
 
 
-def _write_sentence_transformers(model: Any, folder: Path) -> dict[str, Any]:
-    """Writes the modules and returns the weights of the first one, whose folder is the root."""
+def _write_sentence_transformers(model: Any, folder: Path) -> Any:
+    """Writes the modules and returns the model of the first one, whose folder is the root."""
     import json
 
     modules = []
@@ -117,7 +113,7 @@ def _write_sentence_transformers(model: Any, folder: Path) -> dict[str, Any]:
                     f"the first module is a {kind.__name__}, which has no model of transformers",
                     "unsupported",
                 )
-            _write_transformers(first, folder)
+            _write_transformers(base_model(first), folder)
             settings = {
                 "max_seq_length": getattr(module, "max_seq_length", None),
                 "do_lower_case": getattr(module, "do_lower_case", False),
@@ -128,7 +124,7 @@ def _write_sentence_transformers(model: Any, folder: Path) -> dict[str, Any]:
             module.save(str(folder / place))
     (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
     _save_quietly(getattr(model, "tokenizer", None), folder)
-    return dict(_tensors(first, first.state_dict()))
+    return first
 
 
 def _write_timm(model: Any, folder: Path) -> None:
@@ -137,33 +133,55 @@ def _write_timm(model: Any, folder: Path) -> None:
     save_config_for_hf(model, str(folder / "config.json"))
 
 
+@dataclass(frozen=True)
+class LiveCheckpoint:
+    """A folder that stands for a live model, and those of its adapters."""
+
+    folder: Path
+    adapters: list[Path]
+
+
+def _hold(folder: Path, tensors: list[tuple[str, Any]], held: ExitStack) -> None:
+    """Puts tensors in the place of the weights of a folder, as long as `held` lasts."""
+    weights = [native.LiveWeights(folder, tensors)]
+    held.callback(weights.clear)
+
+
+def _adapter_folders(adapters: list[LiveAdapter], held: ExitStack) -> list[Path]:
+    folders = []
+    for adapter in adapters:
+        folders.append(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="onnxport-"))))
+        weights = write_adapter(adapter, folders[-1])
+        _hold(weights, [(key, _array(key, tensor)) for key, tensor in adapter.tensors.items()], held)
+    return folders
+
+
 @contextmanager
-def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[Path]:
+def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[LiveCheckpoint]:
     """A folder that stands for a live model as long as the context lasts. No weight is copied.
+
+    Adapters of peft that are active and not merged have folders of their own.
 
     Args:
         model: A model of transformers, sentence-transformers or timm.
         preprocessors: Tokenizers and processors, which are saved beside it.
     """
     library = library_of(model)
-    with tempfile.TemporaryDirectory(prefix="onnxport-") as name:
-        folder = Path(name)
+    with ExitStack() as held:
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="onnxport-")))
         if library == "diffusers":
             raise ExportError(
                 "a live pipeline of diffusers is not supported; save it, and export the folder", "unsupported"
             )
         if library == "sentence_transformers":
-            tensors = list(_write_sentence_transformers(model, folder).items())
+            model = _write_sentence_transformers(model, folder)
         elif library == "timm":
             _write_timm(model, folder)
-            tensors = _tensors(model, model.state_dict())
         else:
-            _write_transformers(model, folder)
-            tensors = _tensors(model, model.state_dict())
+            _write_transformers(base_model(model), folder)
+        state, adapters = split_state(model)
         for part in preprocessors:
             _save_quietly(part, folder)
-        weights = native.LiveWeights(folder, tensors)
-        try:
-            yield folder
-        finally:
-            del weights
+        folders = _adapter_folders(adapters, held)
+        _hold(folder, _tensors(base_model(model), state), held)
+        yield LiveCheckpoint(folder, folders)

@@ -82,6 +82,7 @@ def main_export(
         no_post_process: Do not merge the decoders with and without past.
         atol: Tolerance of validation.
         custom_onnx_configs: Configurations by the stem of the file; they may change names, inputs and outputs.
+        fn_get_submodels: A function of the live model that gives the model of each of these files.
         progress: Whether to draw progress bars; by default on terminals and in notebooks.
         on_notice: Called with lines for the user.
 
@@ -105,13 +106,8 @@ def main_export(
             "unsupported",
         )
     if fn_get_submodels is not None and not custom_onnx_configs:
-        without_effect(
-            fn_get_submodels=(
-                True,
-                False,
-                "the components come from the architecture; custom_onnx_configs names them",
-            )
-        )
+        why = "the components come from the architecture; custom_onnx_configs names other ones"
+        without_effect(fn_get_submodels=(True, False, why))
     values, from_kwargs = config_values(model_kwargs, pad_token_id)
     hub = HubOptions(
         None if revision == "main" else revision,
@@ -121,6 +117,20 @@ def main_export(
         local_files_only,
         force_download,
     )
+    if fn_get_submodels is not None and custom_onnx_configs:
+        from .submodels import export_submodels
+
+        for name, value in {
+            "optimize": optimize, "monolith": monolith, "layout": layout, "quantize": quantize, "variants": variants,
+            "adapters": adapters, "external_data": external_data, "reference": reference, "model_kwargs": model_kwargs,
+        }.items():  # fmt: skip
+            if value:
+                raise ExportError(f"fn_get_submodels does not go with {name}={value!r}", "unsupported")
+        return export_submodels(
+            model_name_or_path, Path(output), fn_get_submodels, custom_onnx_configs, task=task, opset=opset, atol=atol,
+            validate=do_validation, hub=hub, dtype=dtype, no_dynamic_axes=no_dynamic_axes, progress=progress,
+            input_shapes=shape_options(kwargs_shapes),
+        )  # fmt: skip
     options: dict[str, Any] = {
         "output": Path(output),
         "task": task,
@@ -155,7 +165,7 @@ def main_export(
             "pipeline_tag": handle.pipeline_tag or None,
             "on_progress": listen,
         }
-        configs = custom_configs(custom_onnx_configs)
+        configs = custom_configs(custom_onnx_configs, model_name_or_path)
         with tempfile.TemporaryDirectory(prefix="onnxport-") as folder:
             recorded = Path(folder) / "the live model"
             wanted = do_validation and reference is None and not configs and is_live(model_name_or_path)

@@ -86,7 +86,7 @@ def export(
             "dynamic_axes": not no_dynamic_axes,
             "on_progress": listen,
         }
-        return native.export_onnx(checkpoint, config._native_config(), Path(output), options)
+        return native.export_onnx(checkpoint, config._native_config(model), Path(output), options)
 
 
 def _parsed(values: Mapping[str, str]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from .base import OnnxConfig
 __all__ = ["custom_configs"]
 
 
-def custom_configs(configs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """For the library: by the stem of the file.
+def custom_configs(configs: Mapping[str, Any] | None, model: Any) -> dict[str, Any]:
+    """For the library: by the stem of the file. A patched forward function needs the live model.
 
     Raises:
         TypeError: For an object that is no configuration of this package.
@@ -23,5 +23,5 @@ def custom_configs(configs: Mapping[str, Any] | None) -> dict[str, Any]:
                 f"custom_onnx_configs[{stem!r}]: expected an OnnxConfig of onnxport, got {type(config).__module__}."
                 f"{type(config).__name__}"
             )
-        made[stem] = config._native_config()
+        made[stem] = config._native_config(model)
     return made

@@ -45,7 +45,7 @@ def dummy_inputs(config: OnnxConfig, framework: str, shapes: dict[str, int], see
                 break
     if generators and len(made) == len(config.inputs):
         return made
-    arrays = config._native_config().dummy_inputs(shapes, seed)
+    arrays = config._changed_config().dummy_inputs(shapes, seed)
     if framework == "pt":
         bfloat16 = config.float_dtype == "bf16"
         return {name: made.get(name, to_torch(array, bfloat16)) for name, array in arrays.items()}

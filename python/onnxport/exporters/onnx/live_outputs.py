@@ -8,6 +8,7 @@ import json
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from ...native import native
 if TYPE_CHECKING:
     from .base import OnnxConfig
 
-__all__ = ["record_export", "record_outputs"]
+__all__ = ["arguments_of", "named_outputs", "record_export", "record_outputs"]
 
 _SAFETENSORS = {
     "float32": "F32",
@@ -60,7 +61,7 @@ def _cache(states: dict[int, dict[str, Any]]) -> Any:
     return cache
 
 
-def _arguments(model: Any, config: OnnxConfig, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+def arguments_of(model: Any, config: OnnxConfig, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
     """Arguments of `forward`; None if the file takes something that the model does not."""
     known = inspect.signature(model.forward).parameters
     to_torch = {given: own for own, given in config.torch_to_onnx_input_map.items()}
@@ -95,9 +96,8 @@ def _presents(cache: Any) -> dict[str, Any]:
     return named
 
 
-def _outputs(results: Any, config: OnnxConfig) -> dict[str, Any]:
-    """Those results that the file gives, too."""
-    wanted = list(config.outputs)
+def named_outputs(results: Any, config: OnnxConfig) -> dict[str, Any]:
+    """The tensors among the results, by the names of a file."""
     to_onnx = config.torch_to_onnx_output_map
     found = {}
     for name, value in results.items():
@@ -105,7 +105,13 @@ def _outputs(results: Any, config: OnnxConfig) -> dict[str, Any]:
             found[to_onnx.get(name, name)] = value
         elif name == "past_key_values" and value is not None:
             found |= _presents(value)
-    return {name: found[name] for name in wanted if name in found}
+    return found
+
+
+def _outputs(results: Any, config: OnnxConfig) -> dict[str, Any]:
+    """Those results that the file gives, too."""
+    found = named_outputs(results, config)
+    return {name: found[name] for name in config.outputs if name in found}
 
 
 def _array(tensor: Any) -> Any:
@@ -122,7 +128,11 @@ def record_outputs(model: Any, config: OnnxConfig, shapes: dict[str, int], path:
         False if the file describes a part of the model that cannot be called alone.
     """
     from ..live import library_of
+    from ..live_adapters import base_model
 
+    model = base_model(model)
+    if getattr(config, "behavior", None) == "encoder":
+        model = model.get_encoder() if hasattr(model, "get_encoder") else model
     if (
         not hasattr(model, "forward")
         or library_of(model) == "sentence_transformers"
@@ -132,7 +142,7 @@ def record_outputs(model: Any, config: OnnxConfig, shapes: dict[str, int], path:
     import torch
 
     inputs = config.generate_dummy_inputs("pt", **shapes)
-    arguments = _arguments(model, config, inputs)
+    arguments = arguments_of(model, config, inputs)
     if arguments is None:
         return False
     if config.float_dtype == "fp32" and _is_half(model):
@@ -141,7 +151,8 @@ def record_outputs(model: Any, config: OnnxConfig, shapes: dict[str, int], path:
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        patched = config.patch_model_for_export(model) if config.patches_forward() else nullcontext()
+        with torch.no_grad(), patched:
             moved = {name: _moved(value, parameter) for name, value in arguments.items()}
             results = model(**moved)
     finally:

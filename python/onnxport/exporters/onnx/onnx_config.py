@@ -45,6 +45,8 @@ class OnnxConfig:
     MIN_TRANSFORMERS_VERSION: ClassVar[str] = "0"
     #: Patches of torch modules, for tracing. Here they are an error.
     PATCHING_SPECS: ClassVar[list[Any] | None] = None
+    #: A class derived from ModelPatcher, which may choose and rename outputs.
+    _MODEL_PATCHER: ClassVar[Any] = None
     VARIANTS: ClassVar[dict[str, str]] = {"default": "The default variant."}
     DEFAULT_VARIANT: ClassVar[str] = "default"
 
@@ -193,21 +195,39 @@ class OnnxConfig:
         atol = self.ATOL_FOR_VALIDATION
         return atol.get(self.task, 1e-5) if isinstance(atol, dict) else atol
 
-    def _native_config(self) -> Any:
-        """The configuration as the library exports it: with what the class of a script changes."""
-        if (
-            self.PATCHING_SPECS
-            or self._overrides("patch_model_for_export")
-            or self._overrides("_MODEL_PATCHER")
-        ):
+    def patches_forward(self) -> bool:
+        """Whether a script has a patched forward function for this configuration."""
+        return self._overrides("patch_model_for_export") or self._overrides("_MODEL_PATCHER")
+
+    def patch_model_for_export(self, model: Any, model_kwargs: Mapping[str, Any] | None = None) -> Any:
+        """A context in which the model returns what the file gives, by the names of the file."""
+        from .model_patcher import ModelPatcher
+
+        return (self._MODEL_PATCHER or ModelPatcher)(self, model, model_kwargs=model_kwargs)
+
+    def _native_config(self, model: Any = None) -> Any:
+        """The configuration as the library exports it, with what the class of a script changes.
+
+        A patched forward function needs the live model.
+        """
+        if self.PATCHING_SPECS:
             raise ExportError(
-                f"{type(self).__name__} patches modules of PyTorch, which changes what is traced; nothing is traced here: "
+                f"{type(self).__name__}.PATCHING_SPECS puts other functions into a traced model; nothing is traced here: "
                 "write the change as a definition with onnxport.nn",
                 "unsupported",
             )
+        origins = {}
+        if self.patches_forward():
+            from .model_patcher import origins_of_outputs
+
+            origins = origins_of_outputs(self, model)
+        return self._changed_config(origins)
+
+    def _changed_config(self, origins: Mapping[str, str] | None = None) -> Any:
         return self._native.changed(
             as_pairs(self.inputs) if self._overrides("inputs") else None,
-            as_pairs(self.outputs) if self._overrides("outputs") else None,
+            as_pairs(self.outputs) if origins or self._overrides("outputs") else None,
             self.atol_for_validation() if self._overrides("ATOL_FOR_VALIDATION") else None,
             self.DEFAULT_ONNX_OPSET if self._overrides("DEFAULT_ONNX_OPSET") else None,
+            dict(origins or {}),
         )

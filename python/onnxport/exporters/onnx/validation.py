@@ -68,7 +68,7 @@ def validate_model_outputs(
         library = config.LIBRARY if config.MODEL_TYPE else ""
         with opened(reference_model, config._native_task(), library) as checkpoint:
             passed, details, text = native.validate(
-                config._native_config(), checkpoint, Path(onnx_model), outputs, atol, options
+                config._native_config(reference_model), checkpoint, Path(onnx_model), outputs, atol, options
             )
     import json
 
