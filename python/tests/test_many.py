@@ -89,7 +89,10 @@ def wait_for(condition: Any, seconds: float = 120) -> Any:
 def test_without_ray_it_is_export_many(tmp_path: Path, bert_folder: Path) -> None:
     out = tmp_path / "out"
     done = subprocess.run(
-        command(write_list(tmp_path, [bert_folder]), out, "--json"), capture_output=True, text=True, check=True
+        command(write_list(tmp_path, [bert_folder]), out, "--json"),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert json.loads(done.stdout)["done"] == 1
     expect_each_once(out, [bert_folder])
@@ -114,7 +117,10 @@ def test_ray_has_the_lines_of_export_many(tmp_path: Path, bert_folder: Path) -> 
     keys, errors = [], []
     for name, flags in {"here": [], "ray": ["--ray"]}.items():
         done = subprocess.run(
-            command(models, tmp_path / name, "--no-validate", *flags), capture_output=True, text=True, check=False
+            command(models, tmp_path / name, "--no-validate", *flags),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 1, done.stderr
         assert "1 ok, 1 failed, 0 open" in done.stdout
@@ -126,7 +132,10 @@ def test_ray_has_the_lines_of_export_many(tmp_path: Path, bert_folder: Path) -> 
     assert errors[0] == errors[1]
     # Each continues the other's run: nothing is open.
     again = subprocess.run(
-        command(models, tmp_path / "ray", "--no-validate", "--json"), capture_output=True, text=True, check=False
+        command(models, tmp_path / "ray", "--no-validate", "--json"),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert [one["skipped"] for one in json.loads(again.stdout)["results"]] == [True, True]
 
@@ -136,7 +145,9 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path, checkpoints: list
     out = tmp_path / "out"
     with (tmp_path / "errors").open("w") as errors:
         run = subprocess.Popen(
-            command(write_list(tmp_path, checkpoints), out, "--ray", "--jobs", 2), stderr=errors, stdout=errors
+            command(write_list(tmp_path, checkpoints), out, "--ray", "--jobs", 2),
+            stderr=errors,
+            stdout=errors,
         )
         # Two at a time, each by its worker.
         both = wait_for(lambda: len(at := exports_below(run.pid)) == 2 and at)

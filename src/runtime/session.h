@@ -18,7 +18,7 @@ struct SessionOptions {
 };
 
 /// A model loaded in ONNX Runtime. The library is looked for in `$ONNXRUNTIME_ROOT/lib`, beside the
-/// program, in `../lib`, where the build found it, and in the system's search path. It
+/// program, in `../lib`, in `../lib/onnxport/onnxruntime`, where the build found it, and in the system's search path. It
 /// is opened once per process.
 class Session {
  public:
