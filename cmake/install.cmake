@@ -2,19 +2,32 @@
 # onnxport::onnxport (shared library), onnxport::plugin (headers only), onnxport::program (the executable).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-# The component `program` is what ./dev dist packs: the executable with ONNX Runtime and the licences.
+# What the program needs is the component `program`, which is also the Debian package (package.cmake). What ./dev dist
+# packs has the texts of the licences, too; a Debian package names them in its copyright file.
 install(TARGETS onnxport onnxport_plugin EXPORT onnxportTargets)
-install(TARGETS onnxport_cli EXPORT onnxportTargets RUNTIME COMPONENT program)
+install(TARGETS onnxport_cli EXPORT onnxportTargets COMPONENT program)
 install(DIRECTORY include/onnxport DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING
   PATTERN "*.h" PATTERN "*.def" PATTERN "*.inc")
-get_filename_component(ort_name "${ONNXPORT_ORT_LIBRARY}" NAME)
-install(PROGRAMS "${ONNXPORT_ORT_LIBRARY}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT program)
-install(CODE "file(CREATE_LINK ${ort_name}
-  \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/libonnxruntime.so.1\" SYMBOLIC)" COMPONENT program)
-install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT program)
-install(FILES "${ONNXPORT_DEPS_DIR}/onnxruntime-1.31.1/onnxruntime/LICENSE"
-  "${ONNXPORT_DEPS_DIR}/onnxruntime-1.31.1/onnxruntime/ThirdPartyNotices.txt"
-  DESTINATION "${CMAKE_INSTALL_DOCDIR}/onnxruntime" COMPONENT program)
+# In a folder of its own, which is no place for the system's linker: other programs keep theirs. One level less, and CPack
+# would have the package call ldconfig.
+install(FILES "${ONNXPORT_ORT_LIBRARY}" DESTINATION lib/onnxport/onnxruntime COMPONENT program)
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT licences)
+install(FILES "${ONNXPORT_ORT_PACKAGE}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}/onnxruntime" COMPONENT licences)
+install(FILES "${ONNXPORT_ORT_PACKAGE}/ThirdPartyNotices.txt" DESTINATION "${CMAKE_INSTALL_DOCDIR}/onnxruntime"
+  COMPONENT program)
+
+# The program writes its manual page and the completions of shells.
+set(texts "${PROJECT_BINARY_DIR}/texts")
+file(MAKE_DIRECTORY "${texts}")
+add_custom_command(TARGET onnxport_cli POST_BUILD VERBATIM
+  COMMAND sh -c "program=$1 && cd $2 && $program man > onnxport.1 && gzip -9nf onnxport.1 \
+&& $program completion bash > onnxport && $program completion zsh > _onnxport && $program completion fish > onnxport.fish"
+  sh "$<TARGET_FILE:onnxport_cli>" "${texts}")
+install(FILES "${texts}/onnxport.1.gz" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT program)
+install(FILES "${texts}/onnxport" DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions" COMPONENT program)
+install(FILES "${texts}/_onnxport" DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions" COMPONENT program)
+install(FILES "${texts}/onnxport.fish" DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d"
+  COMPONENT program)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/onnxport")
 install(EXPORT onnxportTargets NAMESPACE onnxport:: DESTINATION "${package_dir}")

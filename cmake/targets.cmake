@@ -41,6 +41,13 @@ target_link_options(onnxport_program INTERFACE -no-pie)
 add_library(onnxport_cli_objects OBJECT ${onnxport_cli_sources})  # compiled like the rooms, to share their PCH
 set_target_properties(onnxport_cli_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_compile_definitions(onnxport_cli_objects PRIVATE "ONNXPORT_VERSION=\"${PROJECT_VERSION}\"")
+set_source_files_properties("${PROJECT_SOURCE_DIR}/src/cli/build_info.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON
+  COMPILE_DEFINITIONS "ONNXPORT_COMMIT=\"${onnxport_commit}\";ONNXPORT_BUILD_TYPE=\"${CMAKE_BUILD_TYPE}\";\
+ONNXPORT_COMPILER=\"${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}\";\
+ONNXPORT_BUILT_FOR=\"${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}\";\
+ONNXPORT_ONNX_VERSION=\"${ONNXPORT_ONNX_VERSION}\";ONNXPORT_ORT_VERSION=\"${ONNXPORT_ORT_VERSION}\";\
+ONNXPORT_PROTOBUF_VERSION=\"${ONNXPORT_PROTOBUF_VERSION}\";ONNXPORT_ZLIB_VERSION=\"${ZLIB_VERSION_STRING}\";\
+ONNXPORT_EIGEN_VERSION=\"${Eigen3_VERSION}\"")
 target_precompile_headers(onnxport_cli_objects REUSE_FROM onnxport_objects)
 target_link_libraries(onnxport_cli_objects PRIVATE onnxport_objects CLI11::CLI11)
 add_executable(onnxport_cli $<TARGET_OBJECTS:onnxport_cli_objects>)

@@ -73,6 +73,11 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     set_tests_properties(example.${name} PROPERTIES FIXTURES_REQUIRED package TIMEOUT 600)
   endforeach()
 
+  # The Debian package, and how large the program is.
+  add_test(NAME package.debian COMMAND "${CMAKE_COMMAND}" -E env python3 "${PROJECT_SOURCE_DIR}/tests/package/test.py"
+    $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}" "${PROJECT_BINARY_DIR}/package")
+  set_tests_properties(package.debian PROPERTIES FIXTURES_REQUIRED "package;clients" TIMEOUT 600)
+
   # Exported files, as a client reads them that nobody here wrote.
   add_test(NAME client.setup COMMAND "${PROJECT_SOURCE_DIR}/tools/setup.sh" demo clients)
   set_tests_properties(client.setup PROPERTIES FIXTURES_SETUP clients TIMEOUT 1800)
@@ -133,6 +138,11 @@ if(Python3_FOUND)
   if(ONNXPORT_PORTABLE)
     add_test(NAME package.portable COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/portable_test.py"
       "$<TARGET_FILE:onnxport_cli>" "${CMAKE_CXX_COMPILER}")
+  endif()
+  if(NOT ONNXPORT_SANITIZE)
+    add_test(NAME cli.completion COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/completion_test.py"
+      "$<TARGET_FILE:onnxport_cli>")
+    set_tests_properties(cli.completion PROPERTIES TIMEOUT 300)
   endif()
   add_test(NAME tools.changed_tests COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/changed_tests_test.py")
 endif()

@@ -18,8 +18,10 @@ name="onnxport-$version-linux-x86_64"
 folder="$build/dist"
 rm -rf "$folder"
 mkdir -p "$folder"
-cmake --install "$build" --prefix "$folder/$name" --component program --strip >"$folder/install.log" ||
-  { cat "$folder/install.log" >&2; exit 1; }
+for component in program licences; do
+  cmake --install "$build" --prefix "$folder/$name" --component "$component" --strip >"$folder/install.log" ||
+    { cat "$folder/install.log" >&2; exit 1; }
+done
 python3 tests/portable_test.py "$folder/$name/bin/onnxport" c++ 2>"$folder/test.log" || { cat "$folder/test.log" >&2; exit 1; }
 tar -C "$folder" --owner=0 --group=0 --sort=name -czf "$folder/$name.tar.gz" "$name"
 

@@ -14,6 +14,9 @@
 
 namespace onnxport {
 
+/// When to compare the values inside of two files.
+enum class NodeValues { if_outputs_differ, always, never };
+
 struct DiffOptions {
   AxisSizes sizes;                  ///< of the inputs, see make_file_inputs()
   std::optional<double> atol = {};  ///< default: 1e-5, for bfloat16 5e-3, for float16 1e-2
@@ -22,6 +25,7 @@ struct DiffOptions {
   bool run = true;                  ///< compare outputs
   bool time = false;                ///< compare latencies
   NonFinite non_finite = NonFinite::allow;
+  NodeValues node_values = NodeValues::if_outputs_differ;
 };
 
 /// Something that both files have, or one of them: texts are empty where it is absent.
@@ -66,12 +70,44 @@ struct WeightsDiff {
   bool same_values() const { return changed.empty() && only_a.empty() && only_b.empty(); }
 };
 
+/// Nodes with the same name that are not the same.
+struct NodeDiff {
+  std::string a, b;                  ///< their names, with the place of a graph inside of another node
+  std::string op_a, op_b;            ///< with the domain unless that is ai.onnx
+  std::vector<TextDiff> attributes;  ///< that differ; a default counts as given
+  std::vector<TextDiff> results;     ///< types and shapes of outputs that differ: "float32[rows, 4]"
+};
+
+/// A result of two nodes with the same name, on the same inputs; as many numbers in another shape count as
+/// the same.
+struct NodeValue {
+  std::string node, op;         ///< in A
+  OutputComparison comparison;  ///< B against A
+  double part = 0;              ///< the largest difference as a part of max(1, the largest |value|)
+  double part_before = 0;       ///< the largest `part` of the compared values that it is made from
+  bool begins = false;          ///< it differs, and all compared values that it is made from agree
+  bool reaches_output = false;  ///< nothing that agrees lies between it and an output that differs
+};
+
+/// Nodes have the same name if their names are the same without a slash in front and with dots for all
+/// slashes but the last ("/encoder/layer.0/MatMul", "encoder.layer.0/MatMul"), or else if that is so for
+/// their first results, which keep their names when a fusion makes new nodes.
+struct NodesDiff {
+  std::size_t count_a = 0, count_b = 0;  ///< without constants, with those in branches and bodies
+  std::size_t same_name = 0;             ///< pairs
+  std::vector<NodeDiff> differing;       ///< in the order of A
+  std::string case_name;                 ///< of the inputs; empty: values were not compared
+  std::vector<NodeValue> values;         ///< of the main graph, in the order of A
+  std::size_t not_compared = 0;          ///< pairs whose values ONNX Runtime does not return
+};
+
 struct ONNXPORT_API FileDiff {
   std::filesystem::path a, b;
   std::vector<ValueDiff> values;  ///< inputs and outputs that differ
   std::vector<TextDiff> opsets;   ///< that differ: domain and versions
   std::vector<CountDiff> ops;     ///< all operators, with those in branches and bodies; most frequent first
   WeightsDiff weights;
+  NodesDiff nodes = {};
   double atol = 0;
   std::vector<ValidationCase> cases;  ///< B against A, for the outputs that both have
   std::vector<Drift> drift = {};      ///< over all cases
@@ -81,7 +117,7 @@ struct ONNXPORT_API FileDiff {
   /// Whether a client can take one for the other: inputs and outputs have the same names, types and fixed
   /// extents, and the outputs agree; if nothing was run, the weights have the same values.
   bool interchangeable() const;
-  /// Whether also opsets, operators, weights and their names are the same.
+  /// Whether also opsets, operators with their attributes, weights and their names are the same.
   bool identical() const;
 };
 
@@ -89,6 +125,9 @@ struct ONNXPORT_API FileDiff {
 /// are no errors. Throws ExportError(io | unsupported), and (runtime) if ONNX Runtime is missing.
 ONNXPORT_API FileDiff diff_files(const std::filesystem::path& a, const std::filesystem::path& b,
                                  const DiffOptions& options = {});
+
+/// The nodes alone, without their values.
+ONNXPORT_API NodesDiff diff_nodes(const std::filesystem::path& a, const std::filesystem::path& b);
 
 /// The weights alone.
 ONNXPORT_API WeightsDiff diff_weights(const std::filesystem::path& a, const std::filesystem::path& b);

@@ -28,10 +28,31 @@ struct ManyResult {
   bool skipped = false;           ///< finished in an earlier run
 };
 
+/// An export that has ended elsewhere.
+struct ManyEnd {
+  std::size_t id = 0;  ///< as it was started
+  std::string result;  ///< what run_many_task() returned; empty: it did not return
+  std::string error;   ///< why not
+};
+
+/// Where exports run, if not here: such as on the machines of a cluster, which all see the folder of the
+/// output under the same path.
+struct ManyEngine {
+  /// Starts a task: a text that run_many_task() takes there. Does not wait.
+  std::function<void(std::size_t id, const std::string& task)> start = {};
+  /// The tasks that have ended since the last call. Waits for a moment if none has.
+  std::function<std::vector<ManyEnd>()> poll = {};
+  /// Ends all tasks.
+  std::function<void()> stop = {};
+  std::size_t jobs = 1;  ///< tasks at a time, unless the user asks for another number
+  explicit operator bool() const { return start != nullptr; }
+};
+
 struct ManyOptions {
-  std::filesystem::path list;       ///< a model and its flags in each line; "-": standard input
-  std::filesystem::path output;     ///< gets a folder for each model, results.jsonl, summary.md and logs/
-  std::filesystem::path program;    ///< that exports
+  std::filesystem::path list;    ///< a model and its flags in each line; "-": standard input
+  std::filesystem::path output;  ///< gets a folder for each model, results.jsonl, summary.md and logs/
+  /// The program that exports, and its first arguments, such as those with which an interpreter is it.
+  std::vector<std::string> command = {};
   std::vector<std::string> flags;   ///< of all exports
   std::size_t jobs = 1;             ///< exports at a time
   std::uint64_t max_memory = 0;     ///< of all exports together, in bytes; 0: no limit
@@ -41,6 +62,7 @@ struct ManyOptions {
   std::function<int()> interrupts = {};
   std::function<void(const ManyResult&, std::size_t done, std::size_t total)> on_result = {};
   std::function<void(const std::string&)> on_notice = {};
+  ManyEngine engine = {};
 };
 
 struct ManyReport {
@@ -55,5 +77,9 @@ struct ManyReport {
 /// same call. Throws ExportError(invalid_argument) for a list that cannot be read, and (io), also if another
 /// run uses the same output folder.
 ONNXPORT_API ManyReport export_many(const ManyOptions& options);
+
+/// Runs a task of an engine on the machine where this is called, and returns its result as a text. `command`:
+/// as in ManyOptions, of this machine. Throws ExportError(io) if the folder of the output is not there.
+ONNXPORT_API std::string run_many_task(const std::string& task, const std::vector<std::string>& command);
 
 }  // namespace onnxport

@@ -6,14 +6,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["main", "own_command"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def own_command() -> list[str]:
+    """What starts this program again, in a process of its own."""
+    return [sys.executable, "-m", "onnxport"]
+
+
+def main(arguments: Sequence[str] | None = None, many_engine: object | None = None) -> int:
     """Runs a command line and returns its exit status.
 
     Args:
         arguments: Without the name of the program; by default those of the process.
+        many_engine: Where `export-many` runs its exports; by default in processes on this machine.
     """
     # Plugins in C++ find the library's symbols in the extension.
     sys.setdlopenflags(sys.getdlopenflags() | os.RTLD_GLOBAL)
@@ -22,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        status = native.run_program(["onnxport", *given], load_plugin)
+        status = native.run_program(["onnxport", *given], load_plugin, own_command(), many_engine)
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130

@@ -36,6 +36,12 @@ class Callback {
     const nb::gil_scoped_acquire gil;
     (*callable_)(std::forward<Args>(args)...);
   }
+  /// The same, with a result.
+  template <class Result, class... Args>
+  Result get(Args&&... args) const {
+    const nb::gil_scoped_acquire gil;
+    return nb::cast<Result>((*callable_)(std::forward<Args>(args)...));
+  }
 
  private:
   std::shared_ptr<nb::object> callable_;

@@ -25,6 +25,8 @@ using json = nlohmann::ordered_json;
 constexpr mode_t kMode = 0644;
 constexpr std::uint64_t kMostBytes = 4'000'000'000;
 
+}  // namespace
+
 std::string line_of(const std::string& key, const ManyResult& result) {
   json line = {{"model", result.model},       {"flags", result.flags},
                {"status", result.status},     {"folder", result.folder},
@@ -37,7 +39,6 @@ std::string line_of(const std::string& key, const ManyResult& result) {
   return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
-/// The key and the result of a line, unless it is damaged.
 std::optional<std::pair<std::string, ManyResult>> read_line(const std::string& text) {
   try {
     const json line = json::parse(text);
@@ -58,8 +59,6 @@ std::optional<std::pair<std::string, ManyResult>> read_line(const std::string& t
     return std::nullopt;
   }
 }
-
-}  // namespace
 
 FolderLock::FolderLock(const fs::path& folder) {
   const fs::path path = folder / ".lock";

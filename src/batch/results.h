@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "onnxport/export_many.h"
 
@@ -21,6 +23,10 @@ class FolderLock {
  private:
   int descriptor_ = -1;
 };
+
+/// A line of results.jsonl, and the key and the result of a line; nothing if it is damaged.
+std::string line_of(const std::string& key, const ManyResult& result);
+std::optional<std::pair<std::string, ManyResult>> read_line(const std::string& text);
 
 /// results.jsonl: one line for each finished export.
 class Results {

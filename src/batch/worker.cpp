@@ -21,8 +21,10 @@ namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
 
 std::vector<std::string> arguments_of(const Job& job, const ManyOptions& options) {
-  std::vector<std::string> words = {"export", "onnx", "--model", job.entry.model,
-                                    (options.output / job.folder).string()};
+  std::vector<std::string> words(options.command.begin() + 1, options.command.end());
+  for (const std::string& word : {std::string("export"), std::string("onnx"), std::string("--model"),
+                                  job.entry.model, (options.output / job.folder).string()})
+    words.push_back(word);
   words.insert(words.end(), job.entry.flags.begin(), job.entry.flags.end());
   words.emplace_back("--json");
   return words;
@@ -52,7 +54,7 @@ Worker::Worker(Job job, const ManyOptions& options)
       output_(options.output / job_.folder),
       report_(log_file(job_, options, ".json")),
       log_(log_file(job_, options, ".log")),
-      process_(options.program, arguments_of(job_, options), report_, log_) {
+      process_(options.command.at(0), arguments_of(job_, options), report_, log_) {
   ++job_.attempts;
 }
 

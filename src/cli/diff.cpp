@@ -58,6 +58,11 @@ CLI::App* add_diff(CLI::App& app, DiffFlags& flags) {
                    "Tolerance of outputs; default: 1e-5, 1e-2 with float16, 5e-3 with bfloat16")
       ->check(CLI::NonNegativeNumber);
   diff->add_flag("!--no-run", o.run, "Do not compare outputs: then the values of weights decide");
+  diff->add_flag_callback(
+      "--nodes", [&o] { o.node_values = NodeValues::always; },
+      "Compare the values inside, of nodes with the same name; default: if outputs differ");
+  diff->add_flag_callback(
+      "--no-nodes", [&o] { o.node_values = NodeValues::never; }, "Do not compare the values inside");
   diff->add_flag("--time", o.time, "Also compare latencies");
   diff->add_flag("--strict", flags.strict,
                  "Opsets, operators, and names and forms of weights must be the same too");

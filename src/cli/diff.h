@@ -26,5 +26,7 @@ int run_diff(const DiffFlags& flags);
 /// A comparison as text, and as JSON.
 void print_diff(const FileDiff& diff, bool verbose);
 json describe(const FileDiff& diff);
+void print_nodes(const FileDiff& diff, bool verbose);
+json describe(const NodesDiff& nodes);
 
 }  // namespace onnxport::cli

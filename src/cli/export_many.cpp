@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <csignal>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "cli/many_engine.h"
 #include "cli/output.h"
 #include "onnxport/error.h"
 #include "support/text.h"
@@ -19,6 +22,16 @@ constexpr int kInterrupted = 130;  // as a shell says it of Ctrl-C
 volatile std::sig_atomic_t interrupts = 0;  // how often the user asked to stop
 
 void count_interrupt(int /*signal*/) { interrupts = interrupts + 1; }
+
+ManyEngine& many_engine() {
+  static ManyEngine engine;
+  return engine;
+}
+
+std::vector<std::string>& own_command() {
+  static std::vector<std::string> command;
+  return command;
+}
 
 std::string facts(const ManyResult& one) {
   if (one.status == "open") return "open";
@@ -51,6 +64,9 @@ void print_table(const ManyReport& report) {
 
 }  // namespace
 
+void set_many_engine(ManyEngine engine) { many_engine() = std::move(engine); }
+void set_own_command(std::vector<std::string> command) { own_command() = std::move(command); }
+
 CLI::App* add_export_many(CLI::App& app, ExportManyFlags& flags) {
   ManyOptions& o = flags.options;
   CLI::App* many = app.add_subcommand("export-many", "Export the models of a list, each in its own process");
@@ -77,7 +93,10 @@ CLI::App* add_export_many(CLI::App& app, ExportManyFlags& flags) {
 int run_export_many(ExportManyFlags flags, const CLI::App& command) {
   ManyOptions& options = flags.options;
   options.flags = command.remaining();
-  options.program = std::filesystem::read_symlink("/proc/self/exe");
+  options.command = own_command();
+  if (options.command.empty()) options.command = {std::filesystem::read_symlink("/proc/self/exe").string()};
+  options.engine = many_engine();
+  if (options.engine && command.count("--jobs") == 0) options.jobs = options.engine.jobs;
   options.interrupts = [] { return static_cast<int>(interrupts); };
   if (!flags.voice.quiet) {
     options.on_notice = note;

@@ -6,27 +6,11 @@
 
 #include "cli/diff.h"
 #include "cli/output.h"
+#include "cli/print_list.h"
 #include "support/text.h"
 
 namespace onnxport::cli {
 namespace {
-
-constexpr std::size_t kMost = 10;  // lines of a list; --verbose shows all
-
-/// The lines of a list, as far as there is room for them.
-template <class List, class Line>
-void print_list(const std::string& title, const List& list, bool verbose, Line&& line) {
-  if (list.empty()) return;
-  say(fmt::format("  {} ({})", title, list.size()));
-  std::size_t shown = 0;
-  for (const auto& one : list) {
-    if (!verbose && shown++ == kMost) {
-      say(fmt::format("    … {} more; --verbose lists them", list.size() - kMost));
-      return;
-    }
-    say("    " + line(one));
-  }
-}
 
 std::string side(const std::string& text) { return text.empty() ? "absent" : text; }
 
@@ -140,6 +124,7 @@ void print_diff(const FileDiff& diff, bool verbose) {
              [](const CountDiff& one) { return fmt::format("{}: {} -> {}", one.name, one.a, one.b); });
   print_weights(diff.weights, verbose);
   print_numbers(diff);
+  print_nodes(diff, verbose);
   if (diff.time_a && diff.time_b) {
     const Latency &a = diff.time_a->latency, &b = diff.time_b->latency;
     say(fmt::format("latency p50: {} -> {} ({:.2f} times), p90: {} -> {}", time_text(a.p50), time_text(b.p50),
@@ -165,6 +150,7 @@ json describe(const FileDiff& diff) {
   report["ops"] = json::object();
   for (const CountDiff& one : diff.ops) report["ops"][one.name] = {one.a, one.b};
   report["weights"] = describe(diff.weights);
+  report["nodes"] = describe(diff.nodes);
   if (!diff.run_error.empty()) report["error"] = diff.run_error;
   if (!diff.cases.empty()) report["atol"] = diff.atol;
   report["cases"] = json::array();

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/bench.h"
+#include "cli/build_info.h"
+#include "cli/command_tree.h"
 #include "cli/commands.h"
 #include "cli/diff.h"
 #include "cli/export_many.h"
@@ -135,7 +137,13 @@ int report(int argc, char** argv, ErrorCode code, const std::string& message) {
 
 int run(int argc, char** argv) {
   CLI::App app("Export Hugging Face checkpoints to validated ONNX files.", "onnxport");
-  app.set_version_flag("--version", std::string("onnxport ") + ONNXPORT_VERSION);
+  app.set_version_flag(
+      "--version",
+      [&] {
+        if (!wants_json(argc, argv)) return std::string("onnxport ") + ONNXPORT_VERSION;
+        return build_info().dump(2);
+      },
+      "Print the version and exit; with --json, also what the program was built with");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   std::vector<std::string> plugins;
@@ -219,6 +227,9 @@ int run(int argc, char** argv) {
   add_plugins(*list, plugins);
   add_voice(*list, list_voice);
 
+  CompletionCommands completion;
+  add_completion(app, completion);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -237,6 +248,7 @@ int run(int argc, char** argv) {
   if (*export_many) return run_export_many(std::move(export_many_flags), *export_many);
   if (*bench) return run_bench(bench_flags);
   if (*diff) return run_diff(diff_flags);
+  if (*completion.completion || *completion.manual) return run_completion(app, completion);
   return run_list(list_voice);
 }
 

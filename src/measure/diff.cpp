@@ -14,6 +14,8 @@
 
 #include "measure/axes.h"
 #include "measure/diff_numbers.h"
+#include "measure/node_pairs.h"
+#include "measure/value_types.h"
 #include "onnxport/inspect.h"
 #include "runtime/session.h"
 #include "support/fail.h"
@@ -22,24 +24,8 @@ namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string type_of(const ValueSummary& value) {
-  return fmt::format("{}[{}]", value.type, fmt::join(value.shape, ", "));
-}
-
-bool is_number(const std::string& text) {
-  return !text.empty() && std::ranges::all_of(text, [](unsigned char c) { return std::isdigit(c) != 0; });
-}
-
-/// Whether a client can take one for the other: the names of axes may differ.
-bool same_to_clients(const ValueSummary& a, const ValueSummary& b) {
-  if (a.type != b.type || a.shape.size() != b.shape.size()) return false;
-  for (std::size_t axis = 0; axis < a.shape.size(); ++axis) {
-    const bool fixed = is_number(a.shape[axis]) || is_number(b.shape[axis]);
-    if (fixed && a.shape[axis] != b.shape[axis]) return false;
-  }
-  return true;
-}
+using measure::same_to_clients;
+using measure::type_of;
 
 void compare_values(const std::vector<ValueSummary>& a, const std::vector<ValueSummary>& b, bool output,
                     std::vector<ValueDiff>& diffs) {
@@ -121,7 +107,7 @@ bool FileDiff::interchangeable() const {
 bool FileDiff::identical() const {
   return interchangeable() && values.empty() && opsets.empty() && weights.same_values() &&
          weights.renamed.empty() && weights.transposed.empty() && weights.small_a == 0 &&
-         weights.small_b == 0 &&
+         weights.small_b == 0 && nodes.differing.empty() &&
          std::ranges::all_of(ops, [](const CountDiff& one) { return one.a == one.b; });
 }
 
@@ -135,6 +121,8 @@ FileDiff diff_files(const fs::path& a, const fs::path& b, const DiffOptions& opt
   diff.opsets = compare_opsets(first, second);
   diff.ops = compare_ops(first, second);
   diff.weights = diff_weights(a, b);
+  const measure::PairedNodes nodes = measure::pair_nodes(a, b);
+  diff.nodes = measure::compare_nodes(nodes);
   if (options.run || options.time) runtime::version();  // a missing library is no fault of a file
   DiffOptions how = options;
   if (measure::takes_one_row(first) || measure::takes_one_row(second)) how.sizes.try_emplace("batch_size", 1);
@@ -145,7 +133,7 @@ FileDiff diff_files(const fs::path& a, const fs::path& b, const DiffOptions& opt
       if (diff.run_error.empty()) diff.run_error = error.what();
     }
   };
-  if (options.run) run([&] { measure::compare_numbers(first, second, how, diff); });
+  if (options.run) run([&] { measure::compare_numbers(first, second, nodes, how, diff); });
   if (options.time) {
     const BenchOptions timing{.sizes = how.sizes, .threads = how.threads, .seconds = how.seconds};
     run([&] { diff.time_a = bench_file(a, timing); });

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "measure/node_values.h"
 #include "onnxport/error.h"
 #include "runtime/session.h"
 #include "serialize/widen.h"
@@ -77,8 +78,8 @@ std::string name_of(const FileInputs& inputs) {
 
 }  // namespace
 
-void compare_numbers(const ModelSummary& a, const ModelSummary& b, const DiffOptions& options,
-                     FileDiff& diff) {
+void compare_numbers(const ModelSummary& a, const ModelSummary& b, const PairedNodes& nodes,
+                     const DiffOptions& options, FileDiff& diff) {
   diff.atol = options.atol.value_or(default_atol(a, b));
   std::vector<std::string> outputs;
   for (const ValueSummary& output : a.graph.outputs) {
@@ -92,8 +93,8 @@ void compare_numbers(const ModelSummary& a, const ModelSummary& b, const DiffOpt
   const runtime::SessionOptions settings{.intra_op_threads = options.threads};
   std::vector<FileInputs> inputs;
   std::vector<NamedTensors> expected;
+  const Runnable first(diff.a, a);
   {
-    const Runnable first(diff.a, a);
     const runtime::Session session(first.file(), settings);
     for (const AxisSizes& sizes : sizes_of_cases(options.sizes, first.model())) {
       inputs.push_back(make_file_inputs(first.model(), sizes));
@@ -101,22 +102,35 @@ void compare_numbers(const ModelSummary& a, const ModelSummary& b, const DiffOpt
     }
   }
   const Runnable second(diff.b, b);
-  const runtime::Session session(second.file(), settings);
-  validate::DriftMeter meter(0);
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    AxisSizes sizes = options.sizes;
-    sizes.insert(inputs[i].sizes.begin(), inputs[i].sizes.end());
-    const FileInputs given = make_file_inputs(second.model(), sizes, inputs[i].tensors);
-    const NamedTensors got = session.run(given.tensors, outputs);
-    ValidationCase& one = diff.cases.emplace_back();
-    one.name = name_of(inputs[i]);
-    for (std::size_t k = 0; k < outputs.size(); ++k) {
-      one.outputs.push_back(
-          compare_outputs(outputs[k], got[k].second, expected[i][k].second, diff.atol, options.non_finite));
+  std::vector<NamedTensors> given;
+  {
+    const runtime::Session session(second.file(), settings);
+    validate::DriftMeter meter(0);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      AxisSizes sizes = options.sizes;
+      sizes.insert(inputs[i].sizes.begin(), inputs[i].sizes.end());
+      given.push_back(make_file_inputs(second.model(), sizes, inputs[i].tensors).tensors);
+      const NamedTensors got = session.run(given.back(), outputs);
+      ValidationCase& one = diff.cases.emplace_back();
+      one.name = name_of(inputs[i]);
+      for (std::size_t k = 0; k < outputs.size(); ++k) {
+        one.outputs.push_back(
+            compare_outputs(outputs[k], got[k].second, expected[i][k].second, diff.atol, options.non_finite));
+      }
+      meter.add(got, expected[i]);
     }
-    meter.add(got, expected[i]);
+    diff.drift = meter.result();
   }
-  diff.drift = meter.result();
+  expected.clear();
+  const auto differs = std::ranges::find_if(diff.cases, [](const ValidationCase& one) {
+    return !std::ranges::all_of(one.outputs, &OutputComparison::passed);
+  });
+  if (options.node_values == NodeValues::never) return;
+  if (options.node_values == NodeValues::if_outputs_differ && differs == diff.cases.end()) return;
+  const auto place = differs == diff.cases.end() ? 0 : differs - diff.cases.begin();
+  const auto i = static_cast<std::size_t>(place);
+  compare_node_values(nodes, {first.file(), inputs[i].tensors}, {second.file(), given[i]}, diff.cases[i],
+                      options, diff);
 }
 
 }  // namespace onnxport::measure

@@ -8,6 +8,7 @@
 
 #include "measure/axes.h"
 #include "measure/id_bounds.h"
+#include "measure/value_types.h"
 #include "onnxport/dim.h"
 #include "onnxport/dtype.h"
 #include "support/fail.h"
@@ -114,10 +115,8 @@ class Values {
 bool fits(const ValueSummary& input, const std::vector<std::int64_t>& shape) {
   if (input.shape.size() != shape.size()) return false;
   for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-    const std::string& text = input.shape[axis];
-    const bool fixed =
-        !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-    if (fixed && text != std::to_string(shape[axis])) return false;
+    const std::string& extent = input.shape[axis];
+    if (measure::is_number(extent) && extent != std::to_string(shape[axis])) return false;
   }
   return true;
 }

@@ -48,6 +48,7 @@ void* open_library() {
   if (const fs::path program = fs::read_symlink("/proc/self/exe", ec); !ec) {
     add_folder(program.parent_path());
     add_folder(program.parent_path().parent_path() / "lib");
+    add_folder(program.parent_path().parent_path() / "lib" / "onnxport" / "onnxruntime");
   }
 #ifdef ONNXPORT_DEFAULT_ORT_LIBRARY
   looked_in.emplace_back(ONNXPORT_DEFAULT_ORT_LIBRARY);

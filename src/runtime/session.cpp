@@ -94,10 +94,11 @@ struct Session::Impl {
   }
 };
 
-Session::Session(const std::filesystem::path& model, const SessionOptions& options)
-    : impl_(std::make_unique<Impl>()) {
+/// `create`: makes the session from its settings.
+template <class Create>
+void Session::open(const SessionOptions& options, Create&& create) {
   const Library& ort = Library::get();
-  const std::string& file = impl_->file = model.string();
+  const std::string& file = impl_->file;
   const auto settings = make<OrtSessionOptions>(file, api().CreateSessionOptions);
   ort.check(api().SetSessionLogSeverityLevel(settings.get(), ORT_LOGGING_LEVEL_ERROR), file);
   ort.check(api().SetSessionGraphOptimizationLevel(settings.get(),
@@ -107,11 +108,32 @@ Session::Session(const std::filesystem::path& model, const SessionOptions& optio
   ort.check(api().AddSessionConfigEntry(settings.get(), "session.qdq_matmulnbits_accuracy_level", "1"), file);
   ort.check(api().SetIntraOpNumThreads(settings.get(), options.intra_op_threads), file);
   add_provider(settings.get(), options.provider);
-  impl_->session = make<OrtSession>(file, api().CreateSession, ort.env, model.c_str(), settings.get());
+  impl_->session = create(settings.get());
   impl_->inputs = impl_->describe_all(api().SessionGetInputCount, api().SessionGetInputName,
                                       api().SessionGetInputTypeInfo);
   impl_->outputs = impl_->describe_all(api().SessionGetOutputCount, api().SessionGetOutputName,
                                        api().SessionGetOutputTypeInfo);
+}
+
+Session::Session(const std::filesystem::path& model, const SessionOptions& options)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->file = model.string();
+  open(options, [&](OrtSessionOptions* settings) {
+    return make<OrtSession>(impl_->file, api().CreateSession, Library::get().env, model.c_str(), settings);
+  });
+}
+
+Session::Session(const std::string& model, const std::filesystem::path& folder, const SessionOptions& options)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->file = "a model in memory";
+  open(options, [&](OrtSessionOptions* settings) {
+    Library::get().check(
+        api().AddSessionConfigEntry(settings, "session.model_external_initializers_file_folder_path",
+                                    folder.empty() ? "." : folder.c_str()),
+        impl_->file);
+    return make<OrtSession>(impl_->file, api().CreateSessionFromArray, Library::get().env,
+                            static_cast<const void*>(model.data()), model.size(), settings);
+  });
 }
 
 Session::~Session() = default;

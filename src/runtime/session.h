@@ -18,13 +18,15 @@ struct SessionOptions {
 };
 
 /// A model loaded in ONNX Runtime. The library is looked for in `$ONNXRUNTIME_ROOT/lib`, beside the
-/// program, in `../lib`, where the build found it, and in the system's search path. It is opened once per
-/// process.
+/// program, in `../lib`, in `../lib/onnxport/onnxruntime`, where the build found it, and in the system's search path. It
+/// is opened once per process.
 class Session {
  public:
   /// Throws ExportError(runtime) if ONNX Runtime cannot be found (the message lists the places and the next
   /// step) or refuses the model (with its message).
   explicit Session(const std::filesystem::path& model, const SessionOptions& options = {});
+  /// A model in memory, with its external data in `folder`.
+  Session(const std::string& model, const std::filesystem::path& folder, const SessionOptions& options = {});
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
@@ -48,6 +50,8 @@ class Session {
  private:
   struct Impl;
   struct Call;
+  template <class Create>
+  void open(const SessionOptions& options, Create&& create);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -25,7 +25,9 @@ std::string kind(const onnx::TypeProto& type) {
   }
 }
 
-ValueSummary describe(const onnx::ValueInfoProto& value) {
+}  // namespace
+
+ValueSummary describe_value(const onnx::ValueInfoProto& value) {
   ValueSummary summary{value.name(), kind(value.type()), {}};
   for (const auto& dim : value.type().tensor_type().shape().dim()) {
     if (dim.has_dim_value()) {
@@ -36,6 +38,8 @@ ValueSummary describe(const onnx::ValueInfoProto& value) {
   }
   return summary;
 }
+
+namespace {
 
 /// `file`: the name of the model's own file.
 InitializerSummary describe(const onnx::TensorProto& tensor, const std::string& file) {
@@ -53,8 +57,8 @@ InitializerSummary describe(const onnx::TensorProto& tensor, const std::string& 
 GraphSummary describe(const onnx::GraphProto& graph, const std::string& file) {
   GraphSummary summary;
   summary.name = graph.name();
-  for (const auto& input : graph.input()) summary.inputs.push_back(describe(input));
-  for (const auto& output : graph.output()) summary.outputs.push_back(describe(output));
+  for (const auto& input : graph.input()) summary.inputs.push_back(describe_value(input));
+  for (const auto& output : graph.output()) summary.outputs.push_back(describe_value(output));
   for (const auto& tensor : graph.initializer()) summary.initializers.push_back(describe(tensor, file));
   for (const auto& node : graph.node()) {
     NodeSummary& out = summary.nodes.emplace_back();

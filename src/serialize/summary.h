@@ -3,6 +3,10 @@
 
 #include "onnxport/inspect.h"
 
+namespace onnx {
+class ValueInfoProto;
+}
+
 namespace onnxport::serialize {
 
 using onnxport::GraphSummary;
@@ -11,5 +15,8 @@ using onnxport::ModelSummary;
 using onnxport::NodeSummary;
 using onnxport::summarize;
 using onnxport::ValueSummary;
+
+/// Name, type and shape of a value.
+ValueSummary describe_value(const onnx::ValueInfoProto& value);
 
 }  // namespace onnxport::serialize

@@ -150,9 +150,14 @@ def onnxruntime_version() -> str: ...
 
 def optimizing_export_command(onnx_model: str | os.PathLike, output: str | os.PathLike, level: str) -> str: ...
 
-def run_program(arguments: Sequence[str], load_plugin: object | None = None) -> int:
+def run_program(arguments: Sequence[str], load_plugin: object | None = None, command: Sequence[str] = [], many_engine: object | None = None) -> int:
     """
-    Runs a command line of the program, with its name first, and returns the exit status.
+    Runs a command line of the program, with its name first, and returns the exit status. `command` starts the program again. `many_engine` is where the exports of a list run.
+    """
+
+def run_many_task(task: str, command: Sequence[str]) -> str:
+    """
+    Runs a task of export-many on the machine where this is called, and returns its result as a text.
     """
 
 class Dim:

@@ -1,0 +1,120 @@
+#include "measure/node_pairs.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "measure/value_types.h"
+
+namespace onnxport {
+namespace {
+
+using serialize::NodeFacts;
+
+/// Names in the form that exporters of module paths share.
+std::string plain(std::string name) {
+  if (name.starts_with('/')) name.erase(0, 1);
+  const std::size_t last = name.rfind('/');
+  if (last != name.npos)
+    std::replace(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(last), '/', '.');
+  return name;
+}
+
+std::string result_of(const NodeFacts& node) { return node.outputs.empty() ? "" : node.outputs.front().name; }
+
+std::string shown_name(const NodeFacts& node) {
+  return node.place + (node.name.empty() ? result_of(node) : node.name);
+}
+
+/// The nodes by a name that no other node of the file has.
+template <class Name>
+std::map<std::string, std::size_t> by_name(const std::vector<NodeFacts>& nodes, Name&& name_of) {
+  std::map<std::string, std::size_t> index;
+  std::set<std::string> twice;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (name_of(nodes[i]).empty()) continue;
+    const std::string name = plain(nodes[i].place) + plain(name_of(nodes[i]));
+    if (!index.emplace(name, i).second) twice.insert(name);
+  }
+  for (const std::string& name : twice) index.erase(name);
+  return index;
+}
+
+/// A type without the names that inference made up.
+ValueSummary shown(ValueSummary value) {
+  for (std::string& extent : value.shape) {
+    if (extent.starts_with("unk__")) extent = "?";
+  }
+  return value;
+}
+
+NodeDiff compare_pair(const NodeFacts& a, const NodeFacts& b) {
+  NodeDiff diff{shown_name(a), shown_name(b), a.op, b.op, {}, {}};
+  if (a.op == b.op) {  // other operators have other attributes
+    std::map<std::string, TextDiff> texts;
+    for (const auto& [name, text] : a.attributes) texts[name] = {name, text, ""};
+    for (const auto& [name, text] : b.attributes) {
+      texts[name].name = name;
+      texts[name].b = text;
+    }
+    for (auto& [name, one] : texts) {
+      if (one.a != one.b) diff.attributes.push_back(std::move(one));
+    }
+  }
+  for (std::size_t i = 0; i < std::min(a.outputs.size(), b.outputs.size()); ++i) {
+    const ValueSummary &x = a.outputs[i], &y = b.outputs[i];
+    if (x.type.empty() || y.type.empty() || measure::same_to_clients(x, y)) continue;
+    // A shape that inference did not find out is no difference.
+    if (x.type == y.type && (x.shape.empty() || y.shape.empty())) continue;
+    diff.results.push_back({x.name, measure::type_of(shown(x)), measure::type_of(shown(y))});
+  }
+  return diff;
+}
+
+}  // namespace
+
+namespace measure {
+
+PairedNodes pair_nodes(const std::filesystem::path& a, const std::filesystem::path& b) {
+  PairedNodes nodes{serialize::node_facts(a), serialize::node_facts(b), {}};
+  std::vector<std::optional<std::size_t>> partners(nodes.a.size());
+  std::vector<bool> taken(nodes.b.size());
+  const auto match = [&](auto&& name_of) {
+    const auto first = by_name(nodes.a, name_of), second = by_name(nodes.b, name_of);
+    for (const auto& [name, i] : first) {
+      const auto found = second.find(name);
+      if (found == second.end() || partners[i] || taken[found->second]) continue;
+      partners[i] = found->second;
+      taken[found->second] = true;
+    }
+  };
+  match([](const NodeFacts& node) { return node.name; });
+  match(result_of);
+  for (std::size_t i = 0; i < partners.size(); ++i) {
+    if (partners[i]) nodes.pairs.emplace_back(i, *partners[i]);
+  }
+  return nodes;
+}
+
+NodesDiff compare_nodes(const PairedNodes& nodes) {
+  NodesDiff diff;
+  diff.count_a = nodes.a.size();
+  diff.count_b = nodes.b.size();
+  diff.same_name = nodes.pairs.size();
+  for (const auto& [i, k] : nodes.pairs) {
+    NodeDiff one = compare_pair(nodes.a[i], nodes.b[k]);
+    if (one.op_a != one.op_b || !one.attributes.empty() || !one.results.empty())
+      diff.differing.push_back(std::move(one));
+  }
+  return diff;
+}
+
+}  // namespace measure
+
+NodesDiff diff_nodes(const std::filesystem::path& a, const std::filesystem::path& b) {
+  return measure::compare_nodes(measure::pair_nodes(a, b));
+}
+
+}  // namespace onnxport
