@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <map>
 #include <string>
+#include <string_view>
 
 #include "report/data.h"
 
@@ -31,6 +31,16 @@ std::string input_for(const std::string& output, const GraphSummary& to, bool sa
   return {};
 }
 
+// The parts of a merged file are alternatives to it.
+bool are_alternatives(const std::string& one, const std::string& other) {
+  constexpr std::string_view kMerged = "_merged", kModel = "_model";
+  if (!one.ends_with(kMerged)) return other.ends_with(kMerged) && are_alternatives(other, one);
+  std::string part = one.substr(0, one.size() - kMerged.size());
+  if (part == other) return true;
+  if (!part.ends_with(kModel)) return false;
+  return part.insert(part.size() - kModel.size(), "_with_past") == other;
+}
+
 }  // namespace
 
 json find_links(const std::vector<ModelFile>& files) {
@@ -44,6 +54,7 @@ json find_links(const std::vector<ModelFile>& files) {
   json links = json::array();
   for (const ModelFile* from : components) {
     for (const ModelFile* to : components) {
+      if (from != to && are_alternatives(from->component, to->component)) continue;
       json tensors = json::array();
       for (const ValueSummary& output : from->model.graph.outputs) {
         const std::string input = input_for(output.name, to->model.graph, from == to);

@@ -1,4 +1,5 @@
-/// The template of the page, with its scripts and styles, as the build makes it from page/ and the pinned libraries.
+/// The template of the page, with its scripts and styles, as the build makes it from page/ and the pinned
+/// libraries.
 #pragma once
 
 #include <string_view>

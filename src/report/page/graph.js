@@ -12,11 +12,11 @@ function definition_view(graph) {
     readers.get(i).add(node.path);
   }));
   const outputs = group_by(graph.outputs, (output) => output.node);
-  const name = (i) => (i < 0 ? 'nothing' : nodes[i].op === 'input' ? nodes[i].name : `${nodes[i].op} ${i}`);
+  const name = (i) => (nodes[i].op === 'input' ? nodes[i].name : `${nodes[i].op} ${i}`);
   return nodes.map((node, i) => ({ node, i })).filter(({ node }) => node.op !== 'weight').map(({ node, i }) => ({
     op: node.op, path: node.path, label: node.op === 'input' ? node.name : String(i),
     types: node.types, given: (outputs.get(i) ?? []).map((output) => output.name),
-    takes: (node.in ?? []).filter((k) => k < 0 || nodes[k].op !== 'weight').map(name), attrs: node.attrs,
+    takes: (node.in ?? []).filter((k) => k >= 0 && nodes[k].op !== 'weight').map(name), attrs: node.attrs,
     weights: (node.in ?? []).filter((k) => k >= 0 && nodes[k].op === 'weight').map((k) => ({
       ...nodes[k].weight, type: nodes[k].types[0], shared: [...readers.get(k)].filter((path) => path !== node.path) })),
   }));
@@ -60,7 +60,7 @@ function WeightRow({ weight }) {
     ${weight.constant ? ' made by the definition' : ''}
     ${from.length > 0 ? html` <span class="muted">from</span> ${from.slice(0, 4).map((source, i) => html`${i > 0 ? ', ' : ''}<${Path}>${source.key}<//>
       ${' '}<span class="type">${source.dtype}[${source.shape.join(', ')}]</span>${source.file ? ` in ${source.file}` : ''}`)}${from.length > 4 ? ` and ${from.length - 4} more` : ''}` : ''}
-    ${weight.shared.length > 0 ? html` <span class="tag">tied</span> also in <${Path}>${weight.shared[0] || '(no module)'}<//>${weight.shared.length > 1 ? ` and ${weight.shared.length - 1} more` : ''}` : ''}</div>`;
+    ${weight.shared.length > 0 ? html` ${weight.constant ? '' : html`<span class="tag">tied</span> `}also in <${Path}>${weight.shared[0] || '(no module)'}<//>${weight.shared.length > 1 ? ` and ${weight.shared.length - 1} more` : ''}` : ''}</div>`;
 }
 
 function NodeRow({ node, with_path }) {
@@ -103,7 +103,7 @@ function Content({ at, level }) {
     <${Some} list=${[...at.children.values()]} what="module" show=${(child) => html`<${Module} key=${child.path} tree=${child} level=${level} />`} /></ul>`;
 }
 
-const text_of = (node) => [node.op, node.path, node.label, ...node.types, ...node.given, ...node.takes,
+const text_of = (node) => [node.op, node.path, node.label, ...node.types, ...node.given,
   ...node.weights.flatMap((weight) => [weight.name, weight.kind ?? '', ...(weight.from ?? []).map((source) => source.key)])].join('\n').toLowerCase();
 
 function Found({ nodes, words, texts }) {
@@ -129,7 +129,7 @@ function GraphView() {
   const texts = words.length > 0 ? once(`texts ${choice}`, () => nodes.map(text_of)) : null;
   return html`<${Choice} label="Graph" value=${choice} options=${choices} on_change=${set_choice} />
     <label class="choice">Search <input type="search" value=${text} onInput=${(event) => set_text(event.currentTarget.value)}
-      placeholder="op, module, weight, tensor" /></label>
+      placeholder="op, module or weight" /></label>
     ${words.length > 0 ? html`<${Found} key=${`${choice} ${wanted}`} nodes=${nodes} words=${words} texts=${texts} />`
     : html`<p>${plural(nodes.length, 'node')}. Open a module to see its nodes: the op, the type of its result, what it takes, and where its weights come from.</p>
       <div class="graph" key=${choice}><${Content} at=${tree} level=${0} /></div>`}`;

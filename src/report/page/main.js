@@ -6,7 +6,6 @@ function Page() {
   document.title = `${title} · onnxport report`;
   const failed = results.validation.some((check) => !check.passed);
   const parts = merged_parts(components.map((one) => one.name));
-  const largest = [...data.files].sort((a, b) => sum(file_weights(b), (one) => one.bytes) - sum(file_weights(a), (one) => one.bytes))[0];
   const sections = [
     ['files', 'What was exported', html`<${About} /><${Files} />`],
     ['bytes', 'Bytes by module', html`<${BytesByModule} />`],
@@ -22,12 +21,12 @@ function Page() {
     <nav aria-label="Sections"><ul>${sections.map(([id, text]) => html`<li><a href="#${id}">${text}</a></li>`)}</ul></nav></header>
   <main>
     <section aria-labelledby="short" class="answers"><h2 id="short">In short</h2>
-      <div class="columns"><div><h3>Which layers take the bytes?</h3><${BytesAnswer} file=${largest} /></div>
+      <div class="columns"><div><h3>Which layers take the bytes?</h3><${BytesAnswer} file=${largest_file()} /></div>
       <div><h3>Which output is the least exact, and why?</h3><${ExactAnswer} /></div>
       <div><h3>What must a client feed?</h3><${FeedAnswer} files=${components.filter((one) => !parts.has(one.name)).map((one) => one.files[0])} /></div></div></section>
     ${sections.map(([id, text, content]) => html`<section id=${id} aria-labelledby="${id}-title"><h2 id="${id}-title">${text}</h2>${content}</section>`)}
-  </main>
-  <p class="made">Made by onnxport ${data.onnxport}. The page loads nothing from the network.</p>`;
+    <p class="made">Made by onnxport ${data.onnxport}. The page loads nothing from the network.</p>
+  </main>`;
 }
 
 render(html`<${Page} />`, document.getElementById('page'));

@@ -4,10 +4,10 @@ const data = JSON.parse(document.getElementById('data').textContent);
 const { results } = data;
 const exported = results.export;
 
-/** The module of an ONNX node: its name without the last part. */
+/** The module of an ONNX node: its name without the last part, and without the branch of a merged decoder. */
 function module_of(name) {
   const end = name.lastIndexOf('/');
-  return end <= 0 ? '' : name.slice(0, end).replace(/^\//, '').replaceAll('/', '.');
+  return end <= 0 ? '' : name.slice(0, end).replace(/^\/|^(?:with|no)_past(?:\/|$)/, '').replaceAll('/', '.');
 }
 
 /** Calls `visit` for the nodes of a graph, and of the graphs inside of it: with the path of the graph. */
@@ -98,6 +98,13 @@ function weight_tree(weights) {
   return tree;
 }
 
+/** Bytes by how they are stored, the most first: without what is less than a hundredth. */
+function kinds_of(weights) {
+  const total = sum(weights, (weight) => weight.bytes);
+  return [...group_by(weights, (weight) => weight.kind)].map(([kind, list]) => [kind, sum(list, (weight) => weight.bytes)])
+    .filter(([, size]) => size > 0 && size >= total / 100).sort((a, b) => b[1] - a[1]);
+}
+
 const memo = new Map();
 /** The result of `make`, computed once for each key. */
 function once(key, make) {
@@ -114,11 +121,10 @@ function by_place(weights, depth = 2) {
     const number = parts.findIndex((part) => /^\d+$/.test(part));
     const place = number < 0 ? parts.slice(0, depth + 1).join('.')
       : parts.slice(0, number + depth).map((part, i) => (i === number ? '#' : part)).join('.');
-    if (!groups.has(place)) groups.set(place, { place, bytes: 0, layers: new Set(), kinds: new Map(), weights: [] });
+    if (!groups.has(place)) groups.set(place, { place, bytes: 0, layers: new Set(), weights: [] });
     const group = groups.get(place);
     group.bytes += weight.bytes;
     if (number >= 0) group.layers.add(Number(parts[number]));
-    group.kinds.set(weight.kind, (group.kinds.get(weight.kind) ?? 0) + weight.bytes);
     group.weights.push(weight);
   }
   return [...groups.values()].sort((a, b) => b.bytes - a.bytes);

@@ -59,16 +59,32 @@ function make_picture() {
 }
 
 const letter = 7.3;
+/** Lines of at most so many letters, if there are blanks. */
+function wrapped(text, most) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last && last.length + 1 + word.length > most) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  return lines;
+}
+
 function lay_out({ boxes, arrows }, narrow) {
+  const lines_of = (text) => (narrow ? wrapped(text, 24) : [text]);
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   graph.setGraph({ rankdir: narrow ? 'TB' : 'LR', nodesep: 18, ranksep: narrow ? 34 : 44, marginx: 4, marginy: 4 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const box of boxes) {
-    graph.setNode(box.id, { ...box, width: Math.max(...box.lines.map((line) => line.length)) * letter + 22,
-      height: box.lines.length * 17 + 14 });
+    const lines = box.lines.flatMap(lines_of);
+    graph.setNode(box.id, { ...box, lines, width: Math.max(...lines.map((line) => line.length)) * letter + 22,
+      height: lines.length * 17 + 14 });
   }
-  arrows.forEach((arrow, i) => graph.setEdge(arrow.from, arrow.to,
-    { text: arrow.text, width: arrow.text ? arrow.text.length * letter + 8 : 0, height: arrow.text ? 18 : 0, labelpos: 'c' }, String(i)));
+  arrows.forEach((arrow, i) => {
+    const lines = arrow.text ? lines_of(arrow.text) : [];
+    graph.setEdge(arrow.from, arrow.to, { lines, labelpos: 'c', height: lines.length * 17,
+      width: lines.length > 0 ? Math.max(...lines.map((line) => line.length)) * letter + 8 : 0 }, String(i));
+  });
   dagre.layout(graph);
   return graph;
 }
@@ -80,9 +96,14 @@ function Picture() {
   const tall = useMemo(() => lay_out(picture, true), []);
   const graph = wide.graph().width <= width ? wide : tall;
   const size = graph.graph();
-  const text = data.links.map((link) => (link.from === link.to
-    ? html`<li><${Path}>${link.from}<//> takes ${plural(link.tensors.length, 'output')} of its call before (<${Path}>${link.tensors[0][0]}<//>${' as '}<${Path}>${link.tensors[0][1]}<//>${link.tensors.length > 1 ? ', …' : ''}); in the first call, they are empty</li>`
-    : html`<li><${Path}>${link.from}<//> gives <${Path}>${link.to}<//>: ${link_text(link)}${link.tensors.some(([output, input]) => output.endsWith('_features') && input === 'inputs_embeds') ? ' (the client writes its rows over the vectors of the placeholder tokens)' : ''}</li>`));
+  const parts = (link) => picture.parts.has(link.from) || picture.parts.has(link.to);
+  const first_from_other = (link) => data.links.some((other) => other.to === link.to && other.from !== link.to
+    && other.tensors.some(([, input]) => input === link.tensors[0][1]));
+  const sentence = (link) => (link.from === link.to
+    ? html`<li><${Path}>${link.from}<//> takes ${plural(link.tensors.length, 'output')} of its call before (<${Path}>${link.tensors[0][0]}<//>${' as '}<${Path}>${link.tensors[0][1]}<//>${link.tensors.length > 1 ? ', …' : ''})${first_from_other(link) ? '' : '; in the first call, they are empty'}</li>`
+    : html`<li><${Path}>${link.from}<//> gives <${Path}>${link.to}<//>: ${link_text(link)}${link.tensors.some(([output, input]) => output.endsWith('_features') && input === 'inputs_embeds') ? ' (the client writes its rows over the vectors of the placeholder tokens)' : ''}</li>`);
+  const text = data.links.filter((link) => !parts(link)).map(sentence);
+  const separate = data.links.filter(parts);
   const points = (list) => `M${list.map((point) => `${point.x.toFixed(1)},${point.y.toFixed(1)}`).join('L')}`;
   return html`<div ref=${ref}><div class="scroll picture" role="region" aria-label="Picture of the components" tabindex="0">
     <svg width=${size.width} height=${size.height} viewBox="0 0 ${size.width} ${size.height}" role="img"
@@ -95,8 +116,9 @@ function Picture() {
   })}
       ${graph.edges().map((edge) => {
     const arrow = graph.edge(edge);
-    return arrow.text && html`<g><rect class="label" x=${arrow.x - arrow.width / 2} y=${arrow.y - 9} width=${arrow.width} height="18" />
-          <text class="mono" x=${arrow.x} y=${arrow.y + 4} text-anchor="middle">${arrow.text}</text></g>`;
+    const top = arrow.y - arrow.height / 2;
+    return arrow.lines.length > 0 && html`<g><rect class="label" x=${arrow.x - arrow.width / 2} y=${top} width=${arrow.width} height=${arrow.height} />
+          ${arrow.lines.map((line, i) => html`<text class="mono" x=${arrow.x} y=${top + 13 + i * 17} text-anchor="middle">${line}</text>`)}</g>`;
   })}
       ${graph.nodes().map((id) => {
     const box = graph.node(id);
@@ -107,5 +129,6 @@ function Picture() {
     ${text.length > 0 && html`<ul>${text}</ul>`}
     ${[...group_by([...picture.parts], ([, whole]) => whole)].map(([whole, list]) => html`<p><${Path}>${whole}<//> has
       ${' '}${list.map(([part], i) => html`${i > 0 ? ' and ' : ''}<${Path}>${part}<//>`)} in one file, for clients that load only one. Use either.</p>`)}
+    ${separate.length > 0 && html`<${Later} summary="How the separate files feed each other">${() => html`<ul>${separate.map(sentence)}</ul>`}<//>`}
   </div>`;
 }

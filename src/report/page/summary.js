@@ -7,6 +7,7 @@ const comparisons = once('comparisons', () => results.validation.flatMap((check)
       : output.max_difference > 0 ? Infinity : 0,
   })))).sort((a, b) => (a.output.passed - b.output.passed) || (b.part - a.part)));
 
+const largest_file = () => [...data.files].sort((a, b) => sum(file_weights(b), (one) => one.bytes) - sum(file_weights(a), (one) => one.bytes))[0];
 const file_of = (name) => data.files.find((file) => file.file === name) ?? null;
 const has_state_name = (name) => /^(past|present)|key_values|cache|\bstate/.test(name);
 
@@ -38,10 +39,9 @@ function Reasons({ found }) {
   if (graph) {
     const depths = [...depths_of(graph)];
     const depth = depths_of(graph).get(output.name);
-    const least = Math.min(...depths.map(([, other]) => other));
-    const deepest = depths.every(([, other]) => other <= depth);
-    if (depth > 1) reasons.push(`Each operation rounds a little, and ${depth} operations follow one another on the longest way to this output`
-      + `${depths.length > 1 ? deepest ? `, the longest of all outputs (the shortest: ${least})` : ` (the shortest way to an output: ${least})` : ''}.`);
+    const [least, most] = [Math.min(...depths.map(([, other]) => other)), Math.max(...depths.map(([, other]) => other))];
+    const others = least === most ? '' : depth === most ? `, the longest of all outputs (the shortest: ${least})` : ` (other outputs: ${least} to ${most})`;
+    if (depth > 1) reasons.push(`Each operation rounds a little, and ${depth} operations follow one another on the longest way to this output${others}.`);
   }
   const scale = check.atol > 0 ? output.tolerance / check.atol : 1;
   if (scale > 1.05)
@@ -62,7 +62,7 @@ function BytesAnswer({ file }) {
   return html`<p>The weights of <${Path}>${file.file}<//> take <strong>${bytes(total)}</strong>. The most is in</p>
     <ol>${places.map((group) => html`<li><${Path}>${place_text(group)}<//>: <strong>${percent(group.bytes, total)}</strong>,
       ${' '}${bytes(group.bytes)}${group.layers.size > 1 ? ` in ${group.layers.size} layers` : ''}
-      ${' '}(${[...group.kinds].sort((a, b) => b[1] - a[1]).map(([kind]) => kind).slice(0, 2).join(' and ')})${tied(group)}</li>`)}</ol>`;
+      ${' '}(${kinds_of(group.weights).map(([kind]) => kind).slice(0, 2).join(' and ')})${tied(group)}</li>`)}</ol>`;
 }
 
 /** The output of a variant that is the furthest from the model as it was before it was quantized. */
@@ -85,7 +85,8 @@ function ExactAnswer() {
     ${drift && html`<p>That compares each file with its own weights. Quantizing changed the weights themselves:
       ${' '}<code>${drift.drift.name}</code> of <${Path}>${drift.check.file}<//> is the furthest from the model before, with a cosine of
       ${' '}<strong>${drift.drift.cosine.toFixed(5)}</strong> (1: the same; accepted from ${drift.drift.smallest_cosine})${kinds.length > 0
-    ? html`, because ${kinds.map(([kind, weights], i) => `${i > 0 ? ' and ' : ''}${plural(weights.length, 'tensor')} of its weights keep${weights.length === 1 ? 's' : ''} ${kind} of each value`)}` : ''}.</p>`}`;
+    ? html`, because ${kinds.map(([kind, weights], i) => `${i > 0 ? ' and ' : ''}${plural(weights.length, 'tensor')} of its weights keep${weights.length === 1 ? 's' : ''} ${kind} of each value`)}` : ''}.
+      ${drift.drift.passed ? '' : html` <strong class="bad">It failed.</strong>`}</p>`}`;
 }
 
 function FeedAnswer({ files }) {
@@ -137,11 +138,11 @@ function Files() {
   const rows = [];
   const seen = new Set();
   for (const file of data.files) {
-    const kinds = group_by(file_weights(file), (weight) => weight.kind);
+    let nodes = 0;
+    each_node(file.graph, () => { nodes += 1; });
     const tied = file_weights(file).filter((weight) => weight.readers.length > 1 && weight.bytes > 4096).length;
-    rows.push([html`<${Path}>${file.file}<//>`, bytes(file.bytes), plural(file.graph.nodes.length, 'node'),
-      [...kinds].map(([kind, list]) => [kind, sum(list, (weight) => weight.bytes)]).sort((a, b) => b[1] - a[1])
-        .map(([kind, size]) => `${bytes(size)} ${kind}`).slice(0, 4).join(', '),
+    rows.push([html`<${Path}>${file.file}<//>`, bytes(file.bytes), plural(nodes, 'node'),
+      kinds_of(file_weights(file)).map(([kind, size]) => `${bytes(size)} ${kind}`).slice(0, 4).join(', '),
       tied > 0 ? plural(tied, 'weight') : '–']);
     const folder = file.file.split('/').slice(0, -1).join('/');
     for (const one of file.data) {

@@ -2,7 +2,7 @@
 
 function Bars({ rows, text, label }) {
   const most = Math.max(...rows.map(([, value]) => value));
-  return html`<${Table} label=${label} heads=${['Step', 'Time', '']} numbers=${[1]}
+  return html`<${Table} label=${label} heads=${['Step', 'Time', 'Compared']} numbers=${[1]}
     rows=${rows.map(([name, value]) => [name, text(value), html`<span class="bar wide" aria-hidden="true"><span class="k1"
       style=${`width:${most > 0 ? (100 * value) / most : 0}%`}></span></span>`])} />`;
 }
@@ -44,7 +44,7 @@ function Bench({ bench }) {
     ${good.length > 0 && html`<${BenchPlot} files=${good} width=${width} />
     <ul class="legend">${[['k1', 'the faster half of the runs'], ['k2', 'up to 90 %'], ['k4', 'up to 99 %']].map(([name, text]) => html`<li>
       <span class="swatch ${name}" aria-hidden="true"></span> ${text}</li>`)}</ul>
-    <${Table} label="Times of runs" numbers=${[1, 2, 3, 4, 5, 6, 7, 8]}
+    <${Table} label="Times of runs" numbers=${[1, 2, 3, 4, 5, 6, 7, 8, 9]}
       heads=${['File', 'runs', 'shortest', 'p50', 'p90', 'p99', 'longest', 'load', 'memory', 'tokens/s']}
       rows=${good.map((file) => [html`<${Path}>${file.file}<//>`, file.runs, ...percentiles.map(([key]) => seconds(file.latency_seconds[key])),
     seconds(file.load_seconds), bytes(file.peak_memory_bytes), file.tokens_per_second ? Math.round(file.tokens_per_second).toLocaleString('en') : '–'])} />`}
@@ -54,7 +54,7 @@ function Bench({ bench }) {
 function Times() {
   const rows = [];
   if (exported) rows.push(['export', exported.export_seconds]);
-  for (const check of results.validation) rows.push([html`validation of <${Path}>${check.file}<//>`, check.seconds]);
+  for (const check of results.validation) rows.push([html`validation of <${Path}>${check.file}<//>${number_of(check)}`, check.seconds]);
   return html`${rows.length > 0 ? html`<h3>Of the export</h3>${data.peak_memory_bytes > 0 && html`<p>At most <strong>${bytes(data.peak_memory_bytes)}</strong> of memory, for everything together.</p>`}
       <${Bars} rows=${rows} text=${seconds} label="Times of the export" />` : null}
     ${results.bench ? html`<${Bench} bench=${results.bench} />`

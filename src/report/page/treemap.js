@@ -3,8 +3,8 @@
 const kind_classes = { float32: 'k1', float16: 'k2', bfloat16: 'k3', '8 bits': 'k4', '4 bits': 'k5', '2 bits': 'k6' };
 const kind_class = (kind) => kind_classes[kind] ?? 'k7';
 
-/** The tree for d3: what lies deeper than `depth` levels is one leaf for each kind. */
-function map_of(tree, depth) {
+/** The tree for d3: a module that is too small to be opened is one leaf for each kind. */
+function map_of(tree, is_large) {
   const at = joined(tree);
   const node = { name: at.name, path: at.path, children: [] };
   const kinds = new Map();
@@ -16,14 +16,14 @@ function map_of(tree, depth) {
     }
   };
   add(at);
-  if (depth === 0) {
+  if (!is_large(at)) {
     const all = (one) => one.children.forEach((child) => {
       add(child);
       all(child);
     });
     all(at);
   } else {
-    for (const child of at.children.values()) if (child.bytes > 0) node.children.push(map_of(child, depth - 1));
+    for (const child of at.children.values()) if (child.bytes > 0) node.children.push(map_of(child, is_large));
   }
   node.children.push(...[...kinds.values()].filter((entry) => entry.value > 0));
   return node;
@@ -31,10 +31,9 @@ function map_of(tree, depth) {
 
 function Rectangles({ tree, width, height, on_open }) {
   const total = tree.bytes;
-  const root = d3.hierarchy(map_of(tree, 3)).sum((one) => one.value ?? 0).sort((a, b) => b.value - a.value);
-  d3.treemap().size([width, height]).round(true).paddingInner(1)
-    .paddingTop((one) => (one.depth > 0 && one.x1 - one.x0 > 44 && one.y1 - one.y0 > 34 ? 15 : 1))
-    .paddingOuter((one) => (one.depth === 0 ? 0 : 1))(root);
+  const root = d3.hierarchy(map_of(tree, (one) => one === tree || (one.bytes / total) * width * height > 3600)).sum((one) => one.value ?? 0).sort((a, b) => b.value - a.value);
+  d3.treemap().size([width, height]).round(true).paddingInner(1).paddingOuter((one) => (one.depth === 0 ? 0 : 1))
+    .paddingTop((one) => (one.depth === 0 ? 0 : one.x1 - one.x0 > 30 && one.y1 - one.y0 > 30 ? 15 : 1))(root);
   const visible = root.descendants().filter((one) => one.depth > 0 && one.x1 - one.x0 >= 1 && one.y1 - one.y0 >= 1);
   const fits = (text, room) => (text.length * 6.6 <= room ? text : room < 26 ? '' : `${text.slice(0, Math.floor(room / 6.6) - 1)}…`);
   return html`<svg class="map" width=${width} height=${height} viewBox="0 0 ${width} ${height}" role="img"
@@ -52,13 +51,13 @@ function Rectangles({ tree, width, height, on_open }) {
 }
 
 function Kinds({ at, total }) {
-  const kinds = new Map();
+  const weights = [];
   const add = (one) => {
-    for (const weight of one.items) kinds.set(weight.kind, (kinds.get(weight.kind) ?? 0) + weight.bytes);
+    weights.push(...one.items);
     one.children.forEach(add);
   };
   add(at);
-  const list = [...kinds].sort((a, b) => b[1] - a[1]);
+  const list = kinds_of(weights);
   return html`<span class="bar" aria-hidden="true">${list.map(([kind, size]) => html`<span class=${kind_class(kind)}
     style=${`width:${(100 * size) / total}%`}></span>`)}</span><span class="kinds">${list.map(([kind]) => kind).join(', ')}</span>`;
 }
@@ -73,36 +72,48 @@ function TiedWeights({ weights }) {
     ${tied.length > 12 && html`<p>${tied.length - 12} more are smaller.</p>`}`;
 }
 
+const bytes_tree = (name) => once(`bytes ${name}`, () => weight_tree(file_weights(file_of(name))));
+
+/** Where the map begins: below modules that have nearly everything. */
+function start_path(name) {
+  let at = bytes_tree(name);
+  for (;;) {
+    const child = [...at.children.values()].map(joined).find((one) => one.bytes > 0.95 * at.bytes && one.children.size > 1);
+    if (!child) return at.path;
+    at = child;
+  }
+}
+
 function BytesByModule() {
-  const [name, set_name] = useState(data.files[0].file);
-  const [path, set_path] = useState('');
+  const [name, set_name] = useState(() => largest_file().file);
+  const [path, set_path] = useState(() => start_path(name));
   const [ref, width] = useWidth(800);
   const weights = file_weights(file_of(name));
-  const tree = useMemo(() => weight_tree(weights), [name]);
+  const tree = bytes_tree(name);
   const at = joined(module_at(tree, path));
   const total = tree.bytes;
   const children = [...at.children.values()].filter((child) => child.bytes > 0).map((child) => joined(child))
     .sort((a, b) => b.bytes - a.bytes);
   const parts = path ? path.split('.') : [];
   const crumbs = parts.map((part, i) => [parts.slice(0, i + 1).join('.'), part]);
-  const used = [...group_by(weights.filter((weight) => weight.bytes > 0), (weight) => weight.kind)]
-    .sort((a, b) => sum(b[1], (one) => one.bytes) - sum(a[1], (one) => one.bytes));
+  const large = (one) => one.bytes >= total / 1000;
+  const rest = children.filter((child) => !large(child)).length + at.items.filter((weight) => !large(weight)).length;
   return html`<div ref=${ref}>
     <${Choice} label="File" value=${name} options=${data.files.map((file) => [file.file, file.file])}
-      on_change=${(value) => { set_name(value); set_path(''); }} />
-    <ul class="legend">${used.map(([kind, list]) => html`<li><span class="swatch ${kind_class(kind)}" aria-hidden="true"></span>
-      ${kind}: ${bytes(sum(list, (one) => one.bytes))}</li>`)}</ul>
+      on_change=${(value) => { set_name(value); set_path(start_path(value)); }} />
+    <ul class="legend">${kinds_of(weights).map(([kind, size]) => html`<li><span class="swatch ${kind_class(kind)}" aria-hidden="true"></span>
+      ${' '}${kind}: ${bytes(size)}</li>`)}</ul>
     <nav aria-label="Module in the map" class="crumbs"><button type="button" onClick=${() => set_path('')}
       disabled=${!path}>all modules</button>${crumbs.map(([to, part]) => html` › <button type="button"
       disabled=${to === path} onClick=${() => set_path(to)}>${part}</button>`)}</nav>
     ${at.bytes > 0 ? html`<${Rectangles} tree=${at} width=${width} height=${Math.round(Math.min(420, Math.max(260, width * 0.5)))}
       on_open=${(to) => to !== path && set_path(to)} />` : html`<p>No weights here.</p>`}
-    <${Table} label="Bytes by module" heads=${['Module', 'Bytes', 'Part', 'Stored as']} numbers=${[1, 2]} rows=${[
-    ...children.slice(0, 40).map((child) => [child.children.size > 0
+    <${Table} label="Table of bytes by module" heads=${['Module', 'Bytes', 'Part', 'Stored as']} numbers=${[1, 2]} rows=${[
+    ...children.filter(large).slice(0, 40).map((child) => [child.children.size > 0
       ? html`<button type="button" class="link" onClick=${() => set_path(child.path)}><${Path}>${child.name}<//></button>`
       : html`<${Path}>${child.name}<//>`, bytes(child.bytes), percent(child.bytes, total), html`<${Kinds} at=${child} total=${at.bytes} />`]),
-    ...[...at.items].sort((a, b) => b.bytes - a.bytes).slice(0, 20).map((weight) => [html`<${Path}>${weight.name}<//>`,
+    ...at.items.filter(large).sort((a, b) => b.bytes - a.bytes).slice(0, 20).map((weight) => [html`<${Path}>${weight.name}<//>`,
       bytes(weight.bytes), percent(weight.bytes, total), `${weight.dtype}[${weight.shape.join(', ')}]`])]} />
-    ${children.length > 40 && html`<p>${children.length - 40} more modules are smaller.</p>`}
+    ${rest > 0 && html`<p class="muted">${rest} more of less than 0.1 % each.</p>`}
     <${TiedWeights} weights=${weights} /></div>`;
 }

@@ -44,17 +44,23 @@ function Dots({ outputs, width }) {
   </svg>`;
 }
 
+/** A merged file has a check for each of its branches. */
+function number_of(check) {
+  const same = results.validation.filter((other) => other.file === check.file);
+  return same.length > 1 ? ` (${same.indexOf(check) + 1} of ${same.length})` : '';
+}
+
 function Check({ check, width, open }) {
   const outputs = outputs_of(check);
   const shown = outputs.slice(0, 8);
   const cases = check.cases.length;
-  return html`<details open=${open} class="check"><summary><${Path}>${check.file}<//> <span class=${check.passed ? 'pass' : 'bad'}>
-      ${check.passed ? '✓ passed' : '✗ failed'}</span> <span class="muted">${plural(outputs.length, 'output')}, ${plural(cases, 'case')}${outputs.length > 0 ? `, at most ${percent(outputs[0].worst, 1)} of the tolerance` : ''}</span></summary>
+  return html`<details open=${open} class="check"><summary><${Path}>${check.file}<//>${number_of(check)} <span class=${check.passed ? 'pass' : 'bad'}>
+      ${check.passed ? '✓ passed' : '✗ failed'}</span> <span class="muted">${plural(outputs.length, 'output')}, ${plural(cases, 'case')}${outputs.length > 0 ? outputs[0].worst === 0 ? ', exact' : `, at most ${percent(outputs[0].worst, 1)} of the tolerance` : ''}</span></summary>
     ${check.problems.length > 0 && html`<ul class="bad">${check.problems.map((text) => html`<li>${text}</li>`)}</ul>`}
     ${outputs.length > 0 && html`<${Dots} outputs=${shown} width=${width - 26} />
-      <p class="muted">A dot is a case: its largest difference as a part of the tolerance, ${small(check.atol)} × the largest value (at least 1).
+      <p class="muted">A dot is a case: its largest difference as a part of the tolerance, <${Small} value=${check.atol} /> × the largest value (at least 1).
         ${' '}Left is better.${outputs.length > shown.length ? ` ${outputs.length - shown.length} more outputs are nearer.` : ''}</p>
-      <${Later} summary="All numbers">${() => html`<${Table} label="Differences by output and case" numbers=${[2, 3, 4]}
+      <${Later} summary="All numbers">${() => html`<${Table} label=${`Differences in ${check.file}${number_of(check)}`} numbers=${[2, 3, 4]}
         heads=${['Output', 'Case', 'Difference', 'Tolerance', 'Part', 'Result']}
         rows=${outputs.flatMap((one) => one.dots.map((dot) => [html`<${Path}>${one.name}<//>`, dot.case,
     html`<${Small} value=${dot.output.max_difference} />`, html`<${Small} value=${dot.output.tolerance} />`, percent(dot.part, 1),
@@ -65,7 +71,7 @@ function DriftTable() {
   const rows = results.validation.flatMap((check) => (check.drift ?? []).map((drift) => [check, drift]))
     .sort((a, b) => a[1].cosine - b[1].cosine);
   if (rows.length === 0) return null;
-  const make = (list) => html`<${Table} label="Drift of quantized variants" numbers=${[2, 3, 4, 5]}
+  const make = (list, label) => html`<${Table} label=${label} numbers=${[2, 3, 4, 5]}
     heads=${['Output', 'File', '1 − cosine', 'accepted', 'mean difference', 'same best token', 'Result']}
     rows=${list.map(([check, drift]) => [html`<${Path}>${drift.name}<//>`, html`<${Path}>${check.file}<//>`,
     html`<${DriftBar} drift=${drift} />`, html`<${Small} value=${1 - drift.smallest_cosine} />`, html`<${Small} value=${drift.mean_difference} />`,
@@ -73,8 +79,8 @@ function DriftTable() {
   return html`<h3>Drift of quantized variants</h3>
     <p>How far the outputs of a quantized file are from the model as it was before: 0 is the same, and the files pass below what is
       accepted. The bars are on a logarithmic scale.</p>
-    ${make(rows.slice(0, 8))}
-    ${rows.length > 8 && html`<${Later} summary=${`${rows.length - 8} more outputs, which are nearer`}>${() => make(rows.slice(8))}<//>`}`;
+    ${make(rows.slice(0, 8), 'Drift of the outputs that are the furthest')}
+    ${rows.length > 8 && html`<${Later} summary=${`${rows.length - 8} more outputs, which are nearer`}>${() => make(rows.slice(8), 'Drift of the other outputs')}<//>`}`;
 }
 
 function DriftBar({ drift }) {
@@ -82,7 +88,7 @@ function DriftBar({ drift }) {
   const most = Math.max(1e-9, 1 - drift.smallest_cosine);
   const log = (number) => Math.min(1, Math.max(0, (Math.log10(Math.max(number, 1e-7)) + 7) / (Math.log10(most) + 7)));
   return html`<span class="drift"><span class="bar" aria-hidden="true"><span class=${drift.passed ? 'k5' : 'failed'}
-    style=${`width:${100 * log(value)}%`}></span></span><${Small} value=${Number(value.toPrecision(3))} /></span>`;
+    style=${`width:${100 * log(value)}%`}></span></span><span class="value"><${Small} value=${value < 1e-12 ? 0 : value} /></span></span>`;
 }
 
 function ProofText() {
