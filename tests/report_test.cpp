@@ -43,8 +43,8 @@ class Report : public testing::Test {
   // Exports a fixture with its page, and gives the data of the page.
   json exported(const std::string& fixture, const std::string& task, const Words& more = {}) {
     synthesize(read_fixture(fixture), checkpoint_);
-    Words words = {"export", "onnx", "--model", checkpoint_.string(), "--task", task, "--report",
-                   page_.string()};
+    Words words = {"export", "onnx", "--model",  checkpoint_.string(),
+                   "--task", task,   "--report", page_.string()};
     words.insert(words.end(), more.begin(), more.end());
     words.push_back(out_.string());
     const ProgramResult result = run_program(words);
@@ -225,15 +225,15 @@ TEST_F(Report, ResultsOfOtherCommands) {
       {"validate", checkpoint_.string(), out_.string(), "--task", "text-classification", "--json"});
   ASSERT_EQ(validated.status, 0) << validated.err;
   std::ofstream(checks) << validated.out;
-  const ProgramResult timed = run_program({"bench", out_.string(), "--runs", "3", "--json", "--report",
-                                           page_.string()});
+  const ProgramResult timed =
+      run_program({"bench", out_.string(), "--runs", "3", "--json", "--report", page_.string()});
   ASSERT_EQ(timed.status, 0) << timed.err;
   EXPECT_EQ(json::parse(data_text(page_))["results"]["bench"]["files"][0]["runs"], 3);
   std::ofstream(times) << timed.out;
   // The files may lie elsewhere by now.
   fs::rename(out_, folder_.path() / "moved");
-  const ProgramResult result = run_program({"report", (folder_.path() / "moved").string(), "--data",
-                                            checks.string(), "--data", times.string()});
+  const ProgramResult result = run_program(
+      {"report", (folder_.path() / "moved").string(), "--data", checks.string(), "--data", times.string()});
   ASSERT_EQ(result.status, 0) << result.err;
   const json data = json::parse(data_text(folder_.path() / "moved/report.html"));
   EXPECT_EQ(data["results"]["validation"][0]["file"], "model.onnx");
@@ -269,9 +269,9 @@ TEST_F(Report, APageThatCannotBeWritten) {
   expect_failure(run_program({"report"}), kUsage, {});
   // An export finds out before it works.
   synthesize(read_fixture("bert/text-classification"), checkpoint_);
-  expect_failure(run_program({"export", "onnx", "--model", checkpoint_.string(), "--report", nowhere,
-                              out_.string()}),
-                 kIo, {nowhere, "there is no folder"});
+  expect_failure(
+      run_program({"export", "onnx", "--model", checkpoint_.string(), "--report", nowhere, out_.string()}),
+      kIo, {nowhere, "there is no folder"});
   EXPECT_FALSE(fs::exists(out_));
 }
 

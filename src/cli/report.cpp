@@ -21,14 +21,16 @@ CLI::App* add_report(CLI::App& app, ReportFlags& flags) {
                    "The page; default: report.html in the folder, or beside the file")
       ->type_name("PAGE.html");
   report
-      ->add_option("--data", flags.data,
-                   "What `export onnx`, `validate` or `bench` printed with --json, to be shown too (repeatable)")
+      ->add_option(
+          "--data", flags.data,
+          "What `export onnx`, `validate` or `bench` printed with --json, to be shown too (repeatable)")
       ->type_name("FILE.json")
       ->allow_extra_args(false);
   add_voice(*report, flags.voice);
   report->footer(
       "Examples: onnxport report out/\n"
-      "          onnxport validate model/ out/ --json > checks.json && onnxport report out/ --data checks.json\n"
+      "          onnxport validate model/ out/ --json > checks.json && onnxport report out/ --data "
+      "checks.json\n"
       "`onnxport export onnx … --report PAGE` knows more: the graph as its definition builds it, and the\n"
       "tensors that weights are made of.");
   return report;
@@ -44,7 +46,8 @@ int run_report(const ReportFlags& flags) {
 }
 
 void add_report_flag(CLI::App& app, fs::path& page) {
-  app.add_option("--report", page, "Also write a page about the result, which a browser shows without network")
+  app.add_option("--report", page,
+                 "Also write a page about the result, which a browser shows without network")
       ->type_name("PAGE.html");
 }
 

@@ -27,8 +27,8 @@ std::vector<ModelFile> read_files(const std::vector<std::filesystem::path>& path
 
 json describe(const ModelFile& file);
 
-/// Where outputs go: to inputs of other files, or of the same file in its next call. One link for each pair of
-/// components, with the names of the tensors.
+/// Where outputs go: to inputs of other files, or of the same file in its next call. One link for each pair
+/// of components, with the names of the tensors.
 json find_links(const std::vector<ModelFile>& files);
 
 /// The results of commands by kind (`export`, `validation`, `bench`), with the names that the page has for

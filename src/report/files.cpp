@@ -64,10 +64,8 @@ json describe(const GraphSummary& graph) {
   }
   json initializers = json::array();
   for (const InitializerSummary& tensor : graph.initializers) {
-    initializers.push_back({{"name", tensor.name},
-                            {"dtype", tensor.type},
-                            {"shape", tensor.shape},
-                            {"bytes", tensor.bytes}});
+    initializers.push_back(
+        {{"name", tensor.name}, {"dtype", tensor.type}, {"shape", tensor.shape}, {"bytes", tensor.bytes}});
     if (!tensor.file.empty()) initializers.back()["file"] = tensor.file;
   }
   json types = json::object();

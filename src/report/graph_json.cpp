@@ -71,12 +71,9 @@ std::string graph_to_json(const Component& component, const Graph& graph) {
   json outputs = json::array();
   for (const auto& [name, value] : graph.outputs())
     outputs.push_back({{"name", name}, {"node", value.node()->id}, {"type", to_string(value.type())}});
-  const json described = {{"component", component.name},
-                          {"stem", component.stem},
-                          {"folder", component.folder},
-                          {"task", component.task},
-                          {"nodes", std::move(nodes)},
-                          {"outputs", std::move(outputs)}};
+  const json described = {{"component", component.name}, {"stem", component.stem},
+                          {"folder", component.folder},  {"task", component.task},
+                          {"nodes", std::move(nodes)},   {"outputs", std::move(outputs)}};
   return described.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -56,17 +56,17 @@ void check_report_path(const fs::path& page) {
   const fs::path parent = page.parent_path();
   const fs::path folder = parent.empty() ? fs::path(".") : parent;
   if (fs::is_directory(page, error)) {
-    throw ExportError(ErrorCode::io,
-                      fmt::format("{}: is a folder, expected the name of a page: {}", page.string(),
-                                  (page / "report.html").string()));
+    throw ExportError(ErrorCode::io, fmt::format("{}: is a folder, expected the name of a page: {}",
+                                                 page.string(), (page / "report.html").string()));
   }
   if (!fs::is_directory(folder, error)) {
     throw ExportError(ErrorCode::io, fmt::format("{}: the page cannot be written: there is no folder {}",
                                                  page.string(), folder.string()));
   }
   if (::access(folder.c_str(), W_OK) != 0) {
-    throw ExportError(ErrorCode::io, fmt::format("{}: the page cannot be written: no permission to write to {}",
-                                                 page.string(), folder.string()));
+    throw ExportError(ErrorCode::io,
+                      fmt::format("{}: the page cannot be written: no permission to write to {}",
+                                  page.string(), folder.string()));
   }
 }
 

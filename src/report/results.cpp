@@ -59,7 +59,8 @@ bool has_list(const json& one, const char* key) {
   return one.is_object() && one.contains(key) && one[key].is_array();
 }
 bool is_validation(const json& one) {
-  return has_list(one, "cases") && has_list(one, "problems") && one.contains("file") && one["file"].is_string();
+  return has_list(one, "cases") && has_list(one, "problems") && one.contains("file") &&
+         one["file"].is_string();
 }
 
 }  // namespace
@@ -83,8 +84,7 @@ json sort_results(const std::vector<std::pair<std::string, std::string>>& result
   };
   for (const auto& [origin, text] : results) {
     json result = json::parse(text, nullptr, false);
-    const bool is_list =
-        result.is_array() && !result.empty() && std::ranges::all_of(result, &is_validation);
+    const bool is_list = result.is_array() && !result.empty() && std::ranges::all_of(result, &is_validation);
     if (is_list) {
       add_validation(std::move(result));
     } else if (is_validation(result)) {

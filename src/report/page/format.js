@@ -35,7 +35,8 @@ function small(value) {
 /** The same, with the exponent set high. */
 function Small({ value }) {
   const [digits, exponent] = small(value).split('^');
-  return exponent ? html`<span class="number">${digits}<sup>${exponent.replace('-', '−').replace('+', '')}</sup></span>`
+  const high = exponent?.replace('-', '−').replace('+', '');
+  return high ? html`<span class="number">${digits}<sup>${high}</sup></span>`
     : html`<span class="number">${digits}</span>`;
 }
 

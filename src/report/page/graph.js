@@ -29,8 +29,10 @@ function file_view(file) {
   each_node(file.graph, (node, at, graph) => {
     const path = [at, module_of(node.name)].filter(Boolean).join('.');
     found.push({
-      op: node.domain ? `${node.op} (${node.domain})` : node.op, path, label: node.name.slice(node.name.lastIndexOf('/') + 1),
-      types: node.out.map((out) => graph.types[out] ?? '').filter(Boolean), given: node.out.filter((out) => names.has(out)),
+      op: node.domain ? `${node.op} (${node.domain})` : node.op, path,
+        label: node.name.slice(node.name.lastIndexOf('/') + 1),
+      types: node.out.map((out) => graph.types[out] ?? '').filter(Boolean),
+        given: node.out.filter((out) => names.has(out)),
       takes: node.in.filter((name) => name && !weights.has(name)), attrs: node.attrs,
       weights: node.in.filter((name) => weights.has(name)).map((name) => {
         const weight = weights.get(name);
@@ -55,21 +57,30 @@ function node_tree(nodes) {
 
 function WeightRow({ weight }) {
   const from = weight.from ?? [];
-  return html`<div class="weight"><span class="muted">weight</span> <${Path}>${weight.name || 'a constant'}<//> <span class="type">${weight.type}</span>
+  return html`<div class="weight"><span class="muted">weight</span> <${Path}>${weight.name || 'a constant'}<//> <span
+    class="type">${weight.type}</span>
     ${weight.kind?.endsWith('bits') ? html` <span class="tag">${weight.kind}</span>` : ''}
     ${weight.constant ? ' made by the definition' : ''}
-    ${from.length > 0 ? html` <span class="muted">from</span> ${from.slice(0, 4).map((source, i) => html`${i > 0 ? ', ' : ''}<${Path}>${source.key}<//>
-      ${' '}<span class="type">${source.dtype}[${source.shape.join(', ')}]</span>${source.file ? ` in ${source.file}` : ''}`)}${from.length > 4 ? ` and ${from.length - 4} more` : ''}` : ''}
-    ${weight.shared.length > 0 ? html` ${weight.constant ? '' : html`<span class="tag">tied</span> `}also in <${Path}>${weight.shared[0] || '(no module)'}<//>${weight.shared.length > 1 ? ` and ${weight.shared.length - 1} more` : ''}` : ''}</div>`;
+    ${from.length > 0 ? html` <span class="muted">from</span> ${from.slice(0, 4).map((source, i) =>
+      html`${i > 0 ? ', ' : ''}<${Path}>${source.key}<//>
+      ${' '}<span class="type">${source.dtype}[${source.shape.join(', ')}]</span>${source.file ? ` in ${source.file}`
+        : ''}`)}${from.length > 4 ? ` and ${from.length - 4} more` : ''}` : ''}
+    ${weight.shared.length > 0 ? html` ${weight.constant ? '' : html`<span class="tag">tied</span> `}also
+      in <${Path}>${weight.shared[0] || '(no module)'}<//>${weight.shared.length > 1
+        ? ` and ${weight.shared.length - 1} more` : ''}` : ''}</div>`;
 }
 
 function NodeRow({ node, with_path }) {
   return html`<li class="node">${with_path && html`<div class="muted"><${Path}>${node.path || '(no module)'}<//></div>`}
     <div><strong>${node.op}</strong> <span class="muted">${node.label}</span>
-    ${node.types.length > 0 && html` → ${node.types.map((type, i) => html`${i > 0 ? ', ' : ''}<span class="type">${type}</span>`)}`}
+    ${node.types.length > 0 && html` → ${node.types.map((type, i) =>
+      html`${i > 0 ? ', ' : ''}<span class="type">${type}</span>`)}`}
     ${node.given.map((name) => html` <span class="tag">output ${name}</span>`)}</div>
-    ${node.takes.length > 0 && html`<div class="muted">takes ${node.takes.slice(0, 8).map((name, i) => html`${i > 0 ? ', ' : ''}<${Path}>${name}<//>`)}${node.takes.length > 8 ? ` and ${node.takes.length - 8} more` : ''}</div>`}
-    ${node.attrs && html`<div class="muted">${Object.entries(node.attrs).map(([key, value]) => `${key} = ${value}`).join(', ')}</div>`}
+    ${node.takes.length > 0 && html`<div class="muted">takes ${node.takes.slice(0, 8).map((name, i) =>
+      html`${i > 0 ? ', ' : ''}<${Path}>${name}<//>`)}${node.takes.length > 8 ? ` and ${node.takes.length - 8} more`
+        : ''}</div>`}
+    ${node.attrs && html`<div class="muted">${Object.entries(node.attrs).map(([key, value]) =>
+      `${key} = ${value}`).join(', ')}</div>`}
     ${node.weights.map((weight) => html`<${WeightRow} weight=${weight} />`)}</li>`;
 }
 
@@ -77,7 +88,8 @@ function NodeRow({ node, with_path }) {
 function Some({ list, show, what }) {
   const [count, set_count] = useState(page_size);
   return html`${list.slice(0, count).map(show)}${list.length > count && html`<li><button type="button"
-    onClick=${() => set_count(count + page_size)}>${plural(Math.min(page_size, list.length - count), `more ${what}`)} of ${list.length - count}</button></li>`}`;
+    onClick=${() => set_count(count + page_size)}>${plural(Math.min(page_size, list.length - count),
+      `more ${what}`)} of ${list.length - count}</button></li>`}`;
 }
 
 function Module({ tree, level }) {
@@ -92,24 +104,29 @@ function Module({ tree, level }) {
     } else return;
     event.preventDefault();
   };
-  return html`<li><button type="button" class="module" aria-expanded=${open ? 'true' : 'false'} onClick=${() => set_open(!open)} onKeyDown=${on_key}>
-    <span aria-hidden="true" class="arrow-head">${open ? '▾' : '▸'}</span> <${Path}>${at.name}<//> <span class="muted">${plural(at.count, 'node')}</span></button>
+  return html`<li><button type="button" class="module" aria-expanded=${open ? 'true' : 'false'}
+    onClick=${() => set_open(!open)} onKeyDown=${on_key}>
+    <span aria-hidden="true" class="arrow-head">${open ? '▾' : '▸'}</span> <${Path}>${at.name}<//> <span
+      class="muted">${plural(at.count, 'node')}</span></button>
     ${open && html`<${Content} at=${at} level=${level + 1} />`}</li>`;
 }
 
 function Content({ at, level }) {
   return html`<ul class=${level > 0 ? 'inner' : ''}>
     <${Some} list=${at.items} what="node" show=${(node) => html`<${NodeRow} node=${node} />`} />
-    <${Some} list=${[...at.children.values()]} what="module" show=${(child) => html`<${Module} key=${child.path} tree=${child} level=${level} />`} /></ul>`;
+    <${Some} list=${[...at.children.values()]} what="module"
+      show=${(child) => html`<${Module} key=${child.path} tree=${child} level=${level} />`} /></ul>`;
 }
 
 const text_of = (node) => [node.op, node.path, node.label, ...node.types, ...node.given,
-  ...node.weights.flatMap((weight) => [weight.name, weight.kind ?? '', ...(weight.from ?? []).map((source) => source.key)])].join('\n').toLowerCase();
+  ...node.weights.flatMap((weight) => [weight.name, weight.kind ?? '',
+    ...(weight.from ?? []).map((source) => source.key)])].join('\n').toLowerCase();
 
 function Found({ nodes, words, texts }) {
   const found = nodes.filter((_, i) => words.every((word) => texts[i].includes(word)));
   return html`<p role="status">${plural(found.length, 'node')} of ${nodes.length.toLocaleString('en')} found</p>
-    <ul class="graph"><${Some} list=${found} what="node" show=${(node) => html`<${NodeRow} node=${node} with_path=${true} />`} /></ul>`;
+    <ul class="graph"><${Some} list=${found} what="node"
+      show=${(node) => html`<${NodeRow} node=${node} with_path=${true} />`} /></ul>`;
 }
 
 function GraphView() {
@@ -123,14 +140,17 @@ function GraphView() {
     return () => clearTimeout(timer);
   }, [text]);
   const index = Number(choice.slice(1));
-  const nodes = once(`view ${choice}`, () => (choice[0] === 'd' ? definition_view(data.graphs[index]) : file_view(data.files[index])));
+  const nodes = once(`view ${choice}`, () => (choice[0] === 'd' ? definition_view(data.graphs[index])
+    : file_view(data.files[index])));
   const tree = once(`tree ${choice}`, () => node_tree(nodes));
   const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
   const texts = words.length > 0 ? once(`texts ${choice}`, () => nodes.map(text_of)) : null;
   return html`<${Choice} label="Graph" value=${choice} options=${choices} on_change=${set_choice} />
-    <label class="choice">Search <input type="search" value=${text} onInput=${(event) => set_text(event.currentTarget.value)}
+    <label class="choice">Search <input type="search" value=${text}
+      onInput=${(event) => set_text(event.currentTarget.value)}
       placeholder="op, module or weight" /></label>
     ${words.length > 0 ? html`<${Found} key=${`${choice} ${wanted}`} nodes=${nodes} words=${words} texts=${texts} />`
-    : html`<p>${plural(nodes.length, 'node')}. Open a module to see its nodes: the op, the type of its result, what it takes, and where its weights come from.</p>
+    : html`<p>${plural(nodes.length, 'node')}. Open a module to see its nodes: the op, the type of its result, what
+      it takes, and where its weights come from.</p>
       <div class="graph" key=${choice}><${Content} at=${tree} level=${0} /></div>`}`;
 }

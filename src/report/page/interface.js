@@ -31,7 +31,8 @@ function meaning(name, file) {
   return name === 'attention_mask' && has_past ? `${text}: for the tokens in the cache, then for the new ones` : text;
 }
 
-const dtype_texts = { int64: 'whole numbers of 64 bits', int32: 'whole numbers of 32 bits', float32: 'numbers of 32 bits',
+const dtype_texts = { int64: 'whole numbers of 64 bits', int32: 'whole numbers of 32 bits',
+  float32: 'numbers of 32 bits',
   float16: 'numbers of 16 bits', bfloat16: 'numbers of 16 bits', bool: 'true or false' };
 
 function Tensors({ title, file, values, from, narrow }) {
@@ -39,10 +40,12 @@ function Tensors({ title, file, values, from, narrow }) {
   if (narrow) {
     return html`<h4>${title}</h4><ul class="tensors">${groups.map((group) => html`<li><${Path}>${group.name}<//>
       ${group.count > 1 ? html` <span class="muted">${group.count} tensors</span>` : ''}
-      <div class="type"><${Path}>${group.type}<//></div><div>${meaning(group.first.name, file)}${from(group.first.name)}</div></li>`)}</ul>`;
+      <div class="type"><${Path}>${group.type}<//></div><div>${meaning(group.first.name,
+        file)}${from(group.first.name)}</div></li>`)}</ul>`;
   }
   return html`<h4>${title}</h4><${Table} label=${title} heads=${['Name', 'dtype', 'Axes', 'Meaning']}
-    rows=${groups.map((group) => [html`<${Path}>${group.name}<//>${group.count > 1 ? html` <span class="muted">${group.count} tensors</span>` : ''}`,
+    rows=${groups.map((group) => [html`<${Path}>${group.name}<//>${group.count > 1
+      ? html` <span class="muted">${group.count} tensors</span>` : ''}`,
     html`<span title=${dtype_texts[group.first.dtype] ?? ''}>${group.first.dtype}</span>`,
     html`<${Path}>${`[${group.first.shape.join(', ')}]`}<//>`,
     html`${meaning(group.first.name, file)}${from(group.first.name)}`])} />`;
@@ -53,7 +56,8 @@ function Interface() {
   const signature = (file) => JSON.stringify([file.graph.inputs, file.graph.outputs]);
   const parts = once('parts', () => merged_parts(components.map((component) => component.name)));
   const in_order = [...components].sort((a, b) => parts.has(a.name) - parts.has(b.name));
-  const choices = once('interfaces', () => in_order.flatMap((component) => [...group_by(component.files, signature).values()]
+  const choices = once('interfaces', () => in_order.flatMap((component) =>
+    [...group_by(component.files, signature).values()]
     .map((files) => ({ name: component.name, files, text: files.length === component.files.length ? component.name
       : `${component.name}: ${files.map((file) => file.file).join(', ')}` }))));
   const [index, set_index] = useState('0');
@@ -66,17 +70,24 @@ function Interface() {
     value.shape.forEach((axis) => /^\d+$/.test(axis) || axes.add(axis));
   const partner = (is, at) => (tensor) => {
     const end = at === 1 ? 'from' : 'to';
-    const [link] = data.links.filter((one_link) => one_link[is] === name && one_link.tensors.some((pair) => pair[at] === tensor))
+    const [link] = data.links.filter((one_link) => one_link[is] === name
+      && one_link.tensors.some((pair) => pair[at] === tensor))
       .sort((a, b) => parts.has(a[end]) - parts.has(b[end]));
     if (!link) return '';
     const other = link[end];
     const from_or_to = link.tensors.find((pair) => pair[at] === tensor)[1 - at];
-    return html` <span class="muted">${at === 1 ? 'from' : 'to'} <${Path}>${from_or_to}<//> of ${other === name ? (at === 1 ? 'the call before' : 'the next call') : html`<${Path}>${other}<//>`}</span>`;
+    return html` <span class="muted">${at === 1 ? 'from' : 'to'} <${Path}>${from_or_to}<//> of ${other === name
+      ? (at === 1 ? 'the call before' : 'the next call') : html`<${Path}>${other}<//>`}</span>`;
   };
-  return html`<div ref=${ref}><${Choice} label="Component" value=${index} options=${choices.map((choice, i) => [String(i), choice.text])} on_change=${set_index} />
-    <h3><${Path}>${name}<//>${one.files.length > 1 ? html` <span class="muted">the same in ${plural(one.files.length, 'file')}: ${one.files.map((f) => f.file).join(', ')}</span>` : ''}</h3>
-    <${Tensors} title="You feed" file=${file} values=${file.graph.inputs} from=${partner('to', 1)} narrow=${width < 560} />
-    <${Tensors} title="You get" file=${file} values=${file.graph.outputs} from=${partner('from', 0)} narrow=${width < 560} />
-    ${axes.size > 0 && html`<p>Names in the axes (${[...axes].map((axis, i) => html`${i > 0 ? ', ' : ''}<code>${axis}</code>`)}) are free: any
+  return html`<div ref=${ref}><${Choice} label="Component" value=${index}
+    options=${choices.map((choice, i) => [String(i), choice.text])} on_change=${set_index} />
+    <h3><${Path}>${name}<//>${one.files.length > 1 ? html` <span class="muted">the same
+      in ${plural(one.files.length, 'file')}: ${one.files.map((f) => f.file).join(', ')}</span>` : ''}</h3>
+    <${Tensors} title="You feed" file=${file} values=${file.graph.inputs} from=${partner('to', 1)}
+      narrow=${width < 560} />
+    <${Tensors} title="You get" file=${file} values=${file.graph.outputs} from=${partner('from', 0)}
+      narrow=${width < 560} />
+    ${axes.size > 0 && html`<p>Names in the axes (${[...axes].map((axis, i) =>
+      html`${i > 0 ? ', ' : ''}<code>${axis}</code>`)}) are free: any
       length, but the same name is the same length in one call. Numbers are fixed.</p>`}</div>`;
 }

@@ -101,7 +101,8 @@ function weight_tree(weights) {
 /** Bytes by how they are stored, the most first: without what is less than a hundredth. */
 function kinds_of(weights) {
   const total = sum(weights, (weight) => weight.bytes);
-  return [...group_by(weights, (weight) => weight.kind)].map(([kind, list]) => [kind, sum(list, (weight) => weight.bytes)])
+  return [...group_by(weights, (weight) => weight.kind)].map(([kind, list]) =>
+    [kind, sum(list, (weight) => weight.bytes)])
     .filter(([, size]) => size > 0 && size >= total / 100).sort((a, b) => b[1] - a[1]);
 }
 
@@ -182,7 +183,8 @@ function pattern_text(names) {
 }
 /** Tensors of the same type whose names differ in numbers, together. */
 function grouped_tensors(values) {
-  return [...group_by(values, (value) => `${number_pattern(value.name)} ${tensor_type(value).replace(/\d+(?=_)|(?<=_)\d+/g, '#')}`)
+  return [...group_by(values, (value) =>
+    `${number_pattern(value.name)} ${tensor_type(value).replace(/\d+(?=_)|(?<=_)\d+/g, '#')}`)
     .values()].map((list) => ({ name: pattern_text(list.map((value) => value.name)), type: tensor_type(list[0]),
       first: list[0], count: list.length }));
 }

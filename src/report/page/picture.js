@@ -25,7 +25,8 @@ const grouped_names = (names) => [...group_by(names, number_pattern).values()]
 const is_state = (tensors) => tensors.every(([output]) => has_state_name(output));
 function link_text(link) {
   if (is_state(link.tensors) && link.tensors.length > 1) return `cache: ${link.tensors.length} tensors`;
-  return some_names(grouped_names(link.tensors.map(([output, input]) => (output === input ? output : `${output} → ${input}`))), 2).join(', ');
+  return some_names(grouped_names(link.tensors.map(([output, input]) =>
+    (output === input ? output : `${output} → ${input}`))), 2).join(', ');
 }
 
 /** Boxes and arrows for the layout. */
@@ -38,11 +39,14 @@ function make_picture() {
   for (const one of shown) {
     const loop = links.find((link) => link.from === one.name && link.to === one.name);
     const variants = one.files.map((file) => file.variant).filter(Boolean);
-    boxes.push({ id: one.name, class: 'component', lines: [one.name, ...(variants.length > 0 ? [`${one.files.length} precisions`] : []),
-      ...(loop ? [`↻ ${is_state(loop.tensors) ? `its ${loop.tensors.length} states return` : link_text(loop)} in the next call`] : [])] });
+    boxes.push({ id: one.name, class: 'component', lines: [one.name,
+      ...(variants.length > 0 ? [`${one.files.length} precisions`] : []),
+      ...(loop ? [`↻ ${is_state(loop.tensors) ? `its ${loop.tensors.length} states return`
+        : link_text(loop)} in the next call`] : [])] });
     const fed = new Set(links.filter((link) => link.to === one.name && link.from !== one.name
       || link.to === one.name).flatMap((link) => link.tensors.map(([, input]) => input)));
-    const given = new Set(links.filter((link) => link.from === one.name).flatMap((link) => link.tensors.map(([output]) => output)));
+    const given = new Set(links.filter((link) => link.from === one.name).flatMap((link) =>
+      link.tensors.map(([output]) => output)));
     const inputs = grouped_names(one.graph.inputs.map((value) => value.name).filter((name) => !fed.has(name)));
     const outputs = grouped_names(one.graph.outputs.map((value) => value.name).filter((name) => !given.has(name)));
     if (inputs.length > 0) {
@@ -54,7 +58,8 @@ function make_picture() {
       arrows.push({ from: one.name, to: `${one.name} out`, text: '' });
     }
   }
-  for (const link of links) if (link.from !== link.to) arrows.push({ from: link.from, to: link.to, text: link_text(link) });
+  for (const link of links) if (link.from !== link.to) arrows.push({ from: link.from, to: link.to,
+    text: link_text(link) });
   return { boxes, arrows, parts };
 }
 
@@ -99,16 +104,23 @@ function Picture() {
   const parts = (link) => picture.parts.has(link.from) || picture.parts.has(link.to);
   const first_from_other = (link) => data.links.some((other) => other.to === link.to && other.from !== link.to
     && other.tensors.some(([, input]) => input === link.tensors[0][1]));
+  const writes_rows = (link) => link.tensors.some(([output, input]) =>
+    output.endsWith('_features') && input === 'inputs_embeds');
   const sentence = (link) => (link.from === link.to
-    ? html`<li><${Path}>${link.from}<//> takes ${plural(link.tensors.length, 'output')} of its call before (<${Path}>${link.tensors[0][0]}<//>${' as '}<${Path}>${link.tensors[0][1]}<//>${link.tensors.length > 1 ? ', …' : ''})${first_from_other(link) ? '' : '; in the first call, they are empty'}</li>`
-    : html`<li><${Path}>${link.from}<//> gives <${Path}>${link.to}<//>: ${link_text(link)}${link.tensors.some(([output, input]) => output.endsWith('_features') && input === 'inputs_embeds') ? ' (the client writes its rows over the vectors of the placeholder tokens)' : ''}</li>`);
+    ? html`<li><${Path}>${link.from}<//> takes ${plural(link.tensors.length, 'output')} of its call before
+      (<${Path}>${link.tensors[0][0]}<//>${' as '}<${Path}>${link.tensors[0][1]}<//>${link.tensors.length > 1 ? ', …'
+        : ''})${first_from_other(link) ? '' : '; in the first call, they are empty'}</li>`
+    : html`<li><${Path}>${link.from}<//> gives <${Path}>${link.to}<//>: ${link_text(link)}${writes_rows(link)
+      ? ' (the client writes its rows over the vectors of the placeholder tokens)' : ''}</li>`);
   const text = data.links.filter((link) => !parts(link)).map(sentence);
   const separate = data.links.filter(parts);
   const points = (list) => `M${list.map((point) => `${point.x.toFixed(1)},${point.y.toFixed(1)}`).join('L')}`;
-  return html`<div ref=${ref}><div class="scroll picture" role="region" aria-label="Picture of the components" tabindex="0">
+  return html`<div ref=${ref}><div class="scroll picture" role="region" aria-label="Picture of the components"
+    tabindex="0">
     <svg width=${size.width} height=${size.height} viewBox="0 0 ${size.width} ${size.height}" role="img"
       aria-label=${`${plural(components.length, 'component')} and the tensors between them, as the list below says.`}>
-      <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse">
+      <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8"
+        orient="auto-start-reverse">
         <path d="M0 0L8 4L0 8z" class="tip" /></marker></defs>
       ${graph.edges().map((edge) => {
     const arrow = graph.edge(edge);
@@ -117,18 +129,23 @@ function Picture() {
       ${graph.edges().map((edge) => {
     const arrow = graph.edge(edge);
     const top = arrow.y - arrow.height / 2;
-    return arrow.lines.length > 0 && html`<g><rect class="label" x=${arrow.x - arrow.width / 2} y=${top} width=${arrow.width} height=${arrow.height} />
-          ${arrow.lines.map((line, i) => html`<text class="mono" x=${arrow.x} y=${top + 13 + i * 17} text-anchor="middle">${line}</text>`)}</g>`;
+    return arrow.lines.length > 0 && html`<g><rect class="label" x=${arrow.x - arrow.width / 2} y=${top}
+      width=${arrow.width} height=${arrow.height} />
+          ${arrow.lines.map((line, i) => html`<text class="mono" x=${arrow.x} y=${top + 13 + i * 17}
+            text-anchor="middle">${line}</text>`)}</g>`;
   })}
       ${graph.nodes().map((id) => {
     const box = graph.node(id);
     return html`<g transform="translate(${box.x - box.width / 2},${box.y - box.height / 2})">
           <rect class=${box.class} width=${box.width} height=${box.height} rx="6" />
-          ${box.lines.map((line, i) => html`<text class="mono ${i === 0 ? 'head' : ''}" x="11" y=${19 + i * 17}>${line}</text>`)}</g>`;
+          ${box.lines.map((line, i) => html`<text class="mono ${i === 0 ? 'head' : ''}" x="11"
+            y=${19 + i * 17}>${line}</text>`)}</g>`;
   })}</svg></div>
     ${text.length > 0 && html`<ul>${text}</ul>`}
     ${[...group_by([...picture.parts], ([, whole]) => whole)].map(([whole, list]) => html`<p><${Path}>${whole}<//> has
-      ${' '}${list.map(([part], i) => html`${i > 0 ? ' and ' : ''}<${Path}>${part}<//>`)} in one file, for clients that load only one. Use either.</p>`)}
-    ${separate.length > 0 && html`<${Later} summary="How the separate files feed each other">${() => html`<ul>${separate.map(sentence)}</ul>`}<//>`}
+      ${' '}${list.map(([part], i) => html`${i > 0 ? ' and ' : ''}<${Path}>${part}<//>`)} in one file, for clients
+        that load only one. Use either.</p>`)}
+    ${separate.length > 0 && html`<${Later} summary="How the separate files feed each other">${() =>
+      html`<ul>${separate.map(sentence)}</ul>`}<//>`}
   </div>`;
 }

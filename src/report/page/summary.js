@@ -7,7 +7,8 @@ const comparisons = once('comparisons', () => results.validation.flatMap((check)
       : output.max_difference > 0 ? Infinity : 0,
   })))).sort((a, b) => (a.output.passed - b.output.passed) || (b.part - a.part)));
 
-const largest_file = () => [...data.files].sort((a, b) => sum(file_weights(b), (one) => one.bytes) - sum(file_weights(a), (one) => one.bytes))[0];
+const largest_file = () => [...data.files].sort((a, b) =>
+  sum(file_weights(b), (one) => one.bytes) - sum(file_weights(a), (one) => one.bytes))[0];
 const file_of = (name) => data.files.find((file) => file.file === name) ?? null;
 const has_state_name = (name) => /^(past|present)|key_values|cache|\bstate/.test(name);
 
@@ -22,7 +23,8 @@ function Reasons({ found }) {
   const file = file_of(check.file);
   const reasons = [];
   if (output.non_finite !== output.reference_non_finite) {
-    reasons.push(`It has ${plural(output.non_finite, 'value')} that are infinite or not a number; the definition gives ${output.reference_non_finite}.`);
+    reasons.push(`It has ${plural(output.non_finite,
+      'value')} that are infinite or not a number; the definition gives ${output.reference_non_finite}.`);
   }
   if (output.shape.join() !== output.reference_shape.join()) {
     reasons.push(`Its shape is [${output.shape.join(', ')}], expected [${output.reference_shape.join(', ')}].`);
@@ -33,15 +35,19 @@ function Reasons({ found }) {
   } else if (dtypes.has('bfloat16')) {
     reasons.push('Its weights are bfloat16, which keeps 8 bits of each number (about 1 part in 256).');
   } else {
-    reasons.push('The file computes in float32, which keeps 24 bits of each number (about 1 part in 16 million). The comparison is with the same graph in double precision.');
+    reasons.push('The file computes in float32, which keeps 24 bits of each number (about 1 part in 16 million). '
+      + 'The comparison is with the same graph in double precision.');
   }
   const graph = file && graphs_of_file(file).find((one) => depths_of(one).has(output.name));
   if (graph) {
     const depths = [...depths_of(graph)];
     const depth = depths_of(graph).get(output.name);
-    const [least, most] = [Math.min(...depths.map(([, other]) => other)), Math.max(...depths.map(([, other]) => other))];
-    const others = least === most ? '' : depth === most ? `, the longest of all outputs (the shortest: ${least})` : ` (other outputs: ${least} to ${most})`;
-    if (depth > 1) reasons.push(`Each operation rounds a little, and ${depth} operations follow one another on the longest way to this output${others}.`);
+    const [least, most] = [Math.min(...depths.map(([, other]) => other)),
+      Math.max(...depths.map(([, other]) => other))];
+    const others = least === most ? '' : depth === most ? `, the longest of all outputs (the shortest: ${least})`
+      : ` (other outputs: ${least} to ${most})`;
+    if (depth > 1) reasons.push(`Each operation rounds a little, and ${depth} operations follow one another on the `
+      + `longest way to this output${others}.`);
   }
   const scale = check.atol > 0 ? output.tolerance / check.atol : 1;
   if (scale > 1.05)
@@ -57,10 +63,12 @@ function BytesAnswer({ file }) {
   const tied = (group) => {
     const shared = group.weights.filter((weight) => weight.readers.length > 1 && weight.bytes > total / 20);
     const readers = new Set(shared.flatMap((weight) => weight.readers.slice(1)));
-    return readers.size > 0 ? html`, also read by <${Path}>${[...readers][0]}<//>${readers.size > 1 ? ` and ${readers.size - 1} more` : ''} (tied)` : '';
+    return readers.size > 0 ? html`, also read by <${Path}>${[...readers][0]}<//>${readers.size > 1
+      ? ` and ${readers.size - 1} more` : ''} (tied)` : '';
   };
   return html`<p>The weights of <${Path}>${file.file}<//> take <strong>${bytes(total)}</strong>. The most is in</p>
-    <ol>${places.map((group) => html`<li><${Path}>${place_text(group)}<//>: <strong>${percent(group.bytes, total)}</strong>,
+    <ol>${places.map((group) => html`<li><${Path}>${place_text(group)}<//>: <strong>${percent(group.bytes,
+      total)}</strong>,
       ${' '}${bytes(group.bytes)}${group.layers.size > 1 ? ` in ${group.layers.size} layers` : ''}
       ${' '}(${kinds_of(group.weights).map(([kind]) => kind).slice(0, 2).join(' and ')})${tied(group)}</li>`)}</ol>`;
 }
@@ -71,7 +79,8 @@ const worst_drift = () => results.validation.flatMap((check) => (check.drift ?? 
 
 function ExactAnswer() {
   if (comparisons.length === 0) {
-    return html`<p>Unknown: this page was made without results of a validation. <a href="#validation">How to get them</a></p>`;
+    return html`<p>Unknown: this page was made without results of a validation. <a href="#validation">How to get
+      them</a></p>`;
   }
   const [worst] = comparisons;
   const drift = worst_drift();
@@ -79,13 +88,18 @@ function ExactAnswer() {
   const { output } = worst;
   return html`<p><code>${output.name}</code> of <${Path}>${worst.check.file}<//>: it differs by at most
       ${' '}<strong><${Small} value=${output.max_difference} /></strong>, ${Number.isFinite(worst.part)
-    ? html`${percent(worst.part, 1)} of the tolerance <${Small} value=${output.tolerance} />` : 'where equality is expected'}
+    ? html`${percent(worst.part, 1)} of the tolerance <${Small} value=${output.tolerance} />`
+      : 'where equality is expected'}
       ${' '}(case: ${worst.case}).${output.passed ? '' : html` <strong class="bad">It failed.</strong>`}</p>
     <${Reasons} found=${worst} />
     ${drift && html`<p>That compares each file with its own weights. Quantizing changed the weights themselves:
-      ${' '}<code>${drift.drift.name}</code> of <${Path}>${drift.check.file}<//> is the furthest from the model before, with a cosine of
-      ${' '}<strong>${drift.drift.cosine.toFixed(5)}</strong> (1: the same; accepted from ${drift.drift.smallest_cosine})${kinds.length > 0
-    ? html`, because ${kinds.map(([kind, weights], i) => `${i > 0 ? ' and ' : ''}${plural(weights.length, 'tensor')} of its weights keep${weights.length === 1 ? 's' : ''} ${kind} of each value`)}` : ''}.
+      ${' '}<code>${drift.drift.name}</code> of <${Path}>${drift.check.file}<//> is the furthest from the model
+        before, with a cosine of
+      ${' '}<strong>${drift.drift.cosine.toFixed(5)}</strong> (1: the same; accepted
+        from ${drift.drift.smallest_cosine})${kinds.length > 0
+    ? html`, because ${kinds.map(([kind, weights], i) =>
+      `${i > 0 ? ' and ' : ''}${plural(weights.length, 'tensor')} of its weights keep${weights.length === 1 ? 's'
+        : ''} ${kind} of each value`)}` : ''}.
       ${drift.drift.passed ? '' : html` <strong class="bad">It failed.</strong>`}</p>`}`;
 }
 
@@ -94,8 +108,13 @@ function FeedAnswer({ files }) {
   return html`<ul>${files.map((file) => {
     const inputs = file.graph.inputs.filter((input) => !linked.has(`${file.component} ${input.name}`));
     const fed = file.graph.inputs.length - inputs.length;
-    return html`<li><${Path}>${file.component}<//>: ${inputs.length > 0 ? inputs.slice(0, 6).map((input, i) => html`${i > 0 ? ', ' : ''}<code>${input.name}</code> (${input.dtype})`) : 'nothing from outside'}
-      ${inputs.length > 6 ? ` and ${inputs.length - 6} more` : ''}${fed > 0 ? `; ${plural(fed, 'more input')} ${fed === 1 ? 'is an output' : 'are outputs'} of ${data.links.every((link) => link.to !== file.component || link.from === link.to) ? 'its call before' : 'the files'}` : ''}</li>`;
+    return html`<li><${Path}>${file.component}<//>: ${inputs.length > 0
+      ? inputs.slice(0, 6).map((input, i) => html`${i > 0 ? ', ' : ''}<code>${input.name}</code> (${input.dtype})`)
+        : 'nothing from outside'}
+      ${inputs.length > 6 ? ` and ${inputs.length - 6} more` : ''}${fed > 0
+        ? `; ${plural(fed, 'more input')} ${fed === 1 ? 'is an output'
+          : 'are outputs'} of ${data.links.every((link) => link.to !== file.component || link.from === link.to)
+            ? 'its call before' : 'the files'}` : ''}</li>`;
   })}</ul><p><a href="#interface">All inputs and outputs, with dtypes and axes</a></p>`;
 }
 
@@ -122,16 +141,22 @@ function About() {
       ['Parameters', exported.parameters.toLocaleString('en')]);
   }
   if (stored.length > 0) {
-    rows.push(['Read from', html`${by_file.map(([file, list], i) => html`${i > 0 ? '; ' : ''}<code>${file}</code> (${plural(list.length, 'tensor')})`)}, ${dtypes.join(', ')}`]);
+    rows.push(['Read from', html`${by_file.map(([file, list], i) =>
+      html`${i > 0 ? '; ' : ''}<code>${file}</code> (${plural(list.length, 'tensor')})`)}, ${dtypes.join(', ')}`]);
   }
-  const opsets = new Set(data.files.map((file) => Object.entries(file.opsets).map(([domain, version]) => `${domain} ${version}`).join(', ')));
-  if (data.files.length > 0) rows.push(['Operators', [...opsets].join('; ')], ['Written by', [...new Set(data.files.map((file) => file.producer || 'unknown'))].join('; ')]);
+  const opsets = new Set(data.files.map((file) => Object.entries(file.opsets).map(([domain, version]) =>
+    `${domain} ${version}`).join(', ')));
+  if (data.files.length > 0) rows.push(['Operators', [...opsets].join('; ')],
+    ['Written by', [...new Set(data.files.map((file) => file.producer || 'unknown'))].join('; ')]);
   for (const one of exported?.quantization ?? []) {
     rows.push([one.variant === 'default' ? 'Quantized' : `Quantized: ${one.variant}`,
       one.layers === 0 ? 'no layer is large enough'
-        : `${plural(one.layers, 'layer')} with ${one.parameters.toLocaleString('en')} parameters: ${bytes(one.bytes_after)} instead of ${bytes(one.bytes_before)}${one.tied > 0 ? `; ${one.tied} of them share a weight with another` : ''}`]);
+        : `${plural(one.layers, 'layer')} with ${one.parameters.toLocaleString('en')} parameters: `
+          + `${bytes(one.bytes_after)} instead of ${bytes(one.bytes_before)}`
+          + `${one.tied > 0 ? `; ${one.tied} of them share a weight with another` : ''}`]);
   }
-  return html`<dl class="facts">${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class="facts">${rows.map(([name, value]) =>
+    html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 function Files() {
@@ -152,9 +177,12 @@ function Files() {
       rows.push([html`<${Path}>${name}<//>`, bytes(one.bytes), 'weights', 'data of the files above and below', '–']);
     }
   }
-  const others = (exported?.files ?? []).filter((one) => !data.files.some((file) => file.file === one.path) && !seen.has(one.path));
-  return html`<${Table} label="Files" heads=${['File', 'Size', 'Content', 'Weights by type', 'Tied']} numbers=${[1]} rows=${rows} />
-    ${others.length > 0 && html`<${Later} summary=${`${plural(others.length, 'other file')} beside the models`}>${() => html`
+  const others = (exported?.files ?? []).filter((one) => !data.files.some((file) => file.file === one.path)
+    && !seen.has(one.path));
+  return html`<${Table} label="Files" heads=${['File', 'Size', 'Content', 'Weights by type', 'Tied']} numbers=${[1]}
+    rows=${rows} />
+    ${others.length > 0 && html`<${Later} summary=${`${plural(others.length,
+      'other file')} beside the models`}>${() => html`
       <${Table} label="Other files" heads=${['File', 'Size']} numbers=${[1]}
         rows=${others.map((one) => [html`<${Path}>${one.path}<//>`, bytes(one.bytes)])} />`}<//>`}`;
 }

@@ -31,11 +31,13 @@ function map_of(tree, is_large) {
 
 function Rectangles({ tree, width, height, on_open }) {
   const total = tree.bytes;
-  const root = d3.hierarchy(map_of(tree, (one) => one === tree || (one.bytes / total) * width * height > 3600)).sum((one) => one.value ?? 0).sort((a, b) => b.value - a.value);
+  const root = d3.hierarchy(map_of(tree, (one) => one === tree
+    || (one.bytes / total) * width * height > 3600)).sum((one) => one.value ?? 0).sort((a, b) => b.value - a.value);
   d3.treemap().size([width, height]).round(true).paddingInner(1).paddingOuter((one) => (one.depth === 0 ? 0 : 1))
     .paddingTop((one) => (one.depth === 0 ? 0 : one.x1 - one.x0 > 30 && one.y1 - one.y0 > 30 ? 15 : 1))(root);
   const visible = root.descendants().filter((one) => one.depth > 0 && one.x1 - one.x0 >= 1 && one.y1 - one.y0 >= 1);
-  const fits = (text, room) => (text.length * 6.6 <= room ? text : room < 26 ? '' : `${text.slice(0, Math.floor(room / 6.6) - 1)}…`);
+  const fits = (text, room) => (text.length * 6.6 <= room ? text : room < 26 ? ''
+    : `${text.slice(0, Math.floor(room / 6.6) - 1)}…`);
   return html`<svg class="map" width=${width} height=${height} viewBox="0 0 ${width} ${height}" role="img"
       aria-label=${`Map of ${bytes(total)} of weights by module. The table below has the same numbers.`}>
     ${visible.map((one) => {
@@ -44,7 +46,8 @@ function Rectangles({ tree, width, height, on_open }) {
     const label = leaf && one.parent && one.parent.children.length === 1 ? '' : leaf ? one.data.kind : one.data.name;
     const text = h >= 13 ? fits(label, w - 6) : '';
     return html`<g transform="translate(${one.x0},${one.y0})" onClick=${() => on_open(one.data.path)}>
-      <title>${`${one.data.path || 'top'}${leaf ? ` · ${one.data.kind}` : ''}: ${bytes(one.value)}, ${percent(one.value, total)}`}</title>
+      <title>${`${one.data.path || 'top'}${leaf ? ` · ${one.data.kind}`
+        : ''}: ${bytes(one.value)}, ${percent(one.value, total)}`}</title>
       <rect width=${w} height=${h} class=${leaf ? kind_class(one.data.kind) : 'group'} />
       ${text && html`<text x="3" y="11">${text}</text>`}</g>`;
   })}</svg>`;
@@ -59,15 +62,18 @@ function Kinds({ at, total }) {
   add(at);
   const list = kinds_of(weights);
   return html`<span class="bar" aria-hidden="true">${list.map(([kind, size]) => html`<span class=${kind_class(kind)}
-    style=${`width:${(100 * size) / total}%`}></span>`)}</span><span class="kinds">${list.map(([kind]) => kind).join(', ')}</span>`;
+    style=${`width:${(100 * size) / total}%`}></span>`)}</span><span
+      class="kinds">${list.map(([kind]) => kind).join(', ')}</span>`;
 }
 
 function TiedWeights({ weights }) {
-  const tied = weights.filter((weight) => weight.readers.length > 1 && weight.bytes > 4096).sort((a, b) => b.bytes - a.bytes);
+  const tied = weights.filter((weight) => weight.readers.length > 1 && weight.bytes > 4096).sort((a, b) =>
+    b.bytes - a.bytes);
   if (tied.length === 0) return null;
   return html`<h3>Tied weights: stored once, read by several modules</h3>
     <ul>${tied.slice(0, 12).map((weight) => html`<li><${Path}>${weight.name}<//>, ${bytes(weight.bytes)}: read by
-      ${weight.readers.slice(0, 4).map((reader, i) => html`${i > 0 ? ', ' : ' '}<${Path}>${reader || '(no module)'}<//>`)}
+      ${weight.readers.slice(0, 4).map((reader, i) => html`${i > 0 ? ', ' : ' '}<${Path}>${reader
+        || '(no module)'}<//>`)}
       ${weight.readers.length > 4 ? ` and ${weight.readers.length - 4} more` : ''}</li>`)}</ul>
     ${tied.length > 12 && html`<p>${tied.length - 12} more are smaller.</p>`}`;
 }
@@ -78,7 +84,8 @@ const bytes_tree = (name) => once(`bytes ${name}`, () => weight_tree(file_weight
 function start_path(name) {
   let at = bytes_tree(name);
   for (;;) {
-    const child = [...at.children.values()].map(joined).find((one) => one.bytes > 0.95 * at.bytes && one.children.size > 1);
+    const child = [...at.children.values()].map(joined).find((one) => one.bytes > 0.95 * at.bytes
+      && one.children.size > 1);
     if (!child) return at.path;
     at = child;
   }
@@ -101,18 +108,24 @@ function BytesByModule() {
   return html`<div ref=${ref}>
     <${Choice} label="File" value=${name} options=${data.files.map((file) => [file.file, file.file])}
       on_change=${(value) => { set_name(value); set_path(start_path(value)); }} />
-    <ul class="legend">${kinds_of(weights).map(([kind, size]) => html`<li><span class="swatch ${kind_class(kind)}" aria-hidden="true"></span>
+    <ul class="legend">${kinds_of(weights).map(([kind, size]) =>
+      html`<li><span class="swatch ${kind_class(kind)}" aria-hidden="true"></span>
       ${' '}${kind}: ${bytes(size)}</li>`)}</ul>
     <nav aria-label="Module in the map" class="crumbs"><button type="button" onClick=${() => set_path('')}
       disabled=${!path}>all modules</button>${crumbs.map(([to, part]) => html` › <button type="button"
       disabled=${to === path} onClick=${() => set_path(to)}>${part}</button>`)}</nav>
-    ${at.bytes > 0 ? html`<${Rectangles} tree=${at} width=${width} height=${Math.round(Math.min(420, Math.max(260, width * 0.5)))}
+    ${at.bytes > 0 ? html`<${Rectangles} tree=${at} width=${width}
+      height=${Math.round(Math.min(420, Math.max(260, width * 0.5)))}
       on_open=${(to) => to !== path && set_path(to)} />` : html`<p>No weights here.</p>`}
-    <${Table} label="Table of bytes by module" heads=${['Module', 'Bytes', 'Part', 'Stored as']} numbers=${[1, 2]} rows=${[
+    <${Table} label="Table of bytes by module" heads=${['Module', 'Bytes', 'Part', 'Stored as']} numbers=${[1, 2]}
+      rows=${[
     ...children.filter(large).slice(0, 40).map((child) => [child.children.size > 0
-      ? html`<button type="button" class="link" onClick=${() => set_path(child.path)}><${Path}>${child.name}<//></button>`
-      : html`<${Path}>${child.name}<//>`, bytes(child.bytes), percent(child.bytes, total), html`<${Kinds} at=${child} total=${at.bytes} />`]),
-    ...at.items.filter(large).sort((a, b) => b.bytes - a.bytes).slice(0, 20).map((weight) => [html`<${Path}>${weight.name}<//>`,
+      ? html`<button type="button" class="link" onClick=${() =>
+        set_path(child.path)}><${Path}>${child.name}<//></button>`
+      : html`<${Path}>${child.name}<//>`, bytes(child.bytes), percent(child.bytes, total),
+        html`<${Kinds} at=${child} total=${at.bytes} />`]),
+    ...at.items.filter(large).sort((a, b) => b.bytes - a.bytes).slice(0, 20).map((weight) =>
+      [html`<${Path}>${weight.name}<//>`,
       bytes(weight.bytes), percent(weight.bytes, total), `${weight.dtype}[${weight.shape.join(', ')}]`])]} />
     ${rest > 0 && html`<p class="muted">${rest} more of less than 0.1 % each.</p>`}
     <${TiedWeights} weights=${weights} /></div>`;

@@ -46,7 +46,10 @@ export async function open_browser(profile) {
   const errors = [];    // exceptions, and what the console was told of them
   listeners.push(({ method, params }) => {
     if (method === 'Network.requestWillBeSent') requests.push(params.request.url);
-    if (method === 'Runtime.exceptionThrown') errors.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+    if (method === 'Runtime.exceptionThrown') {
+      const { exception, text } = params.exceptionDetails;
+      errors.push(exception?.description ?? text);
+    }
     if (method === 'Log.entryAdded' && params.entry.level === 'error') errors.push(params.entry.text);
   });
   for (const domain of ['Page', 'Network', 'Runtime', 'Log']) await send(`${domain}.enable`);
@@ -84,7 +87,8 @@ export async function open_browser(profile) {
     },
     // Two frames, so that layout and what observes it are done.
     settle() {
-      return this.run('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))))');
+      return this.run(`new Promise((done) =>
+        requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))))`);
     },
     async screenshot(file) {
       const { data } = await send('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true });

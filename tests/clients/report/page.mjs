@@ -37,6 +37,13 @@ const open_all = `(async () => {
   }
 })()`;
 
+// What axe complains about, with the first elements.
+function described({ id, help, nodes }) {
+  const elements = nodes.slice(0, 3).map((node) =>
+    `${node.html.slice(0, 200)} ${node.any.map((any) => any.message).join('; ')}`);
+  return [`${id}: ${help}`, ...elements].join('\n  ');
+}
+
 async function search(words) {
   await browser.run(`(() => {
     const field = document.querySelector('input[type=search]');
@@ -64,8 +71,7 @@ for (const name of ['decoder', 'speech', 'seeing', 'plain', 'bench']) {
     for (const look of some) {
       await browser.look(look);
       const { violations } = await browser.run('axe.run(document, { resultTypes: ["violations"] })');
-      const found = violations.map((one) => `${one.id}: ${one.help}\n  ${one.nodes.slice(0, 3).map((node) => `${node.html.slice(0, 200)} ${node.any.map((any) => any.message).join('; ')}`).join('\n  ')}`);
-      assert.deepEqual(found, [], `${look.name}`);
+      assert.deepEqual(violations.map(described), [], look.name);
       const [wide, room] = await browser.run('[document.documentElement.scrollWidth, innerWidth]');
       assert.ok(wide <= room, `${look.name}: the page is ${wide} wide in ${room}`);
       await browser.screenshot(path.join(work, `${name}-${look.name.replace(' ', '-')}.png`));
@@ -94,7 +100,8 @@ test('quantization by module', async () => {
   assert.match(await text('#bytes .legend'), /4 bits: [\d.]+ kB/);
   assert.ok(await count('#bytes .map rect.k5') > 10);
   // A module by its button in the table, and back.
-  await browser.run(`[...document.querySelectorAll('#bytes button.link')].find((one) => one.innerText === 'model').click()`);
+  await browser.run(`[...document.querySelectorAll('#bytes button.link')]
+    .find((one) => one.innerText === 'model').click()`);
   await browser.settle();
   assert.match(await text('#bytes tbody'), /embed_tokens[^]*layers/);
   await browser.run(`document.querySelector('#bytes .crumbs button').click()`);
@@ -111,7 +118,8 @@ test('how components feed each other', async () => {
   assert.equal(await count('#picture rect.component'), 3);
   await open('speech');
   assert.equal(await count('#picture rect.component'), 2, 'the merged decoder stands for its parts');
-  assert.match(await text('#picture'), /decoder_model_merged has decoder_model and decoder_with_past_model in one file/);
+  const merged = /decoder_model_merged has decoder_model and decoder_with_past_model in one file/;
+  assert.match(await text('#picture'), merged);
 });
 
 test('the interface with names of axes', async () => {
@@ -206,5 +214,6 @@ test('in print, there is no colour of the dark, and nothing to press', async () 
   await browser.look({ width: 760, dark: true, media: 'print' });
   assert.equal(await browser.run('getComputedStyle(document.body).backgroundColor'), 'rgb(255, 255, 255)');
   assert.equal(await browser.run(`getComputedStyle(document.querySelector('header nav')).display`), 'none');
+  assert.ok(await browser.run('document.documentElement.scrollWidth') <= 760, 'it fits on a page');
   await browser.screenshot(path.join(work, 'decoder-print.png'));
 });
