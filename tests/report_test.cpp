@@ -232,9 +232,12 @@ TEST_F(Report, ResultsOfOtherCommands) {
   std::ofstream(times) << timed.out;
   // The files may lie elsewhere by now.
   fs::rename(out_, folder_.path() / "moved");
-  const ProgramResult result = run_program(
-      {"report", (folder_.path() / "moved").string(), "--data", checks.string(), "--data", times.string()});
+  const ProgramResult result = run_program({"report", "--json", (folder_.path() / "moved").string(), "--data",
+                                            checks.string(), "--data", times.string()});
   ASSERT_EQ(result.status, 0) << result.err;
+  const json said = json::parse(result.out);
+  EXPECT_EQ(said["page"], (folder_.path() / "moved/report.html").string());
+  EXPECT_EQ(said["bytes"], fs::file_size(folder_.path() / "moved/report.html"));
   const json data = json::parse(data_text(folder_.path() / "moved/report.html"));
   EXPECT_EQ(data["results"]["validation"][0]["file"], "model.onnx");
   EXPECT_EQ(data["results"]["validation"][0]["passed"], true);

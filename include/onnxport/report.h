@@ -21,6 +21,7 @@ struct ReportContent {
   std::vector<std::string> graphs = {};
   /// JSON that `export onnx`, `validate` and `bench` print with --json, each with its origin for messages.
   std::vector<std::pair<std::string, std::string>> results = {};
+  std::vector<std::filesystem::path> result_files = {};  ///< files with such JSON
   bool made_here = false;  ///< this process exported the files: the page shows its peak memory
 };
 

@@ -4,7 +4,6 @@
 
 #include "cli/flag_groups.h"
 #include "cli/output.h"
-#include "support/file.h"
 
 namespace onnxport::cli {
 
@@ -37,11 +36,12 @@ CLI::App* add_report(CLI::App& app, ReportFlags& flags) {
 }
 
 int run_report(const ReportFlags& flags) {
-  ReportContent content{.onnx = {flags.onnx}};
-  for (const fs::path& file : flags.data) content.results.emplace_back(file.string(), read_text_file(file));
+  const ReportContent content{.onnx = {flags.onnx}, .result_files = flags.data};
   std::error_code error;
   const fs::path folder = fs::is_directory(flags.onnx, error) ? flags.onnx : flags.onnx.parent_path();
-  write_page(content, flags.output.empty() ? folder / "report.html" : flags.output, flags.voice);
+  const fs::path page = flags.output.empty() ? folder / "report.html" : flags.output;
+  write_page(content, page, flags.voice);
+  if (flags.voice.json) print_json({{"ok", true}, {"page", page.string()}, {"bytes", fs::file_size(page)}});
   return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "report/data.h"
 #include "report/page.h"
 #include "support/atomic_file.h"
+#include "support/file.h"
 
 namespace onnxport {
 namespace {
@@ -42,7 +43,9 @@ std::string report_data(const ReportContent& content) {
     for (fs::path& file : find_model_files(path)) paths.push_back(std::move(file));
   }
   const std::vector<report::ModelFile> files = report::read_files(paths);
-  data["results"] = report::sort_results(content.results, files);
+  auto results = content.results;
+  for (const fs::path& file : content.result_files) results.emplace_back(file.string(), read_text_file(file));
+  data["results"] = report::sort_results(results, files);
   data["links"] = report::find_links(files);
   data["graphs"] = json::array();
   for (const std::string& graph : content.graphs) data["graphs"].push_back(json::parse(graph));
