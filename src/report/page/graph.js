@@ -14,7 +14,7 @@ function definition_view(graph) {
   const outputs = group_by(graph.outputs, (output) => output.node);
   const name = (i) => (nodes[i].op === 'input' ? nodes[i].name : `${nodes[i].op} ${i}`);
   return nodes.map((node, i) => ({ node, i })).filter(({ node }) => node.op !== 'weight').map(({ node, i }) => ({
-    op: node.op, path: node.path, label: node.op === 'input' ? node.name : String(i),
+    op: node.op, path: node.op === 'input' ? '(inputs)' : node.path, label: node.op === 'input' ? node.name : String(i),
     types: node.types, given: (outputs.get(i) ?? []).map((output) => output.name),
     takes: (node.in ?? []).filter((k) => k >= 0 && nodes[k].op !== 'weight').map(name), attrs: node.attrs,
     weights: (node.in ?? []).filter((k) => k >= 0 && nodes[k].op === 'weight').map((k) => ({

@@ -21,7 +21,8 @@ function Page() {
         + sum([...new Map(data.files.flatMap((file) => file.data.map((one) => [one.file, one.bytes])))],
           ([, size]) => size))}
       ${' '}${results.validation.length === 0 ? html`<span class="tag">not validated</span>` : failed
-        ? html`<span class="tag bad">✗ validation failed</span>` : html`<span class="tag pass">✓ validated</span>`}</p>
+        ? html`<span class="tag bad">✗ validation failed</span>`
+        : html`<span class="tag pass">✓ validated</span>`}</p>
     <nav aria-label="Sections"><ul>${sections.map(([id, text]) =>
       html`<li><a href="#${id}">${text}</a></li>`)}</ul></nav></header>
   <main>

@@ -14,7 +14,7 @@ const has_state_name = (name) => /^(past|present)|key_values|cache|\bstate/.test
 
 function bits_in(file) {
   const kinds = group_by(file ? file_weights(file) : [], (weight) => weight.kind);
-  return [...kinds].filter(([kind]) => kind.endsWith('bits'));
+  return [...kinds].filter(([kind]) => kind.endsWith('bits')).sort((a, b) => b[1].length - a[1].length);
 }
 
 /** Why an output is not exact, as far as the data tells. */
@@ -153,7 +153,7 @@ function About() {
       one.layers === 0 ? 'no layer is large enough'
         : `${plural(one.layers, 'layer')} with ${one.parameters.toLocaleString('en')} parameters: `
           + `${bytes(one.bytes_after)} instead of ${bytes(one.bytes_before)}`
-          + `${one.tied > 0 ? `; ${one.tied} of them share a weight with another` : ''}`]);
+          + (one.tied === 0 ? '' : `; ${one.tied} of them ${one.tied === 1 ? 'shares' : 'share'} a weight with another`)]);
   }
   return html`<dl class="facts">${rows.map(([name, value]) =>
     html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;

@@ -32,7 +32,7 @@ function map_of(tree, is_large) {
 function Rectangles({ tree, width, height, on_open }) {
   const total = tree.bytes;
   const root = d3.hierarchy(map_of(tree, (one) => one === tree
-    || (one.bytes / total) * width * height > 3600)).sum((one) => one.value ?? 0).sort((a, b) => b.value - a.value);
+    || (one.bytes / total) * width * height > 5000)).sum((one) => one.value ?? 0).sort((a, b) => b.value - a.value);
   d3.treemap().size([width, height]).round(true).paddingInner(1).paddingOuter((one) => (one.depth === 0 ? 0 : 1))
     .paddingTop((one) => (one.depth === 0 ? 0 : one.x1 - one.x0 > 30 && one.y1 - one.y0 > 30 ? 15 : 1))(root);
   const visible = root.descendants().filter((one) => one.depth > 0 && one.x1 - one.x0 >= 1 && one.y1 - one.y0 >= 1);
@@ -53,13 +53,12 @@ function Rectangles({ tree, width, height, on_open }) {
   })}</svg>`;
 }
 
-function Kinds({ at, total }) {
-  const weights = [];
-  const add = (one) => {
-    weights.push(...one.items);
-    one.children.forEach(add);
-  };
-  add(at);
+/** All weights of a module. */
+function weights_below(tree) {
+  return [...tree.items, ...[...tree.children.values()].flatMap(weights_below)];
+}
+
+function Kinds({ weights, total }) {
   const list = kinds_of(weights);
   return html`<span class="bar" aria-hidden="true">${list.map(([kind, size]) => html`<span class=${kind_class(kind)}
     style=${`width:${(100 * size) / total}%`}></span>`)}</span><span
@@ -80,15 +79,24 @@ function TiedWeights({ weights }) {
 
 const bytes_tree = (name) => once(`bytes ${name}`, () => weight_tree(file_weights(file_of(name))));
 
-/** Where the map begins: below modules that have nearly everything. */
+/** Where the map begins: below modules that have nearly everything, and not between layers. */
 function start_path(name) {
   let at = bytes_tree(name);
   for (;;) {
-    const child = [...at.children.values()].map(joined).find((one) => one.bytes > 0.95 * at.bytes
-      && one.children.size > 1);
-    if (!child) return at.path;
+    const child = [...at.children.values()].map(joined).find((one) => one.bytes > 0.95 * at.bytes);
+    if (!child || ![...child.children.keys()].some((key) => !/^\d+$/.test(key))) return at.path;
     at = child;
   }
+}
+
+/** What the layers of a file take together at each place. */
+function Places({ weights, total }) {
+  const places = by_place(weights).filter((place) => place.bytes >= total / 1000).slice(0, 10);
+  if (!places.some((place) => place.layers.size > 1)) return null;
+  return html`<h3>The same place in all layers, together</h3>
+    <${Table} label="Table of bytes by place" heads=${['Place', 'Bytes', 'Part', 'Stored as']} numbers=${[1, 2]}
+      rows=${places.map((place) => [html`<${Path}>${place_text(place)}<//>`, bytes(place.bytes),
+    percent(place.bytes, total), html`<${Kinds} weights=${place.weights} total=${total} />`])} />`;
 }
 
 function BytesByModule() {
@@ -99,12 +107,19 @@ function BytesByModule() {
   const tree = bytes_tree(name);
   const at = joined(module_at(tree, path));
   const total = tree.bytes;
-  const children = [...at.children.values()].filter((child) => child.bytes > 0).map((child) => joined(child))
-    .sort((a, b) => b.bytes - a.bytes);
   const parts = path ? path.split('.') : [];
   const crumbs = parts.map((part, i) => [parts.slice(0, i + 1).join('.'), part]);
-  const large = (one) => one.bytes >= total / 1000;
-  const rest = children.filter((child) => !large(child)).length + at.items.filter((weight) => !large(weight)).length;
+  const children = [...at.children.values()].filter((child) => child.bytes > 0).map(joined);
+  const entries = [...children, ...at.items].filter((one) => one.bytes >= total / 1000)
+    .sort((a, b) => b.bytes - a.bytes);
+  const rest = children.length + at.items.length - entries.length;
+  const opens = (child) => html`<button type="button" class="link" onClick=${() => set_path(child.path)}>
+    <${Path}>${child.name}<//></button>`;
+  const row = (one) => [one.children?.size > 0 ? opens(one) : html`<${Path}>${one.name}<//>`, bytes(one.bytes),
+    percent(one.bytes, total), one.children ? html`<${Kinds} weights=${weights_below(one)} total=${at.bytes} />`
+      : tensor_type(one)];
+  const table = (list, label) => html`<${Table} label=${label} heads=${['Module', 'Bytes', 'Part', 'Stored as']}
+    numbers=${[1, 2]} rows=${list.map(row)} />`;
   return html`<div ref=${ref}>
     <${Choice} label="File" value=${name} options=${data.files.map((file) => [file.file, file.file])}
       on_change=${(value) => { set_name(value); set_path(start_path(value)); }} />
@@ -117,16 +132,9 @@ function BytesByModule() {
     ${at.bytes > 0 ? html`<${Rectangles} tree=${at} width=${width}
       height=${Math.round(Math.min(420, Math.max(260, width * 0.5)))}
       on_open=${(to) => to !== path && set_path(to)} />` : html`<p>No weights here.</p>`}
-    <${Table} label="Table of bytes by module" heads=${['Module', 'Bytes', 'Part', 'Stored as']} numbers=${[1, 2]}
-      rows=${[
-    ...children.filter(large).slice(0, 40).map((child) => [child.children.size > 0
-      ? html`<button type="button" class="link" onClick=${() =>
-        set_path(child.path)}><${Path}>${child.name}<//></button>`
-      : html`<${Path}>${child.name}<//>`, bytes(child.bytes), percent(child.bytes, total),
-        html`<${Kinds} at=${child} total=${at.bytes} />`]),
-    ...at.items.filter(large).sort((a, b) => b.bytes - a.bytes).slice(0, 20).map((weight) =>
-      [html`<${Path}>${weight.name}<//>`,
-      bytes(weight.bytes), percent(weight.bytes, total), `${weight.dtype}[${weight.shape.join(', ')}]`])]} />
+    ${table(entries.slice(0, 12), 'Table of bytes by module')}
+    ${entries.length > 12 && html`<${Later} key=${path} summary=${`${entries.length - 12} more`}>${() =>
+      table(entries.slice(12), 'Table of the other modules')}<//>`}
     ${rest > 0 && html`<p class="muted">${rest} more of less than 0.1 % each.</p>`}
-    <${TiedWeights} weights=${weights} /></div>`;
+    <${Places} weights=${weights} total=${total} /><${TiedWeights} weights=${weights} /></div>`;
 }

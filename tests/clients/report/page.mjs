@@ -155,6 +155,8 @@ test('the graph with keys alone', async () => {
   const focused = () => browser.run('document.activeElement.innerText ?? ""');
   for (let i = 0; i < 100 && !await browser.run(`Boolean(document.activeElement.closest('.graph'))`); ++i)
     await browser.press('Tab');
+  assert.match(await focused(), /inputs/);
+  await browser.press('ArrowDown');
   assert.match(await focused(), /model/);
   const modules = await count('.graph button');
   await browser.press('Enter');
