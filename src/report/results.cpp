@@ -27,7 +27,7 @@ class Names {
   std::string of(const std::string& path) const {
     const fs::path real = fs::weakly_canonical(path);
     if (const auto it = names_.find(real); it != names_.end()) return it->second;
-    const std::string relative = real.lexically_relative(root_).generic_string();
+    std::string relative = real.lexically_relative(root_).generic_string();
     if (!relative.empty() && !relative.starts_with("..")) return relative;
     // Files that were moved since then.
     const std::string filename = fs::path(path).filename().string();
