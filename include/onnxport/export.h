@@ -50,6 +50,8 @@ struct ExportOptions {
   std::function<void(const std::string&)> on_notice = {};
   /// Called with a line of details, such as the size of the graph.
   std::function<void(const std::string&)> on_detail = {};
+  /// Called with the graph of each component as its definition builds it, in the first variant.
+  std::function<void(const Component&, const Graph&)> on_graph = {};
 };
 
 /// Exports a model to one ONNX file and returns the names of its inputs and outputs. `opset` 0: the

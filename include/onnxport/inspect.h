@@ -44,6 +44,7 @@ struct GraphSummary {
   std::vector<ValueSummary> outputs;
   std::vector<NodeSummary> nodes;
   std::vector<InitializerSummary> initializers;
+  std::vector<ValueSummary> values = {};  ///< results of nodes whose types the file declares
 };
 
 /// A graph that is an attribute of a node.
@@ -64,5 +65,7 @@ struct ModelSummary {
 /// Reads everything except payloads. Throws ExportError(io) if the file cannot be read, is truncated or is
 /// not ONNX.
 ONNXPORT_API ModelSummary summarize(const std::filesystem::path& path);
+/// The same, with all values whose types shape inference finds. Also throws if external data is missing.
+ONNXPORT_API ModelSummary summarize_with_types(const std::filesystem::path& path);
 
 }  // namespace onnxport

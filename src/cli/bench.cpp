@@ -8,6 +8,7 @@
 
 #include "cli/flag_groups.h"
 #include "cli/output.h"
+#include "cli/report.h"
 #include "onnxport/error.h"
 #include "support/text.h"
 
@@ -119,6 +120,7 @@ CLI::App* add_bench(CLI::App& app, BenchFlags& flags) {
   bench->add_option("--seconds", flags.options.seconds, "Time for the runs of a file; at least 5 are made")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  add_report_flag(*bench, flags.report);
   add_axis_sizes(*bench, flags.sizes);
   add_voice(*bench, flags.voice);
   bench->footer("Example: onnxport bench out/ --batch_size 1 --sequence_length 1 --past_sequence_length 512");
@@ -132,12 +134,13 @@ int run_bench(const BenchFlags& flags) {
   for (const fs::path& path : flags.paths) {
     for (fs::path& file : find_onnx_files(path)) files.push_back(std::move(file));
   }
+  if (!flags.report.empty()) check_report_path(flags.report);
   const std::vector<BenchResult> results = bench_files(files, options);
   const bool ok = std::ranges::all_of(results, [](const BenchResult& one) { return one.error.empty(); });
+  json report = {
+      {"ok", ok}, {"provider", options.provider}, {"threads", options.threads}, {"files", json::array()}};
+  for (const BenchResult& one : results) report["files"].push_back(describe(one));
   if (flags.voice.json) {
-    json report = {
-        {"ok", ok}, {"provider", options.provider}, {"threads", options.threads}, {"files", json::array()}};
-    for (const BenchResult& one : results) report["files"].push_back(describe(one));
     print_json(report);
   } else if (!flags.voice.quiet) {
     for (const BenchResult& one : results) {
@@ -148,6 +151,10 @@ int run_bench(const BenchFlags& flags) {
     const std::string name = one.file.string();
     if (!one.error.empty())
       note(fmt::format("error: not timed: {}{}", one.error.starts_with(name) ? "" : name + ": ", one.error));
+  }
+  if (!flags.report.empty()) {
+    const std::string text = report.dump(-1, ' ', false, json::error_handler_t::replace);
+    write_page({.onnx = files, .results = {{"bench", text}}}, flags.report, flags.voice);
   }
   return ok ? 0 : exit_status(ErrorCode::runtime);
 }

@@ -26,6 +26,7 @@ struct BenchFlags {
   std::vector<std::filesystem::path> paths;
   BenchOptions options;
   SizeFlags sizes;
+  std::filesystem::path report = {};  ///< a page to write; empty: none
   Voice voice;
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cli/output.h"
+#include "cli/report.h"
 #include "onnxport/error.h"
 #include "onnxport/family.h"
 #include "onnxport/inspect.h"
@@ -150,6 +151,7 @@ int run_export(ExportFlags flags) {
   MainExportOptions& options = flags.options;
   apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
   apply_precisions(flags.quantize, options);
+  const std::string called = options.model.string();
   ModelSource source = find_source(options.model, options.adapters, options.hub, voice);
   options.model = std::move(source.model);
   options.adapters = std::move(source.adapters);
@@ -159,6 +161,14 @@ int run_export(ExportFlags flags) {
   if (flags.monolith) options.split = Split::monolith;
   options.export_options.on_notice = notice;
   if (voice.verbose) options.export_options.on_detail = note;
+  // A page in the folder of the export can only be written once that is there.
+  ReportContent page{.model = called, .made_here = true};
+  if (!flags.report.empty()) {
+    if (flags.report.parent_path() != options.output) check_report_path(flags.report);
+    options.export_options.on_graph = [&](const Component& component, const Graph& graph) {
+      page.graphs.push_back(graph_to_json(component, graph));
+    };
+  }
   ExportReport report;
   {
     Progress progress("writing weights", Progress::Unit::bytes, !voice.quiet);
@@ -166,6 +176,12 @@ int run_export(ExportFlags flags) {
       progress.update(done, total);
     };
     report = main_export(options);
+  }
+  if (!flags.report.empty()) {
+    for (const ExportedFile& file : report.files)
+      if (file.path.extension() == ".onnx") page.onnx.push_back(file.path);
+    page.results.emplace_back("the export", to_json(report));
+    write_page(page, flags.report, voice);
   }
   if (voice.json) {
     say(to_json(report));

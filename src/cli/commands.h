@@ -30,6 +30,7 @@ struct ExportFlags {
   QuantizeFlags quantize;
   std::string model_kwargs;
   std::optional<std::int64_t> pad_token_id;
+  std::filesystem::path report;  ///< a page to write; empty: none
   bool framework_given = false;
   bool trust_remote_code = false;
   bool no_constant_folding = false;

@@ -16,6 +16,7 @@
 #include "cli/onnxruntime.h"
 #include "cli/plugin.h"
 #include "cli/program.h"
+#include "cli/report.h"
 #include "onnxport/cancellation.h"
 #include "onnxport/error.h"
 
@@ -93,6 +94,7 @@ void add_export(CLI::App& app, ExportFlags& flags, std::vector<std::string>& plu
       ->type_name("N");
   app.add_flag("!--no-dynamic-axes", o.export_options.dynamic_axes,
                "Make all axes static, with the sizes that the size flags give");
+  add_report_flag(app, flags.report);
   app.add_flag("!--no-validate", o.validate, "Do not run the exported model; the ONNX checker still runs");
   app.add_flag("--ignore-unexpected", o.export_options.ignore_unexpected,
                "Continue if the definition leaves tensors or config keys unread");
@@ -222,6 +224,9 @@ int run(int argc, char** argv) {
   DiffFlags diff_flags;
   CLI::App* diff = add_diff(app, diff_flags);
 
+  ReportFlags report_flags;
+  CLI::App* page = add_report(app, report_flags);
+
   Voice list_voice;
   CLI::App* list = app.add_subcommand("list", "List model types and their tasks");
   add_plugins(*list, plugins);
@@ -249,6 +254,7 @@ int run(int argc, char** argv) {
   if (*bench) return run_bench(bench_flags);
   if (*diff) return run_diff(diff_flags);
   if (*completion.completion || *completion.manual) return run_completion(app, completion);
+  if (*page) return run_report(report_flags);
   return run_list(list_voice);
 }
 

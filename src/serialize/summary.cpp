@@ -3,6 +3,7 @@
 #include <onnx/onnx_pb.h>
 
 #include "onnx/element_type.h"
+#include "serialize/quantize/value_types.h"
 #include "serialize/skeleton.h"
 
 namespace onnxport::serialize {
@@ -60,6 +61,7 @@ GraphSummary describe(const onnx::GraphProto& graph, const std::string& file) {
   for (const auto& input : graph.input()) summary.inputs.push_back(describe_value(input));
   for (const auto& output : graph.output()) summary.outputs.push_back(describe_value(output));
   for (const auto& tensor : graph.initializer()) summary.initializers.push_back(describe(tensor, file));
+  for (const auto& value : graph.value_info()) summary.values.push_back(describe(value));
   for (const auto& node : graph.node()) {
     NodeSummary& out = summary.nodes.emplace_back();
     out.op_type = node.op_type();
@@ -73,6 +75,17 @@ GraphSummary describe(const onnx::GraphProto& graph, const std::string& file) {
     }
   }
   return summary;
+}
+
+/// Takes the types of `inferred`, which has the same nodes.
+void take_types(GraphSummary& graph, GraphSummary inferred) {
+  graph.values = std::move(inferred.values);
+  for (std::size_t i = 0; i < graph.nodes.size() && i < inferred.nodes.size(); ++i) {
+    std::vector<SubgraphSummary>& to = graph.nodes[i].graphs;
+    std::vector<SubgraphSummary>& from = inferred.nodes[i].graphs;
+    for (std::size_t k = 0; k < to.size() && k < from.size(); ++k)
+      take_types(to[k].graph, std::move(from[k].graph));
+  }
 }
 
 }  // namespace
@@ -89,6 +102,13 @@ ModelSummary summarize(const std::filesystem::path& path) {
   for (const auto& opset : model.opset_import()) summary.opsets.emplace_back(opset.domain(), opset.version());
   for (const auto& entry : model.metadata_props()) summary.metadata.emplace_back(entry.key(), entry.value());
   summary.graph = serialize::describe(model.graph(), path.filename().string());
+  return summary;
+}
+
+ModelSummary summarize_with_types(const std::filesystem::path& path) {
+  ModelSummary summary = summarize(path);
+  const onnx::GraphProto inferred = serialize::inferred_types(serialize::read_lazy_model(path));
+  serialize::take_types(summary.graph, serialize::describe(inferred, path.filename().string()));
   return summary;
 }
 

@@ -14,6 +14,7 @@ using onnxport::InitializerSummary;
 using onnxport::ModelSummary;
 using onnxport::NodeSummary;
 using onnxport::summarize;
+using onnxport::summarize_with_types;
 using onnxport::ValueSummary;
 
 /// Name, type and shape of a value.

@@ -7,7 +7,7 @@ import path from 'node:path';
 
 const names = ['chromium-headless-shell', 'chromium', 'google-chrome'];
 
-function find_chromium() {
+export function find_chromium() {
   for (const name of names) {
     for (const folder of process.env.PATH.split(path.delimiter)) {
       if (fs.existsSync(path.join(folder, name))) return path.join(folder, name);
@@ -51,7 +51,7 @@ function make_server(places, sent, on_report) {
   });
 }
 
-const flags = [
+export const flags = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--enable-logging=stderr',
   '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',  // whatever is not on this machine fails
