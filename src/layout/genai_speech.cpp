@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "layout/component_inputs.h"
 #include "layout/genai_config.h"
-#include "onnxport/dummy_inputs.h"
 
 namespace onnxport::layout {
 namespace {
@@ -49,17 +49,6 @@ Component with_cache(Component encoder, const Component& first) {
     encoder.interface.states.push_back(state);
   }
   return encoder;
-}
-
-Component without_input(Component component, const std::string& name) {
-  const auto drop = [&](std::vector<TensorSpec>& inputs) {
-    std::erase_if(inputs, [&](const TensorSpec& input) { return input.name == name; });
-  };
-  drop(component.interface.inputs);
-  auto dummies = std::make_shared<DummyInputs>(*component.interface.dummies);
-  drop(dummies->context.inputs);
-  component.interface.dummies = std::move(dummies);
-  return component;
 }
 
 }  // namespace
