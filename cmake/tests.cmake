@@ -80,6 +80,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/test.mjs" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
     "${PROJECT_BINARY_DIR}/clients/transformers_js")
   set_tests_properties(client.transformers_js PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 600)
+  add_test(NAME client.pipelines COMMAND "${CMAKE_COMMAND}" -E env node
+    "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/pipelines.mjs" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/pipelines")
+  set_tests_properties(client.pipelines PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 600)
   add_test(NAME client.browser COMMAND "${CMAKE_COMMAND}" -E env node
     "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/browser.mjs" $<TARGET_FILE:onnxport_cli>
     "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/browser")
