@@ -149,6 +149,21 @@ TEST(TransformersJsLayout, TakesNoMasksOfSamples) {
   }
 }
 
+TEST(TransformersJsLayout, WritesThePreprocessorThatIsAPartOfTheProcessor) {
+  const Checkpoint wav2vec2("wav2vec2/automatic-speech-recognition");
+  wav2vec2.write("processor_config.json",
+                 {{"feature_extractor",
+                   {{"feature_extractor_type", "Wav2Vec2FeatureExtractor"}, {"sampling_rate", 16000}}},
+                  {"processor_class", "Wav2Vec2Processor"}});
+  MainExportOptions options = wav2vec2.options();
+  options.layout = "transformers.js";
+  main_export(options);
+  EXPECT_EQ(json::parse(read_text_file(wav2vec2.out() / "preprocessor_config.json")),
+            json({{"feature_extractor_type", "Wav2Vec2FeatureExtractor"},
+                  {"sampling_rate", 16000},
+                  {"processor_class", "Wav2Vec2Processor"}}));
+}
+
 TEST(Layout, RefusesAnUnknownName) {
   MainExportOptions options = Checkpoint(kLlama).options();
   const Checkpoint llama(kLlama);
