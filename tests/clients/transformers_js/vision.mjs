@@ -83,3 +83,22 @@ for (const [task, of_types] of Object.entries(types)) {
     });
   }
 }
+
+// The client's processor for DETR makes a mask of 64 by 64 pixels for every image.
+for (const type of ['detr', 'table-transformer']) {
+  test(`${type}: object-detection with a mask of pixels`, async () => {
+    const task = 'object-detection';
+    const [processor, settings] = types[task][type];
+    const { name, onnx } = export_recorded(type, task, task, (model) => write_preprocessor(model, processor, settings),
+      '--with-pixel-mask');
+    const pipe = await pipeline(task, name, load_options);
+    const call = (pipe) => pipe(image_of_60_by_40(), options[task]);
+    const { seen: [seen] } = await watch(pipe.model, () => call(pipe));
+    assert.deepEqual(seen.inputs.pixel_mask.dims, [1, 64, 64]);
+    await expect_outputs_of_file(onnx('model'), seen);
+    const cases = recorded_cases(type, task);
+    for (const { inputs } of cases) inputs.pixel_mask = client.ones([inputs.pixel_values.dims[0], 64, 64]);
+    await expect_recorded(pipe, cases, call);
+    await pipe.dispose();
+  });
+}
