@@ -120,6 +120,12 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
       "${PROJECT_SOURCE_DIR}/tests/clients/engines/test.py" ${engine} $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
       "${PROJECT_BINARY_DIR}/clients/${engine}")
     set_tests_properties(client.${engine} PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
+    foreach(part 0 1)  # every type that sees, in two entries
+      add_test(NAME client.${engine}.vision.${part} COMMAND "${CMAKE_COMMAND}" -E env python3
+        "${PROJECT_SOURCE_DIR}/tests/clients/engines/every.py" ${engine} $<TARGET_FILE:onnxport_cli>
+        "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/${engine}_vision_${part}" --part ${part}/2)
+      set_tests_properties(client.${engine}.vision.${part} PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 900)
+    endforeach()
   endforeach()
 endif()
 
