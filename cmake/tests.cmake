@@ -85,6 +85,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/test.mjs" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
     "${PROJECT_BINARY_DIR}/clients/transformers_js")
   set_tests_properties(client.transformers_js PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 600)
+  add_test(NAME client.pipelines COMMAND "${CMAKE_COMMAND}" -E env node
+    "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/pipelines.mjs" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/pipelines")
+  set_tests_properties(client.pipelines PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 600)
   add_test(NAME client.browser COMMAND "${CMAKE_COMMAND}" -E env node
     "${PROJECT_SOURCE_DIR}/tests/clients/transformers_js/browser.mjs" $<TARGET_FILE:onnxport_cli>
     "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/browser")
@@ -126,6 +130,12 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
       "${PROJECT_SOURCE_DIR}/tests/clients/engines/test.py" ${engine} $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
       "${PROJECT_BINARY_DIR}/clients/${engine}")
     set_tests_properties(client.${engine} PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
+    foreach(part 0 1)  # every type that sees, in two entries
+      add_test(NAME client.${engine}.vision.${part} COMMAND "${CMAKE_COMMAND}" -E env python3
+        "${PROJECT_SOURCE_DIR}/tests/clients/engines/every.py" ${engine} $<TARGET_FILE:onnxport_cli>
+        "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/${engine}_vision_${part}" --part ${part}/2)
+      set_tests_properties(client.${engine}.vision.${part} PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 900)
+    endforeach()
   endforeach()
 endif()
 

@@ -200,6 +200,11 @@ TEST(InterfaceOptions, PixelMask) {
     const std::vector<std::int64_t> ones(static_cast<std::size_t>(shape[0] * shape[1] * shape[2]), 1);
     inputs.emplace_back("pixel_mask", Tensor::from_ints(DType::i64, shape, ones));
     exported.expect_original(one, exported.session().run(inputs));
+    // A mask of any size is shrunk to that of the features.
+    inputs.back().second =
+        Tensor::from_ints(DType::i64, {shape[0], 50, 70},
+                          std::vector<std::int64_t>(static_cast<std::size_t>(shape[0] * 50 * 70), 1));
+    exported.expect_original(one, exported.session().run(inputs));
   }
 }
 
@@ -222,6 +227,8 @@ TEST(InterfaceOptions, RefuseOthers) {
   EXPECT_EQ(refusal("vit/feature-extraction", InterfaceOption::pixel_mask),
             "--with-pixel-mask: task 'feature-extraction' of 'vit' does not have this option, which is for "
             "detectors");
+  EXPECT_EQ(refusal("dab-detr/object-detection", InterfaceOption::pixel_mask),
+            "--with-pixel-mask: task 'object-detection' of 'dab-detr' takes pixel_mask anyway");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "layout/genai_cache.h"
+#include "layout/transformers_js.h"
 #include "layout_checkpoint.h"
 #include "onnxport/inspect.h"
 
@@ -105,6 +106,62 @@ TEST(TransformersJsLayout, WritesInfinityAsANumberOfJson) {
   const std::string config = read_text_file(mamba.out() / "config.json");
   EXPECT_FALSE(contains(config, "Infinity"));
   EXPECT_TRUE(contains(config, "1e999")) << config;
+}
+
+ExportPlan plan_of_transformers_js(const Checkpoint& checkpoint) {
+  MainExportOptions options = checkpoint.options();
+  options.layout = "transformers.js";
+  return plan_export(options);
+}
+
+json config_of_transformers_js(const Checkpoint& checkpoint) {
+  const std::string text = read_text_file(checkpoint.file("config.json"));
+  return json::parse(layout::transformers_js_config(plan_of_transformers_js(checkpoint), text, {}));
+}
+
+TEST(TransformersJsLayout, FillsInSizesThatAPartLeavesToItsClass) {
+  const Checkpoint llava("llava/image-text-to-text-with-past");
+  llava.edit("config.json", [](json& config) {
+    for (const char* key : {"num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"})
+      config["text_config"].erase(key);
+  });
+  const json text = config_of_transformers_js(llava)["text_config"];
+  EXPECT_EQ(text["num_hidden_layers"], 32) << text.dump();
+  EXPECT_EQ(text["num_attention_heads"], 32);
+  EXPECT_FALSE(text.contains("head_dim")) << "the class has no number for it";
+}
+
+TEST(TransformersJsLayout, CountsTheOutputsOfAnImageEncoder) {
+  const json config = config_of_transformers_js(Checkpoint("sam3_tracker/feature-extraction"));
+  EXPECT_EQ(config["vision_config"]["num_feature_levels"], 3);
+}
+
+TEST(TransformersJsLayout, TakesNoMasksOfSamples) {
+  const ExportPlan plan =
+      plan_of_transformers_js(Checkpoint("moonshine/automatic-speech-recognition-with-past"));
+  EXPECT_EQ(plan.component("encoder_model").interface.input_names(),
+            std::vector<std::string>{"input_values"});
+  for (const char* name : {"decoder_model", "decoder_with_past_model"}) {
+    const Interface& decoder = plan.component(name).interface;
+    EXPECT_EQ(decoder.find_input("encoder_attention_mask"), nullptr) << name;
+    EXPECT_EQ(decoder.find_input("encoder_hidden_states")->shape[1], Dim::parse("encoder_sequence_length"))
+        << name;
+  }
+}
+
+TEST(TransformersJsLayout, WritesThePreprocessorThatIsAPartOfTheProcessor) {
+  const Checkpoint wav2vec2("wav2vec2/automatic-speech-recognition");
+  wav2vec2.write("processor_config.json",
+                 {{"feature_extractor",
+                   {{"feature_extractor_type", "Wav2Vec2FeatureExtractor"}, {"sampling_rate", 16000}}},
+                  {"processor_class", "Wav2Vec2Processor"}});
+  MainExportOptions options = wav2vec2.options();
+  options.layout = "transformers.js";
+  main_export(options);
+  EXPECT_EQ(json::parse(read_text_file(wav2vec2.out() / "preprocessor_config.json")),
+            json({{"feature_extractor_type", "Wav2Vec2FeatureExtractor"},
+                  {"sampling_rate", 16000},
+                  {"processor_class", "Wav2Vec2Processor"}}));
 }
 
 TEST(Layout, RefusesAnUnknownName) {

@@ -28,10 +28,14 @@ std::string_view owner(InterfaceOption option) {
 
 }  // namespace
 
-void OnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& /*inputs*/,
+void OnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& inputs,
                        AxesByName& /*outputs*/) const {
-  for (const InterfaceOption option : interface_options)
+  const bool has_mask = std::any_of(inputs.begin(), inputs.end(),
+                                    [](const auto& input) { return input.first == "pixel_mask"; });
+  for (const InterfaceOption option : interface_options) {
+    if (option == InterfaceOption::pixel_mask && has_mask) refuse(*this, option, "takes pixel_mask anyway");
     refuse(*this, option, fmt::format("does not have this option, which is for {}", owner(option)));
+  }
 }
 
 void TextDecoderOnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& inputs,

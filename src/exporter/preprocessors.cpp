@@ -1,4 +1,7 @@
-#include <nlohmann/json.hpp>
+#include "exporter/preprocessors.h"
+
+#include <string>
+#include <string_view>
 
 #include "config/json.h"
 #include "onnxport/dummy_inputs.h"
@@ -10,7 +13,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// The images that a preprocessor passes to the model.
-std::optional<ImageSize> image_size_of(const nlohmann::json& preprocessor) {
+std::optional<ImageSize> image_size_of(const nlohmann::ordered_json& preprocessor) {
   if (!preprocessor.is_object()) return {};
   // The crop is the last step. Old files have one number; "shortest_edge" fixes only one side.
   for (const char* key : {"crop_size", "size"}) {
@@ -31,12 +34,33 @@ std::optional<ImageSize> image_size_of(const nlohmann::json& preprocessor) {
 
 }  // namespace
 
-std::vector<Preprocessor> load_preprocessors(const fs::path& folder) {
-  const fs::path file = folder / "preprocessor_config.json";
+namespace exporter {
+
+std::optional<PreprocessorSettings> read_preprocessor(const fs::path& folder) {
+  const fs::path own = folder / kPreprocessorFile, shared = folder / "processor_config.json";
   std::error_code error;
-  if (!fs::exists(file, error)) return {};
-  const nlohmann::json preprocessor = config::parse_json(config::read_json_text(file), file.string());
-  return {{.file = file, .image_size = image_size_of(preprocessor)}};
+  if (fs::exists(own, error))
+    return PreprocessorSettings{own, config::parse_ordered_json(config::read_json_text(own), own.string())};
+  if (!fs::exists(shared, error)) return {};
+  const nlohmann::ordered_json processor =
+      config::parse_ordered_json(config::read_json_text(shared), shared.string());
+  if (!processor.is_object()) return {};
+  PreprocessorSettings found{shared, nlohmann::ordered_json::object()};
+  for (const char* part : {"image_processor", "feature_extractor"}) {
+    const auto it = processor.find(part);
+    if (it != processor.end() && it->is_object()) found.values.insert(it->begin(), it->end());
+  }
+  if (found.values.empty()) return {};
+  if (processor.contains("processor_class")) found.values["processor_class"] = processor["processor_class"];
+  return found;
+}
+
+}  // namespace exporter
+
+std::vector<Preprocessor> load_preprocessors(const fs::path& folder) {
+  const auto found = exporter::read_preprocessor(folder);
+  if (!found) return {};
+  return {{.file = found->file, .image_size = image_size_of(found->values)}};
 }
 
 }  // namespace onnxport

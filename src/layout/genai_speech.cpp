@@ -6,8 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "exporter/preprocessors.h"
+#include "layout/component_inputs.h"
 #include "layout/genai_config.h"
-#include "onnxport/dummy_inputs.h"
 
 namespace onnxport::layout {
 namespace {
@@ -15,7 +16,6 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr const char* kFeatures = "input_features";
-constexpr const char* kPreprocessor = "preprocessor_config.json";
 constexpr std::int64_t kFrames = 3000;  // the client's only length: 30 seconds
 
 bool is_of_encoder(const StateSpec& state) { return state.part.starts_with("encoder."); }
@@ -51,17 +51,6 @@ Component with_cache(Component encoder, const Component& first) {
   return encoder;
 }
 
-Component without_input(Component component, const std::string& name) {
-  const auto drop = [&](std::vector<TensorSpec>& inputs) {
-    std::erase_if(inputs, [&](const TensorSpec& input) { return input.name == name; });
-  };
-  drop(component.interface.inputs);
-  auto dummies = std::make_shared<DummyInputs>(*component.interface.dummies);
-  drop(dummies->context.inputs);
-  component.interface.dummies = std::move(dummies);
-  return component;
-}
-
 }  // namespace
 
 ExportPlan arrange_speech(ExportPlan plan) {
@@ -82,10 +71,11 @@ ExportPlan arrange_speech(ExportPlan plan) {
 }
 
 std::string audio_processor_config(const ExportPlan& plan) {
-  if (!has_encoder(plan) || !plan.model.has_file(kPreprocessor)) return {};
+  if (!has_encoder(plan)) return {};
+  const auto found = exporter::read_preprocessor(plan.model.folder());
+  if (!found) return {};
   const auto config =
-      PretrainedConfig::from_json(plan.model.read_file(kPreprocessor),
-                                  (plan.model.folder() / kPreprocessor).string(), "whisper_features");
+      PretrainedConfig::from_json(found->values.dump(), found->file.string(), "whisper_features");
   const std::int64_t window = config.integer("n_fft", 400), step = config.integer("hop_length", 160);
   const auto operation = [](const char* name, const char* type) {
     return ordered_json{{"name", name}, {"type", type}};

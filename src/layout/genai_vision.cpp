@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "exporter/preprocessors.h"
 #include "layout/genai_config.h"
 #include "layout/generation_settings.h"
 #include "onnxport/error.h"
@@ -113,14 +114,14 @@ void add_vision(const ExportPlan& plan, ordered_json& model) {
 
 std::string vision_processor_config(const ExportPlan& plan) {
   if (!sees(plan)) return {};
-  constexpr const char* kFile = "preprocessor_config.json";
-  const std::string origin = (plan.model.folder() / kFile).string();
-  if (!plan.model.has_file(kFile)) {
-    throw ExportError(
-        ErrorCode::bad_config,
-        fmt::format("--layout genai: '{}' is missing; it says how images become pixel_values", origin));
+  const auto found = exporter::read_preprocessor(plan.model.folder());
+  if (!found) {
+    throw ExportError(ErrorCode::bad_config,
+                      fmt::format("--layout genai: '{}' is missing; it says how images become pixel_values",
+                                  (plan.model.folder() / exporter::kPreprocessorFile).string()));
   }
-  const auto given = PretrainedConfig::from_json(plan.model.read_file(kFile), origin, "image_processor");
+  const auto given =
+      PretrainedConfig::from_json(found->values.dump(), found->file.string(), "image_processor");
   const Patches patches(vision_config(plan));
   const std::int64_t smallest = pixels(given, "min_pixels", "shortest_edge", 3136),
                      largest = pixels(given, "max_pixels", "longest_edge", 12845056);

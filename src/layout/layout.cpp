@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "exporter/preprocessors.h"
 #include "layout/genai_config.h"
 #include "layout/genai_speech.h"
 #include "layout/genai_vision.h"
@@ -60,7 +61,13 @@ std::vector<SideFile> settings_of_files(const ExportPlan& plan,
     const std::size_t end = name.find(".onnx_data");
     if (end != std::string::npos) ++data_files[name.substr(0, end) + ".onnx"];
   }
-  return {{config, transformers_js_config(plan, read_text_file(config), data_files)}};
+  std::vector<SideFile> files = {{config, transformers_js_config(plan, read_text_file(config), data_files)}};
+  // The client knows no other file with these settings.
+  const std::filesystem::path preprocessor = plan.layout.folder / exporter::kPreprocessorFile;
+  const auto settings = exporter::read_preprocessor(plan.model.folder());
+  if (settings && !std::filesystem::exists(preprocessor))
+    files.push_back({preprocessor, settings->values.dump(2) + "\n"});
+  return files;
 }
 
 std::uint64_t largest_data_file(const ExportPlan& plan) {

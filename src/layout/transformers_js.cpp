@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "config/json.h"
+#include "layout/client_config.h"
+#include "layout/component_inputs.h"
 #include "onnxport/error.h"
 
 namespace onnxport::layout {
@@ -29,26 +32,6 @@ std::string with_infinities(std::string text) {
   return text;
 }
 
-// The client reads the sizes of caches at one place; versions of transformers write them at two. Of qwen2_vl
-// it looks at the top level, of qwen2_5_vl into text_config.
-void place_sizes(json& whole) {
-  const std::string type = whole.value("model_type", std::string());
-  const bool nested = whole.contains("text_config") && whole["text_config"].is_object();
-  const auto copy = [](const json& from, json& to) {
-    for (const char* key :
-         {"num_hidden_layers", "num_attention_heads", "num_key_value_heads", "hidden_size", "head_dim"})
-      if (from.contains(key) && !to.contains(key)) to[key] = from[key];
-  };
-  if (type == "qwen2_vl" && nested) {
-    const json text = whole["text_config"];
-    copy(text, whole);
-  } else if (type == "qwen2_5_vl" && !nested) {
-    json text = {{"model_type", "qwen2_5_vl_text"}};
-    copy(whole, text);
-    whole["text_config"] = std::move(text);
-  }
-}
-
 // What the client loads if nobody asks for a precision: the only one of all files, or of each.
 void set_dtype(const ExportPlan& plan, json& settings) {
   const std::vector<Variant>& variants = plan.variants;
@@ -67,6 +50,14 @@ void set_dtype(const ExportPlan& plan, json& settings) {
   settings["dtype"] = std::move(of_files);
 }
 
+// Of sound, the client gives samples without a mask.
+Component without_masks_of_samples(Component component) {
+  if (component.interface.find_input("input_values") != nullptr)
+    return without_input(std::move(component), "attention_mask");
+  component = without_input(std::move(component), "encoder_attention_mask");
+  return with_own_length(std::move(component), "encoder_hidden_states", 1);
+}
+
 }  // namespace
 
 ExportPlan arrange_transformers_js(ExportPlan plan) {
@@ -80,7 +71,11 @@ ExportPlan arrange_transformers_js(ExportPlan plan) {
     folder = (std::filesystem::path("onnx") / folder).lexically_normal().string();
     if (folder.ends_with('/')) folder.pop_back();
   };
-  for (Component& component : plan.components) move(component.folder);
+  const bool of_samples = plan.model.config().model_type() == "moonshine";
+  for (Component& component : plan.components) {
+    move(component.folder);
+    if (of_samples) component = without_masks_of_samples(std::move(component));
+  }
   for (Merge& merge : plan.merges) move(merge.folder);
   return plan;
 }
@@ -92,7 +87,7 @@ std::string transformers_js_config(const ExportPlan& plan, std::string_view text
     throw ExportError(ErrorCode::bad_config,
                       "config.json is not a JSON object, so it cannot get 'transformers.js_config'");
   }
-  place_sizes(whole);
+  complete_config(plan, whole);
   json settings = whole.value("transformers.js_config", json::object());
   if (!settings.is_object()) settings = json::object();
   settings.erase("use_external_data_format");

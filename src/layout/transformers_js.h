@@ -12,8 +12,8 @@
 
 namespace onnxport::layout {
 
-/// Models go to the folder `onnx`. Throws ExportError(unsupported) for a precision that the client does not
-/// know.
+/// Models go to the folder `onnx`. They take no inputs that the client does not give. Throws
+/// ExportError(unsupported) for a precision that the client does not know.
 ExportPlan arrange_transformers_js(ExportPlan plan);
 
 /// The text of config.json with `transformers.js_config`: the number of data files of each model that has

@@ -112,7 +112,8 @@ Value encode(const Scope& s, const Config& c, Value samples, Value attention_mas
     return nn::LayerNorm(at, c.width, kEps, true, false)(x);
   };
   Value x = convolve(s, c, samples);
-  const op::AttentionMask mask = nn::padding_mask(shorten(attention_mask, x.dim(1)));
+  op::AttentionMask mask;
+  if (attention_mask) mask = nn::padding_mask(shorten(attention_mask, x.dim(1)));
   const Value positions = op::unsqueeze(op::arange(x.graph(), x.dim(1)), 0);
   const op::Rope rope = nn::RotaryEmbedding(s.path() + ".rotary_emb", c.rope)(positions);
   for (std::int64_t i = 0; i < c.layers; ++i) {
@@ -131,7 +132,8 @@ Value encode(const Scope& s, const Config& c, Value samples, Value attention_mas
 }
 
 Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
-  pass.set_encoder_attention_mask(shorten(pass.encoder_attention_mask(), pass.encoder_states().dim(1)));
+  if (const Value mask = pass.encoder_attention_mask())
+    pass.set_encoder_attention_mask(shorten(mask, pass.encoder_states().dim(1)));
   return moonshine_decode(s, c.decoder, pass);
 }
 
@@ -142,7 +144,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
       component, inputs,
       {.encode =
            [&](const Inputs& in) {
-             return encode(base / "encoder", c, in["input_values"], in["attention_mask"]);
+             return encode(base / "encoder", c, in["input_values"], in.get("attention_mask"));
            },
        .decode = [&](nn::Seq2SeqPass& pass) { return decode(base / "decoder", c, pass); },
        .lm_head = [&](Value hidden) { return moonshine_logits(root, base / "decoder", c.decoder, hidden); }});

@@ -187,10 +187,11 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
             return ImagePart([=](Value x) { return shrink(mix(x)); });
           },
       .pan = block};
-  std::vector<Value> maps = rt_detr_features(tasks, base, config, c, inputs["pixel_values"], "hgnet_v2");
+  std::vector<Value> maps = rt_detr_features(tasks, base, config, c, detector_images(inputs), "hgnet_v2");
   maps = hybrid_encoder(base / "encoder", c, std::move(maps), parts);
   if (c.d_model != c.decoder_in_channels.back()) maps = decoder_inputs(base, c, maps);
-  return decode(root, base, c, propose(base, config, c, maps));
+  const NamedValues found = decode(root, base, c, propose(base, config, c, maps));
+  return detector_outputs(inputs, found[0].second, found[1].second);
 }
 
 }  // namespace

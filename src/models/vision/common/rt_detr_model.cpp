@@ -35,7 +35,7 @@ NamedValues run_rt_detr(const TasksManager& tasks, const Inputs& inputs, const M
       .downsample = [&](const Scope& s) { return rt_detr_conv(s, width, width, 3, 2, c, c.activation); },
       .pan = csp};
   std::vector<Value> maps =
-      rt_detr_features(tasks, base, config, c, inputs["pixel_values"], "rt_detr_resnet");
+      rt_detr_features(tasks, base, config, c, detector_images(inputs), "rt_detr_resnet");
   maps = hybrid_encoder(base / "encoder", c, std::move(maps), parts);
   const Proposals start = propose(base, config, c, decoder_inputs(base, c, maps));
 
@@ -51,7 +51,7 @@ NamedValues run_rt_detr(const TasksManager& tasks, const Inputs& inputs, const M
     if (i + 1 < c.decoder_layers) (heads / "class_embed").ignore(std::to_string(i));
   }
   const Value logits = nn::Linear(heads / "class_embed" / (c.decoder_layers - 1), c.d_model, c.num_labels)(x);
-  return {{"logits", logits}, {"pred_boxes", op::cast(boxes, x.dtype())}};
+  return detector_outputs(inputs, logits, op::cast(boxes, x.dtype()));
 }
 
 void register_rt_detr_type(TasksManager& tasks, const std::string& type, RtDetrPoints points) {

@@ -1,0 +1,93 @@
+#include "layout/client_config.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "onnxport/config.h"
+
+namespace onnxport::layout {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// Source: getNormalizedConfig() in src/configs.js of version 4.3.2.
+constexpr const char* kSizes[] = {
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "hidden_size",
+    "head_dim",
+    "n_layer",
+    "n_head",
+    "n_embd",
+    "num_layers",
+    "num_heads",
+    "d_model",
+    "decoder_layers",
+    "encoder_layers",
+    "qk_head_dim",
+    "decoder_attention_heads",
+    "encoder_attention_heads",
+};
+
+// A configuration inside of another leaves out what its class would fill in.
+void fill_in_sizes(json& object, const PretrainedConfig& config) {
+  for (const char* key : kSizes) {
+    if (object.contains(key)) continue;
+    if (const std::optional<std::int64_t> size = config.maybe_integer(key)) object[key] = *size;
+  }
+}
+
+void fill_in_parts(json& object, const PretrainedConfig& config) {
+  for (auto& [key, value] : object.items()) {
+    if (!value.is_object() || !value.contains("model_type")) continue;
+    const PretrainedConfig part = config.sub(key);
+    fill_in_sizes(value, part);
+    fill_in_parts(value, part);
+  }
+}
+
+// Versions of transformers write the sizes of caches at two places. Of qwen2_vl, the client looks at the top
+// level, of qwen2_5_vl into text_config.
+void place_sizes(json& whole) {
+  const std::string type = whole.value("model_type", std::string());
+  const bool nested = whole.contains("text_config") && whole["text_config"].is_object();
+  const auto copy = [](const json& from, json& to) {
+    for (const char* key :
+         {"num_hidden_layers", "num_attention_heads", "num_key_value_heads", "hidden_size", "head_dim"})
+      if (from.contains(key) && !to.contains(key)) to[key] = from[key];
+  };
+  if (type == "qwen2_vl" && nested) {
+    const json text = whole["text_config"];
+    copy(text, whole);
+  } else if (type == "qwen2_5_vl" && !nested) {
+    json text = {{"model_type", "qwen2_5_vl_text"}};
+    copy(whole, text);
+    whole["text_config"] = std::move(text);
+  }
+}
+
+// Of an image encoder with several outputs, the client asks vision_config how many there are.
+void count_feature_levels(const ExportPlan& plan, json& whole) {
+  if (!whole.contains("vision_config") || !whole["vision_config"].is_object()) return;
+  for (const Component& component : plan.components) {
+    const auto& outputs = component.interface.outputs;
+    const auto levels = std::count_if(outputs.begin(), outputs.end(), [](const TensorSpec& output) {
+      return output.name.starts_with("image_embeddings.");
+    });
+    if (levels > 0) whole["vision_config"]["num_feature_levels"] = levels;
+  }
+}
+
+}  // namespace
+
+void complete_config(const ExportPlan& plan, json& whole) {
+  fill_in_parts(whole, plan.model.config().unaccounted());
+  place_sizes(whole);
+  count_feature_levels(plan, whole);
+}
+
+}  // namespace onnxport::layout
