@@ -123,19 +123,6 @@ def synthesize(name, recipe, seed):
     return (mean + halfwidth * (u * 2.0**-23 - 1.0)).astype(np.float32).reshape(recipe["shape"])
 
 
-def for_generation(tensors, vocabulary=99):
-    """Changes the values that a fixture's checkpoint is made with, in place, where it would repeat one token whatever it
-    reads: a table of tokens that is the head as well gets smaller ones, the layers of Kosmos-2 less bias."""
-    tables = [name for name, tensor in tensors.items() if tensor["shape"][:1] == [vocabulary]]
-    layers = "text_model.model.layers."  # of Kosmos-2
-    if any(name.startswith(layers) for name in tensors):
-        for name, tensor in tensors.items():
-            if name.startswith("text_model.") and name not in tables:
-                tensor["halfwidth"] *= 0.1 if name.endswith("bias") else 3 if len(tensor["shape"]) == 2 else 1
-    elif len(tables) == 1:
-        tensors[tables[0]]["halfwidth"] /= 10
-
-
 def integers(name, shape, low, high, seed):
     """Uniform integers of [low, high)."""
     import numpy as np

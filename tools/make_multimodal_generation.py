@@ -6,7 +6,7 @@
 Needs torch, safetensors, numpy, and the version of transformers that the file is named after; lines of other types stay.
 A line holds a fixture, the cases of its encoders whose inputs are the images or sounds, a prompt with as many placeholders
 as the processor would put there, and the new tokens of each row (greedy, float32, with the original's cache, and with the
-values of make_golden.for_generation). A prompt counts only if each token is the best by a clear margin,
+values of for_generation). A prompt counts only if each token is the best by a clear margin,
 and if other images or sounds give other tokens.
 tests/clients/multimodal/test.py compares the exported files with these tokens."""
 import json
@@ -19,7 +19,7 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.dont_write_bytecode = True
 import make_golden
-from make_generation import GENERATED, write_checkpoint
+from make_generation import GENERATED, for_generation, write_checkpoint
 
 NEW_TOKENS = 8
 MARGIN = 1e-3  # between the best logit and the second; rounding moves them by 1e-5
@@ -192,7 +192,7 @@ def lines_of(fixture, version):
     folder = make_golden.GOLDEN / fixture
     config = json.loads((folder / "config.json").read_text())
     with tempfile.TemporaryDirectory() as made:
-        write_checkpoint(folder, Path(made), make_golden.for_generation)
+        write_checkpoint(folder, Path(made), for_generation)
         model = load(Path(made), version)
     cases = {}
     for case in sorted(folder.glob("*_encoder.*.safetensors")):

@@ -20,7 +20,8 @@ import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 import onnxruntime_genai as og  # noqa: E402
 from golden import read_safetensors  # noqa: E402
-from make_golden import for_generation, synthesize  # noqa: E402
+from make_generation import for_generation  # noqa: E402
+from make_golden import synthesize  # noqa: E402
 
 og.disable_telemetry_events()
 

@@ -23,7 +23,7 @@ use_packages(CACHE, "onnxruntime-py-1.31.1", "numpy-2.4.6")
 
 import numpy as np  # noqa: E402
 from golden import read_safetensors, write_checkpoint  # noqa: E402
-from make_golden import for_generation  # noqa: E402
+from make_generation import for_generation  # noqa: E402
 
 GOLDEN = ROOT / "tests/golden"
 
