@@ -73,7 +73,10 @@ class Model:
                     given[value.name] = np.asarray(inputs[names[0]])
                     if given[value.name].ndim > len(value.shape):  # views of one image, or of images with one view
                         given[value.name] = given[value.name].reshape(-1, *given[value.name].shape[2:])
-            if len(given) == len(session.get_inputs()):
+            missing = [value.name for value in session.get_inputs() if value.name not in given]
+            if given and missing:
+                raise ValueError(f"the features of {kind} also need {', '.join(missing)}")
+            if given:
                 rows = session.run(None, given)[0]
                 features[kind] = rows.reshape(-1, rows.shape[-1])
         return features

@@ -53,15 +53,25 @@ def export(name, example):
     return example.Model(folder / "out")
 
 
+# What processors call the inputs of a file, and types whose processors give one axis more: views of an image.
+NAMES = {"audio_values": "input_features", "grid_thw": "image_grid_thw", "pixel_position_ids": "image_position_ids"}
+NAMES_OF = {"phi4_multimodal": {"input_features": "audio_input_features", "pixel_values": "image_pixel_values"}}
+VIEWS = {"llava_next": lambda value: value[None], "llava_onevision": lambda value: value[:, None]}
+
+
 def inputs_of(line):
     """What a processor gives: the inputs of the encoders' cases, and the prompt."""
+    kind = line["fixture"].split("/")[0]
     inputs = {name: np.array(line[name], np.int64) for name in ("input_ids", "attention_mask")}
     for encoder, number in line["cases"].items():
         case = read_safetensors(GOLDEN / line["fixture"] / f"{encoder}.{number}.safetensors")
-        inputs |= {key[3:]: value for key, value in case.items() if key.startswith("in/")}
-    if "grid_thw" in inputs:  # the positions need it, too
-        inputs["image_grid_thw"] = inputs["grid_thw"]
-    if line["fixture"].startswith("kosmos-2/"):
+        names = NAMES | NAMES_OF.get(kind, {})
+        inputs |= {names.get(key[3:], key[3:]): value for key, value in case.items() if key.startswith("in/")}
+    if kind in VIEWS:
+        inputs["pixel_values"] = VIEWS[kind](inputs["pixel_values"])
+    if kind == "phi4_multimodal":
+        inputs |= {name: inputs[name][None] for name in ("image_pixel_values", "image_attention_mask") if name in inputs}
+    if kind == "kosmos-2":
         inputs["image_embeds_position_mask"] = inputs["input_ids"] == 98
     return inputs
 
@@ -75,6 +85,12 @@ class Generate(unittest.TestCase):
         model = export("llava/image-text-to-text-with-past", load_example())
         with self.assertRaisesRegex(ValueError, "1 placeholders of image in the prompt, 2 rows of features"):
             model.embed_prompt({"input_ids": np.array([[1, 98, 5]])}, {"image": np.zeros((2, 32), np.float32)})
+
+    def test_half_of_the_inputs_of_an_encoder(self):
+        model = export("qwen2_vl/image-text-to-text-with-past", load_example())
+        with self.assertRaisesRegex(ValueError, "the features of image also need grid_thw"):
+            model.encode({"pixel_values": np.zeros((4, 96), np.float32)})
+        self.assertEqual(model.encode({}), {})
 
 
 def check(self, name, lines):
