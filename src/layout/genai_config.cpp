@@ -41,7 +41,9 @@ constexpr auto kTypes = std::to_array<ClientType>({
     {"hunyuan_v1_dense", "hunyuandensev1"},
     {"internlm2", "internlm2"},
     {"lfm2", "lfm2", {"conv"}},
+    {"lfm2-vl", "lfm2_vl", {"conv"}},
     {"lfm2_moe", "lfm2_moe", {"conv"}},
+    {"lfm2_vl", "lfm2_vl", {"conv"}},
     {"llama", "llama"},
     {"mistral", "mistral"},
     {"nemotron", "nemotron"},
@@ -99,7 +101,8 @@ void add_sizes(ordered_json& section, const GenaiCache& cache, std::int64_t hidd
 ordered_json decoder_section(const ExportPlan& plan, const Component& decoder) {
   const GenaiCache own = genai_cache(plan, decoder, "", client_type(plan).fixed);
   ordered_json inputs, outputs;
-  for (const char* name : {"input_ids", "inputs_embeds", "attention_mask", "position_ids"}) {
+  for (const char* name :
+       {"input_ids", "inputs_embeds", "per_layer_inputs", "attention_mask", "position_ids"}) {
     if (decoder.interface.find_input(name) != nullptr) inputs[name] = name;
   }
   inputs["past_key_names"] = own.past_key;
@@ -172,7 +175,8 @@ void check_inputs(const ExportPlan& plan, const Component& decoder) {
   for (const TensorSpec& input : decoder.interface.inputs) {
     const bool is_state = std::any_of(states.begin(), states.end(),
                                       [&](const StateSpec& state) { return state.input == input.name; });
-    if (is_state || (sees(plan) && input.name == "inputs_embeds")) continue;
+    if (is_state) continue;
+    if (sees(plan) && (input.name == "inputs_embeds" || input.name == "per_layer_inputs")) continue;
     if (input.name != "input_ids" && input.name != "attention_mask" && input.name != "position_ids")
       refuse_genai(plan, fmt::format("the client does not give the decoder '{}'", input.name));
     if (input.dtype != DType::i64 && input.dtype != DType::i32) {
@@ -197,8 +201,9 @@ void refuse_genai(const ExportPlan& plan, const std::string& reason) {
       ErrorCode::unsupported,
       fmt::format(
           "--layout genai: model type '{}', task '{}': {}; onnxruntime-genai runs decoders with a "
-          "cache ({}) and whisper (automatic-speech-recognition-with-past); {}use --layout optimum "
-          "for Optimum, transformers.js and ONNX Runtime",
+          "cache ({}), whisper (automatic-speech-recognition-with-past), and some models that see "
+          "(image-text-to-text-with-past); {}use --layout optimum for Optimum, transformers.js and ONNX "
+          "Runtime",
           plan.model.config().model_type(), plan.model.task(), reason, decoder,
           has_task && plan.model.task() != decoder ? fmt::format("use --task {}, or ", decoder) : ""));
 }

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "exporter/preprocessors.h"
 #include "layout/genai_config.h"
 #include "layout/generation_settings.h"
 #include "onnxport/error.h"
@@ -17,17 +17,23 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// Types in config.json and those of the client; `normalized`: its flag for their pixels. It knows others,
-// too: gemma3 with exactly 256 tokens in an image, mistral3 with images of one size in a call, phi3v.
+// Types in config.json and those of the client. It knows others, too: phi3v; phi4mm, which needs adapters
+// that it switches between; models made for one kind of processor.
 struct VisionType {
-  std::string_view model_type, name, normalized;
+  std::string_view model_type, name;
+  ImageSteps steps;
 };
 constexpr auto kTypes = std::to_array<VisionType>({
-    {"qwen2_5_vl", "qwen2_5_vl", "qwen2_5_vl"},
-    {"qwen3_5", "qwen3_5", "qwen3_vl"},
-    {"qwen3_5_moe", "qwen3_5_moe", "qwen3_vl"},
-    {"qwen3_vl", "qwen3_vl", "qwen3_vl"},
-    {"qwen3_vl_moe", "qwen3_vl", "qwen3_vl"},
+    {"gemma3", "gemma3", ImageSteps::one_size},
+    {"gemma4", "gemma4", ImageSteps::gemma4},
+    {"lfm2-vl", "lfm2_vl", ImageSteps::lfm2},
+    {"lfm2_vl", "lfm2_vl", ImageSteps::lfm2},
+    {"mistral3", "mistral3", ImageSteps::pixtral},
+    {"qwen2_5_vl", "qwen2_5_vl", ImageSteps::qwen2_5},
+    {"qwen3_5", "qwen3_5", ImageSteps::qwen3},
+    {"qwen3_5_moe", "qwen3_5_moe", ImageSteps::qwen3},
+    {"qwen3_vl", "qwen3_vl", ImageSteps::qwen3},
+    {"qwen3_vl_moe", "qwen3_vl", ImageSteps::qwen3},
 });
 
 const VisionType* type_of(const ExportPlan& plan) {
@@ -37,40 +43,42 @@ const VisionType* type_of(const ExportPlan& plan) {
   return found == kTypes.end() ? nullptr : &*found;
 }
 
+// The client's names of inputs that it gives by another one than that of the file.
+const std::map<std::string, std::string, std::less<>> kInputs = {
+    {"input_features", "audio_embeds"},
+    {"input_features_mask", "attention_mask"},
+    {"pixel_attention_mask", "attention_mask"},
+    {"spatial_shapes", "image_sizes"},
+};
+
 ordered_json file_of(const ExportPlan& plan, const std::string& component) {
   const Component& one = plan.component(component);
   const auto file = plan.layout.path(one, plan.variant_of(one)).lexically_relative(plan.layout.folder);
   ordered_json names = ordered_json::object();
-  for (const TensorSpec& input : one.interface.inputs) names[input.name] = input.name;
+  for (const TensorSpec& input : one.interface.inputs) {
+    const auto own = kInputs.find(input.name);
+    names[own == kInputs.end() ? input.name : own->second] = input.name;
+  }
   ordered_json outputs = ordered_json::object();
   for (const TensorSpec& output : one.interface.outputs) outputs[output.name] = output.name;
   return {{"filename", file.generic_string()}, {"inputs", names}, {"outputs", outputs}};
 }
 
-ordered_json operation(const char* name, const char* type, ordered_json attributes = {}) {
-  ordered_json made = {{"name", name}, {"type", type}};
-  if (!attributes.is_null()) made["attrs"] = std::move(attributes);
-  return {{"operation", std::move(made)}};
+bool has_component(const ExportPlan& plan, std::string_view name) {
+  return std::any_of(plan.components.begin(), plan.components.end(),
+                     [&](const Component& one) { return one.name == name; });
 }
 
-// The sizes of patches, as vision_config says them.
-struct Patches {
-  std::int64_t patch, frames, side;
-  explicit Patches(const PretrainedConfig& vision)
-      : patch(vision.integer("patch_size", 14)),
-        frames(vision.integer("temporal_patch_size", 2)),
-        side(vision.integer("spatial_merge_size", 2)) {}
-};
-
-PretrainedConfig vision_config(const ExportPlan& plan) {
-  return plan.model.config().unaccounted().sub("vision_config");
-}
-
-// The smallest and largest number of pixels: of old files min_pixels and max_pixels, of new ones `size`.
-std::int64_t pixels(const PretrainedConfig& processor, const char* old_key, const char* new_key,
-                    std::int64_t fallback) {
-  if (const auto given = processor.maybe_integer(old_key)) return *given;
-  return processor.given("size") ? processor.sub("size").integer(new_key, fallback) : fallback;
+// What the client takes for granted.
+void check_images(const ExportPlan& plan) {
+  const PretrainedConfig config = plan.model.config().unaccounted();
+  constexpr std::int64_t kTokens = 256;
+  if (type_of(plan)->steps != ImageSteps::one_size) return;
+  const std::int64_t tokens = config.integer("mm_tokens_per_image", kTokens);
+  if (tokens == kTokens) return;
+  refuse_genai(plan, fmt::format("the client puts {} tokens in the place of an image, and "
+                                 "mm_tokens_per_image is {}",
+                                 kTokens, tokens));
 }
 
 }  // namespace
@@ -80,7 +88,11 @@ bool sees(const ExportPlan& plan) {
                      [](const Component& one) { return one.part == "embedding"; });
 }
 
+bool hears(const ExportPlan& plan) { return sees(plan) && has_component(plan, "audio_encoder"); }
+
 std::string_view vision_client_type(const ExportPlan& plan) { return type_of(plan)->name; }
+
+ImageSteps image_steps(const ExportPlan& plan) { return type_of(plan)->steps; }
 
 ExportPlan arrange_vision(ExportPlan plan) {
   if (type_of(plan) == nullptr) {
@@ -88,20 +100,30 @@ ExportPlan arrange_vision(ExportPlan plan) {
     for (const VisionType& one : kTypes) known.push_back(one.model_type);
     refuse_genai(plan, fmt::format("of models that see, it knows {}", fmt::join(known, ", ")));
   }
+  check_images(plan);
   for (Component& component : plan.components) {
     if (component.name == "vision_encoder") component.stem = "vision";
+    if (component.name == "audio_encoder") component.stem = "speech";
     if (component.name == "decoder_model_merged") component.stem = "model";
   }
   return plan;
 }
 
+PatchSizes::PatchSizes(const ExportPlan& plan) {
+  const PretrainedConfig config = plan.model.config().unaccounted(), vision = config.sub("vision_config");
+  patch = vision.integer("patch_size", 14);
+  frames = vision.integer("temporal_patch_size", 2);
+  for (const char* key : {"spatial_merge_size", "downsample_factor"})
+    side = config.maybe_integer(key).value_or(vision.maybe_integer(key).value_or(side));
+}
+
 void add_vision(const ExportPlan& plan, ordered_json& model) {
-  const PretrainedConfig config = plan.model.config().unaccounted();
+  const PretrainedConfig config = plan.model.config().unaccounted(), vision = config.sub("vision_config");
   for (const char* key : {"image_token_id", "video_token_id", "vision_start_token_id"}) {
     if (const auto id = config.maybe_integer(key)) model[key] = *id;
   }
-  const PretrainedConfig vision = vision_config(plan);
-  const Patches patches(vision);
+  if (const auto id = config.maybe_integer("image_token_index")) model["image_token_id"] = *id;
+  const PatchSizes patches(plan);
   ordered_json section = file_of(plan, "vision_encoder");
   section["config_filename"] = kVisionProcessor;
   section["spatial_merge_size"] = patches.side;
@@ -109,42 +131,16 @@ void add_vision(const ExportPlan& plan, ordered_json& model) {
   if (const auto window = vision.maybe_integer("window_size")) section["window_size"] = *window;
   section["tokens_per_second"] = vision.real("tokens_per_second", 2);
   model["vision"] = std::move(section);
-  model["embedding"] = file_of(plan, "embedding");
-}
-
-std::string vision_processor_config(const ExportPlan& plan) {
-  if (!sees(plan)) return {};
-  const auto found = exporter::read_preprocessor(plan.model.folder());
-  if (!found) {
-    throw ExportError(ErrorCode::bad_config,
-                      fmt::format("--layout genai: '{}' is missing; it says how images become pixel_values",
-                                  (plan.model.folder() / exporter::kPreprocessorFile).string()));
+  if (image_steps(plan) == ImageSteps::gemma4)  // without names, the client takes it for a model that hears
+    model["speech"] = {{"filename", ""}, {"config_filename", ""}};
+  if (hears(plan)) {
+    for (const char* key : {"audio_token_id", "boa_token_id"})
+      if (const auto id = config.maybe_integer(key)) model[key] = *id;
+    ordered_json sounds = file_of(plan, "audio_encoder");
+    sounds["config_filename"] = kSoundProcessor;
+    model["speech"] = std::move(sounds);
   }
-  const auto given =
-      PretrainedConfig::from_json(found->values.dump(), found->file.string(), "image_processor");
-  const Patches patches(vision_config(plan));
-  const std::int64_t smallest = pixels(given, "min_pixels", "shortest_edge", 3136),
-                     largest = pixels(given, "max_pixels", "longest_edge", 12845056);
-  ordered_json normalize = {{"mean", given.reals("image_mean")}, {"std", given.reals("image_std")}};
-  normalize[std::string(type_of(plan)->normalized)] = 1;
-  const ordered_json sizes = {{"patch_size", patches.patch}, {"merge_size", patches.side}};
-  // With smart_resize, width and height have no effect, but must be there.
-  ordered_json resize = {{"width", 540},
-                         {"height", 360},
-                         {"smart_resize", 1},
-                         {"min_pixels", smallest},
-                         {"max_pixels", largest}};
-  resize.update(sizes);
-  ordered_json patch = sizes;
-  patch["temporal_patch_size"] = patches.frames;
-  const ordered_json steps = {
-      operation("decode_image", "DecodeImage", {{"color_space", "RGB"}}),
-      operation("convert_to_rgb", "ConvertRGB"),
-      operation("resize", "Resize", resize),
-      operation("rescale", "Rescale", {{"rescale_factor", given.real("rescale_factor", 1.0 / 255)}}),
-      operation("normalize", "Normalize", normalize),
-      operation("patch_image", "PatchImage", patch)};
-  return ordered_json{{"processor", {{"name", "image_processor"}, {"transforms", steps}}}}.dump(4) + "\n";
+  model["embedding"] = file_of(plan, "embedding");
 }
 
 }  // namespace onnxport::layout

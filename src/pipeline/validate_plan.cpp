@@ -5,6 +5,7 @@
 
 #include "onnxport/config.h"
 #include "onnxport/export.h"
+#include "onnxport/placeholders.h"
 #include "validate/compose.h"
 #include "validate/reference.h"
 
@@ -91,19 +92,6 @@ std::vector<ValidationReport> validate_files(const ExportPlan& plan, Originals& 
   return reports;
 }
 
-namespace {
-
-// The id of the tokens that features replace.
-std::int64_t placeholder_of(const PretrainedConfig& config) {
-  const PretrainedConfig reader = config.unaccounted();
-  for (const char* key : {"image_token_index", "image_token_id", "audio_token_index", "audio_token_id"}) {
-    if (const auto id = reader.maybe_integer(key)) return *id;
-  }
-  return 0;
-}
-
-}  // namespace
-
 std::optional<ValidationReport> validate_composition(const ExportPlan& plan,
                                                      const std::vector<VariantGraphs>& variants,
                                                      const ValidateFilesOptions& options) {
@@ -126,9 +114,11 @@ std::optional<ValidationReport> validate_composition(const ExportPlan& plan,
     const double of_file = validation_atol(in_dtype.interface, options.atol);
     atol = std::max(
         atol, made->quantized.empty() || options.atol ? of_file : bounds_of(variant.recipe, of_file).atol);
-    parts.push_back({in_dtype, graph, plan.layout.path(component, variant)});
+    const std::string& output = in_dtype.interface.outputs.front().name;
+    parts.push_back({in_dtype, graph, plan.layout.path(component, variant),
+                     placeholder_id(plan.model.config(), output).value_or(0)});
   }
-  return validate::check_composition(parts, placeholder_of(plan.model.config()), atol, options.non_finite);
+  return validate::check_composition(parts, atol, options.non_finite);
 }
 
 }  // namespace pipeline

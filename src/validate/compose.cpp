@@ -124,11 +124,10 @@ bool add_features(const Interface& table, const std::string& name, const Tensor&
 }
 
 NamedTensors run_chain(const Run& run, const ComposedPart& encoder, const ComposedPart& table,
-                       const ComposedPart& decoder, const NamedTensors& encoder_inputs,
-                       std::int64_t placeholder) {
+                       const ComposedPart& decoder, const NamedTensors& encoder_inputs) {
   const Tensor features = run(encoder, encoder_inputs).front().second;
   const std::int64_t rows = rows_of(features, decoder);
-  const std::vector<std::int64_t> ids = make_prompt(placeholder, rows);
+  const std::vector<std::int64_t> ids = make_prompt(encoder.placeholder, rows);
   const auto length = static_cast<std::int64_t>(ids.size());
   const TensorSpec& tokens = table.component.interface.inputs.front();
   NamedTensors of_table = {{tokens.name, Tensor::from_ints(tokens.dtype, {1, length}, ids)}};
@@ -166,8 +165,8 @@ bool is_composed(const std::vector<Component>& components) {
          std::any_of(components.begin(), components.end(), decodes);
 }
 
-ValidationReport check_composition(const std::vector<ComposedPart>& parts, std::int64_t placeholder,
-                                   double atol, NonFinite non_finite) {
+ValidationReport check_composition(const std::vector<ComposedPart>& parts, double atol,
+                                   NonFinite non_finite) {
   const auto start = std::chrono::steady_clock::now();
   const ComposedPart& table = part_that(parts, embeds);
   const ComposedPart& decoder = part_that(parts, decodes);
@@ -177,9 +176,7 @@ ValidationReport check_composition(const std::vector<ComposedPart>& parts, std::
   for (const ComposedPart& encoder : parts) {
     if (!encodes(encoder.component)) continue;
     const NamedTensors inputs = input_cases(encoder.component.interface, encoder.graph).front().inputs;
-    const auto chain = [&](const Run& run) {
-      return run_chain(run, encoder, table, decoder, inputs, placeholder);
-    };
+    const auto chain = [&](const Run& run) { return run_chain(run, encoder, table, decoder, inputs); };
     const NamedTensors got = chain(run_file), expected = chain(run_graph);
     ValidationCase one{fmt::format("the features of {} in a prompt", encoder.file.filename().string()), {}};
     for (const auto& [name, tensor] : expected) {

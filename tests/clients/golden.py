@@ -20,8 +20,8 @@ def read_safetensors(path):
     return tensors
 
 
-def write_checkpoint(fixture, folder):
-    """The checkpoint of a fixture, see tests/golden/README.md."""
+def write_checkpoint(fixture, folder, edit=lambda tensors: None):
+    """The checkpoint of a fixture, see tests/golden/README.md. `edit` changes how its tensors are made."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path in fixture.rglob("*"):
@@ -30,6 +30,7 @@ def write_checkpoint(fixture, folder):
             shutil.copy(path, folder / path.relative_to(fixture))
     for path in fixture.rglob("weights.json"):
         recipe = json.loads(path.read_text())
+        edit(recipe["tensors"])
         tensors = {name: synthesize(name, tensor, recipe["seed"]).astype(DTYPES[tensor["dtype"]])
                    for name, tensor in recipe["tensors"].items()}
         verbatim = path.parent / "verbatim.safetensors"

@@ -47,6 +47,11 @@ class Gemma4OnnxConfig : public LayerInputsOnnxConfig {
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                     const Component& component) {
   const PretrainedConfig& c = model.config();
+  if (component.part == kEmbedding) {
+    Component tokens = component;
+    tokens.part = kEmbedTokens;
+    return embed_with_features(c, inputs, forward(tasks, inputs, model, tokens));
+  }
   c.harmless({"boi_token_id", "eoi_token_id", "boa_token_id", "eoa_token_index"});
   const std::int64_t width = language_config(c.unaccounted()).integer("hidden_size");
   Inputs given = inputs;

@@ -1,6 +1,7 @@
 // KOSMOS-2: learned queries look at the patches of a CLIP tower, in front of a decoder of its own. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/kosmos2/modeling_kosmos2.py
 #include "models/common/parts.h"
+#include "models/multimodal/common/cross_layer.h"
 #include "models/multimodal/common/multimodal_decoder.h"
 #include "onnxport/nn/basic.h"
 
@@ -61,16 +62,15 @@ Value look(const Scope& s, const PretrainedConfig& c, const PretrainedConfig& te
   const Value queries = op::expand(learned, {patches.dim(0), count, width});
   const Value all = op::concat({states, queries}, 1);
 
-  const Scope a = s / "x_attn";
-  const ModulePath inside(all, a.path());
-  const Value query = nn::Linear(a / "q_proj", width, width)(queries);
-  const Value key = nn::Linear(a / "k_proj", width, width)(all);
-  const Value value = nn::Linear(a / "v_proj", width, width)(all);
-  op::AttentionMask mask;
-  if (c.transformers_major() < 5) mask.visible = as_version_4(graph, count, all.dim(1));
-  const op::AttentionOperands operands{.query = query, .key = key, .value = value, .mask = mask};
-  const Value seen = op::attention(operands, heads, heads).output;
-  return nn::Linear(a / "out_proj", width, width)(seen);
+  OtherStates other = {.states = all};
+  if (c.transformers_major() < 5) other.mask.visible = as_version_4(graph, count, all.dim(1));
+  const nn::SelfAttentionParameters keys = {.hidden_size = width,
+                                            .heads = heads,
+                                            .query = "q_proj",
+                                            .key = "k_proj",
+                                            .value = "v_proj",
+                                            .output = "out_proj"};
+  return attend_to(s / "x_attn", keys, queries, other);
 }
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,

@@ -20,11 +20,11 @@ import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 import onnxruntime_genai as og  # noqa: E402
 from golden import read_safetensors  # noqa: E402
+from make_generation import for_generation  # noqa: E402
 from make_golden import synthesize  # noqa: E402
 
 og.disable_telemetry_events()
 
-VOCABULARY = 99  # of every fixture
 END = 2  # and this one ends a sequence
 NEW_TOKENS = 16
 MARGIN = 1e-4  # between the best token and the second best: a smaller one could go either way
@@ -40,9 +40,7 @@ def write_checkpoint(name, folder, edit=lambda config, tensors: None):
             shutil.copy(fixture / file, folder)
     config = json.loads((fixture / "config.json").read_text())
     recipe = json.loads((fixture / "weights.json").read_text())
-    tables = [tensor for tensor in recipe["tensors"].values() if tensor["shape"][:1] == [VOCABULARY]]
-    if len(tables) == 1:
-        tables[0]["halfwidth"] /= 10
+    for_generation(recipe["tensors"])
     edit(config, recipe["tensors"])
     (folder / "config.json").write_text(json.dumps(config))
     tensors = {key: synthesize(key, tensor, recipe["seed"]).astype(np.float32) for key, tensor in recipe["tensors"].items()}

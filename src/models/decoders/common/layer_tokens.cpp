@@ -26,7 +26,8 @@ Value LayerTokens::rows(Value input_ids) const {
 
 Value LayerTokens::rows(const Inputs& inputs, nn::DecoderPass& pass,
                         std::optional<std::int64_t> known) const {
-  if (const Value given = inputs.get(kLayerInputs)) return given;
+  if (const Value given = inputs.get(kLayerInputs))
+    return op::reshape(given, {given.dim(0), given.dim(1), layers_, width_});
   if (!inputs.has("input_ids")) {
     throw ExportError(ErrorCode::unsupported,
                       "the layers of the language model look at the tokens (hidden_size_per_layer_input), "

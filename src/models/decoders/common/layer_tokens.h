@@ -16,7 +16,7 @@
 namespace onnxport::models {
 
 /// The input or output that holds the vectors of the tokens, where a table of tokens alone makes them and the
-/// decoder takes them: [B, S, layers, width].
+/// decoder takes them: [B, S, layers, width], or [B, S, layers * width].
 inline constexpr const char* kLayerInputs = "per_layer_inputs";
 
 /// A vector for each layer and token: from a table of its own, and from the embeddings.

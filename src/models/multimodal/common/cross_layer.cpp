@@ -6,9 +6,8 @@
 #include "onnxport/nn/mlp.h"
 
 namespace onnxport::models {
-namespace {
 
-Value attend(const Scope& s, const nn::SelfAttentionParameters& p, Value x, const OtherStates& other) {
+Value attend_to(const Scope& s, const nn::SelfAttentionParameters& p, Value x, const OtherStates& other) {
   const ModulePath at(x, s.path());
   const std::int64_t width = p.hidden_size, from = *other.states.dim(2).constant();
   const Value query = nn::Linear(s / p.query, width, width)(x);
@@ -18,8 +17,6 @@ Value attend(const Scope& s, const nn::SelfAttentionParameters& p, Value x, cons
   const Value seen = op::attention(operands, p.heads, p.heads).output;
   return nn::Linear(s / p.output, width, width)(seen);
 }
-
-}  // namespace
 
 Value cross_layer(const Scope& s, const nn::EncoderLayerParameters& p, Value x, const op::AttentionMask& mask,
                   const OtherStates& other) {
@@ -34,7 +31,7 @@ Value cross_layer(const Scope& s, const nn::EncoderLayerParameters& p, Value x, 
   const Scope cross = s / "crossattention";
   const Value own = nn::SelfAttention(s / p.attention_key, p.attention)(x, mask);
   x = norm(s / p.attention_norm)(op::add(own, x));
-  const Value seen = attend(cross, p.attention, x, other);
+  const Value seen = attend_to(cross, p.attention, x, other);
   x = norm(cross / "output.LayerNorm")(op::add(seen, x));
   const nn::Mlp mlp(s.path(), nn::Linear(s / p.up, width, p.intermediate_size),
                     nn::Linear(s / p.down, p.intermediate_size, width), p.activation);

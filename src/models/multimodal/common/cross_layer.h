@@ -1,9 +1,10 @@
-/// Layers of text encoders that also look at an image.
+/// Attention to the states of an image, and layers of text encoders that also look at one.
 #pragma once
 
 #include <cstdint>
 
 #include "onnxport/graph.h"
+#include "onnxport/nn/attention.h"
 #include "onnxport/nn/text_encoder.h"
 #include "onnxport/op.h"
 #include "onnxport/scope.h"
@@ -15,6 +16,10 @@ struct OtherStates {
   Value states;  ///< [B, E, width]
   op::AttentionMask mask = {};
 };
+
+/// What x [B, S, H] finds in other states, with the projection of the result: [B, S, H]. The parameters name
+/// the keys.
+Value attend_to(const Scope& s, const nn::SelfAttentionParameters& p, Value x, const OtherStates& other);
 
 /// A PostNormEncoderLayer that between attention and feed-forward attends to other states: x [B, S, H] -> [B,
 /// S, H]. Keys: those of the layer, and crossattention with those of its attention. Throws

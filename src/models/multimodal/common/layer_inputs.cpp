@@ -1,22 +1,26 @@
 #include "models/multimodal/common/layer_inputs.h"
 
 #include "models/decoders/common/layer_tokens.h"
+#include "models/multimodal/common/placeholders.h"
+#include "onnxport/op.h"
 
 namespace onnxport::models {
 namespace {
 
 class DummyLayerInputsGenerator : public DummyFloatInputGenerator {
  public:
-  explicit DummyLayerInputsGenerator(LayerInputs extents) : extents_(extents) {}
+  DummyLayerInputsGenerator(LayerInputs extents, bool of_rows) : extents_(extents), of_rows_(of_rows) {}
   bool supports_input(std::string_view name) const override { return name == kLayerInputs; }
   TensorType type(std::string_view /*name*/, const DummyContext& context,
                   const DummyShapes& shapes) const override {
-    return {context.float_dtype,
-            {shapes.batch_size, shapes.sequence_length, extents_.layers, extents_.width}};
+    const auto [layers, width] = extents_;
+    if (of_rows_) return {context.float_dtype, {shapes.batch_size, shapes.sequence_length, layers * width}};
+    return {context.float_dtype, {shapes.batch_size, shapes.sequence_length, layers, width}};
   }
 
  private:
   LayerInputs extents_;
+  bool of_rows_;
 };
 
 }  // namespace
@@ -29,8 +33,16 @@ AxesByName LayerInputsOnnxConfig::token_extras() const {
 DummyInputGenerators LayerInputsOnnxConfig::dummy_input_generators() const {
   DummyInputGenerators generators = MultimodalDecoderOnnxConfig::dummy_input_generators();
   if (part() == kDecoder)
-    generators.insert(generators.begin(), std::make_shared<const DummyLayerInputsGenerator>(layer_inputs()));
+    generators.insert(generators.begin(),
+                      std::make_shared<const DummyLayerInputsGenerator>(layer_inputs(), of_rows()));
   return generators;
+}
+
+NamedValues embed_with_features(const PretrainedConfig& whole, const Inputs& inputs, NamedValues outputs) {
+  write_all_features(whole, inputs, outputs);
+  for (auto& [name, value] : outputs)
+    if (name == kLayerInputs) value = op::flatten(value, 2, 3);
+  return outputs;
 }
 
 }  // namespace onnxport::models

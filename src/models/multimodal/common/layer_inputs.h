@@ -1,5 +1,6 @@
 /// Language models whose layers look at the tokens beside the vectors: embed_tokens hands per_layer_inputs
-/// [batch_size, sequence_length, layers, width] to the decoder (Gemma 3n, Gemma 4).
+/// [batch_size, sequence_length, layers, width] to the decoder (Gemma 3n, Gemma 4). For clients that take
+/// rows (kOfRows), it is [batch_size, sequence_length, layers * width].
 #pragma once
 
 #include <cstdint>
@@ -24,5 +25,8 @@ class LayerInputsOnnxConfig : public MultimodalDecoderOnnxConfig {
   AxesByName token_extras() const override;
   NormalizedConfig encoder_normalized() const override { return NormalizedTextConfig(text_config()); }
 };
+
+/// What kEmbedding returns: `outputs` are those of embed_tokens, and `inputs` have the features.
+NamedValues embed_with_features(const PretrainedConfig& whole, const Inputs& inputs, NamedValues outputs);
 
 }  // namespace onnxport::models

@@ -33,26 +33,9 @@ bool tied_as_a_whole(const Model& model, const std::string& prefix) {
          !(model.scope() / prefix / "lm_head").has("weight");
 }
 
-// The id of the tokens that features of a kind, such as image_features, replace.
-std::int64_t placeholder_of(const PretrainedConfig& config, std::string_view features) {
-  const std::string kind(features.substr(0, features.find('_')));
-  const auto index = config.maybe_integer(kind + "_token_index");
-  return index ? *index : config.integer(kind + "_token_id");
-}
-
-void write_all_features(const PretrainedConfig& config, const Inputs& inputs, NamedValues& outputs) {
-  const auto embeds = std::find_if(outputs.begin(), outputs.end(),
-                                   [](const auto& output) { return output.first == "inputs_embeds"; });
-  const Value ids = inputs["input_ids"];
-  for (const auto& [name, features] : inputs.values()) {
-    if (!name.ends_with("_features")) continue;
-    const Value rows = features.shape().size() == 3 ? op::flatten(features, 0, 1) : features;
-    // Rows may be wider than vectors of tokens, which then end in zeros.
-    const std::int64_t further = *rows.dim(1).constant() - *embeds->second.dim(2).constant();
-    if (further > 0) embeds->second = op::pad(embeds->second, {0, 0, 0}, {0, 0, further});
-    const Value placeholders = op::eq(ids, static_cast<double>(placeholder_of(config, name)));
-    embeds->second = write_features(embeds->second, placeholders, rows);
-  }
+// image_features -> num_image_tokens
+std::string tokens_axis(std::string_view features) {
+  return "num_" + std::string(features.substr(0, features.find('_'))) + "_tokens";
 }
 
 // Images have a batch of their own.
@@ -62,6 +45,20 @@ AxesByName per_image(AxesByName names) {
       if (symbol == "batch_size") symbol = "num_images";
   }
   return names;
+}
+
+// Features without an axis of images, where the interface has none.
+NamedValues as_rows(NamedValues features, const Interface& interface) {
+  for (auto& [name, value] : features) {
+    const std::string tokens = tokens_axis(name);
+    const bool rows = std::any_of(
+        interface.outputs.begin(), interface.outputs.end(), [&, &of = name](const TensorSpec& output) {
+          const auto first = output.axes.find(0);
+          return output.name == of && first != output.axes.end() && first->second.name == tokens;
+        });
+    if (rows && value.shape().size() == 3) value = op::flatten(value, 0, 1);
+  }
+  return features;
 }
 
 }  // namespace
@@ -74,13 +71,19 @@ bool is_multimodal_task(std::string_view task) {
 }
 
 std::string MultimodalDecoderOnnxConfig::part() const {
-  return options().part.empty() ? kDecoder : options().part;
+  const std::string& part = options().part;
+  if (part.empty()) return kDecoder;
+  return of_rows() ? part.substr(0, part.size() - kOfRows.size()) : part;
 }
 
 void MultimodalDecoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) const {
   std::vector<std::string> parts = encoders();
-  parts.insert(parts.end(), {request.layout == "genai" ? kEmbedding : kEmbedTokens, kDecoder});
+  const bool embeds_features = request.layout == "genai";
+  parts.insert(parts.end(), {embeds_features ? kEmbedding : kEmbedTokens, kDecoder});
+  if (embeds_features)
+    for (std::string& part : parts) part += kOfRows;
   describe_parts(*this, parts, plan, request);
+  for (Component& component : plan.components) component.name = component.stem = component.part;
 }
 
 PretrainedConfig MultimodalDecoderOnnxConfig::text_config() const {
@@ -147,7 +150,12 @@ AxesByName MultimodalDecoderOnnxConfig::inputs() const {
 }
 
 AxesByName MultimodalDecoderOnnxConfig::outputs() const {
-  if (encodes()) return encoder_outputs();
+  if (encodes()) {
+    AxesByName features = encoder_outputs();
+    if (of_rows())
+      for (auto& [name, axes] : features) axes = {{0, tokens_axis(name)}};
+    return features;
+  }
   if (part() == kDecoder) return language()->outputs();
   AxesByName names = {{"inputs_embeds", {{0, "batch_size"}, {1, "sequence_length"}}}};
   const AxesByName extras = token_extras();
@@ -176,7 +184,7 @@ AxesByName MultimodalDecoderOnnxConfig::feature_inputs() const {
   AxesByName names;
   for (const std::string& encoder : encoders()) {
     OnnxConfigOptions of_part = options();
-    of_part.part = encoder;
+    of_part.part = encoder + std::string(of_rows() ? kOfRows : "");
     for (const auto& [name, axes] : options().make(config(), task(), of_part)->outputs())
       names.emplace_back(name, axes);
   }
@@ -218,7 +226,7 @@ NamedValues forward_multimodal_decoder(const TasksManager& tasks, const Inputs& 
   model.config().harmless({"text_config", "vision_config", "audio_config", "tie_word_embeddings",
                            "vocab_size", "_vocab_size", "pad_token_id", "ignore_index"});
   if (component.part != kEmbedTokens && component.part != kEmbedding && component.part != kDecoder)
-    return encode(inputs, component);
+    return as_rows(encode(inputs, component), component.interface);
   PretrainedConfig text = find_text(model.config());
   if (logits == LogitsOf::whole) text = with_plain_logits(text);
   if (tied_as_a_whole(model, prefix)) text = text.settled("tie_word_embeddings", "true");

@@ -25,6 +25,9 @@ inline constexpr const char* kEmbedTokens = "embed_tokens";
 inline constexpr const char* kDecoder = "decoder_model_merged";
 /// Instead of embed_tokens for clients that give it the features too: it returns the whole prompt as vectors.
 inline constexpr const char* kEmbedding = "embedding";
+/// Behind the name of a part for such clients: features are rows [tokens, hidden_size], and what tokens have
+/// for each layer is one vector.
+inline constexpr std::string_view kOfRows = ":rows";
 
 /// The components of such a model. The language model is any type with that role, the tower any with the role
 /// of a vision tower: `text_config` and `vision_config`. The options name the component; without one, the
@@ -65,6 +68,8 @@ class MultimodalDecoderOnnxConfig : public OnnxConfig {
   virtual PretrainedConfig text_config() const;
   virtual PretrainedConfig vision_config() const;
 
+  /// Whether options().part ends in kOfRows.
+  bool of_rows() const { return options().part.ends_with(kOfRows); }
   bool encodes() const { return part() != kEmbedTokens && part() != kEmbedding && part() != kDecoder; }
   /// The features that encoders give, as kEmbedding takes them, with dummies for them.
   AxesByName feature_inputs() const;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "models/multimodal/common/cross_layer.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/mlp.h"
@@ -10,13 +11,12 @@ namespace onnxport::models {
 namespace {
 
 struct Config {
-  std::int64_t width, states_width, layers, heads, inner, frequency;
+  std::int64_t width, layers, heads, inner, frequency;
   std::string activation;
   double eps;
 
   explicit Config(const PretrainedConfig& c)
       : width(c.integer("hidden_size")),
-        states_width(c.integer("encoder_hidden_size")),
         layers(c.integer("num_hidden_layers")),
         heads(c.integer("num_attention_heads")),
         inner(c.integer("intermediate_size")),
@@ -25,6 +25,7 @@ struct Config {
         eps(c.real("layer_norm_eps")) {
     check_heads(c, width, heads);
     c.harmless({"vocab_size", "max_position_embeddings", "pad_token_id", "use_qformer_text_input"});  // text
+    c.harmless({"encoder_hidden_size"});  // that of the tower
     const std::string positions = c.string("position_embedding_type", "absolute");
     if (positions == "absolute") return;
     throw ExportError(ErrorCode::unsupported,
@@ -42,16 +43,6 @@ nn::SelfAttentionParameters attention_keys(const Config& c) {
           .key = "attention.key",
           .value = "attention.value",
           .output = "output.dense"};
-}
-
-Value look_at(const Scope& s, const Config& c, Value x, Value states) {
-  const ModulePath at(x, s.path());
-  const Scope a = s / "attention";
-  const Value query = nn::Linear(a / "query", c.width, c.width)(x);
-  const Value key = nn::Linear(a / "key", c.states_width, c.width)(states);
-  const Value value = nn::Linear(a / "value", c.states_width, c.width)(states);
-  const Value seen = op::attention({.query = query, .key = key, .value = value}, c.heads, c.heads).output;
-  return nn::Linear(s / "output.dense", c.width, c.width)(seen);
 }
 
 // `suffix`: of the keys, which text and queries have apart.
@@ -103,7 +94,8 @@ Value query_states(const Scope& s, const PretrainedConfig& config, Value queries
     }
     if (i % c.frequency == 0) {
       if (i == 0 && !text.ids) x = op::expand(x, {states.dim(0), x.dim(1), x.dim(2)});
-      x = c.norm(cross / "output.LayerNorm")(op::add(look_at(cross, c, x, states), x));
+      x = c.norm(cross /
+                 "output.LayerNorm")(op::add(attend_to(cross, attention_keys(c), x, {.states = states}), x));
     }
     x = feed_forward(layer, c, "_query", x);
     if (!text.ids) continue;

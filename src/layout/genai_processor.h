@@ -1,0 +1,20 @@
+/// How onnxruntime-genai prepares images and sounds for a model that sees, from the numbers of the
+/// processor's own files.
+#pragma once
+
+#include <string>
+
+#include "onnxport/plan.h"
+
+namespace onnxport::layout {
+
+/// The text of kVisionProcessor, from preprocessor_config.json, or from image_processor of
+/// processor_config.json. Empty for plans of other models. Throws ExportError(bad_config) for a missing file
+/// and invalid numbers.
+std::string vision_processor_config(const ExportPlan& plan);
+
+/// The text of kSoundProcessor for a model that also hears, from feature_extractor of processor_config.json,
+/// or from preprocessor_config.json. Empty for others.
+std::string sound_processor_config(const ExportPlan& plan);
+
+}  // namespace onnxport::layout
