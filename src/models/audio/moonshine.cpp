@@ -131,7 +131,8 @@ Value encode(const Scope& s, const Config& c, Value samples, Value attention_mas
 }
 
 Value decode(const Scope& s, const Config& c, nn::Seq2SeqPass& pass) {
-  pass.set_encoder_attention_mask(shorten(pass.encoder_attention_mask(), pass.encoder_states().dim(1)));
+  if (const Value mask = pass.encoder_attention_mask())
+    pass.set_encoder_attention_mask(shorten(mask, pass.encoder_states().dim(1)));
   return moonshine_decode(s, c.decoder, pass);
 }
 
