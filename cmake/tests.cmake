@@ -117,6 +117,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     "${PROJECT_SOURCE_DIR}/tests/clients/ortquantizer/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
     "${PROJECT_BINARY_DIR}/clients/ortquantizer")
   set_tests_properties(client.ortquantizer PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
+  add_test(NAME client.sherpa COMMAND "${CMAKE_COMMAND}" -E env python3
+    "${PROJECT_SOURCE_DIR}/tests/clients/sherpa/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
+    "${PROJECT_BINARY_DIR}/clients/sherpa")
+  set_tests_properties(client.sherpa PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 300)
   add_test(NAME client.multimodal COMMAND "${CMAKE_COMMAND}" -E env python3
     "${PROJECT_SOURCE_DIR}/tests/clients/multimodal/test.py" $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}"
     "${PROJECT_BINARY_DIR}/clients/multimodal")

@@ -233,6 +233,7 @@ for part in "$@"; do
       packages_of huggingface_hub
       packages_of kubernetes
       packages_of ortquantizer
+      packages_of sherpa
       wheel onnxruntime "$old_onnxruntime_version" "$old_onnxruntime_sha256" "onnxruntime-py-$old_onnxruntime_version" \
         'onnxruntime/*'
       wheel numpy "$old_numpy_version" "$old_numpy_sha256" "numpy-$old_numpy_version" 'numpy/*' 'numpy.libs/*'

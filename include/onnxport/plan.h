@@ -45,9 +45,9 @@ struct ONNXPORT_API Layout {
 
   std::string shared_data_of(const Variant& variant) const;
   /// Whether components that a merge contains have no files of their own.
-  bool only_merged() const { return name == "transformers.js"; }
+  bool only_merged() const;
   /// Whether models in half precision take and return float32, except states.
-  bool float32_io() const { return name == "transformers.js" || name == "sentence-transformers"; }
+  bool float32_io() const;
   std::filesystem::path path(const Component& component, const Variant& variant) const;
   std::filesystem::path path(const Merge& merge, const Variant& variant) const;
 };

@@ -77,8 +77,8 @@ void add_level(CLI::App& app, std::string& level) {
 void add_layout(CLI::App& app, std::string& layout) {
   app.add_option("--layout", layout,
                  "Files and settings for a client: optimum (ONNX Runtime, Optimum), transformers.js, genai "
-                 "(onnxruntime-genai), or sentence-transformers")
-      ->check(CLI::IsMember({"optimum", "transformers.js", "genai", "sentence-transformers"}))
+                 "(onnxruntime-genai), sentence-transformers, or sherpa (sherpa-onnx)")
+      ->check(CLI::IsMember({"optimum", "transformers.js", "genai", "sentence-transformers", "sherpa"}))
       ->capture_default_str();
 }
 

@@ -22,12 +22,12 @@ void check_variant(const OnnxConfig& config, const std::string& variant) {
 }
 
 void check_layout(const std::string& layout) {
-  for (const char* known : {"optimum", "genai", "transformers.js", "sentence-transformers"}) {
+  for (const char* known : {"optimum", "genai", "transformers.js", "sentence-transformers", "sherpa"}) {
     if (layout == known) return;
   }
   throw ExportError(
       ErrorCode::invalid_argument,
-      fmt::format("--layout '{}': expected optimum, genai, transformers.js or sentence-transformers",
+      fmt::format("--layout '{}': expected optimum, genai, transformers.js, sentence-transformers or sherpa",
                   layout));
 }
 
@@ -84,6 +84,12 @@ bool ExportPlan::is_left_out(const Component& component) const {
   return layout.only_merged() && std::any_of(merges.begin(), merges.end(), [&](const Merge& merge) {
            return merge.without_past == component.name || merge.with_past == component.name;
          });
+}
+
+bool Layout::only_merged() const { return name == "transformers.js" || name == "sherpa"; }
+
+bool Layout::float32_io() const {
+  return name == "transformers.js" || name == "sentence-transformers" || name == "sherpa";
 }
 
 std::string Layout::shared_data_of(const Variant& variant) const {

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "exporter/preprocessors.h"
-#include "layout/component_inputs.h"
 #include "layout/genai_config.h"
+#include "layout/speech.h"
 
 namespace onnxport::layout {
 namespace {
@@ -17,13 +17,6 @@ using nlohmann::ordered_json;
 
 constexpr const char* kFeatures = "input_features";
 constexpr std::int64_t kFrames = 3000;  // the client's only length: 30 seconds
-
-bool is_of_encoder(const StateSpec& state) { return state.part.starts_with("encoder."); }
-
-const Component* find(const ExportPlan& plan, const auto& is_wanted) {
-  const auto it = std::find_if(plan.components.begin(), plan.components.end(), is_wanted);
-  return it == plan.components.end() ? nullptr : &*it;
-}
 
 void check_encoder(const ExportPlan& plan, const Interface& encoder) {
   const std::vector<std::string> names = encoder.input_names();
@@ -38,34 +31,13 @@ void check_encoder(const ExportPlan& plan, const Interface& encoder) {
   }
 }
 
-// The encoder with the keys and values that the decoder's first call would compute.
-Component with_cache(Component encoder, const Component& first) {
-  for (const StateSpec& state : first.interface.states) {
-    if (!is_of_encoder(state)) continue;
-    const auto& outputs = first.interface.outputs;
-    const auto output = std::find_if(outputs.begin(), outputs.end(),
-                                     [&](const TensorSpec& one) { return one.name == state.output; });
-    encoder.interface.outputs.push_back(*output);
-    encoder.interface.states.push_back(state);
-  }
-  return encoder;
-}
-
 }  // namespace
 
 ExportPlan arrange_speech(ExportPlan plan) {
-  const auto takes_past = [](const Component& one) { return one.interface.takes_past(); };
-  const auto returns_past = [](const Component& one) {
-    return !one.interface.takes_past() &&
-           std::any_of(one.interface.states.begin(), one.interface.states.end(), is_of_encoder);
-  };
-  const Component* encoder = find(plan, [](const Component& one) { return one.part == "encoder"; });
-  const Component* first = find(plan, returns_past);
-  const Component* next = find(plan, takes_past);
-  check_encoder(plan, encoder->interface);
-  if (first == nullptr || next == nullptr)
-    refuse_genai(plan, fmt::format("task '{}' has no cache", plan.model.task()));
-  plan.components = {with_cache(*encoder, *first), without_input(*next, "encoder_hidden_states")};
+  check_encoder(plan, encoder_of(plan)->interface);
+  std::optional<SpeechComponents> parts = speech_components(plan);
+  if (!parts) refuse_genai(plan, fmt::format("task '{}' has no cache", plan.model.task()));
+  plan.components = {std::move(parts->encoder), std::move(parts->step)};
   plan.merges.clear();
   return plan;
 }

@@ -11,6 +11,7 @@
 #include "layout/genai_speech.h"
 #include "layout/genai_vision.h"
 #include "layout/sentence_transformers.h"
+#include "layout/sherpa.h"
 #include "layout/transformers_js.h"
 #include "onnxport/error.h"
 #include "onnxport/tasks_manager.h"
@@ -27,6 +28,7 @@ ExportPlan arrange(ExportPlan plan) {
   }
   if (plan.layout.name == "transformers.js") return arrange_transformers_js(std::move(plan));
   if (plan.layout.name == "sentence-transformers") return arrange_sentence_transformers(std::move(plan));
+  if (plan.layout.name == "sherpa") return arrange_sherpa(std::move(plan));
   if (plan.layout.name != "genai") return plan;
   if (has_encoder(plan)) return arrange_speech(std::move(plan));
   if (sees(plan)) plan = arrange_vision(std::move(plan));
@@ -41,6 +43,7 @@ bool may_share_cache(const ExportPlan& plan, const Component& component) {
 }
 
 std::vector<SideFile> side_files(const ExportPlan& plan, bool shared_cache) {
+  if (plan.layout.name == "sherpa") return {{plan.layout.folder / "tokens.txt", sherpa_tokens(plan)}};
   if (plan.layout.name != "genai") return {};
   // The client reads one file of settings, which names one set of models.
   std::vector<SideFile> files = {
@@ -50,6 +53,12 @@ std::vector<SideFile> side_files(const ExportPlan& plan, bool shared_cache) {
   const std::string images = vision_processor_config(plan);
   if (!images.empty()) files.push_back({plan.layout.folder / kVisionProcessor, images});
   return files;
+}
+
+std::vector<std::pair<std::string, std::string>> metadata(const ExportPlan& plan,
+                                                          const Component& component) {
+  if (plan.layout.name != "sherpa") return {};
+  return sherpa_metadata(plan, component);
 }
 
 std::vector<SideFile> settings_of_files(const ExportPlan& plan,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "onnxport/plan.h"
@@ -28,6 +29,9 @@ bool may_share_cache(const ExportPlan& plan, const Component& component);
 /// allows one buffer for past and present. Throws like arrange(), and ExportError(bad_config) if a setting
 /// that the client needs is missing or invalid.
 std::vector<SideFile> side_files(const ExportPlan& plan, bool shared_cache);
+
+/// Settings that the client reads from the metadata of the component's file.
+std::vector<std::pair<std::string, std::string>> metadata(const ExportPlan& plan, const Component& component);
 
 /// Files that depend on the written models. `written`: all files of the export.
 std::vector<SideFile> settings_of_files(const ExportPlan& plan,

@@ -76,6 +76,7 @@ struct OnnxGraph {
   /// Types of the results of nodes outside ai.onnx, whose shapes the official inference does not know.
   std::vector<OnnxValueInfo> values;
   std::map<std::string, int> opsets;  ///< domain -> version; "" is ai.onnx
+  std::vector<std::pair<std::string, std::string>> metadata = {};  ///< settings for a client
 };
 
 /// The graphs in a node's attributes: branches, and the bodies of loops.

@@ -78,6 +78,7 @@ Files Preparation::prepare(const Variant& variant) {
     }
     files.prepared.push_back(
         {plan.layout.path(component, variant), lower(component, std::move(graph), files)});
+    files.prepared.back().graph.metadata = layout::metadata(plan, component);
   }
   const auto lowered = [&](const std::string& name) -> const OnnxGraph& {
     const auto index = &plan.component(name) - plan.components.data();

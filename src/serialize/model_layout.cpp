@@ -46,6 +46,11 @@ Layout model_layout(const OnnxGraph& graph, DataFiles* data) {
     opset.set_domain(domain);
     opset.set_version(version);
   }
+  for (const auto& [key, value] : graph.metadata) {
+    onnx::StringStringEntryProto& entry = *tail.add_metadata_props();
+    entry.set_key(key);
+    entry.set_value(value);
+  }
   Layout model;
   model.add(serialize(head));
   model.add_field(onnx::ModelProto::kGraphFieldNumber, body);

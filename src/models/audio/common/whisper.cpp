@@ -31,7 +31,8 @@ std::vector<Value> whisper_encoder_states(const Scope& s, const WhisperEncoderCo
   const nn::Embedding positions(s / "embed_positions", c.positions, width);
   Value x = op::gelu(conv2(op::gelu(conv1(features))));
   x = op::permute(x, {0, 2, 1});
-  x = op::add(x, features.graph().weight(positions.weight()));
+  const Value table = features.graph().weight(positions.weight());
+  x = op::add(x, x.dim(1) == Dim(c.positions) ? table : op::slice(table, 0, 0, x.dim(1)));
   std::vector<Value> states = {x};
   for (std::int64_t i = 0; i < c.layers; ++i) {
     x = nn::Seq2SeqEncoderLayer(s / "layers" / i, c.layer)(x, mask);

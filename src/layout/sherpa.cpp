@@ -1,0 +1,204 @@
+#include "layout/sherpa.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string_view>
+
+#include "layout/component_inputs.h"
+#include "layout/sherpa_graph.h"
+#include "layout/sherpa_tokens.h"
+#include "layout/speech.h"
+#include "onnxport/dummy_inputs.h"
+#include "onnxport/error.h"
+
+namespace onnxport::layout {
+namespace {
+
+constexpr const char* kSpeech = "automatic-speech-recognition";
+
+// The client decodes the symbols of encoder-decoders from base64. Tokens without a text are not in its table.
+template <std::string (*text_of)(std::string_view)>
+std::string encoded(const ExportPlan& plan) {
+  const Tokens tokens = read_tokens(plan.model);
+  std::string text;
+  for (const auto& [id, symbol] : tokens.symbols())
+    if (!tokens.is_added(id)) text += fmt::format("{} {}\n", base64(text_of(symbol)), id);
+  return text;
+}
+
+// The client finds the blank by its name.
+std::string with_blank(const ExportPlan& plan, std::int64_t blank, std::string_view delimiter = {}) {
+  std::map<std::int64_t, std::string> symbols = read_tokens(plan.model).symbols();
+  symbols[blank] = "<blk>";
+  std::string text;
+  for (const auto& [id, symbol] : symbols)
+    text += fmt::format("{} {}\n", symbol == delimiter ? "\u2581" : symbol, id);
+  return text;
+}
+
+std::int64_t id_in_config(const ExportPlan& plan, const char* key) {
+  return plan.model.config().unaccounted().integer(key);
+}
+
+std::string nemo_ctc_tokens(const ExportPlan& plan) {
+  return with_blank(plan, id_in_config(plan, "pad_token_id"));
+}
+
+std::string nemo_transducer_tokens(const ExportPlan& plan) {
+  return with_blank(plan, id_in_config(plan, "blank_token_id"));
+}
+
+std::string character_tokens(const ExportPlan& plan) {
+  return with_blank(plan, id_in_config(plan, "pad_token_id"), "|");
+}
+
+Metadata no_metadata(const ExportPlan& /*plan*/) { return {}; }
+
+// The client's mask of a decoder has the length of the encoder's states, where the original's has that of the
+// samples; and nothing is padded. Without the mask, the number of states is a length of its own.
+Component without_samples(Component decoder) {
+  const Dim states = Dim::symbol("encoder_sequence_length");
+  const auto replace = [&](Dim& dim) {
+    if (dim.has_floor()) dim = states;
+  };
+  const auto change = [&](std::vector<TensorSpec>& specs) {
+    for (TensorSpec& spec : specs) {
+      for (Dim& dim : spec.shape) replace(dim);
+      for (auto& [at, axis] : spec.axes)
+        if (axis.length.has_floor()) axis = {states.str(), states};
+    }
+  };
+  decoder = without_input(std::move(decoder), "encoder_attention_mask");
+  change(decoder.interface.inputs);
+  // The client gives inputs by position: tokens, states of the encoder, the cache.
+  std::stable_partition(decoder.interface.inputs.begin(), decoder.interface.inputs.end(),
+                        [](const TensorSpec& input) { return input.name == "input_ids"; });
+  change(decoder.interface.outputs);
+  for (StateSpec& state : decoder.interface.states)
+    for (Dim& dim : state.shape) replace(dim);
+  auto dummies = std::make_shared<DummyInputs>(*decoder.interface.dummies);
+  change(dummies->context.inputs);
+  dummies->context.states = decoder.interface.states;
+  constexpr std::int64_t kMostStates = 100;  // more would show nothing else
+  const TensorSpec* const hidden = decoder.interface.find_input("encoder_hidden_states");
+  dummies->generators = {
+      std::make_shared<const DummySeq2SeqInputGenerator>(*hidden->shape[2].constant(), kMostStates),
+      std::make_shared<const DummyTextInputGenerator>()};
+  decoder.interface.dummies = std::move(dummies);
+  return decoder;
+}
+
+ExportPlan arrange_moonshine(ExportPlan plan) {
+  if (plan.merges.empty())
+    refuse_sherpa(plan,
+                  "the client wants a merged decoder; use --task automatic-speech-recognition-with-past, "
+                  "without --no-post-process and --monolith");
+  for (const Variant& variant : plan.variants) {
+    if (variant.dtype != DType::f32)
+      refuse_sherpa(plan, "the client's cache of moonshine is float32; use --dtype fp32, or q8");
+  }
+  for (Component& one : plan.components)
+    if (one.part != "encoder") one = without_samples(std::move(one));
+  return plan;
+}
+
+ExportPlan arrange_samples(ExportPlan plan) {
+  const Component& model = plan.components.front();
+  if (model.interface.input_names() != std::vector<std::string>{"input_values"}) {
+    refuse_sherpa(plan, fmt::format("it takes {}; the client gives samples without a mask",
+                                    fmt::join(model.interface.input_names(), ", ")));
+  }
+  constexpr const char* kPreprocessor = "preprocessor_config.json";
+  if (!plan.model.has_file(kPreprocessor)) return plan;
+  const auto preprocessor =
+      PretrainedConfig::from_json(plan.model.read_file(kPreprocessor), kPreprocessor, "samples");
+  if (!preprocessor.flag("do_normalize", true)) {
+    plan.model.add_notice(
+        fmt::format("{}: do_normalize is false, but the client normalizes all samples", kPreprocessor));
+  }
+  return plan;
+}
+
+// How the client runs a kind of model.
+struct Kind {
+  std::string_view model_type;  ///< empty: any that takes samples
+  ExportPlan (*arrange)(ExportPlan plan);
+  Metadata (*metadata)(const ExportPlan& plan);
+  std::string (*tokens)(const ExportPlan& plan);
+  std::string_view described = {};  ///< the component whose file has the metadata
+};
+
+constexpr auto kKinds = std::to_array<Kind>({
+    {"moonshine", arrange_moonshine, no_metadata, encoded<piece_text>},
+    {"parakeet_ctc", arrange_nemo_ctc, nemo_ctc_metadata, nemo_ctc_tokens, "model"},
+    {"parakeet_rnnt", arrange_nemo_transducer, nemo_transducer_metadata, nemo_transducer_tokens, "encoder"},
+    {"parakeet_tdt", arrange_nemo_transducer, nemo_transducer_metadata, nemo_transducer_tokens, "encoder"},
+    {"whisper", arrange_whisper, whisper_metadata, encoded<byte_level_text>, "encoder_model"},
+    {"", arrange_samples, no_metadata, character_tokens},
+});
+
+const Kind& kind_of(const ExportPlan& plan) {
+  const std::string model_type = plan.model.config().model_type();
+  const auto found = std::find_if(kKinds.begin(), kKinds.end(), [&](const Kind& kind) {
+    return kind.model_type == model_type || kind.model_type.empty();
+  });
+  return *found;
+}
+
+// The client has floats of 32 bits only, whatever the precision of the weights.
+Component with_float32_inputs(Component component) {
+  for (TensorSpec& input : component.interface.inputs)
+    if (is_float(input.dtype)) input.dtype = DType::f32;
+  auto dummies = std::make_shared<DummyInputs>(*component.interface.dummies);
+  dummies->context.float_dtype = DType::f32;
+  component.interface.dummies = std::move(dummies);
+  return component;
+}
+
+// Names of today's files: model.int8.onnx, model.fp16.onnx.
+void set_suffixes(std::vector<Variant>& variants) {
+  for (Variant& variant : variants) {
+    if (variant.suffix.empty()) continue;
+    variant.suffix[0] = '.';
+    if (variant.recipe.is_dynamic()) variant.suffix = ".int8";
+  }
+  for (std::size_t i = 0; i < variants.size(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) {
+      if (variants[k].suffix != variants[i].suffix) continue;
+      throw ExportError(ErrorCode::invalid_argument,
+                        fmt::format("--variants: layout sherpa has one name for '{}' and '{}'; list only one",
+                                    variants[k].name, variants[i].name));
+    }
+  }
+}
+
+}  // namespace
+
+ExportPlan arrange_sherpa(ExportPlan plan) {
+  const Kind& kind = kind_of(plan);
+  const bool speech = plan.model.task().starts_with(kSpeech);
+  const bool samples =
+      plan.components.size() == 1 && plan.components.front().interface.find_input("input_values") != nullptr;
+  if (!speech || (kind.model_type.empty() && !samples)) {
+    refuse_sherpa(plan,
+                  "the client recognizes speech with moonshine, parakeet_ctc, parakeet_rnnt, parakeet_tdt, "
+                  "whisper, and types like wav2vec2 with a CTC head; use --layout optimum");
+  }
+  plan = kind.arrange(std::move(plan));
+  for (Component& one : plan.components) one = with_float32_inputs(std::move(one));
+  set_suffixes(plan.variants);
+  return plan;
+}
+
+std::vector<std::pair<std::string, std::string>> sherpa_metadata(const ExportPlan& plan,
+                                                                 const Component& component) {
+  const Kind& kind = kind_of(plan);
+  return component.name == kind.described ? kind.metadata(plan) : Metadata{};
+}
+
+std::string sherpa_tokens(const ExportPlan& plan) { return kind_of(plan).tokens(plan); }
+
+}  // namespace onnxport::layout
