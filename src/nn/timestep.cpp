@@ -9,10 +9,12 @@ namespace onnxport::nn {
 
 Value step_sinusoids(Value steps, const StepSinusoids& p) {
   const std::int64_t half = p.width / 2;
+  // In float32, like the original: a step is up to 1000, and so much larger is a difference of the angles.
+  const auto last = static_cast<float>(static_cast<double>(half) - p.freq_shift);
   std::vector<double> frequencies;
   for (std::int64_t i = 0; i < half; ++i) {
-    const double place = static_cast<double>(i) / (static_cast<double>(half) - p.freq_shift);
-    frequencies.push_back(std::exp(-std::log(10000.0) * place));
+    const float exponent = static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) / last;
+    frequencies.push_back(std::exp(static_cast<double>(exponent)));
   }
   Graph& graph = steps.graph();
   const Value row = graph.weight_as_is(Weight::from_doubles(DType::f32, {half}, frequencies));
