@@ -54,6 +54,7 @@ TEST(ModelList, ErrorsNameTheLine) {
   for (const auto& [text, words] : std::map<std::string, std::string>{
            {"a\n--dtype fp16", "line 2 of the list begins with the flag --dtype"},
            {"a --model=b", "line 1 of the list: --model cannot be set"},
+           {"a --report b", "line 1 of the list: --report cannot be set"},
            {"a\n'b", "line 2 of the list: a quote ' has no end"},
            {"# none\n", "the list has no model"}}) {
     try {

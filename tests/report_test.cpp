@@ -181,6 +181,9 @@ TEST_F(Report, TypesOfValuesAreInferred) {
   ASSERT_EQ(model.graph.values.size(), 1U);
   EXPECT_EQ(model.graph.values[0].name, "h");
   EXPECT_EQ(model.graph.values[0].shape, (Words{"2", "4"}));
+  const json types =
+      json::parse(report_data({.onnx = {folder_.path() / "a.onnx"}}))["files"][0]["graph"]["types"];
+  EXPECT_EQ(types, (json{{"h", "float32[2, 4]"}, {"y", "float32[2, 4]"}}));
   EXPECT_TRUE(summarize(folder_.path() / "a.onnx").graph.values.empty()) << "the file does not declare it";
 }
 

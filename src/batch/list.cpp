@@ -101,7 +101,7 @@ std::vector<Entry> parse_list(const std::string& text, const std::vector<std::st
     }
     Entry entry{number, words.front(), join_flags(flags, {words.begin() + 1, words.end()}), {}};
     for (const std::string& flag : entry.flags) {
-      for (const char* own : {"-m", "--model", "--json", "-q", "--quiet", "--help"}) {
+      for (const char* own : {"-m", "--model", "--json", "-q", "--quiet", "--report", "--help"}) {
         if (flag == own || flag.starts_with(std::string(own) + "="))
           fail(ErrorCode::invalid_argument, "line {} of the list: {} cannot be set for an export of a list",
                number, own);

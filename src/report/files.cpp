@@ -68,8 +68,10 @@ json describe(const GraphSummary& graph) {
         {{"name", tensor.name}, {"dtype", tensor.type}, {"shape", tensor.shape}, {"bytes", tensor.bytes}});
     if (!tensor.file.empty()) initializers.back()["file"] = tensor.file;
   }
-  json types = json::object();
-  for (const ValueSummary& value : graph.values) types[value.name] = type_of(value.type, value.shape);
+  json types = json::object();  // of the results of nodes
+  for (const auto& values : {graph.values, graph.outputs}) {
+    for (const ValueSummary& value : values) types[value.name] = type_of(value.type, value.shape);
+  }
   return {{"inputs", describe(graph.inputs)},
           {"outputs", describe(graph.outputs)},
           {"initializers", std::move(initializers)},

@@ -37,4 +37,9 @@ function Page() {
   </main>`;
 }
 
-render(html`<${Page} />`, document.getElementById('page'));
+try {
+  render(html`<${Page} />`, document.getElementById('page'));
+} catch (error) {  // results that somebody changed, or of another version
+  document.getElementById('page').textContent = `This page cannot show its data: ${error.message}`;
+  throw error;
+}

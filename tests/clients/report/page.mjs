@@ -181,6 +181,8 @@ test('the search finds ops, modules and weights', async () => {
   await choose('graph', 'model_q4.onnx');
   await search('matmulnbits');
   assert.match(await text('#graph [role=status]'), /^15 nodes of/);
+  await search('logits');
+  assert.match(await text('ul.graph'), /→ float32\[batch_size, sequence_length, 99\][^]*output logits/);
   await search('no such thing');
   assert.match(await text('#graph [role=status]'), /^0 nodes of/);
   await search('');
