@@ -53,9 +53,8 @@ TEST(DiffusersFamilies, QwenImageReadsTheSettingsOfItsLanguageModel) {
   const Model before = pipeline.open();
   const std::string graph = print(before.build(make_plan(before).component("text_encoder")));
   pipeline.change("text_encoder/config.json", [](json& config) {
-    for (const auto& [key, value] : json(config["text_config"]).items()) {
-      if (key != "architectures" && key != "model_type") config[key] = value;
-    }
+    for (const char* key : {"vocab_size", "hidden_size", "num_hidden_layers", "rope_scaling", "layer_types"})
+      config[key] = config["text_config"][key];
     config["rope_theta"] = 7;
     config["tie_word_embeddings"] = false;
   });
