@@ -139,7 +139,6 @@ TEST_F(DiffNodes, NamesOfAnotherExporterAndOfFusedNodes) {
 TEST_F(DiffNodes, OtherOperatorsAndShapes) {
   onnx::ModelProto a = layers(), b = layers();
   b.mutable_graph()->mutable_node(2)->set_op_type("Relu");
-  b.mutable_graph()->mutable_node(2)->clear_attribute();
   add_tensor(*b.mutable_graph(), "grown", {3, 1, kWidth}, some_floats(3 * kWidth, 5));
   b.mutable_graph()->mutable_node(1)->set_input(1, "grown");  // [3, 32] * [3, 1, 32] is [3, 3, 32]
   set_value(*b.mutable_graph()->mutable_output(0), "y", kFloat, {3, 3, kWidth});
@@ -180,6 +179,23 @@ TEST_F(DiffNodes, ManyValuesAndOneThatIsNoTensor) {
   ASSERT_EQ(nodes.values.size(), 62U);
   EXPECT_EQ(nodes.values[59].comparison.name, "v59");
   EXPECT_EQ(begins(nodes), (std::vector<std::string>{"y/node"}));
+}
+
+TEST_F(DiffNodes, CodesAreNotComparedWithFloats) {
+  // B quantizes the product: the node of that name returns integers, and the next one makes floats of them.
+  onnx::ModelProto b = layers();
+  onnx::GraphProto& graph = *b.mutable_graph();
+  graph.mutable_node(1)->set_op_type("Cast");
+  graph.mutable_node(1)->mutable_input()->RemoveLast();
+  set_int(*graph.mutable_node(1), "to", onnx::TensorProto::INT8);
+  graph.mutable_node(2)->set_op_type("Cast");
+  set_int(*graph.mutable_node(2), "to", kFloat);
+  const NodesDiff nodes = diff(layers(), b);
+  EXPECT_EQ(nodes.not_compared, 1U);
+  EXPECT_EQ(nodes.values.size(), 3U);
+  EXPECT_EQ(begins(nodes), (std::vector<std::string>{"layer.0/Softmax"}));
+  ASSERT_EQ(nodes.differing.size(), 2U);
+  EXPECT_EQ(nodes.differing[0].results, (std::vector<TextDiff>{{"scaled", "float32[3, 32]", "int8[3, 32]"}}));
 }
 
 TEST_F(DiffNodes, NodesOfBranchesHavePlaces) {

@@ -98,7 +98,7 @@ struct NodesDiff {
   std::vector<NodeDiff> differing;       ///< in the order of A
   std::string case_name;                 ///< of the inputs; empty: values were not compared
   std::vector<NodeValue> values;         ///< of the main graph, in the order of A
-  std::size_t not_compared = 0;          ///< pairs whose values ONNX Runtime does not return
+  std::size_t not_compared = 0;          ///< pairs of values that are no tensors, or floats in only one file
 };
 
 struct ONNXPORT_API FileDiff {

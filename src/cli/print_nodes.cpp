@@ -62,7 +62,8 @@ void print_values(const NodesDiff& nodes, bool outputs_differ, bool verbose) {
   std::ranges::stable_partition(begin, &NodeValue::reaches_output);
   say(fmt::format("values of these nodes ({}): {} compared, {} agree", nodes.case_name, nodes.values.size(),
                   nodes.values.size() - differing.size()));
-  if (nodes.not_compared > 0) say(fmt::format("  {} have a type that is not compared", nodes.not_compared));
+  if (nodes.not_compared > 0)
+    say(fmt::format("  {} are no tensors, or floats in only one file", nodes.not_compared));
   if (differing.empty() && outputs_differ && !nodes.values.empty())
     say("  the outputs differ in what lies between them, or by ONNX Runtime's optimizations, which are off "
         "here");

@@ -50,6 +50,15 @@ ValueSummary shown(ValueSummary value) {
   return value;
 }
 
+/// Whether two types do not contradict each other: inference does not find out every shape and extent.
+bool may_be_same(const ValueSummary& a, const ValueSummary& b) {
+  if (a.type != b.type) return false;
+  if (a.shape.empty() || b.shape.empty()) return true;
+  return std::ranges::equal(a.shape, b.shape, [](const std::string& x, const std::string& y) {
+    return x == y || !measure::is_number(x) || !measure::is_number(y);
+  });
+}
+
 NodeDiff compare_pair(const NodeFacts& a, const NodeFacts& b) {
   NodeDiff diff{shown_name(a), shown_name(b), a.op, b.op, {}, {}};
   if (a.op == b.op) {  // other operators have other attributes
@@ -65,9 +74,7 @@ NodeDiff compare_pair(const NodeFacts& a, const NodeFacts& b) {
   }
   for (std::size_t i = 0; i < std::min(a.outputs.size(), b.outputs.size()); ++i) {
     const ValueSummary &x = a.outputs[i], &y = b.outputs[i];
-    if (x.type.empty() || y.type.empty() || measure::same_to_clients(x, y)) continue;
-    // A shape that inference did not find out is no difference.
-    if (x.type == y.type && (x.shape.empty() || y.shape.empty())) continue;
+    if (x.type.empty() || y.type.empty() || may_be_same(x, y)) continue;
     diff.results.push_back({x.name, measure::type_of(shown(x)), measure::type_of(shown(y))});
   }
   return diff;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "onnxport/dtype.h"
 #include "onnxport/error.h"
 #include "runtime/session.h"
 #include "serialize/probe.h"
@@ -100,6 +101,10 @@ class Comparison {
     const NamedTensors expected = a_.values(names_a);
     NamedTensors got = b_.values(names_b);
     for (std::size_t i = 0; i < pairs.size(); ++i) {
+      if (is_float(got[i].second.dtype) != is_float(expected[i].second.dtype)) {  // codes of a quantized one
+        ++diff.not_compared;
+        continue;
+      }
       NodeValue& value = diff.values.emplace_back();
       value.node = pairs[i].node->name.empty() ? pairs[i].a : pairs[i].node->name;
       value.op = pairs[i].node->op;

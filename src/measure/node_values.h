@@ -17,7 +17,7 @@ struct FileRun {
 };
 
 /// Bytes of values of both files that are held at a time, as far as single values permit.
-inline constexpr std::size_t kValueBytes = 128 << 20;
+inline constexpr std::size_t kValueBytes = 256 << 20;
 
 /// Compares the results of nodes of the main graphs, and fills the values of `diff.nodes`. ONNX Runtime runs
 /// the files without its optimizations, which remove values, with some of the values as outputs at a time.

@@ -104,6 +104,10 @@ void Session::open(const SessionOptions& options, Create&& create) {
   ort.check(api().SetSessionGraphOptimizationLevel(settings.get(),
                                                    options.optimize ? ORT_ENABLE_ALL : ORT_DISABLE_ALL),
             file);
+  // Without optimizations, a session is used once: copies of weights in another order cost more than they
+  // save.
+  if (!options.optimize)
+    ort.check(api().AddSessionConfigEntry(settings.get(), "session.disable_prepacking", "1"), file);
   // By default, products of 4-bit integers with DequantizeLinear round activations to 8 bits.
   ort.check(api().AddSessionConfigEntry(settings.get(), "session.qdq_matmulnbits_accuracy_level", "1"), file);
   ort.check(api().SetIntraOpNumThreads(settings.get(), options.intra_op_threads), file);

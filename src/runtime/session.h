@@ -18,8 +18,8 @@ struct SessionOptions {
 };
 
 /// A model loaded in ONNX Runtime. The library is looked for in `$ONNXRUNTIME_ROOT/lib`, beside the
-/// program, in `../lib`, in `../lib/onnxport/onnxruntime`, where the build found it, and in the system's search path. It
-/// is opened once per process.
+/// program, in `../lib`, in `../lib/onnxport/onnxruntime`, where the build found it, and in the system's
+/// search path. It is opened once per process.
 class Session {
  public:
   /// Throws ExportError(runtime) if ONNX Runtime cannot be found (the message lists the places and the next
