@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DTYPES = {"float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int8": "I8", "bool": "BOOL"}
+DTYPES = {"float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int8": "I8", "bool": "BOOL",
+          "uint16": "BF16"}  # as bits, because NumPy has no such type
 
 
 def use_packages(cache, *packages):

@@ -9,6 +9,14 @@ from make_golden import synthesize
 DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I8": np.int8, "BOOL": np.bool_}
 
 
+def rounded(values, dtype):
+    """The values of a recipe in its dtype. NumPy has no bfloat16: its bits, to the nearest, ties to even."""
+    if dtype != "BF16":
+        return values.astype(DTYPES[dtype])
+    bits = values.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
 def read_safetensors(path):
     raw = path.read_bytes()
     start = 8 + int.from_bytes(raw[:8], "little")
@@ -31,7 +39,7 @@ def write_checkpoint(fixture, folder, edit=lambda tensors: None):
     for path in fixture.rglob("weights.json"):
         recipe = json.loads(path.read_text())
         edit(recipe["tensors"])
-        tensors = {name: synthesize(name, tensor, recipe["seed"]).astype(DTYPES[tensor["dtype"]])
+        tensors = {name: rounded(synthesize(name, tensor, recipe["seed"]), tensor["dtype"])
                    for name, tensor in recipe["tensors"].items()}
         verbatim = path.parent / "verbatim.safetensors"
         tensors |= read_safetensors(verbatim) if verbatim.exists() else {}

@@ -24,7 +24,7 @@ parser.add_argument("work", type=lambda text: Path(text).resolve())
 parser.add_argument("--part", default="0/1")
 parser.add_argument("--all", action="store_true")
 parser.add_argument("types", nargs="*")
-ARGUMENTS = parser.parse_args()
+ARGUMENTS = parser.parse_intermixed_args()
 use_engine(ARGUMENTS.cache, ARGUMENTS.engine)
 
 from engines import ENGINES, GOLDEN, compare, export_fixture  # noqa: E402
