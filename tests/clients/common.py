@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DTYPES = {"float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int8": "I8", "bool": "BOOL"}
+DTYPES = {"float32": "F32", "float16": "F16", "uint16": "BF16", "int64": "I64", "int32": "I32", "int8": "I8", "bool": "BOOL"}
 
 
 def use_packages(cache, *packages):
@@ -17,7 +17,7 @@ def use_packages(cache, *packages):
 
 
 def write_safetensors(path, tensors):
-    header, parts, offset = {}, [], 0
+    header, parts, offset = {"__metadata__": {"format": "pt"}}, [], 0
     for name, values in tensors.items():
         header[name] = {"dtype": DTYPES[values.dtype.name], "shape": values.shape,
                         "data_offsets": [offset, offset := offset + values.nbytes]}
