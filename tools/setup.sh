@@ -2,7 +2,7 @@
 # Puts everything that the build needs on a Debian 12 machine: packages of the distribution, and pinned files from
 # the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
 #
-#   tools/setup.sh [build] [python] [wheel] [docs] [demo] [bench] [clients] [sentence_transformers] [lint] [fuzz]
+#   tools/setup.sh [build] [python] [wheel] [docs] [demo] [bench] [clients] [optimum] [sentence_transformers] [lint] [fuzz]
 #
 # says what for; `build` when nothing is given.
 #
@@ -246,9 +246,9 @@ for part in "$@"; do
         'openvino/_pyopenvino*.so' 'openvino/libs/libopenvino.so*' 'openvino/libs/libopenvino_intel_cpu_plugin.so' \
         'openvino/libs/libopenvino_onnx_frontend.so*' 'openvino/libs/libtbb*' 'openvino/libs/libhwloc*'
       ;;
-    sentence_transformers)  # test.py adds torch and its company, as bench/run --peer does
+    optimum | sentence_transformers)  # test.py adds torch and its company, as bench/run --peer does
       python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv
-      packages_of sentence_transformers
+      packages_of "$part"
       ;;
     lint)
       apt_install clang
@@ -257,6 +257,6 @@ for part in "$@"; do
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
-    *) die "unknown part '$part': build, python, wheel, docs, demo, bench, clients, sentence_transformers, lint or fuzz" ;;
+    *) die "unknown part '$part': build, python, wheel, docs, demo, bench, clients, optimum, sentence_transformers, lint or fuzz" ;;
   esac
 done

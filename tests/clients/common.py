@@ -18,7 +18,7 @@ def use_packages(cache, *packages):
 
 
 def write_safetensors(path, tensors):
-    header, parts, offset = {}, [], 0
+    header, parts, offset = {"__metadata__": {"format": "pt"}}, [], 0
     for name, values in tensors.items():
         header[name] = {"dtype": DTYPES[values.dtype.name], "shape": values.shape,
                         "data_offsets": [offset, offset := offset + values.nbytes]}

@@ -1,12 +1,15 @@
 """The checkpoints and cases of tests/golden. Import it after use_packages(): it needs NumPy."""
 import json
+import re
 import shutil
 
 import numpy as np
 from common import write_safetensors
 from make_golden import synthesize
 
-DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I8": np.int8, "BOOL": np.bool_}
+# NumPy has no bfloat16: these are its bits.
+DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64, "I32": np.int32, "I8": np.int8,
+          "BOOL": np.bool_}
 
 
 def rounded(values, dtype):
@@ -28,14 +31,19 @@ def read_safetensors(path):
     return tensors
 
 
+def of_checkpoint(path):
+    """Whether this file of a fixture belongs to the checkpoint as it is."""
+    case = re.fullmatch(r".+\.\d+\.safetensors", path.name)
+    return path.is_file() and not case and path.name not in ("weights.json", "expected.json", "verbatim.safetensors")
+
+
 def write_checkpoint(fixture, folder, edit=lambda tensors: None):
     """The checkpoint of a fixture, see tests/golden/README.md. `edit` changes how its tensors are made."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in fixture.rglob("*"):
-        if path.suffix in (".json", ".txt") and path.name not in ("weights.json", "expected.json"):
-            (folder / path.relative_to(fixture)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, folder / path.relative_to(fixture))
+    for path in filter(of_checkpoint, fixture.rglob("*")):
+        (folder / path.relative_to(fixture)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / path.relative_to(fixture))
     for path in fixture.rglob("weights.json"):
         recipe = json.loads(path.read_text())
         edit(recipe["tensors"])
@@ -44,3 +52,12 @@ def write_checkpoint(fixture, folder, edit=lambda tensors: None):
         verbatim = path.parent / "verbatim.safetensors"
         tensors |= read_safetensors(verbatim) if verbatim.exists() else {}
         write_safetensors(folder / path.parent.relative_to(fixture) / recipe.get("file", "model.safetensors"), tensors)
+
+
+def write_pipeline(fixture, folder):
+    """The checkpoint of a fixture of diffusers, with tokenizers that know the words a to f: those of the fixtures have
+    no word that occurs."""
+    write_checkpoint(fixture, folder)
+    for file in folder.glob("tokenizer*/vocab.json"):
+        special = {token: number for token, number in json.loads(file.read_text()).items() if token.startswith("<|")}
+        file.write_text(json.dumps({f"{letter}</w>": i for i, letter in enumerate("abcdef")} | special))

@@ -2,8 +2,6 @@
 
     python3 test.py PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
 """
-import json
-import shutil
 import subprocess
 import sys
 import unittest
@@ -14,14 +12,14 @@ if len(sys.argv) != 4:
 PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:4])
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import ROOT, use_packages, write_safetensors  # noqa: E402
+from common import ROOT, use_packages  # noqa: E402
 
 use_packages(CACHE, "onnxruntime-py-1.31.1", "numpy-2.4.6")
 sys.path.insert(0, str(ROOT / "examples" / "diffusion"))
 
 import numpy as np  # noqa: E402
 import text_to_image  # noqa: E402
-from make_golden import synthesize  # noqa: E402
+from golden import write_pipeline  # noqa: E402
 
 SIZE = 32
 
@@ -30,15 +28,7 @@ def export(variant, *flags):
     """The pipeline of a fixture, as ONNX files."""
     fixture = ROOT / "tests" / "golden" / "diffusers" / f"text-to-image+{variant}"
     checkpoint, out = WORK / variant / "checkpoint", WORK / variant / "_".join(["out", *flags]).replace("-", "")
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    shutil.copytree(fixture, checkpoint, ignore=shutil.ignore_patterns("*.safetensors", "expected.json", "weights.json"))
-    for file in checkpoint.glob("tokenizer*/vocab.json"):  # that of the fixtures has no word that occurs
-        special = {token: number for token, number in json.loads(file.read_text()).items() if token.startswith("<|")}
-        file.write_text(json.dumps({f"{letter}</w>": i for i, letter in enumerate("abcdef")} | special))
-    for file in fixture.rglob("weights.json"):
-        recipe = json.loads(file.read_text())
-        tensors = {name: synthesize(name, one, recipe["seed"]) for name, one in recipe["tensors"].items()}
-        write_safetensors(checkpoint / file.parent.name / recipe["file"], tensors)
+    write_pipeline(fixture, checkpoint)
     subprocess.run([PROGRAM, "export", "onnx", "--quiet", "--no-validate", "-m", checkpoint, out, *flags], check=True)
     return out
 

