@@ -1,6 +1,6 @@
 // Positions of patches from a resized table, against the loops of torch.nn.functional.interpolate with
 // antialias.
-#include "models/multimodal/common/resized_positions.h"
+#include "models/multimodal/common/patches/resized_positions.h"
 
 #include <gtest/gtest.h>
 

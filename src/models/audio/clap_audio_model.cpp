@@ -1,7 +1,7 @@
 // CLAP's audio tower, with a projection if `architectures` asks for one. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clap/modeling_clap.py
 #include "models/audio/common/clap.h"
-#include "models/multimodal/common/clip.h"
+#include "models/multimodal/common/towers/clip.h"
 
 namespace onnxport::models {
 namespace {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/multimodal/common/clip.h"
+#include "models/multimodal/common/towers/clip.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
 

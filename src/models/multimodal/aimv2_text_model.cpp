@@ -1,6 +1,6 @@
 // The text tower of AIMv2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/aimv2/modeling_aimv2.py
-#include "models/multimodal/common/aimv2.h"
+#include "models/multimodal/common/towers/aimv2.h"
 #include "onnxport/nn/decoder_tasks.h"
 
 namespace onnxport::models {

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "models/multimodal/common/aimv2.h"
+#include "models/multimodal/common/towers/aimv2.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/conv.h"
 #include "onnxport/nn/vision.h"

@@ -1,7 +1,7 @@
 // Aya Vision: squares of patches as one token, normed, and a gated projection. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/aya_vision/modeling_aya_vision.py
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 
 namespace onnxport::models {
 namespace {

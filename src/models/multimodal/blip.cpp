@@ -2,8 +2,8 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/blip/modeling_blip.py
 #include <vector>
 
-#include "models/multimodal/common/clip_encoders.h"
-#include "models/multimodal/common/cross_layer.h"
+#include "models/multimodal/common/features/cross_layer.h"
+#include "models/multimodal/common/towers/clip_encoders.h"
 #include "models/vision/common/vit.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/attention.h"

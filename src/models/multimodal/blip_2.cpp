@@ -1,6 +1,6 @@
 // BLIP-2: learned queries look at the patches of a tower, in front of an OPT or a T5. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/blip_2/modeling_blip_2.py
-#include "models/multimodal/common/blip2.h"
+#include "models/multimodal/common/decoders/blip2.h"
 
 namespace onnxport::models {
 namespace {

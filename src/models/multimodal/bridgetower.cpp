@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "models/multimodal/common/clip_encoders.h"
-#include "models/multimodal/common/cross_layer.h"
+#include "models/multimodal/common/features/cross_layer.h"
+#include "models/multimodal/common/towers/clip_encoders.h"
 #include "models/text_encoders/common/roberta.h"
 #include "models/vision/common/vit.h"
 #include "onnxport/error.h"

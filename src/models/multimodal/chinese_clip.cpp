@@ -1,6 +1,6 @@
 // Chinese CLIP: CLIP whose text tower is a BERT. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/chinese_clip/modeling_chinese_clip.py
-#include "models/multimodal/common/clip_encoders.h"
+#include "models/multimodal/common/towers/clip_encoders.h"
 #include "models/text_encoders/common/bert.h"
 
 namespace onnxport::models {

@@ -1,7 +1,7 @@
 // CLAP: a text tower and an audio tower. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clap/modeling_clap.py
 #include "models/audio/common/clap.h"
-#include "models/multimodal/common/split_towers.h"
+#include "models/multimodal/common/towers/split_towers.h"
 #include "models/text_encoders/common/roberta.h"
 #include "onnxport/nn/basic.h"
 

@@ -1,6 +1,6 @@
 // CLIP: a text tower and an image tower. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clip/modeling_clip.py
-#include "models/multimodal/common/clip.h"
+#include "models/multimodal/common/towers/clip.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

@@ -1,6 +1,6 @@
 // The text tower of CLIP, with a projection if `architectures` asks for one. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/clip/modeling_clip.py
-#include "models/multimodal/common/clip_encoders.h"
+#include "models/multimodal/common/towers/clip_encoders.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

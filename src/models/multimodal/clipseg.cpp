@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "models/multimodal/common/clip_encoders.h"
+#include "models/multimodal/common/towers/clip_encoders.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/conv.h"

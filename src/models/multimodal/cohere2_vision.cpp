@@ -1,7 +1,7 @@
 // Command A Vision: squares of patches as one token, and a gated projection. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/cohere2_vision/modeling_cohere2_vision.py
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 
 namespace onnxport::models {
 namespace {

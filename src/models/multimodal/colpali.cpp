@@ -1,10 +1,10 @@
 // ColPali: a vector for each patch and each token of a PaliGemma, to find pages by texts. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/colpali/modeling_colpali.py
 #include "models/common/parts.h"
-#include "models/multimodal/common/clip.h"
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/paligemma.h"
-#include "models/multimodal/common/placeholders.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/decoders/paligemma.h"
+#include "models/multimodal/common/features/placeholders.h"
+#include "models/multimodal/common/towers/clip.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

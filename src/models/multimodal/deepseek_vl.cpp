@@ -1,7 +1,7 @@
 // DeepSeek-VL: SigLIP's patches, projected, in front of a Llama. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/deepseek_vl/modeling_deepseek_vl.py
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 
 namespace onnxport::models {
 namespace {

@@ -8,9 +8,9 @@
 #include "models/common/parts.h"
 #include "models/decoders/common/gemma4.h"
 #include "models/decoders/common/layer_tokens.h"
-#include "models/multimodal/common/gemma4_towers.h"
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/placeholders.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/placeholders.h"
+#include "models/multimodal/common/towers/gemma4_towers.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/plan.h"
 

@@ -3,8 +3,8 @@
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/fast_vlm/modeling_fast_vlm.py
 #include <fmt/format.h>
 
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {

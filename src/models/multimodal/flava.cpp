@@ -1,7 +1,7 @@
 // FLAVA: a text tower, an image tower, and an encoder of both. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/flava/modeling_flava.py
-#include "models/multimodal/common/clip.h"
-#include "models/multimodal/common/clip_encoders.h"
+#include "models/multimodal/common/towers/clip.h"
+#include "models/multimodal/common/towers/clip_encoders.h"
 #include "models/vision/common/vit.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"

@@ -1,7 +1,7 @@
 // Florence-2: DaViT's features of an image in front of the text that BART's encoder reads. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/florence2/modeling_florence2.py
-#include "models/multimodal/common/davit.h"
-#include "models/multimodal/common/multimodal_seq2seq.h"
+#include "models/multimodal/common/decoders/multimodal_seq2seq.h"
+#include "models/multimodal/common/towers/davit.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/vision.h"
 

@@ -1,7 +1,7 @@
 // Fuyu: patches of an image, projected, in front of a Persimmon; there is no tower. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/fuyu/modeling_fuyu.py
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/patch_grid.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/patches/patch_grid.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "models/decoders/common/gemma.h"
-#include "models/multimodal/common/multimodal_decoder.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/decoder_tasks.h"
 #include "onnxport/text_decoder_config.h"

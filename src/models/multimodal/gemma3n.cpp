@@ -6,9 +6,9 @@
 #include <cmath>
 
 #include "models/decoders/common/gemma3n.h"
-#include "models/multimodal/common/audio_text.h"
-#include "models/multimodal/common/gemma3n_audio.h"
-#include "models/multimodal/common/layer_inputs.h"
+#include "models/multimodal/common/decoders/audio_text.h"
+#include "models/multimodal/common/decoders/layer_inputs.h"
+#include "models/multimodal/common/towers/gemma3n_audio.h"
 #include "models/timm/common/mobilenetv5.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/vision.h"

@@ -2,9 +2,9 @@
 // tokens, too. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/gemma4/modeling_gemma4.py
 #include "models/decoders/common/gemma4.h"
-#include "models/multimodal/common/gemma4_towers.h"
-#include "models/multimodal/common/layer_inputs.h"
-#include "models/multimodal/common/multimodal_decoder.h"
+#include "models/multimodal/common/decoders/layer_inputs.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/towers/gemma4_towers.h"
 
 namespace onnxport::models {
 namespace {

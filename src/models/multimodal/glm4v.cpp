@@ -1,7 +1,7 @@
 // GLM-4.1V, and GLM-OCR: a tower over patches that are merged by a convolution and a gated layer. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/glm4v/modeling_glm4v.py
-#include "models/multimodal/common/qwen_vl.h"
-#include "models/multimodal/common/sampled_positions.h"
+#include "models/multimodal/common/decoders/qwen_vl.h"
+#include "models/multimodal/common/patches/sampled_positions.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/mlp.h"
 

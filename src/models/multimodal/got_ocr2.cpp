@@ -1,7 +1,7 @@
 // GOT-OCR 2: the image encoder of Segment Anything, two convolutions that shrink its grid, and a projection
 // in front of Qwen2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/got_ocr2/modeling_got_ocr2.py
-#include "models/multimodal/common/multimodal_decoder.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
 #include "models/vision/common/sam.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/conv.h"

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <vector>
 
-#include "models/multimodal/common/audio_text.h"
-#include "models/multimodal/common/qformer.h"
+#include "models/multimodal/common/decoders/audio_text.h"
+#include "models/multimodal/common/features/qformer.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/conformer.h"
 #include "onnxport/nn/mlp.h"

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "models/multimodal/common/clip_encoders.h"
+#include "models/multimodal/common/towers/clip_encoders.h"
 #include "models/vision/common/vit.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/basic.h"

@@ -1,6 +1,6 @@
 // Idefics 2: images with padding, resampled to a fixed number of tokens, in front of a Mistral. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/idefics2/modeling_idefics2.py
-#include "models/multimodal/common/padded_images.h"
+#include "models/multimodal/common/patches/padded_images.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/mlp.h"

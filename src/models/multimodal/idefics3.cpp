@@ -1,6 +1,6 @@
 // Idefics 3: tiles of images with padding, squares of patches as one token, in front of a Llama. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/idefics3/modeling_idefics3.py
-#include "models/multimodal/common/padded_images.h"
+#include "models/multimodal/common/patches/padded_images.h"
 
 namespace onnxport::models {
 namespace {

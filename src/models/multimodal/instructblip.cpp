@@ -2,7 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/instructblip/modeling_instructblip.py
 #include <algorithm>
 
-#include "models/multimodal/common/blip2.h"
+#include "models/multimodal/common/decoders/blip2.h"
 
 namespace onnxport::models {
 namespace {

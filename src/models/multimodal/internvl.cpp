@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 #include "onnxport/error.h"
 
 namespace onnxport::models {

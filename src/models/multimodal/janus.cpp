@@ -2,7 +2,7 @@
 // out.
 // Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/janus/modeling_janus.py
-#include "models/multimodal/common/multimodal_decoder.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 

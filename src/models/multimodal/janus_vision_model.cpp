@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "models/multimodal/common/clip.h"
+#include "models/multimodal/common/towers/clip.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/pre_norm_encoder.h"
 

@@ -1,8 +1,8 @@
 // KOSMOS-2: learned queries look at the patches of a CLIP tower, in front of a decoder of its own. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/kosmos2/modeling_kosmos2.py
 #include "models/common/parts.h"
-#include "models/multimodal/common/cross_layer.h"
-#include "models/multimodal/common/multimodal_decoder.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/cross_layer.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

@@ -2,9 +2,9 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/lfm2_vl/modeling_lfm2_vl.py
 #include <fmt/format.h>
 
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/padded_patches.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
+#include "models/multimodal/common/patches/padded_patches.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/signal_ops.h"

@@ -1,6 +1,6 @@
 // LightOnOCR: Pixtral's patches, merged in squares, in front of Qwen3. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/lighton_ocr/modeling_lighton_ocr.py
-#include "models/multimodal/common/merged_patches.h"
+#include "models/multimodal/common/patches/merged_patches.h"
 
 namespace onnxport::models {
 namespace {

@@ -1,7 +1,7 @@
 // LLaVA: patches of a vision tower, projected, in front of any language model. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llava/modeling_llava.py
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 
 namespace onnxport::models {
 Value llava_features(const TasksManager& tasks, const Inputs& inputs, const Model& model) {

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 #include "onnxport/error.h"
 #include "onnxport/signal_ops.h"
 

@@ -1,8 +1,8 @@
 // LLaVA-OneVision, one view for each image, as its clients feed it: without the tiles of a single large
 // image. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/llava_onevision/modeling_llava_onevision.py
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 
 namespace onnxport::models {
 namespace {

@@ -1,6 +1,6 @@
 // MetaCLIP 2: CLIP for texts in many languages. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/metaclip_2/modeling_metaclip_2.py
-#include "models/multimodal/common/clip_encoders.h"
+#include "models/multimodal/common/towers/clip_encoders.h"
 
 namespace onnxport::models {
 namespace {

@@ -1,7 +1,7 @@
 // Mistral 3: Pixtral's patches, normed, merged in squares and projected, in front of a Mistral. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/mistral3/modeling_mistral3.py
-#include "models/multimodal/common/merged_patches.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/features/projector.h"
+#include "models/multimodal/common/patches/merged_patches.h"
 
 namespace onnxport::models {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "models/multimodal/common/clip.h"
+#include "models/multimodal/common/towers/clip.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/rotated_encoder.h"
 

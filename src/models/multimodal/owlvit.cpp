@@ -1,6 +1,6 @@
 // OWL-ViT. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/owlvit/modeling_owlvit.py
-#include "models/multimodal/common/owl.h"
+#include "models/multimodal/common/towers/owl.h"
 
 namespace onnxport::models {
 

@@ -1,8 +1,8 @@
 // PaddleOCR-VL: a tower over patches of images of any size, row by row, whose squares a projector merges.
 // Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/paddleocr_vl/modeling_paddleocr_vl.py
-#include "models/multimodal/common/qwen_vl.h"
-#include "models/multimodal/common/sampled_positions.h"
+#include "models/multimodal/common/decoders/qwen_vl.h"
+#include "models/multimodal/common/patches/sampled_positions.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/causal_attention.h"

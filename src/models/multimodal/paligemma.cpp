@@ -1,11 +1,11 @@
 // PaliGemma: SigLIP's patches, projected, in front of a Gemma that reads its prompt in both directions.
 // Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/paligemma/modeling_paligemma.py
-#include "models/multimodal/common/paligemma.h"
+#include "models/multimodal/common/decoders/paligemma.h"
 
 #include <cmath>
 
-#include "models/multimodal/common/multimodal_decoder.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

@@ -2,10 +2,10 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/phi4_multimodal/modeling_phi4_multimodal.py
 #include <algorithm>
 
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/phi4_audio.h"
-#include "models/multimodal/common/phi4_images.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
+#include "models/multimodal/common/towers/phi4_audio.h"
+#include "models/multimodal/common/towers/phi4_images.h"
 
 namespace onnxport::models {
 namespace {

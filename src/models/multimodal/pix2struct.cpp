@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "models/multimodal/common/flattened_patches.h"
+#include "models/multimodal/common/patches/flattened_patches.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"

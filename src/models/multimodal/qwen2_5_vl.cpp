@@ -2,7 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen2_5_vl/modeling_qwen2_5_vl.py
 #include <algorithm>
 
-#include "models/multimodal/common/qwen_vl.h"
+#include "models/multimodal/common/decoders/qwen_vl.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/mlp.h"
 

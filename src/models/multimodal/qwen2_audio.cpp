@@ -3,7 +3,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen2_audio/modeling_qwen2_audio.py
 #include "models/audio/common/conformer.h"
 #include "models/audio/common/whisper.h"
-#include "models/multimodal/common/audio_text.h"
+#include "models/multimodal/common/decoders/audio_text.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

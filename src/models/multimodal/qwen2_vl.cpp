@@ -1,6 +1,6 @@
 // Qwen2-VL: patches of images of any size, merged in squares, in front of Qwen2. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen2_vl/modeling_qwen2_vl.py
-#include "models/multimodal/common/qwen_vl.h"
+#include "models/multimodal/common/decoders/qwen_vl.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"
 

@@ -1,7 +1,7 @@
 // Qwen3.5: the tower of Qwen3-VL in front of a language model of gated delta nets and attention. Original:
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/qwen3_5/modeling_qwen3_5.py
 #include "models/decoders/common/qwen_hybrid.h"
-#include "models/multimodal/common/qwen3_vl_tower.h"
+#include "models/multimodal/common/towers/qwen3_vl_tower.h"
 
 namespace onnxport::models {
 namespace {

@@ -1,6 +1,6 @@
 // Qwen3-VL: a tower that hands over features of several layers. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/qwen3_vl/modeling_qwen3_vl.py
-#include "models/multimodal/common/qwen3_vl_tower.h"
+#include "models/multimodal/common/towers/qwen3_vl_tower.h"
 
 namespace onnxport::models {
 namespace {

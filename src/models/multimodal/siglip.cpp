@@ -1,6 +1,6 @@
 // SigLIP: the towers of CLIP without masks, a class token and projections. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip/modeling_siglip.py
-#include "models/multimodal/common/siglip.h"
+#include "models/multimodal/common/towers/siglip.h"
 
 namespace onnxport::models {
 

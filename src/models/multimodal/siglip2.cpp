@@ -1,7 +1,7 @@
 // SigLIP 2: SigLIP for images of any size, as rows of patches. Checkpoints for images of one size have the
 // type of SigLIP. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip2/modeling_siglip2.py
-#include "models/multimodal/common/siglip.h"
+#include "models/multimodal/common/towers/siglip.h"
 #include "onnxport/nn/basic.h"
 
 namespace onnxport::models {

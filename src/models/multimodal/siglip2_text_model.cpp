@@ -1,6 +1,6 @@
 // The text tower of SigLIP 2, which is that of SigLIP. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip2/modeling_siglip2.py
-#include "models/multimodal/common/siglip.h"
+#include "models/multimodal/common/towers/siglip.h"
 
 namespace onnxport::models {
 

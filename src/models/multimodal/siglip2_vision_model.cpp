@@ -5,9 +5,9 @@
 
 #include <vector>
 
-#include "models/multimodal/common/padded_patches.h"
-#include "models/multimodal/common/resized_positions.h"
-#include "models/multimodal/common/siglip.h"
+#include "models/multimodal/common/patches/padded_patches.h"
+#include "models/multimodal/common/patches/resized_positions.h"
+#include "models/multimodal/common/towers/siglip.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/attention.h"
 #include "onnxport/nn/basic.h"

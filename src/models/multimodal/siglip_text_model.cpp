@@ -1,6 +1,6 @@
 // The text tower of SigLIP. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip/modeling_siglip.py
-#include "models/multimodal/common/siglip.h"
+#include "models/multimodal/common/towers/siglip.h"
 
 namespace onnxport::models {
 namespace {

@@ -2,7 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/siglip/modeling_siglip.py
 #include <vector>
 
-#include "models/multimodal/common/siglip.h"
+#include "models/multimodal/common/towers/siglip.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/pre_norm_encoder.h"
 

@@ -1,7 +1,7 @@
 // VipLLaVA: patches of several layers of a vision tower, normed and projected. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/vipllava/modeling_vipllava.py
-#include "models/multimodal/common/multimodal_decoder.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/multimodal_decoder.h"
+#include "models/multimodal/common/features/projector.h"
 
 namespace onnxport::models {
 namespace {

@@ -6,7 +6,7 @@
 #include <array>
 #include <string_view>
 
-#include "models/multimodal/common/clip.h"
+#include "models/multimodal/common/towers/clip.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/activation.h"
 #include "onnxport/nn/basic.h"

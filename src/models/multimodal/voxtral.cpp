@@ -2,8 +2,8 @@
 // Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/voxtral/modeling_voxtral.py
 #include "models/audio/common/whisper.h"
-#include "models/multimodal/common/audio_text.h"
-#include "models/multimodal/common/projector.h"
+#include "models/multimodal/common/decoders/audio_text.h"
+#include "models/multimodal/common/features/projector.h"
 
 namespace onnxport::models {
 namespace {

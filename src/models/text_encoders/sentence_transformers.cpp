@@ -7,7 +7,7 @@
 #include <cctype>
 
 #include "models/common/definition.h"
-#include "models/multimodal/common/clip.h"
+#include "models/multimodal/common/towers/clip.h"
 #include "models/text_encoders/common/sentence.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/activation.h"
