@@ -18,6 +18,33 @@ std::ptrdiff_t largest_of(std::span<const double> row) {
 
 }  // namespace
 
+VisibleTokens::VisibleTokens(const Interface& interface, const NamedTensors& inputs) {
+  const Tensor* mask = find(inputs, "attention_mask");
+  if (mask == nullptr || mask->shape.size() != 2) return;
+  const TensorSpec* tokens = nullptr;
+  for (const char* name : {"input_ids", "inputs_embeds"})
+    if (tokens == nullptr) tokens = interface.find_input(name);
+  if (tokens == nullptr || !tokens->axes.contains(1)) return;
+  for (const TensorSpec& output : interface.outputs) {
+    const auto axis = output.axes.find(1);
+    if (axis != output.axes.end() && axis->second.name == tokens->axes.at(1).name)
+      outputs_.push_back(output.name);
+  }
+  mask_ = mask->to_ints();
+  length_ = static_cast<std::size_t>(mask->shape[1]);
+}
+
+bool VisibleTokens::operator()(const std::string& output, const std::vector<std::int64_t>& shape,
+                               std::size_t index) const {
+  if (shape.size() < 3 || std::find(outputs_.begin(), outputs_.end(), output) == outputs_.end()) return true;
+  const auto tokens = static_cast<std::size_t>(shape[1]);
+  if (tokens > length_) return true;
+  std::size_t inner = 1;
+  for (std::size_t axis = 2; axis < shape.size(); ++axis) inner *= static_cast<std::size_t>(shape[axis]);
+  const std::size_t row = index / (inner * tokens), token = index / inner % tokens;
+  return mask_.at(row * length_ + length_ - tokens + token) != 0;  // the mask begins with the past
+}
+
 DriftMeter::Sums& DriftMeter::sums_of(const std::string& output) {
   const auto found =
       std::find_if(outputs_.begin(), outputs_.end(), [&](const Sums& one) { return one.output == output; });
@@ -26,14 +53,14 @@ DriftMeter::Sums& DriftMeter::sums_of(const std::string& output) {
   return outputs_.back();
 }
 
-void DriftMeter::add(const NamedTensors& got, const NamedTensors& original) {
+void DriftMeter::add(const NamedTensors& got, const NamedTensors& original, const VisibleTokens& visible) {
   for (const auto& [name, expected] : original) {
     const Tensor* tensor = find(got, name);
     if (tensor == nullptr || !is_float(expected.dtype) || tensor->shape != expected.shape) continue;
     Sums& sums = sums_of(name);
     const std::vector<double> a = tensor->to_doubles(), b = expected.to_doubles();
     for (std::size_t i = 0; i < a.size(); ++i) {
-      if (!counts(a[i]) || !counts(b[i])) continue;
+      if (!counts(a[i]) || !counts(b[i]) || !visible(name, expected.shape, i)) continue;
       const double difference = std::abs(a[i] - b[i]);
       sums.largest = std::max(sums.largest, difference);
       sums.total += difference;
@@ -45,6 +72,7 @@ void DriftMeter::add(const NamedTensors& got, const NamedTensors& original) {
     const std::size_t width =
         name == "logits" && !expected.shape.empty() ? static_cast<std::size_t>(expected.shape.back()) : 0;
     for (std::size_t at = 0; width > 1 && at + width <= a.size(); at += width) {
+      if (!visible(name, expected.shape, at)) continue;
       ++sums.rows;
       sums.same += largest_of({a.data() + at, width}) == largest_of({b.data() + at, width}) ? 1 : 0;
     }

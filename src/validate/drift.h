@@ -5,10 +5,26 @@
 #include <string>
 #include <vector>
 
+#include "onnxport/interface.h"
 #include "onnxport/tensor.h"
 #include "onnxport/validate.h"
 
 namespace onnxport::validate {
+
+/// The tokens that count. Quantization may move the others far, and no client reads them.
+class VisibleTokens {
+ public:
+  VisibleTokens() = default;  // all
+  /// Those that `attention_mask` shows, in outputs with a row for each of the tokens given.
+  VisibleTokens(const Interface& interface, const NamedTensors& inputs);
+  /// Whether element `index` of an output of this shape counts.
+  bool operator()(const std::string& output, const std::vector<std::int64_t>& shape, std::size_t index) const;
+
+ private:
+  std::vector<std::string> outputs_;
+  std::vector<std::int64_t> mask_;  // [B, T]
+  std::size_t length_ = 0;          // T
+};
 
 /// Adds up the differences of the float outputs over cases. Values that are not finite and mask fills (1e6 or
 /// more) on either side do not count.
@@ -16,7 +32,7 @@ class DriftMeter {
  public:
   explicit DriftMeter(double smallest_cosine) : bound_(smallest_cosine) {}
 
-  void add(const NamedTensors& got, const NamedTensors& original);
+  void add(const NamedTensors& got, const NamedTensors& original, const VisibleTokens& visible = {});
   std::vector<Drift> result() const;
 
  private:

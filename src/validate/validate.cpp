@@ -235,7 +235,8 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
         add_merged_inputs(given, session, *options.branch, static_cast<std::int64_t>(i % 2));
       const auto [got, how] = run(session, given, outputs, expected[i]);
       report.cases.push_back(compare_case(cases[i].name + how, got, expected[i], rule));
-      if (options.original != nullptr) meter.add(got, options.original->outputs()[i]);
+      if (options.original != nullptr)
+        meter.add(got, options.original->outputs()[i], VisibleTokens(interface, cases[i].inputs));
     }
     report.drift = meter.result();
     if (options.recorded) report.cases.push_back(compare_recorded(*options.recorded, session, run, rule));
