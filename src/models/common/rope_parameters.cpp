@@ -111,8 +111,10 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
   p.dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * part);
   p.max_position_embeddings = c.integer("max_position_embeddings", 0);
   p.original_max_position_embeddings = p.max_position_embeddings;
-  if (!settings) return p;
-
+  if (!settings) {
+    c.harmless({"original_max_position_embeddings"});  // of scaled positions
+    return p;
+  }
   const PretrainedConfig& rope = settings->rope;
   const std::string old_type = rope.string("type", "default");
   p.type = rope.string("rope_type", old_type);
@@ -124,6 +126,7 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
     p.original_max_position_embeddings = *trained;
   if (p.type == "default") {
     rope.harmless({"factor", "attention_factor", "original_max_position_embeddings"});  // leftovers
+    c.harmless({"original_max_position_embeddings"});
     return p;
   }
   if (settings->newer && p.type != "linear" && p.type != "dynamic") {

@@ -49,8 +49,11 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const nn::Routing routing = softmax_routing(config);
   const std::vector<bool> sparse = qwen_sparse_layers(config, c.num_hidden_layers, experts.experts);
   config.harmless({"router_aux_loss_coef"});  // of training
+  // Version 4 has SiLU behind the convolutions, whatever the configuration says.
+  TextDecoderConfig mixers = c;
+  if (config.transformers_major() < 5) mixers.hidden_act = "silu";
   const auto make_delta_net = [&](const Scope& s, std::int64_t i, const nn::DeltaSizes& sizes) {
-    return delta_net(s, i, c, sizes);
+    return delta_net(s, i, mixers, sizes);
   };
   const auto mlp = [&](const Scope& s, std::int64_t i) -> nn::FeedForward {
     if (!sparse.at(static_cast<std::size_t>(i))) return c.mlp(s);
