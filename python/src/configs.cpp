@@ -204,11 +204,14 @@ void bind_configs(nb::module_& m) {
           "changed",
           [](const ConfigHandle& handle, const std::optional<AxesByName>& inputs,
              const std::optional<AxesByName>& outputs, std::optional<double> atol, std::optional<int> opset,
-             const std::map<std::string, std::string>& origins) {
-            return ConfigHandle{changed(handle.config, {inputs, outputs, atol, opset, origins})};
+             const std::map<std::string, std::string>& origins,
+             const std::map<std::string, std::string>& input_origins) {
+            return ConfigHandle{
+                changed(handle.config, {inputs, outputs, atol, opset, origins, input_origins})};
           },
           nb::arg("inputs").none(), nb::arg("outputs").none(), nb::arg("atol").none(),
-          nb::arg("opset").none(), nb::arg("origins") = std::map<std::string, std::string>());
+          nb::arg("opset").none(), nb::arg("origins") = std::map<std::string, std::string>(),
+          nb::arg("input_origins") = std::map<std::string, std::string>());
   m.def("make_config", make_config, nb::arg("model_type"), nb::arg("library"), nb::arg("config"),
         nb::arg("task"), nb::arg("int_dtype"), nb::arg("float_dtype"), nb::arg("variant"),
         nb::arg("interface_options"), nb::arg("preprocessors").none());

@@ -11,6 +11,41 @@
 namespace onnxport::python {
 namespace {
 
+using Origins = std::map<std::string, std::string>;
+
+std::string origin_of(const Origins& origins, std::string_view name) {
+  const auto found = origins.find(std::string(name));
+  return found == origins.end() ? std::string(name) : found->second;
+}
+
+/// A generator for inputs that it knows under other names.
+class RenamedGenerator final : public DummyInputGenerator {
+ public:
+  RenamedGenerator(std::shared_ptr<const DummyInputGenerator> inner, Origins origins)
+      : inner_(std::move(inner)), origins_(std::move(origins)) {}
+
+  bool supports_input(std::string_view name) const override {
+    return inner_->supports_input(origin_of(origins_, name));
+  }
+  TensorType type(std::string_view name, const DummyContext& context,
+                  const DummyShapes& shapes) const override {
+    return inner_->type(origin_of(origins_, name), original(context), shapes);
+  }
+  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
+                  std::uint64_t seed) const override {
+    return inner_->generate(origin_of(origins_, name), original(context), shapes, seed);
+  }
+
+ private:
+  DummyContext original(DummyContext context) const {
+    for (TensorSpec& input : context.inputs) input.name = origin_of(origins_, input.name);
+    return context;
+  }
+
+  std::shared_ptr<const DummyInputGenerator> inner_;
+  Origins origins_;
+};
+
 /// A configuration with other names, axes and tolerances than the class that it wraps.
 class ChangedConfig final : public OnnxConfig {
  public:
@@ -25,12 +60,17 @@ class ChangedConfig final : public OnnxConfig {
   AxesByName inputs() const override { return changes_.inputs ? *changes_.inputs : inner_->inputs(); }
   AxesByName outputs() const override { return changes_.outputs ? *changes_.outputs : inner_->outputs(); }
   Dim axis_length(std::string_view tensor, const std::string& symbol) const override {
-    return inner_->axis_length(tensor, symbol);
+    return inner_->axis_length(origin_of(changes_.input_origins, tensor), symbol);
   }
   std::vector<StateSpec> states() const override { return inner_->states(); }
   std::string part() const override { return inner_->part(); }
   NormalizedConfig normalized_config() const override { return inner_->normalized_config(); }
-  DummyInputGenerators dummy_input_generators() const override { return inner_->dummy_input_generators(); }
+  DummyInputGenerators dummy_input_generators() const override {
+    DummyInputGenerators generators = inner_->dummy_input_generators();
+    if (changes_.input_origins.empty()) return generators;
+    for (auto& one : generators) one = std::make_shared<RenamedGenerator>(one, changes_.input_origins);
+    return generators;
+  }
   double atol_for_validation() const override {
     return changes_.atol.value_or(inner_->atol_for_validation());
   }
@@ -65,8 +105,7 @@ std::string joined(const std::vector<std::string>& names) {
 /// The original name of each wanted output: its origin, itself, or, if there are as many as before, that at
 /// its place.
 std::vector<std::string> sources(const std::vector<std::string>& wanted,
-                                 const std::vector<std::string>& given,
-                                 const std::map<std::string, std::string>& origins) {
+                                 const std::vector<std::string>& given, const Origins& origins) {
   std::vector<std::string> from;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const auto origin = origins.find(wanted[i]);
@@ -94,23 +133,31 @@ std::shared_ptr<const OnnxConfig> changed(std::shared_ptr<const OnnxConfig> conf
 
 Model model_for(const Model& model, const OnnxConfig& config) {
   const auto* custom = dynamic_cast<const ChangedConfig*>(&config);
-  if (custom == nullptr || !custom->changes().outputs) return model;
+  if (custom == nullptr) return model;
+  const Origins& renamed_inputs = custom->changes().input_origins;
+  if (!custom->changes().outputs && renamed_inputs.empty()) return model;
   AxesByName inputs = custom->inner().inputs(), outputs = custom->inner().outputs();
   custom->inner().apply(config.options().interface_options, inputs, outputs);
-  const std::vector<std::string> given = names_of(outputs), wanted = names_of(*custom->changes().outputs);
+  const std::vector<std::string> given = names_of(outputs),
+                                 wanted =
+                                     custom->changes().outputs ? names_of(*custom->changes().outputs) : given;
   const std::vector<std::string> from = sources(wanted, given, custom->changes().origins);
-  if (wanted == given && from == given) return model;
+  if (wanted == given && from == given && renamed_inputs.empty()) return model;
   ModelDefinition definition = model.definition();
-  definition.forward = [inner = definition.forward, from, wanted, outputs](
+  definition.forward = [inner = definition.forward, from, wanted, outputs, renamed_inputs](
                            const Inputs& values, const Model& opened, const Component& component) {
+    NamedValues taken;
+    for (const auto& [name, value] : values.values())
+      taken.emplace_back(origin_of(renamed_inputs, name), value);
     Component original = component;
+    for (TensorSpec& input : original.interface.inputs) input.name = origin_of(renamed_inputs, input.name);
     original.interface.outputs.clear();
     for (const auto& [name, axes] : outputs) {
       TensorSpec spec{.name = name};
       for (const auto& [axis, symbol] : axes) spec.axes.emplace(axis, AxisSpec{symbol, Dim::symbol("_")});
       original.interface.outputs.push_back(std::move(spec));
     }
-    const NamedValues results = inner(values, opened, original);
+    const NamedValues results = inner(Inputs(std::move(taken)), opened, original);
     NamedValues renamed;
     for (std::size_t i = 0; i < from.size(); ++i) {
       for (const auto& [name, value] : results) {

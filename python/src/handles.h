@@ -25,7 +25,8 @@ struct ConfigChanges {
   std::optional<AxesByName> inputs, outputs;
   std::optional<double> atol;
   std::optional<int> opset;
-  std::map<std::string, std::string> origins = {};  ///< outputs that the definition calls otherwise
+  std::map<std::string, std::string> origins = {};        ///< outputs that the definition calls otherwise
+  std::map<std::string, std::string> input_origins = {};  ///< the same for inputs; not for those of a cache
 };
 
 /// The configuration with these changes. An output that has no origin, and no name of the definition, is the

@@ -14,10 +14,11 @@ from onnxport import (
     export,
     export_models,
     main_export,
+    onnx_export_from_model,
     validate_model_outputs,
     validate_models_outputs,
 )
-from onnxport.exporters.onnx import BertOnnxConfig
+from onnxport.exporters.onnx import BertOnnxConfig, LlamaOnnxConfig
 from onnxport.exporters.onnx.config import TextEncoderOnnxConfig
 from small import BERT, NumpyModel, bert_weights, write_checkpoint
 
@@ -117,6 +118,59 @@ def test_custom_outputs_and_inputs(bert_folder: Path, tmp_path: Path) -> None:
     assert report.passed
     assert report.details["inputs"] == ["input_ids", "attention_mask"]
     assert report.details["outputs"] == ["embeddings"]
+
+
+@pytest.mark.parametrize("by_place", [True, False])
+def test_renamed_inputs(by_place: bool, bert: NumpyModel, tmp_path: Path) -> None:
+    class Renamed(BertOnnxConfig):
+        @property
+        def inputs(self) -> dict[str, dict[int, str]]:
+            names = ("ids", "mask", "types") if by_place else ("mask", "ids")
+            return {name: {0: "batch", 1: "tokens"} for name in names}
+
+        @property
+        def torch_to_onnx_input_map(self) -> dict[str, str]:
+            return {} if by_place else {"input_ids": "ids", "attention_mask": "mask"}
+
+    config = Renamed(BERT)
+    made = config.generate_dummy_inputs("np", sequence_length=5)
+    assert {name: array.shape for name, array in made.items()} == {name: (2, 5) for name in config.inputs}
+    assert (made["mask"] == 1).all()
+    names = export(bert, config, tmp_path / "renamed.onnx")
+    assert names == (list(config.inputs), ["last_hidden_state"])
+    assert validate_model_outputs(config, bert, tmp_path / "renamed.onnx", names[1]).passed
+    report = onnx_export_from_model(
+        bert, tmp_path / "out", task="feature-extraction", custom_onnx_configs={"model": config}
+    )
+    assert report.passed
+    assert report.details["inputs"] == list(config.inputs)
+
+
+def renamed_inputs(config_class: type[Any], names: list[str], config: Any, **options: Any) -> list[str]:
+    """The dummy inputs of a configuration with these inputs; the map renames the first input and the cache."""
+    axes = {name: {0: "batch"} for name in names}
+    torch_to_onnx = {"input_ids": "ids", "past_key_values.0.key": "key"}
+    attributes = {"inputs": property(lambda self: axes), "torch_to_onnx_input_map": torch_to_onnx}
+    own = type("Own", (config_class,), {"__module__": __name__, **attributes})
+    return list(own(config, **options).generate_dummy_inputs("np"))
+
+
+def test_inputs_of_a_cache() -> None:
+    llama = {"model_type": "llama", "num_hidden_layers": 1}
+    cache = ["past_key_values.0.key", "past_key_values.0.value"]
+    for names in (["ids", "mask", *cache, "positions"], ["ids", "attention_mask", *cache]):
+        assert renamed_inputs(LlamaOnnxConfig, names, llama, task="text-generation-with-past") == names
+    with pytest.raises(
+        ExportError, match="'key': the inputs of the cache keep their names; expected 'past_key"
+    ) as raised:
+        renamed_inputs(LlamaOnnxConfig, ["input_ids", "key"], llama, task="text-generation-with-past")
+    assert raised.value.code == "unsupported"
+
+
+def test_inputs_that_there_are_not() -> None:
+    for names in (["id"], ["input_ids", "id", "token_type_ids"]):
+        with pytest.raises(ExportError, match="no dummy input generator of 'bert' makes input 'id'"):
+            renamed_inputs(BertOnnxConfig, names, BERT)
 
 
 def test_custom_configs_that_would_need_tracing(bert_folder: Path, tmp_path: Path) -> None:

@@ -123,7 +123,9 @@ def test_models(transformers: Any, name: str, tmp_path: Path) -> None:
     assert "recorded in the live model" in report.text
     model.save_pretrained(tmp_path / "saved")
     export(str(tmp_path / "saved"), config, tmp_path / "folder.onnx")
-    if name != "bert_eager":  # save_pretrained does not say how a model attends
+    # save_pretrained does not say how a model attends, and that of transformers 5 renames keys of some types.
+    renamed = name == "vit" and transformers.__version__.startswith("5.")
+    if name != "bert_eager" and not renamed:
         assert (tmp_path / "live.onnx").read_bytes() == (tmp_path / "folder.onnx").read_bytes()
 
 
@@ -213,3 +215,21 @@ def test_timm(transformers: Any, tmp_path: Path) -> None:
     report = onnx_export_from_model(model, tmp_path)
     assert report.passed
     assert report.task == "image-classification"
+
+
+def test_renamed_inputs_of_a_decoder(transformers: Any, tmp_path: Path) -> None:
+    from onnxport.exporters.onnx import LlamaOnnxConfig
+
+    names = {"input_ids": "ids", "attention_mask": "mask", "position_ids": "positions"}
+
+    class Renamed(LlamaOnnxConfig):
+        @property
+        def inputs(self) -> dict[str, dict[int, str]]:
+            return {names.get(name, name): axes for name, axes in super().inputs.items()}
+
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL)).eval()
+    config = Renamed(model.config, task="text-generation-with-past")
+    inputs, outputs = export(model, config, tmp_path / "model.onnx")
+    assert inputs[:2] == ["ids", "mask"]
+    report = validate_model_outputs(config, model, tmp_path / "model.onnx", outputs)
+    assert "recorded in the live model" in report.text

@@ -64,7 +64,9 @@ def _cache(states: dict[int, dict[str, Any]]) -> Any:
 def arguments_of(model: Any, config: OnnxConfig, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
     """Arguments of `forward`; None if the file takes something that the model does not."""
     known = inspect.signature(model.forward).parameters
-    to_torch = {given: own for own, given in config.torch_to_onnx_input_map.items()}
+    to_torch = {
+        given: own for own, given in config.torch_to_onnx_input_map.items()
+    } | config.origins_of_inputs()
     arguments: dict[str, Any] = {}
     states: dict[int, dict[str, Any]] = {}
     for name, value in inputs.items():

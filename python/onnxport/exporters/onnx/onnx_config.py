@@ -223,6 +223,30 @@ class OnnxConfig:
             origins = origins_of_outputs(self, model)
         return self._changed_config(origins)
 
+    def origins_of_inputs(self) -> dict[str, str]:
+        """What the definition calls the inputs that a script renames.
+
+        `torch_to_onnx_input_map` tells. In a class that derives from that of an architecture, all may have other names,
+        in their order.
+
+        Raises:
+            ExportError: `unsupported` for other names of a cache.
+        """
+        cache = {taken for taken, *_ in self._native.states if taken}
+        own = [name for name, _ in self._native.inputs if name not in cache]
+        wanted = [name for name in self.inputs if name not in cache]
+        given = {onnx: name for name, onnx in self.torch_to_onnx_input_map.items()}
+        if self.MODEL_TYPE is not None and len(own) == len(wanted) and not set(own) & set(wanted):
+            given = dict(zip(wanted, own, strict=True)) | given
+        origins = {name: given[name] for name in wanted if given.get(name, name) != name}
+        for name, origin in origins.items():
+            if origin in cache:
+                raise ExportError(
+                    f"input '{name}': the inputs of the cache keep their names; expected '{origin}'",
+                    "unsupported",
+                )
+        return {name: origin for name, origin in origins.items() if origin in own}
+
     def _changed_config(self, origins: Mapping[str, str] | None = None) -> Any:
         return self._native.changed(
             as_pairs(self.inputs) if self._overrides("inputs") else None,
@@ -230,4 +254,5 @@ class OnnxConfig:
             self.atol_for_validation() if self._overrides("ATOL_FOR_VALIDATION") else None,
             self.DEFAULT_ONNX_OPSET if self._overrides("DEFAULT_ONNX_OPSET") else None,
             dict(origins or {}),
+            self.origins_of_inputs() if self._overrides("inputs") else {},
         )
