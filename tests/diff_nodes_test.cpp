@@ -181,6 +181,31 @@ TEST_F(DiffNodes, ManyValuesAndOneThatIsNoTensor) {
   EXPECT_EQ(begins(nodes), (std::vector<std::string>{"y/node"}));
 }
 
+TEST_F(DiffNodes, ResultsOfModulesOfOtherOperators) {
+  // B computes the last layer as a product and a sum.
+  onnx::ModelProto b = layers();
+  onnx::GraphProto& graph = *b.mutable_graph();
+  named(*graph.mutable_node(3), "/layer.1/Product").set_output(0, "product");
+  add_tensor(graph, "bias", {kWidth}, std::vector<float>(kWidth));
+  named(add_node(graph, "Add", {"product", "bias"}, "sum"), "/layer.1/Add");
+  named(add_node(graph, "Identity", {"sum"}, "y"), "/Identity");
+  onnx::ModelProto a = layers();
+  named(*a.mutable_graph()->mutable_node(3), "layer.1/MatMul").set_output(0, "last");
+  named(add_node(*a.mutable_graph(), "Neg", {"last"}, "minus"), "Neg");
+  named(add_node(*a.mutable_graph(), "Neg", {"minus"}, "y"), "Neg_1");
+  NodesDiff nodes = diff(a, b, NodeValues::always);
+  EXPECT_EQ(nodes.same_name, 4U);  // three of layer.0, and y
+  EXPECT_EQ(nodes.same_module, 1U);
+  ASSERT_EQ(nodes.values.size(), 5U);
+  EXPECT_EQ(nodes.values[3].node, "layer.1/MatMul");
+  EXPECT_TRUE(nodes.values[3].comparison.passed);
+  second_[7] += 1;
+  a.mutable_graph()->mutable_initializer(1)->set_raw_data(second_.data(), second_.size() * sizeof(float));
+  nodes = diff(a, b);
+  EXPECT_EQ(begins(nodes), (std::vector<std::string>{"layer.1/MatMul"}));
+  EXPECT_TRUE(nodes.values[3].reaches_output);
+}
+
 TEST_F(DiffNodes, CodesAreNotComparedWithFloats) {
   // B quantizes the product: the node of that name returns integers, and the next one makes floats of them.
   onnx::ModelProto b = layers();

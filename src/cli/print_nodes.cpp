@@ -91,8 +91,10 @@ json describe(const std::vector<TextDiff>& list) {
 
 void print_nodes(const FileDiff& diff, bool verbose) {
   const NodesDiff& nodes = diff.nodes;
-  say(fmt::format("nodes of the same name: {} of {} in A and {} in B, without constants", nodes.same_name,
-                  nodes.count_a, nodes.count_b));
+  say(fmt::format(
+      "nodes of the same name: {} of {} in A and {} in B, without constants{}", nodes.same_name,
+      nodes.count_a, nodes.count_b,
+      nodes.same_module == 0 ? "" : fmt::format("; also the results of {} modules", nodes.same_module)));
   print_list("that are not the same", nodes.differing, verbose, change_of);
   const bool outputs_differ = std::ranges::any_of(diff.cases, [](const ValidationCase& one) {
     return !std::ranges::all_of(one.outputs, &OutputComparison::passed);
@@ -101,7 +103,10 @@ void print_nodes(const FileDiff& diff, bool verbose) {
 }
 
 json describe(const NodesDiff& nodes) {
-  json report = {{"a", nodes.count_a}, {"b", nodes.count_b}, {"same_name", nodes.same_name}};
+  json report = {{"a", nodes.count_a},
+                 {"b", nodes.count_b},
+                 {"same_name", nodes.same_name},
+                 {"same_module", nodes.same_module}};
   report["differing"] = json::array();
   for (const NodeDiff& one : nodes.differing) {
     report["differing"].push_back({{"a", one.a},

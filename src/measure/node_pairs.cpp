@@ -59,6 +59,17 @@ bool may_be_same(const ValueSummary& a, const ValueSummary& b) {
   });
 }
 
+/// The last nodes of the main graph by their modules.
+std::map<std::string, std::size_t> last_of_modules(const std::vector<NodeFacts>& nodes) {
+  std::map<std::string, std::size_t> last;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const std::string name = plain(nodes[i].name);
+    const std::size_t end = name.rfind('/');
+    if (nodes[i].place.empty() && end != name.npos) last[name.substr(0, end)] = i;
+  }
+  return last;
+}
+
 NodeDiff compare_pair(const NodeFacts& a, const NodeFacts& b) {
   NodeDiff diff{shown_name(a), shown_name(b), a.op, b.op, {}, {}};
   if (a.op == b.op) {  // other operators have other attributes
@@ -85,7 +96,7 @@ NodeDiff compare_pair(const NodeFacts& a, const NodeFacts& b) {
 namespace measure {
 
 PairedNodes pair_nodes(const std::filesystem::path& a, const std::filesystem::path& b) {
-  PairedNodes nodes{serialize::node_facts(a), serialize::node_facts(b), {}};
+  PairedNodes nodes{serialize::node_facts(a), serialize::node_facts(b), {}, {}};
   std::vector<std::optional<std::size_t>> partners(nodes.a.size());
   std::vector<bool> taken(nodes.b.size());
   const auto match = [&](auto&& name_of) {
@@ -102,6 +113,13 @@ PairedNodes pair_nodes(const std::filesystem::path& a, const std::filesystem::pa
   for (std::size_t i = 0; i < partners.size(); ++i) {
     if (partners[i]) nodes.pairs.emplace_back(i, *partners[i]);
   }
+  // Exporters compute a linear layer by one node or by two, for example; its result is the same.
+  const auto last = last_of_modules(nodes.b);
+  for (const auto& [module, i] : last_of_modules(nodes.a)) {
+    const auto found = last.find(module);
+    if (found != last.end() && !partners[i] && !taken[found->second])
+      nodes.modules.emplace_back(i, found->second);
+  }
   return nodes;
 }
 
@@ -110,6 +128,7 @@ NodesDiff compare_nodes(const PairedNodes& nodes) {
   diff.count_a = nodes.a.size();
   diff.count_b = nodes.b.size();
   diff.same_name = nodes.pairs.size();
+  diff.same_module = nodes.modules.size();
   for (const auto& [i, k] : nodes.pairs) {
     NodeDiff one = compare_pair(nodes.a[i], nodes.b[k]);
     if (one.op_a != one.op_b || !one.attributes.empty() || !one.results.empty())

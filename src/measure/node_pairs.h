@@ -14,6 +14,8 @@ namespace onnxport::measure {
 struct PairedNodes {
   std::vector<serialize::NodeFacts> a, b;
   std::vector<std::pair<std::size_t, std::size_t>> pairs;  ///< indices in A, ascending, and in B
+  /// The last nodes of the same module, as far as both have no partner of the same name.
+  std::vector<std::pair<std::size_t, std::size_t>> modules;
 };
 
 PairedNodes pair_nodes(const std::filesystem::path& a, const std::filesystem::path& b);
