@@ -131,6 +131,15 @@ TEST(TransformersJsLayout, FillsInSizesThatAPartLeavesToItsClass) {
   EXPECT_FALSE(text.contains("head_dim")) << "the class has no number for it";
 }
 
+// A backbone has as many heads in each stage as a list says, which is no size of a cache.
+TEST(TransformersJsLayout, FillsInNoLists) {
+  const Checkpoint maskformer("maskformer/image-segmentation");
+  const std::string text = R"({"model_type": "maskformer", "backbone_config": {"model_type": "swin"}})";
+  const json config =
+      json::parse(layout::transformers_js_config(plan_of_transformers_js(maskformer), text, {}));
+  EXPECT_FALSE(config["backbone_config"].contains("num_heads")) << config.dump();
+}
+
 TEST(TransformersJsLayout, CountsTheOutputsOfAnImageEncoder) {
   const json config = config_of_transformers_js(Checkpoint("sam3_tracker/feature-extraction"));
   EXPECT_EQ(config["vision_config"]["num_feature_levels"], 3);

@@ -1,12 +1,10 @@
 #include "layout/client_config.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <utility>
 
-#include "onnxport/config.h"
+#include "config/class_defaults.h"
 
 namespace onnxport::layout {
 namespace {
@@ -34,19 +32,16 @@ constexpr const char* kSizes[] = {
 };
 
 // A configuration inside of another leaves out what its class would fill in.
-void fill_in_sizes(json& object, const PretrainedConfig& config) {
-  for (const char* key : kSizes) {
-    if (object.contains(key)) continue;
-    if (const std::optional<std::int64_t> size = config.maybe_integer(key)) object[key] = *size;
-  }
-}
-
-void fill_in_parts(json& object, const PretrainedConfig& config) {
-  for (auto& [key, value] : object.items()) {
-    if (!value.is_object() || !value.contains("model_type")) continue;
-    const PretrainedConfig part = config.sub(key);
-    fill_in_sizes(value, part);
-    fill_in_parts(value, part);
+void fill_in_parts(json& object) {
+  for (auto& [name, part] : object.items()) {
+    if (!part.is_object() || !part.contains("model_type") || !part["model_type"].is_string()) continue;
+    const auto defaults = config::class_defaults(part["model_type"].get<std::string>());
+    for (const char* key : kSizes) {
+      if (!defaults || part.contains(key)) continue;
+      const auto size = defaults->find(key);
+      if (size != defaults->end() && size->is_number_integer()) part[key] = *size;
+    }
+    fill_in_parts(part);
   }
 }
 
@@ -85,7 +80,7 @@ void count_feature_levels(const ExportPlan& plan, json& whole) {
 }  // namespace
 
 void complete_config(const ExportPlan& plan, json& whole) {
-  fill_in_parts(whole, plan.model.config().unaccounted());
+  fill_in_parts(whole);
   place_sizes(whole);
   count_feature_levels(plan, whole);
 }

@@ -38,7 +38,7 @@ const extractors = {
     feature_extractor_type: 'ParakeetFeatureExtractor', feature_size: 12, hop_length: 160, n_fft: 512, preemphasis: 0.97,
     win_length: 400, return_attention_mask: true,
   },
-  sew: raw, unispeech: raw, 'unispeech-sat': raw, wav2vec2: raw, wavlm: raw,
+  unispeech: raw, 'unispeech-sat': raw, wav2vec2: raw, wavlm: raw,
   'wav2vec2-bert': {
     feature_extractor_type: 'SeamlessM4TFeatureExtractor', feature_size: 10, num_mel_bins: 10, stride: 2, padding_value: 1,
     return_attention_mask: true,

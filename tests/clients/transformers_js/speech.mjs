@@ -174,3 +174,34 @@ test('whisper: word timestamps', async () => {
   }
   await pipe.dispose();
 });
+
+// Every step's scores are those that the file without a cache gives for all tokens at once.
+test('musicgen: generate', async () => {
+  const task = 'text-to-audio';
+  const { name } = export_recorded('musicgen', task, task, (model) => write_tokenizer(model, { padding_side: 'right' }));
+  const plain = path.join(work, 'musicgen/plain');
+  run_export(path.join(work, 'musicgen/checkpoint'), task, plain);
+  const model = await client.MusicgenForConditionalGeneration.from_pretrained(name, load_options);
+  const tokenizer = await client.AutoTokenizer.from_pretrained(name);
+  const inputs = tokenizer('a cat sings');
+  const steps = [];
+  const forward = model.forward.bind(model);
+  model.forward = async (given) => {
+    const found = await forward(given);
+    steps.push({ ids: given.decoder_input_ids, logits: found.logits });
+    return found;
+  };
+  const audio = await model.generate({ ...inputs, max_new_tokens: 12, do_sample: false, guidance_scale: 1 });
+  assert.equal(audio.dims.length, 3);
+  assert.ok(audio.data.length > 10 && steps.length > 5, `${audio.data.length} values in ${steps.length} steps`);
+
+  const { last_hidden_state } = await run_file(path.join(plain, 'text_encoder.onnx'), inputs);
+  const { logits } = await run_file(path.join(plain, 'decoder_model.onnx'), {
+    input_ids: client.cat(steps.map(({ ids }) => ids), 1), encoder_hidden_states: last_hidden_state,
+    encoder_attention_mask: inputs.attention_mask,
+  });
+  const cached = client.cat(steps.map((step) => step.logits), 1);
+  const far = distance(cached, new Tensor('float32', logits.data, logits.dims));
+  assert.ok(far < 1e-4, `logits ${far} apart`);
+  await model.dispose();
+});

@@ -84,6 +84,23 @@ for (const [task, of_types] of Object.entries(types)) {
   }
 }
 
+test('segformer: background-removal', async () => {
+  const fixture = 'semantic-segmentation';
+  const { name } = export_recorded('segformer', fixture, fixture, (model) => write_preprocessor(
+    model, ...types['image-segmentation'].segformer));
+  const [segment, remove] = [
+    await pipeline('image-segmentation', name, load_options), await pipeline('background-removal', name, load_options)];
+  const image = image_of_60_by_40();
+  const [{ mask }] = await segment(image);
+  const removed = await remove(image);
+  assert.deepEqual(removed.size, [60, 40]);
+  assert.equal(removed.channels, 4);
+  assert.ok(mask.data.includes(0) && mask.data.includes(255), 'a mask of one value shows nothing');
+  mask.data.forEach((opacity, i) => assert.equal(removed.data[4 * i + 3], opacity));
+  await segment.dispose();
+  await remove.dispose();
+});
+
 // The client's processor for DETR makes a mask of 64 by 64 pixels for every image.
 for (const type of ['detr', 'table-transformer']) {
   test(`${type}: object-detection with a mask of pixels`, async () => {
