@@ -1,5 +1,6 @@
 // Embedding models at other batches and lengths than those of their fixtures: the embedding of a text must
 // not depend on the texts beside it, nor on how far it is padded.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,6 +27,7 @@ class DynamicBatch : public testing::TestWithParam<std::string> {
     const Model model =
         TasksManager::instance().get_model_from_task(fixture_.task, folder_.path() / "checkpoint");
     const ExportPlan plan = make_plan(model, {.variant = fixture_.variant});
+    inputs_ = plan.component("model").interface.input_names();
     export_onnx(model, plan.component("model"), file());
     pad_token_ = model.config().unaccounted().maybe_integer("pad_token_id").value_or(0);
   }
@@ -40,7 +42,7 @@ class DynamicBatch : public testing::TestWithParam<std::string> {
     }
     return all;
   }
-  /// All texts in one batch, padded on the right.
+  /// All texts in one batch, padded on the right, as servers of embeddings give them.
   NamedTensors embed(const runtime::Session& session, const std::vector<Text>& batch) const {
     std::size_t longest = 0;
     for (const Text& text : batch) longest = std::max(longest, text.size());
@@ -53,8 +55,14 @@ class DynamicBatch : public testing::TestWithParam<std::string> {
     }
     const std::vector<std::int64_t> shape = {static_cast<std::int64_t>(batch.size()),
                                              static_cast<std::int64_t>(longest)};
-    return session.run({{"input_ids", Tensor::from_ints(DType::i64, shape, ids)},
-                        {"attention_mask", Tensor::from_ints(DType::i64, shape, mask)}});
+    NamedTensors inputs;
+    for (const std::string& name : inputs_) {
+      const Text zeros(ids.size(), 0);
+      const Text& values = name == "input_ids" ? ids : name == "attention_mask" ? mask : zeros;
+      EXPECT_TRUE(&values != &zeros || name == "token_type_ids") << name;
+      inputs.emplace_back(name, Tensor::from_ints(DType::i64, shape, values));
+    }
+    return session.run(inputs);
   }
   /// The row of a batch must be the text alone, as far as it goes.
   void expect_same(const NamedTensors& batch, std::size_t row, const NamedTensors& alone) const {
@@ -74,6 +82,7 @@ class DynamicBatch : public testing::TestWithParam<std::string> {
  private:
   const GoldenFixture fixture_ = read_fixture(GetParam());
   const TempFolder folder_;
+  std::vector<std::string> inputs_;
   std::int64_t pad_token_ = 0;
 };
 
@@ -83,7 +92,8 @@ TEST_P(DynamicBatch, TextsDoNotSeeEachOther) {
        {std::vector<std::int64_t>{13}, {1}, {5, 5, 5}, {13, 6, 1}, {2, 9, 4, 9, 3, 7, 1}}) {
     const std::vector<Text> batch = texts(lengths);
     const NamedTensors together = embed(session, batch);
-    ASSERT_EQ(find(together, "sentence_embedding")->shape[0], static_cast<std::int64_t>(batch.size()));
+    for (const auto& [name, tensor] : together)
+      ASSERT_EQ(tensor.shape[0], static_cast<std::int64_t>(batch.size())) << name;
     for (std::size_t i = 0; i < batch.size(); ++i) expect_same(together, i, embed(session, {batch[i]}));
   }
 }
@@ -95,6 +105,11 @@ std::vector<std::string> embedding_models() {
     return !name.starts_with("sentence-transformers/") || name.ends_with("+clip") ||
            name.find("/fill-mask") != std::string::npos;
   });
+  // Encoders alone, of which a server pools the states.
+  for (const char* type :
+       {"albert", "bert", "camembert", "distilbert", "electra", "eurobert", "gte", "jina_embeddings_v3",
+        "modernbert", "mpnet", "nomic_bert", "roberta", "xlm-roberta"})
+    names.push_back(fmt::format("{}/feature-extraction", type));
   return names;
 }
 

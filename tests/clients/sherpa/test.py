@@ -4,102 +4,17 @@
 
 The client hears a sound. Its tokens must be those of a plain loop around ONNX Runtime and the files of the default
 layout, with features from the client's own library."""
-import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import unittest
 from pathlib import Path
 
-if len(sys.argv) != 4:
-    sys.exit("usage: python3 test.py PROGRAM CACHE WORK")
-PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:])
-HERE = Path(__file__).resolve().parent
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(HERE.parent))
-from common import ROOT, use_packages  # noqa: E402
-
-PACKAGES = "sherpa-" + hashlib.sha256((HERE / "requirements.txt").read_bytes()).hexdigest()[:12]
-use_packages(CACHE, PACKAGES, "numpy-2.4.6", "onnxruntime-py-1.31.1")
-
-import golden  # noqa: E402
-import kaldi_native_fbank as knf  # noqa: E402
-import numpy as np  # noqa: E402
-import onnxruntime as ort  # noqa: E402
-import sherpa_onnx  # noqa: E402
-from common import write_safetensors  # noqa: E402
-
-RATE = 16000
-SPEECH = "automatic-speech-recognition"
-# Ids of the tiny Whisper's tokens.
-TEXT, END, START, ENGLISH, GERMAN, TRANSLATE, TRANSCRIBE, NO_SPEECH, NO_TIMES = 80, 80, 81, 82, 83, 84, 85, 88, 89
-
-
-def sound(seconds, seed=0):
-    """Tones that come and go, and noise."""
-    generator, time = np.random.default_rng(seed), np.arange(int(seconds * RATE)) / RATE
-    waves = sum(np.sin(2 * np.pi * f * time * (1 + 0.3 * time)) * (np.sin(2 * np.pi * time * (3 + i)) > 0)
-                for i, f in enumerate((220, 740, 1900, 3400)))
-    return (0.2 * waves + 0.02 * generator.standard_normal(time.size)).astype(np.float32)
-
-
-def checkpoint(fixture, name, edit=lambda config, tensors: None):
-    folder = WORK / name / "checkpoint"
-    golden.write_checkpoint(ROOT / "tests" / "golden" / fixture, folder)
-    config = json.loads((folder / "config.json").read_text())
-    tensors = {key: values.copy() for key, values in golden.read_safetensors(folder / "model.safetensors").items()}
-    edit(config, tensors)
-    (folder / "config.json").write_text(json.dumps(config))
-    write_safetensors(folder / "model.safetensors", tensors)
-    return folder
-
-
-def vocabulary(folder, symbols, added=()):
-    """A tokenizer.json with what the client's table needs."""
-    vocab = {symbol: i for i, symbol in enumerate(symbols)}
-    (folder / "tokenizer.json").write_text(json.dumps({
-        "model": {"type": "BPE", "vocab": vocab},
-        "added_tokens": [{"id": len(symbols) + i, "content": token, "special": True} for i, token in enumerate(added)]}))
-
-
-def export(folder, task, name, *flags):
-    out = folder.parent / name
-    shutil.rmtree(out, ignore_errors=True)
-    done = subprocess.run([PROGRAM, "export", "onnx", "-m", folder, "--task", task, *flags, out], capture_output=True,
-                          text=True)
-    if done.returncode:
-        raise AssertionError(f"export of {folder} failed with {done.returncode}:\n{done.stderr}")
-    return out
-
-
-def plain(folder, task):
-    """Sessions with the files of the default layout."""
-    out = export(folder, task, "plain", "--no-validate")
-    return {path.stem: ort.InferenceSession(path) for path in out.glob("*.onnx")}
-
-
-def level(folder, bias, scores):
-    """No token is the best one everywhere."""
-    tensors = golden.read_safetensors(folder / "model.safetensors")
-    write_safetensors(folder / "model.safetensors", tensors | {bias: tensors[bias] - scores.mean(0).astype(np.float32)})
-
-
-def run(session, inputs):
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, inputs)))
-
-
-def hear(recognizer, *sounds):
-    streams = []
-    for samples in sounds:
-        streams.append(recognizer.create_stream())
-        streams[-1].accept_waveform(RATE, samples)
-    recognizer.decode_streams(streams)
-    return [stream.result for stream in streams]
-
-
-def frames_of(bank):
-    return np.stack([bank.get_frame(i) for i in range(bank.num_frames_ready)])
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from encoder_decoders import Moonshine, Whisper  # noqa: E402, F401
+from support import (  # noqa: E402
+    PROGRAM, RATE, SPEECH, Client, checkpoint, export, frames_of, hear, knf, level, np, plain, run, sherpa_onnx, sound,
+    vocabulary)
 
 
 def nemo_features(samples, bins, **options):
@@ -120,11 +35,6 @@ def nemo_features(samples, bins, **options):
     mean = frames.mean(0)
     deviation = np.sqrt(np.maximum((frames**2).mean(0) - mean**2, 0))
     return ((frames - mean) / (deviation + 1e-5)).astype(np.float32)
-
-
-class Client(unittest.TestCase):
-    def varied(self, tokens, count=5):
-        self.assertGreater(len(set(tokens)), count, "so few different tokens would not show a wrong result")
 
 
 class Parakeet(Client):
@@ -200,8 +110,8 @@ class Parakeet(Client):
         predicted, tokens, at, here = predict(blank), [], 0, 0
         self.seen = []
         while at < len(frames):
-            scores = run(sessions["joiner"], {"encoder_outputs": frames[None, at: at + 1], "decoder_outputs": predicted})
-            scores = scores["outputs"].reshape(-1)
+            heard = {"encoder_outputs": frames[None, at: at + 1], "decoder_outputs": predicted}
+            scores = run(sessions["joiner"], heard)["outputs"].reshape(-1)
             self.seen.append(scores)
             token = int(scores[: blank + 1].argmax())
             if token != blank:
@@ -223,133 +133,6 @@ class Parakeet(Client):
             return (at + max(skip, 1), 0) if here >= 5 or (is_blank and not skip) else (at + skip, here)
 
         self.check_transducer(f"parakeet_tdt/{SPEECH}", "parakeet_tdt", next_step)
-
-
-class Whisper(Client):
-    POSITIONS, MELS = 1500, 80
-
-    def edit(self, config, tensors):
-        """Lengths and a number of bins that the client has."""
-        generator = np.random.default_rng(1)
-        config |= {"max_source_positions": self.POSITIONS, "num_mel_bins": self.MELS, "max_target_positions": 64,
-                   "decoder_start_token_id": START, "eos_token_id": END}
-        width = config["d_model"]
-        tensors |= {name: (scale * generator.standard_normal(shape)).astype(np.float32) for name, scale, shape in (
-            ("model.encoder.embed_positions.weight", 0.1, (self.POSITIONS, width)),
-            ("model.encoder.conv1.weight", 0.2, (width, self.MELS, 3)),
-            ("model.decoder.embed_positions.weight", 3, (64, width)),
-            ("model.decoder.embed_tokens.weight", 1, (config["vocab_size"], width)))}
-        tensors["model.decoder.layer_norm.bias"][:] = 0  # no token is the best one everywhere
-        for layer in range(config["decoder_layers"]):
-            for name, factor in (("k_proj", 20), ("v_proj", 4)):  # sounds matter
-                tensors[f"model.decoder.layers.{layer}.encoder_attn.{name}.weight"] *= factor
-
-    def make(self, name, *flags):
-        folder = checkpoint(f"whisper/{SPEECH}-with-past", name, self.edit)
-        # Bytes of a byte-level vocabulary: Ġ is a space.
-        symbols = ["Ġ", *(chr(33 + i) for i in range(TEXT - 1))]
-        languages = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|de|>", "<|translate|>", "<|transcribe|>",
-                     "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
-        vocabulary(folder, symbols, languages)
-        task = f"{SPEECH}-with-past"
-        return export(folder, task, "out", "--layout", "sherpa", *flags), plain(folder, task), symbols
-
-    def features(self, samples):
-        settings = knf.WhisperFeatureOptions()
-        settings.dim = self.MELS
-        bank = knf.OnlineWhisperFbank(settings)
-        bank.accept_waveform(RATE, samples.tolist())
-        bank.input_finished()
-        frames = np.log10(np.maximum(frames_of(bank), 1e-10))
-        frames = (np.maximum(frames, frames.max() - 8) + 4) / 4
-        padded = np.zeros((2 * self.POSITIONS, self.MELS), np.float32)
-        padded[: len(frames)] = frames
-        return padded.T[None], len(frames)
-
-    def expect(self, sessions, samples, prompt):
-        features, frames = self.features(samples)
-        states = run(sessions["encoder_model"], {"input_features": features})["last_hidden_state"]
-        ids, tokens = np.array([prompt]), []
-        for _ in range(int(frames / 100 * 6) + 1):
-            logits = run(sessions["decoder_model"], {"input_ids": ids, "encoder_hidden_states": states})["logits"]
-            tokens.append(int(logits[0, -1].argmax()))
-            ids = np.append(ids, [[tokens[-1]]], axis=1)
-        return tokens[:-1]
-
-    def recognizer(self, out, **settings):
-        return sherpa_onnx.OfflineRecognizer.from_whisper(
-            *(str(out / file) for file in ("encoder.onnx", "decoder.onnx", "tokens.txt")), **settings)
-
-    def test_tokens(self):
-        out, sessions, symbols = self.make("whisper")
-        samples = sound(4.0)
-        for language, task, prompt in (("en", "transcribe", [START, ENGLISH, TRANSCRIBE, NO_TIMES]),
-                                       ("de", "translate", [START, GERMAN, TRANSLATE, NO_TIMES])):
-            with self.subTest(language=language, task=task):
-                # All frames of the table, as the default layout has them.
-                recognizer = self.recognizer(out, language=language, task=task, tail_paddings=2 * self.POSITIONS)
-                expected = self.expect(sessions, samples, prompt)
-                result = hear(recognizer, samples)[0]
-                shown = [symbols[t].replace("Ġ", " ") for t in expected if t < TEXT]
-                self.varied(shown)
-                self.assertNotEqual(expected, self.expect(sessions, sound(4.0, 1)[::-1].copy(), prompt))
-                self.assertEqual(result.tokens, shown)
-                self.assertEqual(result.lang, language)
-
-    def test_language(self):
-        out, sessions, _ = self.make("whisper_language")
-        samples = sound(4.0, 3)
-        features, _ = self.features(samples)
-        states = run(sessions["encoder_model"], {"input_features": features})["last_hidden_state"]
-        logits = run(sessions["decoder_model"], {"input_ids": np.array([[START]]), "encoder_hidden_states": states})
-        scores = logits["logits"][0, -1, [ENGLISH, GERMAN]]
-        recognizer = self.recognizer(out, language="", tail_paddings=2 * self.POSITIONS)
-        self.assertEqual(hear(recognizer, samples)[0].lang, ("en", "de")[int(scores.argmax())])
-
-    def test_fewer_frames(self):
-        """Without padding to 30 seconds the encoder reads fewer frames, as the client's own files do."""
-        out, _, _ = self.make("whisper_frames")
-        self.varied(hear(self.recognizer(out), sound(4.0))[0].tokens)
-
-    def test_half_precision(self):
-        out, sessions, _ = self.make("whisper_half", "--dtype", "fp16")
-        self.assertTrue(hear(self.recognizer(out), sound(4.0))[0].tokens)
-
-
-class Moonshine(Client):
-    def test_tokens(self):
-        def edit(config, tensors):
-            generator = np.random.default_rng(3)
-            shape = tensors["model.decoder.embed_tokens.weight"].shape
-            tensors["model.decoder.embed_tokens.weight"] = generator.standard_normal(shape).astype(np.float32)
-            for name in [name for name in tensors if name.startswith("model.decoder.") and name.endswith(
-                    ("o_proj.weight", "fc2.weight"))]:
-                tensors[name] *= 20
-
-        task = f"{SPEECH}-with-past"
-        folder = checkpoint(f"moonshine/{task}", "moonshine", edit)
-        # Pieces of SentencePiece: U+2581 is a space, and a byte has a name.
-        symbols = ["<unk>", "<s>", "</s>", "<0x41>", *(f"▁{chr(97 + i % 26)}{i}" for i in range(95))]
-        vocabulary(folder, symbols)
-        out, sessions = export(folder, task, "out", "--layout", "sherpa"), plain(folder, task)
-        self.assertEqual(sorted(path.name for path in out.glob("*.onnx")),
-                         ["decoder_model_merged.onnx", "encoder_model.onnx"])
-        recognizer = sherpa_onnx.OfflineRecognizer.from_moonshine_v2(
-            *(str(out / file) for file in ("encoder_model.onnx", "decoder_model_merged.onnx", "tokens.txt")))
-        samples = sound(2.0)
-        mask = np.ones((1, samples.size), np.int64)
-        states = run(sessions["encoder_model"], {"input_values": samples[None], "attention_mask": mask})
-        states, ids = states["last_hidden_state"], np.array([[1]])
-        for _ in range(int(states.shape[1] * 384 / 16000 * 15)):
-            logits = run(sessions["decoder_model"], {"input_ids": ids, "encoder_attention_mask": mask,
-                                                     "encoder_hidden_states": states})["logits"]
-            token = int(logits[0, -1].argmax())
-            if token == 2:
-                break
-            ids = np.append(ids, [[token]], axis=1)
-        expected = [symbols[t].replace("▁", " ").replace("<0x41>", "A") for t in ids[0, 1:]]
-        self.varied(expected)
-        self.assertEqual(hear(recognizer, samples)[0].tokens, expected)
 
 
 class Samples(Client):

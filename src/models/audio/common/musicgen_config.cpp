@@ -147,8 +147,11 @@ std::int64_t MusicgenOnnxConfig::encoder_width() const {
 }
 
 DummyInputGenerators MusicgenOnnxConfig::dummy_input_generators() const {
+  // The codec makes one channel of sound. For two, its file runs twice, each time with every other codebook.
+  const std::int64_t channels =
+      config().unaccounted().sub("decoder", "musicgen_decoder").integer("audio_channels");
   const CodecSizes sizes{
-      .codebooks = codebooks(),
+      .codebooks = channels == 2 ? codebooks() / 2 : codebooks(),
       .codebook_size = config().unaccounted().sub("audio_encoder", "encodec").integer("codebook_size")};
   return {std::make_shared<const DummyCodecInputGenerator>(sizes, true),
           std::make_shared<const DummyMusicgenInputGenerator>(encoder_width(), codebooks(),
