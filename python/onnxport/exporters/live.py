@@ -17,12 +17,18 @@ __all__ = ["is_live", "library_of", "live_checkpoint"]
 
 
 def is_live(model: Any) -> bool:
-    """Whether this is a model in memory: a torch module, or something with a state dict and a configuration."""
-    return hasattr(model, "state_dict")
+    """Whether this is a model in memory: a torch module, something with a state dict and a configuration, or
+    a pipeline of diffusers."""
+    return hasattr(model, "state_dict") or _is_pipeline(model)
 
 
 def _root_module(cls: type) -> str:
     return cls.__module__.partition(".")[0]
+
+
+def _is_pipeline(model: Any) -> bool:
+    of_diffusers = any(_root_module(cls) == "diffusers" for cls in type(model).__mro__)
+    return of_diffusers and hasattr(model, "components")
 
 
 def library_of(model: Any) -> str:
@@ -77,16 +83,19 @@ def _save_quietly(part: Any, folder: Path) -> None:
         part.save_pretrained(folder)
 
 
+def _refuse_adapters(model: Any, way_out: str) -> None:
+    if getattr(model, "peft_config", None):
+        raise ExportError(
+            f"the model of class {type(model).__name__} has adapters of peft that are not merged; {way_out}",
+            "unsupported",
+        )
+
+
 def _write_transformers(model: Any, folder: Path) -> None:
     config = getattr(model, "config", None)
     if config is None:
         raise ExportError(f"the model of class {type(model).__name__} has no 'config'", "bad_config")
-    if hasattr(model, "peft_config"):
-        raise ExportError(
-            f"the model of class {type(model).__name__} has adapters of peft that are not merged; export "
-            "model.merge_and_unload(), or its saved folder",
-            "unsupported",
-        )
+    _refuse_adapters(model, "export model.merge_and_unload(), or its saved folder")
     (folder / "config.json").write_text(config_text(config, type(model).__name__), encoding="utf-8")
     generation = getattr(model, "generation_config", None)
     if generation is not None and hasattr(model, "generate"):
@@ -137,32 +146,58 @@ def _write_timm(model: Any, folder: Path) -> None:
     save_config_for_hf(model, str(folder / "config.json"))
 
 
+_MERGE_ADAPTERS = "call fuse_lora() and unload_lora_weights() of the pipeline, or export the saved folder"
+
+
+def _write_component(model: Any, folder: Path) -> list[tuple[str, Any]]:
+    """Writes the configuration of a component of a pipeline and returns its weights."""
+    _refuse_adapters(model, _MERGE_ADAPTERS)
+    if hasattr(model, "save_config"):  # of diffusers
+        model.save_config(folder)
+    else:
+        _write_transformers(model, folder)
+    return _tensors(model, model.state_dict())
+
+
+def _write_pipeline(pipeline: Any, folder: Path) -> Iterator[tuple[Path, list[tuple[str, Any]]]]:
+    """Writes the files of a pipeline; -> the folder of each component that has weights, with these."""
+    pipeline.save_config(folder)
+    for name, part in pipeline.components.items():
+        place = folder / name
+        if hasattr(part, "state_dict"):
+            place.mkdir()
+            yield place, _write_component(part, place)
+        else:
+            _save_quietly(part, place)
+
+
 @contextmanager
 def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[Path]:
     """A folder that stands for a live model as long as the context lasts. No weight is copied.
 
     Args:
-        model: A model of transformers, sentence-transformers or timm.
+        model: A model of transformers, sentence-transformers or timm, or a pipeline of
+            diffusers or one of its components.
         preprocessors: Tokenizers and processors, which are saved beside it.
     """
     library = library_of(model)
     with tempfile.TemporaryDirectory(prefix="onnxport-") as name:
         folder = Path(name)
-        if library == "diffusers":
-            raise ExportError(
-                "a live pipeline of diffusers is not supported; save it, and export the folder", "unsupported"
-            )
-        if library == "sentence_transformers":
-            tensors = list(_write_sentence_transformers(model, folder).items())
-        elif library == "timm":
-            _write_timm(model, folder)
-            tensors = _tensors(model, model.state_dict())
+        if _is_pipeline(model):
+            parts = list(_write_pipeline(model, folder))
+        elif library == "diffusers":
+            parts = [(folder, _write_component(model, folder))]
+        elif library == "sentence_transformers":
+            parts = [(folder, list(_write_sentence_transformers(model, folder).items()))]
         else:
-            _write_transformers(model, folder)
-            tensors = _tensors(model, model.state_dict())
+            if library == "timm":
+                _write_timm(model, folder)
+            else:
+                _write_transformers(model, folder)
+            parts = [(folder, _tensors(model, model.state_dict()))]
         for part in preprocessors:
             _save_quietly(part, folder)
-        weights = native.LiveWeights(folder, tensors)
+        weights = [native.LiveWeights(place, own) for place, own in parts]
         try:
             yield folder
         finally:
