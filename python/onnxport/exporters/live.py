@@ -6,14 +6,16 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ExportError
 from ..json_config import config_text
 from ..native import native
+from .live_adapters import base_of, refuse_adapters, save_adapters, state_of_base
 
-__all__ = ["is_live", "library_of", "live_checkpoint"]
+__all__ = ["LiveCheckpoint", "is_live", "library_of", "live_checkpoint"]
 
 
 def is_live(model: Any) -> bool:
@@ -83,19 +85,10 @@ def _save_quietly(part: Any, folder: Path) -> None:
         part.save_pretrained(folder)
 
 
-def _refuse_adapters(model: Any, way_out: str) -> None:
-    if getattr(model, "peft_config", None):
-        raise ExportError(
-            f"the model of class {type(model).__name__} has adapters of peft that are not merged; {way_out}",
-            "unsupported",
-        )
-
-
 def _write_transformers(model: Any, folder: Path) -> None:
     config = getattr(model, "config", None)
     if config is None:
         raise ExportError(f"the model of class {type(model).__name__} has no 'config'", "bad_config")
-    _refuse_adapters(model, "export model.merge_and_unload(), or its saved folder")
     (folder / "config.json").write_text(config_text(config, type(model).__name__), encoding="utf-8")
     generation = getattr(model, "generation_config", None)
     if generation is not None and hasattr(model, "generate"):
@@ -126,6 +119,7 @@ def _write_sentence_transformers(model: Any, folder: Path) -> dict[str, Any]:
                     f"the first module is a {kind.__name__}, which has no model of transformers",
                     "unsupported",
                 )
+            refuse_adapters(first, "merge them with merge_and_unload() first")
             _write_transformers(first, folder)
             settings = {
                 "max_seq_length": getattr(module, "max_seq_length", None),
@@ -151,7 +145,7 @@ _MERGE_ADAPTERS = "call fuse_lora() and unload_lora_weights() of the pipeline, o
 
 def _write_component(model: Any, folder: Path) -> list[tuple[str, Any]]:
     """Writes the configuration of a component of a pipeline and returns its weights."""
-    _refuse_adapters(model, _MERGE_ADAPTERS)
+    refuse_adapters(model, _MERGE_ADAPTERS)
     if hasattr(model, "save_config"):  # of diffusers
         model.save_config(folder)
     else:
@@ -171,8 +165,21 @@ def _write_pipeline(pipeline: Any, folder: Path) -> Iterator[tuple[Path, list[tu
             _save_quietly(part, place)
 
 
+@dataclass
+class LiveCheckpoint:
+    """What stands for a live model.
+
+    Attributes:
+        folder: The configuration and the small files.
+        adapters: Folders of its adapters, which an export merges into the weights.
+    """
+
+    folder: Path
+    adapters: list[Path] = field(default_factory=list)
+
+
 @contextmanager
-def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[Path]:
+def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[LiveCheckpoint]:
     """A folder that stands for a live model as long as the context lasts. No weight is copied.
 
     Args:
@@ -182,23 +189,27 @@ def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[P
     """
     library = library_of(model)
     with tempfile.TemporaryDirectory(prefix="onnxport-") as name:
-        folder = Path(name)
+        folder = Path(name) / "model"
+        folder.mkdir()
+        adapters: list[Path] = []
         if _is_pipeline(model):
             parts = list(_write_pipeline(model, folder))
         elif library == "diffusers":
             parts = [(folder, _write_component(model, folder))]
         elif library == "sentence_transformers":
             parts = [(folder, list(_write_sentence_transformers(model, folder).items()))]
-        else:
-            if library == "timm":
-                _write_timm(model, folder)
-            else:
-                _write_transformers(model, folder)
+        elif library == "timm":
+            _write_timm(model, folder)
             parts = [(folder, _tensors(model, model.state_dict()))]
+        else:
+            adapters = save_adapters(model, Path(name) / "adapters")
+            base = base_of(model)
+            _write_transformers(base, folder)
+            parts = [(folder, _tensors(base, state_of_base(base)))]
         for part in preprocessors:
             _save_quietly(part, folder)
         weights = [native.LiveWeights(place, own) for place, own in parts]
         try:
-            yield folder
+            yield LiveCheckpoint(folder, adapters)
         finally:
             del weights

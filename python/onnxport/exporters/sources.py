@@ -91,8 +91,8 @@ def opened_folder(model: Any, hub: HubOptions | None = None) -> Iterator[Checkpo
         folder, adapters, tag = find_source(model, hub)
         yield CheckpointHandle(folder, adapters=adapters, pipeline_tag=tag)
     elif is_live(model):
-        with live_checkpoint(model) as folder:
-            yield CheckpointHandle(folder)
+        with live_checkpoint(model) as live:
+            yield CheckpointHandle(live.folder, adapters=live.adapters)
     else:
         raise TypeError(
             "expected a model of transformers, sentence-transformers, timm or diffusers, a folder, or the name of a "

@@ -242,8 +242,8 @@ class TasksManager:
     ) -> str:
         """The task of a live model, by its class; or that of a folder or Hub name, by its config.json."""
         if is_live(model):
-            with live_checkpoint(model) as folder:
-                return native.infer_task(folder, library_name or "")
+            with live_checkpoint(model) as live:
+                return native.infer_task(live.folder, library_name or "")
         folder = (
             model.folder
             if isinstance(model, CheckpointHandle)

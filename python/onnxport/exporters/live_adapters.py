@@ -1,0 +1,71 @@
+"""Adapters of peft in a live model: its base stays where it is, and the adapters are saved beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import ExportError
+
+__all__ = ["base_of", "refuse_adapters", "save_adapters", "state_of_base"]
+
+
+def _has_adapters(model: Any) -> bool:
+    return bool(getattr(model, "peft_config", None))
+
+
+def refuse_adapters(model: Any, way_out: str) -> None:
+    """Raises ExportError for a model with adapters that are not merged."""
+    if _has_adapters(model):
+        raise ExportError(
+            f"the model of class {type(model).__name__} has adapters of peft that are not merged; {way_out}",
+            "unsupported",
+        )
+
+
+def base_of(model: Any) -> Any:
+    """The model around which peft wraps its own, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def state_of_base(base: Any) -> dict[str, Any]:
+    """The state dict without what peft adds to it, and with the names that it had before."""
+    state = {}
+    for key, value in base.state_dict().items():
+        parts = key.split(".")
+        if "modules_to_save" in parts or any(part.startswith("lora_") for part in parts):
+            continue
+        state[".".join(part for part in parts if part not in ("base_layer", "original_module"))] = value
+    return state
+
+
+def _are_in_the_weights(model: Any) -> bool:
+    """Whether the layers hold the sums of their weights and of the adapters, or ignore these."""
+    layers = [module for module in model.modules() if hasattr(module, "merged_adapters")]
+    merged = [module for module in layers if module.merged_adapters]
+    if merged and len(merged) < len(layers):
+        refuse_adapters(model, "some layers are merged; export model.merge_and_unload()")
+    off = bool(layers) and all(getattr(module, "disable_adapters", False) for module in layers)
+    return bool(merged) or off
+
+
+def save_adapters(model: Any, folder: Path) -> list[Path]:
+    """Saves the active adapters of a model below a folder, each in a folder of its own.
+
+    Returns:
+        These folders, in the order in which peft applies them; none if the model has no adapters.
+    """
+    if not _has_adapters(model):
+        return []
+    if not hasattr(model, "modules") or not hasattr(model, "save_pretrained"):
+        refuse_adapters(model, "export model.merge_and_unload(), or its saved folder")
+    if _are_in_the_weights(model):
+        return []
+    active = model.active_adapters
+    names = list(active() if callable(active) else active)
+    if hasattr(model, "get_base_model"):
+        model.save_pretrained(folder, selected_adapters=names)
+    else:  # a model of transformers with adapters inside, which it saves alone
+        model.save_pretrained(folder)
+    # peft gives a folder to all but the one that it calls "default".
+    return [folder / name if (folder / name).is_dir() else folder for name in names]
