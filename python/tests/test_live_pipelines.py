@@ -90,18 +90,54 @@ def test_changed_weights_are_in_the_file(diffusers: Any, tmp_path: Path) -> None
     assert [name for name in before if before[name] != after[name]] == ["unet/model.onnx"]
 
 
+def unet_outputs(pipeline: Any, folder: Path) -> tuple[Any, Any]:
+    """What the exported network and the one in memory make of the same inputs."""
+    import numpy
+    import onnxruntime
+    import torch
+
+    onnx_export_from_model(pipeline, folder, do_validation=False)
+    session = onnxruntime.InferenceSession(str(folder / "unet" / "model.onnx"))
+    random = numpy.random.default_rng(0)
+    sample = random.normal(size=(1, 4, 16, 16)).astype(numpy.float32)
+    text = random.normal(size=(1, 7, 32)).astype(numpy.float32)
+    feed = {"sample": sample, "timestep": numpy.array(7, numpy.float32), "encoder_hidden_states": text}
+    got = session.run(None, {one.name: feed[one.name] for one in session.get_inputs()})[0]
+    with torch.no_grad():
+        wanted = pipeline.unet(torch.from_numpy(sample), 7, torch.from_numpy(text)).sample.numpy()
+    return got, wanted
+
+
 def test_adapters_that_are_not_merged(diffusers: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
     peft = pytest.importorskip("peft", reason="peft is not installed")
     import torch
 
     pipeline = stable_diffusion(diffusers)
-    pipeline.unet.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False))
-    with pytest.raises(ExportError, match="adapters of peft that are not merged"):
-        onnx_export_from_model(pipeline, tmp_path / "refused")
+    plain = unet_outputs(pipeline, tmp_path / "plain")[0]
+    for name, layers in (("first", ["to_q", "conv1"]), ("second", ["to_q", "to_out.0"])):
+        config = peft.LoraConfig(r=2, lora_alpha=3, target_modules=layers, init_lora_weights=False)
+        pipeline.unet.add_adapter(config, adapter_name=name)
+    words = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    pipeline.text_encoder.add_adapter(words, adapter_name="first")
+    pipeline.set_adapters(["first", "second"], [0.5, 2.0])
+    got, wanted = unet_outputs(pipeline, tmp_path / "both")
+    assert abs(got - wanted).max() < 1e-4 * abs(wanted).max()
+    assert abs(got - plain).max() > 1e-2
+    assert (tmp_path / "both/text_encoder/model.onnx").read_bytes() != (
+        tmp_path / "plain/text_encoder/model.onnx"
+    ).read_bytes()
     attention = pipeline.unet.down_blocks[1].attentions[0].transformer_blocks[0].attn1
-    plain = attention.to_q.base_layer.weight.clone()
-    pipeline.fuse_lora()
-    pipeline.unload_lora_weights()
-    assert not torch.equal(plain, attention.to_q.weight)
-    onnx_export_from_model(pipeline, tmp_path / "merged", do_validation=False)
-    assert (tmp_path / "merged" / "unet" / "model.onnx").is_file()
+    before = attention.to_q.base_layer.weight.clone()
+    pipeline.fuse_lora(adapter_names=["first", "second"])
+    assert not torch.equal(before, attention.to_q.base_layer.weight)
+    got, wanted = unet_outputs(pipeline, tmp_path / "fused")
+    assert abs(got - wanted).max() < 1e-4 * abs(wanted).max()
+
+
+def test_a_component_with_adapters_is_refused(diffusers: Any, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    unet = diffusers.UNet2DConditionModel(**UNET)
+    unet.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q"]))
+    with pytest.raises(ExportError, match="fuse_lora"):
+        onnx_export_from_model(unet, tmp_path)

@@ -13,7 +13,13 @@ from typing import Any
 from ..errors import ExportError
 from ..json_config import config_text
 from ..native import native
-from .live_adapters import base_of, refuse_adapters, save_adapters, state_of_base
+from .live_adapters import (
+    base_of,
+    refuse_adapters,
+    save_adapters,
+    save_pipeline_adapters,
+    state_of_base,
+)
 
 __all__ = ["LiveCheckpoint", "is_live", "library_of", "live_checkpoint"]
 
@@ -140,17 +146,13 @@ def _write_timm(model: Any, folder: Path) -> None:
     save_config_for_hf(model, str(folder / "config.json"))
 
 
-_MERGE_ADAPTERS = "call fuse_lora() and unload_lora_weights() of the pipeline, or export the saved folder"
-
-
 def _write_component(model: Any, folder: Path) -> list[tuple[str, Any]]:
     """Writes the configuration of a component of a pipeline and returns its weights."""
-    refuse_adapters(model, _MERGE_ADAPTERS)
     if hasattr(model, "save_config"):  # of diffusers
         model.save_config(folder)
     else:
         _write_transformers(model, folder)
-    return _tensors(model, model.state_dict())
+    return _tensors(model, state_of_base(model))
 
 
 def _write_pipeline(pipeline: Any, folder: Path) -> Iterator[tuple[Path, list[tuple[str, Any]]]]:
@@ -194,7 +196,10 @@ def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[L
         adapters: list[Path] = []
         if _is_pipeline(model):
             parts = list(_write_pipeline(model, folder))
+            models = {key: part for key, part in model.components.items() if hasattr(part, "state_dict")}
+            adapters = save_pipeline_adapters(models, Path(name) / "adapters")
         elif library == "diffusers":
+            refuse_adapters(model, "call fuse_lora(), or export the pipeline")
             parts = [(folder, _write_component(model, folder))]
         elif library == "sentence_transformers":
             parts = [(folder, list(_write_sentence_transformers(model, folder).items()))]

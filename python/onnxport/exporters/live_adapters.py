@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ExportError
 
-__all__ = ["base_of", "refuse_adapters", "save_adapters", "state_of_base"]
+__all__ = ["base_of", "refuse_adapters", "save_adapters", "save_pipeline_adapters", "state_of_base"]
 
 
 def _has_adapters(model: Any) -> bool:
@@ -69,3 +70,47 @@ def save_adapters(model: Any, folder: Path) -> list[Path]:
         model.save_pretrained(folder)
     # peft gives a folder to all but the one that it calls "default".
     return [folder / name if (folder / name).is_dir() else folder for name in names]
+
+
+def _tensors_of_layer(name: str, layer: Any) -> dict[str, Any]:
+    """All active adapters of a layer as one, whose rank is the sum of theirs."""
+    import torch
+
+    active = [one for one in layer.active_adapters if one in layer.lora_A]
+    if not active:
+        return {}
+    down = [layer.lora_A[one].weight.detach().cpu() for one in active]
+    up = [layer.lora_B[one].weight.detach().cpu() * layer.scaling[one] for one in active]
+    return {
+        f"{name}.lora_A.weight": torch.cat(down, 0).contiguous(),
+        f"{name}.lora_B.weight": torch.cat(up, 1).contiguous(),
+    }
+
+
+def save_pipeline_adapters(components: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Saves the active adapters of the models of a pipeline, as diffusers does, with their strengths in them.
+
+    Args:
+        components: The models, by their names in the pipeline.
+        folder: The folder to write to; made if there is something to write.
+
+    Returns:
+        The folder, or nothing if no model has adapters.
+    """
+    tensors = {}
+    for component, model in components.items():
+        if not _has_adapters(model) or _are_in_the_weights(model):
+            continue
+        for name, layer in model.named_modules():
+            if not hasattr(layer, "merged_adapters"):
+                continue
+            if not hasattr(layer, "lora_A") or getattr(layer, "lora_magnitude_vector", None):
+                refuse_adapters(model, f"'{name}' has one that is no LoRA; call fuse_lora() of the pipeline")
+            tensors |= _tensors_of_layer(f"{component}.{name}", layer)
+    if not tensors:
+        return []
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    save_file(tensors, folder / "pytorch_lora_weights.safetensors", metadata={"format": "pt"})
+    return [folder]
