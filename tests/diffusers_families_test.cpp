@@ -63,6 +63,19 @@ TEST(DiffusersFamilies, QwenImageReadsTheSettingsOfItsLanguageModel) {
   EXPECT_EQ(print(after.build(make_plan(after).component("text_encoder"))), graph);
 }
 
+// Published files have more than the classes read today.
+TEST(DiffusersFamilies, OlderFilesHaveMore) {
+  const Pipeline qwen("qwen-image");
+  qwen.change("transformer/config.json", [](json& config) { config["pooled_projection_dim"] = 768; });
+  qwen.build();
+  const Pipeline pixart("pixart");
+  const auto file = pixart.folder() / "transformer" / "diffusion_pytorch_model.safetensors";
+  NamedTensors tensors = read_safetensors(file);
+  tensors.emplace_back("caption_projection.y_embedding", Tensor(DType::f32, {120, 32}));
+  write_safetensors(file, tensors);
+  pixart.build();
+}
+
 TEST(DiffusersFamilies, SettingsThatDoNotFitAreNamed) {
   const auto refused = [](const char* name, const std::string& file, const char* key, const json& value,
                           ErrorCode code) {

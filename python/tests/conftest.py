@@ -39,3 +39,11 @@ def transformers() -> Any:
     """transformers, for tests that need it and PyTorch."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
     return pytest.importorskip("transformers", reason="transformers is not installed")
+
+
+@pytest.fixture(scope="session")
+def diffusers() -> Any:
+    """diffusers, for tests that need it, transformers and PyTorch."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    return pytest.importorskip("diffusers", reason="diffusers is not installed")

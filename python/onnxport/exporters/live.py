@@ -14,17 +14,25 @@ from ..errors import ExportError
 from ..json_config import config_text
 from ..native import native
 from .live_adapters import LiveAdapter, base_model, split_state, write_adapter
+from .live_pipelines import save_pipeline_adapters
 
-__all__ = ["LiveCheckpoint", "is_live", "library_of", "live_checkpoint"]
+__all__ = ["LiveCheckpoint", "is_live", "is_pipeline", "library_of", "live_checkpoint"]
 
 
 def is_live(model: Any) -> bool:
-    """Whether this is a model in memory: a torch module, or something with a state dict and a configuration."""
-    return hasattr(model, "state_dict")
+    """Whether this is a model in memory: a torch module, something with a state dict and a configuration, or
+    a pipeline of diffusers."""
+    return hasattr(model, "state_dict") or is_pipeline(model)
 
 
 def _root_module(cls: type) -> str:
     return cls.__module__.partition(".")[0]
+
+
+def is_pipeline(model: Any) -> bool:
+    """Whether this is a pipeline of diffusers, which has components."""
+    of_diffusers = any(_root_module(cls) == "diffusers" for cls in type(model).__mro__)
+    return of_diffusers and hasattr(model, "components")
 
 
 def library_of(model: Any) -> str:
@@ -156,6 +164,45 @@ def _adapter_folders(adapters: list[LiveAdapter], held: ExitStack) -> list[Path]
     return folders
 
 
+def _write_component(model: Any, folder: Path, held: ExitStack) -> list[LiveAdapter]:
+    """Stands for a model of diffusers, or another component of a pipeline; -> its active adapters."""
+    if hasattr(model, "save_config"):  # of diffusers
+        model.save_config(folder)
+    else:
+        _write_transformers(base_model(model), folder)
+    state, adapters = split_state(model)
+    _hold(folder, _tensors(base_model(model), state), held)
+    return adapters
+
+
+def _write_pipeline(pipeline: Any, folder: Path, held: ExitStack) -> list[Path]:
+    """Stands for a pipeline; -> the folder of its active adapters, if it has any."""
+    pipeline.save_config(folder)
+    models = {}
+    for name, part in pipeline.components.items():
+        place = folder / name
+        if hasattr(part, "state_dict"):
+            place.mkdir()
+            _write_component(part, place, held)
+            models[name] = part
+        else:
+            _save_quietly(part, place)
+    adapters = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="onnxport-")))
+    return [adapters] if save_pipeline_adapters(models, adapters) else []
+
+
+def _write_model_of_diffusers(model: Any, folder: Path, held: ExitStack) -> list[Path]:
+    if is_pipeline(model):
+        return _write_pipeline(model, folder, held)
+    if _write_component(model, folder, held):
+        raise ExportError(
+            f"the model of class {type(model).__name__} has adapters of peft that are not merged; call "
+            "fuse_lora(), or export the pipeline",
+            "unsupported",
+        )
+    return []
+
+
 @contextmanager
 def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[LiveCheckpoint]:
     """A folder that stands for a live model as long as the context lasts. No weight is copied.
@@ -163,16 +210,19 @@ def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[L
     Adapters of peft that are active and not merged have folders of their own.
 
     Args:
-        model: A model of transformers, sentence-transformers or timm.
+        model: A model of transformers, sentence-transformers or timm, or a pipeline of
+            diffusers or one of its components.
         preprocessors: Tokenizers and processors, which are saved beside it.
     """
     library = library_of(model)
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="onnxport-")))
         if library == "diffusers":
-            raise ExportError(
-                "a live pipeline of diffusers is not supported; save it, and export the folder", "unsupported"
-            )
+            folders = _write_model_of_diffusers(model, folder, held)
+            for part in preprocessors:
+                _save_quietly(part, folder)
+            yield LiveCheckpoint(folder, folders)
+            return
         if library == "sentence_transformers":
             model = _write_sentence_transformers(model, folder)
         elif library == "timm":

@@ -61,7 +61,7 @@ class CheckpointHandle:
     Attributes:
         folder: The folder of config.json and the weights.
         task: The task for which it was asked.
-        library: "transformers", "sentence_transformers", "timm", or empty: inferred.
+        library: "transformers", "sentence_transformers", "timm", "diffusers", or empty: inferred.
         adapters: Folders of LoRA adapters that are merged into the weights.
     """
 
@@ -95,7 +95,7 @@ def opened_folder(model: Any, hub: HubOptions | None = None) -> Iterator[Checkpo
             yield CheckpointHandle(live.folder, adapters=live.adapters)
     else:
         raise TypeError(
-            "expected a model of transformers, sentence-transformers or timm, a folder, or the name of a "
+            "expected a model of transformers, sentence-transformers, timm or diffusers, a folder, or the name of a "
             f"repository, got {type(model).__name__}"
         )
 

@@ -144,7 +144,7 @@ class TasksManager:
 
     @staticmethod
     def _type(model: Any, library: str) -> str:
-        if library in ("sentence_transformers", "timm"):
+        if library in ("sentence_transformers", "timm", "diffusers"):
             from .sources import opened
 
             with opened(
@@ -225,7 +225,7 @@ class TasksManager:
         cache_dir: str | Path | None = None,
         token: Any = None,
     ) -> str:
-        """ "transformers", "sentence_transformers" or "timm", of a live model, a folder or a Hub name."""
+        """ "transformers", "sentence_transformers", "timm" or "diffusers", of a live model, a folder or a Hub name."""
         if is_live(model):
             return library_of(model)
         folder, _, _ = find_source(model, HubOptions(revision, subfolder, token, cache_dir))

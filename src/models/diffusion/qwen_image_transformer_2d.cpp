@@ -48,6 +48,7 @@ struct Config {
       if (c.flag(key))
         throw ExportError(ErrorCode::unsupported, fmt::format("{}: {} is not supported", c.origin(), key));
     }
+    c.harmless({"pooled_projection_dim"});  // in published files, but no argument of the class
   }
 };
 

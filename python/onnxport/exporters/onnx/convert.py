@@ -169,7 +169,8 @@ def onnx_export_from_model(
     """Exports a live model to a folder of ONNX files, as `main_export` does for a checkpoint.
 
     Args:
-        model: A live model of transformers, sentence-transformers or timm.
+        model: A live model of transformers, sentence-transformers or timm, or a pipeline of
+            diffusers or one of its components.
         output: The folder to write to.
         preprocessors: Tokenizers and processors, which are saved beside the files.
         task: The task; by default that of the model's class.
