@@ -22,7 +22,8 @@ Value LatentPatches::operator()(Value latents) const {
 }
 
 Value assemble_patches(Value tokens, const Dim& rows, const Dim& columns, std::int64_t patch) {
-  const Dim batch = tokens.dim(0), channels = tokens.dim(2).floor_div(patch * patch);
+  const Dim& batch = tokens.dim(0);
+  const Dim channels = tokens.dim(2).floor_div(patch * patch);
   const Value apart = op::reshape(tokens, {batch, rows, columns, patch, patch, channels});
   const Value together = op::permute(apart, {0, 5, 1, 3, 2, 4});
   return op::reshape(together, {batch, channels, rows * patch, columns * patch});

@@ -106,7 +106,7 @@ Value condition(const Scope& s, const Config& c, const Inputs& inputs) {
     const nn::StepEmbedding embedder(s / name, {.in = kStepWidth, .out = width});
     return embedder(nn::step_sinusoids(numbers, {.width = kStepWidth}));
   };
-  const Value of_step = embed("timestep_embedder", step, c.width);
+  Value of_step = embed("timestep_embedder", step, c.width);
   if (!c.sized) return of_step;
   const auto of_sizes = [&](const char* name, Value sizes) {
     const Value each = embed(name, op::flatten(sizes, 0, 1), c.width / 3);

@@ -99,7 +99,7 @@ EncoderStates encode_text(const TasksManager& tasks, const Inputs& inputs, const
   const Value mask = op::cast(inputs["attention_mask"], DType::i64);
   const Value counted = op::sub(op::cumsum(mask, 1), 1.0);
   const Value positions = op::add(op::mul(mask, op::sub(counted, 1.0)), 1.0);
-  const Shape shape = mask.shape();
+  const Shape& shape = mask.shape();
   const Inputs own({{"input_ids", inputs["input_ids"]},
                     {"attention_mask", inputs["attention_mask"]},
                     {"position_ids", op::expand(op::unsqueeze(positions, 0), {3, shape[0], shape[1]})}});

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "models/common/definition.h"
@@ -44,13 +43,13 @@ class ComponentOnnxConfig : public OnnxConfig {
 
 /// Registers the part of a pipeline that a class of diffusers computes, under one name or several.
 template <class Config>
-void register_component(TasksManager& tasks, const char* name, std::vector<std::string> classes,
+void register_component(TasksManager& tasks, const char* name, const std::vector<std::string>& classes,
                         const Forward& forward) {
   tasks.register_model<Config>({.model_type = name,
                                 .tasks = {"semantic-segmentation"},  // as Optimum has it
                                 .forward = forward,
                                 .library = "diffusers",
-                                .modules = std::move(classes)});
+                                .modules = classes});
 }
 
 }  // namespace onnxport::models
