@@ -198,6 +198,9 @@ TEST_F(DiffNodes, ResultsOfModulesOfOtherOperators) {
   EXPECT_EQ(nodes.same_module, 1U);
   ASSERT_EQ(nodes.values.size(), 5U);
   EXPECT_EQ(nodes.values[3].node, "layer.1/MatMul");
+  onnx::ModelProto deeper = b;  // layer.1 now contains a module
+  named(*deeper.mutable_graph()->mutable_node(3), "/layer.1/dense/Product");
+  EXPECT_EQ(diff(a, deeper).same_module, 0U);
   EXPECT_TRUE(nodes.values[3].comparison.passed);
   second_[7] += 1;
   a.mutable_graph()->mutable_initializer(1)->set_raw_data(second_.data(), second_.size() * sizeof(float));

@@ -91,8 +91,9 @@ struct NodeValue {
 
 /// Nodes have the same name if their names are the same without a slash in front and with dots for all
 /// slashes but the last ("/encoder/layer.0/MatMul", "encoder.layer.0/MatMul"), or else if that is so for
-/// their first results, which keep their names when a fusion makes new nodes. The last nodes of a module
-/// ("encoder.layer.0") without such a partner are compared by their values only, if these are as many.
+/// their first results, which keep their names when a fusion makes new nodes. The last nodes of a
+/// module without others inside ("encoder.layer.0.output.dense") and without such a partner are compared by
+/// their values only, if these are as many.
 struct NodesDiff {
   std::size_t count_a = 0, count_b = 0;  ///< without constants, with those in branches and bodies
   std::size_t same_name = 0;             ///< pairs

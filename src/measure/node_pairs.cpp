@@ -59,7 +59,8 @@ bool may_be_same(const ValueSummary& a, const ValueSummary& b) {
   });
 }
 
-/// The last nodes of the main graph by their modules.
+/// The last nodes of the main graph by their modules, of those that contain no others: around these,
+/// exporters differ in which nodes they count as the module's own.
 std::map<std::string, std::size_t> last_of_modules(const std::vector<NodeFacts>& nodes) {
   std::map<std::string, std::size_t> last;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -67,6 +68,11 @@ std::map<std::string, std::size_t> last_of_modules(const std::vector<NodeFacts>&
     const std::size_t end = name.rfind('/');
     if (nodes[i].place.empty() && end != name.npos) last[name.substr(0, end)] = i;
   }
+  std::erase_if(last, [all = last](const auto& module) {
+    const std::string inside = module.first + ".";
+    const auto next = all.lower_bound(inside);
+    return next != all.end() && next->first.starts_with(inside);
+  });
   return last;
 }
 
