@@ -101,7 +101,7 @@ NamedValues step(const Inputs& inputs, const Model& model, const Component& deco
 
 PretrainedConfig config_of(const ExportPlan& plan) { return plan.model.config().unaccounted(); }
 
-TensorSpec output(const std::string& name, std::map<int, std::string> axes) {
+TensorSpec output(const std::string& name, const std::map<int, std::string>& axes) {
   TensorSpec spec{.name = name};
   for (const auto& [at, axis] : axes) spec.axes[at] = {axis, Dim::symbol(axis)};
   return spec;

@@ -5,8 +5,8 @@
 
 It needs torch: several GB, from bench/peer-requirements.txt. `./dev test` does not run it; see CONTRIBUTING.md.
 
-It also passes with sentence-transformers 5.7.0 on PYTHONPATH, the newest version that has an ONNX backend: 6.x wants
-transformers 5, which no optimum-onnx takes."""
+It also passes with sentence-transformers 5.7.0 and 6.2.0 on PYTHONPATH, beside the pinned transformers: 6.x asks for
+transformers 5, with which no optimum-onnx can be imported, so it must be installed without its dependencies."""
 import json
 import logging
 import shutil
@@ -100,6 +100,13 @@ class Client(unittest.TestCase):
         torch_model, onnx_model = self.compare(SentenceTransformer, MINILM, out, PROSE)
         pairs = [("What is it?", "It is a test."), ("A", "B C D E F")]
         self.near(onnx_model.encode(pairs), torch_model.encode(pairs))
+
+    def test_folder_that_the_client_saved(self):
+        """Each version has its own names of classes and keys."""
+        model = fresh("saved") / "model"
+        SentenceTransformer(str(MINILM)).save_pretrained(str(model))
+        export(model, model.parent / "out", "--layout", "sentence-transformers")
+        self.compare(SentenceTransformer, model, model.parent / "out", PROSE)
 
     def test_variants(self):
         out = fresh("variants")

@@ -114,7 +114,7 @@ AxesByName MusicgenOnnxConfig::outputs() const {
 }
 
 Dim MusicgenOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
-  const Dim batch = Dim::symbol("batch_size");
+  Dim batch = Dim::symbol("batch_size");
   if (symbol == "total_batch_size") return batch;
   // The list has two names for the rows of ids.
   if (part() == "build_delay_pattern_mask" && symbol.starts_with("total_"))
