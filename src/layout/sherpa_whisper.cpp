@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "layout/sherpa_graph.h"
 #include "layout/sherpa_tokens.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr const char* kMel = "mel";
 constexpr const char* kOffset = "offset";
+constexpr const char* kAlignment = "cross_attention_weights";
 
 // Keys or values of the encoder and of the decoder's own tokens.
 struct Cache {
@@ -74,8 +76,52 @@ Value state_at(Value cache, Value places, const StateSpec& state) {
   return op::permute(op::embedding(op::permute(heads, {1, 0, 2, 3}), places), {1, 2, 0, 3});
 }
 
-NamedValues step(const Inputs& inputs, const Model& model, const Component& decoder,
-                 const Forward& original) {
+// A layer and a head whose attention follows the sound, for times of words.
+struct AlignmentHead {
+  std::int64_t layer = 0, head = 0;
+};
+
+std::string attention_of(std::int64_t layer) { return fmt::format("cross_attentions.{}", layer); }
+
+// Those of generation_config.json; else all heads of the last half of the layers, as in OpenAI's package.
+std::vector<AlignmentHead> alignment_heads(const ExportPlan& plan) {
+  const PretrainedConfig config = plan.model.config().unaccounted();
+  const std::int64_t layers = config.integer("decoder_layers"),
+                     heads = config.integer("decoder_attention_heads");
+  constexpr const char* kFile = "generation_config.json";
+  const auto settings = plan.model.has_file(kFile) ? nlohmann::json::parse(plan.model.read_file(kFile))
+                                                   : nlohmann::json::object();
+  std::vector<AlignmentHead> found;
+  if (!settings.is_object() || !settings.contains("alignment_heads")) {
+    for (std::int64_t layer = layers / 2; layer < layers; ++layer)
+      for (std::int64_t head = 0; head < heads; ++head) found.push_back({layer, head});
+    return found;
+  }
+  const auto is_below = [](const nlohmann::json& number, std::int64_t end) {
+    return number.is_number_integer() && number.get<std::int64_t>() >= 0 && number.get<std::int64_t>() < end;
+  };
+  for (const nlohmann::json& pair : settings["alignment_heads"]) {
+    if (!pair.is_array() || pair.size() != 2 || !is_below(pair[0], layers) || !is_below(pair[1], heads)) {
+      throw ExportError(
+          ErrorCode::bad_config,
+          fmt::format("{}: alignment_heads has {}, expected a layer below {} and a head below {}", kFile,
+                      pair.dump(), layers, heads));
+    }
+    found.push_back({pair[0].get<std::int64_t>(), pair[1].get<std::int64_t>()});
+  }
+  return found;
+}
+
+// [B, alignment heads, tokens, frames]
+Value alignment(const NamedValues& made, const std::vector<AlignmentHead>& heads) {
+  std::vector<Value> parts;
+  for (const AlignmentHead& one : heads)
+    parts.push_back(op::slice(value_of(made, attention_of(one.layer)), 1, one.head, one.head + 1));
+  return op::concat(std::move(parts), 1);
+}
+
+NamedValues step(const Inputs& inputs, const Model& model, const Component& decoder, const Forward& original,
+                 const std::vector<AlignmentHead>& heads) {
   NamedValues given = {{"input_ids", inputs["tokens"]}};
   for (const Cache& self : kSelf) {
     const Value cache = inputs[input_of(self)], places = real_places(cache, inputs[kOffset]);
@@ -96,6 +142,7 @@ NamedValues step(const Inputs& inputs, const Model& model, const Component& deco
     }
     outputs.emplace_back(output_of(self), stack(layers));
   }
+  if (!heads.empty()) outputs.emplace_back(kAlignment, alignment(made, heads));
   return outputs;
 }
 
@@ -130,6 +177,8 @@ Component client_decoder(const ExportPlan& plan, const Component& decoder) {
     inputs.push_back(tensor(input_of(self), DType::f32, shape));
     outputs.push_back(output(output_of(self), {{1, "batch_size"}, {2, "total_length"}}));
   }
+  if (decoder.interface.has_output(attention_of(0)))
+    outputs.push_back(output(kAlignment, {{0, "batch_size"}, {2, "n_tokens"}, {3, "n_audio_ctx"}}));
   for (const Cache& cross : kCross)
     inputs.push_back(
         tensor(cross.name, DType::f32, {layers, batch, heads, Dim::symbol("n_audio_ctx"), size}));
@@ -153,10 +202,13 @@ ExportPlan arrange_whisper(ExportPlan plan) {
       plan.model, kMel,
       [own = parts->encoder](const Inputs& inputs, const Model& model, const Component&,
                              const Forward& original) { return encode(inputs, model, own, original); });
-  plan.model =
-      adapted(plan.model, kOffset,
-              [own = parts->step](const Inputs& inputs, const Model& model, const Component&,
-                                  const Forward& original) { return step(inputs, model, own, original); });
+  std::vector<AlignmentHead> heads;
+  if (plan.components.back().interface.has_output(kAlignment)) heads = alignment_heads(plan);
+  plan.model = adapted(plan.model, kOffset,
+                       [own = parts->step, heads](const Inputs& inputs, const Model& model, const Component&,
+                                                  const Forward& original) {
+                         return step(inputs, model, own, original, heads);
+                       });
   return plan;
 }
 
@@ -177,6 +229,8 @@ Metadata whisper_metadata(const ExportPlan& plan) {
   add("n_text_state", config.integer("d_model"));
   add("n_text_head", config.integer("decoder_attention_heads"));
   add("n_text_layer", config.integer("decoder_layers"));
+  if (plan.components.back().interface.has_output(kAlignment))
+    add("n_alignment_heads", static_cast<std::int64_t>(alignment_heads(plan).size()));
   const std::int64_t start = tokens.id("<|startoftranscript|>"), transcribe = tokens.id("<|transcribe|>");
   const std::int64_t translate = tokens.id("<|translate|>"), silent = tokens.id("<|notimestamps|>");
   const std::optional<std::int64_t> newer = tokens.find("<|nospeech|>");

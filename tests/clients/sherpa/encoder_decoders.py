@@ -1,6 +1,6 @@
 """Whisper and Moonshine."""
 from support import (
-    RATE, SPEECH, Client, checkpoint, export, frames_of, hear, knf, np, plain, run, sherpa_onnx, sound, vocabulary)
+    RATE, SPEECH, Client, checkpoint, export, frames_of, hear, knf, np, ort, plain, run, sherpa_onnx, sound, vocabulary)
 
 # Ids of the tiny Whisper's tokens.
 TEXT, END, START, ENGLISH, GERMAN, TRANSLATE, TRANSCRIBE, NO_TIMES = 80, 80, 81, 82, 83, 84, 85, 89
@@ -91,6 +91,16 @@ class Whisper(Client):
         """Without padding to 30 seconds the encoder reads fewer frames, as the client's own files do."""
         out, _, _ = self.make("whisper_frames")
         self.varied(hear(self.recognizer(out), sound(4.0))[0].tokens)
+
+    def test_times(self):
+        """The client finds the time of each token in the attention of some heads."""
+        out, _, _ = self.make("whisper_times", "--variant", "timestamped")
+        outputs = [output.name for output in ort.InferenceSession(out / "decoder.onnx").get_outputs()]
+        self.assertEqual(outputs[3:], ["cross_attention_weights"])
+        result = hear(self.recognizer(out, enable_token_timestamps=True), sound(4.0))[0]
+        self.varied(result.tokens)
+        self.assertEqual(len(result.timestamps), len(result.tokens))
+        self.assertLessEqual(max(result.timestamps), 4.1)
 
     def test_half_precision(self):
         out, sessions, _ = self.make("whisper_half", "--dtype", "fp16")
