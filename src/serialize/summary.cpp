@@ -61,7 +61,7 @@ GraphSummary describe(const onnx::GraphProto& graph, const std::string& file) {
   for (const auto& input : graph.input()) summary.inputs.push_back(describe_value(input));
   for (const auto& output : graph.output()) summary.outputs.push_back(describe_value(output));
   for (const auto& tensor : graph.initializer()) summary.initializers.push_back(describe(tensor, file));
-  for (const auto& value : graph.value_info()) summary.values.push_back(describe(value));
+  for (const auto& value : graph.value_info()) summary.values.push_back(describe_value(value));
   for (const auto& node : graph.node()) {
     NodeSummary& out = summary.nodes.emplace_back();
     out.op_type = node.op_type();
