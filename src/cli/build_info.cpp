@@ -9,7 +9,7 @@
 namespace onnxport::cli {
 
 json build_info() {
-  const std::string commit = ONNXPORT_COMMIT;
+  constexpr const char* kCommit = ONNXPORT_COMMIT;
   constexpr int kMajor = 10000, kMinor = 100;
   const auto fmt_version =
       fmt::format("{}.{}.{}", FMT_VERSION / kMajor, FMT_VERSION % kMajor / kMinor, FMT_VERSION % kMinor);
@@ -17,7 +17,7 @@ json build_info() {
                                         NLOHMANN_JSON_VERSION_PATCH);
   return {{"name", "onnxport"},
           {"version", kVersion},
-          {"commit", commit.empty() ? json() : json(commit)},
+          {"commit", *kCommit == '\0' ? json() : json(kCommit)},
           {"build_type", ONNXPORT_BUILD_TYPE},
           {"compiler", ONNXPORT_COMPILER},
           {"target", ONNXPORT_BUILT_FOR},
