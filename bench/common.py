@@ -72,12 +72,36 @@ CONFIGS = {
     "whisper-base": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=512,
                          encoder_layers=6, decoder_layers=6, encoder_attention_heads=8, decoder_attention_heads=8,
                          encoder_ffn_dim=2048, decoder_ffn_dim=2048, num_mel_bins=80, vocab_size=51865),
+    "moonshine-base": dict(model_type="moonshine", architectures=["MoonshineForConditionalGeneration"], hidden_size=416,
+                           intermediate_size=1664, encoder_num_hidden_layers=8, decoder_num_hidden_layers=8,
+                           encoder_num_attention_heads=8, decoder_num_attention_heads=8, partial_rotary_factor=0.62),
     "wav2vec2-base": dict(model_type="wav2vec2", architectures=["Wav2Vec2Model"]),
+    "wavlm-base": dict(model_type="wavlm", architectures=["WavLMModel"]),
+    # Without noise, for files of different exporters do not make the same.
+    "vits-mms": dict(model_type="vits", architectures=["VitsModel"], vocab_size=1000, noise_scale=0.0, noise_scale_duration=0.0),
     "vit-base": dict(model_type="vit", architectures=["ViTForImageClassification"]),
     "resnet-50": dict(model_type="resnet", architectures=["ResNetForImageClassification"]),
     "convnext-tiny": dict(model_type="convnext", architectures=["ConvNextForImageClassification"]),
     "clip-vit-b32": dict(model_type="clip", architectures=["CLIPModel"]),
     "segformer-b0": dict(model_type="segformer", architectures=["SegformerForSemanticSegmentation"]),
+    "efficientnet-b0": dict(model_type="efficientnet", architectures=["EfficientNetForImageClassification"],
+                            image_size=224, width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280),
+    "mobilevit-small": dict(model_type="mobilevit", architectures=["MobileViTForImageClassification"]),
+    "swinv2-tiny": dict(model_type="swinv2", architectures=["Swinv2ForImageClassification"], image_size=256,
+                        window_size=8),
+    "dinov3-vit-s": dict(model_type="dinov3_vit", architectures=["DINOv3ViTModel"], hidden_size=384,
+                         intermediate_size=1536, num_attention_heads=6, num_register_tokens=4),
+    "hiera-tiny": dict(model_type="hiera", architectures=["HieraForImageClassification"], depths=[1, 2, 7, 2]),
+    "depth-anything-small": dict(model_type="depth_anything", architectures=["DepthAnythingForDepthEstimation"],
+                                 backbone_config=dict(model_type="dinov2", hidden_size=384, num_attention_heads=6,
+                                                      image_size=518, patch_size=14, apply_layernorm=True,
+                                                      reshape_hidden_states=False,
+                                                      out_features=["stage9", "stage10", "stage11", "stage12"])),
+    "rt-detr-r18": dict(model_type="rt_detr", architectures=["RTDetrForObjectDetection"], decoder_layers=3,
+                        hidden_expansion=0.5, encoder_in_channels=[128, 256, 512],
+                        backbone_config=dict(model_type="rt_detr_resnet", depths=[2, 2, 2, 2], layer_type="basic",
+                                             hidden_sizes=[64, 128, 256, 512],
+                                             out_features=["stage2", "stage3", "stage4"])),
     "detr-resnet-50": dict(model_type="detr", architectures=["DetrForObjectDetection"], use_timm_backbone=False,
                            use_pretrained_backbone=False, backbone=None,
                            backbone_config=dict(model_type="resnet", out_features=["stage4"])),
@@ -95,13 +119,18 @@ class Failed(Exception):
 Usage = collections.namedtuple("Usage", "seconds cpu_seconds peak_mb")
 
 
-# Makes a model of the class that `architectures` names, with random weights.
+# Makes a model of the class that `architectures` names, with random weights. Those of convolutions keep the size of
+# their input: in some classes they start so small that all outputs are 0.
 FROM_TRANSFORMERS = """
 import json, sys, torch, transformers
 config = json.load(open(sys.argv[1]))
 torch.manual_seed(0)
 kind = getattr(transformers, config["architectures"][0])
-kind(kind.config_class.from_dict(config)).eval().save_pretrained(sys.argv[2])
+model = kind(kind.config_class.from_dict(config)).eval()
+for part in model.modules():
+    if isinstance(part, torch.nn.Conv2d):
+        torch.nn.init.kaiming_normal_(part.weight)
+model.save_pretrained(sys.argv[2])
 """
 
 

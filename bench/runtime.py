@@ -56,12 +56,23 @@ JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
                 [("encode 128 tokens", ENCODER, seq2seq(128)), ("decode: 1 token after 32", DECODER, seq2seq(128, 32))]),
     "whisper-tiny": SPEECH,
     "whisper-base": SPEECH,
-    "wav2vec2-base": (FEATURES, [("1 s of audio", "model", text(1, 16000))]),
+    # Its decoder has two lengths of one name: the samples of the mask, and the frames.
+    "moonshine-base": ("automatic-speech-recognition-with-past", [("encode 10 s", ENCODER, seq2seq(160000))]),
+    "wav2vec2-base": (FEATURES, [(f"{n} s of audio", "model", text(1, 16000 * n)) for n in (1, 10)]),
+    "wavlm-base": (FEATURES, [("10 s of audio", "model", text(1, 160000))]),
+    "vits-mms": ("text-to-audio", [("64 tokens", "model", {"text_batch_size": 1, "sequence_length": 64})]),
     "vit-base": ("image-classification", batches(224, 224)),
     "resnet-50": ("image-classification", batches(224, 224)),
     "convnext-tiny": ("image-classification", batches(224, 224)),
     "clip-vit-b32": ("zero-shot-image-classification", batches(224, 224, text_batch_size=2, sequence_length=16)),
     "segformer-b0": ("semantic-segmentation", batches(512, 512)),
+    "efficientnet-b0": ("image-classification", batches(224, 224)),
+    "mobilevit-small": ("image-classification", batches(256, 256)),
+    "swinv2-tiny": ("image-classification", batches(256, 256)),
+    "dinov3-vit-s": (FEATURES, batches(224, 224)),
+    "hiera-tiny": ("image-classification", batches(224, 224)),
+    "depth-anything-small": ("depth-estimation", batches(518, 518)),
+    "rt-detr-r18": ("object-detection", batches(640, 640)),
     "detr-resnet-50": ("object-detection", batches(480, 640)),
 }
 QUANTIZED = ["bert-base", "whisper-base", "qwen2-0.5b", "llama-1.1b"]  # with --quantize
@@ -151,7 +162,9 @@ def time_files(args, name, exports, python):
         jobs = [dict(name=job, files={made.label: str(made.files[file]) for made in group}, threads=threads,
                      extents={**FIXED, **extents})
                 for threads in args.threads for job, file, extents in selected(args, name)]
-        for result in timed(python, dict(labels=[made.label for made in group], rounds=args.rounds, jobs=jobs)):
+        plan = dict(labels=[made.label for made in group], rounds=args.rounds, jobs=jobs,
+                    processor_time=args.processor_time)
+        for result in timed(python, plan):
             runs[result["name"], result["threads"]].update(print_run(result, group, others, args.quantize))
     return runs
 

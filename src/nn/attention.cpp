@@ -1,6 +1,8 @@
 #include "onnxport/nn/attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "onnxport/op.h"
 
@@ -95,20 +97,24 @@ Value RelativeBias::operator()(Graph& graph, const Dim& length, const Dim& past)
   const bool both_ways = parameters_.both_ways;
   const std::int64_t per_side = both_ways ? parameters_.buckets / 2 : parameters_.buckets;
   const std::vector<std::int64_t> thresholds = relative_bucket_thresholds(per_side, parameters_.max_distance);
+  // The buckets of all distances up to that from which on they share the last one. A comparison of each
+  // distance with each threshold would take a tenth of the time of a model with many buckets.
+  const std::int64_t farthest = thresholds.empty() ? 1 : thresholds.back(), most = both_ways ? farthest : 0;
+  std::vector<std::int64_t> buckets;
+  for (std::int64_t key_minus_query = -farthest; key_minus_query <= most; ++key_minus_query) {
+    const auto reached = std::ranges::upper_bound(thresholds, std::abs(key_minus_query));
+    buckets.push_back((reached - thresholds.begin()) + (key_minus_query > 0 ? per_side : 0));
+  }
+  const Value of_distance =
+      graph.weight(Weight::from_ints({static_cast<std::int64_t>(buckets.size())}, buckets));
+  const Value by_distance = op::embedding(graph.weight(weight_), of_distance);  // [distance, heads]
   const Value keys = op::arange(graph, past + length);
   const Value queries = op::unsqueeze(op::arange(graph, length, past), 1);
   const Value key_minus_query = op::sub(keys, queries);  // [query, key]
-  const Value distance = both_ways ? op::abs(key_minus_query) : op::maximum(op::neg(key_minus_query), 0.0);
-  const Value magnitude = op::unsqueeze(distance, 2);
-  const Value steps =
-      graph.weight(Weight::from_ints({static_cast<std::int64_t>(thresholds.size())}, thresholds));
-  const Value reached = op::cast(op::ge(magnitude, steps), DType::i64);
-  Value bucket = op::sum(reached, 2);
-  if (both_ways) {
-    const Value forward = op::cast(op::gt(key_minus_query, 0.0), DType::i64);
-    bucket = op::add(bucket, op::mul(forward, static_cast<double>(per_side)));
-  }
-  const Value bias = op::embedding(graph.weight(weight_), bucket);  // [query, key, heads]
+  const Value near =
+      op::minimum(op::maximum(key_minus_query, static_cast<double>(-farthest)), static_cast<double>(most));
+  const Value row = op::add(near, static_cast<double>(farthest));
+  const Value bias = op::embedding(by_distance, row);  // [query, key, heads]
   return op::unsqueeze(op::permute(bias, {2, 0, 1}), 0);
 }
 
