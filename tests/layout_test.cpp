@@ -178,9 +178,9 @@ TEST(Layout, RefusesAnUnknownName) {
   const Checkpoint llama(kLlama);
   options.model = llama.path();
   options.layout = "tflite";
-  EXPECT_TRUE(
-      contains(complaint(ErrorCode::invalid_argument, [&] { plan_export(options); }),
-               "--layout 'tflite': expected optimum, genai, transformers.js or sentence-transformers"));
+  EXPECT_TRUE(contains(
+      complaint(ErrorCode::invalid_argument, [&] { plan_export(options); }),
+      "--layout 'tflite': expected optimum, genai, transformers.js, sentence-transformers or sherpa"));
 }
 
 // ---- whisper ----
