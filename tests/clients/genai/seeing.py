@@ -9,7 +9,8 @@ import unittest
 import wave
 import zlib
 
-from support import ROOT, WORK, export, np, og, read_safetensors, write_checkpoint
+from golden import read_safetensors
+from support import ROOT, WORK, export, np, og, write_checkpoint
 
 TASK = "image-text-to-text-with-past"
 GOLDEN, GENERATED = ROOT / "tests/golden", ROOT / "tests/generation"

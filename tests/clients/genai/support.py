@@ -1,7 +1,6 @@
 """Checkpoints, exports, and generation: by a plain loop around ONNX Runtime, and by the client. See test.py."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +10,16 @@ if len(sys.argv) != 4:
 PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:])
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import ROOT, use_packages, write_safetensors  # noqa: E402
+from common import ROOT, use_packages  # noqa: E402
 
 use_packages(CACHE, "onnxruntime-genai-0.18.0", "onnxruntime-py-1.31.1", "numpy-2.4.6")
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import golden  # noqa: E402
 import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 import onnxruntime_genai as og  # noqa: E402
-from golden import read_safetensors  # noqa: E402
 from make_generation import for_generation  # noqa: E402
-from make_golden import synthesize  # noqa: E402
 
 og.disable_telemetry_events()
 
@@ -34,19 +32,14 @@ def write_checkpoint(name, folder, edit=lambda config, tensors: None):
     """The checkpoint of a fixture. Its values are those of tests/golden/README.md, but a table of tokens that is the head
     as well has smaller ones: it would repeat the last token, whatever the cache holds."""
     fixture = ROOT / "tests" / "golden" / name
-    folder.mkdir(parents=True)
-    for file in ("generation_config.json", "preprocessor_config.json"):
-        if (fixture / file).exists():
-            shutil.copy(fixture / file, folder)
     config = json.loads((fixture / "config.json").read_text())
-    recipe = json.loads((fixture / "weights.json").read_text())
-    for_generation(recipe["tensors"])
-    edit(config, recipe["tensors"])
+
+    def change(tensors):
+        for_generation(tensors)
+        edit(config, tensors)
+
+    golden.write_checkpoint(fixture, folder, change)
     (folder / "config.json").write_text(json.dumps(config))
-    tensors = {key: synthesize(key, tensor, recipe["seed"]).astype(np.float32) for key, tensor in recipe["tensors"].items()}
-    verbatim = fixture / "verbatim.safetensors"
-    tensors |= read_safetensors(verbatim) if verbatim.exists() else {}
-    write_safetensors(folder / "model.safetensors", tensors)
 
 
 def export(checkpoint, task, out, *flags):

@@ -7,13 +7,11 @@ import test from 'node:test';
 import {
   expect_outputs, expect_outputs_of_file, expect_recorded, export_recorded, recorded_cases, watch,
 } from './recorded.mjs';
-import { client, load_options, pipeline, write_tokenizer } from './support.mjs';
+import { client, load_options, pipeline, tone, write_json, write_tokenizer } from './support.mjs';
 
-const write_json = (folder, file, content) => fs.writeFileSync(path.join(folder, file), JSON.stringify(content));
 const write_extractor = (folder, settings) => write_json(folder, 'preprocessor_config.json', {
   feature_size: 1, padding_side: 'right', padding_value: 0, return_attention_mask: false, sampling_rate: 16000, ...settings,
 });
-const tone = (length) => Float32Array.from({ length }, (_, i) => 0.3 * Math.sin(i * i * 1e-4) + 0.1 * Math.sin(i * 0.7));
 
 // Letters, and the decoder that takes repeated ones for one.
 function write_ctc_tokenizer(folder, vocab_size) {

@@ -6,13 +6,11 @@ import test from 'node:test';
 
 import { distance, expect_recorded, export_recorded, recorded_cases, run_file, watch } from './recorded.mjs';
 import {
-  client, expect_same_tokens, golden, load_options, ort, pipeline, run_export, stored_tensors, work, write_checkpoint, write_tokenizer,
-  write_weights,
+  client, expect_same_tokens, golden, load_options, ort, pipeline, run_export, stored_tensors, tone, work, write_checkpoint, write_json,
+  write_tokenizer, write_weights,
 } from './support.mjs';
 
 const { Tensor } = client;
-const write_json = (folder, file, content) => fs.writeFileSync(path.join(folder, file), JSON.stringify(content));
-const tone = (length) => Float32Array.from({ length }, (_, i) => 0.3 * Math.sin(i * i * 1e-4) + 0.1 * Math.sin(i * 0.7));
 
 // The first `size` tokens: three special ones and characters.
 function write_small_tokenizer(folder, size, settings) {

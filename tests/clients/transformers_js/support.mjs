@@ -200,6 +200,11 @@ const preprocessor = {
   do_normalize: true, image_mean: [0.5, 0.5, 0.5], image_std: [0.25, 0.25, 0.25],
 };
 
+export const write_json = (folder, file, content) => fs.writeFileSync(path.join(folder, file), JSON.stringify(content));
+
+// Sound of two frequencies, one of which rises.
+export const tone = (length) => Float32Array.from({ length }, (_, i) => 0.3 * Math.sin(i * i * 1e-4) + 0.1 * Math.sin(i * 0.7));
+
 // An image, and what the preprocessor makes of it.
 export function make_image(side = side_of_fixtures) {
   const image = new Uint8ClampedArray(side * side * 3);
