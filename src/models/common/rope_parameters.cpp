@@ -125,7 +125,9 @@ nn::RopeParameters rope_parameters(const PretrainedConfig& c, std::int64_t head_
   if (const auto trained = rope.maybe_integer("original_max_position_embeddings"))
     p.original_max_position_embeddings = *trained;
   if (p.type == "default") {
-    rope.harmless({"factor", "attention_factor", "original_max_position_embeddings"});  // leftovers
+    rope.harmless({"factor", "attention_factor", "original_max_position_embeddings", "low_freq_factor",
+                   "high_freq_factor", "short_factor", "long_factor", "beta_fast", "beta_slow", "mscale",
+                   "mscale_all_dim", "truncate"});  // leftovers
     c.harmless({"original_max_position_embeddings"});
     return p;
   }
