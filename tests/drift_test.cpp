@@ -1,4 +1,4 @@
-// How far a quantized model is from the original: what counts.
+// The distance of a quantized model from the original: which values count.
 #include <gtest/gtest.h>
 
 #include <vector>

@@ -25,6 +25,8 @@ import make_golden
 
 GENERATED = make_golden.GOLDEN.parent / "generation"
 TASK = "text-generation-with-past"
+# Beside the first fixture of every type: other positions and masks.
+SPECIAL = ["phi3/" + TASK + "+longrope", "falcon/" + TASK + "+alibi", "qwen2/" + TASK + "+sliding"]
 CACHED = ["gemma3n_text"]  # with a cache: only then do its layers share keys and values, as they were trained
 UNDECIDED = {
     ("minimax_m3_vl_text", "greedy"): "the original is wrong behind padding",
@@ -43,8 +45,8 @@ def prompts(vocab_size):
 
 
 def for_generation(tensors, vocabulary=99):
-    """Changes the values that a fixture's checkpoint is made with, in place, where it would repeat one token whatever it
-    reads: a table of tokens that is the head as well gets smaller ones, the layers of Kosmos-2 less bias."""
+    """Changes the recipe of a fixture's checkpoint in place where the model would repeat one token whatever it reads: a
+    table of tokens that is also the head gets smaller values, and the layers of Kosmos-2 less bias."""
     tables = [name for name, tensor in tensors.items() if tensor["shape"][:1] == [vocabulary]]
     layers = "text_model.model.layers."  # of Kosmos-2
     if any(name.startswith(layers) for name in tensors):
@@ -150,11 +152,10 @@ def other_way(model, rows, beams):
     return "" if others == rows else "\tthe other way gives others"
 
 
-def fixtures():
-    """The first fixture of every type, and what else is special in generation."""
-    special = ["phi3/" + TASK + "+longrope", "falcon/" + TASK + "+alibi", "qwen2/" + TASK + "+sliding"]
+def fixtures(tasks=TASK + "*", special=SPECIAL):
+    """By type: its first fixture of these tasks, and those of `special`."""
     chosen = {}
-    for folder in sorted(make_golden.GOLDEN.glob(f"*/{TASK}*")):
+    for folder in sorted(make_golden.GOLDEN.glob("*/" + tasks)):
         name = f"{folder.parent.name}/{folder.name}"
         if folder.parent.name not in chosen or name in special:
             chosen.setdefault(folder.parent.name, []).append(name)

@@ -5,10 +5,9 @@
 
 Needs torch, safetensors, numpy, and the version of transformers that the file is named after; lines of other types stay.
 A line holds a fixture, the cases of its encoders whose inputs are the images or sounds, a prompt with as many placeholders
-as the processor would put there, and the new tokens of each row (greedy, float32, with the original's cache, and with the
-values of for_generation). A prompt counts only if each token is the best by a clear margin,
-and if other images or sounds give other tokens.
-tests/clients/multimodal/test.py compares the exported files with these tokens."""
+as the processor would put there, and the new tokens of each row (greedy, float32, with the original's cache, from a
+checkpoint changed by for_generation). A prompt counts only if each token is the best by a clear margin, and if other
+images or sounds give other tokens. tests/clients/multimodal/test.py compares the exported files with these tokens."""
 import json
 import os
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.dont_write_bytecode = True
 import make_golden
-from make_generation import GENERATED, for_generation, write_checkpoint
+from make_generation import GENERATED, fixtures, for_generation, write_checkpoint
 
 NEW_TOKENS = 8
 MARGIN = 1e-3  # between the best logit and the second; rounding moves them by 1e-5
@@ -86,7 +85,7 @@ def prompt_of(config, rows, shift, pad):
 
 
 def arguments(config, encoder, inputs, counts):
-    """What the original calls the inputs of a file."""
+    """The inputs of a file, as the original takes them."""
     import torch
 
     kind, given = config["model_type"], dict(inputs)
@@ -211,16 +210,6 @@ def lines_of(fixture, version):
         yield {"fixture": fixture, "cases": dict(group)} | line
 
 
-def fixtures():
-    """The first fixture of every type, and what else is special."""
-    chosen = {}
-    for folder in sorted(make_golden.GOLDEN.glob("*/*-text-to-text-with-past*")):
-        name = f"{folder.parent.name}/{folder.name}"
-        if folder.parent.name not in chosen or name in SPECIAL:
-            chosen.setdefault(folder.parent.name, []).append(name)
-    return chosen
-
-
 def main():
     import transformers
 
@@ -230,7 +219,7 @@ def main():
     file = GENERATED / f"multimodal-{version}.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     wanted = sys.argv[1:]
-    for model_type, names in fixtures().items():
+    for model_type, names in fixtures("*-text-to-text-with-past*", SPECIAL).items():
         for name in names:
             expected = json.loads((make_golden.GOLDEN / name / "expected.json").read_text())
             if wanted and model_type not in wanted or LATER.get(model_type, expected["transformers"]) != version:

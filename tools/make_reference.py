@@ -42,13 +42,14 @@ def make() -> dict[str, str]:
         f"python/{name}": text for name, text in python.items()
     }
     index = [
-        "# Reference\n\nWhat the headers and the Python package declare. [api.md](../api.md) and [python.md](../python.md)"
+        "# Reference\n",
+        "All declarations of the public headers and of the Python package. [api.md](../api.md) and [python.md](../python.md)",
+        "explain how to use them.\n",
     ]
-    index += ["explain how to use it.\n"]
     for title, folder, names in (("Python", "python", sorted(python)), ("C++", "cpp", sorted(cpp))):
-        index += [f"## {title}\n"]
+        index.append(f"## {title}\n")
         index += [f"- [{page_title(made[f'{folder}/{name}'])}]({folder}/{name})" for name in names]
-        index += [""]
+        index.append("")
     made["README.md"] = "\n".join(index).rstrip() + "\n"
     return {name: HEAD + text for name, text in made.items()}
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-# Inputs of the files, and what processors call them where that differs.
+# Inputs of the files, and other names that some processors have for them.
 GIVEN_AS = {
-    "audio_values": ["input_features"],
-    "grid_thw": ["image_grid_thw"],
-    "input_features": ["audio_input_features"],
-    "pixel_position_ids": ["image_position_ids"],
-    "pixel_values": ["image_pixel_values"],
+    "audio_values": "input_features",
+    "grid_thw": "image_grid_thw",
+    "input_features": "audio_input_features",
+    "pixel_position_ids": "image_position_ids",
+    "pixel_values": "image_pixel_values",
 }
 
 
@@ -47,7 +47,7 @@ class Model:
 
     @staticmethod
     def _run(session, feeds):
-        """All outputs by name. Takes of `feeds` what the file has as an input."""
+        """All outputs by name. The file gets those of `feeds` that are inputs of it."""
         names = [output.name for output in session.get_outputs()]
         declared = {value.name for value in session.get_inputs()}
         return dict(zip(names, session.run(names, {name: value for name, value in feeds.items() if name in declared})))
@@ -62,17 +62,19 @@ class Model:
         return np.isin(inputs["input_ids"], tokens)
 
     def encode(self, inputs):
-        """The features of all images and of all sounds: {"image": [n, hidden], "audio": [n, hidden]}, without those
-        that `inputs` has nothing for."""
+        """The features of all images and of all sounds: {"image": [n, hidden], "audio": [n, hidden]}. A kind that is
+        not among the inputs is left out."""
         features = {}
         for kind, session in self.towers.items():
             given = {}
             for value in session.get_inputs():
-                names = [name for name in [value.name, *GIVEN_AS.get(value.name, [])] if inputs.get(name) is not None]
-                if names:
-                    given[value.name] = np.asarray(inputs[names[0]])
-                    if given[value.name].ndim > len(value.shape):  # views of one image, or of images with one view
-                        given[value.name] = given[value.name].reshape(-1, *given[value.name].shape[2:])
+                name = value.name if inputs.get(value.name) is not None else GIVEN_AS.get(value.name, value.name)
+                if inputs.get(name) is None:
+                    continue
+                array = np.asarray(inputs[name])
+                if array.ndim > len(value.shape):  # views of one image, or of images with one view
+                    array = array.reshape(-1, *array.shape[2:])
+                given[value.name] = array
             missing = [value.name for value in session.get_inputs() if value.name not in given]
             if given and missing:
                 raise ValueError(f"the features of {kind} also need {', '.join(missing)}")

@@ -1,4 +1,4 @@
-/// The tokens of a prompt whose vectors features of images or sounds replace.
+/// Tokens of a prompt whose vectors are replaced by the features of images or sounds.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,9 @@
 
 namespace onnxport {
 
-/// The id of those for `features`, such as "image_features": image_token_id or, in older files,
-/// image_token_index, of the whole or of vision_config and audio_config. Nothing if config.json names none.
+/// The id of the tokens for `features`, such as "image_features": image_token_id or, in older files,
+/// image_token_index, at the top of config.json or in vision_config and audio_config. Nothing if there is
+/// none.
 ONNXPORT_API std::optional<std::int64_t> placeholder_id(const PretrainedConfig& whole,
                                                         std::string_view features);
 

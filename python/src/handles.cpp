@@ -108,10 +108,9 @@ std::vector<std::string> sources(const std::vector<std::string>& wanted,
                                  const std::vector<std::string>& given, const Origins& origins) {
   std::vector<std::string> from;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const auto origin = origins.find(wanted[i]);
-    const std::string& name = origin == origins.end() ? wanted[i] : origin->second;
+    std::string name = origin_of(origins, wanted[i]);
     if (std::find(given.begin(), given.end(), name) != given.end()) {
-      from.push_back(name);
+      from.push_back(std::move(name));
     } else if (wanted.size() == given.size()) {
       from.push_back(given[i]);
     } else {
@@ -138,9 +137,9 @@ Model model_for(const Model& model, const OnnxConfig& config) {
   if (!custom->changes().outputs && renamed_inputs.empty()) return model;
   AxesByName inputs = custom->inner().inputs(), outputs = custom->inner().outputs();
   custom->inner().apply(config.options().interface_options, inputs, outputs);
-  const std::vector<std::string> given = names_of(outputs),
-                                 wanted =
-                                     custom->changes().outputs ? names_of(*custom->changes().outputs) : given;
+  const std::vector<std::string> given = names_of(outputs);
+  const std::vector<std::string> wanted =
+      custom->changes().outputs ? names_of(*custom->changes().outputs) : given;
   const std::vector<std::string> from = sources(wanted, given, custom->changes().origins);
   if (wanted == given && from == given && renamed_inputs.empty()) return model;
   ModelDefinition definition = model.definition();

@@ -59,8 +59,7 @@ void bind_program(nb::module_& m) {
   m.def("run_program", run_program, nb::arg("arguments"), nb::arg("load_plugin").none() = nb::none(),
         nb::arg("command") = std::vector<std::string>(), nb::arg("many_engine").none() = nb::none(),
         "Runs a command line of the program, with its name first, and returns the exit status. `command` "
-        "starts "
-        "the program again. `many_engine` is where the exports of a list run.");
+        "starts the program again. `many_engine` is where the exports of a list run.");
   m.def("run_many_task", run_many_task, nb::arg("task"), nb::arg("command"),
         "Runs a task of export-many on the machine where this is called, and returns its result as a text.");
 }

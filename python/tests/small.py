@@ -20,6 +20,15 @@ BERT = {
     "max_position_embeddings": 40,
 }
 
+# Sizes of small models of transformers.
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": 100,
+}
+
 
 def bert_weights(config: dict[str, Any], seed: int = 0) -> dict[str, numpy.ndarray]:
     """Random weights of a BertModel."""

@@ -12,7 +12,7 @@ import numpy
 import pytest
 from onnxport import ExportError, TasksManager, export, main_export, validate_model_outputs
 from onnxport.exporters.onnx import BertOnnxConfig
-from small import BERT, NumpyModel, bert_weights
+from small import BERT, SMALL, NumpyModel, bert_weights
 
 QUERY = "encoder.layer.0.attention.self.query"
 KEY = "encoder.layer.1.attention.self.key"
@@ -86,15 +86,6 @@ def test_another_method(tmp_path: Path) -> None:
         export(Wrapped(["default"], "IA3"), BertOnnxConfig(BERT), tmp_path / "model.onnx")
     assert raised.value.code == "unsupported"
     assert not (tmp_path / "model.onnx").exists()
-
-
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "vocab_size": 100,
-}
 
 
 def adapted(transformers: Any, peft: Any, name: str) -> tuple[Any, str]:

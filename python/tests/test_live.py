@@ -17,14 +17,7 @@ from onnxport import (
     onnx_export_from_model,
     validate_model_outputs,
 )
-
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "vocab_size": 100,
-}
+from small import SMALL
 
 
 def test_the_guide(transformers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,14 @@ PAGES = SOURCES / "docs" / "reference"
 
 # Ops that only passes make.
 MADE_BY_PASSES = {"bias_gelu", "add_layer_norm", "add_rms_norm"}
-# What C++ calls otherwise.
+# Names that differ in C++.
 OTHER_NAMES = {
     "export": "export_onnx",  # a keyword of C++
     "DummySeq2SeqPastKeyValuesGenerator": "DummySeq2SeqInputGenerator",
     "DummySeq2SeqDecoderTextInputGenerator": "DummySeq2SeqInputGenerator",
     "DummyDecoderTextInputGenerator": "DummySeq2SeqInputGenerator",
 }
-# What only scripts need: containers of live models, torch's words, and the interface of other packages around functions
+# Names for scripts only: containers of live models, torch's words, and the interface of other packages around functions
 # that C++ has under another name.
 ONLY_PYTHON = {
     "ModelPatcher", "export_models", "onnx_export_from_model", "validate_models_outputs",

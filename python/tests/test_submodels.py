@@ -1,4 +1,4 @@
-"""What scripts change with `fn_get_submodels` and `ModelPatcher`: names, inputs, outputs, files. Nothing is traced."""
+"""Changes by scripts with `fn_get_submodels` and `ModelPatcher`: names, inputs, outputs, files. Nothing is traced."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ import pytest
 from onnxport import ExportError, export, main_export, onnx_export_from_model, validate_model_outputs
 from onnxport.exporters.onnx import BertOnnxConfig, CLIPVisionModelOnnxConfig, LlamaOnnxConfig, T5OnnxConfig
 from onnxport.exporters.onnx.model_patcher import ModelPatcher, PatchingSpec
-from small import BERT, NumpyModel
-
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "vocab_size": 100,
-}
+from small import BERT, SMALL, NumpyModel
 
 
 def test_parts_without_torch(bert: NumpyModel, tmp_path: Path) -> None:

@@ -34,15 +34,18 @@ VisibleTokens::VisibleTokens(const Interface& interface, const NamedTensors& inp
   length_ = static_cast<std::size_t>(mask->shape[1]);
 }
 
-bool VisibleTokens::operator()(const std::string& output, const std::vector<std::int64_t>& shape,
-                               std::size_t index) const {
-  if (shape.size() < 3 || std::find(outputs_.begin(), outputs_.end(), output) == outputs_.end()) return true;
-  const auto tokens = static_cast<std::size_t>(shape[1]);
-  if (tokens > length_) return true;
-  std::size_t inner = 1;
-  for (std::size_t axis = 2; axis < shape.size(); ++axis) inner *= static_cast<std::size_t>(shape[axis]);
-  const std::size_t row = index / (inner * tokens), token = index / inner % tokens;
-  return mask_.at(row * length_ + length_ - tokens + token) != 0;  // the mask begins with the past
+std::vector<bool> VisibleTokens::rows(const std::string& output,
+                                      const std::vector<std::int64_t>& shape) const {
+  if (shape.size() < 3 || std::find(outputs_.begin(), outputs_.end(), output) == outputs_.end())
+    return {true};
+  const auto batch = static_cast<std::size_t>(shape[0]), tokens = static_cast<std::size_t>(shape[1]);
+  if (tokens > length_) return {true};
+  std::vector<bool> visible;
+  for (std::size_t row = 0; row < batch; ++row) {
+    for (std::size_t i = length_ - tokens; i < length_; ++i)  // the mask begins with the past
+      visible.push_back(mask_.at(row * length_ + i) != 0);
+  }
+  return visible;
 }
 
 DriftMeter::Sums& DriftMeter::sums_of(const std::string& output) {
@@ -59,8 +62,11 @@ void DriftMeter::add(const NamedTensors& got, const NamedTensors& original, cons
     if (tensor == nullptr || !is_float(expected.dtype) || tensor->shape != expected.shape) continue;
     Sums& sums = sums_of(name);
     const std::vector<double> a = tensor->to_doubles(), b = expected.to_doubles();
+    if (a.empty()) continue;
+    const std::vector<bool> rows = visible.rows(name, expected.shape);
+    const std::size_t inner = a.size() / rows.size();
     for (std::size_t i = 0; i < a.size(); ++i) {
-      if (!counts(a[i]) || !counts(b[i]) || !visible(name, expected.shape, i)) continue;
+      if (!counts(a[i]) || !counts(b[i]) || !rows[i / inner]) continue;
       const double difference = std::abs(a[i] - b[i]);
       sums.largest = std::max(sums.largest, difference);
       sums.total += difference;
@@ -72,7 +78,7 @@ void DriftMeter::add(const NamedTensors& got, const NamedTensors& original, cons
     const std::size_t width =
         name == "logits" && !expected.shape.empty() ? static_cast<std::size_t>(expected.shape.back()) : 0;
     for (std::size_t at = 0; width > 1 && at + width <= a.size(); at += width) {
-      if (!visible(name, expected.shape, at)) continue;
+      if (!rows[at / inner]) continue;
       ++sums.rows;
       sums.same += largest_of({a.data() + at, width}) == largest_of({b.data() + at, width}) ? 1 : 0;
     }

@@ -17,8 +17,8 @@ class VisibleTokens {
   VisibleTokens() = default;  // all
   /// Those that `attention_mask` shows, in outputs with a row for each of the tokens given.
   VisibleTokens(const Interface& interface, const NamedTensors& inputs);
-  /// Whether element `index` of an output of this shape counts.
-  bool operator()(const std::string& output, const std::vector<std::int64_t>& shape, std::size_t index) const;
+  /// Whether each row [B * S] of an output [B, S, …] counts. Another output is one row that counts.
+  std::vector<bool> rows(const std::string& output, const std::vector<std::int64_t>& shape) const;
 
  private:
   std::vector<std::string> outputs_;

@@ -1,4 +1,4 @@
-"""What the documents need of transformers, for machines without it: a small BERT of NumPy arrays."""
+"""A stand-in for transformers in the examples of the documents, on machines without it: a small BERT of NumPy arrays."""
 
 from __future__ import annotations
 

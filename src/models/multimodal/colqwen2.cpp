@@ -46,8 +46,8 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const Scope s = model.scope();
   // Each file reads only the keys of its part, and some are for those who feed the files.
   c.harmless({"embedding_dim", "initializer_range"});
-  whole.harmless({"text_config", "vision_config", "image_token_id", "video_token_id", "vision_start_token_id",
-                  "vision_end_token_id", "vision_token_id", "tie_word_embeddings", "vocab_size"});
+  leave_media_token_ids(whole);
+  whole.harmless({"text_config", "vision_config", "tie_word_embeddings", "vocab_size"});
   if (component.part == kVisionEncoder)
     return {{"image_features", encode_qwen2_vl(s / "vlm" / "visual", inputs, whole.sub("vision_config"))}};
   const PretrainedConfig text = qwen_vl_text_config(whole, kTextType);

@@ -83,9 +83,9 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
 EncoderStates encode_text(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                           const Component& component) {
   const PretrainedConfig& c = model.config();
-  c.harmless({"image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id",
-              "vision_token_id", "vision_config"});
-  if (c.given("text_config")) {  // which older files repeat at their top
+  leave_media_token_ids(c);
+  c.harmless({"vision_config"});
+  if (c.given("text_config")) {  // some files repeat its keys at their top
     c.harmless({"vocab_size",          "hidden_size",         "intermediate_size", "num_hidden_layers",
                 "num_attention_heads", "num_key_value_heads", "hidden_act",        "max_position_embeddings",
                 "initializer_range",   "rms_norm_eps",        "use_cache",         "rope_theta",

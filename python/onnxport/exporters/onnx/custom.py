@@ -7,7 +7,21 @@ from typing import Any
 
 from .base import OnnxConfig
 
-__all__ = ["custom_configs"]
+__all__ = ["checked_config", "custom_configs"]
+
+
+def checked_config(stem: str, config: Any) -> OnnxConfig:
+    """The configuration of a file.
+
+    Raises:
+        TypeError: For an object that is no configuration of this package.
+    """
+    if not isinstance(config, OnnxConfig):
+        raise TypeError(
+            f"custom_onnx_configs[{stem!r}]: expected an OnnxConfig of onnxport, got {type(config).__module__}."
+            f"{type(config).__name__}"
+        )
+    return config
 
 
 def custom_configs(configs: Mapping[str, Any] | None, model: Any) -> dict[str, Any]:
@@ -16,12 +30,6 @@ def custom_configs(configs: Mapping[str, Any] | None, model: Any) -> dict[str, A
     Raises:
         TypeError: For an object that is no configuration of this package.
     """
-    made = {}
-    for stem, config in (configs or {}).items():
-        if not isinstance(config, OnnxConfig):
-            raise TypeError(
-                f"custom_onnx_configs[{stem!r}]: expected an OnnxConfig of onnxport, got {type(config).__module__}."
-                f"{type(config).__name__}"
-            )
-        made[stem] = config._native_config(model)
-    return made
+    return {
+        stem: checked_config(stem, config)._native_config(model) for stem, config in (configs or {}).items()
+    }

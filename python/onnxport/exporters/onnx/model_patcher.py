@@ -1,9 +1,10 @@
-"""Patched forward functions of scripts. Nothing is traced: a patch may choose and rename outputs, and that is read off."""
+"""Patched forward functions of scripts. Nothing is traced: one call shows which outputs a patch chooses and renames."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,31 @@ class PatchingSpec:
     op_wrapper: Any = None
 
 
+def check_patching_specs(config: OnnxConfig) -> None:
+    """Raises ExportError(unsupported) for a configuration with PATCHING_SPECS."""
+    if config.PATCHING_SPECS:
+        raise ExportError(
+            f"{type(config).__name__}.PATCHING_SPECS puts other functions into a traced model; {_DEFINITION}",
+            "unsupported",
+        )
+
+
+@contextmanager
+def _in_place(
+    model: Any, name: str, function: Callable[..., Any], original: Callable[..., Any]
+) -> Iterator[None]:
+    """Puts a function in the place of the model's original one as long as the context lasts."""
+    was_own = name in vars(model)
+    setattr(model, name, function)
+    try:
+        yield
+    finally:
+        if was_own:
+            setattr(model, name, original)
+        else:
+            delattr(model, name)
+
+
 class ModelPatcher:
     """Puts `patched_forward` in the place of a model's `forward` as long as the context lasts.
 
@@ -42,11 +68,7 @@ class ModelPatcher:
     """
 
     def __init__(self, config: OnnxConfig, model: Any, model_kwargs: Mapping[str, Any] | None = None) -> None:
-        if config.PATCHING_SPECS:
-            raise ExportError(
-                f"{type(config).__name__}.PATCHING_SPECS puts other functions into a traced model; {_DEFINITION}",
-                "unsupported",
-            )
+        check_patching_specs(config)
         self._model = model
         self.real_config = config
         self.model_kwargs = dict(model_kwargs or {})
@@ -70,16 +92,13 @@ class ModelPatcher:
 
     def __enter__(self) -> ModelPatcher:
         self.patch_ops()
-        self._was_own = self.orig_forward_name in vars(self._model)
-        setattr(self._model, self.orig_forward_name, self.patched_forward)
+        self._patch = _in_place(self._model, self.orig_forward_name, self.patched_forward, self.orig_forward)
+        self._patch.__enter__()
         return self
 
     def __exit__(self, *_: Any) -> None:
         self.restore_ops()
-        if self._was_own:
-            setattr(self._model, self.orig_forward_name, self.orig_forward)
-        else:
-            delattr(self._model, self.orig_forward_name)
+        self._patch.__exit__(None, None, None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.patched_forward(*args, **kwargs)
@@ -93,30 +112,20 @@ def _same(one: Any, other: Any) -> bool:
     )
 
 
-class _Recorder:
-    """The calls of a model's own `forward`."""
+@contextmanager
+def _recorded(model: Any) -> Iterator[list[tuple[tuple[Any, ...], dict[str, Any], Any]]]:
+    """The calls of a model's own `forward`: arguments and results."""
+    calls = []
+    original = model.forward
 
-    def __init__(self, model: Any) -> None:
-        self.calls: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = []
-        self._model = model
-        self._forward = model.forward
+    @functools.wraps(original)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        results = original(*args, **kwargs)
+        calls.append((args, kwargs, results))
+        return results
 
-    def __enter__(self) -> _Recorder:
-        @functools.wraps(self._forward)
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            results = self._forward(*args, **kwargs)
-            self.calls.append((args, kwargs, results))
-            return results
-
-        self._was_own = "forward" in vars(self._model)
-        self._model.forward = forward
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self._was_own:
-            self._model.forward = self._forward
-        else:
-            del self._model.forward
+    with _in_place(model, "forward", forward, original):
+        yield calls
 
 
 def _changed_arguments(
@@ -153,8 +162,8 @@ def origins_of_outputs(config: OnnxConfig, model: Any) -> dict[str, str]:
     model = base_model(model)
     if not hasattr(model, "parameters") or not hasattr(model, "forward"):
         raise ExportError(
-            f"{name} patches the forward function of the model, which tells here what its outputs are called; give the "
-            f"live model of PyTorch, got {type(model).__name__}",
+            f"{name} patches the forward function of the model, which has to run once for the names of its outputs; "
+            f"give the live model of PyTorch, got {type(model).__name__}",
             "unsupported",
         )
     import torch
@@ -167,16 +176,16 @@ def origins_of_outputs(config: OnnxConfig, model: Any) -> dict[str, str]:
     was_training = model.training
     model.eval()
     try:
-        with _Recorder(model) as recorder, torch.no_grad(), config.patch_model_for_export(model):
+        with _recorded(model) as calls, torch.no_grad(), config.patch_model_for_export(model):
             results = model(**given)
     finally:
         model.train(was_training)
-    if len(recorder.calls) != 1:
+    if len(calls) != 1:
         raise ExportError(
-            f"the patched forward of {name} calls the model {len(recorder.calls)} times, expected once; {_DEFINITION}",
+            f"the patched forward of {name} calls the model {len(calls)} times, expected once; {_DEFINITION}",
             "unsupported",
         )
-    args, kwargs, own = recorder.calls[0]
+    args, kwargs, own = calls[0]
     if changed := _changed_arguments(given, args, kwargs):
         raise ExportError(
             f"the patched forward of {name} changes {', '.join(changed)} of the model; {_DEFINITION}",

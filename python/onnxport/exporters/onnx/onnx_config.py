@@ -16,6 +16,7 @@ from ...utils.input_generators import DummyInputGenerator
 from ...utils.normalized_config import NormalizedConfig
 from .axes import Axes, as_pairs
 from .dummies import dummy_inputs
+from .model_patcher import ModelPatcher, check_patching_specs, origins_of_outputs
 from .preprocessors import preprocessors_folder
 
 __all__ = ["OnnxConfig"]
@@ -201,8 +202,6 @@ class OnnxConfig:
 
     def patch_model_for_export(self, model: Any, model_kwargs: Mapping[str, Any] | None = None) -> Any:
         """A context in which the model returns what the file gives, by the names of the file."""
-        from .model_patcher import ModelPatcher
-
         return (self._MODEL_PATCHER or ModelPatcher)(self, model, model_kwargs=model_kwargs)
 
     def _native_config(self, model: Any = None) -> Any:
@@ -210,24 +209,14 @@ class OnnxConfig:
 
         A patched forward function needs the live model.
         """
-        if self.PATCHING_SPECS:
-            raise ExportError(
-                f"{type(self).__name__}.PATCHING_SPECS puts other functions into a traced model; nothing is traced here: "
-                "write the change as a definition with onnxport.nn",
-                "unsupported",
-            )
-        origins = {}
-        if self.patches_forward():
-            from .model_patcher import origins_of_outputs
-
-            origins = origins_of_outputs(self, model)
-        return self._changed_config(origins)
+        check_patching_specs(self)
+        return self._changed_config(origins_of_outputs(self, model) if self.patches_forward() else {})
 
     def origins_of_inputs(self) -> dict[str, str]:
-        """What the definition calls the inputs that a script renames.
+        """The definition's names of the inputs that a script renames.
 
-        `torch_to_onnx_input_map` tells. In a class that derives from that of an architecture, all may have other names,
-        in their order.
+        They come from `torch_to_onnx_input_map`. A class that derives from that of an architecture may also rename all
+        inputs, in their order.
 
         Raises:
             ExportError: `unsupported` for other names of a cache.

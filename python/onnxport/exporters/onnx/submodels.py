@@ -16,11 +16,12 @@ from ..live_adapters import base_model
 from ..sources import HubOptions, find_source
 from .base import OnnxConfig
 from .convert import export
+from .custom import checked_config
 from .validation import validate_model_outputs
 
 __all__ = ["export_submodels"]
 
-#: What a client reads beside the files, if the model comes from a folder.
+#: Files for clients that are copied if the model comes from a folder.
 _COMPANIONS = (
     "*token*.json",
     "vocab.*",
@@ -83,12 +84,7 @@ def _pairs(
         )
     pairs = {}
     for name, config in configs.items():
-        if not isinstance(config, OnnxConfig):
-            raise TypeError(
-                f"custom_onnx_configs[{name!r}]: expected an OnnxConfig of onnxport, got {type(config).__module__}."
-                f"{type(config).__name__}"
-            )
-        part = _whole(submodels[name], base_model(model), config)
+        part = _whole(submodels[name], base_model(model), checked_config(name, config))
         if not is_live(part) or not hasattr(part, "config"):
             raise ExportError(
                 f"fn_get_submodels: '{name}' is a {type(part).__name__}, expected a model with state_dict() and config",

@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "models/text_encoders/common/deberta.h"
+#include "models/text_encoders/common/refuse.h"
 #include "onnxport/config.h"
 #include "onnxport/error.h"
 
@@ -73,28 +74,25 @@ DebertaConfig::DebertaConfig(const PretrainedConfig& c, DebertaVersion version)
   attention.projections = shared ? PositionProjections::shared : PositionProjections::own;
   if (!relative) attention.projections = PositionProjections::none;
   if (distances.max_distance < 1) distances.max_distance = max_position_embeddings;
-  const auto refuse = [&](const std::string& what) {
-    throw ExportError(ErrorCode::bad_config, fmt::format("{}: {}", c.origin(), what));
-  };
   // The original's modules accept another size, but its additions then fail.
   const std::int64_t head_size = hidden_size / num_attention_heads;
   if (const auto size = c.maybe_integer("attention_head_size"); size && *size != head_size)
-    refuse(fmt::format("attention_head_size is {}, expected {}", *size, head_size));
+    refuse(c, fmt::format("attention_head_size is {}, expected {}", *size, head_size));
   if (conv_kernel_size > 0 && conv_kernel_size % 2 == 0)
-    refuse(fmt::format("conv_kernel_size is {}, expected an odd number", conv_kernel_size));
+    refuse(c, fmt::format("conv_kernel_size is {}, expected an odd number", conv_kernel_size));
   if (conv_groups < 1 || hidden_size % conv_groups != 0)
-    refuse(fmt::format("conv_groups is {}, expected a divisor of {}", conv_groups, hidden_size));
+    refuse(c, fmt::format("conv_groups is {}, expected a divisor of {}", conv_groups, hidden_size));
   if (!relative) return;
   const auto& [farthest, buckets] = distances;
   constexpr std::int64_t kMost = 1 << 20;  // the table of distances is made here
   if (farthest > kMost || farthest < 1)
-    refuse(fmt::format("max_relative_positions is {}, expected 1 to {}", farthest, kMost));
+    refuse(c, fmt::format("max_relative_positions is {}, expected 1 to {}", farthest, kMost));
   // For these, the original divides by zero and converts the result to an integer.
   if (buckets == 1 || (buckets > 1 && farthest - 1 == buckets / 2))
-    refuse(
-        fmt::format("position_buckets is {} with max_relative_positions {}, which has no buckets for far "
-                    "distances; expected another number",
-                    buckets, farthest));
+    refuse(c,
+           fmt::format("position_buckets is {} with max_relative_positions {}, which has no buckets for far "
+                       "distances; expected another number",
+                       buckets, farthest));
 }
 
 }  // namespace onnxport::models

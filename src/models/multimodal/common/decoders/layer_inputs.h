@@ -26,7 +26,7 @@ class LayerInputsOnnxConfig : public MultimodalDecoderOnnxConfig {
   NormalizedConfig encoder_normalized() const override { return NormalizedTextConfig(text_config()); }
 };
 
-/// What kEmbedding returns: `outputs` are those of embed_tokens, and `inputs` have the features.
+/// The outputs of kEmbedding, from those of embed_tokens and the features among the inputs.
 NamedValues embed_with_features(const PretrainedConfig& whole, const Inputs& inputs, NamedValues outputs);
 
 }  // namespace onnxport::models

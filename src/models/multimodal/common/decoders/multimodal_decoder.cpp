@@ -83,7 +83,7 @@ void MultimodalDecoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& 
   if (embeds_features)
     for (std::string& part : parts) part += kOfRows;
   describe_parts(*this, parts, plan, request);
-  for (Component& component : plan.components) component.name = component.stem = component.part;
+  for (Component& component : plan.components) component.name = component.stem = component.part;  // no suffix
 }
 
 PretrainedConfig MultimodalDecoderOnnxConfig::text_config() const {

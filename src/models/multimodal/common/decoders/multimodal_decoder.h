@@ -25,8 +25,8 @@ inline constexpr const char* kEmbedTokens = "embed_tokens";
 inline constexpr const char* kDecoder = "decoder_model_merged";
 /// Instead of embed_tokens for clients that give it the features too: it returns the whole prompt as vectors.
 inline constexpr const char* kEmbedding = "embedding";
-/// Behind the name of a part for such clients: features are rows [tokens, hidden_size], and what tokens have
-/// for each layer is one vector.
+/// Ends the name of a part for such clients: features are rows [tokens, hidden_size], and the vectors of a
+/// token for all layers are one vector.
 inline constexpr std::string_view kOfRows = ":rows";
 
 /// The components of such a model. The language model is any type with that role, the tower any with the role

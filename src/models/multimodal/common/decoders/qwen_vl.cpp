@@ -117,11 +117,15 @@ PretrainedConfig qwen_vl_text_config(const PretrainedConfig& config, const std::
   return config.as(text_type);
 }
 
+void leave_media_token_ids(const PretrainedConfig& config) {
+  config.harmless({"image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id",
+                   "vision_token_id"});
+}
+
 NamedValues forward_qwen_vl(const TasksManager& tasks, const Inputs& inputs, const Model& model,
                             const Component& component, EncodePatches encode) {
   const PretrainedConfig& c = model.config();
-  c.harmless({"image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id",
-              "vision_token_id"});  // for those who feed the files
+  leave_media_token_ids(c);
   // In an old file, the language model's keys are beside these.
   const bool encodes = component.part != kDecoder && component.part != kEmbedTokens;
   if (encodes && !c.given("text_config")) leave_other_keys(c, "vision_config");

@@ -98,6 +98,9 @@ class QwenVlOnnxConfig : public MultimodalDecoderOnnxConfig {
 /// text_config, or the whole of an old file, as a class of this type reads it.
 PretrainedConfig qwen_vl_text_config(const PretrainedConfig& config, const std::string& text_type);
 
+/// Declares the ids of the tokens for images and videos harmless: clients need them, but no file reads them.
+void leave_media_token_ids(const PretrainedConfig& config);
+
 /// Makes image_features.
 using EncodePatches = Value (*)(const Inputs& inputs, const Model& model);
 

@@ -17,7 +17,7 @@ struct OtherStates {
   op::AttentionMask mask = {};
 };
 
-/// What x [B, S, H] finds in other states, with the projection of the result: [B, S, H]. The parameters name
+/// Attention of x [B, S, H] to other states, and the projection of the result: [B, S, H]. The parameters name
 /// the keys.
 Value attend_to(const Scope& s, const nn::SelfAttentionParameters& p, Value x, const OtherStates& other);
 

@@ -30,19 +30,4 @@ DummyInputGenerators gemma4_audio_dummies(const PretrainedConfig& audio_config);
 /// input_ids in which the tokens that stand for images, videos and sounds are padding.
 Value without_media_tokens(const PretrainedConfig& config, Value input_ids, std::int64_t pad_token_id);
 
-/// Makes images of different sizes, padded to the same number of patches: pixel_values float [batch_size,
-/// patches, width], pixel_position_ids.
-class DummyPlacedPatchGenerator : public DummyInputGenerator {
- public:
-  DummyPlacedPatchGenerator(std::int64_t side, std::int64_t width) : side_(side), width_(width) {}
-  bool supports_input(std::string_view name) const override;
-  TensorType type(std::string_view name, const DummyContext& context,
-                  const DummyShapes& shapes) const override;
-  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
-                  std::uint64_t seed) const override;
-
- private:
-  std::int64_t side_, width_;
-};
-
 }  // namespace onnxport::models

@@ -170,6 +170,39 @@ Value pooled(const Config& c, Value x, const Places& places) {
   return real_rows(means, used, Dim::symbol("num_image_tokens"));
 }
 
+// Images of different sizes, padded to the same number of patches.
+class DummyPlacedPatchGenerator : public DummyInputGenerator {
+ public:
+  DummyPlacedPatchGenerator(std::int64_t side, std::int64_t width) : side_(side), width_(width) {}
+  bool supports_input(std::string_view name) const override {
+    return name == "pixel_values" || name == "pixel_position_ids";
+  }
+  TensorType type(std::string_view name, const DummyContext& context,
+                  const DummyShapes& shapes) const override {
+    const std::int64_t most = 4 * side_ * side_;  // two by two squares
+    if (name == "pixel_values") return {context.float_dtype, {shapes.batch_size, most, width_}};
+    return {context.int_dtype, {shapes.batch_size, most, 2}};
+  }
+  Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
+                  std::uint64_t seed) const override {
+    const TensorType type = this->type(name, context, shapes);
+    if (name == "pixel_values") return random_floats(seed, name, type);
+    std::vector<std::int64_t> values;
+    for (std::int64_t i = 0; i < shapes.batch_size; ++i) {
+      const std::int64_t columns = 2 * side_, rows = side_ * (i % 2 == 0 ? 2 : 1);
+      for (std::int64_t place = 0; place < 4 * side_ * side_; ++place) {
+        const bool real = place < rows * columns;
+        values.push_back(real ? place % columns : -1);
+        values.push_back(real ? place / columns : -1);
+      }
+    }
+    return Tensor::from_ints(type.dtype, {shapes.batch_size, 4 * side_ * side_, 2}, values);
+  }
+
+ private:
+  std::int64_t side_, width_;
+};
+
 }  // namespace
 
 Value gemma4_image_features(const Scope& root, const PretrainedConfig& vision_config, const Inputs& inputs,
@@ -228,33 +261,6 @@ Value without_media_tokens(const PretrainedConfig& c, Value input_ids, std::int6
     media = media ? op::logical_or(media, same) : same;
   }
   return media ? op::masked_fill(input_ids, media, static_cast<double>(pad_token_id)) : input_ids;
-}
-
-bool DummyPlacedPatchGenerator::supports_input(std::string_view name) const {
-  return name == "pixel_values" || name == "pixel_position_ids";
-}
-
-TensorType DummyPlacedPatchGenerator::type(std::string_view name, const DummyContext& context,
-                                           const DummyShapes& shapes) const {
-  const std::int64_t most = 4 * side_ * side_;  // two by two squares
-  if (name == "pixel_values") return {context.float_dtype, {shapes.batch_size, most, width_}};
-  return {context.int_dtype, {shapes.batch_size, most, 2}};
-}
-
-Tensor DummyPlacedPatchGenerator::generate(std::string_view name, const DummyContext& context,
-                                           const DummyShapes& shapes, std::uint64_t seed) const {
-  const TensorType type = this->type(name, context, shapes);
-  if (name == "pixel_values") return random_floats(seed, name, type);
-  std::vector<std::int64_t> values;
-  for (std::int64_t i = 0; i < shapes.batch_size; ++i) {
-    const std::int64_t columns = 2 * side_, rows = side_ * (i % 2 == 0 ? 2 : 1);
-    for (std::int64_t place = 0; place < 4 * side_ * side_; ++place) {
-      const bool real = place < rows * columns;
-      values.push_back(real ? place % columns : -1);
-      values.push_back(real ? place / columns : -1);
-    }
-  }
-  return Tensor::from_ints(type.dtype, {shapes.batch_size, 4 * side_ * side_, 2}, values);
 }
 
 }  // namespace onnxport::models
