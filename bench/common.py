@@ -77,7 +77,7 @@ CONFIGS = {
                            encoder_num_attention_heads=8, decoder_num_attention_heads=8, partial_rotary_factor=0.62),
     "wav2vec2-base": dict(model_type="wav2vec2", architectures=["Wav2Vec2Model"]),
     "wavlm-base": dict(model_type="wavlm", architectures=["WavLMModel"]),
-    # Without noise, for files of different exporters do not make the same.
+    # Without noise: files of different exporters would make different noise.
     "vits-mms": dict(model_type="vits", architectures=["VitsModel"], vocab_size=1000, noise_scale=0.0, noise_scale_duration=0.0),
     "vit-base": dict(model_type="vit", architectures=["ViTForImageClassification"]),
     "resnet-50": dict(model_type="resnet", architectures=["ResNetForImageClassification"]),
@@ -119,8 +119,8 @@ class Failed(Exception):
 Usage = collections.namedtuple("Usage", "seconds cpu_seconds peak_mb")
 
 
-# Makes a model of the class that `architectures` names, with random weights. Those of convolutions keep the size of
-# their input: in some classes they start so small that all outputs are 0.
+# Makes a model of the class that `architectures` names, with random weights. Convolutions get weights that keep the
+# scale of their input: the initial ones of some classes are so small that all outputs are 0.
 FROM_TRANSFORMERS = """
 import json, sys, torch, transformers
 config = json.load(open(sys.argv[1]))

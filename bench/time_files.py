@@ -66,7 +66,7 @@ def difference(outputs, expected):
         if name not in expected:
             continue
         if value.shape != expected[name].shape or value.size > 1 and not numpy.ptp(expected[name]):
-            return float("inf")  # an output of one number would hide a difference
+            return float("inf")  # a constant output would hide a difference
         scale = max(1.0, float(numpy.abs(expected[name]).max()))
         worst = max(worst, float(numpy.abs(value - expected[name]).max()) / scale)
     return worst if worst == worst else float("inf")

@@ -1,4 +1,4 @@
-// The page about an export: its data, and what may go wrong.
+// The page about an export: its data, and its errors.
 #include "onnxport/report.h"
 
 #include <gtest/gtest.h>
@@ -279,6 +279,12 @@ TEST_F(Report, APageThatCannotBeWritten) {
       run_program({"export", "onnx", "--model", checkpoint_.string(), "--report", nowhere, out_.string()}),
       kIo, {nowhere, "there is no folder"});
   EXPECT_FALSE(fs::exists(out_));
+}
+
+TEST_F(Report, InTheFolderOfTheExport) {
+  page_ = out_ / "report.html";
+  out_ /= "";  // as shells complete it
+  exported("bert/text-classification", "text-classification", {"--no-validate"});
 }
 
 }  // namespace

@@ -12,21 +12,21 @@
 
 namespace onnxport {
 
-/// What the page shows.
+/// The content of the page.
 struct ReportContent {
-  /// The files, or folders whose .onnx files are meant. Names in the page are relative to what they share.
+  /// Files, or folders with .onnx files. Names in the page are relative to their common folder.
   std::vector<std::filesystem::path> onnx = {};
-  std::string model = {};  ///< what was exported, as the user called it; empty: unknown
+  std::string model = {};  ///< the exported model, as the user named it; empty: unknown
   /// The components' graphs as their definitions build them, from graph_to_json().
   std::vector<std::string> graphs = {};
-  /// JSON that `export onnx`, `validate` and `bench` print with --json, each with its origin for messages.
+  /// Output of `export onnx`, `validate` and `bench` with --json, each after its origin, for messages.
   std::vector<std::pair<std::string, std::string>> results = {};
   std::vector<std::filesystem::path> result_files = {};  ///< files with such JSON
   bool made_here = false;  ///< this process exported the files: the page shows its peak memory
 };
 
-/// A graph as JSON: nodes with op, module path, types and operands; weights with the tensors that they are
-/// made of.
+/// A graph as JSON: nodes with op, module path, types and operands, and weights with the tensors of the
+/// checkpoint that they are made of.
 ONNXPORT_API std::string graph_to_json(const Component& component, const Graph& graph);
 
 /// The .onnx files of a folder, of its folder `onnx`, and else of the folders in it; or the file itself.
@@ -34,7 +34,7 @@ ONNXPORT_API std::string graph_to_json(const Component& component, const Graph& 
 ONNXPORT_API std::vector<std::filesystem::path> find_model_files(const std::filesystem::path& path);
 
 /// The data of the page, as JSON. Reads no payloads of weights. Throws ExportError(io) for files that cannot
-/// be read, and ExportError(invalid_argument) for results that no command prints.
+/// be read, and ExportError(invalid_argument) for results of none of these commands.
 ONNXPORT_API std::string report_data(const ReportContent& content);
 
 /// Writes the page, completely or not at all. Throws like report_data(), and ExportError(io) if the page

@@ -161,10 +161,11 @@ int run_export(ExportFlags flags) {
   if (flags.monolith) options.split = Split::monolith;
   options.export_options.on_notice = notice;
   if (voice.verbose) options.export_options.on_detail = note;
-  // A page in the folder of the export can only be written once that is there.
   ReportContent page{.model = called, .made_here = true};
   if (!flags.report.empty()) {
-    if (flags.report.parent_path() != options.output) check_report_path(flags.report);
+    // The folder of the export need not exist yet.
+    const fs::path inside = fs::absolute(options.output / flags.report.filename()).lexically_normal();
+    if (fs::absolute(flags.report).lexically_normal() != inside) check_report_path(flags.report);
     options.export_options.on_graph = [&](const Component& component, const Graph& graph) {
       page.graphs.push_back(graph_to_json(component, graph));
     };

@@ -55,7 +55,6 @@ class Preparation {
   const ExportPlan& plan_;
   const RunOptions& options_;
   std::map<std::pair<DType, Gelu>, pipeline::Originals> originals_;
-  std::set<std::string> shown_;  // components whose graphs a listener got
 };
 
 // Here and in check_accounting, errors in the model or the options are found before anything is written.
@@ -68,7 +67,7 @@ Files Preparation::prepare(const Variant& variant) {
     const Graph* known = originals.find(component.name);
     Graph graph = known == nullptr ? pipeline::build_component(plan.model, component, variant, plan.layout)
                                    : pass::copy(*known);
-    if (options_.export_options.on_graph && shown_.insert(component.name).second)
+    if (options_.export_options.on_graph && plan_.variant_of(one).name == variant.name)
       options_.export_options.on_graph(component, graph);
     if (known == nullptr && (options_.validate || plan_.variants.size() > 1))
       originals.add(component, pass::copy(graph));

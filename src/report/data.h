@@ -22,8 +22,11 @@ struct ModelFile {
   ModelSummary model;
 };
 
-/// Reads the files, with the types of their values. Names are relative to the folder that holds all of them.
+/// Reads the files, with the types of their values. Names are relative to their common folder.
 std::vector<ModelFile> read_files(const std::vector<std::filesystem::path>& paths);
+
+/// The folder that holds all of them; empty if there are none.
+std::filesystem::path common_folder(const std::vector<ModelFile>& files);
 
 json describe(const ModelFile& file);
 

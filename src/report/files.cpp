@@ -5,7 +5,6 @@
 #include <set>
 
 #include "onnxport/bench.h"
-#include "onnxport/error.h"
 #include "onnxport/recipe.h"
 #include "onnxport/report.h"
 #include "report/data.h"
@@ -69,26 +68,14 @@ json describe(const GraphSummary& graph) {
     if (!tensor.file.empty()) initializers.back()["file"] = tensor.file;
   }
   json types = json::object();  // of the results of nodes
-  for (const auto& values : {graph.values, graph.outputs}) {
-    for (const ValueSummary& value : values) types[value.name] = type_of(value.type, value.shape);
+  for (const auto* values : {&graph.values, &graph.outputs}) {
+    for (const ValueSummary& value : *values) types[value.name] = type_of(value.type, value.shape);
   }
   return {{"inputs", describe(graph.inputs)},
           {"outputs", describe(graph.outputs)},
           {"initializers", std::move(initializers)},
           {"nodes", std::move(nodes)},
           {"types", std::move(types)}};
-}
-
-// The folder that holds all files.
-fs::path common_folder(const std::vector<fs::path>& paths) {
-  fs::path common = paths.front().parent_path();
-  for (const fs::path& path : paths) {
-    while (!common.empty() && path.lexically_relative(common).string().starts_with("..")) {
-      if (common == common.parent_path()) break;
-      common = common.parent_path();
-    }
-  }
-  return common;
 }
 
 // Suffixes of precisions, the longest first: "_q4f16" before "_q4".
@@ -105,21 +92,27 @@ std::vector<std::string> suffixes() {
 
 }  // namespace
 
+fs::path common_folder(const std::vector<ModelFile>& files) {
+  if (files.empty()) return {};
+  fs::path common = files.front().path.parent_path();
+  for (const ModelFile& file : files) {
+    while (file.path.lexically_relative(common).string().starts_with("..") && common != common.parent_path())
+      common = common.parent_path();
+  }
+  return common;
+}
+
 std::vector<ModelFile> read_files(const std::vector<fs::path>& paths) {
   std::vector<ModelFile> files;
-  std::vector<fs::path> canonical;
   std::set<fs::path> seen;
   for (const fs::path& path : paths) {
-    const fs::path real = fs::weakly_canonical(path);
-    if (seen.insert(real).second) canonical.push_back(real);
+    fs::path real = fs::weakly_canonical(path);
+    if (seen.insert(real).second) files.emplace_back().path = std::move(real);
   }
-  if (canonical.empty()) return files;
-  const fs::path common = common_folder(canonical);
+  const fs::path common = common_folder(files);
   const std::vector<std::string> known = suffixes();
-  for (const fs::path& path : canonical) {
-    ModelFile& file = files.emplace_back();
-    file.path = path;
-    file.name = path.lexically_relative(common).generic_string();
+  for (ModelFile& file : files) {
+    file.name = file.path.lexically_relative(common).generic_string();
     fs::path component = fs::path(file.name).replace_extension();
     std::string stem = component.filename().string();
     for (const std::string& suffix : known) {
@@ -130,7 +123,7 @@ std::vector<ModelFile> read_files(const std::vector<fs::path>& paths) {
     }
     file.component = component.replace_filename(stem).generic_string();
     if (file.component.starts_with("onnx/")) file.component.erase(0, 5);
-    file.model = summarize_with_types(path);
+    file.model = summarize_with_types(file.path);
   }
   return files;
 }

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "ir/weight_steps.h"
@@ -24,14 +22,9 @@ void add_sources(const Weight& weight, json& sources) {
     if (std::ranges::find(sources, source) == sources.end()) sources.push_back(std::move(source));
     return;
   }
-  if (const Weight inner = cast_of(weight)) return add_sources(inner, sources);
-  if (const Weight inner = weight.transpose_of()) return add_sources(inner, sources);
-  if (const std::vector<Weight> parts = parts_of(weight); !parts.empty()) {
-    for (const Weight& part : parts) add_sources(part, sources);
-    return;
-  }
-  if (const Weight inner = steps_of(weight).inner; inner && inner.fingerprint() != weight.fingerprint())
-    add_sources(inner, sources);
+  const Steps steps = steps_of(weight);
+  if (!steps.text.empty()) return add_sources(steps.inner, sources);
+  for (const Weight& part : parts_of(weight)) add_sources(part, sources);
 }
 
 json describe_weight(const Node& node) {

@@ -22,8 +22,6 @@ std::string input_for(const std::string& output, const GraphSummary& to, bool sa
     for (const char* past : {"past_key_values", "past"})
       if (has(to.inputs, past + rest)) return past + rest;
   }
-  if (same && output.starts_with("present_") && has(to.inputs, "past_" + output.substr(8)))
-    return "past_" + output.substr(8);
   // Rows of features replace the vectors of placeholder tokens.
   constexpr const char* kEmbeds = "inputs_embeds";
   if (!same && output.ends_with("_features") && has(to.inputs, kEmbeds) && has(to.inputs, "attention_mask"))

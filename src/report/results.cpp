@@ -15,12 +15,11 @@ namespace fs = std::filesystem;
 // The names that the page has for paths in results.
 class Names {
  public:
-  explicit Names(const std::vector<ModelFile>& files) {
+  explicit Names(const std::vector<ModelFile>& files) : root_(common_folder(files)) {
     for (const ModelFile& file : files) {
       names_.emplace(file.path, file.name);
       const auto [it, is_new] = by_filename_.emplace(file.path.filename().string(), file.name);
       if (!is_new) it->second.clear();  // more than one
-      if (root_.empty()) root_ = folder_of(file);
     }
   }
 
@@ -36,15 +35,6 @@ class Names {
   }
 
  private:
-  static fs::path folder_of(const ModelFile& file) {
-    fs::path folder = file.path;
-    for (const fs::path& part : fs::path(file.name)) {
-      (void)part;
-      folder = folder.parent_path();
-    }
-    return folder;
-  }
-
   fs::path root_;
   std::map<fs::path, std::string> names_;
   std::map<std::string, std::string> by_filename_;
@@ -99,10 +89,11 @@ json sort_results(const std::vector<std::pair<std::string, std::string>>& result
       for (json& file : result["files"]) rename(file, "file", names);
       sorted["bench"] = std::move(result);
     } else {
-      throw ExportError(ErrorCode::invalid_argument,
-                        fmt::format("{}: expected what `onnxport export onnx`, `validate` or `bench` prints "
-                                    "with --json, got {}",
-                                    origin, result.is_discarded() ? "no JSON" : "other JSON"));
+      throw ExportError(
+          ErrorCode::invalid_argument,
+          fmt::format("{}: expected the output of `onnxport export onnx`, `validate` or `bench` "
+                      "with --json, got {}",
+                      origin, result.is_discarded() ? "no JSON" : "other JSON"));
     }
   }
   return sorted;

@@ -26,22 +26,6 @@ std::string kind(const onnx::TypeProto& type) {
   }
 }
 
-}  // namespace
-
-ValueSummary describe_value(const onnx::ValueInfoProto& value) {
-  ValueSummary summary{value.name(), kind(value.type()), {}};
-  for (const auto& dim : value.type().tensor_type().shape().dim()) {
-    if (dim.has_dim_value()) {
-      summary.shape.push_back(std::to_string(dim.dim_value()));
-    } else {
-      summary.shape.push_back(dim.dim_param().empty() ? "?" : dim.dim_param());
-    }
-  }
-  return summary;
-}
-
-namespace {
-
 /// `file`: the name of the model's own file.
 InitializerSummary describe(const onnx::TensorProto& tensor, const std::string& file) {
   InitializerSummary summary{tensor.name(),
@@ -89,6 +73,19 @@ void take_types(GraphSummary& graph, GraphSummary inferred) {
 }
 
 }  // namespace
+
+ValueSummary describe_value(const onnx::ValueInfoProto& value) {
+  ValueSummary summary{value.name(), kind(value.type()), {}};
+  for (const auto& dim : value.type().tensor_type().shape().dim()) {
+    if (dim.has_dim_value()) {
+      summary.shape.push_back(std::to_string(dim.dim_value()));
+    } else {
+      summary.shape.push_back(dim.dim_param().empty() ? "?" : dim.dim_param());
+    }
+  }
+  return summary;
+}
+
 }  // namespace onnxport::serialize
 
 namespace onnxport {

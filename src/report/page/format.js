@@ -95,6 +95,14 @@ function Path({ children }) {
   return html`<code>${parts.map((part, i) => (i === 0 ? part : html`<wbr />${part}`))}</code>`;
 }
 
+/** Things in a row: at most `most` of them, and how many more there are. */
+function listed(list, show, most = list.length, between = ', ') {
+  return html`${list.slice(0, most).map((one, i) => html`${i > 0 ? between : ''}${show(one)}`)}${list.length > most
+    ? ` and ${list.length - most} more` : ''}`;
+}
+const as_code = (text) => html`<code>${text}</code>`;
+const as_path = (text) => html`<${Path}>${text}<//>`;
+
 /** The width of an element, also after it changed. */
 function useWidth(fallback) {
   const ref = useRef(null);

@@ -1,8 +1,8 @@
-// The graphs by module. Only what is open is in the page, so a graph may have any size.
+// The graphs by module. Only open modules are in the page, so a graph may have any size.
 
 const page_size = 100;
 
-/** A graph in one form for both kinds: nodes with what they show, in a tree of modules. */
+/** The nodes of a definition's graph, in the form that those of a file have, too. */
 function definition_view(graph) {
   const { nodes } = graph;
   const readers = new Map();  // of weights: the modules
@@ -36,23 +36,12 @@ function file_view(file) {
       takes: node.in.filter((name) => name && !weights.has(name)), attrs: node.attrs,
       weights: node.in.filter((name) => weights.has(name)).map((name) => {
         const weight = weights.get(name);
-        return { name, type: tensor_type(weight), bytes: weight.bytes, kind: weight.kind,
+        return { name, type: tensor_type(weight), kind: weight.kind,
           shared: weight.readers.filter((reader) => reader !== module_of(node.name)) };
       }),
     });
   });
   return found;
-}
-
-function node_tree(nodes) {
-  const tree = make_tree();
-  for (const node of nodes) module_at(tree, node.path).items.push(node);
-  const total = (at) => {
-    at.count = at.items.length + sum([...at.children.values()], total);
-    return at.count;
-  };
-  total(tree);
-  return tree;
 }
 
 function WeightRow({ weight }) {
@@ -61,24 +50,18 @@ function WeightRow({ weight }) {
     class="type">${weight.type}</span>
     ${weight.kind?.endsWith('bits') ? html` <span class="tag">${weight.kind}</span>` : ''}
     ${weight.constant ? ' made by the definition' : ''}
-    ${from.length > 0 ? html` <span class="muted">from</span> ${from.slice(0, 4).map((source, i) =>
-      html`${i > 0 ? ', ' : ''}<${Path}>${source.key}<//>
-      ${' '}<span class="type">${source.dtype}[${source.shape.join(', ')}]</span>${source.file ? ` in ${source.file}`
-        : ''}`)}${from.length > 4 ? ` and ${from.length - 4} more` : ''}` : ''}
+    ${from.length > 0 ? html` <span class="muted">from</span> ${listed(from, (source) => html`<${Path}>${source.key}<//>
+      ${' '}<span class="type">${tensor_type(source)}</span>${source.file ? ` in ${source.file}` : ''}`, 4)}` : ''}
     ${weight.shared.length > 0 ? html` ${weight.constant ? '' : html`<span class="tag">tied</span> `}also
-      in <${Path}>${weight.shared[0] || '(no module)'}<//>${weight.shared.length > 1
-        ? ` and ${weight.shared.length - 1} more` : ''}` : ''}</div>`;
+      in ${listed(weight.shared, (reader) => as_path(module_text(reader)), 1)}` : ''}</div>`;
 }
 
 function NodeRow({ node, with_path }) {
-  return html`<li class="node">${with_path && html`<div class="muted"><${Path}>${node.path || '(no module)'}<//></div>`}
+  return html`<li class="node">${with_path && html`<div class="muted"><${Path}>${module_text(node.path)}<//></div>`}
     <div><strong>${node.op}</strong> <span class="muted">${node.label}</span>
-    ${node.types.length > 0 && html` → ${node.types.map((type, i) =>
-      html`${i > 0 ? ', ' : ''}<span class="type">${type}</span>`)}`}
+    ${node.types.length > 0 && html` → ${listed(node.types, (type) => html`<span class="type">${type}</span>`)}`}
     ${node.given.map((name) => html` <span class="tag">output ${name}</span>`)}</div>
-    ${node.takes.length > 0 && html`<div class="muted">takes ${node.takes.slice(0, 8).map((name, i) =>
-      html`${i > 0 ? ', ' : ''}<${Path}>${name}<//>`)}${node.takes.length > 8 ? ` and ${node.takes.length - 8} more`
-        : ''}</div>`}
+    ${node.takes.length > 0 && html`<div class="muted">takes ${listed(node.takes, as_path, 8)}</div>`}
     ${node.attrs && html`<div class="muted">${Object.entries(node.attrs).map(([key, value]) =>
       `${key} = ${value}`).join(', ')}</div>`}
     ${node.weights.map((weight) => html`<${WeightRow} weight=${weight} />`)}</li>`;
@@ -142,7 +125,7 @@ function GraphView() {
   const index = Number(choice.slice(1));
   const nodes = once(`view ${choice}`, () => (choice[0] === 'd' ? definition_view(data.graphs[index])
     : file_view(data.files[index])));
-  const tree = once(`tree ${choice}`, () => node_tree(nodes));
+  const tree = once(`tree ${choice}`, () => make_tree(nodes, (node) => node.path, 'count', () => 1));
   const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
   const texts = words.length > 0 ? once(`texts ${choice}`, () => nodes.map(text_of)) : null;
   return html`<${Choice} label="Graph" value=${choice} options=${choices} on_change=${set_choice} />
@@ -150,7 +133,7 @@ function GraphView() {
       onInput=${(event) => set_text(event.currentTarget.value)}
       placeholder="op, module or weight" /></label>
     ${words.length > 0 ? html`<${Found} key=${`${choice} ${wanted}`} nodes=${nodes} words=${words} texts=${texts} />`
-    : html`<p>${plural(nodes.length, 'node')}. Open a module to see its nodes: the op, the type of its result, what
-      it takes, and where its weights come from.</p>
+    : html`<p>${plural(nodes.length, 'node')}. Open a module to see its nodes: the op, the types of its results,
+      its operands, and where its weights come from.</p>
       <div class="graph" key=${choice}><${Content} at=${tree} level=${0} /></div>`}`;
 }

@@ -1,4 +1,4 @@
-// What a client feeds, and what it gets.
+// Inputs and outputs of the components, for a client.
 
 // Names of tensors that have one meaning everywhere, by pattern.
 const meanings = [
@@ -13,7 +13,7 @@ const meanings = [
   [/^pixel_attention_mask$|^pixel_mask$/, '1 where an image is, 0 where it is padded'],
   [/^input_features$/, 'features of sound (log-mel), as the feature extractor makes them'],
   [/^input_values$/, 'samples of sound, as the feature extractor makes them'],
-  [/^encoder_hidden_states$|^encoder_outputs/, 'what the encoder returned'],
+  [/^encoder_hidden_states$|^encoder_outputs/, 'the output of the encoder'],
   [/^use_cache_branch$/, 'true if the cache holds earlier tokens, false in the first call'],
   [/^num_logits_to_keep$/, 'for how many of the last tokens logits are wanted; 0: for all'],
   [/^past/, 'keys and values of earlier tokens: the outputs of the call before; of length 0 in the first call'],
@@ -54,8 +54,7 @@ function Tensors({ title, file, values, from, narrow }) {
 function Interface() {
   // Variants may have other dtypes.
   const signature = (file) => JSON.stringify([file.graph.inputs, file.graph.outputs]);
-  const parts = once('parts', () => merged_parts(components.map((component) => component.name)));
-  const in_order = [...components].sort((a, b) => parts.has(a.name) - parts.has(b.name));
+  const in_order = [...components].sort((a, b) => merged_parts.has(a.name) - merged_parts.has(b.name));
   const choices = once('interfaces', () => in_order.flatMap((component) =>
     [...group_by(component.files, signature).values()]
     .map((files) => ({ name: component.name, files, text: files.length === component.files.length ? component.name
@@ -72,7 +71,7 @@ function Interface() {
     const end = at === 1 ? 'from' : 'to';
     const [link] = data.links.filter((one_link) => one_link[is] === name
       && one_link.tensors.some((pair) => pair[at] === tensor))
-      .sort((a, b) => parts.has(a[end]) - parts.has(b[end]));
+      .sort((a, b) => merged_parts.has(a[end]) - merged_parts.has(b[end]));
     if (!link) return '';
     const other = link[end];
     const from_or_to = link.tensors.find((pair) => pair[at] === tensor)[1 - at];
@@ -87,7 +86,6 @@ function Interface() {
       narrow=${width < 560} />
     <${Tensors} title="You get" file=${file} values=${file.graph.outputs} from=${partner('from', 0)}
       narrow=${width < 560} />
-    ${axes.size > 0 && html`<p>Names in the axes (${[...axes].map((axis, i) =>
-      html`${i > 0 ? ', ' : ''}<code>${axis}</code>`)}) are free: any
+    ${axes.size > 0 && html`<p>Names in the axes (${listed([...axes], as_code)}) are free: any
       length, but the same name is the same length in one call. Numbers are fixed.</p>`}</div>`;
 }

@@ -5,21 +5,18 @@ function Page() {
   const title = exported ? `${name} for ${exported.task}` : name;
   document.title = `${title} · onnxport report`;
   const failed = results.validation.some((check) => !check.passed);
-  const parts = merged_parts(components.map((one) => one.name));
   const sections = [
-    ['files', 'What was exported', html`<${About} /><${Files} />`],
+    ['files', 'Model and files', html`<${About} /><${Files} />`],
     ['bytes', 'Bytes by module', html`<${BytesByModule} />`],
     ['picture', 'How the components feed each other', html`<${Picture} />`],
-    ['interface', 'What to feed, and what you get', html`<${Interface} />`],
+    ['interface', 'Inputs and outputs', html`<${Interface} />`],
     ['validation', 'How exact it is', html`<${Validation} />`],
     ['times', 'Time and memory', html`<${Times} />`],
     ['graph', 'The graph by module', html`<${GraphView} />`],
   ];
   return html`<header><h1>${title}</h1><p>${data.model
     && html`<${Path}>${data.model}<//>, `}${plural(data.files.length, 'file')},
-      ${' '}${bytes(sum(data.files, (file) => file.bytes)
-        + sum([...new Map(data.files.flatMap((file) => file.data.map((one) => [one.file, one.bytes])))],
-          ([, size]) => size))}
+      ${' '}${bytes(sum(data.files, (file) => file.bytes) + sum([...data_files.values()], (one) => one.size))}
       ${' '}${results.validation.length === 0 ? html`<span class="tag">not validated</span>` : failed
         ? html`<span class="tag bad">✗ validation failed</span>`
         : html`<span class="tag pass">✓ validated</span>`}</p>
@@ -30,7 +27,8 @@ function Page() {
       <div class="columns"><div><h3>Which layers take the bytes?</h3><${BytesAnswer} file=${largest_file()} /></div>
       <div><h3>Which output is the least exact, and why?</h3><${ExactAnswer} /></div>
       <div><h3>What must a client feed?</h3><${FeedAnswer}
-        files=${components.filter((one) => !parts.has(one.name)).map((one) => one.files[0])} /></div></div></section>
+        files=${components.filter((one) => !merged_parts.has(one.name)).map((one) => one.files[0])} /></div></div>
+    </section>
     ${sections.map(([id, text, content]) => html`<section id=${id} aria-labelledby="${id}-title"><h2
       id="${id}-title">${text}</h2>${content}</section>`)}
     <p class="made">Made by onnxport ${data.onnxport}. The page loads nothing from the network.</p>

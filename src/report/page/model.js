@@ -1,4 +1,4 @@
-// What the data says about modules, weights and graphs.
+// The data of the page: modules, weights and graphs.
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const { results } = data;
@@ -9,6 +9,8 @@ function module_of(name) {
   const end = name.lastIndexOf('/');
   return end <= 0 ? '' : name.slice(0, end).replace(/^\/|^(?:with|no)_past(?:\/|$)/, '').replaceAll('/', '.');
 }
+
+const module_text = (module) => module || '(no module)';
 
 /** Calls `visit` for the nodes of a graph, and of the graphs inside of it: with the path of the graph. */
 function each_node(graph, visit, at = '') {
@@ -33,7 +35,7 @@ function kind_of(weight, node, initializers) {
   return bits ? `${bits} bits` : weight.dtype;
 }
 
-/** The weights of a file: with the modules that read them, and how they are stored. */
+/** The weights of a file, with the modules that read them, and how they are stored. */
 function weights_of(file) {
   const initializers = new Map();
   const add = (graph) => {
@@ -57,17 +59,14 @@ function weights_of(file) {
   });
 }
 
-/** A tree of modules; `add(path, …)` puts things into one. */
-function make_tree() {
-  return { name: '', path: '', children: new Map(), items: [], bytes: 0, count: 0 };
-}
+const make_module = (name, path) => ({ name, path, children: new Map(), items: [] });
 function module_at(tree, path) {
   let at = tree;
   if (!path) return at;
   const parts = path.split('.');
   parts.forEach((part, i) => {
     if (!at.children.has(part)) {
-      at.children.set(part, { ...make_tree(), name: part, path: parts.slice(0, i + 1).join('.') });
+      at.children.set(part, make_module(part, parts.slice(0, i + 1).join('.')));
     }
     at = at.children.get(part);
   });
@@ -85,20 +84,19 @@ function joined(tree) {
   return { ...at, name };
 }
 
-function weight_tree(weights) {
-  const tree = make_tree();
-  for (const weight of weights) {
-    module_at(tree, weight.module).items.push(weight);
-  }
-  const total = (at) => {
-    at.bytes = sum(at.items, (weight) => weight.bytes) + sum([...at.children.values()], total);
-    return at.bytes;
+/** A tree of modules with their items. `total` of a module: the sum of `amount` over the items in it and below. */
+function make_tree(items, path_of, total, amount) {
+  const tree = make_module('', '');
+  for (const item of items) module_at(tree, path_of(item)).items.push(item);
+  const add_up = (at) => {
+    at[total] = sum(at.items, amount) + sum([...at.children.values()], add_up);
+    return at[total];
   };
-  total(tree);
+  add_up(tree);
   return tree;
 }
 
-/** Bytes by how they are stored, the most first: without what is less than a hundredth. */
+/** Bytes by how they are stored, the most first. Kinds of less than a hundredth are left out. */
 function kinds_of(weights) {
   const total = sum(weights, (weight) => weight.bytes);
   return [...group_by(weights, (weight) => weight.kind)].map(([kind, list]) =>
@@ -113,12 +111,23 @@ function once(key, make) {
   return memo.get(key);
 }
 const file_weights = (file) => once(`weights ${file.file}`, () => weights_of(file));
+/** Weights that several modules read, except small constants. */
+const tied_weights = (file) => file_weights(file).filter((weight) => weight.readers.length > 1 && weight.bytes > 4096);
 
-/** What several layers have at the same place counts together: "model.layers.{0…23}.mlp". */
+/** The files of external data by their names in the page, each with the first model file that refers to it. */
+const data_files = new Map();
+for (const model of data.files) {
+  for (const { file, bytes: size } of model.data) {
+    const name = model.file.replace(/[^/]*$/, () => file);
+    if (!data_files.has(name)) data_files.set(name, { model, size });
+  }
+}
+
+/** Weights at the same place of several layers count together: "model.layers.{0…23}.mlp". */
 function by_place(weights, depth = 2) {
   const groups = new Map();
   for (const weight of weights) {
-    const parts = (weight.module || '(no module)').split('.');
+    const parts = module_text(weight.module).split('.');
     const number = parts.findIndex((part) => /^\d+$/.test(part));
     const place = number < 0 ? parts.slice(0, depth + 1).join('.')
       : parts.slice(0, number + depth).map((part, i) => (i === number ? '#' : part)).join('.');
@@ -144,13 +153,16 @@ function graph_of(component) {
     return stem === component || graph.stem === component;
   }) ?? null;
 }
+/** The components that a merged one has in one file: without a past, and with one. None for others. */
+function parts_of(component) {
+  const base = component.replace(/_merged$/, '');
+  return base === component ? [] : [base, base.replace(/_model$/, '_with_past_model')];
+}
 /** Graphs that a file was made from: two for merged decoders. */
 function graphs_of_file(file) {
   const own = graph_of(file.component);
   if (own) return [own];
-  const base = file.component.replace(/_merged$/, '');
-  if (base === file.component) return [];
-  return [base, base.replace(/_model$/, '_with_past_model')].map(graph_of).filter(Boolean);
+  return parts_of(file.component).map(graph_of).filter(Boolean);
 }
 
 const is_leaf = (node) => node.op === 'weight' || node.op === 'input';

@@ -1,19 +1,11 @@
 // The components, and how they feed each other.
 
-/** Components whose files are also one merged file: that one is drawn. */
-function merged_parts(names) {
-  const parts = new Map();
-  for (const name of names) {
-    if (!name.endsWith('_merged')) continue;
-    const base = name.replace(/_merged$/, '');
-    for (const part of [base, base.replace(/_model$/, '_with_past_model')])
-      if (names.includes(part)) parts.set(part, name);
-  }
-  return parts;
-}
+const components = [...group_by(data.files, (file) => file.component)]
+  .map(([name, files]) => ({ name, files, graph: files[0].graph }));
 
-const components = once('components', () => [...group_by(data.files, (file) => file.component)]
-  .map(([name, files]) => ({ name, files, graph: files[0].graph })));
+/** Components that are also in a merged file, by name, with the name of that one: it is drawn. */
+const merged_parts = new Map(components.flatMap(({ name }) => parts_of(name).map((part) => [part, name]))
+  .filter(([part]) => components.some((one) => one.name === part)));
 
 /** Lines of a box: at most `most` names. */
 function some_names(names, most = 5) {
@@ -29,11 +21,12 @@ function link_text(link) {
     (output === input ? output : `${output} → ${input}`))), 2).join(', ');
 }
 
+const is_of_part = (link) => merged_parts.has(link.from) || merged_parts.has(link.to);
+
 /** Boxes and arrows for the layout. */
 function make_picture() {
-  const parts = merged_parts(components.map((one) => one.name));
-  const shown = components.filter((one) => !parts.has(one.name));
-  const links = data.links.filter((link) => !parts.has(link.from) && !parts.has(link.to));
+  const shown = components.filter((one) => !merged_parts.has(one.name));
+  const links = data.links.filter((link) => !is_of_part(link));
   const boxes = [];
   const arrows = [];
   for (const one of shown) {
@@ -43,8 +36,8 @@ function make_picture() {
       ...(variants.length > 0 ? [`${one.files.length} precisions`] : []),
       ...(loop ? [`↻ ${is_state(loop.tensors) ? `its ${loop.tensors.length} states return`
         : link_text(loop)} in the next call`] : [])] });
-    const fed = new Set(links.filter((link) => link.to === one.name && link.from !== one.name
-      || link.to === one.name).flatMap((link) => link.tensors.map(([, input]) => input)));
+    const fed = new Set(links.filter((link) => link.to === one.name).flatMap((link) =>
+      link.tensors.map(([, input]) => input)));
     const given = new Set(links.filter((link) => link.from === one.name).flatMap((link) =>
       link.tensors.map(([output]) => output)));
     const inputs = grouped_names(one.graph.inputs.map((value) => value.name).filter((name) => !fed.has(name)));
@@ -60,7 +53,7 @@ function make_picture() {
   }
   for (const link of links) if (link.from !== link.to) arrows.push({ from: link.from, to: link.to,
     text: link_text(link) });
-  return { boxes, arrows, parts };
+  return { boxes, arrows };
 }
 
 const letter = 7.3;
@@ -98,10 +91,9 @@ function Picture() {
   const [ref, width] = useWidth(800);
   const picture = useMemo(make_picture, []);
   const wide = useMemo(() => lay_out(picture, false), []);
-  const tall = useMemo(() => lay_out(picture, true), []);
-  const graph = wide.graph().width <= width ? wide : tall;
+  const fits = wide.graph().width <= width;
+  const graph = useMemo(() => (fits ? wide : lay_out(picture, true)), [fits]);
   const size = graph.graph();
-  const parts = (link) => picture.parts.has(link.from) || picture.parts.has(link.to);
   const first_from_other = (link) => data.links.some((other) => other.to === link.to && other.from !== link.to
     && other.tensors.some(([, input]) => input === link.tensors[0][1]));
   const writes_rows = (link) => link.tensors.some(([output, input]) =>
@@ -112,8 +104,8 @@ function Picture() {
         : ''})${first_from_other(link) ? '' : '; in the first call, they are empty'}</li>`
     : html`<li><${Path}>${link.from}<//> gives <${Path}>${link.to}<//>: ${link_text(link)}${writes_rows(link)
       ? ' (the client writes its rows over the vectors of the placeholder tokens)' : ''}</li>`);
-  const text = data.links.filter((link) => !parts(link)).map(sentence);
-  const separate = data.links.filter(parts);
+  const text = data.links.filter((link) => !is_of_part(link)).map(sentence);
+  const separate = data.links.filter(is_of_part);
   const points = (list) => `M${list.map((point) => `${point.x.toFixed(1)},${point.y.toFixed(1)}`).join('L')}`;
   return html`<div ref=${ref}><div class="scroll picture" role="region" aria-label="Picture of the components"
     tabindex="0">
@@ -142,8 +134,8 @@ function Picture() {
             y=${19 + i * 17}>${line}</text>`)}</g>`;
   })}</svg></div>
     ${text.length > 0 && html`<ul>${text}</ul>`}
-    ${[...group_by([...picture.parts], ([, whole]) => whole)].map(([whole, list]) => html`<p><${Path}>${whole}<//> has
-      ${' '}${list.map(([part], i) => html`${i > 0 ? ' and ' : ''}<${Path}>${part}<//>`)} in one file, for clients
+    ${[...group_by([...merged_parts], ([, whole]) => whole)].map(([whole, list]) => html`<p><${Path}>${whole}<//> has
+      ${' '}${listed(list, ([part]) => as_path(part), list.length, ' and ')} in one file, for clients
         that load only one. Use either.</p>`)}
     ${separate.length > 0 && html`<${Later} summary="How the separate files feed each other">${() =>
       html`<ul>${separate.map(sentence)}</ul>`}<//>`}

@@ -1,11 +1,17 @@
-// The three answers at the top, and what was exported from what.
+// The three answers at the top, and the files with their origin.
+
+/** The largest difference of an output as a part of its tolerance. */
+const part_of_tolerance = (output) => (output.tolerance > 0 ? output.max_difference / output.tolerance
+  : output.max_difference > 0 ? Infinity : 0);
 
 /** All compared outputs with their part of the tolerance, the worst first. */
-const comparisons = once('comparisons', () => results.validation.flatMap((check) => check.cases.flatMap((one) =>
-  one.outputs.map((output) => ({
-    check, case: one.name, output, part: output.tolerance > 0 ? output.max_difference / output.tolerance
-      : output.max_difference > 0 ? Infinity : 0,
-  })))).sort((a, b) => (a.output.passed - b.output.passed) || (b.part - a.part)));
+const comparisons = () => once('comparisons', () => results.validation.flatMap((check) => check.cases.flatMap((one) =>
+  one.outputs.map((output) => ({ check, case: one.name, output, part: part_of_tolerance(output) }))))
+  .sort((a, b) => (a.output.passed - b.output.passed) || (b.part - a.part)));
+
+/** Outputs of quantized variants compared with the model as it was before, the furthest first. */
+const drifts = () => once('drifts', () => results.validation.flatMap((check) =>
+  (check.drift ?? []).map((drift) => ({ check, drift }))).sort((a, b) => a.drift.cosine - b.drift.cosine));
 
 const largest_file = () => [...data.files].sort((a, b) =>
   sum(file_weights(b), (one) => one.bytes) - sum(file_weights(a), (one) => one.bytes))[0];
@@ -62,9 +68,8 @@ function BytesAnswer({ file }) {
   if (total === 0) return html`<p>${file.file} stores no weights.</p>`;
   const tied = (group) => {
     const shared = group.weights.filter((weight) => weight.readers.length > 1 && weight.bytes > total / 20);
-    const readers = new Set(shared.flatMap((weight) => weight.readers.slice(1)));
-    return readers.size > 0 ? html`, also read by <${Path}>${[...readers][0]}<//>${readers.size > 1
-      ? ` and ${readers.size - 1} more` : ''} (tied)` : '';
+    const readers = [...new Set(shared.flatMap((weight) => weight.readers.slice(1)))];
+    return readers.length > 0 ? html`, also read by ${listed(readers, as_path, 1)} (tied)` : '';
   };
   return html`<p>The weights of <${Path}>${file.file}<//> take <strong>${bytes(total)}</strong>. The most is in</p>
     <ol>${places.map((group) => html`<li><${Path}>${place_text(group)}<//>: <strong>${percent(group.bytes,
@@ -73,17 +78,13 @@ function BytesAnswer({ file }) {
       ${' '}(${kinds_of(group.weights).map(([kind]) => kind).slice(0, 2).join(' and ')})${tied(group)}</li>`)}</ol>`;
 }
 
-/** The output of a variant that is the furthest from the model as it was before it was quantized. */
-const worst_drift = () => results.validation.flatMap((check) => (check.drift ?? []).map((drift) => ({ check, drift })))
-  .sort((a, b) => a.drift.cosine - b.drift.cosine)[0] ?? null;
-
 function ExactAnswer() {
-  if (comparisons.length === 0) {
+  const [worst] = comparisons();
+  if (!worst) {
     return html`<p>Unknown: this page was made without results of a validation. <a href="#validation">How to get
       them</a></p>`;
   }
-  const [worst] = comparisons;
-  const drift = worst_drift();
+  const [drift] = drifts();
   const kinds = drift && bits_in(file_of(drift.check.file));
   const { output } = worst;
   return html`<p><code>${output.name}</code> of <${Path}>${worst.check.file}<//>: it differs by at most
@@ -109,9 +110,8 @@ function FeedAnswer({ files }) {
     const inputs = file.graph.inputs.filter((input) => !linked.has(`${file.component} ${input.name}`));
     const fed = file.graph.inputs.length - inputs.length;
     return html`<li><${Path}>${file.component}<//>: ${inputs.length > 0
-      ? inputs.slice(0, 6).map((input, i) => html`${i > 0 ? ', ' : ''}<code>${input.name}</code> (${input.dtype})`)
-        : 'nothing from outside'}
-      ${inputs.length > 6 ? ` and ${inputs.length - 6} more` : ''}${fed > 0
+      ? listed(inputs, (input) => html`<code>${input.name}</code> (${input.dtype})`, 6)
+        : 'nothing from outside'}${fed > 0
         ? `; ${plural(fed, 'more input')} ${fed === 1 ? 'is an output'
           : 'are outputs'} of ${data.links.every((link) => link.to !== file.component || link.from === link.to)
             ? 'its call before' : 'the files'}` : ''}</li>`;
@@ -141,8 +141,8 @@ function About() {
       ['Parameters', exported.parameters.toLocaleString('en')]);
   }
   if (stored.length > 0) {
-    rows.push(['Read from', html`${by_file.map(([file, list], i) =>
-      html`${i > 0 ? '; ' : ''}<code>${file}</code> (${plural(list.length, 'tensor')})`)}, ${dtypes.join(', ')}`]);
+    rows.push(['Read from', html`${listed(by_file, ([file, list]) =>
+      html`<code>${file}</code> (${plural(list.length, 'tensor')})`, by_file.length, '; ')}, ${dtypes.join(', ')}`]);
   }
   const opsets = new Set(data.files.map((file) => Object.entries(file.opsets).map(([domain, version]) =>
     `${domain} ${version}`).join(', ')));
@@ -161,24 +161,20 @@ function About() {
 
 function Files() {
   const rows = [];
-  const seen = new Set();
   for (const file of data.files) {
     let nodes = 0;
     each_node(file.graph, () => { nodes += 1; });
-    const tied = file_weights(file).filter((weight) => weight.readers.length > 1 && weight.bytes > 4096).length;
+    const tied = tied_weights(file).length;
     rows.push([html`<${Path}>${file.file}<//>`, bytes(file.bytes), plural(nodes, 'node'),
       kinds_of(file_weights(file)).map(([kind, size]) => `${bytes(size)} ${kind}`).slice(0, 4).join(', '),
       tied > 0 ? plural(tied, 'weight') : '–']);
-    const folder = file.file.split('/').slice(0, -1).join('/');
-    for (const one of file.data) {
-      const name = folder ? `${folder}/${one.file}` : one.file;
-      if (seen.has(name)) continue;
-      seen.add(name);
-      rows.push([html`<${Path}>${name}<//>`, bytes(one.bytes), 'weights', 'data of the files above and below', '–']);
+    for (const [name, { model, size }] of data_files) {
+      if (model === file)
+        rows.push([html`<${Path}>${name}<//>`, bytes(size), 'weights', 'data of the files above and below', '–']);
     }
   }
   const others = (exported?.files ?? []).filter((one) => !data.files.some((file) => file.file === one.path)
-    && !seen.has(one.path));
+    && !data_files.has(one.path));
   return html`<${Table} label="Files" heads=${['File', 'Size', 'Content', 'Weights by type', 'Tied']} numbers=${[1]}
     rows=${rows} />
     ${others.length > 0 && html`<${Later} summary=${`${plural(others.length,

@@ -65,19 +65,17 @@ function Kinds({ weights, total }) {
       class="kinds">${list.map(([kind]) => kind).join(', ')}</span>`;
 }
 
-function TiedWeights({ weights }) {
-  const tied = weights.filter((weight) => weight.readers.length > 1 && weight.bytes > 4096).sort((a, b) =>
-    b.bytes - a.bytes);
+function TiedWeights({ file }) {
+  const tied = tied_weights(file).sort((a, b) => b.bytes - a.bytes);
   if (tied.length === 0) return null;
   return html`<h3>Tied weights: stored once, read by several modules</h3>
     <ul>${tied.slice(0, 12).map((weight) => html`<li><${Path}>${weight.name}<//>, ${bytes(weight.bytes)}: read by
-      ${weight.readers.slice(0, 4).map((reader, i) => html`${i > 0 ? ', ' : ' '}<${Path}>${reader
-        || '(no module)'}<//>`)}
-      ${weight.readers.length > 4 ? ` and ${weight.readers.length - 4} more` : ''}</li>`)}</ul>
+      ${' '}${listed(weight.readers, (reader) => as_path(module_text(reader)), 4)}</li>`)}</ul>
     ${tied.length > 12 && html`<p>${tied.length - 12} more are smaller.</p>`}`;
 }
 
-const bytes_tree = (name) => once(`bytes ${name}`, () => weight_tree(file_weights(file_of(name))));
+const bytes_tree = (name) => once(`bytes ${name}`, () =>
+  make_tree(file_weights(file_of(name)), (weight) => weight.module, 'bytes', (weight) => weight.bytes));
 
 /** Where the map begins: below modules that have nearly everything, and not between layers. */
 function start_path(name) {
@@ -89,7 +87,7 @@ function start_path(name) {
   }
 }
 
-/** What the layers of a file take together at each place. */
+/** The bytes of all layers of a file together, by place. */
 function Places({ weights, total }) {
   const places = by_place(weights).filter((place) => place.bytes >= total / 1000).slice(0, 10);
   if (!places.some((place) => place.layers.size > 1)) return null;
@@ -103,7 +101,8 @@ function BytesByModule() {
   const [name, set_name] = useState(() => largest_file().file);
   const [path, set_path] = useState(() => start_path(name));
   const [ref, width] = useWidth(800);
-  const weights = file_weights(file_of(name));
+  const file = file_of(name);
+  const weights = file_weights(file);
   const tree = bytes_tree(name);
   const at = joined(module_at(tree, path));
   const total = tree.bytes;
@@ -121,7 +120,7 @@ function BytesByModule() {
   const table = (list, label) => html`<${Table} label=${label} heads=${['Module', 'Bytes', 'Part', 'Stored as']}
     numbers=${[1, 2]} rows=${list.map(row)} />`;
   return html`<div ref=${ref}>
-    <${Choice} label="File" value=${name} options=${data.files.map((file) => [file.file, file.file])}
+    <${Choice} label="File" value=${name} options=${data.files.map((one) => [one.file, one.file])}
       on_change=${(value) => { set_name(value); set_path(start_path(value)); }} />
     <ul class="legend">${kinds_of(weights).map(([kind, size]) =>
       html`<li><span class="swatch ${kind_class(kind)}" aria-hidden="true"></span>
@@ -136,5 +135,5 @@ function BytesByModule() {
     ${entries.length > 12 && html`<${Later} key=${path} summary=${`${entries.length - 12} more`}>${() =>
       table(entries.slice(12), 'Table of the other modules')}<//>`}
     ${rest > 0 && html`<p class="muted">${rest} more of less than 0.1 % each.</p>`}
-    <${Places} weights=${weights} total=${total} /><${TiedWeights} weights=${weights} /></div>`;
+    <${Places} weights=${weights} total=${total} /><${TiedWeights} file=${file} /></div>`;
 }

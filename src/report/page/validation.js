@@ -1,4 +1,4 @@
-// Differences against tolerance, the drift of variants, and what proves the definition.
+// Differences against tolerance, the drift of variants, and the proof of the definition.
 
 const scale_least = -6;  // a millionth of the tolerance, and everything below
 const scale_most = 1.5;
@@ -10,8 +10,7 @@ function outputs_of(check) {
     for (const output of one.outputs) {
       if (!found.has(output.name)) found.set(output.name, { name: output.name, dots: [], worst: 0, passed: true });
       const entry = found.get(output.name);
-      const part = output.tolerance > 0 ? output.max_difference / output.tolerance : output.max_difference > 0
-        ? Infinity : 0;
+      const part = part_of_tolerance(output);
       entry.dots.push({ part, case: one.name, output });
       entry.worst = Math.max(entry.worst, part);
       entry.passed &&= output.passed;
@@ -85,20 +84,18 @@ function Check({ check, width, open }) {
 }
 
 function DriftTable() {
-  const rows = results.validation.flatMap((check) => (check.drift ?? []).map((drift) => [check, drift]))
-    .sort((a, b) => a[1].cosine - b[1].cosine);
+  const rows = drifts();
   if (rows.length === 0) return null;
   const make = (list, label) => html`<${Table} label=${label} numbers=${[2, 3, 4, 5]}
     heads=${['Output', 'File', '1 − cosine', 'accepted', 'mean difference', 'same best token', 'Result']}
-    rows=${list.map(([check, drift]) => [html`<${Path}>${drift.name}<//>`, html`<${Path}>${check.file}<//>`,
+    rows=${list.map(({ check, drift }) => [html`<${Path}>${drift.name}<//>`, html`<${Path}>${check.file}<//>`,
     html`<${DriftBar} drift=${drift} />`, html`<${Small} value=${1 - drift.smallest_cosine} />`,
       html`<${Small} value=${drift.mean_difference} />`,
     drift.agreement === undefined ? '–' : percent(drift.agreement, 1), drift.passed ? '✓'
       : html`<strong class="bad">✗</strong>`])} />`;
   return html`<h3>Drift of quantized variants</h3>
-    <p>How far the outputs of a quantized file are from the model as it was before: 0 is the same, and the files pass
-      below what is
-      accepted. The bars are on a logarithmic scale.</p>
+    <p>How far the outputs of a quantized file are from the model as it was before: 0 is the same, and a file passes
+      up to the accepted value. The bars are on a logarithmic scale.</p>
     ${make(rows.slice(0, 8), 'Drift of the outputs that are the furthest')}
     ${rows.length > 8 && html`<${Later} summary=${`${rows.length - 8} more outputs, which are nearer`}>${() =>
       make(rows.slice(8), 'Drift of the other outputs')}<//>`}`;
@@ -116,9 +113,8 @@ function DriftBar({ drift }) {
 function ProofText() {
   const proof = exported?.proof ?? results.validation.find((check) => check.proof)?.proof;
   if (!proof) return null;
-  const list = (title, values) => values.length > 0 && html`<p>${title}: ${values.map((value, i) =>
-    html`${i > 0 ? ', ' : ''}<code>${value}</code>`)}</p>`;
-  return html`<h3>What proves the definition</h3>
+  const list = (title, values) => values.length > 0 && html`<p>${title}: ${listed(values, as_code)}</p>`;
+  return html`<h3>Proof of the definition</h3>
     <p>${proof.fixtures === 0 ? 'No fixture: nobody compared this definition with the original model.'
     : html`The reference of these comparisons is onnxport’s own definition of the
       model. <strong>${plural(proof.fixtures, 'fixture')}</strong> prove it: tiny
@@ -144,7 +140,7 @@ function Validation() {
         ${' '}<code>--report</code> has all of it in its page.</p><${ProofText} /></div>`;
   }
   const failed = checks.filter((check) => !check.passed).length;
-  const worst = comparisons[0]?.check;
+  const worst = comparisons()[0]?.check;
   return html`<div ref=${ref}><p>${failed === 0 ? html`<strong
     class="pass">All ${plural(checks.length, 'check')} passed.</strong>`
     : html`<strong class="bad">${failed} of ${plural(checks.length, 'check')} failed: do not rely on these

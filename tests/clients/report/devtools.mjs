@@ -43,7 +43,7 @@ export async function open_browser(profile) {
   const send = (method, params) => call(method, params, sessionId);
 
   const requests = [];  // of everything that the page asks for
-  const errors = [];    // exceptions, and what the console was told of them
+  const errors = [];    // exceptions, and errors in the log
   listeners.push(({ method, params }) => {
     if (method === 'Network.requestWillBeSent') requests.push(params.request.url);
     if (method === 'Runtime.exceptionThrown') {
@@ -85,7 +85,7 @@ export async function open_browser(profile) {
         { media, features: [{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }] });
       await this.settle();
     },
-    // Two frames, so that layout and what observes it are done.
+    // Two frames, so that layout and its observers are done.
     settle() {
       return this.run(`new Promise((done) =>
         requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))))`);

@@ -28,7 +28,7 @@ async function open(name) {
 }
 const text = (selector) => browser.run(`document.querySelector(${JSON.stringify(selector)}).innerText`);
 const count = (selector) => browser.run(`document.querySelectorAll(${JSON.stringify(selector)}).length`);
-// Opens what is closed, as far as a page still is one that a person would read.
+// Opens closed parts, but not so many that nobody would read the page.
 const open_all = `(async () => {
   document.querySelectorAll('details:not([open])').forEach((one) => { if (!one.closest('footer')) one.open = true; });
   for (let i = 0; i < 3; ++i) {
@@ -37,7 +37,7 @@ const open_all = `(async () => {
   }
 })()`;
 
-// What axe complains about, with the first elements.
+// A complaint of axe, with the first elements.
 function described({ id, help, nodes }) {
   const elements = nodes.slice(0, 3).map((node) =>
     `${node.html.slice(0, 200)} ${node.any.map((any) => any.message).join('; ')}`);
@@ -107,6 +107,14 @@ test('quantization by module', async () => {
   await browser.run(`document.querySelector('#bytes .crumbs button').click()`);
   await browser.settle();
   assert.match(await text('#bytes tbody'), /lm_head/);
+});
+
+test('the size of all files, also if data in several folders has one name', async () => {
+  await open('pipeline');
+  const names = ['one', 'other'].flatMap((folder) => [`${folder}/model.onnx`, `${folder}/model.onnx_data`]);
+  const sizes = names.map((name) => fs.statSync(path.join(work, 'pipeline', name)).size);
+  const size = await browser.run(`bytes(${sizes.reduce((sum, one) => sum + one)})`);
+  assert.ok((await text('header p')).includes(`2 files, ${size}`), await text('header p'));
 });
 
 test('how components feed each other', async () => {
@@ -189,7 +197,7 @@ test('the search finds ops, modules and weights', async () => {
   assert.equal(await count('div.graph'), 1);
 });
 
-// Not in milliseconds, which depend on the machine: what makes a page slow is what it has to lay out.
+// Not in milliseconds, which depend on the machine: a page is slow if it has to lay out many elements.
 test('10,000 nodes stay fluid', async () => {
   await open('long');
   const elements = () => count('*');

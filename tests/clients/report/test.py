@@ -69,6 +69,11 @@ for name, (fixture, flags) in EXPORTS.items():
     run("export", "onnx", "--quiet", "--model", checkpoint, "--task", fixture.split("/")[1], *flags,
         "--report", WORK / f"{name}.html", WORK / name / "out")
 run("report", "--quiet", WORK / "decoder/out", "--output", WORK / "plain.html")
+# As in a pipeline: folders with files of the same names.
+for folder in ("one", "other"):
+    run("export", "onnx", "--quiet", "--no-validate", "--external-data", "always",
+        "--model", WORK / "decoder/checkpoint", "--task", "text-generation", WORK / "pipeline" / folder)
+run("report", "--quiet", WORK / "pipeline", "--output", WORK / "pipeline.html")
 run("bench", "--quiet", WORK / "decoder/out", "--runs", "5", "--report", WORK / "bench.html")
 write_long_model(WORK / "long.onnx")
 run("report", "--quiet", WORK / "long.onnx", "--output", WORK / "long.html")
