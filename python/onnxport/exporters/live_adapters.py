@@ -47,12 +47,11 @@ def _wrappers(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _active(module: Any) -> list[str]:
-    """The adapters that change what the module computes, and are not in its weights already."""
-    if getattr(module, "disable_adapters", False):
+    """The adapters that a module computes apart from its weights: none, if some are merged into these."""
+    if getattr(module, "disable_adapters", False) or getattr(module, "merged_adapters", ()):
         return []
-    merged = getattr(module, "merged_adapters", ())
     there = {*getattr(module, "scaling", ()), *getattr(module, "modules_to_save", ())}
-    return [name for name in module.active_adapters if name in there and name not in merged]
+    return [name for name in module.active_adapters if name in there]
 
 
 def _settings(config: Any, layers: dict[str, Any], name: str) -> dict[str, Any]:
