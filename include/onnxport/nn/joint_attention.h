@@ -108,8 +108,9 @@ class ONNXPORT_API StepAndText {
 
  private:
   std::string path_;
-  StepEmbedding step_, text_;
-  std::optional<StepEmbedding> guidance_;
+  SinusoidsEmbedding step_;
+  StepEmbedding text_;
+  std::optional<SinusoidsEmbedding> guidance_;
 };
 
 }  // namespace onnxport::nn

@@ -9,6 +9,7 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
+#include "onnxport/nn/timestep.h"
 #include "onnxport/nn/unet.h"
 
 namespace onnxport::models {
@@ -25,7 +26,6 @@ constexpr const char* kDefaults = R"({
   "use_linear_projection": false})";
 
 constexpr double kLastEps = 1e-6;           // of the norm behind the blocks
-constexpr std::int64_t kStepWidth = 256;    // of the sinusoids of steps and sizes
 constexpr std::int64_t kSizedSample = 128;  // models of this size are conditioned on the size of the image
 
 // Whether the size of the image and its aspect ratio are conditions.
@@ -101,15 +101,10 @@ struct Config {
 
 // The step, and the sizes of the image if they are conditions: [B, width].
 Value condition(const Scope& s, const Config& c, const Inputs& inputs) {
-  const Value step = inputs["timestep"];
-  const auto embed = [&](const char* name, Value numbers, std::int64_t width) {
-    const nn::StepEmbedding embedder(s / name, {.in = kStepWidth, .out = width});
-    return embedder(nn::step_sinusoids(numbers, {.width = kStepWidth}));
-  };
-  Value of_step = embed("timestep_embedder", step, c.width);
+  const Value of_step = nn::SinusoidsEmbedding(s / "timestep_embedder", c.width)(inputs["timestep"]);
   if (!c.sized) return of_step;
   const auto of_sizes = [&](const char* name, Value sizes) {
-    const Value each = embed(name, op::flatten(sizes, 0, 1), c.width / 3);
+    const Value each = nn::SinusoidsEmbedding(s / name, c.width / 3)(op::flatten(sizes, 0, 1));
     return op::reshape(each, {sizes.dim(0), sizes.dim(1) * (c.width / 3)});
   };
   const Value resolution = of_sizes("resolution_embedder", inputs["resolution"]);

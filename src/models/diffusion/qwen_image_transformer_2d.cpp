@@ -7,6 +7,7 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
+#include "onnxport/nn/timestep.h"
 
 namespace onnxport::models {
 namespace {
@@ -17,11 +18,10 @@ constexpr const char* kDefaults = R"({
   "axes_dims_rope": [16, 56, 56], "zero_cond_t": false, "use_additional_t_cond": false,
   "use_layer3d_rope": false})";
 
-constexpr double kTheta = 10000;          // of the rotation
-constexpr double kStepsPerOne = 1000;     // callers give the step divided by this
-constexpr double kEps = 1e-6;             // of all norms
-constexpr std::int64_t kStepWidth = 256;  // of the sinusoids of the step
-constexpr std::size_t kAxes = 3;          // frame, row, column
+constexpr double kTheta = 10000;       // of the rotation
+constexpr double kStepsPerOne = 1000;  // callers give the step divided by this
+constexpr double kEps = 1e-6;          // of all norms
+constexpr std::size_t kAxes = 3;       // frame, row, column
 
 struct Config {
   std::int64_t in_channels, out_channels, layers, heads, head_dim, text;
@@ -146,9 +146,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   x.text = nn::Linear(root / "txt_in", c.text, c.width)(normed_text);
   // In float32: a product by 1000 of half precision is up to half a step off.
   const Value step = op::mul(op::cast(inputs["timestep"], DType::f32), kStepsPerOne);
-  const nn::StepEmbedding embed_step(root / "time_text_embed" / "timestep_embedder",
-                                     {.in = kStepWidth, .out = c.width});
-  const Value given = op::silu(embed_step(nn::step_sinusoids(step, {.width = kStepWidth})));
+  const nn::SinusoidsEmbedding embed_step(root / "time_text_embed" / "timestep_embedder", c.width);
+  const Value given = op::silu(embed_step(step));
   const Dim &words = x.text.dim(1), &squares = x.image.dim(1);
   const op::Rope rope = nn::axes_rope(positions(inputs["img_shapes"], words, squares), c.axes, kTheta);
   const Value seen = op::cast(inputs["encoder_hidden_states_mask"], DType::boolean);

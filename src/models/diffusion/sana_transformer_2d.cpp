@@ -9,6 +9,7 @@
 #include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
 #include "onnxport/nn/linear_attention.h"
+#include "onnxport/nn/timestep.h"
 #include "onnxport/nn/unet.h"
 #include "onnxport/nn/vision.h"
 
@@ -23,9 +24,8 @@ constexpr const char* kDefaults = R"({
   "norm_eps": 1e-6, "interpolation_scale": null, "guidance_embeds": false, "guidance_embeds_scale": 0.1,
   "qk_norm": null, "timestep_scale": 1.0})";
 
-constexpr double kLastEps = 1e-6;         // of the norm behind the blocks
-constexpr double kOtherEps = 1e-5;        // of the norms of the text, of queries and of keys
-constexpr std::int64_t kStepWidth = 256;  // of the sinusoids of the step and the guidance
+constexpr double kLastEps = 1e-6;   // of the norm behind the blocks
+constexpr double kOtherEps = 1e-5;  // of the norms of the text, of queries and of keys
 
 struct Config {
   std::int64_t in_channels, out_channels, patch, layers, heads, cross_heads, cross_head_dim, text, width,
@@ -78,8 +78,7 @@ struct Config {
 // -> the step, and the guidance if it is a condition, [B, width]; and the scope of the layer behind them.
 Value condition(const Scope& s, const Config& c, const Inputs& inputs) {
   const auto embed = [&](const Scope& at, const char* input) {
-    const nn::StepEmbedding embedder(at, {.in = kStepWidth, .out = c.width});
-    return embedder(nn::step_sinusoids(inputs[input], {.width = kStepWidth}));
+    return nn::SinusoidsEmbedding(at, c.width)(inputs[input]);
   };
   if (!c.guidance) return embed(s / "emb" / "timestep_embedder", "timestep");
   const Value step = embed(s / "timestep_embedder", "timestep");
