@@ -200,11 +200,11 @@ Value run_block(const Scope& s, const Config& c, const Level& level, Value x) {
 }
 
 // image [B, channels, H, W] -> latents [B, latents, H', W']
-Value encode(const Scope& s, const Config& c, Value image) {
+Value encode(const Scope& root, const Config& c, Value image) {
+  const Scope s = root / "encoder", in = s / "conv_in";
   const std::int64_t step = std::int64_t{1} << (c.encoder.size() - 1);
   const Dim rows = image.dim(2).floor_div(step), columns = image.dim(3).floor_div(step);
   Value x = op::slice(op::slice(image, 2, 0, rows * step), 3, 0, columns * step);
-  const Scope in = s / "conv_in";
   x = c.encoder.front().layers > 0 ? conv3x3(in, c.channels, c.encoder.front().width)(x)
                                    : downsample(in, c, c.channels, c.encoder[1].width, false, x);
   for (std::size_t i = 0; i < c.encoder.size(); ++i) {
@@ -220,7 +220,8 @@ Value encode(const Scope& s, const Config& c, Value image) {
 }
 
 // latents [B, latents, H, W] -> image [B, channels, H', W']
-Value decode(const Scope& s, const Config& c, Value latents) {
+Value decode(const Scope& root, const Config& c, Value latents) {
+  const Scope s = root / "decoder";
   const std::int64_t last = c.decoder.back().width;
   Value x = conv3x3(s / "conv_in", c.latents, last)(latents);
   if (c.decoder_shortcut) x = op::add(x, repeated(latents, last / c.latents));
@@ -239,33 +240,11 @@ Value decode(const Scope& s, const Config& c, Value latents) {
   return whole ? conv3x3(out, width, c.channels)(x) : upsample(out, c, width, c.channels, false, x);
 }
 
-class AutoencoderDcOnnxConfig : public AutoencoderOnnxConfig {
- public:
-  using AutoencoderOnnxConfig::AutoencoderOnnxConfig;
-
- protected:
-  AutoencoderSizes sizes() const override {
-    const PretrainedConfig c = config().unaccounted();
-    return {.image_channels = c.integer("in_channels"),
-            .latent_channels = c.integer("latent_channels"),
-            .levels = std::ssize(c.integers("encoder_block_out_channels")),
-            .encoded = "latent_sample"};
-  }
-};
-
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  if (component.part == kVaeDecoder)
-    return {{"sample", decode(root / "decoder", c, inputs["latent_sample"])}};
-  return {{"latent_sample", encode(root / "encoder", c, inputs["sample"])}};
-}
-
 }  // namespace
 
 void register_autoencoder_dc(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("AutoencoderDC", kDefaults);
-  register_component<AutoencoderDcOnnxConfig>(tasks, "autoencoder-dc", {"AutoencoderDC"}, forward);
+  register_autoencoder(tasks, component_definition("autoencoder-dc", {"AutoencoderDC"}, kDefaults),
+                       {.levels = "encoder_block_out_channels", .encoded = "latent_sample"}, encode, decode);
 }
 
 }  // namespace onnxport::models

@@ -137,33 +137,16 @@ Value decode(const Scope& root, const Config& c, Value x) {
   return op::clamp(finish(s, width, c.channels, x), -1, 1);  // the range of colours
 }
 
-class AutoencoderKlQwenImageOnnxConfig : public AutoencoderOnnxConfig {
- public:
-  using AutoencoderOnnxConfig::AutoencoderOnnxConfig;
-
- protected:
-  AutoencoderSizes sizes() const override {
-    const PretrainedConfig c = config().unaccounted();
-    return {.image_channels = c.integer("input_channels"),
-            .latent_channels = c.integer("z_dim"),
-            .levels = std::ssize(c.integers("dim_mult")),
-            .encoded = "latent_parameters"};
-  }
-};
-
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  if (component.part == kVaeDecoder) return {{"sample", decode(root, c, inputs["latent_sample"])}};
-  return {{"latent_parameters", encode(root, c, inputs["sample"])}};
-}
-
 }  // namespace
 
 void register_autoencoder_kl_qwen_image(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("AutoencoderKLQwenImage", kDefaults);
-  register_component<AutoencoderKlQwenImageOnnxConfig>(tasks, "autoencoder-kl-qwen-image",
-                                                       {"AutoencoderKLQwenImage"}, forward);
+  register_autoencoder(
+      tasks, component_definition("autoencoder-kl-qwen-image", {"AutoencoderKLQwenImage"}, kDefaults),
+      {.image_channels = "input_channels",
+       .latent_channels = "z_dim",
+       .levels = "dim_mult",
+       .encoded = "latent_parameters"},
+      encode, decode);
 }
 
 }  // namespace onnxport::models

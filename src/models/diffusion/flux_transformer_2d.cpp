@@ -93,9 +93,9 @@ Value run_single_block(const Scope& s, const Config& c, Value x, Value given, co
   return nn::finite_half(op::add(x, op::mul(m[gate], out)));
 }
 
-class FluxTransformerOnnxConfig : public ComponentOnnxConfig {
+class FluxTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length"),
@@ -110,9 +110,6 @@ class FluxTransformerOnnxConfig : public ComponentOnnxConfig {
         {"img_ids", {pixels, axes}, ComponentValues::places}};
     if (c.flag("guidance_embeds")) inputs.push_back({"guidance", {batch}});
     return inputs;
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {1, "packed_height_width"}}}};
   }
 };
 
@@ -143,9 +140,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_flux_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("FluxTransformer2DModel", kDefaults);
   register_component<FluxTransformerOnnxConfig>(tasks, "flux-transformer-2d", {"FluxTransformer2DModel"},
-                                                forward);
+                                                kDefaults, forward);
 }
 
 }  // namespace onnxport::models

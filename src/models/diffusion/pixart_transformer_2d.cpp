@@ -79,17 +79,9 @@ struct Config {
                                     "of 3 for two sizes and a ratio",
                                     c.origin(), width));
     }
-    if (projected && context != width) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: cross_attention_dim is {}, expected num_attention_heads * "
-                                    "attention_head_dim, which is {}",
-                                    c.origin(), context, width));
-    }
-    for (const char* key : {"double_self_attention", "only_cross_attention"}) {
-      if (c.flag(key))
-        throw ExportError(ErrorCode::unsupported, fmt::format("{}: {} is not supported", c.origin(), key));
-    }
-    // Of other classes, of training, and of attention that runs in another way with the same result.
+    if (projected) check_width_of_heads(c, "cross_attention_dim", width);
+    check_unset(c, {"double_self_attention", "only_cross_attention"});
+    // Settings of other classes and of training, and one that changes how attention runs, not its result.
     c.harmless({"dropout", "norm_num_groups", "num_embeds_ada_norm", "upcast_attention", "num_vector_embeds",
                 "use_linear_projection"});
   }
@@ -133,9 +125,9 @@ Value run_block(const Scope& s, const Config& c, Value x, const Text& text, Valu
   return op::add(op::mul(m[mlp_gate], wide), x);
 }
 
-class PixArtTransformerOnnxConfig : public ComponentOnnxConfig {
+class PixArtTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length");
@@ -149,9 +141,6 @@ class PixArtTransformerOnnxConfig : public ComponentOnnxConfig {
       inputs.push_back({"aspect_ratio", {batch, 1}});
     }
     return inputs;
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}};
   }
 };
 
@@ -181,10 +170,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 
 void register_pixart_transformer_2d(TasksManager& tasks) {
   // Published files name the older class, which the original takes for this one by its norm_type.
-  for (const char* name : {"PixArtTransformer2DModel", "Transformer2DModel"})
-    PretrainedConfig::register_class_defaults(name, kDefaults);
   register_component<PixArtTransformerOnnxConfig>(
-      tasks, "pixart-transformer-2d", {"PixArtTransformer2DModel", "Transformer2DModel"}, forward);
+      tasks, "pixart-transformer-2d", {"PixArtTransformer2DModel", "Transformer2DModel"}, kDefaults, forward);
 }
 
 }  // namespace onnxport::models

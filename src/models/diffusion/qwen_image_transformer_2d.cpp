@@ -44,10 +44,7 @@ struct Config {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: axes_dims_rope has {} numbers, expected {}",
                                                            c.origin(), axes.size(), kAxes));
     }
-    for (const char* key : {"guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope"}) {
-      if (c.flag(key))
-        throw ExportError(ErrorCode::unsupported, fmt::format("{}: {} is not supported", c.origin(), key));
-    }
+    check_unset(c, {"guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope"});
     c.harmless({"pooled_projection_dim"});  // in published files, but no argument of the class
   }
 };
@@ -118,9 +115,9 @@ Tokens run_block(const Scope& s, const Config& c, const Tokens& x, Value given, 
   return {image, finish("txt_mlp", x.text, attended.text, t)};
 }
 
-class QwenImageTransformerOnnxConfig : public ComponentOnnxConfig {
+class QwenImageTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length");
@@ -130,9 +127,6 @@ class QwenImageTransformerOnnxConfig : public ComponentOnnxConfig {
         {"encoder_hidden_states_mask", {batch, words}, ComponentValues::mask},
         {"timestep", {Dim::symbol(kStepAxis)}},
         {"img_shapes", {Dim::symbol("num_images"), static_cast<std::int64_t>(kAxes)}, ComponentValues::grid}};
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {1, "packed_height_width"}}}};
   }
 };
 
@@ -164,9 +158,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_qwen_image_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("QwenImageTransformer2DModel", kDefaults);
   register_component<QwenImageTransformerOnnxConfig>(tasks, "qwen-image-transformer-2d",
-                                                     {"QwenImageTransformer2DModel"}, forward);
+                                                     {"QwenImageTransformer2DModel"}, kDefaults, forward);
 }
 
 }  // namespace onnxport::models

@@ -53,12 +53,7 @@ struct Config {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: mlp_ratio is {}, expected more than 0",
                                                            c.origin(), c.real("mlp_ratio")));
     }
-    if (const std::int64_t context = c.integer("cross_attention_dim"); context != width) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: cross_attention_dim is {}, expected num_attention_heads * "
-                                    "attention_head_dim, which is {}",
-                                    c.origin(), context, width));
-    }
+    check_width_of_heads(c, "cross_attention_dim", width);
     if (const auto norm = c.maybe_string("qk_norm")) {
       if (*norm != "rms_norm_across_heads") {
         throw ExportError(
@@ -124,9 +119,9 @@ Value run_block(const Scope& s, const Config& c, Value x, const Text& text, Valu
   return op::add(x, op::mul(m[mlp_gate], nn::image_to_tokens(out)));
 }
 
-class SanaTransformerOnnxConfig : public ComponentOnnxConfig {
+class SanaTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length");
@@ -137,9 +132,6 @@ class SanaTransformerOnnxConfig : public ComponentOnnxConfig {
         {"encoder_attention_mask", {batch, words}, ComponentValues::mask}};
     if (c.flag("guidance_embeds")) inputs.push_back({"guidance", {batch}});
     return inputs;
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}};
   }
 };
 
@@ -168,9 +160,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_sana_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("SanaTransformer2DModel", kDefaults);
   register_component<SanaTransformerOnnxConfig>(tasks, "sana-transformer-2d", {"SanaTransformer2DModel"},
-                                                forward);
+                                                kDefaults, forward);
 }
 
 }  // namespace onnxport::models

@@ -167,9 +167,9 @@ Tokens run_blocks(const Scope& s, const Config& c, Tokens tokens, std::int64_t c
   return tokens;
 }
 
-class ZImageTransformerOnnxConfig : public ComponentOnnxConfig {
+class ZImageTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length");
@@ -177,9 +177,6 @@ class ZImageTransformerOnnxConfig : public ComponentOnnxConfig {
             {"encoder_hidden_states", {batch, words, c.integer("cap_feat_dim")}},
             {"timestep", {Dim::symbol(kStepAxis)}},
             {"encoder_attention_mask", {batch, words}, ComponentValues::mask}};
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}};
   }
 };
 
@@ -232,9 +229,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_z_image_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("ZImageTransformer2DModel", kDefaults);
   register_component<ZImageTransformerOnnxConfig>(tasks, "z-image-transformer-2d",
-                                                  {"ZImageTransformer2DModel"}, forward);
+                                                  {"ZImageTransformer2DModel"}, kDefaults, forward);
 }
 
 }  // namespace onnxport::models
