@@ -22,8 +22,8 @@ Conv2d depth_conv(const Scope& s, std::int64_t channels, std::int64_t kernel, bo
 
 }  // namespace
 
-// The original appends a row of ones to the values and divides by what it gives. The sum of the keys is the
-// same number.
+// The original appends a row of ones to the values and divides by the result for that row, which equals the
+// product with the sum of the keys.
 Value relu_linear_attention(Value query, Value key, Value value) {
   const DType dtype = query.dtype();
   const auto positive = [](Value x) { return op::cast(op::relu(x), DType::f32); };

@@ -14,7 +14,7 @@ constexpr std::int64_t kSinusoids = 256;  // of SinusoidsEmbedding
 
 Value step_sinusoids(Value steps, const StepSinusoids& p) {
   const std::int64_t half = p.width / 2;
-  // In float32, like the original: a step is up to 1000, and so much larger is a difference of the angles.
+  // In float32, like the original: steps of up to 1000 multiply every difference of a frequency.
   const auto last = static_cast<float>(static_cast<double>(half) - p.freq_shift);
   std::vector<double> frequencies;
   for (std::int64_t i = 0; i < half; ++i) {

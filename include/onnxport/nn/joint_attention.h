@@ -71,7 +71,7 @@ class ONNXPORT_API JointAttention {
     Value image;  ///< [B, I, width]
     Value text;   ///< [B, T, width]; absent if the text gets no result
   };
-  /// image [B, I, width], text [B, T, width] or absent. `rope` and `mask` count the tokens in
+  /// image [B, I, width], text [B, T, width] or absent. `rope` and `mask` have the tokens in
   /// JointAttentionParameters::order.
   Results operator()(Value image, Value text = {}, const op::Rope& rope = {},
                      const op::AttentionMask& mask = {}) const;

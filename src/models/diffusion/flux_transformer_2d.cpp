@@ -116,7 +116,7 @@ class FluxTransformerOnnxConfig : public LatentTransformerOnnxConfig {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component&) {
   const Config c(model.config());
   const Scope root = model.scope();
-  // In float32: a product by 1000 of half precision is up to half a step off.
+  // In float32: in half precision, the product with 1000 is off by up to half a step.
   const auto scaled = [](Value x) { return x ? op::mul(op::cast(x, DType::f32), kStepsPerOne) : x; };
   const Value step = scaled(inputs["timestep"]);
   const Value given = op::silu(nn::StepAndText(root / "time_text_embed", c.width, c.pooled, c.guidance)(

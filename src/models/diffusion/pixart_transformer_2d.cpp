@@ -155,7 +155,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const Value given = condition(adaptive / "emb", c, inputs);
   const Value modulation = nn::SharedModulation(adaptive, c.width)(given);
   Text text{inputs["encoder_hidden_states"], nn::text_mask(inputs["encoder_attention_mask"])};
-  (root / "caption_projection").ignore("y_embedding");  // in older files: of training
+  (root / "caption_projection").ignore("y_embedding");  // in older files, for training
   if (c.projected)
     text.states = nn::caption_projection(root / "caption_projection", c.text, c.width)(text.states);
   for (std::int64_t i = 0; i < c.layers; ++i)

@@ -50,8 +50,8 @@ struct Config {
 };
 
 // Positions int64 [1, T + I, 3] of a text of `words` tokens, and of the squares of images `shapes` [N, 3]
-// (frames, rows and columns). Rows and columns count from the middle; the text goes on behind the largest of
-// them.
+// (frames, rows and columns). Rows and columns count from the middle; the text continues after the largest
+// of them.
 Value positions(Value shapes, const Dim& words, const Dim& squares) {
   Graph& graph = shapes.graph();
   const ModulePath at(graph, "pos_embed");
@@ -138,7 +138,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const Value normed_text =
       nn::RmsNorm(root / "txt_norm", c.text, {.eps = kEps})(inputs["encoder_hidden_states"]);
   x.text = nn::Linear(root / "txt_in", c.text, c.width)(normed_text);
-  // In float32: a product by 1000 of half precision is up to half a step off.
+  // In float32: in half precision, the product with 1000 is off by up to half a step.
   const Value step = op::mul(op::cast(inputs["timestep"], DType::f32), kStepsPerOne);
   const nn::SinusoidsEmbedding embed_step(root / "time_text_embed" / "timestep_embedder", c.width);
   const Value given = op::silu(embed_step(step));

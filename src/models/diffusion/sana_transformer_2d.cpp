@@ -70,7 +70,7 @@ struct Config {
   }
 };
 
-// -> the step, and the guidance if it is a condition, [B, width]; and the scope of the layer behind them.
+// The step, and the guidance if it is a condition: [B, width].
 Value condition(const Scope& s, const Config& c, const Inputs& inputs) {
   const auto embed = [&](const Scope& at, const char* input) {
     return nn::SinusoidsEmbedding(at, c.width)(inputs[input]);

@@ -44,7 +44,7 @@ void AutoencoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& reques
   }
 }
 
-// Of the extents of an image, to those of its latents.
+// The extents of an image, divided by those of its latents.
 std::int64_t AutoencoderOnnxConfig::factor() const {
   const std::int64_t levels = std::ssize(config().unaccounted().integers(interface_.levels));
   return std::int64_t{1} << std::clamp<std::int64_t>(levels - 1, 0, 16);

@@ -20,7 +20,7 @@ struct AutoencoderInterface {
   const char* encoded = "";  ///< output of the encoder
 };
 
-/// vae_encoder: sample -> what the class calls its latents; vae_decoder: latent_sample -> sample.
+/// vae_encoder: sample -> AutoencoderInterface::encoded; vae_decoder: latent_sample -> sample.
 class AutoencoderOnnxConfig : public ComponentOnnxConfig {
  public:
   AutoencoderOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options,

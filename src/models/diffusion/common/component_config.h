@@ -14,8 +14,8 @@ namespace onnxport::models {
 enum class ComponentValues : std::uint8_t {
   numbers,  ///< floats
   places,   ///< small integers
-  grid,     ///< int64: frames, rows and columns of the images that are packed, which is one
-  mask,     ///< int64: 1 for real tokens, which come first in each row, and 0 behind them
+  grid,     ///< int64: frames, rows and columns of each packed image; there is one
+  mask,     ///< int64: 1 for real tokens, which come first in each row, and 0 after them
 };
 
 /// An input of a component. Its symbols are the names of its dynamic axes: batch_size, sequence_length, the
