@@ -1,4 +1,4 @@
-// PixArt, Sana, Z-Image and Qwen-Image: what their fixtures do not show.
+// PixArt, Sana, Z-Image and Qwen-Image: cases beyond their fixtures.
 #include "diffusers_pipeline.h"
 
 namespace onnxport::test {

@@ -24,7 +24,7 @@ ATOL = 3e-4
 
 
 # ---------------------------------------------------------------------------------------------------------------- making a fixture
-def classes(component):
+def class_of(component):
     import diffusers
     import transformers
 
@@ -32,13 +32,13 @@ def classes(component):
 
 
 def make_model(component):
-    cls = classes(component)
+    cls = class_of(component)
     if component["library"] == "diffusers":
         return cls(**component["config"])
     return cls(cls.config_class(**component["config"]))
 
 
-# What files call the modules of some classes of transformers.
+# Modules of some classes of transformers, and their names in files.
 OLDER_NAMES = [("model.language_model.", "model."), ("model.visual.", "visual.")]
 
 
@@ -49,7 +49,7 @@ def stored_name(name):
 
 
 def weights_of(model, stored):
-    """As make_golden.py has them, apart from what is no matrix though it has several axes: tables of modulations, tokens that pad, weights of norms."""
+    """The recipe of make_golden.py, except for tensors of several axes that are no matrices: tables of modulations, tokens that pad, weights of norms."""
     stored = {name for name in model.state_dict() if name in stored or stored_name(name) in stored}
     recipe, verbatim = make_recipe(model, "F32", stored, OLDER_NAMES)
     for name, tensor in model.state_dict().items():
@@ -91,7 +91,7 @@ def open_component(folder, component):
     with tempfile.TemporaryDirectory() as tmp:
         shutil.copy(folder / "config.json", tmp)
         write_checkpoint(Path(tmp), weights["tensors"], weights["seed"], load_file(verbatim) if verbatim.exists() else {}, weights["file"])
-        model, info = classes(component).from_pretrained(tmp, output_loading_info=True)
+        model, info = class_of(component).from_pretrained(tmp, output_loading_info=True)
     if info["missing_keys"]:
         sys.exit(f"{folder}: the checkpoint lacks {info['missing_keys']}")
     return model.float().eval()

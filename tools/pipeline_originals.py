@@ -34,7 +34,7 @@ class Case:
 
 
 # ---------------------------------------------------------------------------------------------------------------- the originals
-# Of a class: a function of the model and a case -> {suffix of the graph: (inputs, function that runs the original)}.
+# For each class a function of the model and a case -> {suffix of the graph: (inputs, function that runs the original)}.
 def text_encoder(run):
     def both(model, case):
         feed = {"input_ids": case.ids(model.config.get_text_config().vocab_size), "attention_mask": case.mask()}
@@ -57,14 +57,18 @@ def last_but_one(model, input_ids, attention_mask):
     return {f"hidden_states.{layers - 1}": states[-2]}
 
 
-def pixart(model, case):
-    c = model.config
-    feed = {
-        "hidden_states": case.floats("hidden_states", (case.batch, c.in_channels, case.height, case.width)),
-        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, c.caption_channels)),
-        "timestep": case.floats("timestep", (case.batch,), 500, 499),
+def latents_and_text(case, channels, width, step):
+    """The inputs of a transformer; step: the mean and the halfwidth of its steps."""
+    return {
+        "hidden_states": case.floats("hidden_states", (case.batch, channels, case.height, case.width)),
+        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, width)),
+        "timestep": case.floats("timestep", (case.batch,), *step),
         "encoder_attention_mask": case.mask(),
     }
+
+
+def pixart(model, case):
+    feed = latents_and_text(case, model.config.in_channels, model.config.caption_channels, (500, 499))
     if model.use_additional_conditions:
         feed["resolution"] = case.floats("resolution", (case.batch, 2), 1024, 500)
         feed["aspect_ratio"] = case.floats("aspect_ratio", (case.batch, 1), 1.5, 1)
@@ -100,26 +104,14 @@ def qwen_image(model, case):
 
 
 def sana(model, case):
-    c = model.config
-    feed = {
-        "hidden_states": case.floats("hidden_states", (case.batch, c.in_channels, case.height, case.width)),
-        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, c.caption_channels)),
-        "timestep": case.floats("timestep", (case.batch,), 500, 499),
-        "encoder_attention_mask": case.mask(),
-    }
-    if c.guidance_embeds:
+    feed = latents_and_text(case, model.config.in_channels, model.config.caption_channels, (500, 499))
+    if model.config.guidance_embeds:
         feed["guidance"] = case.floats("guidance", (case.batch,), 0.5, 0.4)
     return {"": (feed, lambda model, **inputs: {"out_hidden_states": model(**inputs, return_dict=False)[0]})}
 
 
 def z_image(model, case):
-    c = model.config
-    feed = {
-        "hidden_states": case.floats("hidden_states", (case.batch, c.in_channels, case.height, case.width)),
-        "encoder_hidden_states": case.floats("encoder_hidden_states", (case.batch, case.length, c.cap_feat_dim)),
-        "timestep": case.floats("timestep", (case.batch,), 0.5, 0.5),
-        "encoder_attention_mask": case.mask(),
-    }
+    feed = latents_and_text(case, model.config.in_channels, model.config.cap_feat_dim, (0.5, 0.5))
 
     def run(model, hidden_states, encoder_hidden_states, timestep, encoder_attention_mask):
         import torch
@@ -132,49 +124,47 @@ def z_image(model, case):
 
 
 def factor_of(config):
-    """Of the extents of an image, to those of its latents."""
+    """The extents of an image, divided by those of its latents."""
     levels = next(config[key] for key in ("block_out_channels", "encoder_block_out_channels", "dim_mult") if key in config)
     return 2 ** (len(levels) - 1)
 
 
-def autoencoder_dc(model, case):
-    factor = factor_of(model.config)
-    image = case.floats("sample", (case.batch, model.config.in_channels, case.height * factor, case.width * factor), 0, 1)
-    latents = case.floats("latent_sample", (case.batch, model.config.latent_channels, case.height, case.width))
-    return {
-        "_encoder": ({"sample": image}, lambda model, sample: {"latent_sample": model.encode(sample).latent}),
-        "_decoder": ({"latent_sample": latents}, lambda model, latent_sample: {"sample": model.decode(latent_sample).sample}),
-    }
+def autoencoder(encode, decode, channels="in_channels", latents="latent_channels"):
+    """channels, latents: the keys of their numbers"""
+
+    def halves(model, case):
+        c, factor = model.config, factor_of(model.config)
+        image = case.floats("sample", (case.batch, c[channels], case.height * factor, case.width * factor), 0, 1)
+        sample = case.floats("latent_sample", (case.batch, c[latents], case.height, case.width))
+        return {"_encoder": ({"sample": image}, encode), "_decoder": ({"latent_sample": sample}, decode)}
+
+    return halves
 
 
-def autoencoder_kl_qwen_image(model, case):
-    factor = factor_of(model.config)
-    image = case.floats("sample", (case.batch, model.config.input_channels, case.height * factor, case.width * factor), 0, 1)
-    latents = case.floats("latent_sample", (case.batch, model.config.z_dim, case.height, case.width))
-
-    def encode(model, sample):  # one frame
-        return {"latent_parameters": model.encode(sample.unsqueeze(2)).latent_dist.parameters.squeeze(2)}
-
-    def decode(model, latent_sample):
-        return {"sample": model.decode(latent_sample.unsqueeze(2)).sample.squeeze(2)}
-
-    return {"_encoder": ({"sample": image}, encode), "_decoder": ({"latent_sample": latents}, decode)}
+def encode(model, sample):
+    return {"latent_sample": model.encode(sample).latent}
 
 
-def autoencoder_kl(model, case):
-    factor = factor_of(model.config)
-    image = case.floats("sample", (case.batch, model.config.in_channels, case.height * factor, case.width * factor), 0, 1)
-    latents = case.floats("latent_sample", (case.batch, model.config.latent_channels, case.height, case.width))
-    return {
-        "_encoder": ({"sample": image}, lambda model, sample: {"latent_parameters": model.encode(sample).latent_dist.parameters}),
-        "_decoder": ({"latent_sample": latents}, lambda model, latent_sample: {"sample": model.decode(latent_sample).sample}),
-    }
+def encode_distribution(model, sample):
+    return {"latent_parameters": model.encode(sample).latent_dist.parameters}
+
+
+def decode(model, latent_sample):
+    return {"sample": model.decode(latent_sample).sample}
+
+
+def encode_frame(model, sample):
+    return {"latent_parameters": model.encode(sample.unsqueeze(2)).latent_dist.parameters.squeeze(2)}
+
+
+def decode_frame(model, latent_sample):
+    return {"sample": model.decode(latent_sample.unsqueeze(2)).sample.squeeze(2)}
 
 
 ORIGINALS = {
-    "AutoencoderDC": autoencoder_dc,
-    "AutoencoderKL": autoencoder_kl,
-    "AutoencoderKLQwenImage": autoencoder_kl_qwen_image,
+    "AutoencoderDC": autoencoder(encode, decode),
+    "AutoencoderKL": autoencoder(encode_distribution, decode),
+    "AutoencoderKLQwenImage": autoencoder(encode_frame, decode_frame, "input_channels", "z_dim"),
     "PixArtTransformer2DModel": pixart,
     "Gemma2Model": text_encoder(last_states),
     "SanaTransformer2DModel": sana,
@@ -189,13 +179,16 @@ IMAGE = {"0": BATCH, "2": "sample_height", "3": "sample_width"}
 LATENTS = {"0": BATCH, "2": "latent_height", "3": "latent_width"}
 
 
+def scaled(axes, operation):
+    return {axis: name if name == BATCH else f"{name} {operation}" for axis, name in axes.items()}
+
+
 def axes_of(graph, name, model):
     """The names of the dynamic axes of an input or output."""
-    factor = factor_of(model.config) if graph.startswith("vae") else 1
     if graph == "vae_encoder":
-        return IMAGE if name == "sample" else {a: f"{n} / {factor}" if n != BATCH else n for a, n in IMAGE.items()}
+        return IMAGE if name == "sample" else scaled(IMAGE, f"/ {factor_of(model.config)}")
     if graph == "vae_decoder":
-        return LATENTS if name == "latent_sample" else {a: f"{n} * {factor}" if n != BATCH else n for a, n in LATENTS.items()}
+        return LATENTS if name == "latent_sample" else scaled(LATENTS, f"* {factor_of(model.config)}")
     if name == "timestep":
         return {"0": STEP}
     if name in ("resolution", "aspect_ratio", "guidance"):

@@ -147,6 +147,7 @@ NAMES = ["lora", "dora", "rslora", "two", "one_of_two", "gpt2"]
     ("name", "state"),
     [
         ("injected", "active"),
+        ("two", "one merged"),
         *((name, state) for name in NAMES for state in ("active", "merged", "disabled")),
     ],
 )
@@ -161,6 +162,8 @@ def test_models(transformers: Any, name: str, state: str, tmp_path: Path) -> Non
             parameter.data.add_(torch.randn_like(parameter) * 0.1)
     if state == "merged":
         model.merge_adapter()
+    elif state == "one merged":  # layers that have it ignore the other one
+        model.merge_adapter(["two"])
     elif state == "disabled":
         model.base_model.disable_adapter_layers()
     model.eval()

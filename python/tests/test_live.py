@@ -116,7 +116,7 @@ def test_models(transformers: Any, name: str, tmp_path: Path) -> None:
     assert "recorded in the live model" in report.text
     model.save_pretrained(tmp_path / "saved")
     export(str(tmp_path / "saved"), config, tmp_path / "folder.onnx")
-    # save_pretrained does not say how a model attends, and that of transformers 5 renames keys of some types.
+    # save_pretrained does not store the kind of attention, and in transformers 5 it renames keys of some types.
     renamed = name == "vit" and transformers.__version__.startswith("5.")
     if name != "bert_eager" and not renamed:
         assert (tmp_path / "live.onnx").read_bytes() == (tmp_path / "folder.onnx").read_bytes()

@@ -91,7 +91,7 @@ def test_changed_weights_are_in_the_file(diffusers: Any, tmp_path: Path) -> None
 
 
 def unet_outputs(pipeline: Any, folder: Path) -> tuple[Any, Any]:
-    """What the exported network and the one in memory make of the same inputs."""
+    """The outputs of the exported network and of the one in memory, for the same inputs."""
     import numpy
     import onnxruntime
     import torch
@@ -108,6 +108,13 @@ def unet_outputs(pipeline: Any, folder: Path) -> tuple[Any, Any]:
     return got, wanted
 
 
+def add_two_adapters(peft: Any, unet: Any) -> None:
+    """Adds two adapters that share some layers."""
+    for name, layers in (("first", ["to_q", "conv1"]), ("second", ["to_q", "to_out.0"])):
+        config = peft.LoraConfig(r=2, lora_alpha=3, target_modules=layers, init_lora_weights=False)
+        unet.add_adapter(config, adapter_name=name)
+
+
 def test_adapters_that_are_not_merged(diffusers: Any, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     peft = pytest.importorskip("peft", reason="peft is not installed")
@@ -115,9 +122,7 @@ def test_adapters_that_are_not_merged(diffusers: Any, tmp_path: Path) -> None:
 
     pipeline = stable_diffusion(diffusers)
     plain = unet_outputs(pipeline, tmp_path / "plain")[0]
-    for name, layers in (("first", ["to_q", "conv1"]), ("second", ["to_q", "to_out.0"])):
-        config = peft.LoraConfig(r=2, lora_alpha=3, target_modules=layers, init_lora_weights=False)
-        pipeline.unet.add_adapter(config, adapter_name=name)
+    add_two_adapters(peft, pipeline.unet)
     words = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     pipeline.text_encoder.add_adapter(words, adapter_name="first")
     pipeline.set_adapters(["first", "second"], [0.5, 2.0])
@@ -133,6 +138,38 @@ def test_adapters_that_are_not_merged(diffusers: Any, tmp_path: Path) -> None:
     assert not torch.equal(before, attention.to_q.base_layer.weight)
     got, wanted = unet_outputs(pipeline, tmp_path / "fused")
     assert abs(got - wanted).max() < 1e-4 * abs(wanted).max()
+
+
+def test_one_of_two_adapters_is_merged(diffusers: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    pipeline = stable_diffusion(diffusers)
+    add_two_adapters(peft, pipeline.unet)
+    pipeline.set_adapters(["first", "second"])
+    pipeline.fuse_lora(adapter_names=["first"])
+    got, wanted = unet_outputs(pipeline, tmp_path)
+    assert abs(got - wanted).max() < 1e-4 * abs(wanted).max()
+
+
+@pytest.mark.parametrize(
+    ("component", "method", "settings", "found"),
+    [
+        ("unet", "LoraConfig", {"target_modules": ["to_q"], "use_dora": True}, "lora_magnitude_vector"),
+        ("unet", "LoraConfig", {"target_modules": ["to_q"], "lora_bias": True}, "lora_B.bias"),
+        ("unet", "LoraConfig", {"target_modules": ["to_q"], "modules_to_save": ["conv_in"]}, "conv_in"),
+        ("unet", "IA3Config", {"target_modules": ["to_q"], "feedforward_modules": []}, "IA3"),
+        ("text_encoder", "LoraConfig", {"target_modules": ["token_embedding"]}, "lora_embedding_A"),
+    ],
+)
+def test_adapters_that_diffusers_does_not_save_are_refused(
+    diffusers: Any, component: str, method: str, settings: dict[str, Any], found: str, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    pipeline = stable_diffusion(diffusers)
+    getattr(pipeline, component).add_adapter(getattr(peft, method)(**settings))
+    with pytest.raises(ExportError, match=f"the pipeline's {component} .*{found}.*fuse_lora") as raised:
+        onnx_export_from_model(pipeline, tmp_path)
+    assert raised.value.code == "unsupported"
 
 
 def test_a_component_with_adapters_is_refused(diffusers: Any, tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 namespace onnxport::nn {
 namespace {
 
-constexpr std::int64_t kStepWidth = 256;  // of the sinusoids of steps and guidance
-constexpr std::int64_t kWider = 4;        // the feed-forward, than the tokens
+constexpr std::int64_t kWider = 4;  // the feed-forward, than the tokens
 
 }  // namespace
 
@@ -105,15 +104,15 @@ Mlp tanh_feed_forward(const Scope& s, std::int64_t width) {
 
 StepAndText::StepAndText(const Scope& s, std::int64_t width, std::int64_t text, bool guidance)
     : path_(s.path()),
-      step_(s / "timestep_embedder", {.in = kStepWidth, .out = width}),
+      step_(s / "timestep_embedder", width),
       text_(s / "text_embedder", {.in = text, .out = width}) {
-  if (guidance) guidance_.emplace(s / "guidance_embedder", StepEmbeddingParameters{kStepWidth, width});
+  if (guidance) guidance_.emplace(s / "guidance_embedder", width);
 }
 
 Value StepAndText::operator()(Value step, Value text, Value guidance) const {
   const ModulePath at(step, path_);
-  Value sum = step_(step_sinusoids(step, {.width = kStepWidth}));
-  if (guidance_) sum = op::add(sum, (*guidance_)(step_sinusoids(guidance, {.width = kStepWidth})));
+  Value sum = step_(step);
+  if (guidance_) sum = op::add(sum, (*guidance_)(guidance));
   return op::add(sum, text_(text));
 }
 

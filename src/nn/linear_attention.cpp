@@ -22,8 +22,8 @@ Conv2d depth_conv(const Scope& s, std::int64_t channels, std::int64_t kernel, bo
 
 }  // namespace
 
-// The original appends a row of ones to the values and divides by what it gives. The sum of the keys is the
-// same number.
+// The original appends a row of ones to the values and divides by the result for that row, which equals the
+// product with the sum of the keys.
 Value relu_linear_attention(Value query, Value key, Value value) {
   const DType dtype = query.dtype();
   const auto positive = [](Value x) { return op::cast(op::relu(x), DType::f32); };
@@ -58,16 +58,15 @@ Value GatedConv::operator()(Value x) const {
 MultiscaleLinearAttention::MultiscaleLinearAttention(const Scope& s, const MultiscaleAttentionParameters& p)
     : path_(s.path()),
       head_dim_(p.head_dim),
-      query_(s / "to_q", p.channels, p.channels / p.head_dim * p.head_dim, false),
-      key_(s / "to_k", p.channels, p.channels / p.head_dim * p.head_dim, false),
-      value_(s / "to_v", p.channels, p.channels / p.head_dim * p.head_dim, false),
-      output_(s / "to_out", p.channels / p.head_dim * p.head_dim * (1 + std::ssize(p.kernels)), p.channels,
-              false) {
-  const std::int64_t heads = p.channels / p.head_dim, all = 3 * heads * p.head_dim;
+      query_(s / "to_q", p.channels, p.heads() * p.head_dim, false),
+      key_(s / "to_k", p.channels, p.heads() * p.head_dim, false),
+      value_(s / "to_v", p.channels, p.heads() * p.head_dim, false),
+      output_(s / "to_out", p.heads() * p.head_dim * (1 + std::ssize(p.kernels)), p.channels, false) {
+  const std::int64_t all = 3 * p.heads() * p.head_dim;
   for (std::size_t i = 0; i < p.kernels.size(); ++i) {
     const Scope scale = s / "to_qkv_multiscale" / static_cast<std::int64_t>(i);
     scales_.push_back({depth_conv(scale / "proj_in", all, p.kernels[i], false),
-                       point_conv(scale / "proj_out", all, all, false, 3 * heads)});
+                       point_conv(scale / "proj_out", all, all, false, 3 * p.heads())});
   }
 }
 

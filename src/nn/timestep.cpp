@@ -6,10 +6,15 @@
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
+namespace {
+
+constexpr std::int64_t kSinusoids = 256;  // of SinusoidsEmbedding
+
+}  // namespace
 
 Value step_sinusoids(Value steps, const StepSinusoids& p) {
   const std::int64_t half = p.width / 2;
-  // In float32, like the original: a step is up to 1000, and so much larger is a difference of the angles.
+  // In float32, like the original: steps of up to 1000 multiply every difference of a frequency.
   const auto last = static_cast<float>(static_cast<double>(half) - p.freq_shift);
   std::vector<double> frequencies;
   for (std::int64_t i = 0; i < half; ++i) {
@@ -41,6 +46,13 @@ Value StepEmbedding::operator()(Value x, Value condition) const {
     x = op::add(x, projected);
   }
   return second_(activation_(first_(x)));
+}
+
+SinusoidsEmbedding::SinusoidsEmbedding(const Scope& s, std::int64_t width)
+    : embedding_(s, {.in = kSinusoids, .out = width}) {}
+
+Value SinusoidsEmbedding::operator()(Value numbers) const {
+  return embedding_(step_sinusoids(numbers, {.width = kSinusoids}));
 }
 
 }  // namespace onnxport::nn

@@ -16,7 +16,7 @@
 
 namespace onnxport::nn {
 
-/// Latents as tokens, one of each square of `patch` by `patch`. Keys: proj [width, channels, patch, patch].
+/// Latents as tokens, one for each square of `patch` by `patch`. Keys: proj [width, channels, patch, patch].
 /// (diffusers.models.embeddings.PatchEmbed)
 class ONNXPORT_API LatentPatches {
  public:
@@ -35,13 +35,13 @@ class ONNXPORT_API LatentPatches {
 /// patch].
 ONNXPORT_API Value assemble_patches(Value tokens, const Dim& rows, const Dim& columns, std::int64_t patch);
 
-/// Sines and cosines of the columns, then of the rows, of a grid that is stretched to the grid of the
+/// Sines and cosines of the columns, then of the rows, of a grid that is stretched to that of the
 /// training: [rows * columns, width]. `base`: from grid_base(). (diffusers.models.embeddings.
 /// get_2d_sincos_pos_embed)
 ONNXPORT_API Value grid_sinusoids(Graph& graph, const Dim& rows, const Dim& columns, std::int64_t width,
                                   double base);
 
-/// The rows and columns of the training's grid, divided by the scale of interpolation. Throws
+/// The side of the training's grid, divided by the scale of interpolation. Throws
 /// ExportError(bad_config) for a scale that is not positive, and a width that is no multiple of 4.
 ONNXPORT_API double grid_base(std::int64_t side, double scale, std::int64_t width, std::string_view origin);
 
@@ -67,7 +67,7 @@ class ONNXPORT_API SharedModulation {
   Linear linear_;
 };
 
-/// What a block adds to the shared modulation. Keys: scale_shift_table [parts, width].
+/// The table of a block, which is added to the shared modulation. Keys: scale_shift_table [parts, width].
 class ONNXPORT_API ModulationTable {
  public:
   ModulationTable(const Scope& s, std::int64_t parts, std::int64_t width);
@@ -84,10 +84,11 @@ class ONNXPORT_API ModulationTable {
 /// (diffusers.models.embeddings.PixArtAlphaTextProjection)
 ONNXPORT_API Mlp caption_projection(const Scope& s, std::int64_t in, std::int64_t width);
 
-/// What originals do in float16 alone: values beyond its range become the largest that it has.
+/// In float16, values beyond the range become the largest ones in it, as in the originals. Other types stay
+/// as they are.
 ONNXPORT_API Value finite_half(Value x);
 
-/// A mask of 0 and 1 [B, S] as terms of the scores [B, 1, 1, S]: -10000 where it is 0.
+/// A mask of 0 and 1 [B, S] as a bias of the scores [B, 1, 1, S]: -10000 where it is 0.
 ONNXPORT_API op::AttentionMask text_mask(Value mask);
 
 }  // namespace onnxport::nn

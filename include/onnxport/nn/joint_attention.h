@@ -71,7 +71,7 @@ class ONNXPORT_API JointAttention {
     Value image;  ///< [B, I, width]
     Value text;   ///< [B, T, width]; absent if the text gets no result
   };
-  /// image [B, I, width], text [B, T, width] or absent. `rope` and `mask` count the tokens in
+  /// image [B, I, width], text [B, T, width] or absent. `rope` and `mask` have the tokens in
   /// JointAttentionParameters::order.
   Results operator()(Value image, Value text = {}, const op::Rope& rope = {},
                      const op::AttentionMask& mask = {}) const;
@@ -108,8 +108,9 @@ class ONNXPORT_API StepAndText {
 
  private:
   std::string path_;
-  StepEmbedding step_, text_;
-  std::optional<StepEmbedding> guidance_;
+  SinusoidsEmbedding step_;
+  StepEmbedding text_;
+  std::optional<SinusoidsEmbedding> guidance_;
 };
 
 }  // namespace onnxport::nn

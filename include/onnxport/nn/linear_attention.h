@@ -51,6 +51,8 @@ class ONNXPORT_API GatedConv {
 struct MultiscaleAttentionParameters {
   std::int64_t channels = 0, head_dim = 0;
   std::vector<std::int64_t> kernels = {};  ///< of the depthwise convolutions, one for each further scale
+
+  std::int64_t heads() const { return channels / head_dim; }
 };
 
 /// Linear attention among the pixels of an image, at several scales, without the norm and the shortcut behind

@@ -42,4 +42,15 @@ class ONNXPORT_API StepEmbedding {
   Activation activation_;
 };
 
+/// The StepEmbedding of 256 sinusoids of each number. Keys: linear_1 [width, 256], linear_2 [width, width].
+class ONNXPORT_API SinusoidsEmbedding {
+ public:
+  SinusoidsEmbedding(const Scope& s, std::int64_t width);
+  /// numbers [N] -> [N, width]
+  Value operator()(Value numbers) const;
+
+ private:
+  StepEmbedding embedding_;
+};
+
 }  // namespace onnxport::nn

@@ -155,40 +155,64 @@ def _hold(folder: Path, tensors: list[tuple[str, Any]], held: ExitStack) -> None
     held.callback(weights.clear)
 
 
-def _adapter_folders(adapters: list[LiveAdapter], held: ExitStack) -> list[Path]:
-    folders = []
-    for adapter in adapters:
-        folders.append(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="onnxport-"))))
-        weights = write_adapter(adapter, folders[-1])
-        _hold(weights, [(key, _array(key, tensor)) for key, tensor in adapter.tensors.items()], held)
-    return folders
+def _temporary_folder(held: ExitStack) -> Path:
+    """An empty folder, which exists as long as `held` lasts."""
+    return Path(held.enter_context(tempfile.TemporaryDirectory(prefix="onnxport-")))
 
 
-def _write_component(model: Any, folder: Path, held: ExitStack) -> list[LiveAdapter]:
-    """Stands for a model of diffusers, or another component of a pipeline; -> its active adapters."""
-    if hasattr(model, "save_config"):  # of diffusers
-        model.save_config(folder)
-    else:
-        _write_transformers(base_model(model), folder)
+def _hold_model(model: Any, folder: Path, held: ExitStack) -> list[LiveAdapter]:
+    """Puts the weights of a model, without its adapters, in the place of those of a folder.
+
+    Returns:
+        The active adapters.
+    """
     state, adapters = split_state(model)
     _hold(folder, _tensors(base_model(model), state), held)
     return adapters
 
 
+def _adapter_folders(adapters: list[LiveAdapter], held: ExitStack) -> list[Path]:
+    folders = []
+    for adapter in adapters:
+        folders.append(_temporary_folder(held))
+        weights = write_adapter(adapter, folders[-1])
+        _hold(weights, [(key, _array(key, tensor)) for key, tensor in adapter.stored_tensors()], held)
+    return folders
+
+
+def _write_component(model: Any, folder: Path, held: ExitStack) -> list[LiveAdapter]:
+    """Fills the folder of a model of diffusers, or of another component of a pipeline.
+
+    Returns:
+        The active adapters.
+    """
+    if hasattr(model, "save_config"):  # of diffusers
+        model.save_config(folder)
+    else:
+        _write_transformers(base_model(model), folder)
+    return _hold_model(model, folder, held)
+
+
 def _write_pipeline(pipeline: Any, folder: Path, held: ExitStack) -> list[Path]:
-    """Stands for a pipeline; -> the folder of its active adapters, if it has any."""
+    """Fills the folder of a pipeline.
+
+    Returns:
+        The folder of the active adapters, if there are any.
+    """
     pipeline.save_config(folder)
-    models = {}
+    adapters = {}
     for name, part in pipeline.components.items():
         place = folder / name
         if hasattr(part, "state_dict"):
             place.mkdir()
-            _write_component(part, place, held)
-            models[name] = part
+            adapters[name] = _write_component(part, place, held)
         else:
             _save_quietly(part, place)
-    adapters = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="onnxport-")))
-    return [adapters] if save_pipeline_adapters(models, adapters) else []
+    if not any(adapters.values()):
+        return []
+    saved = _temporary_folder(held)
+    save_pipeline_adapters(adapters, saved)
+    return [saved]
 
 
 def _write_model_of_diffusers(model: Any, folder: Path, held: ExitStack) -> list[Path]:
@@ -216,22 +240,17 @@ def live_checkpoint(model: Any, preprocessors: Iterable[Any] = ()) -> Iterator[L
     """
     library = library_of(model)
     with ExitStack() as held:
-        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="onnxport-")))
+        folder = _temporary_folder(held)
         if library == "diffusers":
-            folders = _write_model_of_diffusers(model, folder, held)
-            for part in preprocessors:
-                _save_quietly(part, folder)
-            yield LiveCheckpoint(folder, folders)
-            return
-        if library == "sentence_transformers":
-            model = _write_sentence_transformers(model, folder)
-        elif library == "timm":
-            _write_timm(model, folder)
+            adapters = _write_model_of_diffusers(model, folder, held)
         else:
-            _write_transformers(base_model(model), folder)
-        state, adapters = split_state(model)
+            if library == "sentence_transformers":
+                model = _write_sentence_transformers(model, folder)
+            elif library == "timm":
+                _write_timm(model, folder)
+            else:
+                _write_transformers(base_model(model), folder)
+            adapters = _adapter_folders(_hold_model(model, folder, held), held)
         for part in preprocessors:
             _save_quietly(part, folder)
-        folders = _adapter_folders(adapters, held)
-        _hold(folder, _tensors(base_model(model), state), held)
-        yield LiveCheckpoint(folder, folders)
+        yield LiveCheckpoint(folder, adapters)

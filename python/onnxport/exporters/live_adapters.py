@@ -14,7 +14,7 @@ from ..errors import ExportError
 
 __all__ = ["LiveAdapter", "base_model", "split_state", "write_adapter"]
 
-#: Parts of peft's wrappers in a key: what the adapter owns, with the name of the adapter.
+#: Parts of peft's wrappers in a key: those that an adapter owns, with its name.
 _OWNED = re.compile(
     r"(?P<path>.+)\.(?:"
     r"(?P<lora>lora_[AB])\.(?P<a>[^.]+)(?P<part>\.weight|\.bias)"
@@ -26,10 +26,17 @@ _OWNED = re.compile(
 
 @dataclass
 class LiveAdapter:
-    """An adapter: adapter_config.json as an object, and the tensors of adapter_model.safetensors."""
+    """An adapter: adapter_config.json as an object, and its tensors, whose names begin with paths of modules."""
 
     config: dict[str, Any]
+    #: The strengths of its LoRA layers, by their paths.
+    scaling: dict[str, float]
     tensors: dict[str, Any] = field(default_factory=dict)
+
+    def stored_tensors(self) -> Iterator[tuple[str, Any]]:
+        """The tensors under their names in adapter_model.safetensors."""
+        for key, tensor in self.tensors.items():
+            yield f"base_model.model.{key}", tensor
 
 
 def base_model(model: Any) -> Any:
@@ -47,12 +54,11 @@ def _wrappers(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _active(module: Any) -> list[str]:
-    """The adapters that change what the module computes, and are not in its weights already."""
-    if getattr(module, "disable_adapters", False):
+    """The adapters that a module computes apart from its weights: none, if some are merged into these."""
+    if getattr(module, "disable_adapters", False) or getattr(module, "merged_adapters", ()):
         return []
-    merged = getattr(module, "merged_adapters", ())
     there = {*getattr(module, "scaling", ()), *getattr(module, "modules_to_save", ())}
-    return [name for name in module.active_adapters if name in there and name not in merged]
+    return [name for name in module.active_adapters if name in there]
 
 
 def _settings(config: Any, layers: dict[str, Any], name: str) -> dict[str, Any]:
@@ -77,7 +83,7 @@ def _plain(value: Any) -> Any:
 
 
 def _names(configs: dict[str, Any], base: Any, wrapped: bool, used: dict[str, list[str]]) -> list[str]:
-    """The adapters to merge. Those of other methods are among them: the library says what it thinks of them."""
+    """The adapters to merge. Those of other methods are among them, so that the library refuses them by name."""
     active = dict.fromkeys(name for names in used.values() for name in names)
     in_place = wrapped or any(
         path and hasattr(module, "active_adapters") for path, module in base.named_modules()
@@ -107,7 +113,8 @@ def split_state(model: Any) -> tuple[dict[str, Any], list[LiveAdapter]]:
             for path, module in wrappers.items()
             if name in used[path] and hasattr(module, "scaling")
         }
-        adapters[name] = LiveAdapter(_settings(configs[name], layers, name))
+        scaling = {path: layer.scaling[name] for path, layer in layers.items()}
+        adapters[name] = LiveAdapter(_settings(configs[name], layers, name), scaling)
     if len(names) > 1 and any(adapter.config.get("use_dora") for adapter in adapters.values()):
         raise ExportError(
             f"the model has {len(names)} active adapters ({', '.join(names)}), of which one is of DoRA: together they "
@@ -120,7 +127,7 @@ def split_state(model: Any) -> tuple[dict[str, Any], list[LiveAdapter]]:
             name = match["a"] or match["b"] or match["c"]
             if name in used.get(match["path"], ()):
                 part = f"{match['lora']}{match['part']}" if match["lora"] else match["other"] or match["rest"]
-                adapters[name].tensors[f"base_model.model.{match['path']}.{part}"] = tensor
+                adapters[name].tensors[f"{match['path']}.{part}"] = tensor
         else:
             tensors[_base_key(key, wrappers)] = tensor
     return tensors, list(adapters.values())

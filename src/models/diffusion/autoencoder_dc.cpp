@@ -25,11 +25,11 @@ constexpr const char* kDefaults = R"({
   "encoder_out_shortcut": true, "decoder_in_shortcut": true, "decoder_conv_act_fn": "relu",
   "scaling_factor": 1.0})";
 
-constexpr std::int64_t kFactor = 2;  // of the extents, from level to level
+constexpr std::int64_t kFactor = 2;  // between the extents of neighbouring levels
 constexpr std::int64_t kSquare = kFactor * kFactor;
-constexpr std::int64_t kWider = 4;  // the gated convolutions, than the image
+constexpr std::int64_t kWider = 4;  // inner channels of gated convolutions, for each channel of the image
 
-// One level of a half.
+// One level of the encoder or the decoder.
 struct Level {
   std::int64_t width = 0, layers = 0;
   bool attends = false;
@@ -37,7 +37,7 @@ struct Level {
   std::string norm = "rms_norm", activation = "silu";
 };
 
-// The value for each level; a bare one counts for all.
+// The value for each level; a single one counts for all.
 std::vector<std::string> per_level(const PretrainedConfig& c, const std::string& key, std::size_t levels,
                                    const std::vector<std::string>& known) {
   std::vector<std::string> values = c.strings(key);
@@ -75,7 +75,7 @@ struct Config {
         encoder(levels(c, "encoder")),
         decoder(levels(c, "decoder")),
         last_activation(c.string("decoder_conv_act_fn")),
-        // A convolution with another stride, or any other name, is the other way.
+        // The original takes any other name for a convolution with a stride.
         unshuffles(c.string("downsample_block_type") == "pixel_unshuffle"),
         interpolates(chosen(c, "upsample_block_type", "interpolate", "pixel_shuffle")),
         encoder_shortcut(c.flag("encoder_out_shortcut")),
@@ -147,14 +147,14 @@ nn::Conv2d conv3x3(const Scope& s, std::int64_t in, std::int64_t out, bool bias 
   return {s, in, out, {3, 3}, bias, {.stride = {stride, stride}, .padding = {1, 1}}};
 }
 
-// Each channel so many times, side by side.
+// Each channel `times` times, side by side.
 Value repeated(Value x, std::int64_t times) {
   const Dim &batch = x.dim(0), &channels = x.dim(1), &rows = x.dim(2), &columns = x.dim(3);
   const Value apart = op::expand(op::unsqueeze(x, 2), {batch, channels, times, rows, columns});
   return op::reshape(apart, {batch, channels * times, rows, columns});
 }
 
-// The means of so many neighbouring channels.
+// The means of groups of neighbouring channels.
 Value averaged(Value x, std::int64_t group) {
   const Dim channels = x.dim(1).floor_div(group);
   return op::mean(op::reshape(x, {x.dim(0), channels, group, x.dim(2), x.dim(3)}), 2);
@@ -200,11 +200,11 @@ Value run_block(const Scope& s, const Config& c, const Level& level, Value x) {
 }
 
 // image [B, channels, H, W] -> latents [B, latents, H', W']
-Value encode(const Scope& s, const Config& c, Value image) {
+Value encode(const Scope& root, const Config& c, Value image) {
+  const Scope s = root / "encoder", in = s / "conv_in";
   const std::int64_t step = std::int64_t{1} << (c.encoder.size() - 1);
   const Dim rows = image.dim(2).floor_div(step), columns = image.dim(3).floor_div(step);
   Value x = op::slice(op::slice(image, 2, 0, rows * step), 3, 0, columns * step);
-  const Scope in = s / "conv_in";
   x = c.encoder.front().layers > 0 ? conv3x3(in, c.channels, c.encoder.front().width)(x)
                                    : downsample(in, c, c.channels, c.encoder[1].width, false, x);
   for (std::size_t i = 0; i < c.encoder.size(); ++i) {
@@ -220,7 +220,8 @@ Value encode(const Scope& s, const Config& c, Value image) {
 }
 
 // latents [B, latents, H, W] -> image [B, channels, H', W']
-Value decode(const Scope& s, const Config& c, Value latents) {
+Value decode(const Scope& root, const Config& c, Value latents) {
+  const Scope s = root / "decoder";
   const std::int64_t last = c.decoder.back().width;
   Value x = conv3x3(s / "conv_in", c.latents, last)(latents);
   if (c.decoder_shortcut) x = op::add(x, repeated(latents, last / c.latents));
@@ -239,33 +240,11 @@ Value decode(const Scope& s, const Config& c, Value latents) {
   return whole ? conv3x3(out, width, c.channels)(x) : upsample(out, c, width, c.channels, false, x);
 }
 
-class AutoencoderDcOnnxConfig : public AutoencoderOnnxConfig {
- public:
-  using AutoencoderOnnxConfig::AutoencoderOnnxConfig;
-
- protected:
-  AutoencoderSizes sizes() const override {
-    const PretrainedConfig c = config().unaccounted();
-    return {.image_channels = c.integer("in_channels"),
-            .latent_channels = c.integer("latent_channels"),
-            .levels = std::ssize(c.integers("encoder_block_out_channels")),
-            .encoded = "latent_sample"};
-  }
-};
-
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  if (component.part == kVaeDecoder)
-    return {{"sample", decode(root / "decoder", c, inputs["latent_sample"])}};
-  return {{"latent_sample", encode(root / "encoder", c, inputs["sample"])}};
-}
-
 }  // namespace
 
 void register_autoencoder_dc(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("AutoencoderDC", kDefaults);
-  register_component<AutoencoderDcOnnxConfig>(tasks, "autoencoder-dc", {"AutoencoderDC"}, forward);
+  register_autoencoder(tasks, component_definition("autoencoder-dc", {"AutoencoderDC"}, kDefaults),
+                       {.levels = "encoder_block_out_channels", .encoded = "latent_sample"}, encode, decode);
 }
 
 }  // namespace onnxport::models

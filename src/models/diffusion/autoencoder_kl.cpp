@@ -126,32 +126,11 @@ Value decode(const Scope& root, const Config& c, Value x) {
   return finish(s, c, width, c.out_channels, x);
 }
 
-class AutoencoderKlOnnxConfig : public AutoencoderOnnxConfig {
- public:
-  using AutoencoderOnnxConfig::AutoencoderOnnxConfig;
-
- protected:
-  AutoencoderSizes sizes() const override {
-    const PretrainedConfig c = config().unaccounted();
-    return {.image_channels = c.integer("in_channels"),
-            .latent_channels = c.integer("latent_channels"),
-            .levels = std::ssize(c.integers("block_out_channels")),
-            .encoded = "latent_parameters"};
-  }
-};
-
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  if (component.part == kVaeDecoder) return {{"sample", decode(root, c, inputs["latent_sample"])}};
-  return {{"latent_parameters", encode(root, c, inputs["sample"])}};
-}
-
 }  // namespace
 
 void register_autoencoder_kl(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("AutoencoderKL", kDefaults);
-  register_component<AutoencoderKlOnnxConfig>(tasks, "autoencoder-kl", {"AutoencoderKL"}, forward);
+  register_autoencoder(tasks, component_definition("autoencoder-kl", {"AutoencoderKL"}, kDefaults),
+                       {.levels = "block_out_channels", .encoded = "latent_parameters"}, encode, decode);
 }
 
 }  // namespace onnxport::models

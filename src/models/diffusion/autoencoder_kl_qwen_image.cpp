@@ -1,4 +1,4 @@
-// The autoencoder of Qwen-Image, for one frame: its convolutions in time see only the last of their elements.
+// The autoencoder of Qwen-Image, for one frame: of its convolutions in time, only the last elements are used.
 // Original:
 // https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/autoencoders/autoencoder_kl_qwenimage.py
 #include <fmt/format.h>
@@ -42,7 +42,7 @@ struct Config {
           ErrorCode::unsupported,
           fmt::format("{}: attn_scales, attention in the levels, is not supported", c.origin()));
     }
-    // Of training; of several frames; callers scale the latents.
+    // Settings of training and of several frames; callers scale the latents.
     c.harmless({"dropout", "temperal_downsample", "latents_mean", "latents_std"});
   }
 };
@@ -56,7 +56,7 @@ nn::Conv2d frame_conv(const Scope& s, std::int64_t in, std::int64_t out, std::in
           {.padding = {kernel / 2, kernel / 2}}};
 }
 
-// `axes`: of the stored weight, behind the channels.
+// `axes`: those of the stored weight after the channels.
 Value normed(const Scope& s, std::int64_t width, std::size_t axes, Value x) {
   const ModulePath at(x, s.path());
   std::vector<std::int64_t> stored(axes + 1, 1);
@@ -73,7 +73,7 @@ Value run_block(const Scope& s, std::int64_t in, std::int64_t out, Value x) {
   return op::add(y, in == out ? x : frame_conv(s / "conv_shortcut", in, out, 1)(x));
 }
 
-// Among the pixels, with one head.
+// Attention among the pixels, with one head.
 Value attend(const Scope& s, std::int64_t width, Value x) {
   const ModulePath at(x, s.path());
   const nn::Conv2d project(s / "to_qkv", width, 3 * width, {1, 1}), output(s / "proj", width, width, {1, 1});
@@ -104,7 +104,7 @@ Value encode(const Scope& root, const Config& c, Value x) {
     }
     if (level + 1 == c.widths.size()) continue;
     const Scope sampler = blocks / number++;
-    sampler.ignore("time_conv");  // of further frames
+    sampler.ignore("time_conv");  // for further frames
     const nn::Conv2d smaller(sampler / "resample.1", width, width, {3, 3}, true,
                              {.stride = {2, 2}, .padding = {0, 0, 1, 1}});
     x = smaller(x);
@@ -129,7 +129,7 @@ Value decode(const Scope& root, const Config& c, Value x) {
     }
     if (i + 1 == c.widths.size()) continue;
     const Scope sampler = block / "upsamplers" / 0;
-    sampler.ignore("time_conv");  // of further frames
+    sampler.ignore("time_conv");  // for further frames
     const nn::Conv2d project(sampler / "resample.1", width, width / 2, {3, 3}, true, {.padding = {1, 1}});
     x = project(op::interpolate(x, {x.dim(2) * 2, x.dim(3) * 2}, "nearest"));
     width /= 2;
@@ -137,33 +137,16 @@ Value decode(const Scope& root, const Config& c, Value x) {
   return op::clamp(finish(s, width, c.channels, x), -1, 1);  // the range of colours
 }
 
-class AutoencoderKlQwenImageOnnxConfig : public AutoencoderOnnxConfig {
- public:
-  using AutoencoderOnnxConfig::AutoencoderOnnxConfig;
-
- protected:
-  AutoencoderSizes sizes() const override {
-    const PretrainedConfig c = config().unaccounted();
-    return {.image_channels = c.integer("input_channels"),
-            .latent_channels = c.integer("z_dim"),
-            .levels = std::ssize(c.integers("dim_mult")),
-            .encoded = "latent_parameters"};
-  }
-};
-
-NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const Config c(model.config());
-  const Scope root = model.scope();
-  if (component.part == kVaeDecoder) return {{"sample", decode(root, c, inputs["latent_sample"])}};
-  return {{"latent_parameters", encode(root, c, inputs["sample"])}};
-}
-
 }  // namespace
 
 void register_autoencoder_kl_qwen_image(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("AutoencoderKLQwenImage", kDefaults);
-  register_component<AutoencoderKlQwenImageOnnxConfig>(tasks, "autoencoder-kl-qwen-image",
-                                                       {"AutoencoderKLQwenImage"}, forward);
+  register_autoencoder(
+      tasks, component_definition("autoencoder-kl-qwen-image", {"AutoencoderKLQwenImage"}, kDefaults),
+      {.image_channels = "input_channels",
+       .latent_channels = "z_dim",
+       .levels = "dim_mult",
+       .encoded = "latent_parameters"},
+      encode, decode);
 }
 
 }  // namespace onnxport::models

@@ -93,9 +93,9 @@ Value run_single_block(const Scope& s, const Config& c, Value x, Value given, co
   return nn::finite_half(op::add(x, op::mul(m[gate], out)));
 }
 
-class FluxTransformerOnnxConfig : public ComponentOnnxConfig {
+class FluxTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length"),
@@ -111,15 +111,12 @@ class FluxTransformerOnnxConfig : public ComponentOnnxConfig {
     if (c.flag("guidance_embeds")) inputs.push_back({"guidance", {batch}});
     return inputs;
   }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {1, "packed_height_width"}}}};
-  }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component&) {
   const Config c(model.config());
   const Scope root = model.scope();
-  // In float32: a product by 1000 of half precision is up to half a step off.
+  // In float32: in half precision, the product with 1000 is off by up to half a step.
   const auto scaled = [](Value x) { return x ? op::mul(op::cast(x, DType::f32), kStepsPerOne) : x; };
   const Value step = scaled(inputs["timestep"]);
   const Value given = op::silu(nn::StepAndText(root / "time_text_embed", c.width, c.pooled, c.guidance)(
@@ -143,9 +140,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_flux_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("FluxTransformer2DModel", kDefaults);
   register_component<FluxTransformerOnnxConfig>(tasks, "flux-transformer-2d", {"FluxTransformer2DModel"},
-                                                forward);
+                                                kDefaults, forward);
 }
 
 }  // namespace onnxport::models

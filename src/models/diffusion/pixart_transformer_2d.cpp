@@ -9,6 +9,7 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
+#include "onnxport/nn/timestep.h"
 #include "onnxport/nn/unet.h"
 
 namespace onnxport::models {
@@ -25,7 +26,6 @@ constexpr const char* kDefaults = R"({
   "use_linear_projection": false})";
 
 constexpr double kLastEps = 1e-6;           // of the norm behind the blocks
-constexpr std::int64_t kStepWidth = 256;    // of the sinusoids of steps and sizes
 constexpr std::int64_t kSizedSample = 128;  // models of this size are conditioned on the size of the image
 
 // Whether the size of the image and its aspect ratio are conditions.
@@ -79,17 +79,9 @@ struct Config {
                                     "of 3 for two sizes and a ratio",
                                     c.origin(), width));
     }
-    if (projected && context != width) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: cross_attention_dim is {}, expected num_attention_heads * "
-                                    "attention_head_dim, which is {}",
-                                    c.origin(), context, width));
-    }
-    for (const char* key : {"double_self_attention", "only_cross_attention"}) {
-      if (c.flag(key))
-        throw ExportError(ErrorCode::unsupported, fmt::format("{}: {} is not supported", c.origin(), key));
-    }
-    // Of other classes, of training, and of attention that runs in another way with the same result.
+    if (projected) check_width_of_heads(c, "cross_attention_dim", width);
+    check_unset(c, {"double_self_attention", "only_cross_attention"});
+    // Settings of other classes and of training, and one that changes how attention runs, not its result.
     c.harmless({"dropout", "norm_num_groups", "num_embeds_ada_norm", "upcast_attention", "num_vector_embeds",
                 "use_linear_projection"});
   }
@@ -101,15 +93,10 @@ struct Config {
 
 // The step, and the sizes of the image if they are conditions: [B, width].
 Value condition(const Scope& s, const Config& c, const Inputs& inputs) {
-  const Value step = inputs["timestep"];
-  const auto embed = [&](const char* name, Value numbers, std::int64_t width) {
-    const nn::StepEmbedding embedder(s / name, {.in = kStepWidth, .out = width});
-    return embedder(nn::step_sinusoids(numbers, {.width = kStepWidth}));
-  };
-  Value of_step = embed("timestep_embedder", step, c.width);
+  const Value of_step = nn::SinusoidsEmbedding(s / "timestep_embedder", c.width)(inputs["timestep"]);
   if (!c.sized) return of_step;
   const auto of_sizes = [&](const char* name, Value sizes) {
-    const Value each = embed(name, op::flatten(sizes, 0, 1), c.width / 3);
+    const Value each = nn::SinusoidsEmbedding(s / name, c.width / 3)(op::flatten(sizes, 0, 1));
     return op::reshape(each, {sizes.dim(0), sizes.dim(1) * (c.width / 3)});
   };
   const Value resolution = of_sizes("resolution_embedder", inputs["resolution"]);
@@ -138,9 +125,9 @@ Value run_block(const Scope& s, const Config& c, Value x, const Text& text, Valu
   return op::add(op::mul(m[mlp_gate], wide), x);
 }
 
-class PixArtTransformerOnnxConfig : public ComponentOnnxConfig {
+class PixArtTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length");
@@ -155,9 +142,6 @@ class PixArtTransformerOnnxConfig : public ComponentOnnxConfig {
     }
     return inputs;
   }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}};
-  }
 };
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component&) {
@@ -171,7 +155,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const Value given = condition(adaptive / "emb", c, inputs);
   const Value modulation = nn::SharedModulation(adaptive, c.width)(given);
   Text text{inputs["encoder_hidden_states"], nn::text_mask(inputs["encoder_attention_mask"])};
-  (root / "caption_projection").ignore("y_embedding");  // in older files: of training
+  (root / "caption_projection").ignore("y_embedding");  // in older files, for training
   if (c.projected)
     text.states = nn::caption_projection(root / "caption_projection", c.text, c.width)(text.states);
   for (std::int64_t i = 0; i < c.layers; ++i)
@@ -186,10 +170,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 
 void register_pixart_transformer_2d(TasksManager& tasks) {
   // Published files name the older class, which the original takes for this one by its norm_type.
-  for (const char* name : {"PixArtTransformer2DModel", "Transformer2DModel"})
-    PretrainedConfig::register_class_defaults(name, kDefaults);
   register_component<PixArtTransformerOnnxConfig>(
-      tasks, "pixart-transformer-2d", {"PixArtTransformer2DModel", "Transformer2DModel"}, forward);
+      tasks, "pixart-transformer-2d", {"PixArtTransformer2DModel", "Transformer2DModel"}, kDefaults, forward);
 }
 
 }  // namespace onnxport::models

@@ -7,6 +7,7 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
+#include "onnxport/nn/timestep.h"
 
 namespace onnxport::models {
 namespace {
@@ -17,11 +18,10 @@ constexpr const char* kDefaults = R"({
   "axes_dims_rope": [16, 56, 56], "zero_cond_t": false, "use_additional_t_cond": false,
   "use_layer3d_rope": false})";
 
-constexpr double kTheta = 10000;          // of the rotation
-constexpr double kStepsPerOne = 1000;     // callers give the step divided by this
-constexpr double kEps = 1e-6;             // of all norms
-constexpr std::int64_t kStepWidth = 256;  // of the sinusoids of the step
-constexpr std::size_t kAxes = 3;          // frame, row, column
+constexpr double kTheta = 10000;       // of the rotation
+constexpr double kStepsPerOne = 1000;  // callers give the step divided by this
+constexpr double kEps = 1e-6;          // of all norms
+constexpr std::size_t kAxes = 3;       // frame, row, column
 
 struct Config {
   std::int64_t in_channels, out_channels, layers, heads, head_dim, text;
@@ -44,17 +44,14 @@ struct Config {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: axes_dims_rope has {} numbers, expected {}",
                                                            c.origin(), axes.size(), kAxes));
     }
-    for (const char* key : {"guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope"}) {
-      if (c.flag(key))
-        throw ExportError(ErrorCode::unsupported, fmt::format("{}: {} is not supported", c.origin(), key));
-    }
+    check_unset(c, {"guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope"});
     c.harmless({"pooled_projection_dim"});  // in published files, but no argument of the class
   }
 };
 
 // Positions int64 [1, T + I, 3] of a text of `words` tokens, and of the squares of images `shapes` [N, 3]
-// (frames, rows and columns). Rows and columns count from the middle; the text goes on behind the largest of
-// them.
+// (frames, rows and columns). Rows and columns count from the middle; the text continues after the largest
+// of them.
 Value positions(Value shapes, const Dim& words, const Dim& squares) {
   Graph& graph = shapes.graph();
   const ModulePath at(graph, "pos_embed");
@@ -118,9 +115,9 @@ Tokens run_block(const Scope& s, const Config& c, const Tokens& x, Value given, 
   return {image, finish("txt_mlp", x.text, attended.text, t)};
 }
 
-class QwenImageTransformerOnnxConfig : public ComponentOnnxConfig {
+class QwenImageTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length");
@@ -130,9 +127,6 @@ class QwenImageTransformerOnnxConfig : public ComponentOnnxConfig {
         {"encoder_hidden_states_mask", {batch, words}, ComponentValues::mask},
         {"timestep", {Dim::symbol(kStepAxis)}},
         {"img_shapes", {Dim::symbol("num_images"), static_cast<std::int64_t>(kAxes)}, ComponentValues::grid}};
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {1, "packed_height_width"}}}};
   }
 };
 
@@ -144,11 +138,10 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const Value normed_text =
       nn::RmsNorm(root / "txt_norm", c.text, {.eps = kEps})(inputs["encoder_hidden_states"]);
   x.text = nn::Linear(root / "txt_in", c.text, c.width)(normed_text);
-  // In float32: a product by 1000 of half precision is up to half a step off.
+  // In float32: in half precision, the product with 1000 is off by up to half a step.
   const Value step = op::mul(op::cast(inputs["timestep"], DType::f32), kStepsPerOne);
-  const nn::StepEmbedding embed_step(root / "time_text_embed" / "timestep_embedder",
-                                     {.in = kStepWidth, .out = c.width});
-  const Value given = op::silu(embed_step(nn::step_sinusoids(step, {.width = kStepWidth})));
+  const nn::SinusoidsEmbedding embed_step(root / "time_text_embed" / "timestep_embedder", c.width);
+  const Value given = op::silu(embed_step(step));
   const Dim &words = x.text.dim(1), &squares = x.image.dim(1);
   const op::Rope rope = nn::axes_rope(positions(inputs["img_shapes"], words, squares), c.axes, kTheta);
   const Value seen = op::cast(inputs["encoder_hidden_states_mask"], DType::boolean);
@@ -165,9 +158,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_qwen_image_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("QwenImageTransformer2DModel", kDefaults);
   register_component<QwenImageTransformerOnnxConfig>(tasks, "qwen-image-transformer-2d",
-                                                     {"QwenImageTransformer2DModel"}, forward);
+                                                     {"QwenImageTransformer2DModel"}, kDefaults, forward);
 }
 
 }  // namespace onnxport::models

@@ -9,6 +9,7 @@
 #include "onnxport/nn/diffusion_transformer.h"
 #include "onnxport/nn/joint_attention.h"
 #include "onnxport/nn/linear_attention.h"
+#include "onnxport/nn/timestep.h"
 #include "onnxport/nn/unet.h"
 #include "onnxport/nn/vision.h"
 
@@ -23,9 +24,8 @@ constexpr const char* kDefaults = R"({
   "norm_eps": 1e-6, "interpolation_scale": null, "guidance_embeds": false, "guidance_embeds_scale": 0.1,
   "qk_norm": null, "timestep_scale": 1.0})";
 
-constexpr double kLastEps = 1e-6;         // of the norm behind the blocks
-constexpr double kOtherEps = 1e-5;        // of the norms of the text, of queries and of keys
-constexpr std::int64_t kStepWidth = 256;  // of the sinusoids of the step and the guidance
+constexpr double kLastEps = 1e-6;   // of the norm behind the blocks
+constexpr double kOtherEps = 1e-5;  // of the norms of the text, of queries and of keys
 
 struct Config {
   std::int64_t in_channels, out_channels, patch, layers, heads, cross_heads, cross_head_dim, text, width,
@@ -53,12 +53,7 @@ struct Config {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: mlp_ratio is {}, expected more than 0",
                                                            c.origin(), c.real("mlp_ratio")));
     }
-    if (const std::int64_t context = c.integer("cross_attention_dim"); context != width) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: cross_attention_dim is {}, expected num_attention_heads * "
-                                    "attention_head_dim, which is {}",
-                                    c.origin(), context, width));
-    }
+    check_width_of_heads(c, "cross_attention_dim", width);
     if (const auto norm = c.maybe_string("qk_norm")) {
       if (*norm != "rms_norm_across_heads") {
         throw ExportError(
@@ -75,11 +70,10 @@ struct Config {
   }
 };
 
-// -> the step, and the guidance if it is a condition, [B, width]; and the scope of the layer behind them.
+// The step, and the guidance if it is a condition: [B, width].
 Value condition(const Scope& s, const Config& c, const Inputs& inputs) {
   const auto embed = [&](const Scope& at, const char* input) {
-    const nn::StepEmbedding embedder(at, {.in = kStepWidth, .out = c.width});
-    return embedder(nn::step_sinusoids(inputs[input], {.width = kStepWidth}));
+    return nn::SinusoidsEmbedding(at, c.width)(inputs[input]);
   };
   if (!c.guidance) return embed(s / "emb" / "timestep_embedder", "timestep");
   const Value step = embed(s / "timestep_embedder", "timestep");
@@ -125,9 +119,9 @@ Value run_block(const Scope& s, const Config& c, Value x, const Text& text, Valu
   return op::add(x, op::mul(m[mlp_gate], nn::image_to_tokens(out)));
 }
 
-class SanaTransformerOnnxConfig : public ComponentOnnxConfig {
+class SanaTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length");
@@ -138,9 +132,6 @@ class SanaTransformerOnnxConfig : public ComponentOnnxConfig {
         {"encoder_attention_mask", {batch, words}, ComponentValues::mask}};
     if (c.flag("guidance_embeds")) inputs.push_back({"guidance", {batch}});
     return inputs;
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}};
   }
 };
 
@@ -169,9 +160,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_sana_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("SanaTransformer2DModel", kDefaults);
   register_component<SanaTransformerOnnxConfig>(tasks, "sana-transformer-2d", {"SanaTransformer2DModel"},
-                                                forward);
+                                                kDefaults, forward);
 }
 
 }  // namespace onnxport::models

@@ -43,12 +43,7 @@ struct Config {
           ErrorCode::unsupported,
           fmt::format("{}: qk_norm '{}', supported are rms_norm and none", c.origin(), c.string("qk_norm")));
     }
-    if (const std::int64_t projected = c.integer("caption_projection_dim"); projected != width) {
-      throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: caption_projection_dim is {}, expected num_attention_heads * "
-                                    "attention_head_dim, which is {}",
-                                    c.origin(), projected, width));
-    }
+    check_width_of_heads(c, "caption_projection_dim", width);
     c.harmless({"sample_size"});  // the positions of a grid are stored
   }
 };
@@ -119,9 +114,9 @@ Tokens run_block(const Scope& s, const Config& c, std::int64_t number, const Tok
   return {image, feed_forward("ff_context", text, t)};
 }
 
-class Sd3TransformerOnnxConfig : public ComponentOnnxConfig {
+class Sd3TransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size");
@@ -130,9 +125,6 @@ class Sd3TransformerOnnxConfig : public ComponentOnnxConfig {
         {"encoder_hidden_states", {batch, Dim::symbol("sequence_length"), c.integer("joint_attention_dim")}},
         {"pooled_projections", {batch, c.integer("pooled_projection_dim")}},
         {"timestep", {Dim::symbol(kStepAxis)}}};
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}};
   }
 };
 
@@ -157,9 +149,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_sd3_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("SD3Transformer2DModel", kDefaults);
   register_component<Sd3TransformerOnnxConfig>(tasks, "sd3-transformer-2d", {"SD3Transformer2DModel"},
-                                               forward);
+                                               kDefaults, forward);
 }
 
 }  // namespace onnxport::models

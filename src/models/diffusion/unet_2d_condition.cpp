@@ -137,8 +137,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_unet_2d_condition(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("UNet2DConditionModel", kUNetDefaults);
-  register_component<UNetOnnxConfig>(tasks, "unet-2d-condition", {"UNet2DConditionModel"}, forward);
+  register_component<UNetOnnxConfig>(tasks, "unet-2d-condition", {"UNet2DConditionModel"}, kUNetDefaults,
+                                     forward);
 }
 
 }  // namespace onnxport::models

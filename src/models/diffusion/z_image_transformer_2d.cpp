@@ -1,4 +1,4 @@
-// The transformer of Z-Image: image and text are refined apart, then go through the same layers as one
+// The transformer of Z-Image: image and text are refined separately, then go through the same layers as one
 // sequence. Original:
 // https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/transformers/transformer_z_image.py
 #include <fmt/format.h>
@@ -21,9 +21,9 @@ constexpr const char* kDefaults = R"({
 
 constexpr double kLastEps = 1e-6;          // of the norm behind the layers
 constexpr double kHeadEps = 1e-5;          // of the norms of queries and keys
-constexpr std::int64_t kStepWidth = 256;   // of the sinusoids, and the most of what they become
-constexpr std::int64_t kInnerStep = 1024;  // between the two
-constexpr std::int64_t kMultiple = 32;     // of the numbers of tokens, of the image and of the text
+constexpr std::int64_t kStepWidth = 256;   // of the sinusoids, and the most of the embedded step
+constexpr std::int64_t kInnerStep = 1024;  // inside the embedding of the step
+constexpr std::int64_t kMultiple = 32;     // the numbers of tokens are padded to multiples of it
 
 std::int64_t only(const PretrainedConfig& c, const char* key) {
   const std::vector<std::int64_t> values = c.integers(key);
@@ -72,7 +72,7 @@ struct Config {
   }
 };
 
-// The tokens of an image or of a text, with what tells their places.
+// The tokens of an image or of a text, with their places.
 struct Tokens {
   Value states;     // [B, L, width]
   Value positions;  // int64 [B, L, 3]
@@ -81,7 +81,7 @@ struct Tokens {
 
 Dim padded(const Dim& length) { return (length + (kMultiple - 1)).floor_div(kMultiple) * kMultiple; }
 
-// Numbers of tokens, int64, in the same way.
+// The same for numbers of tokens, int64.
 Value padded(Value counts) {
   return op::mul(op::div(op::add(counts, static_cast<double>(kMultiple - 1)), static_cast<double>(kMultiple)),
                  static_cast<double>(kMultiple));
@@ -167,9 +167,9 @@ Tokens run_blocks(const Scope& s, const Config& c, Tokens tokens, std::int64_t c
   return tokens;
 }
 
-class ZImageTransformerOnnxConfig : public ComponentOnnxConfig {
+class ZImageTransformerOnnxConfig : public LatentTransformerOnnxConfig {
  public:
-  using ComponentOnnxConfig::ComponentOnnxConfig;
+  using LatentTransformerOnnxConfig::LatentTransformerOnnxConfig;
   std::vector<ComponentInput> tensors() const override {
     const PretrainedConfig c = config().unaccounted();
     const Dim batch = Dim::symbol("batch_size"), words = Dim::symbol("sequence_length");
@@ -177,9 +177,6 @@ class ZImageTransformerOnnxConfig : public ComponentOnnxConfig {
             {"encoder_hidden_states", {batch, words, c.integer("cap_feat_dim")}},
             {"timestep", {Dim::symbol(kStepAxis)}},
             {"encoder_attention_mask", {batch, words}, ComponentValues::mask}};
-  }
-  AxesByName outputs() const override {
-    return {{"out_hidden_states", {{0, "batch_size"}, {2, "height"}, {3, "width"}}}};
   }
 };
 
@@ -196,7 +193,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const Config c(model.config());
   const Scope root = model.scope(), step = root / "t_embedder" / "mlp";
   const Value latents = inputs["hidden_states"];
-  // In float32: a product by 1000 of half precision is up to half a step off.
+  // In float32: in half precision, the product with 1000 is off by up to half a step.
   const Value scaled = op::mul(op::cast(inputs["timestep"], DType::f32), c.steps);
   const nn::Mlp embed_step(step.path(), nn::Linear(step / 0, kStepWidth, kInnerStep),
                            nn::Linear(step / 2, kInnerStep, c.step_width), "silu");
@@ -232,9 +229,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
 }  // namespace
 
 void register_z_image_transformer_2d(TasksManager& tasks) {
-  PretrainedConfig::register_class_defaults("ZImageTransformer2DModel", kDefaults);
   register_component<ZImageTransformerOnnxConfig>(tasks, "z-image-transformer-2d",
-                                                  {"ZImageTransformer2DModel"}, forward);
+                                                  {"ZImageTransformer2DModel"}, kDefaults, forward);
 }
 
 }  // namespace onnxport::models

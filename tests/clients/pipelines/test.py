@@ -55,7 +55,7 @@ class File:
 
 
 class States(tuple):
-    """What the pipelines take of a text encoder: element 0, or a list of hidden states."""
+    """The result of a text encoder: pipelines take element 0, or one of its hidden states."""
 
 
 def text_encoder(file):

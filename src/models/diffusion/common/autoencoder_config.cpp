@@ -9,13 +9,14 @@
 namespace onnxport::models {
 
 std::vector<ComponentInput> AutoencoderOnnxConfig::tensors() const {
-  const AutoencoderSizes size = sizes();
-  const auto image = [](const char* name, std::int64_t channels, const std::string& of) -> ComponentInput {
+  const PretrainedConfig c = config().unaccounted();
+  const auto image = [&](const char* name, const char* channels, const std::string& of) -> ComponentInput {
     return {name,
-            {Dim::symbol("batch_size"), channels, Dim::symbol(of + "_height"), Dim::symbol(of + "_width")}};
+            {Dim::symbol("batch_size"), c.integer(channels), Dim::symbol(of + "_height"),
+             Dim::symbol(of + "_width")}};
   };
-  if (part() == kVaeDecoder) return {image("latent_sample", size.latent_channels, "latent")};
-  return {image("sample", size.image_channels, "sample")};
+  if (part() == kVaeDecoder) return {image("latent_sample", interface_.latent_channels, "latent")};
+  return {image("sample", interface_.image_channels, "sample")};
 }
 
 AxesByName AutoencoderOnnxConfig::outputs() const {
@@ -25,7 +26,7 @@ AxesByName AutoencoderOnnxConfig::outputs() const {
             {3, fmt::format("{}_width {} {}", of, operation, factor())}};
   };
   if (part() == kVaeDecoder) return {{"sample", image("latent", "*")}};
-  return {{sizes().encoded, image("sample", "/")}};
+  return {{interface_.encoded, image("sample", "/")}};
 }
 
 Dim AutoencoderOnnxConfig::axis_length(std::string_view tensor, const std::string& symbol) const {
@@ -38,14 +39,15 @@ void AutoencoderOnnxConfig::describe(ExportPlan& plan, const PlanRequest& reques
   for (const char* name : {kVaeEncoder, kVaeDecoder}) {
     OnnxConfigOptions half = options();
     half.part = name;
-    plan.components.push_back(
-        options().make(config(), task(), half)->component(name, request.shapes, request.dynamic_axes));
+    plan.components.push_back(AutoencoderOnnxConfig(config(), task(), half, interface_)
+                                  .component(name, request.shapes, request.dynamic_axes));
   }
 }
 
-// Of the extents of an image, to those of its latents.
+// The extents of an image, divided by those of its latents.
 std::int64_t AutoencoderOnnxConfig::factor() const {
-  return std::int64_t{1} << std::clamp<std::int64_t>(sizes().levels - 1, 0, 16);
+  const std::int64_t levels = std::ssize(config().unaccounted().integers(interface_.levels));
+  return std::int64_t{1} << std::clamp<std::int64_t>(levels - 1, 0, 16);
 }
 
 }  // namespace onnxport::models

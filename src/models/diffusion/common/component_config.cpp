@@ -1,5 +1,7 @@
 #include "models/diffusion/common/component_config.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "onnxport/error.h"
@@ -106,6 +108,31 @@ Dim ComponentOnnxConfig::axis_length(std::string_view tensor, const std::string&
 
 DummyInputGenerators ComponentOnnxConfig::dummy_input_generators() const {
   return {std::make_shared<const DummyComponentInputGenerator>(tensors())};
+}
+
+void check_width_of_heads(const PretrainedConfig& c, const char* key, std::int64_t width) {
+  const std::int64_t value = c.integer(key);
+  if (value == width) return;
+  throw ExportError(
+      ErrorCode::bad_config,
+      fmt::format("{}: {} is {}, expected num_attention_heads * attention_head_dim, which is {}", c.origin(),
+                  key, value, width));
+}
+
+void check_unset(const PretrainedConfig& c, const std::vector<const char*>& flags) {
+  for (const char* key : flags) {
+    if (c.flag(key))
+      throw ExportError(ErrorCode::unsupported, fmt::format("{}: {} is not supported", c.origin(), key));
+  }
+}
+
+ModelDefinition component_definition(const char* name, const std::vector<std::string>& classes,
+                                     const char* defaults) {
+  for (const std::string& one : classes) PretrainedConfig::register_class_defaults(one, defaults);
+  return {.model_type = name,
+          .tasks = {"semantic-segmentation"},  // as Optimum has it
+          .library = "diffusers",
+          .modules = classes};
 }
 
 }  // namespace onnxport::models

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/common/definition.h"
@@ -13,8 +14,8 @@ namespace onnxport::models {
 enum class ComponentValues : std::uint8_t {
   numbers,  ///< floats
   places,   ///< small integers
-  grid,     ///< int64: frames, rows and columns of the images that are packed, which is one
-  mask,     ///< int64: 1 for real tokens, which come first in each row, and 0 behind them
+  grid,     ///< int64: frames, rows and columns of each packed image; there is one
+  mask,     ///< int64: 1 for real tokens, which come first in each row, and 0 after them
 };
 
 /// An input of a component. Its symbols are the names of its dynamic axes: batch_size, sequence_length, the
@@ -41,15 +42,32 @@ class ComponentOnnxConfig : public OnnxConfig {
   double atol_for_validation() const override { return 3e-4; }
 };
 
-/// Registers the part of a pipeline that a class of diffusers computes, under one name or several.
+/// A transformer of latents. Its result has the axes of its first input, the latents.
+class LatentTransformerOnnxConfig : public ComponentOnnxConfig {
+ public:
+  using ComponentOnnxConfig::ComponentOnnxConfig;
+  AxesByName outputs() const override { return {{"out_hidden_states", inputs().front().second}}; }
+};
+
+/// Throws ExportError(bad_config) unless this value is num_attention_heads * attention_head_dim, which is
+/// `width`.
+void check_width_of_heads(const PretrainedConfig& c, const char* key, std::int64_t width);
+
+/// Throws ExportError(unsupported) if one of these flags is set.
+void check_unset(const PretrainedConfig& c, const std::vector<const char*>& flags);
+
+/// A component that a class of diffusers computes, or several that are the same, without its interface and
+/// its graphs. `defaults`: all arguments of the class with their defaults, as JSON, which are registered.
+ModelDefinition component_definition(const char* name, const std::vector<std::string>& classes,
+                                     const char* defaults);
+
+/// Registers a component. See component_definition().
 template <class Config>
 void register_component(TasksManager& tasks, const char* name, const std::vector<std::string>& classes,
-                        const Forward& forward) {
-  tasks.register_model<Config>({.model_type = name,
-                                .tasks = {"semantic-segmentation"},  // as Optimum has it
-                                .forward = forward,
-                                .library = "diffusers",
-                                .modules = classes});
+                        const char* defaults, const Forward& forward) {
+  ModelDefinition definition = component_definition(name, classes, defaults);
+  definition.forward = forward;
+  tasks.register_model<Config>(std::move(definition));
 }
 
 }  // namespace onnxport::models

@@ -40,7 +40,7 @@ class PipelineOnnxConfig : public OnnxConfig {
     for (const std::string& name : components_of(whole)) {
       const auto definition = get_component(tasks, whole, name);
       OnnxConfigOptions given = options();
-      // T5 gives no states of its layers.
+      // text_encoder_3 is T5, which gives no states of its layers.
       if (text_.output == TextOutput::all && (name == "text_encoder" || name == "text_encoder_2"))
         given.interface_options.insert(InterfaceOption::hidden_states);
       const auto make = is_text(*definition) ? text_encoder_config() : definition->onnx_config;

@@ -46,7 +46,7 @@ AxesByName TextEncoderComponentConfig::outputs() const {
 }
 
 NormalizedConfig TextEncoderComponentConfig::normalized_config() const {
-  // Of a model that also sees, the language model reads the text.
+  // In a model that also takes images, the language model reads the text.
   const PretrainedConfig text =
       config().unaccounted().given("text_config") ? config().sub("text_config") : config();
   const bool other_name = text.unaccounted().has("num_layers");  // T5

@@ -9,10 +9,13 @@
 
 namespace onnxport::models {
 
-/// What a pipeline gives its text encoders.
-enum class TextInput : std::uint8_t { plain, masked };
+/// The inputs that a pipeline has for its text encoders.
+enum class TextInput : std::uint8_t {
+  plain,  ///< input_ids
+  masked  ///< input_ids and attention_mask
+};
 
-/// What a pipeline takes of its text encoders.
+/// The outputs that a pipeline takes from its text encoders.
 enum class TextOutput : std::uint8_t {
   last,         ///< the last hidden states
   all,          ///< of CLIP also the states of all layers
