@@ -1,5 +1,5 @@
 // Whisper for sherpa-onnx. The client holds keys and values of all layers in two tensors, and hands them over
-// with the number of rows that are real. It begins with an empty cache of the longest length.
+// with the number of valid rows. It begins with an empty cache of the longest length.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "layout/refuse.h"
 #include "layout/sherpa_graph.h"
 #include "layout/sherpa_tokens.h"
 #include "layout/speech.h"
@@ -63,7 +64,7 @@ NamedValues encode(const Inputs& inputs, const Model& model, const Component& en
   return outputs;
 }
 
-// Where a cache [layers, B, rows, width] is real.
+// The places of the valid rows of a cache [layers, B, rows, width].
 Value real_places(Value cache, Value offset) {
   const Value is_real = op::lt(op::arange(cache.graph(), cache.dim(2)), offset);
   return op::nonzero(is_real, Dim::symbol("past_length"));
@@ -192,7 +193,7 @@ Component client_decoder(const ExportPlan& plan, const Component& decoder) {
 
 ExportPlan arrange_whisper(ExportPlan plan) {
   const std::optional<SpeechComponents> parts = speech_components(plan);
-  if (!parts) refuse_sherpa(plan, "it has no cache; use --task automatic-speech-recognition-with-past");
+  if (!parts) refuse(plan, "it has no cache; use --task automatic-speech-recognition-with-past");
   Component encoder = client_encoder(plan, parts->encoder), decoder = client_decoder(plan, parts->step);
   encoder.stem = "encoder";
   decoder.stem = "decoder";
