@@ -1,6 +1,7 @@
 // Tables of symbols and settings for sherpa-onnx. tests/clients/sherpa runs the client.
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -65,6 +66,8 @@ TEST(SherpaTokens, OfAnInvalidTokenizerAreAnError) {
   EXPECT_TRUE(contains(complaint_about(checkpoint), "vocab is neither a table nor a list"));
   write_tokenizer(checkpoint, json::object(), json::array({{{"id", 3}}}));
   EXPECT_TRUE(contains(complaint_about(checkpoint), "expected a token with its content"));
+  std::ofstream(checkpoint.file("tokenizer.json")) << "{";
+  EXPECT_TRUE(contains(complaint_about(checkpoint), "tokenizer.json: line 1, column 2: broken json"));
   checkpoint.write("tokenizer.json", json::array());
   EXPECT_TRUE(contains(complaint_about(checkpoint), "there is no model.vocab"));
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "layout/generation_settings.h"
 #include "layout/refuse.h"
 #include "layout/sherpa_graph.h"
 #include "layout/sherpa_tokens.h"
@@ -90,10 +91,10 @@ std::vector<AlignmentHead> alignment_heads(const ExportPlan& plan) {
   const std::int64_t layers = config.integer("decoder_layers"),
                      heads = config.integer("decoder_attention_heads");
   constexpr const char* kFile = "generation_config.json";
-  const auto settings = plan.model.has_file(kFile) ? nlohmann::json::parse(plan.model.read_file(kFile))
-                                                   : nlohmann::json::object();
+  const nlohmann::json settings = read_object(plan.model, kFile);
+  const auto given = settings.find("alignment_heads");
   std::vector<AlignmentHead> found;
-  if (!settings.is_object() || !settings.contains("alignment_heads")) {
+  if (given == settings.end() || given->empty()) {
     for (std::int64_t layer = layers / 2; layer < layers; ++layer)
       for (std::int64_t head = 0; head < heads; ++head) found.push_back({layer, head});
     return found;
@@ -101,7 +102,7 @@ std::vector<AlignmentHead> alignment_heads(const ExportPlan& plan) {
   const auto is_below = [](const nlohmann::json& number, std::int64_t end) {
     return number.is_number_integer() && number.get<std::int64_t>() >= 0 && number.get<std::int64_t>() < end;
   };
-  for (const nlohmann::json& pair : settings["alignment_heads"]) {
+  for (const nlohmann::json& pair : *given) {
     if (!pair.is_array() || pair.size() != 2 || !is_below(pair[0], layers) || !is_below(pair[1], heads)) {
       throw ExportError(
           ErrorCode::bad_config,
