@@ -1,4 +1,4 @@
-// Detectors with their post-processing inside: the best of the original's scores, and their boxes in pixels.
+// Detectors with post-processing in the file: the best of the original's scores, and their boxes in pixels.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -19,12 +19,11 @@ constexpr double kWidth = 50, kHeight = 30;  // of the original images
 class DetectedBoxes : public testing::TestWithParam<const char*> {
  protected:
   // The file of the variant, validated.
-  void export_boxes(const std::string& layout = "optimum") {
+  void export_boxes() {
     synthesize(fixture_, folder_.path() / "checkpoint");
     MainExportOptions options{
         .model = folder_.path() / "checkpoint", .output = folder_.path() / "out", .task = fixture_.task};
     options.variant = "boxes";
-    options.layout = layout;
     EXPECT_TRUE(main_export(options).passed());
   }
   GoldenFixture fixture_ = read_fixture(GetParam());

@@ -6,6 +6,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "errors.h"
 #include "golden_fixture.h"
@@ -19,7 +20,8 @@ namespace onnxport::test {
 /// A fixture's checkpoint, perhaps edited.
 class LayoutCheckpoint {
  public:
-  explicit LayoutCheckpoint(const std::string& fixture) : fixture_(read_fixture(fixture)) {
+  explicit LayoutCheckpoint(const std::string& fixture, std::string layout = "genai")
+      : fixture_(read_fixture(fixture)), layout_(std::move(layout)) {
     synthesize(fixture_, path());
   }
   std::filesystem::path path() const { return folder_.path() / "checkpoint"; }
@@ -44,7 +46,7 @@ class LayoutCheckpoint {
     return {.model = path(),
             .output = out(),
             .task = task.empty() ? fixture_.task : task,
-            .layout = "genai",
+            .layout = layout_,
             .validate = false};
   }
   ExportPlan plan(const std::string& task = {}) const { return plan_export(options(task)); }
@@ -58,6 +60,7 @@ class LayoutCheckpoint {
 
  private:
   GoldenFixture fixture_;
+  std::string layout_;
   TempFolder folder_;
 };
 

@@ -98,29 +98,27 @@ TEST(GenaiLayout, RefusesStatesThatTheClientCannotHold) {
   EXPECT_TRUE(contains(missing, "has 2 keys and 1 values")) << missing;
 }
 
+class TransformersJsCheckpoint : public LayoutCheckpoint {
+ public:
+  explicit TransformersJsCheckpoint(const std::string& fixture)
+      : LayoutCheckpoint(fixture, "transformers.js") {}
+};
+
 TEST(TransformersJsLayout, WritesInfinityAsANumberOfJson) {
-  const Checkpoint mamba("mamba2/text-generation-with-past");
-  MainExportOptions options = mamba.options();
-  options.layout = "transformers.js";
-  main_export(options);
+  const TransformersJsCheckpoint mamba("mamba2/text-generation-with-past");
+  main_export(mamba.options());
   const std::string config = read_text_file(mamba.out() / "config.json");
   EXPECT_FALSE(contains(config, "Infinity"));
   EXPECT_TRUE(contains(config, "1e999")) << config;
 }
 
-ExportPlan plan_of_transformers_js(const Checkpoint& checkpoint) {
-  MainExportOptions options = checkpoint.options();
-  options.layout = "transformers.js";
-  return plan_export(options);
-}
-
-json config_of_transformers_js(const Checkpoint& checkpoint) {
+json config_of_transformers_js(const TransformersJsCheckpoint& checkpoint) {
   const std::string text = read_text_file(checkpoint.file("config.json"));
-  return json::parse(layout::transformers_js_config(plan_of_transformers_js(checkpoint), text, {}));
+  return json::parse(layout::transformers_js_config(checkpoint.plan(), text, {}));
 }
 
 TEST(TransformersJsLayout, FillsInSizesThatAPartLeavesToItsClass) {
-  const Checkpoint llava("llava/image-text-to-text-with-past");
+  const TransformersJsCheckpoint llava("llava/image-text-to-text-with-past");
   llava.edit("config.json", [](json& config) {
     for (const char* key : {"num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"})
       config["text_config"].erase(key);
@@ -131,23 +129,21 @@ TEST(TransformersJsLayout, FillsInSizesThatAPartLeavesToItsClass) {
   EXPECT_FALSE(text.contains("head_dim")) << "the class has no number for it";
 }
 
-// A backbone has as many heads in each stage as a list says, which is no size of a cache.
+// A backbone has a list of the number of heads in each stage, which is no size of a cache.
 TEST(TransformersJsLayout, FillsInNoLists) {
-  const Checkpoint maskformer("maskformer/image-segmentation");
+  const TransformersJsCheckpoint maskformer("maskformer/image-segmentation");
   const std::string text = R"({"model_type": "maskformer", "backbone_config": {"model_type": "swin"}})";
-  const json config =
-      json::parse(layout::transformers_js_config(plan_of_transformers_js(maskformer), text, {}));
+  const json config = json::parse(layout::transformers_js_config(maskformer.plan(), text, {}));
   EXPECT_FALSE(config["backbone_config"].contains("num_heads")) << config.dump();
 }
 
 TEST(TransformersJsLayout, CountsTheOutputsOfAnImageEncoder) {
-  const json config = config_of_transformers_js(Checkpoint("sam3_tracker/feature-extraction"));
+  const json config = config_of_transformers_js(TransformersJsCheckpoint("sam3_tracker/feature-extraction"));
   EXPECT_EQ(config["vision_config"]["num_feature_levels"], 3);
 }
 
 TEST(TransformersJsLayout, TakesNoMasksOfSamples) {
-  const ExportPlan plan =
-      plan_of_transformers_js(Checkpoint("moonshine/automatic-speech-recognition-with-past"));
+  const ExportPlan plan = TransformersJsCheckpoint("moonshine/automatic-speech-recognition-with-past").plan();
   EXPECT_EQ(plan.component("encoder_model").interface.input_names(),
             std::vector<std::string>{"input_values"});
   for (const char* name : {"decoder_model", "decoder_with_past_model"}) {
@@ -159,14 +155,12 @@ TEST(TransformersJsLayout, TakesNoMasksOfSamples) {
 }
 
 TEST(TransformersJsLayout, WritesThePreprocessorThatIsAPartOfTheProcessor) {
-  const Checkpoint wav2vec2("wav2vec2/automatic-speech-recognition");
+  const TransformersJsCheckpoint wav2vec2("wav2vec2/automatic-speech-recognition");
   wav2vec2.write("processor_config.json",
                  {{"feature_extractor",
                    {{"feature_extractor_type", "Wav2Vec2FeatureExtractor"}, {"sampling_rate", 16000}}},
                   {"processor_class", "Wav2Vec2Processor"}});
-  MainExportOptions options = wav2vec2.options();
-  options.layout = "transformers.js";
-  main_export(options);
+  main_export(wav2vec2.options());
   EXPECT_EQ(json::parse(read_text_file(wav2vec2.out() / "preprocessor_config.json")),
             json({{"feature_extractor_type", "Wav2Vec2FeatureExtractor"},
                   {"sampling_rate", 16000},

@@ -1,6 +1,7 @@
 // Tables of symbols and settings for sherpa-onnx. tests/clients/sherpa runs the client.
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -14,23 +15,21 @@ namespace onnxport::test {
 namespace {
 
 using nlohmann::json;
-using Checkpoint = LayoutCheckpoint;
 
 constexpr const char* kCtc = "parakeet_ctc/automatic-speech-recognition";
 constexpr const char* kWhisper = "whisper/automatic-speech-recognition-with-past";
 
-MainExportOptions options(const Checkpoint& checkpoint) {
-  MainExportOptions options = checkpoint.options();
-  options.layout = "sherpa";
-  return options;
-}
+class Checkpoint : public LayoutCheckpoint {
+ public:
+  explicit Checkpoint(const std::string& fixture) : LayoutCheckpoint(fixture, "sherpa") {}
+};
 
 void write_tokenizer(const Checkpoint& checkpoint, const json& vocab, const json& added) {
   checkpoint.write("tokenizer.json", {{"model", {{"vocab", vocab}}}, {"added_tokens", added}});
 }
 
 std::string complaint_about(const Checkpoint& checkpoint) {
-  return complaint(ErrorCode::bad_config, [&] { layout::sherpa_tokens(plan_export(options(checkpoint))); });
+  return complaint(ErrorCode::bad_config, [&] { layout::sherpa_tokens(checkpoint.plan()); });
 }
 
 TEST(SherpaTokens, AreBytes) {
@@ -51,7 +50,7 @@ TEST(SherpaTokens, NameTheBlank) {
   json pieces = json::array();
   for (int i = 0; i < 29; ++i) pieces.push_back({"t" + std::to_string(i), -1.5});
   write_tokenizer(checkpoint, pieces, json::array({{{"id", 29}, {"content", "<pad>"}}}));
-  const std::string table = layout::sherpa_tokens(plan_export(options(checkpoint)));
+  const std::string table = layout::sherpa_tokens(checkpoint.plan());
   EXPECT_TRUE(table.starts_with("t0 0\nt1 1\n")) << table;
   EXPECT_TRUE(table.ends_with("t28 28\n<blk> 29\n")) << table;
 }
@@ -67,6 +66,8 @@ TEST(SherpaTokens, OfAnInvalidTokenizerAreAnError) {
   EXPECT_TRUE(contains(complaint_about(checkpoint), "vocab is neither a table nor a list"));
   write_tokenizer(checkpoint, json::object(), json::array({{{"id", 3}}}));
   EXPECT_TRUE(contains(complaint_about(checkpoint), "expected a token with its content"));
+  std::ofstream(checkpoint.file("tokenizer.json")) << "{";
+  EXPECT_TRUE(contains(complaint_about(checkpoint), "tokenizer.json: line 1, column 2: broken json"));
   checkpoint.write("tokenizer.json", json::array());
   EXPECT_TRUE(contains(complaint_about(checkpoint), "there is no model.vocab"));
 }
@@ -74,7 +75,7 @@ TEST(SherpaTokens, OfAnInvalidTokenizerAreAnError) {
 TEST(SherpaLayout, WritesSettingsOfParakeet) {
   const Checkpoint checkpoint(kCtc);
   write_tokenizer(checkpoint, {{"a", 0}}, json::array());
-  main_export(options(checkpoint));
+  main_export(checkpoint.options());
   const auto metadata = summarize(checkpoint.out() / "model.onnx").metadata;
   const std::map<std::string, std::string> found(metadata.begin(), metadata.end());
   EXPECT_EQ(found.at("vocab_size"), "30");
@@ -85,7 +86,7 @@ TEST(SherpaLayout, WritesSettingsOfParakeet) {
 TEST(SherpaLayout, NeedsTheTokensOfWhisper) {
   const Checkpoint checkpoint(kWhisper);
   write_tokenizer(checkpoint, {{"a", 0}}, json::array({{{"id", 1}, {"content", "<|startoftranscript|>"}}}));
-  const std::string said = complaint(ErrorCode::bad_config, [&] { main_export(options(checkpoint)); });
+  const std::string said = complaint(ErrorCode::bad_config, [&] { main_export(checkpoint.options()); });
   EXPECT_TRUE(contains(said, "tokenizer.json: there is no token '<|transcribe|>'")) << said;
 }
 

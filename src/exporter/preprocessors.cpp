@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "config/json.h"
 #include "onnxport/dummy_inputs.h"
@@ -9,11 +10,12 @@
 namespace onnxport {
 
 namespace fs = std::filesystem;
+using nlohmann::ordered_json;
 
 namespace {
 
 /// The images that a preprocessor passes to the model.
-std::optional<ImageSize> image_size_of(const nlohmann::ordered_json& preprocessor) {
+std::optional<ImageSize> image_size_of(const ordered_json& preprocessor) {
   if (!preprocessor.is_object()) return {};
   // The crop is the last step. Old files have one number; "shortest_edge" fixes only one side.
   for (const char* key : {"crop_size", "size"}) {
@@ -32,20 +34,22 @@ std::optional<ImageSize> image_size_of(const nlohmann::ordered_json& preprocesso
   return {};
 }
 
+// The content of a file, or nothing if there is no such file.
+std::optional<ordered_json> read(const fs::path& file) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return {};
+  return config::parse_ordered_json(config::read_json_text(file), file.string());
+}
+
 }  // namespace
 
 namespace exporter {
 
 std::optional<PreprocessorSettings> read_preprocessor(const fs::path& folder) {
-  const fs::path own = folder / kPreprocessorFile, shared = folder / "processor_config.json";
-  std::error_code error;
-  if (fs::exists(own, error))
-    return PreprocessorSettings{own, config::parse_ordered_json(config::read_json_text(own), own.string())};
-  if (!fs::exists(shared, error)) return {};
-  const nlohmann::ordered_json processor =
-      config::parse_ordered_json(config::read_json_text(shared), shared.string());
-  if (!processor.is_object()) return {};
-  PreprocessorSettings found{shared, nlohmann::ordered_json::object()};
+  const fs::path own = folder / kPreprocessorFile, shared = folder / kProcessorFile;
+  if (std::optional<ordered_json> values = read(own)) return PreprocessorSettings{own, std::move(*values)};
+  const ordered_json processor = read(shared).value_or(ordered_json());
+  PreprocessorSettings found{shared, ordered_json::object()};
   for (const char* part : {"image_processor", "feature_extractor"}) {
     const auto it = processor.find(part);
     if (it != processor.end() && it->is_object()) found.values.insert(it->begin(), it->end());
@@ -53,6 +57,15 @@ std::optional<PreprocessorSettings> read_preprocessor(const fs::path& folder) {
   if (found.values.empty()) return {};
   if (processor.contains("processor_class")) found.values["processor_class"] = processor["processor_class"];
   return found;
+}
+
+std::optional<PreprocessorSettings> read_processor_part(const fs::path& folder, const std::string& part) {
+  const fs::path own = folder / kPreprocessorFile, shared = folder / kProcessorFile;
+  const ordered_json processor = read(shared).value_or(ordered_json());
+  const auto it = processor.find(part);
+  if (it != processor.end() && !it->is_null()) return PreprocessorSettings{shared, *it};
+  if (std::optional<ordered_json> values = read(own)) return PreprocessorSettings{own, std::move(*values)};
+  return {};
 }
 
 }  // namespace exporter

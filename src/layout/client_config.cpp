@@ -31,7 +31,7 @@ constexpr const char* kSizes[] = {
     "encoder_attention_heads",
 };
 
-// A configuration inside of another leaves out what its class would fill in.
+// A nested configuration leaves out the defaults of its class.
 void fill_in_parts(json& object) {
   for (auto& [name, part] : object.items()) {
     if (!part.is_object() || !part.contains("model_type") || !part["model_type"].is_string()) continue;
@@ -45,8 +45,8 @@ void fill_in_parts(json& object) {
   }
 }
 
-// Versions of transformers write the sizes of caches at two places. Of qwen2_vl, the client looks at the top
-// level, of qwen2_5_vl into text_config.
+// Versions of transformers write the sizes of caches in two places. For qwen2_vl, the client reads the top
+// level; for qwen2_5_vl, text_config.
 void place_sizes(json& whole) {
   const std::string type = whole.value("model_type", std::string());
   const bool nested = whole.contains("text_config") && whole["text_config"].is_object();
@@ -65,7 +65,7 @@ void place_sizes(json& whole) {
   }
 }
 
-// Of an image encoder with several outputs, the client asks vision_config how many there are.
+// For an image encoder with several outputs, the client reads their number from vision_config.
 void count_feature_levels(const ExportPlan& plan, json& whole) {
   if (!whole.contains("vision_config") || !whole["vision_config"].is_object()) return;
   for (const Component& component : plan.components) {

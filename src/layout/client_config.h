@@ -7,8 +7,8 @@
 
 namespace onnxport::layout {
 
-/// Completes `whole`, the model's config.json. The client has no classes with defaults, and reads the sizes
-/// of caches and the number of a vision encoder's outputs.
+/// Completes `whole`, the model's config.json. The client has no classes with defaults. It reads the sizes of
+/// caches, and the number of a vision encoder's outputs.
 void complete_config(const ExportPlan& plan, nlohmann::ordered_json& whole);
 
 }  // namespace onnxport::layout

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "layout/component_inputs.h"
 #include "layout/genai_cache.h"
 #include "layout/genai_vision.h"
 #include "layout/generation_settings.h"
@@ -188,10 +189,7 @@ void check_inputs(const ExportPlan& plan, const Component& decoder) {
 
 }  // namespace
 
-bool has_encoder(const ExportPlan& plan) {
-  return std::any_of(plan.components.begin(), plan.components.end(),
-                     [](const Component& one) { return one.part == "encoder"; });
-}
+bool has_encoder(const ExportPlan& plan) { return find_part(plan, "encoder") != nullptr; }
 
 void refuse_genai(const ExportPlan& plan, const std::string& reason) {
   const std::vector<std::string>& tasks = plan.model.definition().tasks;

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "exporter/preprocessors.h"
+#include "layout/genai_config.h"
 #include "layout/genai_vision.h"
 #include "onnxport/error.h"
 
@@ -15,24 +18,18 @@ namespace {
 using nlohmann::ordered_json;
 using Steps = std::vector<ordered_json>;
 
-constexpr const char* kOwnFile = "preprocessor_config.json";
-constexpr const char* kSharedFile = "processor_config.json";  // of all parts of a processor
+PretrainedConfig config_of(const exporter::PreprocessorSettings& settings, const char* kind) {
+  return PretrainedConfig::from_json(settings.values.dump(), settings.file.string(), kind);
+}
 
-// The settings of a part of the processor: in the shared file, which version 5 writes, or in one of its own.
 PretrainedConfig settings_of(const ExportPlan& plan, const char* part) {
-  const auto read = [&](const char* file) {
-    return PretrainedConfig::from_json(plan.model.read_file(file), (plan.model.folder() / file).string(),
-                                       part);
-  };
-  if (plan.model.has_file(kSharedFile)) {
-    const PretrainedConfig shared = read(kSharedFile);
-    if (shared.given(part)) return shared.sub(part, part);
-  }
-  if (plan.model.has_file(kOwnFile)) return read(kOwnFile);
+  if (const auto found = exporter::read_processor_part(plan.model.folder(), part))
+    return config_of(*found, part);
   throw ExportError(ErrorCode::bad_config,
                     fmt::format("--layout genai: '{}' is missing, and '{}' in that folder has no {}; they "
-                                "say what the inputs of the model are",
-                                (plan.model.folder() / kOwnFile).string(), kSharedFile, part));
+                                "describe the inputs of the model",
+                                (plan.model.folder() / exporter::kPreprocessorFile).string(),
+                                exporter::kProcessorFile, part));
 }
 
 ordered_json operation(const char* name, const char* type, ordered_json attributes = {}) {
@@ -174,17 +171,18 @@ Steps steps_of(const ExportPlan& plan, const PretrainedConfig& processor) {
   return qwen_steps(plan, processor, "qwen3_vl");
 }
 
-}  // namespace
-
-std::string vision_processor_config(const ExportPlan& plan) {
-  if (!sees(plan)) return {};
-  const Steps steps = steps_of(plan, settings_of(plan, "image_processor"));
-  return ordered_json{{"processor", {{"name", "image_processor"}, {"transforms", steps}}}}.dump(4) + "\n";
+Steps whisper_steps(const PretrainedConfig& given) {
+  const std::int64_t window = given.integer("n_fft", 400), step = given.integer("hop_length", 160);
+  return {operation("audio_decoder", "AudioDecoder"),
+          operation("STFT", "STFTNorm", {{"n_fft", window}, {"frame_length", window}, {"hop_length", step}}),
+          operation("log_mel_spectrogram", "LogMelSpectrum",
+                    {{"chunk_size", given.integer("chunk_length", 30)},
+                     {"hop_length", step},
+                     {"n_fft", window},
+                     {"n_mel", given.integer("feature_size", 80)}})};
 }
 
-std::string sound_processor_config(const ExportPlan& plan) {
-  if (!hears(plan)) return {};
-  const PretrainedConfig given = settings_of(plan, "feature_extractor");
+Steps gemma4_sound_steps(const PretrainedConfig& given) {
   const std::int64_t rate = given.integer("sampling_rate", 16000);
   // The original's files have lengths in samples, its arguments in milliseconds.
   const auto milliseconds = [&](const std::string& key, double fallback) {
@@ -204,8 +202,29 @@ std::string sound_processor_config(const ExportPlan& plan) {
                       {"mel_floor", given.real("mel_floor", 1e-3)}};
   for (const char* key : {"per_bin_mean", "per_bin_stddev"})
     if (given.given(key)) mel[key] = given.reals(key);
-  const Steps steps = {operation("audio_decoder", "AudioDecoder"), operation("log_mel", "Gemma4LogMel", mel)};
-  return ordered_json{{"feature_extraction", {{"sequence", steps}}}}.dump(4) + "\n";
+  return {operation("audio_decoder", "AudioDecoder"), operation("log_mel", "Gemma4LogMel", mel)};
+}
+
+std::optional<Steps> sound_steps(const ExportPlan& plan) {
+  if (hears(plan)) return gemma4_sound_steps(settings_of(plan, "feature_extractor"));
+  if (!has_encoder(plan)) return {};
+  const auto found = exporter::read_preprocessor(plan.model.folder());
+  if (!found) return {};
+  return whisper_steps(config_of(*found, "whisper_features"));
+}
+
+}  // namespace
+
+std::string vision_processor_config(const ExportPlan& plan) {
+  if (!sees(plan)) return {};
+  const Steps steps = steps_of(plan, settings_of(plan, "image_processor"));
+  return ordered_json{{"processor", {{"name", "image_processor"}, {"transforms", steps}}}}.dump(4) + "\n";
+}
+
+std::string sound_processor_config(const ExportPlan& plan) {
+  const std::optional<Steps> steps = sound_steps(plan);
+  if (!steps) return {};
+  return ordered_json{{"feature_extraction", {{"sequence", *steps}}}}.dump(4) + "\n";
 }
 
 }  // namespace onnxport::layout

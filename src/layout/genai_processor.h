@@ -1,5 +1,4 @@
-/// How onnxruntime-genai prepares images and sounds for a model that sees, from the numbers of the
-/// processor's own files.
+/// How onnxruntime-genai prepares images and sounds, from the numbers of the processor's own files.
 #pragma once
 
 #include <string>
@@ -13,8 +12,9 @@ namespace onnxport::layout {
 /// and invalid numbers.
 std::string vision_processor_config(const ExportPlan& plan);
 
-/// The text of kSoundProcessor for a model that also hears, from feature_extractor of processor_config.json,
-/// or from preprocessor_config.json. Empty for others.
+/// The text of kSoundProcessor, from feature_extractor of processor_config.json, or from
+/// preprocessor_config.json. Empty for models that do not hear, and for whisper without such a file. Throws
+/// ExportError(bad_config) if another model has no such file, and for invalid numbers.
 std::string sound_processor_config(const ExportPlan& plan);
 
 }  // namespace onnxport::layout

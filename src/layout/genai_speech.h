@@ -1,8 +1,6 @@
 /// Speech to text with onnxruntime-genai: its client for whisper.
 #pragma once
 
-#include <string>
-
 #include "onnxport/plan.h"
 
 namespace onnxport::layout {
@@ -12,10 +10,5 @@ namespace onnxport::layout {
 /// those, and its own cache, which is empty in the first call. It does not take the encoder's states. Throws
 /// ExportError(unsupported) for other encoders with a decoder.
 ExportPlan arrange_speech(ExportPlan plan);
-
-/// The text of audio_processor_config.json, from which the client computes the encoder's input. The numbers
-/// are those of preprocessor_config.json. Empty if the plan has no speech encoder, or the model no such file.
-/// Throws ExportError(bad_config) for invalid numbers.
-std::string audio_processor_config(const ExportPlan& plan);
 
 }  // namespace onnxport::layout

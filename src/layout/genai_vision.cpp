@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "layout/component_inputs.h"
 #include "layout/genai_config.h"
 #include "layout/generation_settings.h"
 #include "onnxport/error.h"
@@ -43,7 +44,7 @@ const VisionType* type_of(const ExportPlan& plan) {
   return found == kTypes.end() ? nullptr : &*found;
 }
 
-// The client's names of inputs that it gives by another one than that of the file.
+// The client's names for inputs that it calls by other names than the file does.
 const std::map<std::string, std::string, std::less<>> kInputs = {
     {"input_features", "audio_embeds"},
     {"input_features_mask", "attention_mask"},
@@ -64,12 +65,7 @@ ordered_json file_of(const ExportPlan& plan, const std::string& component) {
   return {{"filename", file.generic_string()}, {"inputs", names}, {"outputs", outputs}};
 }
 
-bool has_component(const ExportPlan& plan, std::string_view name) {
-  return std::any_of(plan.components.begin(), plan.components.end(),
-                     [&](const Component& one) { return one.name == name; });
-}
-
-// What the client takes for granted.
+// The client assumes a number of tokens for each image.
 void check_images(const ExportPlan& plan) {
   const PretrainedConfig config = plan.model.config().unaccounted();
   constexpr std::int64_t kTokens = 256;
@@ -83,12 +79,9 @@ void check_images(const ExportPlan& plan) {
 
 }  // namespace
 
-bool sees(const ExportPlan& plan) {
-  return std::any_of(plan.components.begin(), plan.components.end(),
-                     [](const Component& one) { return one.part == "embedding"; });
-}
+bool sees(const ExportPlan& plan) { return find_part(plan, "embedding") != nullptr; }
 
-bool hears(const ExportPlan& plan) { return sees(plan) && has_component(plan, "audio_encoder"); }
+bool hears(const ExportPlan& plan) { return sees(plan) && find_part(plan, "audio_encoder") != nullptr; }
 
 std::string_view vision_client_type(const ExportPlan& plan) { return type_of(plan)->name; }
 

@@ -17,12 +17,6 @@ using nlohmann::json;
 
 constexpr const char* kFile = "generation_config.json";
 
-json read_object(const Model& model, const char* name) {
-  if (!model.has_file(name)) return json::object();
-  json values = config::parse_json(model.read_file(name), (model.folder() / name).string());
-  return values.is_object() ? values : json::object();
-}
-
 // A token is stored as text, or as an object with `content`.
 std::string text_of(const json& token) {
   if (token.is_string()) return token.get<std::string>();
@@ -57,6 +51,12 @@ std::optional<std::int64_t> end_of_turn(const Model& model) {
 }
 
 }  // namespace
+
+json read_object(const Model& model, const char* name) {
+  if (!model.has_file(name)) return json::object();
+  json values = config::parse_json(model.read_file(name), (model.folder() / name).string());
+  return values.is_object() ? values : json::object();
+}
 
 GenerationSettings::GenerationSettings(const Model& model) {
   if (model.has_file(kFile)) {

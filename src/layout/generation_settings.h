@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,10 @@
 #include "onnxport/model.h"
 
 namespace onnxport::layout {
+
+/// The content of a JSON file beside config.json; an empty object if there is no such file, or no object in
+/// it. Throws ExportError(bad_config) for broken JSON.
+nlohmann::json read_object(const Model& model, const char* name);
 
 /// Settings of generation_config.json, or else of config.json. Lookups do not count as reading a key of
 /// config.json, because no graph depends on them.

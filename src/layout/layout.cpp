@@ -48,7 +48,7 @@ std::vector<SideFile> side_files(const ExportPlan& plan, bool shared_cache) {
   // The client reads one file of settings, which names one set of models.
   std::vector<SideFile> files = {
       {plan.layout.folder / "genai_config.json", genai_config(plan, shared_cache)}};
-  const std::string audio = hears(plan) ? sound_processor_config(plan) : audio_processor_config(plan);
+  const std::string audio = sound_processor_config(plan);
   if (!audio.empty()) files.push_back({plan.layout.folder / kSoundProcessor, audio});
   const std::string images = vision_processor_config(plan);
   if (!images.empty()) files.push_back({plan.layout.folder / kVisionProcessor, images});

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "layout/refuse.h"
 #include "onnxport/dummy_inputs.h"
-#include "onnxport/error.h"
 #include "onnxport/modules.h"
 #include "onnxport/tasks_manager.h"
 
@@ -29,12 +29,6 @@ struct Kind {
 };
 constexpr std::array kKinds = {Kind{"Transformer", "last_hidden_state", "feature-extraction"},
                                Kind{"MLMTransformer", "logits", "fill-mask"}};
-
-[[noreturn]] void refuse(const ExportPlan& plan, const std::string& reason) {
-  throw ExportError(ErrorCode::unsupported,
-                    fmt::format("layout sentence-transformers: model type '{}', task '{}': {}",
-                                plan.model.config().model_type(), plan.model.task(), reason));
-}
 
 const Kind& kind_of(const ExportPlan& plan) {
   const ModelDefinition& definition = plan.model.definition();
@@ -83,16 +77,6 @@ void set_suffixes(std::vector<Variant>& variants) {
     if (dynamic == nullptr || variant.suffix.empty()) continue;
     variant.suffix = dynamic->weights == DType::u8 ? "_quint8_quantized" : "_qint8_quantized";
   }
-  for (std::size_t i = 0; i < variants.size(); ++i) {
-    for (std::size_t k = 0; k < i; ++k) {
-      if (variants[k].suffix != variants[i].suffix) continue;
-      throw ExportError(
-          ErrorCode::invalid_argument,
-          fmt::format("--variants: layout sentence-transformers has one file for '{}' and '{}'; "
-                      "list only one of them",
-                      variants[k].name, variants[i].name));
-    }
-  }
 }
 
 void add_notices(const ExportPlan& plan, const Component& component, const fs::path& module_folder) {
@@ -122,6 +106,7 @@ ExportPlan arrange_sentence_transformers(ExportPlan plan) {
   set_inputs(component, plan, kind);
   set_output(component, kind);
   set_suffixes(plan.variants);
+  check_suffixes(plan);
   add_notices(plan, component, modules.front().path);
   return plan;
 }

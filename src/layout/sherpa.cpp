@@ -7,12 +7,12 @@
 #include <memory>
 #include <string_view>
 
+#include "exporter/preprocessors.h"
 #include "layout/component_inputs.h"
+#include "layout/refuse.h"
 #include "layout/sherpa_graph.h"
 #include "layout/sherpa_tokens.h"
-#include "layout/speech.h"
 #include "onnxport/dummy_inputs.h"
-#include "onnxport/error.h"
 
 namespace onnxport::layout {
 namespace {
@@ -58,66 +58,41 @@ std::string character_tokens(const ExportPlan& plan) {
 Metadata no_metadata(const ExportPlan& /*plan*/) { return {}; }
 
 // The client's mask of a decoder has the length of the encoder's states, where the original's has that of the
-// samples; and nothing is padded. Without the mask, the number of states is a length of its own.
-Component without_samples(Component decoder) {
-  const Dim states = Dim::symbol("encoder_sequence_length");
-  const auto replace = [&](Dim& dim) {
-    if (dim.has_floor()) dim = states;
-  };
-  const auto change = [&](std::vector<TensorSpec>& specs) {
-    for (TensorSpec& spec : specs) {
-      for (Dim& dim : spec.shape) replace(dim);
-      for (auto& [at, axis] : spec.axes)
-        if (axis.length.has_floor()) axis = {states.str(), states};
-    }
-  };
-  decoder = without_input(std::move(decoder), "encoder_attention_mask");
-  change(decoder.interface.inputs);
-  // The client gives inputs by position: tokens, states of the encoder, the cache.
+// samples; and nothing is padded. It gives inputs by position: tokens, states of the encoder, the cache.
+Component client_decoder(Component decoder) {
+  decoder = without_mask_of_samples(std::move(decoder));
   std::stable_partition(decoder.interface.inputs.begin(), decoder.interface.inputs.end(),
                         [](const TensorSpec& input) { return input.name == "input_ids"; });
-  change(decoder.interface.outputs);
-  for (StateSpec& state : decoder.interface.states)
-    for (Dim& dim : state.shape) replace(dim);
-  auto dummies = std::make_shared<DummyInputs>(*decoder.interface.dummies);
-  change(dummies->context.inputs);
-  dummies->context.states = decoder.interface.states;
-  constexpr std::int64_t kMostStates = 100;  // more would show nothing else
-  const TensorSpec* const hidden = decoder.interface.find_input("encoder_hidden_states");
-  dummies->generators = {
-      std::make_shared<const DummySeq2SeqInputGenerator>(*hidden->shape[2].constant(), kMostStates),
-      std::make_shared<const DummyTextInputGenerator>()};
-  decoder.interface.dummies = std::move(dummies);
   return decoder;
 }
 
 ExportPlan arrange_moonshine(ExportPlan plan) {
   if (plan.merges.empty())
-    refuse_sherpa(plan,
-                  "the client wants a merged decoder; use --task automatic-speech-recognition-with-past, "
-                  "without --no-post-process and --monolith");
+    refuse(plan,
+           "the client needs a merged decoder; use --task automatic-speech-recognition-with-past, "
+           "without --no-post-process and --monolith");
   for (const Variant& variant : plan.variants) {
     if (variant.dtype != DType::f32)
-      refuse_sherpa(plan, "the client's cache of moonshine is float32; use --dtype fp32, or q8");
+      refuse(plan, "the client's cache of moonshine is float32; use --dtype fp32, or q8");
   }
   for (Component& one : plan.components)
-    if (one.part != "encoder") one = without_samples(std::move(one));
+    if (one.part != "encoder") one = client_decoder(std::move(one));
   return plan;
 }
 
 ExportPlan arrange_samples(ExportPlan plan) {
   const Component& model = plan.components.front();
   if (model.interface.input_names() != std::vector<std::string>{"input_values"}) {
-    refuse_sherpa(plan, fmt::format("it takes {}; the client gives samples without a mask",
-                                    fmt::join(model.interface.input_names(), ", ")));
+    refuse(plan, fmt::format("it takes {}; the client gives samples without a mask",
+                             fmt::join(model.interface.input_names(), ", ")));
   }
-  constexpr const char* kPreprocessor = "preprocessor_config.json";
-  if (!plan.model.has_file(kPreprocessor)) return plan;
-  const auto preprocessor =
-      PretrainedConfig::from_json(plan.model.read_file(kPreprocessor), kPreprocessor, "samples");
+  const auto found = exporter::read_preprocessor(plan.model.folder());
+  if (!found) return plan;
+  const std::string file = found->file.filename().string();
+  const auto preprocessor = PretrainedConfig::from_json(found->values.dump(), file, "samples");
   if (!preprocessor.flag("do_normalize", true)) {
     plan.model.add_notice(
-        fmt::format("{}: do_normalize is false, but the client normalizes all samples", kPreprocessor));
+        fmt::format("{}: do_normalize is false, but the client normalizes all samples", file));
   }
   return plan;
 }
@@ -148,7 +123,7 @@ const Kind& kind_of(const ExportPlan& plan) {
   return *found;
 }
 
-// The client has floats of 32 bits only, whatever the precision of the weights.
+// The client has only 32-bit floats, regardless of the precision of the weights.
 Component with_float32_inputs(Component component) {
   for (TensorSpec& input : component.interface.inputs)
     if (is_float(input.dtype)) input.dtype = DType::f32;
@@ -158,20 +133,12 @@ Component with_float32_inputs(Component component) {
   return component;
 }
 
-// Names of today's files: model.int8.onnx, model.fp16.onnx.
+// As published files are named: model.int8.onnx, model.fp16.onnx.
 void set_suffixes(std::vector<Variant>& variants) {
   for (Variant& variant : variants) {
     if (variant.suffix.empty()) continue;
     variant.suffix[0] = '.';
     if (variant.recipe.is_dynamic()) variant.suffix = ".int8";
-  }
-  for (std::size_t i = 0; i < variants.size(); ++i) {
-    for (std::size_t k = 0; k < i; ++k) {
-      if (variants[k].suffix != variants[i].suffix) continue;
-      throw ExportError(ErrorCode::invalid_argument,
-                        fmt::format("--variants: layout sherpa has one name for '{}' and '{}'; list only one",
-                                    variants[k].name, variants[i].name));
-    }
   }
 }
 
@@ -183,13 +150,14 @@ ExportPlan arrange_sherpa(ExportPlan plan) {
   const bool samples =
       plan.components.size() == 1 && plan.components.front().interface.find_input("input_values") != nullptr;
   if (!speech || (kind.model_type.empty() && !samples)) {
-    refuse_sherpa(plan,
-                  "the client recognizes speech with moonshine, parakeet_ctc, parakeet_rnnt, parakeet_tdt, "
-                  "whisper, and types like wav2vec2 with a CTC head; use --layout optimum");
+    refuse(plan,
+           "the client recognizes speech with moonshine, parakeet_ctc, parakeet_rnnt, parakeet_tdt, "
+           "whisper, and types like wav2vec2 with a CTC head; use --layout optimum");
   }
   plan = kind.arrange(std::move(plan));
   for (Component& one : plan.components) one = with_float32_inputs(std::move(one));
   set_suffixes(plan.variants);
+  check_suffixes(plan);
   return plan;
 }
 

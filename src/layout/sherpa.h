@@ -1,4 +1,4 @@
-/// Files for sherpa-onnx 2.0: graphs with the tensors that it gives, and settings as metadata of the files.
+/// Files for sherpa-onnx 2.0: graphs with the client's tensors, and settings as metadata of the files.
 ///
 /// Source: the client's readers (sherpa-onnx/csrc of its repository).
 #pragma once

@@ -1,12 +1,9 @@
 #include "layout/sherpa_graph.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <memory>
 
 #include "onnxport/dummy_inputs.h"
-#include "onnxport/error.h"
 
 namespace onnxport::layout {
 namespace {
@@ -59,12 +56,6 @@ class DummyClientInputGenerator : public DummyInputGenerator {
 };
 
 }  // namespace
-
-void refuse_sherpa(const ExportPlan& plan, const std::string& reason) {
-  throw ExportError(ErrorCode::unsupported,
-                    fmt::format("layout sherpa: model type '{}', task '{}': {}",
-                                plan.model.config().model_type(), plan.model.task(), reason));
-}
 
 Model adapted(const Model& model, const std::string& mark, Adapter adapter) {
   auto definition = std::make_shared<ModelDefinition>(model.definition());

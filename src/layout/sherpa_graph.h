@@ -13,9 +13,6 @@ namespace onnxport::layout {
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
-/// Throws ExportError(unsupported) that gives the reason.
-[[noreturn]] void refuse_sherpa(const ExportPlan& plan, const std::string& reason);
-
 /// Makes the outputs of a component from the client's inputs. `original` is the definition's function.
 using Adapter = std::function<NamedValues(const Inputs& inputs, const Model& model,
                                           const Component& component, const Forward& original)>;

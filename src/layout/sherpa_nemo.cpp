@@ -1,6 +1,7 @@
 // Parakeet for sherpa-onnx: the interface of NeMo's exports.
 #include <fmt/format.h>
 
+#include "layout/refuse.h"
 #include "layout/sherpa_graph.h"
 #include "onnxport/op.h"
 
@@ -25,7 +26,7 @@ std::int64_t vocab_size(const ExportPlan& plan) {
 Component& component_of(ExportPlan& plan, const std::string& part) {
   for (Component& one : plan.components)
     if (one.part == part) return one;
-  refuse_sherpa(plan, fmt::format("the export has no component '{}'; leave out --monolith", part));
+  refuse(plan, fmt::format("the export has no component '{}'; leave out --monolith", part));
 }
 
 // Lengths [B] -> 1 for the first frames of each row: int64 [B, T]
@@ -114,7 +115,7 @@ Metadata nemo_transducer_metadata(const ExportPlan& plan) {
   metadata.emplace_back("vocab_size", std::to_string(vocab_size(plan) - 1));
   metadata.emplace_back("pred_rnn_layers", std::to_string(config.integer("num_decoder_layers")));
   metadata.emplace_back("pred_hidden", std::to_string(config.integer("decoder_hidden_size")));
-  // It looks for these letters, to know whether the joiner scores durations.
+  // It looks for `tdt` in this text, to find out whether the joiner scores durations.
   metadata.emplace_back("url", config.has("durations") ? "parakeet_tdt" : "parakeet_rnnt");
   return metadata;
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "config/json.h"
 #include "onnxport/error.h"
 
 namespace onnxport::layout {
@@ -24,7 +25,7 @@ constexpr const char* kAdded = "added_tokens.json";
 }
 
 json parse(const Model& model, const char* file) {
-  return json::parse(model.read_file(file));  // read_file() has checked the text
+  return config::parse_json(model.read_file(file), (model.folder() / file).string());
 }
 
 void add(Symbols& symbols, const std::string& file, const json& id, const std::string& symbol) {

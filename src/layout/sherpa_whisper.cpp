@@ -1,5 +1,5 @@
 // Whisper for sherpa-onnx. The client holds keys and values of all layers in two tensors, and hands them over
-// with the number of rows that are real. It begins with an empty cache of the longest length.
+// with the number of valid rows. It begins with an empty cache of the longest length.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,6 +7,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "layout/generation_settings.h"
+#include "layout/refuse.h"
 #include "layout/sherpa_graph.h"
 #include "layout/sherpa_tokens.h"
 #include "layout/speech.h"
@@ -63,7 +65,7 @@ NamedValues encode(const Inputs& inputs, const Model& model, const Component& en
   return outputs;
 }
 
-// Where a cache [layers, B, rows, width] is real.
+// The places of the valid rows of a cache [layers, B, rows, width].
 Value real_places(Value cache, Value offset) {
   const Value is_real = op::lt(op::arange(cache.graph(), cache.dim(2)), offset);
   return op::nonzero(is_real, Dim::symbol("past_length"));
@@ -89,10 +91,10 @@ std::vector<AlignmentHead> alignment_heads(const ExportPlan& plan) {
   const std::int64_t layers = config.integer("decoder_layers"),
                      heads = config.integer("decoder_attention_heads");
   constexpr const char* kFile = "generation_config.json";
-  const auto settings = plan.model.has_file(kFile) ? nlohmann::json::parse(plan.model.read_file(kFile))
-                                                   : nlohmann::json::object();
+  const nlohmann::json settings = read_object(plan.model, kFile);
+  const auto given = settings.find("alignment_heads");
   std::vector<AlignmentHead> found;
-  if (!settings.is_object() || !settings.contains("alignment_heads")) {
+  if (given == settings.end() || given->empty()) {
     for (std::int64_t layer = layers / 2; layer < layers; ++layer)
       for (std::int64_t head = 0; head < heads; ++head) found.push_back({layer, head});
     return found;
@@ -100,7 +102,7 @@ std::vector<AlignmentHead> alignment_heads(const ExportPlan& plan) {
   const auto is_below = [](const nlohmann::json& number, std::int64_t end) {
     return number.is_number_integer() && number.get<std::int64_t>() >= 0 && number.get<std::int64_t>() < end;
   };
-  for (const nlohmann::json& pair : settings["alignment_heads"]) {
+  for (const nlohmann::json& pair : *given) {
     if (!pair.is_array() || pair.size() != 2 || !is_below(pair[0], layers) || !is_below(pair[1], heads)) {
       throw ExportError(
           ErrorCode::bad_config,
@@ -192,7 +194,7 @@ Component client_decoder(const ExportPlan& plan, const Component& decoder) {
 
 ExportPlan arrange_whisper(ExportPlan plan) {
   const std::optional<SpeechComponents> parts = speech_components(plan);
-  if (!parts) refuse_sherpa(plan, "it has no cache; use --task automatic-speech-recognition-with-past");
+  if (!parts) refuse(plan, "it has no cache; use --task automatic-speech-recognition-with-past");
   Component encoder = client_encoder(plan, parts->encoder), decoder = client_decoder(plan, parts->step);
   encoder.stem = "encoder";
   decoder.stem = "decoder";

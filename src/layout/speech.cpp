@@ -1,12 +1,10 @@
 #include "layout/speech.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 #include <vector>
 
 #include "layout/component_inputs.h"
-#include "onnxport/dummy_inputs.h"
 
 namespace onnxport::layout {
 namespace {
@@ -32,17 +30,13 @@ Component with_cache(Component encoder, const Component& first) {
 
 bool is_of_encoder(const StateSpec& state) { return state.part.starts_with("encoder."); }
 
-const Component* encoder_of(const ExportPlan& plan) {
-  return find(plan, [](const Component& one) { return one.part == "encoder"; });
-}
-
 std::optional<SpeechComponents> speech_components(const ExportPlan& plan) {
   const auto takes_past = [](const Component& one) { return one.interface.takes_past(); };
   const auto returns_past = [](const Component& one) {
     return !one.interface.takes_past() &&
            std::any_of(one.interface.states.begin(), one.interface.states.end(), is_of_encoder);
   };
-  const Component* encoder = encoder_of(plan);
+  const Component* encoder = find_part(plan, "encoder");
   const Component* first = find(plan, returns_past);
   const Component* next = find(plan, takes_past);
   if (encoder == nullptr || first == nullptr || next == nullptr) return {};

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
 #include "onnxport/plan.h"
 
@@ -16,9 +15,6 @@ struct SpeechComponents {
 
 /// Whether the state belongs to the encoder's tokens.
 bool is_of_encoder(const StateSpec& state);
-
-/// The component of the encoder, or null.
-const Component* encoder_of(const ExportPlan& plan);
 
 /// Nothing if the task has no cache.
 std::optional<SpeechComponents> speech_components(const ExportPlan& plan);

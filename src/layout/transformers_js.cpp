@@ -50,12 +50,11 @@ void set_dtype(const ExportPlan& plan, json& settings) {
   settings["dtype"] = std::move(of_files);
 }
 
-// Of sound, the client gives samples without a mask.
-Component without_masks_of_samples(Component component) {
+// The client gives samples to moonshine without a mask.
+Component without_masks(Component component) {
   if (component.interface.find_input("input_values") != nullptr)
     return without_input(std::move(component), "attention_mask");
-  component = without_input(std::move(component), "encoder_attention_mask");
-  return with_own_length(std::move(component), "encoder_hidden_states", 1);
+  return without_mask_of_samples(std::move(component));
 }
 
 }  // namespace
@@ -71,10 +70,10 @@ ExportPlan arrange_transformers_js(ExportPlan plan) {
     folder = (std::filesystem::path("onnx") / folder).lexically_normal().string();
     if (folder.ends_with('/')) folder.pop_back();
   };
-  const bool of_samples = plan.model.config().model_type() == "moonshine";
+  const bool is_moonshine = plan.model.config().model_type() == "moonshine";
   for (Component& component : plan.components) {
     move(component.folder);
-    if (of_samples) component = without_masks_of_samples(std::move(component));
+    if (is_moonshine) component = without_masks(std::move(component));
   }
   for (Merge& merge : plan.merges) move(merge.folder);
   return plan;

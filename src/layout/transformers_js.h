@@ -12,7 +12,7 @@
 
 namespace onnxport::layout {
 
-/// Models go to the folder `onnx`. They take no inputs that the client does not give. Throws
+/// Models go to the folder `onnx`. They take only inputs that the client gives. Throws
 /// ExportError(unsupported) for a precision that the client does not know.
 ExportPlan arrange_transformers_js(ExportPlan plan);
 

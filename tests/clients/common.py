@@ -1,4 +1,5 @@
 """Packages and files that several client tests need."""
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ def use_packages(cache, *packages):
             sys.exit(f"{cache / package} is missing: run tools/setup.sh clients")
         sys.path.insert(0, str(cache / package))
     sys.path.insert(0, str(ROOT / "tools"))
+
+
+def pinned(folder):
+    """The packages of a test's requirements.txt, by the name that tools/setup.sh gives their folder in the cache."""
+    return f"{folder.name}-{hashlib.sha256((folder / 'requirements.txt').read_bytes()).hexdigest()[:12]}"
 
 
 def write_safetensors(path, tensors):

@@ -3,17 +3,15 @@ import json
 import re
 import shutil
 
+import common
 import numpy as np
-from common import write_safetensors
 from make_golden import synthesize
 
-# NumPy has no bfloat16: these are its bits.
-DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64, "I32": np.int32, "I8": np.int8,
-          "BOOL": np.bool_}
+DTYPES = {stored: np.dtype(name) for name, stored in common.DTYPES.items()}
 
 
 def rounded(values, dtype):
-    """The values of a recipe in its dtype. NumPy has no bfloat16: its bits, to the nearest, ties to even."""
+    """The values of a recipe in its dtype; those of bfloat16 to the nearest, ties to even."""
     if dtype != "BF16":
         return values.astype(DTYPES[dtype])
     bits = values.astype(np.float32).view(np.uint32)
@@ -51,7 +49,16 @@ def write_checkpoint(fixture, folder, edit=lambda tensors: None):
                    for name, tensor in recipe["tensors"].items()}
         verbatim = path.parent / "verbatim.safetensors"
         tensors |= read_safetensors(verbatim) if verbatim.exists() else {}
-        write_safetensors(folder / path.parent.relative_to(fixture) / recipe.get("file", "model.safetensors"), tensors)
+        common.write_safetensors(folder / path.parent.relative_to(fixture) / recipe.get("file", "model.safetensors"), tensors)
+
+
+def generated():
+    """The lines of tests/generation/multimodal-*.jsonl: prompts about images and sounds, by fixture."""
+    lines = {}
+    for file in sorted((common.ROOT / "tests/generation").glob("multimodal-*.jsonl")):
+        for line in map(json.loads, file.read_text().splitlines()):
+            lines.setdefault(line["fixture"], []).append(line)
+    return lines
 
 
 def write_pipeline(fixture, folder):

@@ -1,7 +1,6 @@
 """The start of tests that need torch: several GB, which `./dev test` leaves out. Import it before all packages.
 
-They run in the environment of `bench/run --peer`, or in that of another interpreter which has what they need."""
-import hashlib
+They run in the environment of `bench/run --peer`, or in that of another interpreter which has the packages."""
 import os
 import subprocess
 import sys
@@ -24,8 +23,7 @@ def continue_with(folder):
     if len(sys.argv) == 4:
         python = subprocess.check_output([sys.executable, "-c", "import environments as e; print(e.environment('peer'))"],
                                          cwd=common.ROOT / "bench", text=True).strip()
-        packages = hashlib.sha256((folder / "requirements.txt").read_bytes()).hexdigest()[:12]
-        packages = cache / f"{folder.name}-{packages}"
+        packages = cache / common.pinned(folder)
         if not packages.is_dir():
             sys.exit(f"{packages} is missing: run tools/setup.sh {folder.name}")
         sys.path.append(str(packages))

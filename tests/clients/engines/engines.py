@@ -53,13 +53,15 @@ def feed_of(engine, recorded, with_past):
     return feed
 
 
-def export_fixture(name, program, work):
-    """The files of a fixture's export: (what the fixture recorded, folder of the files)."""
-    expected = json.loads((GOLDEN / name / "expected.json").read_text())
+def check_fixture(test, engine, name, program, work):
+    """Exports a fixture, and compares its files. Returns its expected.json and the folder of the files."""
+    expected, work = json.loads((GOLDEN / name / "expected.json").read_text()), work / name.replace("/", "_")
     write_checkpoint(GOLDEN / name, work / "checkpoint")
     out = work / "out"
     subprocess.run([program, "export", "onnx", "-m", work / "checkpoint", "--task", expected["task"], "--library-name",
                     expected["library"], "--no-validate", "-q", out], check=True)
+    for stem in expected["files"]:
+        compare(test, engine(out / f"{stem}.onnx"), name, stem, expected)
     return expected, out
 
 

@@ -29,7 +29,7 @@ parser.add_argument("types", nargs="*")
 ARGUMENTS = parser.parse_intermixed_args()
 use_engine(ARGUMENTS.cache, ARGUMENTS.engine)
 
-from engines import ENGINES, GOLDEN, compare, export_fixture  # noqa: E402
+from engines import ENGINES, GOLDEN, check_fixture  # noqa: E402
 
 
 def is_wanted(expected):
@@ -56,9 +56,7 @@ class Types(unittest.TestCase):
 
 def add(name):
     def test(self):
-        expected, out = export_fixture(name, ARGUMENTS.program, ARGUMENTS.work / name.replace("/", "_"))
-        for stem in expected["files"]:
-            compare(self, ENGINES[ARGUMENTS.engine](out / f"{stem}.onnx"), name, stem, expected)
+        check_fixture(self, ENGINES[ARGUMENTS.engine], name, ARGUMENTS.program, ARGUMENTS.work)
 
     setattr(Types, f"test_{name}", test)
 

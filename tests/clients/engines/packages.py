@@ -1,4 +1,4 @@
-"""The packages of the engines, and what they refuse."""
+"""The packages of the engines, and the fixtures that they refuse."""
 from common import use_packages
 
 PACKAGES = {"onnxruntime": ("onnxruntime-py-1.17.3", "numpy-1.26.4"), "openvino": ("openvino-2026.4.1", "numpy-2.4.6")}

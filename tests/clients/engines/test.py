@@ -1,6 +1,6 @@
 """Exported files in engines that accept less than the newest ONNX Runtime: OpenVINO, and an old ONNX Runtime.
 
-    python3 test.py ENGINE PROGRAM CACHE WORK      ENGINE: onnxruntime or openvino; CACHE: what tools/setup.sh filled,
+    python3 test.py ENGINE PROGRAM CACHE WORK      ENGINE: onnxruntime or openvino; CACHE: filled by tools/setup.sh,
                                                    WORK: a folder to write to
 
 The fixtures of tests/golden hold what the original models answer. Each of these is a kind of file: ops that only it has.
@@ -18,7 +18,7 @@ from packages import REFUSED, use_engine  # noqa: E402
 
 use_engine(CACHE, ENGINE)
 
-from engines import ENGINES, compare, export_fixture  # noqa: E402
+from engines import ENGINES, check_fixture, compare  # noqa: E402
 
 FIXTURES = (
     "bert/token-classification",
@@ -47,9 +47,7 @@ class Fixtures(unittest.TestCase):
 
 def add(name):
     def test(self):
-        expected, out = export_fixture(name, PROGRAM, WORK / name.replace("/", "_"))
-        for stem in expected["files"]:
-            compare(self, ENGINES[ENGINE](out / f"{stem}.onnx"), name, stem, expected)
+        expected, out = check_fixture(self, ENGINES[ENGINE], name, PROGRAM, WORK)
         merged = out / "decoder_model_merged.onnx"
         if merged.exists():
             engine = ENGINES[ENGINE](merged)

@@ -1,19 +1,22 @@
 """Gemma 3, Gemma 4, LFM2-VL and Mistral 3 in onnxruntime-genai. See test.py.
 
 The client gets the inputs of a prompt that transformers answered, and must give the same tokens. Then its own processors
-make the inputs, from files of images and sounds."""
-import importlib.util
+make the inputs from files of images and sounds."""
 import json
 import struct
+import sys
 import unittest
 import wave
 import zlib
 
-from golden import read_safetensors
+from golden import generated, read_safetensors
 from support import ROOT, WORK, export, np, og, write_checkpoint
 
+sys.path.insert(0, str(ROOT / "examples" / "multimodal"))
+import generate  # noqa: E402
+
 TASK = "image-text-to-text-with-past"
-GOLDEN, GENERATED = ROOT / "tests/golden", ROOT / "tests/generation"
+GOLDEN = ROOT / "tests/golden"
 IMAGES = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.25, 0.2], "min_image_tokens": 1, "max_image_tokens": 64,
           "size": {"longest_edge": 64, "width": 64, "height": 64}, "max_soft_tokens": 6}
 SOUNDS = {"feature_size": 16, "sampling_rate": 16000, "frame_length": 320, "hop_length": 160, "mel_floor": 0.001}
@@ -21,11 +24,16 @@ RECORDED = ["gemma4", "gemma4+audio", "gemma4+hub_moe_keqv", "lfm2_vl", "mistral
 PLACEHOLDER = 98
 
 
+def fixture_of(name):
+    """The fixture of a type or of a variant, such as "gemma4+audio"."""
+    kind, plus, variant = name.partition("+")
+    return f"{kind}/{TASK}{plus}{variant}"
+
+
 def export_both(name, edit=lambda config, tensors: None, tokens=None):
     """The files of both layouts for a fixture; `tokens`: of its tokenizer. Returns the folder."""
-    kind, _, variant = name.partition("+")
     work = WORK / f"seeing_{name}_{'processed' if tokens else 'recorded'}"
-    write_checkpoint(f"{kind}/{TASK}" + (f"+{variant}" if variant else ""), work / "checkpoint", edit)
+    write_checkpoint(fixture_of(name), work / "checkpoint", edit)
     settings = {"image_processor": IMAGES, "feature_extractor": SOUNDS}
     (work / "checkpoint/processor_config.json").write_text(json.dumps(settings))
     (work / "checkpoint/generation_config.json").write_text(json.dumps({"eos_token_id": 94, "pad_token_id": 0}))
@@ -52,17 +60,13 @@ class Recorded(unittest.TestCase):
     """The tokens of transformers, for every prompt of one row."""
 
     def check(self, name):
-        kind, _, variant = name.partition("+")
-        fixture = f"{kind}/{TASK}" + (f"+{variant}" if variant else "")
-        model, seen = og.Model(str(export_both(name) / "out")), 0
-        self.assertEqual(model.type, kind)
-        for file in GENERATED.glob("multimodal-*.jsonl"):
-            for line in map(json.loads, file.read_text().splitlines()):
-                if line["fixture"] == fixture and len(line["input_ids"]) == 1:
-                    seen += 1
-                    with self.subTest(line["cases"]):
-                        self.assertEqual(run_client(model, self.inputs_of(line), len(line["tokens"][0])), line["tokens"][0])
-        self.assertGreater(seen, 0)
+        model = og.Model(str(export_both(name) / "out"))
+        self.assertEqual(model.type, name.partition("+")[0])
+        lines = [line for line in generated()[fixture_of(name)] if len(line["input_ids"]) == 1]
+        self.assertTrue(lines)
+        for line in lines:
+            with self.subTest(line["cases"]):
+                self.assertEqual(run_client(model, self.inputs_of(line), len(line["tokens"][0])), line["tokens"][0])
 
     def inputs_of(self, line):
         inputs = og.NamedTensors()
@@ -108,13 +112,6 @@ def write_png(path, pixels):
                      chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
-def example():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "examples/multimodal/generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class Processors(unittest.TestCase):
     """The client makes the inputs of files. Tokens are those of the plain layout."""
 
@@ -139,9 +136,9 @@ class Processors(unittest.TestCase):
         return model, model.create_multimodal_processor()(prompt, **given)
 
     def compare(self, work, model, inputs, **given):
-        """`given`: what the plain files take."""
+        """`given`: the inputs of the plain files."""
         ids = inputs["input_ids"].as_numpy().astype(np.int64)
-        expected = example().Model(work / "plain").generate(
+        expected = generate.Model(work / "plain").generate(
             {"input_ids": ids, "attention_mask": np.ones_like(ids), **given}, max_new_tokens=8)[0].tolist()
         self.assertEqual(run_client(model, inputs, 8), expected)
         self.assertGreater(len(set(expected)), 2)

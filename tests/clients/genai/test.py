@@ -1,6 +1,6 @@
 """onnxruntime-genai, as its users call it, on what `onnxport --layout genai` wrote.
 
-    python3 test.py PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
+    python3 test.py PROGRAM CACHE WORK      CACHE: filled by tools/setup.sh, WORK: a folder to write to
 
 The client generates tokens. They must be those of a plain loop around ONNX Runtime."""
 import json

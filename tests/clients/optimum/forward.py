@@ -21,7 +21,7 @@ CLASSES = {
     "token-classification": onnx.ORTModelForTokenClassification,
     "zero-shot-image-classification": onnx.ORTModelForZeroShotImageClassification,
 }
-# The classes have no parameter for an input of these types, or read another one: what they say.
+# Types with an input for which the classes have no parameter, or another one, and the errors that they raise.
 REFUSED = {
     "bros/*": "Input bbox is required",
     "decision_transformer/*": "Input states is required",
@@ -42,7 +42,7 @@ REFUSED = {
 NO_ORIGINAL = {
     "layoutlm/question-answering": "questions about documents have a class of their own",
     "maskformer/feature-extraction": "the original names its outputs after its parts",
-    "xglm/feature-extraction": "the positions are whatever was in memory",
+    "xglm/feature-extraction": "the positions are uninitialized memory",
     "zamba/feature-extraction": "the saved configuration does not build the model",
     "zamba/text-classification": "the same",
 }

@@ -13,7 +13,7 @@ WRONG_CACHE = "t5gemma"
 # The search with beams reads the encoder's number of words, here and in transformers.
 NO_BEAMS = "marian/text2text-generation-with-past+sepvocab"
 # The class computes the shape of these decoders' caches without reading `num_key_value_heads` or `head_dim`. No fixture
-# has the values that it takes for granted.
+# has the values that it assumes.
 WRONG_SHAPES = ["gemma2", "olmo", "olmo2", "phi3", "qwen3"]
 
 

@@ -1,4 +1,4 @@
-"""What the tests of Optimum's classes share: exports of fixtures, the original models, and comparisons."""
+"""Shared by the tests of Optimum's classes: exports of fixtures, the original models, and comparisons."""
 import json
 import logging
 import subprocess

@@ -1,9 +1,8 @@
 """`onnxport onnxruntime quantize` against the quantizer of the onnxruntime package, called as Optimum's ORTQuantizer does.
 
-    python3 test.py PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
+    python3 test.py PROGRAM CACHE WORK      CACHE: filled by tools/setup.sh, WORK: a folder to write to
 
 Integers, scales, zero points, nodes and names must be the same, and ONNX Runtime must compute the same from both files."""
-import hashlib
 import json
 import logging
 import os
@@ -20,10 +19,9 @@ PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:])
 HERE = Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parent))
-from common import use_packages  # noqa: E402
+from common import pinned, use_packages  # noqa: E402
 
-PACKAGES = "ortquantizer-" + hashlib.sha256((HERE / "requirements.txt").read_bytes()).hexdigest()[:12]
-use_packages(CACHE, PACKAGES, "numpy-2.4.6")
+use_packages(CACHE, pinned(HERE), "numpy-2.4.6")
 
 import models  # noqa: E402
 import numpy as np  # noqa: E402

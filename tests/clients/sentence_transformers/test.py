@@ -1,6 +1,6 @@
 """sentence-transformers with backend="onnx" on exported folders, against its torch backend on the checkpoint.
 
-    python3 test.py PROGRAM CACHE WORK [PYTHON]      CACHE: what tools/setup.sh filled, WORK: a folder to write to,
+    python3 test.py PROGRAM CACHE WORK [PYTHON]      CACHE: filled by tools/setup.sh, WORK: a folder to write to,
                                                      PYTHON: an interpreter that has all packages
 
 It needs torch: several GB, from bench/peer-requirements.txt. `./dev test` does not run it; see CONTRIBUTING.md.

@@ -1,5 +1,4 @@
-"""What the tests of this folder share: sounds, checkpoints, exports, and the client."""
-import hashlib
+"""Shared by the tests of this folder: sounds, checkpoints, exports, and the client."""
 import json
 import shutil
 import subprocess
@@ -13,17 +12,15 @@ PROGRAM, CACHE, WORK = (Path(argument).resolve() for argument in sys.argv[1:])
 HERE = Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parent))
-from common import ROOT, use_packages  # noqa: E402
+from common import ROOT, pinned, use_packages, write_safetensors  # noqa: E402
 
-PACKAGES = "sherpa-" + hashlib.sha256((HERE / "requirements.txt").read_bytes()).hexdigest()[:12]
-use_packages(CACHE, PACKAGES, "numpy-2.4.6", "onnxruntime-py-1.31.1")
+use_packages(CACHE, pinned(HERE), "numpy-2.4.6", "onnxruntime-py-1.31.1")
 
 import golden  # noqa: E402
 import kaldi_native_fbank as knf  # noqa: E402
 import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 import sherpa_onnx  # noqa: E402
-from common import write_safetensors  # noqa: E402
 
 RATE = 16000
 SPEECH = "automatic-speech-recognition"
@@ -49,7 +46,7 @@ def checkpoint(fixture, name, edit=lambda config, tensors: None):
 
 
 def vocabulary(folder, symbols, added=()):
-    """A tokenizer.json with what the client's table needs."""
+    """A tokenizer.json with the entries that the client's table needs."""
     vocab = {symbol: i for i, symbol in enumerate(symbols)}
     (folder / "tokenizer.json").write_text(json.dumps({
         "model": {"type": "BPE", "vocab": vocab},

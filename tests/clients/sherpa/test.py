@@ -1,6 +1,6 @@
-"""sherpa-onnx, as its users call it, on what `onnxport --layout sherpa` wrote.
+"""sherpa-onnx, as its users call it, on the files that `onnxport --layout sherpa` wrote.
 
-    python3 test.py PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
+    python3 test.py PROGRAM CACHE WORK      CACHE: filled by tools/setup.sh, WORK: a folder to write to
 
 The client hears a sound. Its tokens must be those of a plain loop around ONNX Runtime and the files of the default
 layout, with features from the client's own library."""

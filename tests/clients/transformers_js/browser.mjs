@@ -1,6 +1,6 @@
 // transformers.js in a browser, on WebAssembly: the results are those of Node on the same files.
 //
-//   node browser.mjs PROGRAM CACHE WORK      CACHE: what tools/setup.sh filled, WORK: a folder to write to
+//   node browser.mjs PROGRAM CACHE WORK      CACHE: filled by tools/setup.sh, WORK: a folder to write to
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';

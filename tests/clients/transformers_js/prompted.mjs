@@ -5,9 +5,7 @@ import test from 'node:test';
 import {
   distance, expect_outputs, expect_outputs_of_file, expect_recorded, export_recorded, recorded_cases, run_file, watch,
 } from './recorded.mjs';
-import { client, load_options, make_image, pipeline, softmax, write_preprocessor, write_tokenizer } from './support.mjs';
-
-const square = (side) => ({ height: side, width: side });
+import { client, load_options, make_image, pipeline, softmax, square, write_preprocessor, write_tokenizer } from './support.mjs';
 
 const labels = ['a cat', 'two dogs'];
 const detectors = {
@@ -27,7 +25,7 @@ for (const [type, [processor, processor_class, settings]] of Object.entries(dete
     const call = (pipe) => pipe(make_image(40).image, texts, { threshold: 0, percentage: true });
     const { result, seen: [seen] } = await watch(pipe.model, () => call(pipe));
     assert.ok(result.length > 0);
-    if (type === 'grounding-dino') {  // what the client fills in where a file has these inputs
+    if (type === 'grounding-dino') {  // the client's defaults, if a file has these inputs
       seen.inputs.token_type_ids = client.zeros_like(seen.inputs.input_ids);
       seen.inputs.pixel_mask = client.ones([1, 48, 48]);
     }

@@ -1,4 +1,4 @@
-// Pipelines on what the fixtures recorded: the client gives what it makes of the original's own outputs.
+// Pipelines on the recorded inputs of fixtures: their results are those that the client makes of the original's outputs.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -76,7 +76,7 @@ function says_something(result) {
   return Object.values(is_tensor(result) ? result.data : result).some(says_something);
 }
 
-// Replaces what a callable of the client computes, until the function that it returns is called.
+// Replaces the computation of a callable of the client, until the returned function is called.
 export function replace_call(callable, call) {
   const had = Object.hasOwn(callable, '_call') ? callable._call : undefined;
   callable._call = call;
@@ -87,7 +87,7 @@ export function replace_call(callable, call) {
 const copy = (tensors) => Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor).map(
   ([name, { type, data, dims }]) => [name, new Tensor(type, data.slice(), [...dims])]));
 
-// One call of `use`, with what the model was given and what it returned.
+// One call of `use`, with the inputs and outputs of the model.
 export async function watch(model, use) {
   const seen = [];
   const original = model._call.bind(model);
@@ -121,7 +121,7 @@ export async function expect_outputs_of_file(file, { inputs, outputs }) {
   assert.ok(Object.keys(plain).some((name) => outputs[name] !== undefined), 'the client returned no output of the file');
 }
 
-// The pipeline on the recorded inputs, compared with what it makes of the recorded outputs. Most pipelines take one row
+// The pipeline on the recorded inputs, compared with its result for the recorded outputs. Most pipelines take one row
 // at a time; `whole`: this one takes all, whose lengths depend on one another.
 export async function expect_recorded(pipe, cases, call, { whole = false } = {}) {
   const given = pipe.processor?.image_processor ?? pipe.processor?.feature_extractor;
@@ -138,7 +138,7 @@ export async function expect_recorded(pipe, cases, call, { whole = false } = {})
       restore.forEach((undo) => undo());
       const largest = Math.max(1, ...Object.values(recorded).map(largest_of));
       const far = distance(found, expected);
-      assert.ok(far <= 2 * atol * largest, `row ${r}: ${far} from what the original's outputs give`);
+      assert.ok(far <= 2 * atol * largest, `row ${r}: ${far} from the result for the original's outputs`);
       found_any ||= says_something(expected);
     }
   }

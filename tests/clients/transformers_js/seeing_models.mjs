@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-import { ort, write_checkpoint, write_preprocessor, write_tokenizer } from './support.mjs';
+import { ort, square, write_checkpoint, write_json, write_preprocessor, write_tokenizer } from './support.mjs';
 
 export const side = 16;  // of the images that the fixtures take
 export const image_token = 98;
@@ -26,7 +26,7 @@ function grid_positions(ids, prompt_length, rows, columns) {
 
 export const task = 'image-text-to-text-with-past';
 export const text = 'What is in it?';
-// `ask` calls the processor; `feed` names what the vision encoder takes beside pixel_values.
+// `ask` calls the processor; `feed` makes the inputs of the vision encoder beside pixel_values.
 export const types = {
   llava: {
     image_processor_type: 'CLIPImageProcessor', processor_class: 'LlavaProcessor', tokens: { [image_token]: '<image>' },
@@ -50,7 +50,7 @@ export const types = {
     image_processor_type: 'SiglipImageProcessor', processor_class: 'PaliGemmaProcessor',
     tokens: { [image_token]: '<image>' }, settings: { image_seq_length: 16 },
     ask: (processor, image) => processor(image, `<image>${text}`),
-    keeps_cache: true,  // a prompt reads itself in both directions, what follows does not
+    keeps_cache: true,  // the tokens of a prompt attend in both directions, later ones do not
   },
   smolvlm: {
     image_processor_type: 'SmolVLMImageProcessor', processor_class: 'SmolVLMProcessor',
@@ -82,8 +82,8 @@ types.qwen2_5_vl = {
 export function write_model(type, { image_processor_type, processor_class, tokens, names, processor, settings, fixture = task }) {
   const model = write_checkpoint(type, fixture);
   write_tokenizer(model, { others: tokens, names });
-  write_preprocessor(model, image_processor_type, { processor_class, size: { height: side, width: side }, ...settings });
-  fs.writeFileSync(path.join(model, 'processor_config.json'), JSON.stringify({ processor_class, ...processor }));
+  write_preprocessor(model, image_processor_type, { processor_class, size: square(side), ...settings });
+  write_json(model, 'processor_config.json', { processor_class, ...processor });
   fs.writeFileSync(path.join(model, 'chat_template.jinja'), '{{ messages[0].content }}');
   return model;
 }

@@ -1,24 +1,21 @@
 // Speech from texts and texts from speech, with the client's loops around the files.
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
 import { distance, expect_recorded, export_recorded, recorded_cases, run_file, watch } from './recorded.mjs';
 import {
-  client, expect_same_tokens, golden, load_options, ort, pipeline, run_export, stored_tensors, tone, work, write_checkpoint, write_json,
-  write_tokenizer, write_weights,
+  client, expect_same_tokens, load_options, ort, pipeline, run_export, tone, work, write_checkpoint, write_json, write_tokenizer,
 } from './support.mjs';
 
 const { Tensor } = client;
 
 // The first `size` tokens: three special ones and characters.
 function write_small_tokenizer(folder, size, settings) {
-  write_tokenizer(folder, settings);
-  const file = path.join(folder, 'tokenizer.json');
-  const json = JSON.parse(fs.readFileSync(file));
-  json.model.vocab = Object.fromEntries(Object.entries(json.model.vocab).filter(([, id]) => id < size));
-  fs.writeFileSync(file, JSON.stringify(json));
+  write_tokenizer(folder, {
+    ...settings,
+    edit: ({ model }) => { model.vocab = Object.fromEntries(Object.entries(model.vocab).filter(([, id]) => id < size)); },
+  });
 }
 
 test('vits: text-to-speech', async () => {
@@ -36,12 +33,7 @@ test('vits: text-to-speech', async () => {
 
 test('speecht5: text-to-speech', async () => {
   const task = 'text-to-audio';
-  const vocoder = path.join(work, 'speecht5/vocoder');
-  const source = path.join(golden, 'speecht5', task, 'vocoder');
-  fs.mkdirSync(vocoder, { recursive: true });
-  fs.copyFileSync(path.join(source, 'config.json'), path.join(vocoder, 'config.json'));
-  write_weights(vocoder, JSON.parse(fs.readFileSync(path.join(source, 'weights.json'))),
-    stored_tensors(path.join(source, 'verbatim.safetensors')));
+  const vocoder = write_checkpoint('speecht5', task, { recorded: true, part: 'vocoder' });
   const flags = ['--model-kwargs', JSON.stringify({ vocoder })];
   const { name } = export_recorded('speecht5', task, task, (model) => {
     write_json(model, 'preprocessor_config.json', {
@@ -119,8 +111,8 @@ test('moonshine: automatic-speech-recognition', async () => {
   await pipe.dispose();
 });
 
-// What the client aligns words with: the attention of every step to the sound, as the file without a cache gives it for
-// the whole text at once.
+// The client aligns words with the attention of every step to the sound. It must be the attention that the file without a
+// cache gives for the whole text at once.
 test('whisper: word timestamps', async () => {
   const task = 'automatic-speech-recognition-with-past';
   const model = write_checkpoint('whisper', `${task}+timestamped`);

@@ -37,6 +37,8 @@ export const load_options = { dtype: 'fp32', device: 'cpu', session_options };
 fs.rmSync(work, { recursive: true, force: true });
 fs.mkdirSync(work, { recursive: true });
 
+export const write_json = (folder, file, content) => fs.writeFileSync(path.join(folder, file), JSON.stringify(content));
+
 export function run_export(model, task, out, ...flags) {
   execFileSync(program, ['export', 'onnx', '--model', model, '--task', task, '--quiet', ...flags, out],
     { stdio: ['ignore', 'inherit', 'inherit'] });
@@ -79,7 +81,7 @@ function soften_table(recipe) {
   if (tables.length === 1) tables[0].halfwidth /= 10;
 }
 
-export function write_weights(folder, recipe, verbatim) {
+function write_weights(folder, recipe, verbatim) {
   const header = {};
   const parts = [];
   let offset = 0;
@@ -102,8 +104,8 @@ export function write_weights(folder, recipe, verbatim) {
 
 // A token is a character: three special ones, 95 that can be printed and the line feed make 99.
 // `end`: what stands behind every text. `others`: special tokens that take the places of characters, by id; `names`:
-// settings of the tokenizer, such as the tokens that a processor asks it for.
-export function write_tokenizer(folder, { end, padding_side = 'left', others = {}, names = {} } = {}) {
+// settings of the tokenizer, such as the tokens that a processor asks it for; `edit` changes tokenizer.json.
+export function write_tokenizer(folder, { end, padding_side = 'left', others = {}, names = {}, edit = () => {} } = {}) {
   const tokens = ['<pad>', '<s>', '</s>', ...Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)), '\n'];
   for (const [id, token] of Object.entries(others)) tokens[id] = token;
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
@@ -132,13 +134,15 @@ export function write_tokenizer(folder, { end, padding_side = 'left', others = {
     tokenizer_class: 'PreTrainedTokenizer', padding_side, clean_up_tokenization_spaces: false,
     pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>', ...names,
   };
-  fs.writeFileSync(path.join(folder, 'tokenizer.json'), JSON.stringify(json));
-  fs.writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+  edit(json);
+  write_json(folder, 'tokenizer.json', json);
+  write_json(folder, 'tokenizer_config.json', config);
 }
 
-// The checkpoint of a fixture, as a folder of its own. `recorded`: with the weights that gave the recorded outputs.
-export function write_checkpoint(type, fixture, { recorded = false } = {}) {
-  const folder = path.join(work, type, 'checkpoint'), source = path.join(golden, type, fixture);
+// The checkpoint of a fixture, as a folder of its own. `recorded`: with the weights that gave the recorded outputs;
+// `part`: a folder of the fixture.
+export function write_checkpoint(type, fixture, { recorded = false, part = '' } = {}) {
+  const folder = path.join(work, type, part || 'checkpoint'), source = path.join(golden, type, fixture, part);
   fs.mkdirSync(folder, { recursive: true });
   for (const file of ['config.json', 'generation_config.json', 'preprocessor_config.json']) {
     const from = path.join(source, file);
@@ -194,13 +198,13 @@ export async function expect_same_tokens(output, folder, inputs, start, count) {
   assert.ok(varied > 5, `only ${varied} different tokens: they would not show a wrong cache`);
 }
 
+export const square = (side) => ({ height: side, width: side });
+
 const side_of_fixtures = 32;  // of the images that the fixtures of vit and clip take
 const preprocessor = {
-  do_resize: true, size: { height: side_of_fixtures, width: side_of_fixtures }, resample: 2, do_rescale: true, rescale_factor: 1 / 255,
+  do_resize: true, size: square(side_of_fixtures), resample: 2, do_rescale: true, rescale_factor: 1 / 255,
   do_normalize: true, image_mean: [0.5, 0.5, 0.5], image_std: [0.25, 0.25, 0.25],
 };
-
-export const write_json = (folder, file, content) => fs.writeFileSync(path.join(folder, file), JSON.stringify(content));
 
 // Sound of two frequencies, one of which rises.
 export const tone = (length) => Float32Array.from({ length }, (_, i) => 0.3 * Math.sin(i * i * 1e-4) + 0.1 * Math.sin(i * 0.7));
@@ -220,8 +224,7 @@ export function make_image(side = side_of_fixtures) {
 }
 
 export function write_preprocessor(folder, image_processor_type, settings = {}) {
-  fs.writeFileSync(path.join(folder, 'preprocessor_config.json'),
-    JSON.stringify({ ...preprocessor, image_processor_type, ...settings }));
+  write_json(folder, 'preprocessor_config.json', { ...preprocessor, image_processor_type, ...settings });
 }
 
 // Labels with their shares, as a pipeline gives them.

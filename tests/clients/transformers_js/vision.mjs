@@ -3,17 +3,16 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { expect_outputs_of_file, expect_recorded, export_recorded, recorded_cases, watch } from './recorded.mjs';
-import { client, load_options, pipeline, write_preprocessor } from './support.mjs';
+import { client, load_options, pipeline, square, write_preprocessor } from './support.mjs';
 
 const imagenet = { image_mean: [0.485, 0.456, 0.406], image_std: [0.229, 0.224, 0.225] };
 const clip = { image_mean: [0.48145466, 0.4578275, 0.40821073], image_std: [0.26862954, 0.26130258, 0.27577711] };
-const square = (side) => ({ height: side, width: side });
 const shortest = (side) => ({ shortest_edge: side, longest_edge: 2 * side });
 
 const image_of_60_by_40 = () => new client.RawImage(
   Uint8ClampedArray.from({ length: 60 * 40 * 3 }, (_, i) => (i * 7 + Math.floor(i / 180) * 11 + (i % 60) * (i % 7)) % 256), 60, 40, 3);
 
-// Of the model types: what processor published repositories name, its settings with sizes for small images, and the
+// For each model type: the processor that published repositories name, its settings with sizes for small images, and the
 // height and width that it makes of an image of 60 by 40.
 const types = {
   'object-detection': {
@@ -60,7 +59,7 @@ const types = {
   },
 };
 const fixtures = { segformer: 'semantic-segmentation', 'image-feature-extraction': 'feature-extraction' };
-// So that a tiny model finds something.
+// With these, a tiny model finds something.
 const options = {
   'object-detection': { threshold: 0, percentage: true },
   'image-segmentation': { threshold: 0, mask_threshold: 0, overlap_mask_area_threshold: 0 },

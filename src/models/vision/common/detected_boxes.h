@@ -1,4 +1,4 @@
-/// Detections as the repositories of RT-DETR and D-FINE publish them: post-processing inside of the file.
+/// Detections as the repositories of RT-DETR and D-FINE publish them: with post-processing in the file.
 #pragma once
 
 #include "models/vision/common/detector.h"
