@@ -59,15 +59,6 @@ std::optional<PreprocessorSettings> read_preprocessor(const fs::path& folder) {
   return found;
 }
 
-std::optional<PreprocessorSettings> read_processor_part(const fs::path& folder, const std::string& part) {
-  const fs::path own = folder / kPreprocessorFile, shared = folder / kProcessorFile;
-  const ordered_json processor = read(shared).value_or(ordered_json());
-  const auto it = processor.find(part);
-  if (it != processor.end() && !it->is_null()) return PreprocessorSettings{shared, *it};
-  if (std::optional<ordered_json> values = read(own)) return PreprocessorSettings{own, std::move(*values)};
-  return {};
-}
-
 }  // namespace exporter
 
 std::vector<Preprocessor> load_preprocessors(const fs::path& folder) {

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <string>
 
 namespace onnxport::exporter {
 
@@ -20,11 +19,5 @@ struct PreprocessorSettings {
 /// its processor_config.json has an image processor and a feature extractor as parts, which are put together
 /// here. Nothing if there is neither. Throws ExportError(bad_config) for broken JSON.
 std::optional<PreprocessorSettings> read_preprocessor(const std::filesystem::path& folder);
-
-/// The settings of one part of a processor, "image_processor" or "feature_extractor": those of
-/// processor_config.json, or else all of preprocessor_config.json. Nothing if there is neither. Throws
-/// ExportError(bad_config) for broken JSON.
-std::optional<PreprocessorSettings> read_processor_part(const std::filesystem::path& folder,
-                                                        const std::string& part);
 
 }  // namespace onnxport::exporter

@@ -18,13 +18,17 @@ namespace {
 using nlohmann::ordered_json;
 using Steps = std::vector<ordered_json>;
 
-PretrainedConfig config_of(const exporter::PreprocessorSettings& settings, const char* kind) {
-  return PretrainedConfig::from_json(settings.values.dump(), settings.file.string(), kind);
-}
-
+// The settings of a part of the processor: in the shared file, which version 5 writes, or in one of its own.
 PretrainedConfig settings_of(const ExportPlan& plan, const char* part) {
-  if (const auto found = exporter::read_processor_part(plan.model.folder(), part))
-    return config_of(*found, part);
+  const auto read = [&](const char* file) {
+    return PretrainedConfig::from_json(plan.model.read_file(file), (plan.model.folder() / file).string(),
+                                       part);
+  };
+  if (plan.model.has_file(exporter::kProcessorFile)) {
+    const PretrainedConfig shared = read(exporter::kProcessorFile);
+    if (shared.given(part)) return shared.sub(part, part);
+  }
+  if (plan.model.has_file(exporter::kPreprocessorFile)) return read(exporter::kPreprocessorFile);
   throw ExportError(ErrorCode::bad_config,
                     fmt::format("--layout genai: '{}' is missing, and '{}' in that folder has no {}; they "
                                 "describe the inputs of the model",
@@ -210,7 +214,8 @@ std::optional<Steps> sound_steps(const ExportPlan& plan) {
   if (!has_encoder(plan)) return {};
   const auto found = exporter::read_preprocessor(plan.model.folder());
   if (!found) return {};
-  return whisper_steps(config_of(*found, "whisper_features"));
+  return whisper_steps(
+      PretrainedConfig::from_json(found->values.dump(), found->file.string(), "whisper_features"));
 }
 
 }  // namespace
