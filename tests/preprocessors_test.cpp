@@ -39,17 +39,6 @@ TEST(Preprocessors, OfTheirOwnFileComeFirst) {
   EXPECT_EQ(load_preprocessors(folder.path()).at(0).image_size, (ImageSize{30, 30}));
 }
 
-TEST(Preprocessors, OfAPartAreThoseOfTheProcessor) {
-  const TempFolder folder;
-  EXPECT_FALSE(exporter::read_processor_part(folder.path(), "feature_extractor"));
-  write(folder, "preprocessor_config.json", R"({"size": 30})");
-  EXPECT_EQ(exporter::read_processor_part(folder.path(), "feature_extractor")->values.at("size"), 30);
-  write(folder, "processor_config.json", kProcessor);
-  const auto sounds = exporter::read_processor_part(folder.path(), "feature_extractor");
-  EXPECT_EQ(sounds->values, nlohmann::ordered_json({{"sampling_rate", 16000}}));
-  EXPECT_EQ(sounds->file, folder.path() / "processor_config.json");
-}
-
 TEST(Preprocessors, ABrokenFileIsNamed) {
   const TempFolder folder;
   write(folder, "processor_config.json", "{");
