@@ -29,7 +29,7 @@ npm_files() {
   mv -T "$scratch/out" "$cache/$folder"
 }
 
-# What the page of `onnxport report` is made with: templates, the layout of its picture, and that of its map of bytes.
+# The libraries of the page of `onnxport report`: templates, the layout of its picture, and that of its map of bytes.
 report_libraries() {
   npm_files htm "$htm_version" "$htm_sha256" "htm-$htm_version" preact/standalone.umd.js
   npm_files preact "$preact_version" "$preact_sha256" "preact-$preact_version"  # inside of htm: only its licence
