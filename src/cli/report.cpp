@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 
 CLI::App* add_report(CLI::App& app, ReportFlags& flags) {
   CLI::App* report = app.add_subcommand(
-      "report", "Write a page about exported files: what takes the bytes, what to feed, how exact they are");
+      "report", "Write a page about exported files: their size, inputs, outputs and differences");
   report->add_option("onnx", flags.onnx, "Folder of an export, or an .onnx file of any producer")
       ->required()
       ->type_name("OUT|FILE.onnx");
@@ -20,9 +20,8 @@ CLI::App* add_report(CLI::App& app, ReportFlags& flags) {
                    "The page; default: report.html in the folder, or beside the file")
       ->type_name("PAGE.html");
   report
-      ->add_option(
-          "--data", flags.data,
-          "What `export onnx`, `validate` or `bench` printed with --json, to be shown too (repeatable)")
+      ->add_option("--data", flags.data,
+                   "Output of `export onnx`, `validate` or `bench` with --json, to show it too (repeatable)")
       ->type_name("FILE.json")
       ->allow_extra_args(false);
   add_voice(*report, flags.voice);
