@@ -29,7 +29,7 @@ if(NOT ONNXPORT_ZLIB_STATIC)
   set(ONNXPORT_ZLIB_STATIC ZLIB::ZLIB)
 endif()
 
-# For --version --json. Debian's protobuf tells its version as one number: 3021012.
+# Debian's protobuf has its version as one number: 3021012.
 find_path(ONNXPORT_PROTOBUF_INCLUDE google/protobuf/stubs/common.h REQUIRED)
 file(STRINGS "${ONNXPORT_PROTOBUF_INCLUDE}/google/protobuf/stubs/common.h" protobuf_version
   REGEX "^#define GOOGLE_PROTOBUF_VERSION [0-9]+")
@@ -38,8 +38,8 @@ math(EXPR protobuf_major "${protobuf_version} / 1000000")
 math(EXPR protobuf_minor "${protobuf_version} / 1000 % 1000")
 math(EXPR protobuf_patch "${protobuf_version} % 1000")
 set(ONNXPORT_PROTOBUF_VERSION "${protobuf_major}.${protobuf_minor}.${protobuf_patch}")
-# The commit, in builds for users only: others would be configured again for each commit.
-set(ONNXPORT_COMMIT "" CACHE STRING "Commit that --version --json tells; default: that of a git work tree, in Release")
+# The commit is in builds for users only: other builds would be configured again for each commit.
+set(ONNXPORT_COMMIT "" CACHE STRING "Commit in --version --json; default: that of a git work tree, in Release")
 set(onnxport_commit "${ONNXPORT_COMMIT}")
 find_package(Git QUIET)
 if(NOT onnxport_commit AND Git_FOUND AND CMAKE_BUILD_TYPE STREQUAL "Release")

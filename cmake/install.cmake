@@ -2,14 +2,14 @@
 # onnxport::onnxport (shared library), onnxport::plugin (headers only), onnxport::program (the executable).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-# What the program needs is the component `program`, which is also the Debian package (package.cmake). What ./dev dist
-# packs has the texts of the licences, too; a Debian package names them in its copyright file.
+# The component `program` is the program with everything that it needs. The archive of ./dev dist and the container image
+# add `licences`. The Debian package (package.cmake) adds `debian` instead, in which a copyright file has the licences.
 install(TARGETS onnxport onnxport_plugin EXPORT onnxportTargets)
 install(TARGETS onnxport_cli EXPORT onnxportTargets COMPONENT program)
 install(DIRECTORY include/onnxport DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING
   PATTERN "*.h" PATTERN "*.def" PATTERN "*.inc")
-# In a folder of its own, which is no place for the system's linker: other programs keep theirs. One level less, and CPack
-# would have the package call ldconfig.
+# In a folder of its own, where the system's linker does not look: other programs keep their ONNX Runtime. If it were one
+# level higher, CPack would make the package call ldconfig.
 install(FILES "${ONNXPORT_ORT_LIBRARY}" DESTINATION lib/onnxport/onnxruntime COMPONENT program)
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT licences)
 install(FILES "${ONNXPORT_ORT_PACKAGE}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}/onnxruntime" COMPONENT licences)

@@ -1,9 +1,9 @@
-# The licences of what is linked into the program and the extension of the Python package, in one file. They are those
-# that the packages of the build machine come with.
+# The licences of the libraries that are linked into the program and the extension of the Python package, in one file.
+# They come from the packages of the build machine.
 #
-# Each line: name, the headers that we include of it, and its licence.
+# Each line: name, the headers of it that we include, and its licence.
 set(notices
-  "ONNX|onnx/|${ONNXPORT_DEPS_DIR}/onnx-1.23.2/onnx-1.23.2.dist-info/licenses/LICENSE"
+  "ONNX|onnx/|${ONNXPORT_DEPS_DIR}/onnx-${ONNXPORT_ONNX_VERSION}/onnx-${ONNXPORT_ONNX_VERSION}.dist-info/licenses/LICENSE"
   "Protocol Buffers|google/protobuf/|/usr/share/doc/libprotobuf-dev/copyright"
   "JSON for Modern C++|nlohmann/|/usr/share/doc/nlohmann-json3-dev/copyright"
   "CLI11|CLI/|/usr/share/doc/libcli11-dev/copyright"
@@ -11,7 +11,7 @@ set(notices
   "Eigen|Eigen/|/usr/share/doc/libeigen3-dev/copyright"
   "zlib|zlib.h|/usr/share/doc/zlib1g-dev/copyright"
   "curl|curl/|/usr/share/doc/libcurl4-openssl-dev/copyright"
-  "ONNX Runtime|onnxruntime_c|${ONNXPORT_DEPS_DIR}/onnxruntime-1.31.1/onnxruntime/LICENSE"
+  "ONNX Runtime|onnxruntime_c|${ONNXPORT_ORT_PACKAGE}/LICENSE"
   "GCC's C++ runtime library||/usr/share/doc/libstdc++6/copyright"
 )
 if(ONNXPORT_PYTHON)
@@ -39,13 +39,7 @@ foreach(notice IN LISTS notices)
     message(WARNING "the licence of ${name} is missing: ${licence}")
   endif()
 endforeach()
-set(before "")
-if(EXISTS "${ONNXPORT_NOTICES}")
-  file(READ "${ONNXPORT_NOTICES}" before)
-endif()
-if(NOT before STREQUAL text)
-  file(WRITE "${ONNXPORT_NOTICES}" "${text}")
-endif()
+file(WRITE "${ONNXPORT_NOTICES}" "${text}")
 install(FILES "${ONNXPORT_NOTICES}" DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT program)
 if(ONNXPORT_PYTHON)
   install(FILES "${ONNXPORT_NOTICES}" DESTINATION onnxport COMPONENT python)

@@ -1,9 +1,9 @@
-# ONNXPORT_PORTABLE: what is linked runs with glibc 2.28 and the C++ runtime of gcc 8, or any later ones (manylinux_2_28).
-# Only the link differs, so a build folder that is there needs no new compilation.
+# ONNXPORT_PORTABLE: the program and the extension run with glibc 2.28 and the C++ runtime of gcc 8, or any later ones
+# (manylinux_2_28). Only the link differs, so an existing build folder needs no new compilation.
 #
 # - Calls of functions that got a new version since glibc 2.28 go to portable/old_glibc.cpp.
-# - Of libstdc++, the part that gcc 8 has stays shared, so that exceptions cross between program and plugin. What is
-#   newer comes from libstdc++.a.
+# - Of libstdc++, the part that gcc 8 has stays shared, so that exceptions cross between program and plugin. Newer parts
+#   come from libstdc++.a.
 option(ONNXPORT_PORTABLE "Link for Linux systems as old as glibc 2.28" OFF)
 if(NOT ONNXPORT_PORTABLE)
   add_library(onnxport_portable INTERFACE)
@@ -24,7 +24,8 @@ add_custom_command(OUTPUT "${old_libstdcxx}" VERBATIM
   DEPENDS "${PROJECT_SOURCE_DIR}/cmake/portable/old_libstdcxx.py" "${libstdcxx}")
 add_custom_target(onnxport_old_libstdcxx DEPENDS "${old_libstdcxx}")
 
-# portable_library(NAME SOURCE...): an interface whose users send calls to what the sources define as __wrap_….
+# portable_library(NAME SOURCE...): an interface whose users call __wrap_NAME instead of NAME, for each __wrap_NAME that
+# the sources define.
 function(portable_library name)
   add_library(${name}_objects OBJECT ${ARGN})
   target_compile_options(${name}_objects PRIVATE -O2 -Wall -Wextra -ffunction-sections)

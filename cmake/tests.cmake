@@ -73,7 +73,7 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
     set_tests_properties(example.${name} PROPERTIES FIXTURES_REQUIRED package TIMEOUT 600)
   endforeach()
 
-  # The Debian package, and how large the program is.
+  # The Debian package, and the size of the program.
   add_test(NAME package.debian COMMAND "${CMAKE_COMMAND}" -E env python3 "${PROJECT_SOURCE_DIR}/tests/package/test.py"
     $<TARGET_FILE:onnxport_cli> "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}" "${PROJECT_BINARY_DIR}/package")
   set_tests_properties(package.debian PROPERTIES FIXTURES_REQUIRED "package;clients" TIMEOUT 600)

@@ -1,4 +1,5 @@
-"""Completions offer what --help lists, in each shell that is there; the manual page has all of it.
+"""Completions offer everything that --help lists, in each installed shell; the manual page has all of it, and the exit
+statuses of docs/cli.md.
 
     completion_test.py PROGRAM"""
 import pathlib
@@ -9,6 +10,7 @@ import sys
 import tempfile
 
 program = pathlib.Path(sys.argv[1]).resolve()
+sources = pathlib.Path(__file__).resolve().parents[1]
 
 
 def run(*words: str, **options) -> str:
@@ -33,7 +35,7 @@ def all_commands(*command: str):
 
 
 def bash(*words: str) -> list[str]:
-    """What bash offers at the end of a line."""
+    """The words that bash offers at the end of a line."""
     script = run(program, "completion", "bash")
     line = " ".join(f"'{word}'" for word in ("onnxport", *words))
     return run("bash", "--norc", "-c", f"""{script}
@@ -42,7 +44,7 @@ _onnxport; printf '%s\\n' "${{COMPREPLY[@]}}" """).split()
 
 
 def zsh(*words: str) -> list[str]:
-    """The same of zsh; what its own functions would print is printed by stand-ins."""
+    """The same for zsh, with stand-ins for its own functions."""
     script = run(program, "completion", "zsh")
     line = " ".join(f"'{word}'" for word in ("onnxport", *words))
     return run("zsh", "-fc", f"""compdef() {{ :; }}
@@ -94,6 +96,8 @@ assert sorted(bash("export", "onnx", "--dtype", "=", "fp")) == ["fp16", "fp32"]
 assert bash("export", "onnx", "--model", "") == []  # bash then offers files
 if "zsh" in shells:
     assert zsh("export", "onnx", "--model", "") == ["FILES"]
+statuses = re.findall(r"^\| (\d+) \|", (sources / "docs" / "cli.md").read_text().partition("\n## Exit status\n")[2], re.M)
+assert len(statuses) > 10 and statuses == re.findall(r"^\.B (\d+)$", manual, re.M), (statuses, manual)
 if shutil.which("man"):
     formatted = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "-"], input=run(program, "man"),
                                text=True, capture_output=True, check=True)

@@ -251,8 +251,33 @@ TEST_F(DiffNodes, NodesOfBranchesHavePlaces) {
   ASSERT_EQ(nodes.differing.size(), 2U);
   EXPECT_EQ(nodes.differing[0].a, "y/node/then_branch: inner");
   EXPECT_EQ(nodes.differing[0].op_b, "Abs");
-  // What a branch takes from outside agrees, so the difference begins with the node that has the branches.
+  // The value that a branch takes from outside agrees, so the difference begins with the node that has the
+  // branches.
   EXPECT_EQ(begins(nodes), (std::vector<std::string>{"y/node"}));
+}
+
+TEST_F(DiffNodes, AbsentOutputsAreNotAbsentInputs) {
+  // The recurrence has no first output, and Clip no lower bound: no value goes from one to the other.
+  const auto apart = [](float scale, float bound) {
+    onnx::ModelProto model = make_model();
+    onnx::GraphProto& graph = *model.mutable_graph();
+    set_value(*graph.add_input(), "x", kFloat, {1, 1, 2});
+    set_value(*graph.add_output(), "state", kFloat, {1, 1, 1});
+    set_value(*graph.add_output(), "clipped", kFloat, {1, 1, 2});
+    add_tensor(graph, "scale", {}, {scale});
+    add_tensor(graph, "bound", {}, {bound});
+    add_tensor(graph, "weight", {1, 1, 2}, {1, 1});
+    add_tensor(graph, "recurrence", {1, 1, 1}, {1});
+    add_node(graph, "Mul", {"x", "scale"}, "scaled");
+    onnx::NodeProto& recurrence = add_node(graph, "RNN", {"scaled", "weight", "recurrence"}, "");
+    recurrence.set_name("recurrence");
+    recurrence.add_output("state");
+    set_int(recurrence, "hidden_size", 1);
+    add_node(graph, "Clip", {"x", "", "bound"}, "clipped");
+    return model;
+  };
+  const NodesDiff nodes = diff(apart(1, -5), apart(2, -6));
+  EXPECT_EQ(begins(nodes), (std::vector<std::string>{"scaled/node", "clipped/node"}));
 }
 
 TEST_F(DiffNodes, Json) {

@@ -94,7 +94,7 @@ TEST_F(ManyEngineTest, ResultsAreThoseOfThisMachine) {
   }
 }
 
-TEST_F(ManyEngineTest, WhatIsLostIsStartedOnceMore) {
+TEST_F(ManyEngineTest, ALostExportIsStartedOnceMore) {
   lose_ = 1;
   const ManyReport report = export_many(options_);
   EXPECT_EQ(report.count("ok"), 2U);

@@ -14,7 +14,7 @@ TABLE = re.findall(r'^ *(?:list\(APPEND notices )?"([^"|]+)\|([^"|]*)\|[^"]+"', 
 
 # Headers of C, of C++ and of Linux.
 SYSTEM = re.compile(r"[a-z_]+(\.h)?|sys/\w+\.h")
-# What only a licence of this library says.
+# Words that only the licence of this library has.
 WORDS = {
     "ONNX": "Apache License",
     "Protocol Buffers": "Google Inc",
@@ -32,7 +32,7 @@ WORDS = {
 
 
 def section(name: str) -> str:
-    """What the file says about a library."""
+    """The part of the file about a library."""
     heads = "|".join(re.escape(one) for one, _ in TABLE)
     parts = re.split(rf"^({heads})\n\n", NOTICES, flags=re.M)
     return "".join(body for head, body in zip(parts[1::2], parts[2::2], strict=True) if head == name)

@@ -3,8 +3,8 @@
 
     old_libstdcxx.py LIBRARY FOLDER [COMPILER]     writes FOLDER/libstdc++.so
 
-A program that is linked against it, and then against libstdc++.a, takes from the C++ runtime of the user's system what
-gcc 8 has, and brings along what is newer. Exceptions still cross between the program and its plugins, since there is
+A program that is linked against it, and then against libstdc++.a, takes the part that gcc 8 has from the C++ runtime of
+the user's system, and brings newer parts along. Exceptions still cross between the program and its plugins, since there is
 one C++ runtime: with a static one, they would end in abort().
 """
 
@@ -16,7 +16,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-# What manylinux_2_28 promises.
+# The newest versions of manylinux_2_28.
 NEWEST = {"GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11)}
 
 

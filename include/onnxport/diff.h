@@ -78,22 +78,22 @@ struct NodeDiff {
   std::vector<TextDiff> results;     ///< types and shapes of outputs that differ: "float32[rows, 4]"
 };
 
-/// A result of two nodes with the same name, on the same inputs; as many numbers in another shape count as
-/// the same.
+/// A result of two nodes with the same name, on the same inputs. Shapes may differ if they have as many
+/// elements.
 struct NodeValue {
   std::string node, op;         ///< in A
   OutputComparison comparison;  ///< B against A
   double part = 0;              ///< the largest difference as a part of max(1, the largest |value|)
-  double part_before = 0;       ///< the largest `part` of the compared values that it is made from
-  bool begins = false;          ///< it differs, and all compared values that it is made from agree
-  bool reaches_output = false;  ///< nothing that agrees lies between it and an output that differs
+  double part_before = 0;       ///< the largest `part` of the compared values that it is computed from
+  bool begins = false;          ///< it differs, and all compared values that it is computed from agree
+  bool reaches_output = false;  ///< no value that agrees lies between it and an output that differs
 };
 
 /// Nodes have the same name if their names are the same without a slash in front and with dots for all
 /// slashes but the last ("/encoder/layer.0/MatMul", "encoder.layer.0/MatMul"), or else if that is so for
 /// their first results, which keep their names when a fusion makes new nodes. The last nodes of a
 /// module without others inside ("encoder.layer.0.output.dense") and without such a partner are compared by
-/// their values only, if these are as many.
+/// their values only, if they have as many elements.
 struct NodesDiff {
   std::size_t count_a = 0, count_b = 0;  ///< without constants, with those in branches and bodies
   std::size_t same_name = 0;             ///< pairs
@@ -122,6 +122,8 @@ struct ONNXPORT_API FileDiff {
   bool interchangeable() const;
   /// Whether also opsets, operators with their attributes, weights and their names are the same.
   bool identical() const;
+  /// The first case with an output that differs, or null.
+  const ValidationCase* first_failed() const;
 };
 
 /// Compares two files. Weights are read in tiles, and the files are loaded one after the other. Differences

@@ -31,12 +31,12 @@ struct ManyResult {
 /// An export that has ended elsewhere.
 struct ManyEnd {
   std::size_t id = 0;  ///< as it was started
-  std::string result;  ///< what run_many_task() returned; empty: it did not return
+  std::string result;  ///< of run_many_task(); empty: there is none
   std::string error;   ///< why not
 };
 
-/// Where exports run, if not here: such as on the machines of a cluster, which all see the folder of the
-/// output under the same path.
+/// Runs exports elsewhere, such as on the machines of a cluster, which all see the folder of the output under
+/// the same path.
 struct ManyEngine {
   /// Starts a task: a text that run_many_task() takes there. Does not wait.
   std::function<void(std::size_t id, const std::string& task)> start = {};
@@ -51,7 +51,7 @@ struct ManyEngine {
 struct ManyOptions {
   std::filesystem::path list;    ///< a model and its flags in each line; "-": standard input
   std::filesystem::path output;  ///< gets a folder for each model, results.jsonl, summary.md and logs/
-  /// The program that exports, and its first arguments, such as those with which an interpreter is it.
+  /// Starts onnxport, with its first arguments, such as {"python3", "-m", "onnxport"}.
   std::vector<std::string> command = {};
   std::vector<std::string> flags;   ///< of all exports
   std::size_t jobs = 1;             ///< exports at a time

@@ -10,7 +10,7 @@ __all__ = ["main", "own_command"]
 
 
 def own_command() -> list[str]:
-    """What starts this program again, in a process of its own."""
+    """The command that starts this program again, in a process of its own."""
     return [sys.executable, "-m", "onnxport"]
 
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None, many_engine: object | None = No
 
     Args:
         arguments: Without the name of the program; by default those of the process.
-        many_engine: Where `export-many` runs its exports; by default in processes on this machine.
+        many_engine: Runs the exports of `export-many`; by default they are processes on this machine.
     """
     # Plugins in C++ find the library's symbols in the extension.
     sys.setdlopenflags(sys.getdlopenflags() | os.RTLD_GLOBAL)

@@ -20,7 +20,7 @@ __all__ = ["RayEngine", "main"]
 
 
 def run_task(task: str) -> tuple[str, str]:
-    """Runs one export on the machine of a worker: its result, or an error that would stop any other, too."""
+    """Runs one export on the machine of a worker. Returns its result, and an error that concerns all exports."""
     from .cli import own_command
     from .native import native
 
@@ -59,7 +59,7 @@ class RayEngine:
         self._running[self._run.options(**options).remote(task)] = number
 
     def poll(self) -> list[tuple[int, str, str]]:
-        """The tasks that have ended: number, result, and why there is none."""
+        """The tasks that have ended: number, result, and the reason if there is none."""
         ready, _ = self._ray.wait(list(self._running), timeout=0.2)
         ends = []
         for reference in ready:

@@ -35,6 +35,14 @@ std::string run_many_task(const std::string& task, const std::vector<std::string
   return run_interruptible([&] { return onnxport::run_many_task(task, command); });
 }
 
+/// Lets go of Python's objects, also after an exception.
+struct Reset {
+  ~Reset() {
+    cli::set_python_plugins({});
+    cli::set_many_engine({});
+  }
+};
+
 int run_program(std::vector<std::string> arguments, const nb::object& load_plugin,
                 const std::vector<std::string>& command, const nb::object& many_engine) {
   const Callback load(load_plugin);
@@ -42,15 +50,13 @@ int run_program(std::vector<std::string> arguments, const nb::object& load_plugi
   cli::set_many_engine(many_engine.is_none() ? ManyEngine{} : engine_of(many_engine));
   if (load)
     cli::set_python_plugins([load](const std::filesystem::path& path) { call_python([&] { load(path); }); });
-  const int status = run_interruptible([&] {
+  const Reset reset;
+  return run_interruptible([&] {
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
     return cli::run_program(static_cast<int>(arguments.size()), argv.data());
   });
-  cli::set_python_plugins({});
-  cli::set_many_engine({});
-  return status;
 }
 
 }  // namespace
@@ -59,7 +65,7 @@ void bind_program(nb::module_& m) {
   m.def("run_program", run_program, nb::arg("arguments"), nb::arg("load_plugin").none() = nb::none(),
         nb::arg("command") = std::vector<std::string>(), nb::arg("many_engine").none() = nb::none(),
         "Runs a command line of the program, with its name first, and returns the exit status. `command` "
-        "starts the program again. `many_engine` is where the exports of a list run.");
+        "starts the program again. `many_engine` runs the exports of a list.");
   m.def("run_many_task", run_many_task, nb::arg("task"), nb::arg("command"),
         "Runs a task of export-many on the machine where this is called, and returns its result as a text.");
 }

@@ -67,12 +67,11 @@ class Engine {
   }
 
   void finish(const ManyEnd& end, ManyReport& report) {
-    constexpr int kMostAttempts = 2;
     auto found = running_.extract(end.id);
     if (found.empty()) return;
     Job job = std::move(found.mapped());
     auto line = batch::read_line(end.result);
-    if (!line && job.attempts < kMostAttempts) {
+    if (!line && job.attempts < batch::kMostAttempts) {
       if (options_.on_notice) {
         options_.on_notice(fmt::format("{} was lost with its worker ({}): it is exported again at the end",
                                        job.entry.model, end.error));
@@ -135,7 +134,7 @@ std::string run_many_task(const std::string& task, const std::vector<std::string
     fail(ErrorCode::io, "{} is not on the machine of this worker: expected a folder that all machines share",
          options.output.string());
   }
-  // What an attempt left that was killed with its worker.
+  // An attempt that was killed with its worker may have left files.
   batch::remove_unfinished(options.output / job.folder);
   const std::string key = job.entry.key;
   ManyResult result{name, job.entry.flags, job.folder, "open"};

@@ -51,7 +51,6 @@ void Pool::collect() {
 }
 
 void Pool::finish(Job job, const ManyResult& result, bool stopped) {
-  constexpr int kMostAttempts = 2;
   largest_ = std::max(largest_, result.peak_memory);
   job.alone = true;
   job.needed = std::max(job.needed, result.peak_memory);
@@ -141,7 +140,7 @@ void Pool::stop_all(ManyReport& report) {
     std::erase_if(running_, [&](Worker& worker) {
       const std::optional<ManyResult> result = worker.poll();
       if (!result) return false;
-      // What had ended by itself counts.
+      // An export that had ended by itself counts.
       if (result->signal == 0 && result->status == "ok") record_(worker.job().entry, *result);
       return true;
     });

@@ -22,9 +22,8 @@ using json = nlohmann::ordered_json;
 
 std::vector<std::string> arguments_of(const Job& job, const ManyOptions& options) {
   std::vector<std::string> words(options.command.begin() + 1, options.command.end());
-  for (const std::string& word : {std::string("export"), std::string("onnx"), std::string("--model"),
-                                  job.entry.model, (options.output / job.folder).string()})
-    words.push_back(word);
+  words.insert(words.end(),
+               {"export", "onnx", "--model", job.entry.model, (options.output / job.folder).string()});
   words.insert(words.end(), job.entry.flags.begin(), job.entry.flags.end());
   words.emplace_back("--json");
   return words;

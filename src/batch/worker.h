@@ -14,6 +14,9 @@
 
 namespace onnxport::batch {
 
+/// How often an export is started, if it is killed from outside.
+inline constexpr int kMostAttempts = 2;
+
 /// An export that waits for its turn.
 struct Job {
   Entry entry;

@@ -1,4 +1,4 @@
-/// What the program was built from.
+/// The build of the program and the versions of its libraries.
 #pragma once
 
 #include "cli/output.h"

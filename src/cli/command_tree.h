@@ -9,8 +9,8 @@ namespace onnxport::cli {
 
 struct FlagText {
   std::vector<std::string> names;    ///< "--dtype", "-m"; of an argument without a name: one without dashes
-  std::string value;                 ///< what it takes, "DIR"; empty: nothing
-  std::vector<std::string> choices;  ///< the values that it takes, if these are all
+  std::string value;                 ///< name of its value, "DIR"; empty: it takes none
+  std::vector<std::string> choices;  ///< the permitted values, if only these are
   std::string description, preset;   ///< `preset`: its default, as --help shows it
 };
 
@@ -36,7 +36,7 @@ struct CompletionCommands {
 
 /// Adds the commands `completion` and `man` to the table. `commands` must outlive parsing.
 void add_completion(CLI::App& app, CompletionCommands& commands);
-/// Prints what they ask for. `app`: the whole table.
+/// Prints the script or the page. `app`: the whole table.
 int run_completion(const CLI::App& app, const CompletionCommands& commands);
 
 }  // namespace onnxport::cli

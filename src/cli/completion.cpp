@@ -1,5 +1,5 @@
-// Scripts with which shells complete command lines. They are made from the table of flags, and do not start
-// the program.
+// Scripts for the completion of command lines. They are made from the table of flags, and do not start the
+// program.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/command_tree.h"
+#include "support/text.h"
 
 namespace onnxport::cli {
 namespace {
@@ -27,7 +28,7 @@ std::string in_quotes(std::string_view text) {
   return safe + "'";
 }
 
-/// Until the first end of a sentence or a clause, which is enough beside a flag.
+/// The first clause of a description, which is enough beside a flag.
 std::string brief(const std::string& description) {
   const std::size_t end = description.find_first_of(";:,(\n");
   std::string text = description.substr(0, end);
@@ -41,16 +42,27 @@ std::string parent_of(const std::string& path) {
   return end == path.npos ? "" : path.substr(0, end);
 }
 
-/// `case "$command/$word" in …`: which command a line is about. `make`: a branch from the text to match and
-/// the command.
-template <class Make>
-std::string branches(const std::vector<CommandText>& tree, Make&& make) {
-  std::string text;
+/// "parent/word": what a loop over the words of a line matches to find this command.
+std::string step_to(const std::string& path) { return parent_of(path) + "/" + last_word(path); }
+
+/// The commands directly inside of another one.
+std::vector<const CommandText*> commands_inside(const std::vector<CommandText>& tree,
+                                                const CommandText& command) {
+  std::vector<const CommandText*> inside;
+  for (const CommandText& one : tree) {
+    if (!one.path.empty() && parent_of(one.path) == command.path) inside.push_back(&one);
+  }
+  return inside;
+}
+
+/// The body of a loop in bash and zsh that finds the command of a line.
+std::string find_command(const std::vector<CommandText>& tree) {
+  std::string text = "    case \"$command/$word\" in\n";
   for (const CommandText& command : tree) {
     if (!command.path.empty())
-      text += make(parent_of(command.path) + "/" + last_word(command.path), command.path);
+      text += fmt::format("      \"{}\") command=\"{}\" ;;\n", step_to(command.path), command.path);
   }
-  return text;
+  return text + "    esac\n";
 }
 
 std::vector<std::string> all_names(const CommandText& command) {
@@ -59,11 +71,21 @@ std::vector<std::string> all_names(const CommandText& command) {
   return names;
 }
 
-/// The flags of a command that take a value: "command --flag".
-std::string patterns(const CommandText& command, const FlagText& flag) {
-  std::vector<std::string> words;
-  for (const std::string& name : flag.names) words.push_back(fmt::format("\"{} {}\"", command.path, name));
-  return fmt::format("{}", fmt::join(words, " | "));
+/// Branches of bash and zsh for the words after flags that take a value: "command --flag". `make`: the action
+/// for a flag.
+template <class Make>
+std::string value_branches(const std::vector<CommandText>& tree, Make&& make) {
+  std::string text;
+  for (const CommandText& command : tree) {
+    for (const FlagText& flag : command.flags) {
+      if (flag.value.empty()) continue;
+      std::vector<std::string> patterns;
+      for (const std::string& name : flag.names)
+        patterns.push_back(fmt::format("\"{} {}\"", command.path, name));
+      text += fmt::format("    {}) {} ;;\n", text::join(patterns, " | "), make(flag));
+    }
+  }
+  return text;
 }
 
 std::string bash(const std::vector<CommandText>& tree) {
@@ -78,21 +100,13 @@ _onnxport() {
   fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
-    case "$command/$word" in
 )";
-  text += branches(tree, [](const std::string& match, const std::string& path) {
-    return fmt::format("      \"{}\") command=\"{}\" ;;\n", match, path);
-  });
-  text += R"(    esac
-  done
+  text += find_command(tree);
+  text += R"(  done
   case "$command $flag" in
 )";
-  for (const CommandText& command : tree) {
-    for (const FlagText& flag : command.flags) {
-      if (flag.value.empty()) continue;
-      text += fmt::format("    {}) words=\"{}\" ;;\n", patterns(command, flag), fmt::join(flag.choices, " "));
-    }
-  }
+  text += value_branches(
+      tree, [](const FlagText& flag) { return fmt::format("words=\"{}\"", fmt::join(flag.choices, " ")); });
   text += R"(    *)
       case "$command" in
 )";
@@ -110,13 +124,13 @@ _onnxport() {
   COMPREPLY=()
   [[ -z $words ]] || mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-# Without a word of ours: files.
+# Where the script offers no word, bash offers files.
 complete -o default -F _onnxport onnxport
 )";
   return text;
 }
 
-/// "word:what it is", as _describe of zsh takes it.
+/// "word:description", as _describe of zsh takes it.
 std::string described(const std::string& word, const std::string& description) {
   return in_quotes(word + ":" + brief(description));
 }
@@ -128,23 +142,14 @@ _onnxport() {
   local command= word
   local -a flags commands
   for word in ${words[2,CURRENT-1]}; do
-    case "$command/$word" in
 )";
-  text += branches(tree, [](const std::string& match, const std::string& path) {
-    return fmt::format("      \"{}\") command=\"{}\" ;;\n", match, path);
-  });
-  text += R"(    esac
-  done
+  text += find_command(tree);
+  text += R"(  done
   case "$command ${words[CURRENT-1]}" in
 )";
-  for (const CommandText& command : tree) {
-    for (const FlagText& flag : command.flags) {
-      if (flag.value.empty()) continue;
-      const std::string action =
-          flag.choices.empty() ? "_files" : fmt::format("compadd {}", fmt::join(flag.choices, " "));
-      text += fmt::format("    {}) {}; return ;;\n", patterns(command, flag), action);
-    }
-  }
+  text += value_branches(tree, [](const FlagText& flag) {
+    return (flag.choices.empty() ? "_files" : "compadd " + text::join(flag.choices, " ")) + "; return";
+  });
   text += "  esac\n  case \"$command\" in\n";
   for (const CommandText& command : tree) {
     text += fmt::format("    \"{}\")\n      flags=(\n", command.path);
@@ -153,10 +158,8 @@ _onnxport() {
         text += "        " + described(name, flag.description) + "\n";
     }
     text += "      )\n      commands=(\n";
-    for (const CommandText& inner : tree) {
-      if (!inner.path.empty() && parent_of(inner.path) == command.path)
-        text += "        " + described(last_word(inner.path), inner.description) + "\n";
-    }
+    for (const CommandText* inner : commands_inside(tree, command))
+      text += "        " + described(last_word(inner->path), inner->description) + "\n";
     for (const FlagText& argument : command.arguments) {
       for (const std::string& choice : argument.choices)
         text += "        " + described(choice, argument.description) + "\n";
@@ -188,9 +191,11 @@ function __onnxport_at --description 'Whether the line is about this command'
   for word in (commandline -opc)[2..]
     switch "$command/$word"
 )";
-  text += branches(tree, [](const std::string& match, const std::string& path) {
-    return fmt::format("      case {}\n        set command {}\n", in_quotes(match), in_quotes(path));
-  });
+  for (const CommandText& command : tree) {
+    if (!command.path.empty())
+      text += fmt::format("      case {}\n        set command {}\n", in_quotes(step_to(command.path)),
+                          in_quotes(command.path));
+  }
   text += R"(    end
   end
   test "$command" = "$argv[1]"
@@ -199,22 +204,20 @@ end
   for (const CommandText& command : tree) {
     const std::string start = fmt::format("complete -c onnxport -n {}",
                                           in_quotes(fmt::format("__onnxport_at \"{}\"", command.path)));
-    for (const CommandText& inner : tree) {
-      if (inner.path.empty() || parent_of(inner.path) != command.path) continue;
-      text += fmt::format("{} -f -a {} -d {}\n", start, last_word(inner.path),
-                          in_quotes(brief(inner.description)));
+    for (const CommandText* inner : commands_inside(tree, command)) {
+      text += fmt::format("{} -f -a {} -d {}\n", start, last_word(inner->path),
+                          in_quotes(brief(inner->description)));
     }
     for (const FlagText& argument : command.arguments) {
       if (!argument.choices.empty())
-        text += fmt::format("{} -f -a {}\n", start,
-                            in_quotes(fmt::format("{}", fmt::join(argument.choices, " "))));
+        text += fmt::format("{} -f -a {}\n", start, in_quotes(text::join(argument.choices, " ")));
     }
     for (const FlagText& flag : command.flags) {
       text += start;
       for (const std::string& name : flag.names)
         text += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
       if (!flag.choices.empty()) {
-        text += fmt::format(" -x -a {}", in_quotes(fmt::format("{}", fmt::join(flag.choices, " "))));
+        text += fmt::format(" -x -a {}", in_quotes(text::join(flag.choices, " ")));
       } else if (!flag.value.empty()) {
         text += " -r";
       }

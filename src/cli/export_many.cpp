@@ -17,7 +17,6 @@ namespace onnxport::cli {
 namespace {
 
 constexpr int kSomeFailed = 1;
-constexpr int kInterrupted = 130;  // as a shell says it of Ctrl-C
 
 volatile std::sig_atomic_t interrupts = 0;  // how often the user asked to stop
 

@@ -13,6 +13,8 @@ struct ExportManyFlags {
   Voice voice;
 };
 
+inline constexpr int kInterrupted = 130;  ///< exit status after Ctrl-C, as shells have it
+
 /// Adds the command to the table. `flags` must outlive parsing.
 CLI::App* add_export_many(CLI::App& app, ExportManyFlags& flags);
 /// `command`: as parsed, with the flags that are passed on.

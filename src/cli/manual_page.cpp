@@ -4,9 +4,13 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cli/command_tree.h"
+#include "cli/commands.h"
+#include "cli/export_many.h"
+#include "onnxport/error.h"
 #include "onnxport/version.h"
 
 namespace onnxport::cli {
@@ -76,21 +80,22 @@ std::string manual_page(const std::vector<CommandText>& tree) {
     if (!command.footer.empty()) page += ".PP\n" + plain(command.footer) + "\n";
   }
   page += ".SH EXIT STATUS\n";
-  constexpr std::string_view kStatus[][2] = {
-      {"0", "Success; all validated outputs agree."},
-      {"1", "diff: the files differ. export-many: an export failed."},
-      {"2", "The command line is wrong, or a plugin does not load."},
-      {"3", "config.json or a companion file is missing or broken."},
-      {"4", "Weights are missing, truncated, unexpected or inconsistent."},
-      {"5", "The model type, task, library or option is not supported."},
-      {"6", "The operands of an op do not fit."},
-      {"7", "Reading, writing or a download failed."},
-      {"8", "The exported file does not compute the same as the model."},
-      {"9", "ONNX Runtime was not found, or refuses the file."},
-      {"10", "A bug in onnxport."},
-      {"130", "export-many was stopped by Ctrl-C."},
+  const std::pair<int, std::string_view> statuses[] = {
+      {0, "Success; all validated outputs agree."},
+      {1, "diff: the files differ. export-many: an export failed."},
+      {exit_status(ErrorCode::invalid_argument), "The command line is wrong, or a plugin does not load."},
+      {exit_status(ErrorCode::bad_config), "config.json or a companion file is missing or broken."},
+      {exit_status(ErrorCode::bad_checkpoint), "Weights are missing, truncated, unexpected or inconsistent."},
+      {exit_status(ErrorCode::unsupported), "The model type, task, library or option is not supported."},
+      {exit_status(ErrorCode::shape), "The operands of an op do not fit."},
+      {exit_status(ErrorCode::io), "Reading, writing or a download failed."},
+      {exit_status(ErrorCode::validation_failed),
+       "The exported file does not compute the same as the model."},
+      {exit_status(ErrorCode::runtime), "ONNX Runtime was not found, or refuses the file."},
+      {exit_status(ErrorCode::internal), "A bug in onnxport."},
+      {kInterrupted, "export-many was stopped by Ctrl-C."},
   };
-  for (const auto& [status, meaning] : kStatus)
+  for (const auto& [status, meaning] : statuses)
     page += fmt::format(".TP\n.B {}\n{}\n", status, plain(meaning));
   page += ".SH ENVIRONMENT\n.TP\n.B ONNXRUNTIME_ROOT\n" +
           plain("Folder whose lib/libonnxruntime.so is tried first.") + "\n" +

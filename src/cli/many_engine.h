@@ -8,9 +8,9 @@
 
 namespace onnxport::cli {
 
-/// Another place for the exports. An empty one: this machine.
+/// Runs the exports elsewhere. An empty engine: on this machine.
 void set_many_engine(ManyEngine engine);
-/// What starts this program again. Empty: its file.
+/// The command that starts this program again. Empty: its own file.
 void set_own_command(std::vector<std::string> command);
 
 }  // namespace onnxport::cli

@@ -5,14 +5,12 @@
 #include <string>
 
 #include "cli/diff.h"
+#include "cli/diff_parts.h"
 #include "cli/output.h"
-#include "cli/print_list.h"
 #include "support/text.h"
 
 namespace onnxport::cli {
 namespace {
-
-std::string side(const std::string& text) { return text.empty() ? "absent" : text; }
 
 void print_weights(const WeightsDiff& weights, bool verbose) {
   say(fmt::format("weights: {} tensors, {} in A; {} tensors, {} in B; {} are the same", weights.count_a,
@@ -41,13 +39,9 @@ void print_numbers(const FileDiff& diff) {
   for (const ValidationCase& one : diff.cases) {
     say("  " + one.name);
     for (const OutputComparison& output : one.outputs) {
-      if (output.shape != output.reference_shape) {
-        say(fmt::format("    [x] {}: {} instead of {}", output.name, text::shape_text(output.shape),
-                        text::shape_text(output.reference_shape)));
-        continue;
-      }
-      say(fmt::format("    [{}] {} {}: max difference {:.3g}, tolerance {:.3g}", output.passed ? "✓" : "x",
-                      output.name, text::shape_text(output.shape), output.max_difference, output.tolerance));
+      const bool same_shape = output.shape == output.reference_shape;
+      say(fmt::format("    [{}] {}{}: {}", output.passed ? "✓" : "x", output.name,
+                      same_shape ? " " + text::shape_text(output.shape) : "", difference_text(output)));
     }
   }
   for (const Drift& one : diff.drift) {
@@ -145,8 +139,7 @@ json describe(const FileDiff& diff) {
                                    {"b", one.b},
                                    {"only_axis_names", one.only_axis_names}});
   }
-  report["opsets"] = json::object();
-  for (const TextDiff& one : diff.opsets) report["opsets"][one.name] = {one.a, one.b};
+  report["opsets"] = describe(diff.opsets);
   report["ops"] = json::object();
   for (const CountDiff& one : diff.ops) report["ops"][one.name] = {one.a, one.b};
   report["weights"] = describe(diff.weights);

@@ -7,33 +7,27 @@
 #include <vector>
 
 #include "cli/diff.h"
+#include "cli/diff_parts.h"
 #include "cli/output.h"
-#include "cli/print_list.h"
 #include "support/text.h"
 
 namespace onnxport::cli {
 namespace {
 
 std::string difference_of(const NodeValue& value) {
-  const OutputComparison& one = value.comparison;
-  const std::string node = fmt::format("{} ({})", value.node, value.op);
-  if (one.shape != one.reference_shape)
-    return fmt::format("{}: {} instead of {}", node, text::shape_text(one.shape),
-                       text::shape_text(one.reference_shape));
-  return fmt::format("{}: max difference {:.3g}, tolerance {:.3g}", node, one.max_difference, one.tolerance);
+  return fmt::format("{} ({}): {}", value.node, value.op, difference_text(value.comparison));
 }
 
 std::string change_of(const NodeDiff& one) {
   std::vector<std::string> changes;
   if (one.op_a != one.op_b) changes.push_back(fmt::format("{} -> {}", one.op_a, one.op_b));
-  const auto side = [](const std::string& text) { return text.empty() ? "absent" : text; };
   for (const TextDiff& attribute : one.attributes)
     changes.push_back(fmt::format("{} {} -> {}", attribute.name, side(attribute.a), side(attribute.b)));
   for (const TextDiff& result : one.results) changes.push_back(fmt::format("{} -> {}", result.a, result.b));
   return fmt::format("{}: {}", one.a, text::join(changes));
 }
 
-/// What a node adds to the differences of the values that it gets.
+/// The difference that a node adds to those of its inputs.
 double added(const NodeValue& value) {
   return std::sqrt(std::max(0.0, value.part * value.part - value.part_before * value.part_before));
 }
@@ -58,14 +52,15 @@ void print_values(const NodesDiff& nodes, bool outputs_differ, bool verbose) {
     differing.push_back(value);
     if (value.begins) begin.push_back(value);
   }
-  // Those that an output shows come first.
+  // Those that reach an output come first.
   std::ranges::stable_partition(begin, &NodeValue::reaches_output);
   say(fmt::format("values of these nodes ({}): {} compared, {} agree", nodes.case_name, nodes.values.size(),
                   nodes.values.size() - differing.size()));
   if (nodes.not_compared > 0)
     say(fmt::format("  {} are no tensors, or floats in only one file", nodes.not_compared));
   if (differing.empty() && outputs_differ && !nodes.values.empty())
-    say("  the outputs differ in what lies between them, or by ONNX Runtime's optimizations, which are off "
+    say("  the difference comes from nodes between these, or from ONNX Runtime's optimizations, which are "
+        "off "
         "here");
   if (!begin.empty()) {
     say(fmt::format("  they part at {}", difference_of(begin.front())));
@@ -73,18 +68,12 @@ void print_values(const NodesDiff& nodes, bool outputs_differ, bool verbose) {
     print_list("and also at", std::vector(begin.begin() + 1, begin.end()), verbose, difference_of);
   }
   if (differing.empty()) return;
-  print_list("what adds most, as a part of the largest value", most_added(nodes.values), verbose,
+  print_list("nodes that add most, as a part of the largest value", most_added(nodes.values), verbose,
              [](const NodeValue& value) {
                return fmt::format("{} ({}): {:.3g}, before it {:.3g}", value.node, value.op, value.part,
                                   value.part_before);
              });
   if (verbose) print_list("all that differ", differing, verbose, difference_of);
-}
-
-json describe(const std::vector<TextDiff>& list) {
-  json all = json::object();
-  for (const TextDiff& one : list) all[one.name] = {one.a, one.b};
-  return all;
 }
 
 }  // namespace
@@ -96,10 +85,7 @@ void print_nodes(const FileDiff& diff, bool verbose) {
       nodes.count_a, nodes.count_b,
       nodes.same_module == 0 ? "" : fmt::format("; also the results of {} modules", nodes.same_module)));
   print_list("that are not the same", nodes.differing, verbose, change_of);
-  const bool outputs_differ = std::ranges::any_of(diff.cases, [](const ValidationCase& one) {
-    return !std::ranges::all_of(one.outputs, &OutputComparison::passed);
-  });
-  print_values(nodes, outputs_differ, verbose);
+  print_values(nodes, diff.first_failed() != nullptr, verbose);
 }
 
 json describe(const NodesDiff& nodes) {

@@ -145,7 +145,7 @@ int run(int argc, char** argv) {
         if (!wants_json(argc, argv)) return std::string("onnxport ") + ONNXPORT_VERSION;
         return build_info().dump(2);
       },
-      "Print the version and exit; with --json, also what the program was built with");
+      "Print the version and exit; with --json, also the compiler and the versions of libraries");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   std::vector<std::string> plugins;

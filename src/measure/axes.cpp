@@ -7,6 +7,7 @@
 #include <set>
 #include <string_view>
 
+#include "measure/value_types.h"
 #include "onnxport/dim.h"
 #include "onnxport/error.h"
 #include "support/text.h"
@@ -66,8 +67,7 @@ const Spelling kSpellings[] = {
 /// Names that are no symbols: an axis without a name, and those that exporters number.
 bool says_nothing(std::string_view name) {
   return name == "?" || name.starts_with("unk__") || name.find("dynamic_axes") != name.npos ||
-         (name.size() > 1 && name.front() == 's' &&
-          std::ranges::all_of(name.substr(1), [](char c) { return c >= '0' && c <= '9'; }));
+         (name.starts_with('s') && is_number(name.substr(1)));
 }
 
 }  // namespace

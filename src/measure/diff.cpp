@@ -1,13 +1,10 @@
 #include "onnxport/diff.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
 #include <iterator>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -99,9 +96,14 @@ bool FileDiff::interchangeable() const {
       std::ranges::all_of(values, [](const ValueDiff& one) { return one.only_axis_names; });
   if (!same_interface || !run_error.empty()) return false;
   if (cases.empty()) return weights.same_values();
-  return std::ranges::all_of(cases, [](const ValidationCase& one) {
+  return first_failed() == nullptr;
+}
+
+const ValidationCase* FileDiff::first_failed() const {
+  const auto failed = std::ranges::find_if_not(cases, [](const ValidationCase& one) {
     return std::ranges::all_of(one.outputs, &OutputComparison::passed);
   });
+  return failed == cases.end() ? nullptr : &*failed;
 }
 
 bool FileDiff::identical() const {

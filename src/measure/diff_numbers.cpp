@@ -122,13 +122,10 @@ void compare_numbers(const ModelSummary& a, const ModelSummary& b, const PairedN
     diff.drift = meter.result();
   }
   expected.clear();
-  const auto differs = std::ranges::find_if(diff.cases, [](const ValidationCase& one) {
-    return !std::ranges::all_of(one.outputs, &OutputComparison::passed);
-  });
+  const ValidationCase* failed = diff.first_failed();
   if (options.node_values == NodeValues::never) return;
-  if (options.node_values == NodeValues::if_outputs_differ && differs == diff.cases.end()) return;
-  const auto place = differs == diff.cases.end() ? 0 : differs - diff.cases.begin();
-  const auto i = static_cast<std::size_t>(place);
+  if (options.node_values == NodeValues::if_outputs_differ && failed == nullptr) return;
+  const auto i = failed == nullptr ? 0 : static_cast<std::size_t>(failed - diff.cases.data());
   compare_node_values(nodes, {first.file(), inputs[i].tensors}, {second.file(), given[i]}, diff.cases[i],
                       options, diff);
 }

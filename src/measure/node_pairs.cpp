@@ -13,7 +13,7 @@ namespace {
 
 using serialize::NodeFacts;
 
-/// Names in the form that exporters of module paths share.
+/// A name in the form that exporters share if they name nodes after modules.
 std::string plain(std::string name) {
   if (name.starts_with('/')) name.erase(0, 1);
   const std::size_t last = name.rfind('/');

@@ -22,7 +22,7 @@ using serialize::NodeFacts;
 struct ValuePair {
   const NodeFacts* node;
   std::string a, b;
-  bool by_module = false;  ///< without the same name: perhaps not the same thing
+  bool by_module = false;  ///< without the same name: perhaps they do not correspond
 };
 
 std::vector<ValuePair> pair_values(const PairedNodes& nodes) {
@@ -30,7 +30,7 @@ std::vector<ValuePair> pair_values(const PairedNodes& nodes) {
   for (const auto& [i, k] : nodes.pairs) {
     const NodeFacts &a = nodes.a[i], &b = nodes.b[k];
     if (!a.place.empty() || !b.place.empty()) continue;  // ONNX Runtime does not return those
-    // Only the first result of other operators is the same thing.
+    // If the operators differ, only their first results correspond.
     const std::size_t count = a.op == b.op ? std::min(a.outputs.size(), b.outputs.size()) : 1;
     for (std::size_t at = 0; at < count; ++at) {
       const std::string &x = a.outputs[at].name, &y = b.outputs[at].name;
@@ -42,7 +42,7 @@ std::vector<ValuePair> pair_values(const PairedNodes& nodes) {
     if (!a.outputs.empty() && !b.outputs.empty())
       values.push_back({&a, a.outputs.front().name, b.outputs.front().name, true});
   }
-  // In the order of A, so that each run needs few nodes behind the wanted ones.
+  // In the order of A: a run computes no nodes behind the last of its values.
   std::ranges::stable_sort(values, {}, &ValuePair::node);
   return values;
 }
@@ -109,7 +109,7 @@ class Comparison {
     const NamedTensors expected = a_.values(names_a);
     NamedTensors got = b_.values(names_b);
     for (std::size_t i = 0; i < pairs.size(); ++i) {
-      if (is_float(got[i].second.dtype) != is_float(expected[i].second.dtype)) {  // codes of a quantized one
+      if (is_float(got[i].second.dtype) != is_float(expected[i].second.dtype)) {  // those of a quantized file
         ++diff.not_compared;
         continue;
       }

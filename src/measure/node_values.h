@@ -16,7 +16,7 @@ struct FileRun {
   const NamedTensors& inputs;
 };
 
-/// Bytes of values of both files that are held at a time, as far as single values permit.
+/// Bytes of values of both files that are held at a time, unless a single value has more.
 inline constexpr std::size_t kValueBytes = 256 << 20;
 
 /// Compares the results of nodes of the main graphs, and fills the values of `diff.nodes`. ONNX Runtime runs

@@ -12,7 +12,7 @@ std::string type_of(const ValueSummary& value) {
   return fmt::format("{}[{}]", value.type, fmt::join(value.shape, ", "));
 }
 
-bool is_number(const std::string& extent) {
+bool is_number(std::string_view extent) {
   return !extent.empty() && std::ranges::all_of(extent, [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 

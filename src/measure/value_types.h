@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "onnxport/inspect.h"
 
@@ -11,7 +12,7 @@ namespace onnxport::measure {
 std::string type_of(const ValueSummary& value);
 
 /// Whether an extent is a number.
-bool is_number(const std::string& extent);
+bool is_number(std::string_view extent);
 
 /// Whether a client can take one for the other: the names of axes may differ.
 bool same_to_clients(const ValueSummary& a, const ValueSummary& b);

@@ -63,14 +63,43 @@ Session::Info describe(const OrtTensorTypeAndShapeInfo* type, const std::string&
   return info;
 }
 
+/// `file`: for messages.
+Handle<OrtSessionOptions> make_settings(const std::string& file, const SessionOptions& options) {
+  const Library& ort = Library::get();
+  auto settings = make<OrtSessionOptions>(file, api().CreateSessionOptions);
+  ort.check(api().SetSessionLogSeverityLevel(settings.get(), ORT_LOGGING_LEVEL_ERROR), file);
+  ort.check(api().SetSessionGraphOptimizationLevel(settings.get(),
+                                                   options.optimize ? ORT_ENABLE_ALL : ORT_DISABLE_ALL),
+            file);
+  // Without optimizations, a session is used once: copies of weights in another order cost more than they
+  // save.
+  if (!options.optimize)
+    ort.check(api().AddSessionConfigEntry(settings.get(), "session.disable_prepacking", "1"), file);
+  // By default, products of 4-bit integers with DequantizeLinear round activations to 8 bits.
+  ort.check(api().AddSessionConfigEntry(settings.get(), "session.qdq_matmulnbits_accuracy_level", "1"), file);
+  ort.check(api().SetIntraOpNumThreads(settings.get(), options.intra_op_threads), file);
+  add_provider(settings.get(), options.provider);
+  return settings;
+}
+
 }  // namespace
 
 // --- sessions ----------------------------------------------------------------------------------------------
 
 struct Session::Impl {
-  std::string file;
+  std::string file;  // for messages
   Handle<OrtSession> session;
   std::vector<Info> inputs, outputs;
+
+  explicit Impl(std::string name) : file(std::move(name)) {}
+
+  void open(Handle<OrtSession> made) {
+    session = std::move(made);
+    inputs =
+        describe_all(api().SessionGetInputCount, api().SessionGetInputName, api().SessionGetInputTypeInfo);
+    outputs =
+        describe_all(api().SessionGetOutputCount, api().SessionGetOutputName, api().SessionGetOutputTypeInfo);
+  }
 
   /// Names and types of all inputs, or of all outputs: `count`, `name` and `type` are the functions of the C
   /// API.
@@ -94,50 +123,24 @@ struct Session::Impl {
   }
 };
 
-/// `create`: makes the session from its settings.
-template <class Create>
-void Session::open(const SessionOptions& options, Create&& create) {
-  const Library& ort = Library::get();
-  const std::string& file = impl_->file;
-  const auto settings = make<OrtSessionOptions>(file, api().CreateSessionOptions);
-  ort.check(api().SetSessionLogSeverityLevel(settings.get(), ORT_LOGGING_LEVEL_ERROR), file);
-  ort.check(api().SetSessionGraphOptimizationLevel(settings.get(),
-                                                   options.optimize ? ORT_ENABLE_ALL : ORT_DISABLE_ALL),
-            file);
-  // Without optimizations, a session is used once: copies of weights in another order cost more than they
-  // save.
-  if (!options.optimize)
-    ort.check(api().AddSessionConfigEntry(settings.get(), "session.disable_prepacking", "1"), file);
-  // By default, products of 4-bit integers with DequantizeLinear round activations to 8 bits.
-  ort.check(api().AddSessionConfigEntry(settings.get(), "session.qdq_matmulnbits_accuracy_level", "1"), file);
-  ort.check(api().SetIntraOpNumThreads(settings.get(), options.intra_op_threads), file);
-  add_provider(settings.get(), options.provider);
-  impl_->session = create(settings.get());
-  impl_->inputs = impl_->describe_all(api().SessionGetInputCount, api().SessionGetInputName,
-                                      api().SessionGetInputTypeInfo);
-  impl_->outputs = impl_->describe_all(api().SessionGetOutputCount, api().SessionGetOutputName,
-                                       api().SessionGetOutputTypeInfo);
-}
-
 Session::Session(const std::filesystem::path& model, const SessionOptions& options)
-    : impl_(std::make_unique<Impl>()) {
-  impl_->file = model.string();
-  open(options, [&](OrtSessionOptions* settings) {
-    return make<OrtSession>(impl_->file, api().CreateSession, Library::get().env, model.c_str(), settings);
-  });
+    : impl_(std::make_unique<Impl>(model.string())) {
+  const std::string& file = impl_->file;
+  const auto settings = make_settings(file, options);
+  impl_->open(make<OrtSession>(file, api().CreateSession, Library::get().env, model.c_str(), settings.get()));
 }
 
 Session::Session(const std::string& model, const std::filesystem::path& folder, const SessionOptions& options)
-    : impl_(std::make_unique<Impl>()) {
-  impl_->file = "a model in memory";
-  open(options, [&](OrtSessionOptions* settings) {
-    Library::get().check(
-        api().AddSessionConfigEntry(settings, "session.model_external_initializers_file_folder_path",
-                                    folder.empty() ? "." : folder.c_str()),
-        impl_->file);
-    return make<OrtSession>(impl_->file, api().CreateSessionFromArray, Library::get().env,
-                            static_cast<const void*>(model.data()), model.size(), settings);
-  });
+    : impl_(std::make_unique<Impl>("a model in memory")) {
+  const Library& ort = Library::get();
+  const std::string& file = impl_->file;
+  const auto settings = make_settings(file, options);
+  ort.check(
+      api().AddSessionConfigEntry(settings.get(), "session.model_external_initializers_file_folder_path",
+                                  folder.empty() ? "." : folder.c_str()),
+      file);
+  impl_->open(make<OrtSession>(file, api().CreateSessionFromArray, ort.env,
+                               static_cast<const void*>(model.data()), model.size(), settings.get()));
 }
 
 Session::~Session() = default;

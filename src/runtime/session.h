@@ -50,8 +50,6 @@ class Session {
  private:
   struct Impl;
   struct Call;
-  template <class Create>
-  void open(const SessionOptions& options, Create&& create);
   std::unique_ptr<Impl> impl_;
 };
 

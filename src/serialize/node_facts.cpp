@@ -5,7 +5,6 @@
 #include <onnx/onnx_pb.h>
 
 #include <map>
-#include <set>
 #include <span>
 #include <utility>
 
@@ -13,6 +12,7 @@
 #include "onnx_checker.h"
 #include "onnxport/tensor.h"
 #include "serialize/lazy_model.h"
+#include "serialize/quantize/nodes.h"
 #include "serialize/quantize/value_types.h"
 #include "serialize/summary.h"
 #include "support/hash.h"
@@ -55,23 +55,6 @@ std::string text_of(const LazyModel& model, const onnx::AttributeProto& attribut
   }
 }
 
-/// The values that a graph takes from outside of it.
-void add_taken(const onnx::GraphProto& graph, std::vector<std::string>& taken) {
-  std::set<std::string> own;
-  std::vector<std::string> used;
-  for (const auto& input : graph.input()) own.insert(input.name());
-  for (const auto& tensor : graph.initializer()) own.insert(tensor.name());
-  for (const onnx::NodeProto& node : graph.node()) {
-    used.insert(used.end(), node.input().begin(), node.input().end());
-    for_each_inner(node, [&](const onnx::GraphProto& inner) { add_taken(inner, used); });
-    own.insert(node.output().begin(), node.output().end());
-  }
-  for (const auto& output : graph.output()) used.push_back(output.name());
-  for (std::string& name : used) {
-    if (!own.contains(name)) taken.push_back(std::move(name));
-  }
-}
-
 class Reader {
  public:
   explicit Reader(const std::filesystem::path& path) : model_(read_lazy_model(path)) {
@@ -105,12 +88,13 @@ class Reader {
   void add(const onnx::NodeProto& node, const std::string& place,
            const std::map<std::string, const onnx::ValueInfoProto*>& types) {
     NodeFacts& facts = facts_.emplace_back();
-    const std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
+    const std::string domain = is_standard(node) ? "" : node.domain();
     facts.place = place;
     facts.name = node.name();
     facts.op = domain.empty() ? node.op_type() : domain + "." + node.op_type();
-    facts.inputs.assign(node.input().begin(), node.input().end());
-    for_each_inner(node, [&](const onnx::GraphProto& inner) { add_taken(inner, facts.inputs); });
+    facts.inputs = free_names(node);
+    facts.inputs.insert(node.input().begin(), node.input().end());
+    facts.inputs.erase("");  // an optional input that is not given
     for (const std::string& name : node.output()) {
       const auto type = types.find(name);
       facts.outputs.push_back(type == types.end() ? ValueSummary{name, "", {}}

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,9 @@ struct NodeFacts {
   std::string place;  ///< of a node in a graph of another node: "name of that node/attribute"
   std::string name;   ///< may be empty
   std::string op;     ///< with its domain, unless that is ai.onnx
-  std::map<std::string, std::string> attributes;  ///< as text, with those that have their default; no graphs
-  std::vector<std::string> inputs;                ///< with the values that graphs inside of the node take
-  std::vector<ValueSummary> outputs;              ///< the type is empty if shape inference does not tell it
+  std::map<std::string, std::string> attributes;  ///< as text; also defaults, but no graphs
+  std::set<std::string> inputs;                   ///< with the values that graphs inside of the node take
+  std::vector<ValueSummary> outputs;              ///< the type is empty if shape inference does not find it
 };
 
 /// The nodes of the graph in order, each followed by those of the graphs inside of it. Constant nodes are

@@ -12,7 +12,7 @@ class ModelProto;
 
 namespace onnxport::serialize {
 
-/// Makes models of which values inside of a file are the outputs. The file stays as it is.
+/// Makes models whose outputs are values inside of a file. The file stays as it is.
 class Probe {
  public:
   /// Reads everything except large payloads. Throws like read_skeleton().

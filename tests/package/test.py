@@ -1,4 +1,4 @@
-"""The Debian package: its files and its size, what lintian says, installation, an export, and removal.
+"""The Debian package: its files and its size, the findings of lintian, installation, an export, and removal.
 
     test.py PROGRAM DEPS_DIR BUILD_DIR SCRATCH_DIR"""
 import gzip
@@ -60,7 +60,7 @@ for path, (mode, owner, *_) in files.items():
     assert owner == "root/root", (path, owner)
     assert mode == ("drwxr-xr-x" if path.endswith("/") else "-rwxr-xr-x" if "/bin/" in path else "-rw-r--r--"), (path, mode)
 
-# What lintian calls an error is one.
+# Errors and warnings of lintian fail the test.
 if shutil.which("lintian"):
     said = subprocess.run(["lintian", "--allow-root", "--fail-on", "error", "--no-tag-display-limit", str(package)],
                           capture_output=True, text=True)

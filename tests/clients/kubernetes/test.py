@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -38,9 +39,19 @@ assert volumes["out"]["persistentVolumeClaim"]["claimName"] == by_kind["Persiste
 assert job["podFailurePolicy"]["rules"][1]["onExitCodes"]["containerName"] == container["name"]
 assert [line for line in by_kind["ConfigMap"]["data"]["list.txt"].splitlines() if line.strip()]
 
-# The command of each pod, with the folders of this machine.
 shutil.rmtree(scratch, ignore_errors=True)
 scratch.mkdir(parents=True)
+
+# The image runs the set-up before it copies the other sources.
+root = here.parents[2]
+(copied,) = re.findall(r"^COPY (tools/.+) tools/$", (root / "examples/kubernetes/Dockerfile").read_text(), re.M)
+(scratch / "tools").mkdir()
+for script in copied.split():
+    shutil.copy(root / script, scratch / "tools")
+answer = subprocess.run([scratch / "tools/setup.sh", "nothing"], capture_output=True, text=True).stderr
+assert "unknown part 'nothing'" in answer, answer
+
+# The command of each pod, with the folders of this machine.
 lines = [f"{checkpoint} --no-validate --opset {opset}" for opset in (15, 16, 17)]
 (scratch / "list.txt").write_text("# a comment\n\n" + "\n".join(lines) + "\n")
 done = []
