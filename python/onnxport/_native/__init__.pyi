@@ -152,7 +152,7 @@ def optimizing_export_command(onnx_model: str | os.PathLike, output: str | os.Pa
 
 def run_program(arguments: Sequence[str], load_plugin: object | None = None, command: Sequence[str] = [], many_engine: object | None = None) -> int:
     """
-    Runs a command line of the program, with its name first, and returns the exit status. `command` starts the program again. `many_engine` is where the exports of a list run.
+    Runs a command line of the program, with its name first, and returns the exit status. `command` starts the program again. `many_engine` runs the exports of a list.
     """
 
 def run_many_task(task: str, command: Sequence[str]) -> str:
