@@ -112,12 +112,8 @@ def write_png(path, pixels):
                      chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
-class Processors(unittest.TestCase):
-    """The client makes the inputs of files. Tokens are those of the plain layout."""
-
-    def setUp(self):
-        self.pixels = np.random.default_rng(3).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-        self.pixels[..., 0] //= 4  # the channels differ
+class Client:
+    """What a test of the client's processors needs."""
 
     def process(self, work, prompt, *images, sound=None):
         model = og.Model(str(work / "out"))
@@ -143,6 +139,14 @@ class Processors(unittest.TestCase):
         self.assertEqual(run_client(model, inputs, 8), expected)
         self.assertGreater(len(set(expected)), 2)
         return ids
+
+
+class Processors(Client, unittest.TestCase):
+    """The client makes the inputs of files. Tokens are those of the plain layout."""
+
+    def setUp(self):
+        self.pixels = np.random.default_rng(3).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+        self.pixels[..., 0] //= 4  # the channels differ
 
     def normalized(self, pixels):
         return (pixels / np.float32(255) - np.float32(IMAGES["image_mean"])) / np.float32(IMAGES["image_std"])
