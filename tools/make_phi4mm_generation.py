@@ -4,11 +4,12 @@ tests/generation/phi4mm-VERSION.jsonl.
 
   tools/make_phi4mm_generation.py
 
-Needs torch, safetensors, numpy, peft, and the version of transformers that the file is named after. That client knows the sides
-of crops and patches and the ids of placeholders, whatever config.json says, so the fixture's checkpoint is made larger
-(for_client). A line holds images, as the real patches of each (rows, columns), and frames of a sound, whose values
-inputs_of() makes; whether an adapter counts, as for images and for sounds in published checkpoints; the number of the prompt that prompt_of() makes, with as many placeholders as the client would put there;
-and the new tokens, each the best by a clear margin. tests/clients/genai compares the client with them."""
+Needs torch, safetensors, numpy, peft, and the version of transformers that the file is named after. That client knows the
+sides of crops and patches and the ids of placeholders, whatever config.json says, so the fixture's checkpoint is made
+larger (for_client). A line holds images, as the real patches of each (rows, columns), and the frames of sounds, whose values
+inputs_of() makes; whether an adapter counts, of which published checkpoints have one for images and one for sounds; the
+number of the prompt that prompt_of() makes, with as many placeholders as the client would put there; and the new tokens,
+each the best by a clear margin. tests/clients/genai compares the client with them."""
 import json
 import math
 import sys
@@ -24,8 +25,9 @@ from make_multimodal_generation import MARGIN, NEW_TOKENS
 FIXTURE = "phi4_multimodal/image-text-to-text-with-past"
 CROP, PATCH, SIDE = 448, 14, 32
 IMAGE, SOUND, VOCABULARY = 200010, 200011, 200064
-CASES = [{}, {"images": [[32, 50]]}, {"images": [[32, 32]]}, {"images": [[40, 32], [20, 32]]}, {"frames": 61},
-         {"images": [[32, 64]], "frames": 33}, {"images": [[32, 50]], "adapter": True}]
+CASES = [{}, {"images": [[32, 50]]}, {"images": [[32, 32]]}, {"images": [[40, 32], [20, 32]]}, {"frames": [61]},
+         {"frames": [33, 61]}, {"frames": [4100]}, {"images": [[32, 64]], "frames": [33]},
+         {"images": [[32, 50]], "adapter": True}]
 ADAPTER = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": ["qkv_proj", "o_proj"]}
 
 
@@ -78,9 +80,11 @@ def inputs_of(case, bins):
         inputs |= {"pixel_values": floats(f"images {case['images']}", [len(grids), most, 3, CROP, CROP]),
                    "image_sizes": np.array(grids, np.int64) * CROP, "image_attention_mask": masks}
     if "frames" in case:
-        sounds = [math.ceil(case["frames"] / 8)]
-        inputs |= {"input_features": floats(f"sound {case['frames']}", [1, case["frames"], bins], 4.0),
-                   "audio_sizes": np.array(sounds, np.int64),
+        sounds = [math.ceil(frames / 8) for frames in case["frames"]]
+        features = floats(f"sounds {case['frames']}", [len(sounds), max(case["frames"]), bins], 4.0)
+        for of_sound, frames in zip(features, case["frames"]):
+            of_sound[frames:] = 0
+        inputs |= {"input_features": features, "audio_sizes": np.array(sounds, np.int64),
                    "audio_projection_mode": np.array([3 if images else 2], np.int64)}
     return inputs, images, sounds
 
@@ -93,13 +97,17 @@ def prompt_of(images, sounds, shift):
     return ids + [20 + 5 * shift, 30, 41, 12 + shift]
 
 
-def generate(model, ids, inputs):
+def generate(model, ids, inputs, frames=()):
     """The new tokens, and the smallest distance between the best logit and the second."""
     import torch
 
     given = {"input_ids": torch.tensor([ids])}
-    names = {"pixel_values": "image_pixel_values", "input_features": "audio_input_features", "audio_sizes": "audio_embed_sizes"}
-    given |= {names.get(name, name): torch.from_numpy(value) for name, value in inputs.items() if name != "audio_projection_mode"}
+    names = {"pixel_values": "image_pixel_values", "input_features": "audio_input_features",
+             "audio_sizes": "audio_embed_sizes"}
+    given |= {names.get(name, name): torch.from_numpy(value) for name, value in inputs.items()
+              if name != "audio_projection_mode"}
+    if len(frames) > 1:  # the original's processor gives a mask for several sounds only
+        given["audio_attention_mask"] = torch.arange(max(frames)) < torch.tensor(frames)[:, None]
     with torch.no_grad():
         out = model.generate(**given, attention_mask=torch.ones_like(given["input_ids"]), do_sample=False,
                              max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, output_logits=True,
@@ -111,14 +119,15 @@ def generate(model, ids, inputs):
 
 def line_of(model, case):
     inputs, images, sounds = inputs_of(case, model.config.audio_config.input_size)
+    frames = case.get("frames", ())
     for shift in range(12):
         ids = prompt_of(images, sounds, shift)
-        tokens, margin = generate(model, ids, inputs)
-        others = [generate(model, ids, inputs | {name: -inputs[name]})[0]
+        tokens, margin = generate(model, ids, inputs, frames)
+        others = [generate(model, ids, inputs | {name: -inputs[name]}, frames)[0]
                   for name in ("pixel_values", "input_features") if name in inputs]
         if "adapter" in case:
             model.disable_adapters()
-            others.append(generate(model, ids, inputs)[0])
+            others.append(generate(model, ids, inputs, frames)[0])
             model.enable_adapters()
         if margin >= MARGIN and tokens not in others and len(set(tokens)) >= 6:
             return case | {"shift": shift, "tokens": tokens}

@@ -16,30 +16,36 @@ PretrainedConfig audio_part(const PretrainedConfig& c) {
   return c.sub("audio_config", "phi4_multimodal_audio");
 }
 
-// Inputs of the audio encoder for clients of rows, int64 [1]: how many states of the sound count, and the
-// projection for what is in the prompt.
+// Inputs of the audio encoder for clients of rows: how many states of each sound are real, int64
+// [num_sounds], and the projection for what is in the prompt, int64 [1].
 constexpr const char* kSoundSizes = "audio_sizes";
 constexpr const char* kProjection = "audio_projection_mode";
 constexpr std::int64_t kSoundAlone = 2, kSoundAndImage = 3;
 
-/// The frames of one sound, and the inputs that clients of rows give beside them.
+/// The frames of a sound. With `several`, also the inputs that clients of rows give beside them, and every
+/// second call has another sound, of half the length.
 class DummyFramesGenerator : public DummyFloatInputGenerator {
  public:
-  explicit DummyFramesGenerator(const Phi4Audio& encoder) : encoder_(encoder) {}
+  DummyFramesGenerator(const Phi4Audio& encoder, bool several) : encoder_(encoder), several_(several) {}
   bool supports_input(std::string_view name) const override {
     return name == "input_features" || name == kSoundSizes || name == kProjection;
   }
   TensorType type(std::string_view name, const DummyContext& context,
                   const DummyShapes& shapes) const override {
-    if (name != "input_features") return {context.int_dtype, {1}};
-    return {context.float_dtype, {1, frames(shapes), encoder_.bins}};
+    const std::int64_t sounds = several_ && shapes.batch_size % 2 == 0 ? 2 : 1;
+    if (name == kProjection) return {context.int_dtype, {1}};
+    if (name == kSoundSizes) return {context.int_dtype, {sounds}};
+    return {context.float_dtype, {sounds, frames(shapes), encoder_.bins}};
   }
   Tensor generate(std::string_view name, const DummyContext& context, const DummyShapes& shapes,
                   std::uint64_t seed) const override {
     if (name == "input_features") return DummyFloatInputGenerator::generate(name, context, shapes, seed);
-    const std::int64_t value = name == kSoundSizes ? *encoder_.states(frames(shapes)).constant()
-                                                   : kSoundAlone + shapes.batch_size % 2;
-    return Tensor::from_ints(context.int_dtype, {1}, std::vector<std::int64_t>{value});
+    const std::vector<std::int64_t> shape = static_shape(type(name, context, shapes).shape).value();
+    const std::int64_t states = *encoder_.states(frames(shapes)).constant();
+    std::vector<std::int64_t> values = {states, (states + 1) / 2};
+    if (name == kProjection) values = {shapes.batch_size % 3 == 0 ? kSoundAndImage : kSoundAlone};
+    values.resize(static_cast<std::size_t>(shape.front()));
+    return Tensor::from_ints(context.int_dtype, shape, values);
   }
 
  private:
@@ -48,6 +54,7 @@ class DummyFramesGenerator : public DummyFloatInputGenerator {
     return std::min(shapes.nb_max_frames, kFrames);
   }
   Phi4Audio encoder_;
+  bool several_;
 };
 
 class Phi4MultimodalOnnxConfig : public MultimodalDecoderOnnxConfig {
@@ -63,10 +70,11 @@ class Phi4MultimodalOnnxConfig : public MultimodalDecoderOnnxConfig {
  protected:
   std::vector<std::string> encoders() const override { return {kVisionEncoder, kAudioEncoder}; }
   AxesByName encoder_inputs() const override {
-    const Axes frames = {{1, "num_frames"}};
     if (part() == kAudioEncoder && of_rows())
-      return {{"input_features", frames}, {kSoundSizes, {}}, {kProjection, {}}};
-    if (part() == kAudioEncoder) return {{"input_features", frames}};
+      return {{"input_features", {{0, "num_sounds"}, {1, "num_frames"}}},
+              {kSoundSizes, {{0, "num_sounds"}}},
+              {kProjection, {}}};
+    if (part() == kAudioEncoder) return {{"input_features", {{1, "num_frames"}}}};
     const Axes images = {{0, "num_images"}}, crops_of_images = {{0, "num_images"}, {1, "num_crops"}},
                crops = {{0, "num_crops"}};
     return {{"pixel_values", of_rows() ? crops_of_images : crops},
@@ -80,7 +88,7 @@ class Phi4MultimodalOnnxConfig : public MultimodalDecoderOnnxConfig {
   DummyInputGenerators encoder_dummies() const override {
     const PretrainedConfig c = config().unaccounted();
     if (part() == kAudioEncoder)
-      return {std::make_shared<const DummyFramesGenerator>(Phi4Audio(audio_part(c)))};
+      return {std::make_shared<const DummyFramesGenerator>(Phi4Audio(audio_part(c)), of_rows())};
     return phi4_image_dummies(c, of_rows());
   }
   NormalizedConfig encoder_normalized() const override { return NormalizedTextConfig(text_config()); }
@@ -98,18 +106,23 @@ Value audio_features(const Scope& s, const PretrainedConfig& whole, const Inputs
     return project(states);
   };
   const char *up_with_image = "up_proj_for_vision_speech", *down_with_image = "down_proj_for_vision_speech";
-  const Value states = encode(s / "encoder", inputs["input_features"]);
+  const Value frames = inputs["input_features"], sizes = inputs.get(kSoundSizes);
+  Value real;
+  if (sizes) {
+    const Value place = op::arange(frames.graph(), encode.states(frames.dim(1)));
+    real = op::lt(place, op::unsqueeze(sizes, 1));
+  }
+  const Value states = encode(s / "encoder", frames, real);
   const Value alone = projected(states, "up_proj_for_speech", "down_proj_for_speech");
-  if (!inputs.has(kProjection)) {
+  if (!sizes) {
     for (const char* of_images : {up_with_image, down_with_image}) s.ignore(of_images);
     return alone;
   }
   const Value with_image = projected(states, up_with_image, down_with_image);
   const Value beside_image = op::eq(inputs[kProjection], static_cast<double>(kSoundAndImage));
-  const Value features = op::flatten(op::where(beside_image, with_image, alone), 0, 1);
-  const Value place = op::arange(features.graph(), features.dim(0));
-  const Value counts = op::lt(place, inputs[kSoundSizes]);
-  return op::embedding(features, op::nonzero(counts, Dim::symbol("num_audio_tokens")));
+  const Value rows = op::flatten(op::where(beside_image, with_image, alone), 0, 1);
+  const Value kept = op::nonzero(op::flatten(real, 0, 1), Dim::symbol("num_audio_tokens"));
+  return op::embedding(rows, kept);
 }
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model,

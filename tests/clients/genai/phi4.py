@@ -88,17 +88,30 @@ class Phi4(Client, unittest.TestCase):
 
     def test_sounds_of_files(self):
         sound = np.sin(np.arange(8000) * 0.1) * np.linspace(0.1, 0.9, 8000)
-        model, inputs = self.process(self.work, "ab<|audio_1|>cd", sound=sound)
+        model, inputs = self.process(self.work, "ab<|audio_1|>cd", sounds=[sound])
         features = inputs["audio_embeds"].as_numpy()
         np.testing.assert_allclose(features, self.log_mel(sound)[None], atol=0.02)
         ids = self.compare(self.work, model, inputs, audio_input_features=features)
         self.assertEqual((ids == made.SOUND).sum(), 6)
-        _, inputs = self.process(self.work, "<|audio_1|>", sound=np.resize(sound, 35 * 16000))
+        self.compare(self.work, *self.process(self.work, "abcd"))
+
+        # The longest of several sounds is as alone.
+        model, inputs = self.process(self.work, "ab<|audio_1|>c<|audio_2|>d", sounds=[sound[:3000], sound])
+        names = {"input_features": "audio_embeds", "audio_sizes": "audio_sizes", "audio_projection_mode": "audio_projection_mode"}
+        given = {name: inputs[own].as_numpy() for name, own in names.items()}
+        self.assertEqual(given["audio_sizes"].tolist(), [3, 6])
+        plain, ours = (open_session(self.work / name) for name in ("plain/audio_encoder.onnx", "out/speech.onnx"))
+        [rows] = ours.run(None, given)
+        self.assertEqual(len(rows), 9)
+        np.testing.assert_allclose(rows[3:], plain.run(None, {"input_features": features})[0][0], atol=1e-4)
+        run_client(model, inputs, 2)
+
+        _, inputs = self.process(self.work, "<|audio_1|>", sounds=[np.resize(sound, 35 * 16000)])
         self.assertEqual(inputs["audio_embeds"].as_numpy().shape[1], 3498, "the client would cut it after 30 seconds")
-        model, inputs = self.process(self.work, "ab<|image_1|>c<|audio_1|>d", np.zeros((448, 448, 3), np.uint8), sound=sound)
+        image = np.zeros((made.CROP, made.CROP, 3), np.uint8)
+        model, inputs = self.process(self.work, "ab<|image_1|>c<|audio_1|>d", image, sounds=[sound])
         self.assertEqual(inputs["audio_projection_mode"].as_numpy().tolist(), [3])
         run_client(model, inputs, 2)
-        self.compare(self.work, *self.process(self.work, "abcd"))
 
     def log_mel(self, sound):
         """As the original does: frames of 400, each with a filter against low frequencies, in triangles of mel."""

@@ -115,20 +115,21 @@ def write_png(path, pixels):
 class Client:
     """What a test of the client's processors needs."""
 
-    def process(self, work, prompt, *images, sound=None):
+    def process(self, work, prompt, *images, sounds=()):
         model = og.Model(str(work / "out"))
         given = {}
         if images:
             for number, pixels in enumerate(images):
                 write_png(work / f"{number}.png", pixels)
             given["images"] = og.Images.open(*[str(work / f"{number}.png") for number in range(len(images))])
-        if sound is not None:
-            with wave.open(str(work / "sound.wav"), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(16000)
-                file.writeframes((sound * 32767).astype(np.int16).tobytes())
-            given["audios"] = og.Audios.open(str(work / "sound.wav"))
+        if sounds:
+            for number, samples in enumerate(sounds):
+                with wave.open(str(work / f"{number}.wav"), "wb") as file:
+                    file.setnchannels(1)
+                    file.setsampwidth(2)
+                    file.setframerate(16000)
+                    file.writeframes((samples * 32767).astype(np.int16).tobytes())
+            given["audios"] = og.Audios.open(*[str(work / f"{number}.wav") for number in range(len(sounds))])
         return model, model.create_multimodal_processor()(prompt, **given)
 
     def compare(self, work, model, inputs, **given):
@@ -207,7 +208,7 @@ class Processors(Client, unittest.TestCase):
         self.compare(work, model, inputs, **seen)
         sound = np.sin(np.arange(8000) * 0.1) * np.linspace(0.1, 0.9, 8000)
         for images, prompt in (([], "ab<|audio|>cd"), ([image], "a<|image>b<|audio|>cd")):
-            model, inputs = self.process(work, prompt, *images, sound=sound)
+            model, inputs = self.process(work, prompt, *images, sounds=[sound])
             features = inputs["audio_embeds"].as_numpy()
             heard = {"input_features": features, "input_features_mask": np.ones(features.shape[:2], bool)}
             self.compare(work, model, inputs, **heard, **(seen if images else {}))
