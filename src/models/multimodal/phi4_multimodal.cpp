@@ -113,7 +113,7 @@ Value audio_features(const Scope& s, const PretrainedConfig& whole, const Inputs
     real = op::lt(place, op::unsqueeze(sizes, 1));
   }
   const Value states = encode(s / "encoder", frames, real);
-  const Value alone = projected(states, "up_proj_for_speech", "down_proj_for_speech");
+  Value alone = projected(states, "up_proj_for_speech", "down_proj_for_speech");
   if (!sizes) {
     for (const char* of_images : {up_with_image, down_with_image}) s.ignore(of_images);
     return alone;
