@@ -5,7 +5,7 @@ import unittest
 import make_phi4mm_generation as made
 from common import write_safetensors
 from seeing import TASK, Client, run_client, write_tokenizer
-from support import ROOT, WORK, export, np, og, open_session, write_checkpoint
+from support import ROOT, WORK, export, np, og, open_session, ort, write_checkpoint
 
 [RECORDED] = (ROOT / "tests/generation").glob("phi4mm-*.jsonl")
 BINS = 20  # of the fixture's sounds
@@ -125,8 +125,31 @@ class Phi4(Client, unittest.TestCase):
         return np.log(np.maximum(power @ shares, 1))
 
     def test_adapters_do_not_reach_the_decoder(self):
-        """Why an adapter must be merged: the client does not even open its file. If this fails, a later client does."""
+        """Why an adapter must be merged. If this fails, a later client does what it should."""
         config = og.Config(str(self.work / "out"))
         missing = {"adapter_filename": "missing.onnx_adapter"}
         config.overlay(json.dumps({"model": {"vision": missing, "speech": missing}}))
         run_client(og.Model(config), inputs_of({"images": [[32, 32]], "shift": 0}), 1)
+
+        # One whose tensor is no input of the decoder, which other types notice.
+        file = ort.AdapterFormat()
+        file.set_parameters({"no.such.input": ort.OrtValue.ortvalue_from_numpy(np.zeros((1, 1), np.float32))})
+        file.export_adapter(str(self.work / "other.onnx_adapter"))
+        write_checkpoint("llama/text-generation-with-past", self.work / "llama/checkpoint")
+        export(self.work / "llama/checkpoint", "text-generation-with-past", self.work / "llama/out", "--layout", "genai")
+        self.generate_with_adapter(og.Model(str(self.work / "out")))
+        with self.assertRaisesRegex(Exception, "no.such.input"):
+            self.generate_with_adapter(og.Model(str(self.work / "llama/out")))
+
+    def generate_with_adapter(self, model):
+        adapters = og.Adapters(model)
+        adapters.load(str(self.work / "other.onnx_adapter"), "other")
+        parameters = og.GeneratorParams(model)
+        parameters.set_search_options(max_length=16, do_sample=False)
+        generator = og.Generator(model, parameters)
+        generator.set_active_adapter(adapters, "other")
+        if model.type == "phi4mm":
+            generator.set_inputs(inputs_of({"shift": 0}))
+        else:
+            generator.append_tokens(np.array([[3, 7, 20]], np.int32))
+        generator.generate_next_token()
