@@ -44,6 +44,8 @@ TEST_P(StrictEngines, GetOpsThatTheyTake) {
 Value largest(Value x) { return op::argmax(x, 1); }
 Value unit(Value x) { return op::normalize(x, 1); }
 Value as_scalar(Value x) { return op::reshape(op::slice(op::slice(x, 0, 0, 1), 1, 0, 1), {}); }
+Value quotient(Value x) { return op::div(x, 10.0); }
+Value quotient_of_sum(Value x) { return op::div(op::add(op::sum(x, 1, true), 1.0), 10.0); }
 Value norm(Value x) {
   const Value weight = x.graph().weight(Weight::from_doubles(x.dtype(), {4}, std::vector<double>(4, 1)));
   return op::layer_norm(x, weight, {}, 1e-5);
@@ -61,6 +63,10 @@ INSTANTIATE_TEST_SUITE_P(
         LoweredOp{"normalize_f16", DType::f16, unit, 18, {"Cast", "ReduceL2", "Max", "Div", "Cast"}},
         LoweredOp{"normalize_bf16", DType::bf16, unit, 18, {"Cast", "ReduceL2", "Max", "Div", "Cast"}},
         LoweredOp{"scalar_18", DType::f32, as_scalar, 18, {"Slice", "Slice", "Squeeze"}},
+        LoweredOp{"quotient", DType::i64, quotient, 18, {"Div"}},
+        LoweredOp{
+            "quotient_of_sum", DType::i64, quotient_of_sum, 18, {"ReduceSum", "Add", "Mod", "Sub", "Div"}},
+        LoweredOp{"quotient_of_sum_f32", DType::f32, quotient_of_sum, 18, {"ReduceSum", "Add", "Div"}},
         LoweredOp{"scalar_11", DType::f32, as_scalar, 11, {"Slice", "Slice", "Squeeze"}}),
     op_name);
 

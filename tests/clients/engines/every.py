@@ -4,8 +4,7 @@
 
 It takes one fixture for each task of a type; --part takes every Nth of them, from number I on. With --all, the types
 that do not see, too. ONNX Runtime 1.17 runs all of them. OpenVINO 2026.4 refuses each Scan that takes values from outside
-of its body: mixtures of experts, and recurrent states. Three fail because its CPU plugin fuses integer operations and
-does not truncate the quotients between them, (x / 2 + 1) / 2: moonshine_streaming, qwen2_audio and seamless_m4t_v2.
+of its body: mixtures of experts, and recurrent states.
 """
 import argparse
 import json

@@ -31,6 +31,7 @@ FIXTURES = (
     "llama/text-generation-with-past",
     "mixtral/text-generation-with-past",  # experts in a Scan
     "modernbert/fill-mask",  # norms without bias
+    "moonshine_streaming/automatic-speech-recognition-with-past",  # a quotient of a sum of integers
     "segformer/semantic-segmentation",
     "sentence-transformers/feature-extraction+lasttoken",
     "speech_to_text/automatic-speech-recognition-with-past",
