@@ -86,7 +86,7 @@ std::string feed_forward(Emitter& e, const Mixture& m, const std::string& x,
 std::string float_feed_forward(Emitter& e, const Mixture& m, const std::string& columns,
                                const Names& weights) {
   const auto times = [&](std::size_t matrix, const std::string& x) {
-    const std::string made = e.emit("MatMul", {weights[m.matrices[matrix].first], x});
+    std::string made = e.emit("MatMul", {weights[m.matrices[matrix].first], x});
     const std::optional<std::size_t> bias = m.matrices[matrix].bias;
     if (!bias) return made;
     return e.emit("Add", {made, e.emit_with_axes("Unsqueeze", weights[*bias], {1}, 13)});

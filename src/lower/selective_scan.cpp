@@ -94,7 +94,7 @@ struct Chunks {
   }
 
   // x [batch, tokens, product of `last`] -> [batch, chunks, length, last…], with its axes in another order
-  std::string cut(Emitter& e, const std::string& x, Ints last, Ints order) const {
+  std::string cut(Emitter& e, const std::string& x, const Ints& last, Ints order) const {
     const std::string padded = e.emit("Pad", {x, pads});
     const std::string front = e.ints({0, -1});
     const std::string target = e.emit("Concat", {front, length, e.ints(last)}, {{"axis", std::int64_t{0}}});
