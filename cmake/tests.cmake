@@ -16,7 +16,7 @@ std::string minilm_dir() { return "@minilm@"; }
 ]])
   # Those that run every type, for a program of their own: a definition needs no other tests (./dev fixtures).
   set(type_tests golden_test golden_fixture half_precision_test quantize_export_test generation_test
-    generation_loop dynamic_batch_test language_model_test)
+    generation_loop dynamic_batch_test language_model_test scan_bodies)
   list(TRANSFORM type_tests REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/tests/\\1.cpp")
   list(REMOVE_ITEM test_sources ${type_tests})
   set_source_files_properties("${PROJECT_BINARY_DIR}/test_paths.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
@@ -140,6 +140,12 @@ if(PROJECT_IS_TOP_LEVEL AND NOT ONNXPORT_SANITIZE)
         "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/${engine}_vision_${part}" --part ${part}/2)
       set_tests_properties(client.${engine}.vision.${part} PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 900)
     endforeach()
+  endforeach()
+  foreach(part 0 1)  # one fixture of every other type
+    add_test(NAME client.openvino.others.${part} COMMAND "${CMAKE_COMMAND}" -E env python3
+      "${PROJECT_SOURCE_DIR}/tests/clients/engines/every.py" openvino $<TARGET_FILE:onnxport_cli>
+      "${ONNXPORT_DEPS_DIR}" "${PROJECT_BINARY_DIR}/clients/openvino_others_${part}" --others --part ${part}/2)
+    set_tests_properties(client.openvino.others.${part} PROPERTIES FIXTURES_REQUIRED clients TIMEOUT 900)
   endforeach()
 endif()
 

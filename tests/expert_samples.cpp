@@ -47,6 +47,20 @@ Value experts_with(Graph& g, DType d, const char* activation, bool apart) {
   return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, activation);
 }
 
+// Enough experts for groups. With 40 rows, groups of 6 rather than one of all; the first gets no row.
+Value grouped_experts(Graph& g, DType d, std::int64_t rows, bool apart) {
+  const Value x = op::mul(input(g, "x", d, {rows, 3}), 0.25);
+  Value chosen = op::cast(input(g, "chosen", DType::boolean, {rows, 54}), d);
+  const Value none = op::mul(op::slice(chosen, 1, 0, 6), 0);
+  chosen = op::concat({none, op::slice(chosen, 1, 6, 54)}, 1);
+  op::Experts experts;
+  experts.gate = input(g, "gate", d, {54, apart ? 4 : 8, 3});
+  if (apart) experts.up = input(g, "up", d, {54, 4, 3});
+  experts.down = input(g, "down", d, {54, 3, 4});
+  experts.down_bias = input(g, "down_bias", d, {54, 3});
+  return op::mixture_of_experts(x, op::mul(chosen, 0.5), experts, "silu");
+}
+
 Value plain_experts(Graph& g, DType d, const char* activation) {
   const Value x = op::mul(input(g, "x", d, {M, 3}), 0.25);
   const Value chosen = op::cast(input(g, "chosen", DType::boolean, {M, 5}), d);
@@ -91,6 +105,12 @@ std::vector<OpSample> with_expert_samples(std::vector<OpSample> samples) {
         [activation = activation, apart = apart](Graph& g, DType d) {
           return experts_with(g, d, activation, apart);
         });
+  }
+  for (const std::int64_t rows : {3, 40}) {
+    for (const bool apart : {false, true}) {
+      add(samples, Op::mixture_of_experts, fmt::format("mixture_of_groups_{}{}", rows, apart ? "" : "_fused"),
+          [=](Graph& g, DType d) { return grouped_experts(g, d, rows, apart); });
+    }
   }
   for (const char* activation : {"relu", "relu2", "gelu_pytorch_tanh"}) {
     add(samples, Op::mixture_of_experts, fmt::format("mixture_of_plain_experts_{}", activation),

@@ -17,6 +17,7 @@
 #include "onnxport/tasks_manager.h"
 #include "reference/interpreter.h"
 #include "runtime/session.h"
+#include "scan_bodies.h"
 #include "serialize/writer.h"
 #include "support/temp_folder.h"
 
@@ -140,6 +141,7 @@ TEST_P(Golden, MatchesTheOriginal) {
     }
 
     const ModelSummary summary = summarize(path);
+    EXPECT_EQ(taken_from_outside(summary.graph), std::vector<std::string>());
     const bool has_past = std::any_of(file.inputs.begin(), file.inputs.end(),
                                       [](const auto& input) { return input.first.starts_with("past_"); });
     const bool images_beside_text =

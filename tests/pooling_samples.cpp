@@ -21,6 +21,14 @@ class Samples {
                        [=](Graph& graph) { graph.output("y", pool(graph.input("x", {dtype, shape}))); }});
     }
   }
+  // Integers, of either sign.
+  void integers(Op op, const std::string& name, const std::function<Value(Value)>& function) {
+    for (const DType dtype : {DType::i64, DType::i32}) {
+      list_.push_back({op, name + "_" + std::string(short_name(dtype)), dtype, [=](Graph& graph) {
+                         graph.output("y", function(graph.input("x", {dtype, {N, M}})));
+                       }});
+    }
+  }
   std::vector<OpSample> take() { return std::move(list_); }
 
  private:
@@ -46,6 +54,9 @@ std::vector<OpSample> with_pooling_samples(std::vector<OpSample> samples) {
   s.add("max_pool2d_of_zeros_and_padding", {N, 3, 6, 7}, [](Value x) {
     return op::max_pool2d(between_zeros(x), {3, 3}, {.stride = {2, 2}, .padding = {1, 1}});
   });
+  s.integers(Op::div, "quotient_of_sum", [](Value x) { return op::div(op::sum(x, 1, true), 3.0); });
+  s.integers(Op::div, "quotients_of_maximum",
+             [](Value x) { return op::div(op::add(op::div(op::amax(x, 1, false), 2.0), 1.0), 2.0); });
   return s.take();
 }
 

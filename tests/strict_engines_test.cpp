@@ -12,6 +12,7 @@
 #include "onnxport/export.h"
 #include "onnxport/inspect.h"
 #include "onnxport/op.h"
+#include "scan_bodies.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -43,6 +44,8 @@ TEST_P(StrictEngines, GetOpsThatTheyTake) {
 
 Value largest(Value x) { return op::argmax(x, 1); }
 Value unit(Value x) { return op::normalize(x, 1); }
+Value quotient(Value x) { return op::div(x, 10.0); }
+Value quotient_of_sum(Value x) { return op::div(op::add(op::sum(x, 1, true), 1.0), 10.0); }
 Value as_scalar(Value x) { return op::reshape(op::slice(op::slice(x, 0, 0, 1), 1, 0, 1), {}); }
 Value norm(Value x) {
   const Value weight = x.graph().weight(Weight::from_doubles(x.dtype(), {4}, std::vector<double>(4, 1)));
@@ -60,6 +63,10 @@ INSTANTIATE_TEST_SUITE_P(
         LoweredOp{"normalize_f32", DType::f32, unit, 18, {"ReduceL2", "Max", "Div"}},
         LoweredOp{"normalize_f16", DType::f16, unit, 18, {"Cast", "ReduceL2", "Max", "Div", "Cast"}},
         LoweredOp{"normalize_bf16", DType::bf16, unit, 18, {"Cast", "ReduceL2", "Max", "Div", "Cast"}},
+        LoweredOp{"quotient", DType::i64, quotient, 18, {"Div"}},
+        LoweredOp{
+            "quotient_of_sum", DType::i64, quotient_of_sum, 18, {"ReduceSum", "Add", "Mod", "Sub", "Div"}},
+        LoweredOp{"quotient_of_sum_f32", DType::f32, quotient_of_sum, 18, {"ReduceSum", "Add", "Div"}},
         LoweredOp{"scalar_18", DType::f32, as_scalar, 18, {"Slice", "Slice", "Squeeze"}},
         LoweredOp{"scalar_11", DType::f32, as_scalar, 11, {"Slice", "Slice", "Squeeze"}}),
     op_name);
@@ -73,6 +80,28 @@ TEST(StrictEngine, LayerNormalizationAlwaysHasABias) {
     EXPECT_EQ(lowered.nodes[0].op_type, "LayerNormalization");
     EXPECT_EQ(lowered.nodes[0].inputs.size(), 3U);
   }
+}
+
+// The fixtures' test asks the same of every file.
+TEST(StrictEngine, ScansTakeOnlyInitializersFromOutside) {
+  const auto in_branch = [](Strings inputs) {
+    return NodeSummary{
+        .op_type = "If",
+        .name = "if",
+        .inputs = {"flag"},
+        .outputs = {"y"},
+        .graphs = {{"then_branch", {.nodes = {{.op_type = "Add", .inputs = std::move(inputs)}}}}}};
+  };
+  const auto taken = [&](Strings inputs) {
+    const GraphSummary body{.inputs = {{.name = "state"}, {.name = "flag"}},
+                            .outputs = {{.name = "y"}},
+                            .nodes = {in_branch(std::move(inputs))}};
+    return taken_from_outside({.inputs = {{.name = "tokens"}},
+                               .nodes = {{.op_type = "Scan", .name = "scan", .graphs = {{"body", body}}}},
+                               .initializers = {{.name = "weight"}}});
+  };
+  EXPECT_EQ(taken({"state", "weight"}), Strings());
+  EXPECT_EQ(taken({"state", "tokens"}), Strings{"scan: tokens"});
 }
 
 // A branch with a past returns empty keys of the encoder.

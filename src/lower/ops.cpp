@@ -67,7 +67,6 @@ Lowered lower_logical_not(Emitter& e, const Node& node) { return direct(e, node,
 Lowered lower_add(Emitter& e, const Node& node) { return direct(e, node, "Add"); }
 Lowered lower_sub(Emitter& e, const Node& node) { return direct(e, node, "Sub"); }
 Lowered lower_mul(Emitter& e, const Node& node) { return direct(e, node, "Mul"); }
-Lowered lower_div(Emitter& e, const Node& node) { return direct(e, node, "Div"); }
 Lowered lower_pow(Emitter& e, const Node& node) { return direct(e, node, "Pow"); }
 Lowered lower_maximum(Emitter& e, const Node& node) { return extremum(e, node, "Max", "Greater"); }
 Lowered lower_minimum(Emitter& e, const Node& node) { return extremum(e, node, "Min", "Less"); }

@@ -94,7 +94,7 @@ struct Chunks {
   }
 
   // x [batch, tokens, product of `last`] -> [batch, chunks, length, last…], with its axes in another order
-  std::string cut(Emitter& e, const std::string& x, Ints last, Ints order) const {
+  std::string cut(Emitter& e, const std::string& x, const Ints& last, Ints order) const {
     const std::string padded = e.emit("Pad", {x, pads});
     const std::string front = e.ints({0, -1});
     const std::string target = e.emit("Concat", {front, length, e.ints(last)}, {{"axis", std::int64_t{0}}});
@@ -122,7 +122,8 @@ Lowered by_chunk(Emitter& e, const Node& node, const Sizes& z) {
   Loop loop;
   loop.axis = 0;
   loop.outputs = {output};
-  loop.states = {start(e, in[5], type, z.state())};
+  // The mask goes from step to step: OpenVINO takes only initializers from outside of a Scan.
+  loop.states = {start(e, in[5], type, z.state()), {chunks.mask, {DType::f32, {length, length}}}};
   loop.scanned = {
       {chunks.cut(e, added, {z.groups, z.each, z.channels}, tokens_last),
        {dtype, {count, z.batch, z.groups, z.each, z.channels, length}}},
@@ -140,7 +141,7 @@ Lowered by_chunk(Emitter& e, const Node& node, const Sizes& z) {
     // Logarithms of what remains from the start of the chunk on; from each token to each later one.
     const std::string since = e.emit("CumSum", {chunk[1], e.scalar(4, DType::i64)});
     const std::string column = e.emit("Transpose", {since}, {{"perm", Ints{0, 1, 2, 4, 3}}});
-    const std::string between = exp(add(e, sub(e, since, column), chunks.mask));
+    const std::string between = exp(add(e, sub(e, since, column), states[1]));
     const std::string weights = mul(e, product(written, read), between);
     const std::string own = product(inputs, weights);
     const std::string old = mul(e, product(state, read), exp(since));
@@ -149,10 +150,10 @@ Lowered by_chunk(Emitter& e, const Node& node, const Sizes& z) {
     const std::string total = e.emit("Slice", {since, last, end, e.ints({4})});
     const std::string left = mul(e, inputs, exp(sub(e, total, since)));
     const std::string kept = mul(e, state, exp(total));
-    return {add(e, kept, product(left, written)), output_of_chunk};
+    return {add(e, kept, product(left, written)), states[1], output_of_chunk};
   };
   const Names made = run(e, loop);
-  const std::string ordered = e.emit("Transpose", {made[1]}, {{"perm", Ints{1, 0, 5, 2, 3, 4}}});
+  const std::string ordered = e.emit("Transpose", {made[2]}, {{"perm", Ints{1, 0, 5, 2, 3, 4}}});
   const std::string joined = e.emit("Reshape", {ordered, e.ints({0, -1, z.heads() * z.channels})});
   const std::string begin = e.ints({0}), end = e.dim(z.length);
   const std::string out = e.emit("Slice", {joined, begin, end, e.ints({1})});

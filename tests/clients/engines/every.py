@@ -1,11 +1,9 @@
-"""Every type that sees, in OpenVINO and in an old ONNX Runtime: they compile the files and give the recorded outputs.
+"""Every type, in OpenVINO and in an old ONNX Runtime: they compile the files and give the recorded outputs.
 
-    python3 every.py ENGINE PROGRAM CACHE WORK [--part I/N] [--all] [TYPE…]      the others as in test.py
+    python3 every.py ENGINE PROGRAM CACHE WORK [--part I/N] [--others | --all] [TYPE…]      the others as in test.py
 
-It takes one fixture for each task of a type; --part takes every Nth of them, from number I on. With --all, the types
-that do not see, too. ONNX Runtime 1.17 runs all of them. OpenVINO 2026.4 refuses each Scan that takes values from outside
-of its body: mixtures of experts, and recurrent states. Three fail because its CPU plugin fuses integer operations and
-does not truncate the quotients between them, (x / 2 + 1) / 2: moonshine_streaming, qwen2_audio and seamless_m4t_v2.
+It takes one fixture for each task of the types that see, with --others one fixture of each other type, and with --all
+one for each task of every type. --part takes every Nth of them, from number I on.
 """
 import argparse
 import json
@@ -16,7 +14,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from packages import PACKAGES, REFUSED, use_engine  # noqa: E402
+from packages import PACKAGES, use_engine  # noqa: E402
 
 parser = argparse.ArgumentParser()
 parser.add_argument("engine", choices=PACKAGES)
@@ -24,6 +22,7 @@ parser.add_argument("program", type=lambda text: Path(text).resolve())
 parser.add_argument("cache", type=lambda text: Path(text).resolve())
 parser.add_argument("work", type=lambda text: Path(text).resolve())
 parser.add_argument("--part", default="0/1")
+parser.add_argument("--others", action="store_true")
 parser.add_argument("--all", action="store_true")
 parser.add_argument("types", nargs="*")
 ARGUMENTS = parser.parse_intermixed_args()
@@ -31,23 +30,38 @@ use_engine(ARGUMENTS.cache, ARGUMENTS.engine)
 
 from engines import ENGINES, GOLDEN, check_fixture  # noqa: E402
 
+SEEN = {"pixel_values", "pixel_values_videos", "flattened_patches", "image_patches"}
 
-def is_wanted(expected):
-    if ARGUMENTS.all or expected["library"] == "timm":
-        return expected["library"] != "diffusers"  # whose folders have their own test
-    inputs = {name for file in expected["files"].values() for name in file["inputs"]}
-    return bool(inputs & {"pixel_values", "pixel_values_videos", "flattened_patches", "image_patches"})
+
+def sees(expected):
+    return expected["library"] == "timm" or any(SEEN & set(file["inputs"]) for file in expected["files"].values())
+
+
+def tasks_of(folder):
+    """The fixtures of a type's tasks, without variants, and what they expect. Folders of diffusers have their own test."""
+    for fixture in sorted(folder.iterdir()):
+        path, is_variant = fixture / "expected.json", "+" in fixture.name and folder.name != "timm"  # as in names of timm
+        if path.exists() and not is_variant:
+            expected = json.loads(path.read_text())
+            if expected["library"] != "diffusers":
+                yield f"{folder.name}/{fixture.name}", expected
 
 
 def fixtures():
     for folder in sorted(GOLDEN.iterdir()):
         if not folder.is_dir() or (ARGUMENTS.types and folder.name not in ARGUMENTS.types):
             continue
-        for fixture in sorted(folder.iterdir()):
-            is_variant = "+" in fixture.name and folder.name != "timm"  # whose names are those of architectures
-            expected = fixture / "expected.json"
-            if not is_variant and expected.exists() and is_wanted(json.loads(expected.read_text())):
-                yield f"{folder.name}/{fixture.name}"
+        names, seeing = [], []
+        for name, expected in tasks_of(folder):
+            names.append(name)
+            if sees(expected):
+                seeing.append(name)
+        if ARGUMENTS.all:
+            yield from names
+        elif not ARGUMENTS.others:
+            yield from seeing
+        elif not seeing:
+            yield from names[-1:]  # with a past, where there is one
 
 
 class Types(unittest.TestCase):
@@ -63,8 +77,7 @@ def add(name):
 
 first, parts = (int(number) for number in ARGUMENTS.part.split("/"))
 for name in list(fixtures())[first::parts]:
-    if name not in REFUSED[ARGUMENTS.engine]:
-        add(name)
+    add(name)
 start = time.time()
 program = unittest.main(argv=sys.argv[:1], exit=False)
 print(f"{program.result.testsRun} fixtures in {ARGUMENTS.engine}: {time.time() - start:.0f} s")
