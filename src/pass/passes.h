@@ -54,6 +54,10 @@ Graph sink_permutes(Graph graph);
 /// time is equal.
 Graph sum_by_product(Graph graph);
 
+/// Permutes the axes of an image instead of those of its rows, where a convolution makes or takes the image:
+/// ONNX Runtime then permutes while it reorders the convolution's blocks of channels.
+Graph permute_images(Graph graph);
+
 /// Makes the ops that replace a node, and returns its results.
 using Expansion = std::vector<Value> (*)(const Node& node);
 /// Expands nodes until `expansion_of` returns null for all that are left.
