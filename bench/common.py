@@ -64,6 +64,14 @@ CONFIGS = {
                       up_block_types=["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
                       projection_class_embeddings_input_dim=2816, transformer_layers_per_block=[1, 2, 10],
                       use_linear_projection=True, sample_size=128, dtype="bfloat16"),
+    "stable-diffusion-1.5": dict(
+        _class_name="StableDiffusionPipeline",
+        text_encoder=dict(architectures=["CLIPTextModel"], vocab_size=49408, hidden_size=768, intermediate_size=3072,
+                          num_attention_heads=12, num_hidden_layers=12, projection_dim=768),
+        unet=dict(_class_name="UNet2DConditionModel", sample_size=64, cross_attention_dim=768),
+        vae=dict(_class_name="AutoencoderKL", sample_size=512, block_out_channels=[128, 256, 512, 512],
+                 down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+                 layers_per_block=2)),
     "t5-base": dict(model_type="t5", architectures=["T5ForConditionalGeneration"], d_ff=3072, d_kv=64, d_model=768,
                     num_layers=12, num_decoder_layers=12, num_heads=12, vocab_size=32128, decoder_start_token_id=0),
     "whisper-tiny": dict(model_type="whisper", architectures=["WhisperForConditionalGeneration"], d_model=384,
@@ -119,23 +127,9 @@ class Failed(Exception):
 Usage = collections.namedtuple("Usage", "seconds cpu_seconds peak_mb")
 
 
-# Makes a model of the class that `architectures` names, with random weights. Convolutions get weights that keep the
-# scale of their input: the initial ones of some classes are so small that all outputs are 0.
-FROM_TRANSFORMERS = """
-import json, sys, torch, transformers
-config = json.load(open(sys.argv[1]))
-torch.manual_seed(0)
-kind = getattr(transformers, config["architectures"][0])
-model = kind(kind.config_class.from_dict(config)).eval()
-for part in model.modules():
-    if isinstance(part, torch.nn.Conv2d):
-        torch.nn.init.kaiming_normal_(part.weight)
-model.save_pretrained(sys.argv[2])
-"""
-
-
-def checkpoint(name, work, layers=None, transformers=None):
-    """Folder of the synthetic checkpoint, made unless it is there. `transformers`: an interpreter that has it."""
+def checkpoint(name, work, layers=None, python=None):
+    """Folder of the synthetic checkpoint, made unless it is there. `python`: command of an interpreter that has
+    transformers, and diffusers for a pipeline."""
     config = dict(CONFIGS[name])
     folder = work / name
     if layers:
@@ -152,8 +146,8 @@ def checkpoint(name, work, layers=None, transformers=None):
     if make_checkpoint.type_of(config) in make_checkpoint.TYPES:
         subprocess.run([sys.executable, HERE / "make_checkpoint.py", partial / "wanted.json", partial, "--shards",
                         str(SHARDS.get(name, 1)), *["--hollow"] * (name in HOLLOW)], check=True)
-    elif transformers:
-        subprocess.run([transformers, "-c", FROM_TRANSFORMERS, partial / "wanted.json", partial], check=True)
+    elif python:
+        subprocess.run([*python, HERE / "make_with_torch.py", partial / "wanted.json", partial], check=True)
     else:
         raise Failed(f"{name}: its checkpoint is made by transformers, which comes with --peer")
     (partial / "wanted.json").rename(partial / "made-from.json")

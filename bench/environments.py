@@ -10,10 +10,23 @@ import sys
 import common
 
 
+def cache_folder():
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "onnxport"
+
+
+def with_diffusers(python):
+    """Command that starts an interpreter of ours with diffusers, from the packages that the tests of Optimum have."""
+    root = common.HERE.parent
+    subprocess.run([root / "tools" / "setup.sh", "optimum"], check=True)
+    requirements = root / "tests" / "clients" / "optimum" / "requirements.txt"
+    packages = cache_folder() / f"optimum-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
+    return ["env", f"PYTHONPATH={packages}", python]
+
+
 def environment(name):
     """The interpreter of a virtual environment with <name>-requirements.txt; made once, kept in the cache folder."""
     requirements = common.HERE / f"{name}-requirements.txt"
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "onnxport"
+    cache = cache_folder()
     folder = cache / f"{name}-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
     python, stamp = folder / "bin" / "python", folder / "complete"
     if stamp.exists():

@@ -38,7 +38,8 @@ def forms(args, name, task):
             peers.append(Form("genai", exporters.genai, [], True))
     else:
         ours = [(f"ours, {opset}", ["--opset", str(opset)]) for opset in args.opsets or []] or [("ours", [])]
-        peers = [Form("peer", exporters.optimum, [], True)] if args.peer else []
+        peers = [Form("torch", exporters.torch, [], True) if name in exporters.WITHOUT_OPTIMUM else
+                 Form("peer", exporters.optimum, [], True)] if args.peer else []
     if name in HYBRIDS:
         peers = [peer for peer in peers if name == "lfm2-1.2b" and peer.label.startswith("genai")]
     ours = [Form(label, exporters.ours, flags) for label, flags in ours]
@@ -46,7 +47,7 @@ def forms(args, name, task):
 
 
 class Export:
-    """The files of one form, and what it took to make them."""
+    """The files of one form, and what it took to make them. A component of a pipeline has a folder of its own."""
 
     def __init__(self, form, folder):
         self.form, self.label, self.folder = form, form.label, folder
@@ -54,7 +55,8 @@ class Export:
         self.note = ""
 
     def read(self, program):
-        self.files = {file.stem: file for file in sorted(self.folder.glob("*.onnx"))}
+        self.files = {file.relative_to(self.folder).with_suffix("").as_posix(): file
+                      for file in sorted(self.folder.rglob("*.onnx"))}
         self.nodes, self.large = 0, collections.Counter()
         for file in self.files.values():
             report = json.loads(common.output([program, "inspect", file, "--json"]))
@@ -62,7 +64,7 @@ class Export:
             self.opset = report["opsets"]["ai.onnx"]
             self.large.update({op: count for op, count in report["op_types"].items()
                                if any(part in op for part in LARGE)})
-        self.bytes = sum(file.stat().st_size for file in self.folder.glob("*.onnx*"))
+        self.bytes = sum(file.stat().st_size for file in self.folder.rglob("*.onnx*"))
         return self
 
     def print(self):

@@ -7,6 +7,15 @@ import environments
 
 # A peer takes nothing from the network, and its log holds its own words.
 QUIET = {"HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"}
+PIPELINE = "text-to-image"  # the task of pipelines
+
+
+def python_of_peer(args, diffusers=False):
+    """Command that starts Python with Optimum."""
+    if args.peer_python:
+        return [args.peer_python]
+    python = environments.environment("peer")
+    return environments.with_diffusers(python) if diffusers else [python]
 
 
 def ours(args, checkpoint, out, task, *flags):
@@ -18,9 +27,17 @@ def ours_unchecked(args, checkpoint, out, task, *flags):
 
 
 def optimum(args, checkpoint, out, task, *flags):  # it always validates
-    python = args.peer_python or environments.environment("peer")
-    return [python, "-m", "optimum.commands.optimum_cli", "export", "onnx", "--model", checkpoint, "--task", task,
-            *flags, out]
+    return [*python_of_peer(args, task == PIPELINE), "-m", "optimum.commands.optimum_cli", "export", "onnx", "--model",
+            checkpoint, "--task", task, *flags, out]
+
+
+# What torch.onnx.export makes of types that Optimum does not export: the output, and the size of the images.
+WITHOUT_OPTIMUM = {"dinov3-vit-s": ("last_hidden_state", 224), "depth-anything-small": ("predicted_depth", 518)}
+
+
+def torch(args, checkpoint, out, task):
+    return [*python_of_peer(args), common.HERE / "export_with_torch.py", checkpoint, out,
+            *map(str, WITHOUT_OPTIMUM[checkpoint.name])]
 
 
 def mobius(args, checkpoint, out, task):
@@ -39,8 +56,7 @@ def genai_int4(args, checkpoint, out, task):  # blocks of 32, accuracy level 4
 
 
 def optimum_quantized(args, checkpoint, out, task):
-    python = args.peer_python or environments.environment("peer")
-    return [python, common.HERE / "quantize_with_optimum.py", checkpoint, out, task]
+    return [*python_of_peer(args), common.HERE / "quantize_with_optimum.py", checkpoint, out, task]
 
 
 def call(command, log):

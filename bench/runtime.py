@@ -13,6 +13,7 @@ import sys
 import common
 import environments
 import exported
+import exporters
 
 
 def text(batch, tokens, past=0):
@@ -77,6 +78,10 @@ JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
     "depth-anything-small": ("depth-estimation", batches(518, 518)),
     "rt-detr-r18": ("object-detection", batches(640, 640)),
     "detr-resnet-50": ("object-detection", batches(480, 640)),
+    "stable-diffusion-1.5": ("text-to-image", [
+        ("UNet: batch 2, 64 x 64", "unet/model", images(2, 64, 64, num_channels=4, sequence_length=77)),
+        ("VAE decoder: 64 x 64", "vae_decoder/model", {"batch_size": 1, "latent_height": 64, "latent_width": 64}),
+    ]),
 }
 QUANTIZED = ["bert-base", "whisper-base", "qwen2-0.5b", "llama-1.1b"]  # with --quantize
 TARGETED = ["bert-base", "vit-base", "whisper-base", "t5-base", "qwen2-0.5b", "llama-1.1b"]  # with --target
@@ -166,7 +171,7 @@ def time_files(args, name, exports, python):
                      extents={**FIXED, **extents})
                 for threads in args.threads for job, file, extents in selected(args, name)]
         plan = dict(labels=[made.label for made in group], rounds=args.rounds, jobs=jobs,
-                    processor_time=args.processor_time)
+                    processor_time=args.processor_time, return_memory=JOBS[name][0] == exporters.PIPELINE)
         for result in timed(python, plan):
             runs[result["name"], result["threads"]].update(print_run(result, group, others, args.quantize))
     return runs
@@ -196,7 +201,8 @@ def run_model(args, name, work, python):
     shared = ENCODER in [file for _, file, _ in runs]
     folders = []
     try:
-        checkpoint = common.checkpoint(name, work, args.layers, python if args.peer else None)
+        maker = exporters.python_of_peer(args, task == exporters.PIPELINE) if args.peer else None
+        checkpoint = common.checkpoint(name, work, args.layers, maker)
         files = work / "files" / checkpoint.name
         folders = [checkpoint, files]
         exports, good = exported.export(args, name, task, checkpoint, files, shared)

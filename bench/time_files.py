@@ -1,11 +1,12 @@
 """Times ONNX files against each other in one process. Needs numpy and onnxruntime.
 
 Reads a plan from standard input, as JSON:
-  {"labels": [LABEL], "rounds": 16, "processor_time": false,
+  {"labels": [LABEL], "rounds": 16, "processor_time": false, "return_memory": false,
    "jobs": [{"name": "decode", "threads": 1, "files": {LABEL: PATH}, "extents": {AXIS: EXTENT}}]}
 The extents may hold those of one input, under its name: {INPUT: {AXIS: EXTENT}}.
 Prints one JSON object per job: seconds of every round for each label, and the largest difference of an output to that
-of the last file, relative to the output's largest value."""
+of the last file, relative to the output's largest value. With `return_memory`, every run gives back what it allocated:
+the files then need the memory of one run."""
 import json
 import sys
 import time
@@ -78,6 +79,9 @@ def main():
     plan = json.load(sys.stdin)
     labels = plan["labels"]
     clock = time.process_time if plan["processor_time"] else time.perf_counter
+    how = onnxruntime.RunOptions()
+    if plan["return_memory"]:
+        how.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     loaded = None
     for job in plan["jobs"]:
         if loaded != (job["files"], job["threads"]):
@@ -87,7 +91,7 @@ def main():
         expected, differences = None, {}
         for label in reversed(labels):  # warms up, too
             session = sessions[label]
-            outputs = dict(zip([node.name for node in session.get_outputs()], session.run(None, inputs[label])))
+            outputs = dict(zip([node.name for node in session.get_outputs()], session.run(None, inputs[label], how)))
             expected = expected or outputs
             differences[label] = difference(outputs, expected)
         seconds = {label: [] for label in labels}
@@ -96,7 +100,7 @@ def main():
             order = labels[shift:] + labels[:shift]
             for label in reversed(order) if turn % 2 else order:
                 start = clock()
-                sessions[label].run(None, inputs[label])
+                sessions[label].run(None, inputs[label], how)
                 seconds[label].append(clock() - start)
         print(json.dumps({"name": job["name"], "threads": job["threads"], "seconds": seconds,
                           "difference": differences}), flush=True)

@@ -204,5 +204,34 @@ TEST_F(ImagePasses, OtherSumsStay) {
   expect_unchanged(pass::sum_by_product);
 }
 
+// ---- permute_images ----
+
+TEST_F(ImagePasses, TokensBetweenConvolutionsArePermutedAsImages) {
+  const Value x = conv(image("x", 3), 4, 3, 0);
+  const Value tokens = op::tanh(op::transpose(op::flatten(x, 2, 3), 1, 2));
+  const Value back = op::reshape(op::transpose(tokens, 1, 2), {B, 4, H, W});
+  graph.output("y", op::add(conv(back, 4, 3, 1), conv(back, 4, 1, 2)));
+  const Graph result = after(pass::permute_images);
+  EXPECT_EQ(count(result, Op::permute), 2U) << print(result);
+  for (const Node& node : result.nodes()) {
+    if (node.op == Op::permute) {
+      EXPECT_EQ(node.outputs[0].shape.size(), 4U);
+    } else if (node.op == Op::conv) {
+      EXPECT_NE(node.inputs[0].node()->op, Op::reshape);
+    }
+  }
+}
+
+TEST_F(ImagePasses, OtherTokensKeepTheirPermutation) {
+  const Value tokens = op::transpose(op::flatten(op::tanh(image("x", 3)), 2, 3), 1, 2);
+  const Value back = op::reshape(op::transpose(op::relu(tokens), 1, 2), {B, 3, H, W});
+  graph.output("y", op::tanh(back));
+  // Heads of channels are no flat image, and neither is an image of other channels.
+  const Value heads = op::reshape(conv(image("z", 3), 4, 3, 0), {B, 2, H * W * 2});
+  graph.output("heads", op::transpose(heads, 1, 2));
+  graph.output("other", conv(op::reshape(op::transpose(op::relu(tokens), 1, 2), {B, 1, H * 3, W}), 2, 1, 1));
+  expect_unchanged(pass::permute_images);
+}
+
 }  // namespace
 }  // namespace onnxport::test

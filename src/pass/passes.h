@@ -63,6 +63,10 @@ Graph split_permutes(Graph graph);
 /// ONNX Runtime fuses LeakyRelu with the convolution before it.
 Graph leaky_relu(Graph graph);
 
+/// Permutes the axes of an image instead of those of its rows, where a convolution makes or takes the image:
+/// ONNX Runtime then permutes while it reorders the convolution's blocks of channels.
+Graph permute_images(Graph graph);
+
 /// Makes the ops that replace a node, and returns its results.
 using Expansion = std::vector<Value> (*)(const Node& node);
 /// Expands nodes until `expansion_of` returns null for all that are left.

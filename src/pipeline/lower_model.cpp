@@ -36,10 +36,11 @@ std::vector<Pass> passes_for(const lower::Target& target) {
   const auto then = [&](std::initializer_list<Pass> more) { passes.insert(passes.end(), more); };
   switch (target.runtime) {
     case lower::Runtime::any:
-      then({pass::bias_for_gelu, legalize, pass::flatten_linear, pass::simplify});
+      then({pass::bias_for_gelu, legalize, pass::permute_images, pass::flatten_linear, pass::simplify});
       break;
     case lower::Runtime::ort:
-      then({legalize_most, pass::flatten_linear, pass::simplify, fuse_norms, pass::fuse_bias_gelu, legalize});
+      then({legalize_most, pass::permute_images, pass::flatten_linear, pass::simplify, fuse_norms,
+            pass::fuse_bias_gelu, legalize});
       break;
   }
   then({pass::add_into_linear, pass::split_permutes, pass::leaky_relu, pass::merge_weights, pass::simplify});
