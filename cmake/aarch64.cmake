@@ -12,4 +12,4 @@ set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE BOTH)  # headers that fit every processor are those of the machine
 set(CMAKE_CXX_STANDARD_INCLUDE_DIRECTORIES "${aarch64_root}/usr/include"
   "${aarch64_root}/usr/include/aarch64-linux-gnu")
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L "${aarch64_root}")
+set(CMAKE_CROSSCOMPILING_EMULATOR env "AARCH64_ROOT=${aarch64_root}" "${CMAKE_CURRENT_LIST_DIR}/../tools/qemu_aarch64.sh")
