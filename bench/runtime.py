@@ -57,7 +57,10 @@ JOBS = {  # checkpoint: task, and (name, file, extents of axes) of the runs
     "whisper-tiny": SPEECH,
     "whisper-base": SPEECH,
     # Its decoder has two lengths of one name: the samples of the mask, and the frames.
-    "moonshine-base": ("automatic-speech-recognition-with-past", [("encode 10 s", ENCODER, seq2seq(160000))]),
+    "moonshine-base": ("automatic-speech-recognition-with-past",
+                       [("encode 10 s", ENCODER, seq2seq(160000)),
+                        ("decode: 1 token after 32", DECODER,
+                         {**seq2seq(415, 32), "encoder_attention_mask": {"encoder_sequence_length": 160000}})]),
     "wav2vec2-base": (FEATURES, [(f"{n} s of audio", "model", text(1, 16000 * n)) for n in (1, 10)]),
     "wavlm-base": (FEATURES, [("10 s of audio", "model", text(1, 160000))]),
     "vits-mms": ("text-to-audio", [("64 tokens", "model", {"text_batch_size": 1, "sequence_length": 64})]),

@@ -3,6 +3,7 @@
 Reads a plan from standard input, as JSON:
   {"labels": [LABEL], "rounds": 16, "processor_time": false,
    "jobs": [{"name": "decode", "threads": 1, "files": {LABEL: PATH}, "extents": {AXIS: EXTENT}}]}
+The extents may hold those of one input, under its name: {INPUT: {AXIS: EXTENT}}.
 Prints one JSON object per job: seconds of every round for each label, and the largest difference of an output to that
 of the last file, relative to the output's largest value."""
 import json
@@ -30,7 +31,8 @@ def inputs_of(session, extents):
         if isinstance(axis, int):
             return axis
         try:
-            return int(eval(axis.replace("/", "//"), {}, extents))  # a name, or a sum of names
+            own = {**extents, **extents.get(node.name, {})}
+            return int(eval(axis.replace("/", "//"), {}, own))  # a name, or a sum of names
         except NameError as error:
             sys.exit(f"input '{node.name}': {error}")
 

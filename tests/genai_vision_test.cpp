@@ -14,6 +14,18 @@ using Checkpoint = LayoutCheckpoint;
 
 constexpr const char* kLfm2 = "lfm2_vl/image-text-to-text-with-past";
 constexpr const char* kGemma4 = "gemma4/image-text-to-text-with-past+audio";
+constexpr const char* kPhi4 = "phi4_multimodal/image-text-to-text-with-past";
+
+// The numbers that the client assumes.
+void edit_for_client(const Checkpoint& phi4) {
+  phi4.edit("config.json", [](json& config) {
+    json& vision = config["vision_config"];
+    vision["crop_size"] = vision["image_size"] = 448;
+    vision["patch_size"] = 14;
+    vision["image_token_id"] = 200010;
+    config["audio_config"]["audio_token_id"] = 200011;
+  });
+}
 
 // The operation of a type, among those of a processor.
 json operation(const std::string& text, const char* sequence, const char* steps, const std::string& type) {
@@ -48,6 +60,48 @@ TEST(GenaiVision, GivesAModelThatHearsItsOwnFile) {
   EXPECT_EQ(model["decoder"]["inputs"]["per_layer_inputs"], "per_layer_inputs");
   const json deaf = Checkpoint("gemma4/image-text-to-text-with-past").settings()["model"];
   EXPECT_EQ(deaf["speech"]["filename"], "") << "the client takes a missing section for its own default";
+}
+
+TEST(GenaiVision, FindsTokensAmongTheSettingsOfTheParts) {
+  const Checkpoint phi4(kPhi4);
+  edit_for_client(phi4);
+  const json model = phi4.settings()["model"];
+  EXPECT_EQ(model["type"], "phi4mm");
+  EXPECT_EQ(model["image_token_id"], 200010);
+  EXPECT_EQ(model["audio_token_id"], 200011);
+  EXPECT_EQ(model["vision"]["inputs"], json::parse(R"({"pixel_values": "pixel_values",
+    "image_sizes": "image_sizes", "attention_mask": "image_attention_mask"})"));
+  EXPECT_EQ(model["speech"]["inputs"], json::parse(R"({"audio_embeds": "input_features",
+    "audio_sizes": "audio_sizes", "audio_projection_mode": "audio_projection_mode"})"));
+}
+
+TEST(GenaiVision, Phi4HasDefaultsForItsProcessor) {
+  const Checkpoint phi4(kPhi4);
+  edit_for_client(phi4);
+  phi4.write("preprocessor_config.json", json::parse(R"({"dynamic_hd": 12})"));
+  EXPECT_EQ(image_operation(phi4, "Phi4VisionDynamicPreprocess")["attrs"]["dynamic_hd"], 12);
+  EXPECT_EQ(image_operation(phi4, "Normalize")["attrs"]["mean"], json::parse("[0.5, 0.5, 0.5]"));
+  EXPECT_EQ(image_operation(phi4, "Rescale")["inputs"], json::parse(R"([":0"])"));
+  const auto sound = [&] {
+    return operation(layout::sound_processor_config(phi4.plan()), "feature_extraction", "sequence",
+                     "Phi4AudioEmbed")["attrs"];
+  };
+  EXPECT_EQ(sound()["logmel/n_mel"], 80);
+  phi4.write("processor_config.json", json::parse(R"({"audio_processor": {"feature_size": 20}})"));
+  EXPECT_EQ(sound()["logmel/n_mel"], 20);
+}
+
+TEST(GenaiVision, RefusesNumbersThatTheClientCannotHave) {
+  const Checkpoint phi4(kPhi4);
+  edit_for_client(phi4);
+  const auto refusal = [&](const char* settings, const auto& write) {
+    phi4.write("preprocessor_config.json", json::parse(settings));
+    return complaint(ErrorCode::unsupported, [&] { write(phi4.plan()); });
+  };
+  const std::string sound = refusal(R"({"sampling_rate": 8000})", layout::sound_processor_config);
+  EXPECT_TRUE(contains(sound, "preprocessor_config.json: sampling_rate is 8000, expected 16000")) << sound;
+  const std::string image = refusal(R"({"size": {"width": 384}})", layout::vision_processor_config);
+  EXPECT_TRUE(contains(image, "width is 384, expected 448, the only one that the client has")) << image;
 }
 
 TEST(GenaiVision, TakesNumbersOfTheProcessor) {
@@ -102,6 +156,15 @@ TEST(GenaiVision, RefusesWhatTheClientDoesNotKnow) {
                        "the client puts 256 tokens in the place of an image, and "
                        "mm_tokens_per_image is 4"))
       << gemma3;
+  const Checkpoint phi4(kPhi4);
+  EXPECT_TRUE(contains(phi4.refusal(),
+                       "the client cuts images into crops with sides of 448 pixels, and crop_size is 16"))
+      << phi4.refusal();
+  edit_for_client(phi4);
+  phi4.edit("config.json", [](json& config) { config["audio_config"]["audio_token_id"] = 97; });
+  EXPECT_TRUE(
+      contains(phi4.refusal(), "the client writes sounds over the token 200011, and audio_token_id is 97"))
+      << phi4.refusal();
 }
 
 }  // namespace

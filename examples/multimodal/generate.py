@@ -74,6 +74,8 @@ class Model:
                 array = np.asarray(inputs[name])
                 if array.ndim > len(value.shape):  # views of one image, or of images with one view
                     array = array.reshape(-1, *array.shape[2:])
+                if value.type == "tensor(int64)":  # the processor of Phi-4 gives a mask as floats
+                    array = array.astype(np.int64)
                 given[value.name] = array
             missing = [value.name for value in session.get_inputs() if value.name not in given]
             if given and missing:

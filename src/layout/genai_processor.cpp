@@ -3,12 +3,10 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <utility>
+#include <string>
 #include <vector>
 
-#include "exporter/preprocessors.h"
-#include "layout/genai_config.h"
+#include "layout/genai_steps.h"
 #include "layout/genai_vision.h"
 #include "onnxport/error.h"
 
@@ -16,31 +14,6 @@ namespace onnxport::layout {
 namespace {
 
 using nlohmann::ordered_json;
-using Steps = std::vector<ordered_json>;
-
-// The settings of a part of the processor: in the shared file, which version 5 writes, or in one of its own.
-PretrainedConfig settings_of(const ExportPlan& plan, const char* part) {
-  const auto read = [&](const char* file) {
-    return PretrainedConfig::from_json(plan.model.read_file(file), (plan.model.folder() / file).string(),
-                                       part);
-  };
-  if (plan.model.has_file(exporter::kProcessorFile)) {
-    const PretrainedConfig shared = read(exporter::kProcessorFile);
-    if (shared.given(part)) return shared.sub(part, part);
-  }
-  if (plan.model.has_file(exporter::kPreprocessorFile)) return read(exporter::kPreprocessorFile);
-  throw ExportError(ErrorCode::bad_config,
-                    fmt::format("--layout genai: '{}' is missing, and '{}' in that folder has no {}; they "
-                                "describe the inputs of the model",
-                                (plan.model.folder() / exporter::kPreprocessorFile).string(),
-                                exporter::kProcessorFile, part));
-}
-
-ordered_json operation(const char* name, const char* type, ordered_json attributes = {}) {
-  ordered_json made = {{"name", name}, {"type", type}};
-  if (!attributes.is_null()) made["attrs"] = std::move(attributes);
-  return {{"operation", std::move(made)}};
-}
 
 // The smallest and largest number of pixels: of old files min_pixels and max_pixels, of new ones `size`.
 std::int64_t pixels(const PretrainedConfig& processor, const char* old_key, const char* new_key,
@@ -157,6 +130,25 @@ Steps gemma4_steps(const ExportPlan& plan, const PretrainedConfig& processor) {
                                {"pooling_kernel_size", vision.integer("pooling_kernel_size", 3)}})};
 }
 
+// Crops of one size that make up the image, and the image as a whole in that size.
+Steps phi4_steps(const PretrainedConfig& processor) {
+  check_known(processor, "patch_size", kPhi4Patch);
+  for (const char* side : {"height", "width"})
+    if (processor.given("size")) check_known(processor.sub("size"), side, kPhi4Crop);
+  const std::vector<double> half(3, 0.5);
+  const auto given = [&](const char* key) { return processor.given(key) ? processor.reals(key) : half; };
+  const ordered_json normal = {{"mean", given("image_mean")}, {"std", given("image_std")}};
+  ordered_json scaled = rescale(processor);
+  scaled["operation"]["inputs"] = ordered_json::array({":0"});  // without the mask
+  ordered_json crops = operation("crops", "Phi4VisionProcessor", {{"dyhd_base_resolution", kPhi4Crop}});
+  crops["operation"]["inputs"] = ordered_json::array({":0", "cropped_size:1"});
+  return {
+      decode(),
+      operation("cropped_size", "Phi4VisionDynamicPreprocess",
+                {{"dynamic_hd", processor.integer("dynamic_hd", 36)}, {"dyhd_base_resolution", kPhi4Crop}}),
+      scaled, operation("normalize", "Normalize", normal), crops};
+}
+
 Steps steps_of(const ExportPlan& plan, const PretrainedConfig& processor) {
   switch (image_steps(plan)) {
     case ImageSteps::one_size:
@@ -165,6 +157,8 @@ Steps steps_of(const ExportPlan& plan, const PretrainedConfig& processor) {
       return gemma4_steps(plan, processor);
     case ImageSteps::lfm2:
       return lfm2_steps(plan, processor);
+    case ImageSteps::phi4:
+      return phi4_steps(processor);
     case ImageSteps::pixtral:
       return pixtral_steps(plan, processor);
     case ImageSteps::qwen2_5:
@@ -175,61 +169,14 @@ Steps steps_of(const ExportPlan& plan, const PretrainedConfig& processor) {
   return qwen_steps(plan, processor, "qwen3_vl");
 }
 
-Steps whisper_steps(const PretrainedConfig& given) {
-  const std::int64_t window = given.integer("n_fft", 400), step = given.integer("hop_length", 160);
-  return {operation("audio_decoder", "AudioDecoder"),
-          operation("STFT", "STFTNorm", {{"n_fft", window}, {"frame_length", window}, {"hop_length", step}}),
-          operation("log_mel_spectrogram", "LogMelSpectrum",
-                    {{"chunk_size", given.integer("chunk_length", 30)},
-                     {"hop_length", step},
-                     {"n_fft", window},
-                     {"n_mel", given.integer("feature_size", 80)}})};
-}
-
-Steps gemma4_sound_steps(const PretrainedConfig& given) {
-  const std::int64_t rate = given.integer("sampling_rate", 16000);
-  // The original's files have lengths in samples, its arguments in milliseconds.
-  const auto milliseconds = [&](const std::string& key, double fallback) {
-    const auto samples = given.maybe_integer(key);
-    return samples ? 1000.0 * static_cast<double>(*samples) / static_cast<double>(rate)
-                   : given.real(key + "_ms", fallback);
-  };
-  ordered_json mel = {{"feature_size", given.integer("feature_size", 128)},
-                      {"sampling_rate", rate},
-                      {"frame_length_ms", milliseconds("frame_length", 20)},
-                      {"hop_length_ms", milliseconds("hop_length", 10)},
-                      {"min_frequency", given.real("min_frequency", 0)},
-                      {"max_frequency", given.real("max_frequency", 8000)},
-                      {"preemphasis", given.real("preemphasis", 0)},
-                      {"preemphasis_htk_flavor", given.flag("preemphasis_htk_flavor", true) ? 1 : 0},
-                      {"fft_overdrive", given.flag("fft_overdrive", false) ? 1 : 0},
-                      {"mel_floor", given.real("mel_floor", 1e-3)}};
-  for (const char* key : {"per_bin_mean", "per_bin_stddev"})
-    if (given.given(key)) mel[key] = given.reals(key);
-  return {operation("audio_decoder", "AudioDecoder"), operation("log_mel", "Gemma4LogMel", mel)};
-}
-
-std::optional<Steps> sound_steps(const ExportPlan& plan) {
-  if (hears(plan)) return gemma4_sound_steps(settings_of(plan, "feature_extractor"));
-  if (!has_encoder(plan)) return {};
-  const auto found = exporter::read_preprocessor(plan.model.folder());
-  if (!found) return {};
-  return whisper_steps(
-      PretrainedConfig::from_json(found->values.dump(), found->file.string(), "whisper_features"));
-}
-
 }  // namespace
 
 std::string vision_processor_config(const ExportPlan& plan) {
   if (!sees(plan)) return {};
   const Steps steps = steps_of(plan, settings_of(plan, "image_processor"));
-  return ordered_json{{"processor", {{"name", "image_processor"}, {"transforms", steps}}}}.dump(4) + "\n";
-}
-
-std::string sound_processor_config(const ExportPlan& plan) {
-  const std::optional<Steps> steps = sound_steps(plan);
-  if (!steps) return {};
-  return ordered_json{{"feature_extraction", {{"sequence", *steps}}}}.dump(4) + "\n";
+  ordered_json processor = {{"name", "image_processor"}, {"transforms", steps}};
+  if (image_steps(plan) == ImageSteps::phi4) processor["output_aligner"] = "phi4-vision-aligner";
+  return ordered_json{{"processor", processor}}.dump(4) + "\n";
 }
 
 }  // namespace onnxport::layout

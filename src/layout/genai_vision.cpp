@@ -12,14 +12,15 @@
 #include "layout/genai_config.h"
 #include "layout/generation_settings.h"
 #include "onnxport/error.h"
+#include "onnxport/placeholders.h"
 
 namespace onnxport::layout {
 namespace {
 
 using nlohmann::ordered_json;
 
-// Types in config.json and those of the client. It knows others, too: phi3v; phi4mm, which needs adapters
-// that it switches between; models made for one kind of processor.
+// Types in config.json and those of the client. It knows others, too: phi3v; models made for one kind of
+// processor.
 struct VisionType {
   std::string_view model_type, name;
   ImageSteps steps;
@@ -30,6 +31,7 @@ constexpr auto kTypes = std::to_array<VisionType>({
     {"lfm2-vl", "lfm2_vl", ImageSteps::lfm2},
     {"lfm2_vl", "lfm2_vl", ImageSteps::lfm2},
     {"mistral3", "mistral3", ImageSteps::pixtral},
+    {"phi4_multimodal", "phi4mm", ImageSteps::phi4},
     {"qwen2_5_vl", "qwen2_5_vl", ImageSteps::qwen2_5},
     {"qwen3_5", "qwen3_5", ImageSteps::qwen3},
     {"qwen3_5_moe", "qwen3_5_moe", ImageSteps::qwen3},
@@ -46,9 +48,8 @@ const VisionType* type_of(const ExportPlan& plan) {
 
 // The client's names for inputs that it calls by other names than the file does.
 const std::map<std::string, std::string, std::less<>> kInputs = {
-    {"input_features", "audio_embeds"},
-    {"input_features_mask", "attention_mask"},
-    {"pixel_attention_mask", "attention_mask"},
+    {"image_attention_mask", "attention_mask"}, {"input_features", "audio_embeds"},
+    {"input_features_mask", "attention_mask"},  {"pixel_attention_mask", "attention_mask"},
     {"spatial_shapes", "image_sizes"},
 };
 
@@ -65,16 +66,28 @@ ordered_json file_of(const ExportPlan& plan, const std::string& component) {
   return {{"filename", file.generic_string()}, {"inputs", names}, {"outputs", outputs}};
 }
 
-// The client assumes a number of tokens for each image.
-void check_images(const ExportPlan& plan) {
+// What the client assumes of images and sounds, whatever the files say.
+void check_assumptions(const ExportPlan& plan) {
   const PretrainedConfig config = plan.model.config().unaccounted();
+  const auto check = [&](const char* what, const char* key, std::int64_t found, std::int64_t assumed) {
+    if (found != assumed)
+      refuse_genai(plan, fmt::format("the client {}, and {} is {}", fmt::format(fmt::runtime(what), assumed),
+                                     key, found));
+  };
   constexpr std::int64_t kTokens = 256;
-  if (type_of(plan)->steps != ImageSteps::one_size) return;
-  const std::int64_t tokens = config.integer("mm_tokens_per_image", kTokens);
-  if (tokens == kTokens) return;
-  refuse_genai(plan, fmt::format("the client puts {} tokens in the place of an image, and "
-                                 "mm_tokens_per_image is {}",
-                                 kTokens, tokens));
+  const ImageSteps steps = image_steps(plan);
+  if (steps == ImageSteps::one_size)
+    check("puts {} tokens in the place of an image", "mm_tokens_per_image",
+          config.integer("mm_tokens_per_image", kTokens), kTokens);
+  if (steps != ImageSteps::phi4) return;
+  const PretrainedConfig vision = config.sub("vision_config", "phi4_multimodal_vision");
+  const PretrainedConfig audio = config.sub("audio_config", "phi4_multimodal_audio");
+  for (const char* key : {"crop_size", "image_size"})
+    check("cuts images into crops with sides of {} pixels", key, vision.integer(key), kPhi4Crop);
+  check("cuts crops into patches with sides of {} pixels", "patch_size", vision.integer("patch_size"),
+        kPhi4Patch);
+  check("writes images over the token {}", "image_token_id", vision.integer("image_token_id"), 200010);
+  check("writes sounds over the token {}", "audio_token_id", audio.integer("audio_token_id"), 200011);
 }
 
 }  // namespace
@@ -93,7 +106,7 @@ ExportPlan arrange_vision(ExportPlan plan) {
     for (const VisionType& one : kTypes) known.push_back(one.model_type);
     refuse_genai(plan, fmt::format("of models that see, it knows {}", fmt::join(known, ", ")));
   }
-  check_images(plan);
+  check_assumptions(plan);
   for (Component& component : plan.components) {
     if (component.name == "vision_encoder") component.stem = "vision";
     if (component.name == "audio_encoder") component.stem = "speech";
@@ -115,7 +128,7 @@ void add_vision(const ExportPlan& plan, ordered_json& model) {
   for (const char* key : {"image_token_id", "video_token_id", "vision_start_token_id"}) {
     if (const auto id = config.maybe_integer(key)) model[key] = *id;
   }
-  if (const auto id = config.maybe_integer("image_token_index")) model["image_token_id"] = *id;
+  if (const auto id = placeholder_id(config, "image_features")) model["image_token_id"] = *id;
   const PatchSizes patches(plan);
   ordered_json section = file_of(plan, "vision_encoder");
   section["config_filename"] = kVisionProcessor;
@@ -127,8 +140,8 @@ void add_vision(const ExportPlan& plan, ordered_json& model) {
   if (image_steps(plan) == ImageSteps::gemma4)  // without names, the client takes it for a model that hears
     model["speech"] = {{"filename", ""}, {"config_filename", ""}};
   if (hears(plan)) {
-    for (const char* key : {"audio_token_id", "boa_token_id"})
-      if (const auto id = config.maybe_integer(key)) model[key] = *id;
+    if (const auto id = placeholder_id(config, "audio_features")) model["audio_token_id"] = *id;
+    if (const auto id = config.maybe_integer("boa_token_id")) model["boa_token_id"] = *id;
     ordered_json sounds = file_of(plan, "audio_encoder");
     sounds["config_filename"] = kSoundProcessor;
     model["speech"] = std::move(sounds);

@@ -27,11 +27,15 @@ enum class ImageSteps : std::uint8_t {
   one_size,  ///< every image gets the same size (Gemma 3)
   gemma4,    ///< patches, resized so that their number is bounded
   lfm2,      ///< an image of a size that suits its squares of patches, which the client cuts
-  pixtral,   ///< the same, not cut
+  phi4,      ///< crops of one size, and the whole in that size
+  pixtral,   ///< the same as lfm2, not cut
   qwen2_5,   ///< the same, cut by an operation
   qwen3,
 };
 ImageSteps image_steps(const ExportPlan& plan);
+
+/// The sides of Phi-4's crops and of their patches in pixels, which the client knows.
+inline constexpr std::int64_t kPhi4Crop = 448, kPhi4Patch = 14;
 
 /// Patches of images, and the squares of them that become one token.
 struct PatchSizes {

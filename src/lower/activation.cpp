@@ -35,6 +35,18 @@ Lowered lower_mish(Emitter& e, const Node& node) { return e.emit("Mish", e.names
 
 }  // namespace
 
+// With the attribute `slope` (pass::leaky_relu): for bfloat16, LeakyRelu exists since opset 16.
+Lowered lower_relu(Emitter& e, const Node& node) {
+  const std::string x = e.name_of(node.inputs[0]);
+  if (!node.attrs.has("slope")) return e.emit("Relu", {x});
+  const double slope = node.attrs.real("slope");
+  const DType dtype = node.outputs[0].dtype;
+  if (dtype != DType::bf16 || e.opset() >= 16)
+    return e.emit("LeakyRelu", {x}, {{"alpha", static_cast<float>(slope)}});
+  const std::string small = e.emit("Mul", {x, e.scalar(slope, dtype)});
+  return e.emit("Max", {x, small});
+}
+
 std::span<const Form> forms_gelu() {
   static constexpr Form forms[] = {
       {.name = "com.microsoft.Gelu", .fits = exact_in_ort, .lower = lower_contrib_gelu},

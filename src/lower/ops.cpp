@@ -56,7 +56,6 @@ Lowered lower_reciprocal(Emitter& e, const Node& node) { return direct(e, node, 
 Lowered lower_erf(Emitter& e, const Node& node) { return direct(e, node, "Erf"); }
 Lowered lower_tanh(Emitter& e, const Node& node) { return direct(e, node, "Tanh"); }
 Lowered lower_sigmoid(Emitter& e, const Node& node) { return direct(e, node, "Sigmoid"); }
-Lowered lower_relu(Emitter& e, const Node& node) { return direct(e, node, "Relu"); }
 Lowered lower_softplus(Emitter& e, const Node& node) {
   return emit_widened(e, "Softplus", e.names_of(node.inputs), node.outputs[0].dtype, {});
 }

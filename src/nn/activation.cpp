@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "onnxport/error.h"
+#include "onnxport/nn/sound.h"
 #include "onnxport/op.h"
 
 namespace onnxport::nn {
@@ -22,11 +23,6 @@ Value relu2(Value x) {
 }
 
 Value relu6(Value x) { return op::clamp(x, 0, 6); }
-
-Value leaky_relu(Value x) {
-  const Value small = op::mul(x, 0.01);
-  return op::maximum(x, small);
-}
 
 Value laplace(Value x) {
   const Value scaled = op::div(op::sub(x, 0.707107), 0.282095 * 1.4142135623730951);
@@ -49,7 +45,7 @@ const std::map<std::string, Function, std::less<>>& table() {
       {"gelu_10", gelu_10},
       {"quick_gelu", [](Value x) { return op::quick_gelu(x); }},
       {"laplace", laplace},
-      {"leaky_relu", leaky_relu},
+      {"leaky_relu", [](Value x) { return leaky_relu(x); }},
       {"linear", identity},
       {"mish", [](Value x) { return op::mish(x); }},
       {"relu", [](Value x) { return op::relu(x); }},

@@ -54,6 +54,15 @@ Graph sink_permutes(Graph graph);
 /// time is equal.
 Graph sum_by_product(Graph graph);
 
+/// Splits a permutation that moves the last axis and others, before a reshape, into one of rows and one that
+/// moves a single axis. ONNX Runtime has a fast path for both of them, and copies single elements for the
+/// whole.
+Graph split_permutes(Graph graph);
+
+/// Turns the larger of x and slope * x, with a slope from 0 to 1, into a `relu` with the attribute `slope`.
+/// ONNX Runtime fuses LeakyRelu with the convolution before it.
+Graph leaky_relu(Graph graph);
+
 /// Makes the ops that replace a node, and returns its results.
 using Expansion = std::vector<Value> (*)(const Node& node);
 /// Expands nodes until `expansion_of` returns null for all that are left.

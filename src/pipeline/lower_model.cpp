@@ -42,7 +42,7 @@ std::vector<Pass> passes_for(const lower::Target& target) {
       then({legalize_most, pass::flatten_linear, pass::simplify, fuse_norms, pass::fuse_bias_gelu, legalize});
       break;
   }
-  then({pass::add_into_linear, pass::merge_weights, pass::simplify});
+  then({pass::add_into_linear, pass::split_permutes, pass::leaky_relu, pass::merge_weights, pass::simplify});
   return passes;
 }
 

@@ -154,8 +154,22 @@ Results compare(const Call& call, F f) {
 
 }  // namespace
 
+namespace {
+
+template <class F>
+Results unary(const Call& call, F f) {
+  return map(call, f);
+}
+// Passes may give it a slope for what is below 0.
+Results unary(const Call& call, decltype(fn::relu) relu) {
+  if (!call.node.attrs.has("slope")) return map(call, relu);
+  return map(call, [slope = call.node.attrs.real("slope")](double x) { return x < 0 ? slope * x : x; });
+}
+
+}  // namespace
+
 #define ONNXPORT_UNARY(name) \
-  Results interpret_##name(const Call& call) { return map(call, fn::name); }
+  Results interpret_##name(const Call& call) { return unary(call, fn::name); }
 #define ONNXPORT_BINARY(name) \
   Results interpret_##name(const Call& call) { return zip(call, fn::name); }
 #define ONNXPORT_COMPARE(name) \

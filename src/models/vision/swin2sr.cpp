@@ -8,6 +8,7 @@
 #include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
 #include "onnxport/nn/conv.h"
+#include "onnxport/nn/sound.h"
 #include "onnxport/nn/vision.h"
 
 namespace onnxport::models {
@@ -72,11 +73,6 @@ nn::Conv2d conv3(const Scope& s, std::int64_t in, std::int64_t out) {
   return {s, in, out, {3, 3}, true, {.padding = {1, 1}}};
 }
 
-Value leaky_relu(Value x, double slope) {
-  const Value small = op::mul(x, slope);
-  return op::maximum(x, small);
-}
-
 Value mean_color(Graph& graph) {
   const std::vector<double> values = {0.4488, 0.4371, 0.4040};
   return graph.weight(Weight::from_doubles(DType::f32, {1, 3, 1, 1}, values));
@@ -92,8 +88,8 @@ Value run_stage(Value x, const Scope& s, const Config& c, std::size_t i, const n
   } else {
     constexpr double kSlope = 0.2;
     const std::int64_t narrow = c.embed_dim / 4;
-    image = leaky_relu(conv3(s / "conv" / 0, c.embed_dim, narrow)(image), kSlope);
-    image = leaky_relu(nn::Conv2d(s / "conv" / 2, narrow, narrow, {1, 1})(image), kSlope);
+    image = nn::leaky_relu(conv3(s / "conv" / 0, c.embed_dim, narrow)(image), kSlope);
+    image = nn::leaky_relu(nn::Conv2d(s / "conv" / 2, narrow, narrow, {1, 1})(image), kSlope);
     image = conv3(s / "conv" / 4, narrow, c.embed_dim)(image);
   }
   const nn::Conv2d patches(s / "patch_embed" / "projection", c.embed_dim, c.embed_dim, {1, 1});
@@ -129,7 +125,7 @@ Value shuffle_up(Value x, const Scope& s, const Config& c) {
 Value nearest_up(Value x, const Scope& convolution) {
   constexpr double kSlope = 0.2;
   const Value larger = op::interpolate(x, {x.dim(2) * 2, x.dim(3) * 2}, "nearest");
-  return leaky_relu(conv3(convolution, kFeatures, kFeatures)(larger), kSlope);
+  return nn::leaky_relu(conv3(convolution, kFeatures, kFeatures)(larger), kSlope);
 }
 
 // Features and the input -> an image before its range is restored.
@@ -143,13 +139,13 @@ Value upsample(Value x, Value pixel_values, const Scope& root, const Config& c) 
   const bool auxiliary = c.upsampler == "pixelshuffle_aux", nearest = c.upsampler == "nearest+conv";
   if (!auxiliary && !nearest && c.upsampler != "pixelshuffle")
     return op::add(conv3(root / "final_convolution", c.embed_dim, c.num_channels_out)(x), pixel_values);
-  x = leaky_relu(conv3(s / "conv_before_upsample", c.embed_dim, kFeatures)(x), kSlope);
+  x = nn::leaky_relu(conv3(s / "conv_before_upsample", c.embed_dim, kFeatures)(x), kSlope);
   if (nearest) {
     x = nearest_up(nearest_up(x, s / "conv_up1"), s / "conv_up2");
-    x = leaky_relu(conv3(s / "conv_hr", kFeatures, kFeatures)(x), 0.2);
+    x = nn::leaky_relu(conv3(s / "conv_hr", kFeatures, kFeatures)(x), 0.2);
   } else if (auxiliary) {
     const Value aux = conv3(s / "conv_aux", kFeatures, c.num_channels)(x);
-    const Value mixed = leaky_relu(conv3(s / "conv_after_aux" / 0, 3, kFeatures)(aux), kSlope);
+    const Value mixed = nn::leaky_relu(conv3(s / "conv_after_aux" / 0, 3, kFeatures)(aux), kSlope);
     const Value larger = op::interpolate(
         pixel_values, {pixel_values.dim(2) * c.upscale, pixel_values.dim(3) * c.upscale}, "cubic");
     const Value bicubic = conv3(s / "conv_bicubic", c.num_channels, kFeatures)(larger);

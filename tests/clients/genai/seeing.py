@@ -112,27 +112,24 @@ def write_png(path, pixels):
                      chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
-class Processors(unittest.TestCase):
-    """The client makes the inputs of files. Tokens are those of the plain layout."""
+class Client:
+    """What a test of the client's processors needs."""
 
-    def setUp(self):
-        self.pixels = np.random.default_rng(3).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-        self.pixels[..., 0] //= 4  # the channels differ
-
-    def process(self, work, prompt, *images, sound=None):
+    def process(self, work, prompt, *images, sounds=()):
         model = og.Model(str(work / "out"))
         given = {}
         if images:
             for number, pixels in enumerate(images):
                 write_png(work / f"{number}.png", pixels)
             given["images"] = og.Images.open(*[str(work / f"{number}.png") for number in range(len(images))])
-        if sound is not None:
-            with wave.open(str(work / "sound.wav"), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(16000)
-                file.writeframes((sound * 32767).astype(np.int16).tobytes())
-            given["audios"] = og.Audios.open(str(work / "sound.wav"))
+        if sounds:
+            for number, samples in enumerate(sounds):
+                with wave.open(str(work / f"{number}.wav"), "wb") as file:
+                    file.setnchannels(1)
+                    file.setsampwidth(2)
+                    file.setframerate(16000)
+                    file.writeframes((samples * 32767).astype(np.int16).tobytes())
+            given["audios"] = og.Audios.open(*[str(work / f"{number}.wav") for number in range(len(sounds))])
         return model, model.create_multimodal_processor()(prompt, **given)
 
     def compare(self, work, model, inputs, **given):
@@ -143,6 +140,14 @@ class Processors(unittest.TestCase):
         self.assertEqual(run_client(model, inputs, 8), expected)
         self.assertGreater(len(set(expected)), 2)
         return ids
+
+
+class Processors(Client, unittest.TestCase):
+    """The client makes the inputs of files. Tokens are those of the plain layout."""
+
+    def setUp(self):
+        self.pixels = np.random.default_rng(3).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+        self.pixels[..., 0] //= 4  # the channels differ
 
     def normalized(self, pixels):
         return (pixels / np.float32(255) - np.float32(IMAGES["image_mean"])) / np.float32(IMAGES["image_std"])
@@ -203,7 +208,7 @@ class Processors(unittest.TestCase):
         self.compare(work, model, inputs, **seen)
         sound = np.sin(np.arange(8000) * 0.1) * np.linspace(0.1, 0.9, 8000)
         for images, prompt in (([], "ab<|audio|>cd"), ([image], "a<|image>b<|audio|>cd")):
-            model, inputs = self.process(work, prompt, *images, sound=sound)
+            model, inputs = self.process(work, prompt, *images, sounds=[sound])
             features = inputs["audio_embeds"].as_numpy()
             heard = {"input_features": features, "input_features_mask": np.ones(features.shape[:2], bool)}
             self.compare(work, model, inputs, **heard, **(seen if images else {}))

@@ -222,6 +222,7 @@ class Speech(unittest.TestCase):
         self.assertGreater(len(seen), 8, "so few different tokens would not show a wrong cache")
 
 
+from phi4 import Phi4  # noqa: E402, F401
 from seeing import Processors, Recorded  # noqa: E402, F401
 from vision import Vision  # noqa: E402, F401
 

@@ -50,9 +50,20 @@ Value subsample(const Scope& s, const Phi4Audio& c, Value features) {
   return nn::Linear(s / "out", *rows.dim(2).constant(), c.hidden_size)(rows);
 }
 
-// What scores gain by the distance from a query to a key, [1, heads, L, L]. The original adds the mask of
-// chunks as a number: 1 for a state that may be seen.
-Value bias_of(const Scope& s, const Phi4Audio& c, Graph& graph, const Dim& length) {
+// Which states see each other, by their chunks: bool [L, L]; absent: all do.
+Value seen_chunks(const Phi4Audio& c, Value query, Value key) {
+  if (c.chunk < 0) return {};
+  const auto chunk = static_cast<double>(c.chunk);
+  const Value of_query = op::div(query, chunk), of_key = op::div(key, chunk);
+  const Value first = op::sub(of_query, static_cast<double>(c.left));
+  const Value early = op::le(of_key, of_query);
+  return op::logical_and(op::ge(of_key, first), early);
+}
+
+// What scores gain by the distance from a query to a key, [1, heads, L, L], or [N, heads, L, L] with `real`,
+// bool [N, L]. The original adds the masks of chunks and of padding as a number: 1 for a state that may be
+// seen.
+Value bias_of(const Scope& s, const Phi4Audio& c, Graph& graph, const Dim& length, Value real) {
   const ModulePath at(graph, s.path());
   const Value places = op::arange(graph, length);
   const Value query = op::unsqueeze(places, 1), key = op::unsqueeze(places, 0);
@@ -60,14 +71,13 @@ Value bias_of(const Scope& s, const Phi4Audio& c, Graph& graph, const Dim& lengt
   Value distance = op::minimum(op::maximum(op::sub(key, query), -most), most - 1);
   distance = c.symmetric ? op::abs(distance) : op::add(distance, most);
   const nn::Embedding table(s / "bias_values", c.symmetric ? c.distance : 2 * c.distance, c.heads);
-  Value bias = op::unsqueeze(op::permute(table(distance), {2, 0, 1}), 0);
-  if (c.chunk < 0) return bias;
-  const auto chunk = static_cast<double>(c.chunk);
-  const Value of_query = op::div(query, chunk), of_key = op::div(key, chunk);
-  const Value first = op::sub(of_query, static_cast<double>(c.left));
-  const Value early = op::le(of_key, of_query);
-  const Value seen = op::logical_and(op::ge(of_key, first), early);
-  return op::add(bias, op::cast(seen, bias.dtype()));
+  const Value bias = op::unsqueeze(op::permute(table(distance), {2, 0, 1}), 0);
+  Value seen = seen_chunks(c, query, key);
+  if (real) {
+    const Value of_keys = op::unsqueeze(op::unsqueeze(real, 1), 1);
+    seen = seen ? op::logical_and(seen, of_keys) : of_keys;
+  }
+  return seen ? op::add(bias, op::cast(seen, bias.dtype())) : bias;
 }
 
 Value feed_forward(const Scope& s, const Phi4Audio& c, Value x) {
@@ -158,7 +168,7 @@ Dim Phi4Audio::states(Dim frames) const {
   return frames;
 }
 
-Value Phi4Audio::operator()(const Scope& s, Value features) const {
+Value Phi4Audio::operator()(const Scope& s, Value features, Value real) const {
   const ModulePath at(features, s.path());
   Graph& graph = features.graph();
   const Scope front_norm = s / "encoder_embedding";
@@ -169,11 +179,17 @@ Value Phi4Audio::operator()(const Scope& s, Value features) const {
   // Long sounds in parts of kLongest states, of which the last one is filled with zeros.
   const Dim length = x.dim(1), part = length.min(kLongest);
   const Dim parts = (length + Dim(kLongest - 1)).floor_div(kLongest);
-  const Value padded = op::pad(x, {0, 0, 0}, {0, parts * part - length, 0});
-  x = op::reshape(padded, {parts, part, hidden_size});
-  const Value bias = bias_of(s / "relative_attention_bias_layer", *this, graph, part);
+  const Dim all = x.dim(0) * parts, filling = parts * part - length;
+  x = op::reshape(op::pad(x, {0, 0, 0}, {0, filling, 0}), {all, part, hidden_size});
+  if (real) {
+    const Value counts = op::pad(op::cast(real, DType::i64), {0, 0}, {0, filling});
+    const Value seen = op::gt(op::reshape(counts, {all, part}), 0.0);
+    // The original has no mask for a single sound.
+    real = op::logical_or(seen, op::eq(op::size(graph, features.dim(0)), 1.0));
+  }
+  const Value bias = bias_of(s / "relative_attention_bias_layer", *this, graph, part, real);
   for (std::int64_t i = 0; i < layers; ++i) x = run_layer(s / "encoders" / i, *this, x, bias);
-  return op::slice(op::reshape(x, {1, parts * part, hidden_size}), 1, 0, length);
+  return op::slice(op::reshape(x, {features.dim(0), parts * part, hidden_size}), 1, 0, length);
 }
 
 }  // namespace onnxport::models

@@ -19,8 +19,9 @@ struct Phi4Audio {
 
   /// Frames -> states: halved so often, each time rounded up.
   Dim states(Dim frames) const;
-  /// features [1, frames, bins] -> [1, states, hidden_size]
-  Value operator()(const Scope& s, Value features) const;
+  /// features [N, frames, bins] -> [N, states, hidden_size]. `real`: of several sounds, which states are not
+  /// padding, bool [N, states].
+  Value operator()(const Scope& s, Value features, Value real = {}) const;
 };
 
 }  // namespace onnxport::models
