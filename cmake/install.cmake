@@ -20,9 +20,9 @@ install(FILES "${ONNXPORT_ORT_PACKAGE}/ThirdPartyNotices.txt" DESTINATION "${CMA
 set(texts "${PROJECT_BINARY_DIR}/texts")
 file(MAKE_DIRECTORY "${texts}")
 add_custom_command(TARGET onnxport_cli POST_BUILD VERBATIM
-  COMMAND sh -c "program=$1 && cd $2 && $program man > onnxport.1 && gzip -9nf onnxport.1 \
-&& $program completion bash > onnxport && $program completion zsh > _onnxport && $program completion fish > onnxport.fish"
-  sh "$<TARGET_FILE:onnxport_cli>" "${texts}")
+  COMMAND sh -c "cd $1 && shift && \"$@\" man > onnxport.1 && gzip -9nf onnxport.1 && \"$@\" completion bash > onnxport \
+&& \"$@\" completion zsh > _onnxport && \"$@\" completion fish > onnxport.fish"
+  sh "${texts}" ${CMAKE_CROSSCOMPILING_EMULATOR} "$<TARGET_FILE:onnxport_cli>")
 install(FILES "${texts}/onnxport.1.gz" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT program)
 install(FILES "${texts}/onnxport" DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions" COMPONENT program)
 install(FILES "${texts}/_onnxport" DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions" COMPONENT program)

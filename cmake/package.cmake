@@ -16,6 +16,11 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+if(CMAKE_CROSSCOMPILING)  # dpkg knows only this machine's processor and packages; portable.cmake says what is needed
+  set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE arm64)
+  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS OFF)
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS "libc6 (>= 2.28), libgcc-s1, libstdc++6 (>= 8)")
+endif()
 # Loaded when a model comes from the Hub. The second name is that of Debian 13.
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, libcurl4 | libcurl4t64")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "exporter of Hugging Face checkpoints to validated ONNX files")

@@ -170,4 +170,6 @@ if(Python3_FOUND)
     set_tests_properties(cli.completion PROPERTIES TIMEOUT 300)
   endif()
   add_test(NAME tools.changed_tests COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/changed_tests_test.py")
+  add_test(NAME house.evaluation_order COMMAND "${Python3_EXECUTABLE}"
+    "${PROJECT_SOURCE_DIR}/tests/evaluation_order_test.py" "${PROJECT_SOURCE_DIR}/src")
 endif()

@@ -18,6 +18,12 @@ if(ONNXPORT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     "CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime" "${ONNXPORT_CCACHE}")
 endif()
 
+# The same arithmetic everywhere, so that an export has the same bytes: x86-64 has no instruction that multiplies and adds
+# with one rounding (without -march), and its char has a sign.
+if(NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  add_compile_options(-ffp-contract=off -fsigned-char)
+endif()
+
 add_library(onnxport_flags INTERFACE)
 target_compile_options(onnxport_flags INTERFACE -Wall -Wextra -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi
   -Wno-missing-field-initializers "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=" -ffunction-sections -fdata-sections)
@@ -32,7 +38,7 @@ if(ONNXPORT_WERROR)
 endif()
 
 find_program(ONNXPORT_MOLD mold)
-if(ONNXPORT_MOLD)
+if(ONNXPORT_MOLD AND NOT CMAKE_CROSSCOMPILING)  # a cross-compiler does not find it
   target_link_options(onnxport_flags INTERFACE -fuse-ld=mold)
 endif()
 target_link_options(onnxport_flags INTERFACE -Wl,--gc-sections -Wl,--compress-debug-sections=zlib)

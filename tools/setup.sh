@@ -3,6 +3,7 @@
 # the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
 #
 #   tools/setup.sh [build] [python] [wheel] [docs] [demo] [bench] [clients] [optimum] [sentence_transformers] [lint] [fuzz]
+#                  [aarch64]
 #
 # says what for; `build` when nothing is given.
 #
@@ -14,6 +15,7 @@ onnx_version=1.23.2
 onnx_sha256=c03ecf6b835d136108eeaeeafbd0026fc7b3cf98661409fbc6b63d5a29361348
 onnxruntime_version=1.31.1
 onnxruntime_sha256=5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f
+onnxruntime_aarch64_sha256=da05378364c44d4407e463982d2bf8d5e4cfea873283757e48beeb41df97b7f3
 protobuf_version=3.21.12
 protobuf_sha256=930c2c3b5ecc6c9c12615cf5ad93f1cd6e12d0aba862b572e076259970ac3a53
 ort_headers_version=0.4.9
@@ -104,7 +106,9 @@ verify() {  # FILE SHA256
   printf '%s  %s\n' "$2" "$1" | sha256sum --check --status || die "$(basename "$1"): sha256 differs from the pinned one"
 }
 
-# wheel NAME VERSION SHA256 FOLDER PATTERN...: the members of a wheel that match a pattern, in $cache/FOLDER
+# wheel NAME VERSION SHA256 FOLDER PATTERN...: the members of a wheel that match a pattern, in $cache/FOLDER. $machine
+# says for which processor.
+machine=x86_64
 wheel() {
   local name=$1 version=$2 sha256=$3 folder=$4
   shift 4
@@ -116,7 +120,7 @@ wheel() {
   mkdir -p "$scratch/wheel"
   printf '%s==%s --hash=sha256:%s\n' "$name" "$version" "$sha256" >"$scratch/requirements.txt"
   python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
-    --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    --platform "manylinux_2_28_$machine" --platform "manylinux_2_17_$machine" --platform "manylinux2014_$machine" \
     --python-version 3.11 --implementation cp --abi cp311 --abi none --require-hashes \
     -r "$scratch/requirements.txt" -d "$scratch/wheel" </dev/null >"$log" 2>&1 ||
     { tail -n 20 "$log" >&2; die "pip download $name==$version failed"; }
@@ -166,26 +170,8 @@ packages() {
 # packages_of NAME: those that tests/clients/NAME needs, such as huggingface_hub, with which the tests share a cache.
 packages_of() { packages "$1" "tests/clients/$1/requirements.txt"; }
 
-# The sources of Debian's protobuf, of which a wheel needs position-independent code.
-protobuf_source() {
-  local folder=protobuf-$protobuf_version
-  [ -d "$cache/$folder" ] && return
-  make_scratch
-  [ -d "$cache/$folder" ] && return
-  say "apt: the sources of protobuf $protobuf_version"
-  mkdir -p "$scratch/apt/lists/partial" "$scratch/out"
-  apt-get indextargets --format 'deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
-    LC_ALL=C sort -u >"$scratch/apt/sources.list"
-  (
-    cd "$scratch/apt"
-    options=(-qq -o "Dir::Etc::SourceList=$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null
-      -o "Dir::State::lists=$PWD/lists" -o "Dir::Cache=$PWD" -o APT::Sandbox::User=)
-    apt-get "${options[@]}" update && apt-get "${options[@]}" source --download-only protobuf
-  ) </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "apt-get source protobuf failed"; }
-  verify "$scratch/apt/protobuf_$protobuf_version.orig.tar.gz" "$protobuf_sha256"
-  tar -xzf "$scratch/apt/protobuf_$protobuf_version.orig.tar.gz" -C "$scratch/out" "$folder/src" "$folder/LICENSE"
-  mv -T "$scratch/out/$folder" "$cache/$folder"
-}
+# shellcheck source=tools/setup_debian.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup_debian.sh"
 
 # What the extension of the Python package needs, for the python3 that is there.
 python_package() {
@@ -257,6 +243,14 @@ for part in "$@"; do
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
-    *) die "unknown part '$part': build, python, wheel, docs, demo, bench, clients, optimum, sentence_transformers, lint or fuzz" ;;
+    aarch64)  # beside build: it has what is the same for every processor
+      apt_install g++-aarch64-linux-gnu qemu-user
+      arm64_roots
+      machine=aarch64 wheel onnxruntime "$onnxruntime_version" "$onnxruntime_aarch64_sha256" \
+        "onnxruntime-$onnxruntime_version-aarch64" \
+        'onnxruntime/capi/libonnxruntime.so.*' 'onnxruntime/LICENSE' 'onnxruntime/ThirdPartyNotices.txt'
+      wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'  # for the test
+      ;;
+    *) die "unknown part '$part': build, python, wheel, docs, demo, bench, clients, optimum, sentence_transformers, lint, fuzz or aarch64" ;;
   esac
 done

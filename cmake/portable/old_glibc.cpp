@@ -10,9 +10,7 @@
 #include <cerrno>
 #include <ctime>
 
-#ifndef __x86_64__
-#error "the versions of glibc's symbols are those of x86_64"
-#endif
+#include "first_glibc.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
@@ -23,27 +21,28 @@ extern "C" {
   __asm__(".symver old_" #name "," #name "@" version);             \
   result __wrap_##name parameters { return old_##name arguments; }
 
-ONNXPORT_OLD("GLIBC_2.2.5", double, exp, (double x), (x))
-ONNXPORT_OLD("GLIBC_2.2.5", double, exp2, (double x), (x))
-ONNXPORT_OLD("GLIBC_2.2.5", double, log, (double x), (x))
-ONNXPORT_OLD("GLIBC_2.2.5", double, log2, (double x), (x))
-ONNXPORT_OLD("GLIBC_2.2.5", double, pow, (double x, double y), (x, y))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, double, exp, (double x), (x))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, double, exp2, (double x), (x))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, double, log, (double x), (x))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, double, log2, (double x), (x))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, double, pow, (double x, double y), (x, y))
 
 // Those of libdl and libpthread, which are a part of libc today.
-ONNXPORT_OLD("GLIBC_2.2.5", void*, dlopen, (const char* path, int flags), (path, flags))
-ONNXPORT_OLD("GLIBC_2.2.5", void*, dlsym, (void* library, const char* name), (library, name))
-ONNXPORT_OLD("GLIBC_2.2.5", char*, dlerror, (), ())
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_once, (pthread_once_t * once, void (*run)()), (once, run))
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_key_create, (pthread_key_t * key, void (*destroy)(void*)),
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, void*, dlopen, (const char* path, int flags), (path, flags))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, void*, dlsym, (void* library, const char* name), (library, name))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, char*, dlerror, (), ())
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_once, (pthread_once_t * once, void (*run)()), (once, run))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_key_create, (pthread_key_t * key, void (*destroy)(void*)),
              (key, destroy))
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_key_delete, (pthread_key_t key), (key))
-ONNXPORT_OLD("GLIBC_2.2.5", void*, pthread_getspecific, (pthread_key_t key), (key))
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_setspecific, (pthread_key_t key, const void* value), (key, value))
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_rwlock_unlock, (pthread_rwlock_t * lock), (lock))
-ONNXPORT_OLD("GLIBC_2.2.5", int, pthread_sigmask, (int how, const sigset_t* set, sigset_t* old),
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_key_delete, (pthread_key_t key), (key))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, void*, pthread_getspecific, (pthread_key_t key), (key))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_setspecific, (pthread_key_t key, const void* value),
+             (key, value))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_rwlock_unlock, (pthread_rwlock_t * lock), (lock))
+ONNXPORT_OLD(ONNXPORT_FIRST_GLIBC, int, pthread_sigmask, (int how, const sigset_t* set, sigset_t* old),
              (how, set, old))
 
 // Before 2.33, these were inline functions, for which libc has a version number of the struct.
@@ -51,11 +50,11 @@ int __xstat(int version, const char* path, struct stat* result);
 int __lxstat(int version, const char* path, struct stat* result);
 int __fxstat(int version, int file, struct stat* result);
 int __fxstatat(int version, int folder, const char* path, struct stat* result, int flags);
-int __wrap_stat(const char* path, struct stat* result) { return __xstat(1, path, result); }
-int __wrap_lstat(const char* path, struct stat* result) { return __lxstat(1, path, result); }
-int __wrap_fstat(int file, struct stat* result) { return __fxstat(1, file, result); }
+int __wrap_stat(const char* path, struct stat* result) { return __xstat(kStatVersion, path, result); }
+int __wrap_lstat(const char* path, struct stat* result) { return __lxstat(kStatVersion, path, result); }
+int __wrap_fstat(int file, struct stat* result) { return __fxstat(kStatVersion, file, result); }
 int __wrap_fstatat(int folder, const char* path, struct stat* result, int flags) {
-  return __fxstatat(1, folder, path, result, flags);
+  return __fxstatat(kStatVersion, folder, path, result, flags);
 }
 
 pid_t __wrap_gettid() { return static_cast<pid_t>(syscall(SYS_gettid)); }

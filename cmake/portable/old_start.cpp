@@ -1,5 +1,6 @@
 // The start of a program. Since glibc 2.34, the C library itself runs the constructors of a program; before,
 // code in the program did. If a newer one is given such code, it leaves them to that.
+#include "first_glibc.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
@@ -7,7 +8,7 @@ extern "C" {
 using Main = int(int, char**, char**);
 int old_start(Main* main, int argc, char** argv, Main* init, void (*fini)(), void (*rtld_fini)(),
               void* stack_end);
-__asm__(".symver old_start,__libc_start_main@GLIBC_2.2.5");
+__asm__(".symver old_start,__libc_start_main@" ONNXPORT_FIRST_GLIBC);
 
 using Constructor = void(int, char**, char**);
 extern Constructor* __preinit_array_start[] __attribute__((visibility("hidden")));

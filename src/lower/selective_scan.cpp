@@ -115,7 +115,8 @@ Lowered by_chunk(Emitter& e, const Node& node, const Sizes& z) {
   const Part x = shaped(e, in[0], {z.batch, z.length, z.heads(), z.channels});
   const std::string scaled = mul(e, step.name, x.name);
   const std::string added = shaped(e, scaled, x.type, type.shape).name;
-  const std::string decays = mul(e, e.name_of(in[1]), e.name_of(in[2]));
+  const std::string rates = e.name_of(in[2]);
+  const std::string decays = mul(e, e.name_of(in[1]), rates);
   const Ints tokens_last = {1, 0, 3, 4, 5, 2}, tokens_before = {1, 0, 3, 4, 2, 5};
   const Shape output = {z.batch, z.groups, z.each, z.channels, length};
 

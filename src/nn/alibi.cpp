@@ -58,7 +58,8 @@ Value alibi_bfloat16(const DecoderPass& pass, std::int64_t heads) {
   const Value steps = graph.weight_as_is(Weight::from_ints({kOctaves}, thresholds));
   const Value reached = op::cast(op::ge(op::unsqueeze(positions, 2), steps), DType::i64);
   const Value octaves = op::sum(reached, 2);
-  const Value unit = op::pow(op::scalar(graph, 2.0, DType::f32), op::cast(octaves, DType::f32));
+  const Value exponent = op::cast(octaves, DType::f32);
+  const Value unit = op::pow(op::scalar(graph, 2.0, DType::f32), exponent);
   const Value mantissa = op::cast(op::round(op::div(op::cast(positions, DType::f32), unit)), DType::i64);
 
   // table[m, head] = bf16(bf16(slope) * m)

@@ -99,7 +99,8 @@ Value DecoderPass::causal_bias(double hidden) const {
   const Value key = op::arange(g, total_length());
   const Value query = op::unsqueeze(op::arange(g, length(), past_length_), 1);
   const Value zero = op::scalar(g, 0.0, g.float_dtype());
-  return op::where(op::le(key, query), zero, op::scalar(g, hidden, g.float_dtype()));
+  const Value far = op::scalar(g, hidden, g.float_dtype());
+  return op::where(op::le(key, query), zero, far);
 }
 
 Value DecoderPass::past(std::int64_t layer, std::string_view part) const {

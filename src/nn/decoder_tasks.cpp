@@ -41,7 +41,8 @@ Value last_marked(Value x, Value mark) {
 
 Value token_at(Value x, Value index) {
   Graph& graph = x.graph();
-  const Value first_of_row = op::mul(op::arange(graph, x.dim(0)), op::size(graph, x.dim(1)));
+  const Value length = op::size(graph, x.dim(1));
+  const Value first_of_row = op::mul(op::arange(graph, x.dim(0)), length);
   const Value rows = op::flatten(x, 0, 1);
   return op::embedding(rows, op::add(first_of_row, index));
 }

@@ -26,11 +26,13 @@ Value read_nearest(Value image, Value places) {
     const Value size = op::cast(op::size(graph, extent), DType::f32);
     const Value scaled = op::add(op::mul(op::select(places, 3, axis), size), 0.5);
     const Value inside = op::minimum(op::maximum(scaled, 0.0), size);
-    return op::minimum(op::cast(inside, DType::i64), op::size(graph, extent - 1));
+    const Value last = op::size(graph, extent - 1);
+    return op::minimum(op::cast(inside, DType::i64), last);
   };
   const Dim &images = image.dim(0), &d = image.dim(1), &queries = places.dim(1), &points = places.dim(2);
   const Value column = index(0, image.dim(3));
-  const Value lines = op::mul(index(1, image.dim(2)), op::size(graph, image.dim(3)));
+  const Value width = op::size(graph, image.dim(3));
+  const Value lines = op::mul(index(1, image.dim(2)), width);
   const Value pixels = op::reshape(op::add(lines, column), {images, 1, queries * points});
   const Value flat = op::flatten(image, 2, 3);
   const Value read = op::gather(flat, 2, op::expand(pixels, {images, d, queries * points}));

@@ -23,9 +23,13 @@ Value delta_beta(Value x) { return op::sigmoid(op::cast(x, DType::f32)); }
 
 Value delta_decay(Value step, const Weight& shift, const Weight& decay) {
   Graph& graph = step.graph();
-  const Value shifted = op::add(op::cast(step, DType::f32), graph.weight_as_is(shift.cast(DType::f32)));
+  const Value by = graph.weight_as_is(shift.cast(DType::f32));
+  const Value shifted = op::add(op::cast(step, DType::f32), by);
   const std::int64_t heads = decay.shape().at(0);
-  if (step.dim(2) == heads) return op::mul(op::softplus(shifted), graph.weight_as_is(decay));
+  if (step.dim(2) == heads) {
+    const Value rates = graph.weight_as_is(decay);
+    return op::mul(op::softplus(shifted), rates);
+  }
   const Value apart = op::reshape(op::softplus(shifted), {step.dim(0), step.dim(1), heads, -1});
   const Value scaled = op::mul(apart, graph.weight_as_is(decay.reshape({heads, 1})));
   return op::reshape(scaled, step.shape());

@@ -28,7 +28,8 @@ Value relu_linear_attention(Value query, Value key, Value value) {
   const DType dtype = query.dtype();
   const auto positive = [](Value x) { return op::cast(op::relu(x), DType::f32); };
   const Value q = positive(query), k = positive(key);
-  const Value states = op::matmul(op::transpose(k, 2, 3), op::cast(value, DType::f32));
+  const Value v = op::cast(value, DType::f32);
+  const Value states = op::matmul(op::transpose(k, 2, 3), v);
   const Value sums = op::transpose(op::sum(k, 2, true), 2, 3);
   const Value divisor = op::add(op::matmul(q, sums), kLeast);
   return op::cast(op::div(op::matmul(q, states), divisor), dtype);

@@ -42,7 +42,8 @@ Value distance_scores(Value query, Value distances, std::int64_t heads, const Di
 }
 
 Value type_scores(Value query, Value types, Value other, std::int64_t heads) {
-  const Value scores = op::matmul(split_heads(query, heads), by_head(types, heads));  // [B, heads, S, 2]
+  const Value of_types = by_head(types, heads);
+  const Value scores = op::matmul(split_heads(query, heads), of_types);  // [B, heads, S, 2]
   const Value same = op::slice(scores, 3, 0, 1);
   const Value difference = op::sub(op::slice(scores, 3, 1, 2), same);
   return op::add(same, op::mul(difference, other));

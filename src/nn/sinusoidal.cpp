@@ -47,7 +47,8 @@ Value SinusoidalPositions::rows(Value indices) const {
 Value SinusoidalPositions::operator()(Value ids, const Dim& past) const {
   const ModulePath at(ids, path_);
   const Value real = op::cast(op::ne(ids, static_cast<double>(pad_)), DType::i64);
-  const Value counted = op::add(op::cumsum(real, 1), op::size(ids.graph(), past));
+  const Value before = op::size(ids.graph(), past);
+  const Value counted = op::add(op::cumsum(real, 1), before);
   const Value positions = op::add(op::mul(counted, real), static_cast<double>(pad_));
   return rows(positions);
 }

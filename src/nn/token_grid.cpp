@@ -36,7 +36,8 @@ RowSelection select_rows(Value y, Value x, const TokenGrid& grid, std::int64_t s
   const auto horizontal = [&](Value v) { return op::reshape(v, {1, across, 1, side}); };
 
   const Value lines = op::mul(y, op::size(graph, grid.width));
-  const Value rows = op::add(vertical(lines), horizontal(x));
+  const Value along = horizontal(x);
+  const Value rows = op::add(vertical(lines), along);
   if (!padded) return {for_all_images(op::reshape(rows, {count}), grid.batch, grid.tokens())};
 
   const Value below = vertical(op::ge(y, op::size(graph, grid.height)));

@@ -78,8 +78,8 @@ Value resampling_matrix(Graph& graph, const Dim& to, std::int64_t from, std::str
   const Value distance = op::div(apart, op::cast(op::size(graph, to * 2), DType::f32));
   Value coefficients;
   if (antialiased) {
-    const Value step = op::div(op::scalar(graph, static_cast<double>(from), DType::f32),
-                               op::cast(op::size(graph, to), DType::f32));
+    const Value steps = op::cast(op::size(graph, to), DType::f32);
+    const Value step = op::div(op::scalar(graph, static_cast<double>(from), DType::f32), steps);
     coefficients = cubic_kernel(op::div(distance, op::maximum(step, 1.0)), -0.5);
     return op::div(coefficients, op::sum(coefficients, 1, true));
   }

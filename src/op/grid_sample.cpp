@@ -54,7 +54,8 @@ struct Axis {
     const Value from_zero = add(grid, 1.0);
     Value at;
     if (node.attrs.flag("align_corners")) {
-      at = mul(div(from_zero, 2.0), sub(size(), 1.0));
+      const Value last = sub(size(), 1.0);
+      at = mul(div(from_zero, 2.0), last);
     } else {
       const Value edges = mul(from_zero, size());
       at = div(sub(edges, 1.0), 2.0);
@@ -107,7 +108,8 @@ std::vector<Value> decompose_grid_sample(const Node& node) {
   const auto rows = Axis{node, graph, image[2], dtype}.elements(select(grid, 3, 1));
   Value sum;
   for (const auto& [row, row_weight] : rows) {
-    const Value lines = mul(add(first_rows, row), size(graph, image[3]));
+    const Value width = size(graph, image[3]);
+    const Value lines = mul(add(first_rows, row), width);
     for (const auto& [column, column_weight] : columns) {
       Value read = embedding(table, reshape(add(lines, column), places));
       if (row_weight) read = mul(read, unsqueeze(mul(row_weight, column_weight), 3));

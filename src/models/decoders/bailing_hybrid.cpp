@@ -50,7 +50,8 @@ nn::Mixer delta_attention(const Scope& s, std::int64_t layer, const TextDecoderC
   const auto decay = [=](Value x) {
     const Value step = forget(x);
     if (!safe) return nn::delta_decay(step, shift, rates);
-    const Value shifted = op::add(op::cast(step, DType::f32), x.graph().weight_as_is(shift));
+    const Value by = x.graph().weight_as_is(shift);
+    const Value shifted = op::add(op::cast(step, DType::f32), by);
     const Value apart = op::reshape(shifted, {x.dim(0), x.dim(1), z.key_heads, z.key_dim});
     const Value negative = op::mul(apart, x.graph().weight_as_is(rates.reshape({z.key_heads, 1})));
     const Value bounded = op::mul(op::sigmoid(op::neg(negative)), bound);

@@ -20,7 +20,8 @@ Value counted_token(Value x, Value input_ids, std::int64_t pad) {
   Graph& graph = x.graph();
   const Value real = op::cast(op::ne(input_ids, static_cast<double>(pad)), DType::i64);
   const Value count = op::sum(real, 1);
-  const Value number = op::where(op::eq(count, 0.0), op::size(graph, x.dim(1)), count);
+  const Value length = op::size(graph, x.dim(1));
+  const Value number = op::where(op::eq(count, 0.0), length, count);
   return nn::token_at(x, op::sub(number, 1.0));
 }
 

@@ -144,7 +144,8 @@ nn::Mixer attention(const Scope& s, std::int64_t layer, const PretrainedConfig& 
   return [=](Value x, nn::DecoderPass& pass) {
     const auto scaled = [&](Value y) {
       if (!floor) return y;
-      const Value wide = op::mul(op::cast(y, DType::f32), log_scale(pass, alpha, *floor));
+      const Value factor = log_scale(pass, alpha, *floor);
+      const Value wide = op::mul(op::cast(y, DType::f32), factor);
       return op::cast(wide, y.dtype());
     };
     nn::CausalAttentionParts biased = parts;
@@ -193,7 +194,8 @@ nn::FeedForward mixture(const Scope& s, const PretrainedConfig& c) {
     const nn::Routing pick = nn::preferred_scores([](Value all) { return all; }, preference, chosen);
     nn::Routes routes = pick(parts[0]);
     const Value picked = op::sum(routes.values, 1, true), others = op::sum(parts[1], 1, true);
-    const Value share = op::div(op::mul(graph.weight_as_is(factor), scale), op::add(picked, others));
+    const Value total = op::add(picked, others);
+    const Value share = op::div(op::mul(graph.weight_as_is(factor), scale), total);
     routes.values = op::mul(routes.values, share);
     const Value always_share = op::cast(op::mul(parts[1], share), x.dtype());
     const Value made = routed(tokens, nn::routing_matrix(routes, sizes.experts));

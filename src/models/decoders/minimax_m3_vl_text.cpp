@@ -128,7 +128,8 @@ class BlockIndexer {
     const Value own = op::div(position, static_cast<double>(sizes_.block));
     const Value before = op::le(number, own);
     const Value near = op::gt(number, op::sub(own, static_cast<double>(sizes_.local)));
-    best = op::where(op::logical_and(before, near), op::scalar(graph, kHighest, DType::f32), best);
+    const Value highest = op::scalar(graph, kHighest, DType::f32);
+    best = op::where(op::logical_and(before, near), highest, best);
     const Value largest = nn::among_largest(best, sizes_.count);
     return op::logical_and(largest, op::gt(best, lowest));
   }

@@ -39,7 +39,8 @@ op::AttentionMask mask(const nn::DecoderPass& pass) {
   const auto constant = [&](double value) { return op::scalar(g, value, DType::f32); };
   const Value key = op::arange(g, pass.length());
   const Value earlier = op::le(key, op::unsqueeze(key, 1));
-  const Value order = op::where(earlier, constant(0), constant(kSwallows));
+  const Value hidden = constant(kSwallows);
+  const Value order = op::where(earlier, constant(0), hidden);
   const Value padding =
       op::reshape(pass.attention_mask(), {pass.attention_mask().dim(0), 1, 1, pass.length()});
   return {.bias = op::masked_fill(order, op::eq(padding, 0.0), lowest(DType::f32))};

@@ -133,7 +133,8 @@ std::function<Value(Value)> shifted_and_scaled(const Scope& s, const std::string
   const Weight bias = s.weight(name + "_bias", {width}).cast(DType::f32);
   const Weight scale = s.weight(name + "_scale", {width}).cast(DType::f32);
   return [=](Value x) {
-    const Value shifted = op::add(op::cast(x, DType::f32), x.graph().weight_as_is(bias));
+    const Value by = x.graph().weight_as_is(bias);
+    const Value shifted = op::add(op::cast(x, DType::f32), by);
     return op::mul(shifted, x.graph().weight_as_is(scale));
   };
 }

@@ -61,7 +61,8 @@ Value positions(Value shapes, const Dim& words, const Dim& squares) {
   const Value counts = op::mul(of_images(0), area);
   const Value ends = op::cumsum(counts, 0);
   const Value number = op::arange(graph, squares);
-  const Value passed = op::ge(op::unsqueeze(number, 1), op::unsqueeze(ends, 0));
+  const Value end = op::unsqueeze(ends, 0);
+  const Value passed = op::ge(op::unsqueeze(number, 1), end);
   const Value image = op::sum(op::cast(passed, DType::i64), 1);  // [I]
   const auto per_square = [&](Value of) { return op::embedding(of, image); };
   const Value offset = op::sub(number, per_square(op::sub(ends, counts)));
@@ -145,7 +146,8 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component&) 
   const Dim &words = x.text.dim(1), &squares = x.image.dim(1);
   const op::Rope rope = nn::axes_rope(positions(inputs["img_shapes"], words, squares), c.axes, kTheta);
   const Value seen = op::cast(inputs["encoder_hidden_states_mask"], DType::boolean);
-  const Value all = op::eq(op::arange(seen.graph(), squares), op::arange(seen.graph(), squares));
+  const Value square = op::arange(seen.graph(), squares);
+  const Value all = op::eq(square, square);
   const Value image_seen = op::expand(op::unsqueeze(all, 0), {x.image.dim(0), squares});
   const op::AttentionMask mask{.padding = op::concat({seen, image_seen}, 1)};
   for (std::int64_t i = 0; i < c.layers; ++i)

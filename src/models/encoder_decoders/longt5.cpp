@@ -125,7 +125,8 @@ struct GlobalBlocks {
   }
   // x [B, S, C] -> the sum over the tokens of each block [B, G + 1, C]
   Value sums(Value x) const {
-    const Value inside = op::eq(op::unsqueeze(of_token, 1), op::unsqueeze(numbers, 1));  // [B, G + 1, S]
+    const Value number = op::unsqueeze(numbers, 1);
+    const Value inside = op::eq(op::unsqueeze(of_token, 1), number);  // [B, G + 1, S]
     return op::matmul(op::cast(inside, x.dtype()), x);
   }
   // Whether a token sees a block, as in the original: padding sees blocks that do not exist. bool [B, S, G +

@@ -231,7 +231,8 @@ Value decode(const Scope& s, const Config& c, const nn::Embedding& words, nn::Se
   const Value ids = pass.input_ids();
   // Not cut: the stream reads one position more, and fails beyond the table.
   const Value place = op::arange(graph, pass.length(), pass.past_length() + 1);
-  const Value text = op::add(words(ids), positions(place));
+  const Value placed = positions(place);
+  const Value text = op::add(words(ids), placed);
   // The stream of the very next token has the last of these embeddings.
   const Value of_stream = graph.weight(streams.slice(0, c.ngram - 1, c.ngram));
   const Value next = op::add(positions(op::add(place, 1.0)), of_stream);  // [S, H]

@@ -70,7 +70,8 @@ class SparseMlp {
     const Value fits = op::le(place, op::scalar(x.graph(), capacity_, DType::i64));
     const Value kept = op::cast(op::logical_and(chosen, fits), DType::f32);
     const Value routing = op::cast(op::mul(scores, kept), x.dtype());
-    const Value made = experts_(op::flatten(x, 0, 1), op::flatten(routing, 0, 1));
+    const Value rows = op::flatten(routing, 0, 1);
+    const Value made = experts_(op::flatten(x, 0, 1), rows);
     return op::reshape(made, x.shape());
   }
 

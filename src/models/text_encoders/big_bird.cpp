@@ -112,7 +112,8 @@ NamedValues answer(const Inputs& inputs, const Scope& root, const Config& c, con
   const nn::LayerNorm norm(head / "output.LayerNorm", c.hidden_size, c.layer_norm_eps);
   const Value made = norm(op::add(bert_mlp(head, c)(hidden), hidden));
   const NamedValues logits = nn::question_answering(head, made, c.hidden_size);
-  const Value asked = op::logical_and(op::logical_not(behind), op::gt(positions, 0.0));
+  const Value after_first = op::gt(positions, 0.0);
+  const Value asked = op::logical_and(op::logical_not(behind), after_first);
   const Value penalty = op::mul(op::cast(asked, DType::f32), 1e6);
   NamedValues answers;
   for (const auto& [name, value] : logits) {

@@ -74,7 +74,8 @@ struct BoxDistances {
     for (const std::int64_t edge : {0, 1, 2, 1, 2, 3, 0, 3})
       corners.push_back(op::slice(bbox, 2, edge, edge + 1));
     const Value places = op::mul(op::cast(op::concat(corners, 2), DType::f32), scale);
-    const Value distances = op::sub(op::unsqueeze(places, 1), op::unsqueeze(places, 2));
+    const Value from = op::unsqueeze(places, 2);
+    const Value distances = op::sub(op::unsqueeze(places, 1), from);
     std::vector<double> frequencies;
     for (std::int64_t i = 0; i < waves; i += 2)
       frequencies.push_back(1 / std::pow(10000.0, static_cast<double>(i) / static_cast<double>(waves)));

@@ -183,7 +183,8 @@ struct Canine {
     const Value repeated = repeat(read_text.molecules, read_text.encoding.dim(1));
     const Value both = op::permute(op::concat({read_text.encoding, repeated}, 2), {0, 2, 1});
     const Value projected = activation(op::permute(upsample(both), {0, 2, 1}));
-    return final_layers(projection_norm(projected), nn::padding_mask(in["attention_mask"]));
+    const op::AttentionMask mask = nn::padding_mask(in["attention_mask"]);
+    return final_layers(projection_norm(projected), mask);
   }
 };
 

@@ -92,8 +92,8 @@ struct Esm {
     const Value count = op::sum(op::cast(hidden, DType::f32), 1, true);
     const Value length = op::cast(op::size(x.graph(), x.dim(1)), DType::f32);
     const Value shown = op::sub(1.0, op::div(count, length));
-    const Value scale =
-        op::div(op::mul(op::cast(kept, DType::f32), 1 - kMaskedInTraining), op::unsqueeze(shown, 2));
+    const Value share = op::unsqueeze(shown, 2);
+    const Value scale = op::div(op::mul(op::cast(kept, DType::f32), 1 - kMaskedInTraining), share);
     return op::cast(scale, x.dtype());
   }
 

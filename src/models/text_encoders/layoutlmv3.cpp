@@ -119,7 +119,8 @@ struct DistanceBias {
   }
   // places int [N, T] -> [N, heads, T, T]
   Value operator()(Value places) const {
-    const Value difference = op::sub(op::unsqueeze(places, 1), op::unsqueeze(places, 2));
+    const Value from = op::unsqueeze(places, 2);
+    const Value difference = op::sub(op::unsqueeze(places, 1), from);
     const auto far = static_cast<double>(farthest);
     const Value within = op::minimum(op::maximum(op::add(difference, far), 0.0), 2 * far);
     return op::permute(op::embedding(places.graph().weight(table), within), {0, 3, 1, 2});

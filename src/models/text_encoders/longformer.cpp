@@ -79,7 +79,8 @@ op::AttentionMask look(Value kept, Value global, std::int64_t window) {
   const Value positions = op::arange(graph, kept.dim(1));
   const Value distance = op::abs(op::sub(op::unsqueeze(positions, 1), positions));
   const Value near = op::lt(distance, static_cast<double>(window + 1));
-  const Value seen = op::logical_or(op::unsqueeze(near, 0), op::unsqueeze(global, 1));
+  const Value everywhere = op::unsqueeze(global, 1);
+  const Value seen = op::logical_or(op::unsqueeze(near, 0), everywhere);
   return {.padding = kept, .visible = op::unsqueeze(seen, 1), .no_keys = op::NoKeys::uniform};
 }
 

@@ -68,8 +68,10 @@ Value inverse(Value x) {
   for (int i = 0; i < 6; ++i) {
     const Value xz = op::matmul(x, z);
     const Value inner = op::sub(times_identity(7), xz);
-    const Value middle = op::sub(times_identity(15), op::matmul(xz, inner));
-    const Value outer = op::sub(times_identity(13), op::matmul(xz, middle));
+    const Value xz_inner = op::matmul(xz, inner);
+    const Value middle = op::sub(times_identity(15), xz_inner);
+    const Value xz_middle = op::matmul(xz, middle);
+    const Value outer = op::sub(times_identity(13), xz_middle);
     z = op::matmul(op::mul(z, 0.25), outer);
   }
   return z;

@@ -57,7 +57,8 @@ struct Experts {
       return graph.weight(b.reshape({b.shape()[0], 1, b.shape()[1]}));
     };
     const Value up_weights = graph.weight(weights.gate.permute({0, 2, 1}));
-    const Value wide = op::add(op::matmul(op::unsqueeze(tokens, 0), up_weights), shift(weights.gate_bias));
+    const Value by = shift(weights.gate_bias);
+    const Value wide = op::add(op::matmul(op::unsqueeze(tokens, 0), up_weights), by);
     const std::vector<Value> halves = op::chunk(wide, 2, 2);
     const Value gate = op::minimum(halves[0], limit);
     const Value up = op::add(op::clamp(halves[1], -limit, limit), 1.0);

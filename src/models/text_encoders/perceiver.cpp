@@ -213,7 +213,8 @@ Value fourier_positions(Graph& graph, const Dim& rows, const Dim& columns, doubl
   const auto places = [&](const Dim& count) {
     const Value last = op::sub(op::size(graph, count), 1.0);
     const Value steps = op::sub(op::mul(op::arange(graph, count), 2.0), last);
-    return op::div(op::cast(steps, DType::f32), op::cast(last, DType::f32));
+    const Value most = op::cast(last, DType::f32);
+    return op::div(op::cast(steps, DType::f32), most);
   };
   const auto spread = [&](Value x, std::int64_t axis) {
     return op::reshape(op::expand(op::unsqueeze(x, axis), {rows, columns}), {rows * columns, 1});

@@ -126,7 +126,8 @@ struct Tapas {
     const Value column = op::select(token_type_ids, 2, kColumn);
     const Value columns_before = op::mul(column, static_cast<double>(config.types[kRow]));
     const Value cell = op::add(op::select(token_type_ids, 2, kRow), columns_before);
-    const Value same = op::eq(op::unsqueeze(cell, 2), op::unsqueeze(cell, 1));
+    const Value other = op::unsqueeze(cell, 1);
+    const Value same = op::eq(op::unsqueeze(cell, 2), other);
     const Value first = op::argmax(op::cast(same, DType::i64), 2);
     const Value within = op::sub(op::arange(graph, cell.dim(1)), first);
     return op::minimum(within, static_cast<double>(config.max_position_embeddings - 1));

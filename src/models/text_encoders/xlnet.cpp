@@ -167,7 +167,8 @@ struct XLNet {
   }
 
   Value positions(Graph& graph, const Dim& length) const {
-    Value distance = op::sub(op::size(graph, length), op::arange(graph, length * 2));
+    const Value number = op::arange(graph, length * 2);
+    Value distance = op::sub(op::size(graph, length), number);
     if (config.clamp > 0) {
       const auto most = static_cast<double>(config.clamp);
       distance = op::minimum(op::maximum(distance, -most), most);

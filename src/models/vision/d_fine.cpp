@@ -112,7 +112,8 @@ Value decoder_layer(const Scope& s, const Config& c, Value x, Value positions, V
   x = attend_to_queries(s, c, x, positions);
   const nn::DeformableSampling attention(s / "encoder_attn", c.points);
   (s / "encoder_attn").ignore("num_points_scale");  // follows from decoder_n_points
-  const Value seen = attention(op::add(x, positions), op::unsqueeze(boxes, 2), from.memory, from.sizes);
+  const Value around = op::unsqueeze(boxes, 2);
+  const Value seen = attention(op::add(x, positions), around, from.memory, from.sizes);
   const Scope gateway = s / "gateway";
   const Value both = op::concat({x, seen}, 2);
   const Value gates = op::sigmoid(nn::Linear(gateway / "gate", 2 * c.d_model, 2 * c.d_model)(both));

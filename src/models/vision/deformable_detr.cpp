@@ -106,8 +106,8 @@ Value decoder_layer(const Scope& s, const Config& c, Value x, const Queries& q, 
   const Value mixed = DetrAttention(s / "self_attn", c.d_model, c.decoder_heads)(asking, asking, x);
   x = norm("self_attn_layer_norm", op::add(x, mixed));
   const nn::DeformableAttention attention(s / "encoder_attn", c.sampling(c.decoder_heads, c.decoder_points));
-  const Value seen =
-      attention(op::add(x, q.positions), level_references(maps, boxes), memory, maps.sizes, maps.seen);
+  const Value references = level_references(maps, boxes);
+  const Value seen = attention(op::add(x, q.positions), references, memory, maps.sizes, maps.seen);
   x = norm("encoder_attn_layer_norm", op::add(x, seen));
   return DetrFeedForward(s, c.d_model, c.decoder_ffn_dim, c.activation)(x);
 }

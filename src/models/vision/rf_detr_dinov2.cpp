@@ -97,7 +97,8 @@ Value embed(const Scope& s, const Config& c, Value pixel_values, Windows& w) {
   const Value token = graph.weight(s.weight("cls_token", {1, 1, c.hidden_size}));
   const Value cls = op::add(token, op::slice(table, 1, 0, 1));
   s.ignore("mask_token");
-  Value tokens = op::add(nn::image_to_tokens(image), patch_positions(table, c, rows, columns));
+  const Value positions = patch_positions(table, c, rows, columns);
+  Value tokens = op::add(nn::image_to_tokens(image), positions);
   // The original takes rows for columns here, which matters for images that are not square.
   tokens = op::reshape(tokens, {w.batch, w.count, w.columns, w.count, w.rows, c.hidden_size});
   const Dim all = w.batch * w.count * w.count;

@@ -71,8 +71,8 @@ Value conv(const Scope& s, std::int64_t out, std::int64_t kernel, Value x) {
   const std::int64_t in = *x.dim(1).constant();
   const Weight weight = s.weight("weight", {out, in, kernel, kernel}).cast(DType::f32);
   const Weight bias = s.weight("bias", {out}).cast(DType::f32);
-  return op::conv2d(x, graph.weight_as_is(weight), graph.weight_as_is(bias),
-                    {.padding = {kernel / 2, kernel / 2}});
+  const Value shift = graph.weight_as_is(bias);
+  return op::conv2d(x, graph.weight_as_is(weight), shift, {.padding = {kernel / 2, kernel / 2}});
 }
 
 // [B, 3, H, W] -> [B, C, H / 8, W / 8]: of the first channel, as all are the same.
@@ -112,7 +112,8 @@ Value among_features(Value pixels, const Dim& features) {
 
 // The part of an image's extent [B, N].
 Value relative(Value pixels, const Dim& extent) {
-  return op::div(op::cast(pixels, DType::f32), op::cast(op::size(pixels.graph(), extent), DType::f32));
+  const Value whole = op::cast(op::size(pixels.graph(), extent), DType::f32);
+  return op::div(op::cast(pixels, DType::f32), whole);
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& /*component*/) {

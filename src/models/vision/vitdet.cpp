@@ -83,7 +83,8 @@ Value distances(const Scope& s, const Config& c, Graph& graph, const Axis& axis)
     table = op::cast(op::matmul(matrix, graph.weight_as_is(stored.cast(DType::f32))), graph.float_dtype());
   }
   const Value place = op::arange(graph, axis.extent);
-  const Value last = op::add(op::unsqueeze(place, 1), op::size(graph, axis.extent - 1));
+  const Value most = op::size(graph, axis.extent - 1);
+  const Value last = op::add(op::unsqueeze(place, 1), most);
   return op::permute(op::embedding(table, op::sub(last, place)), {0, 2, 1});
 }
 
@@ -94,7 +95,8 @@ Value position_bias(const Scope& s, const Config& c, Value query, const Axis& ro
   const Value grid = op::reshape(nn::split_heads(query, c.num_attention_heads),
                                  {batch, heads, rows.extent, columns.extent, c.head_dim()});
   const Value down = op::matmul(grid, distances(s, c, graph, rows));
-  const Value across = op::matmul(op::transpose(grid, 2, 3), distances(s, c, graph, columns));
+  const Value apart = distances(s, c, graph, columns);
+  const Value across = op::matmul(op::transpose(grid, 2, 3), apart);
   const Value by_row = op::reshape(down, {batch, heads, tokens, rows.extent, 1});
   const Value by_column = op::reshape(op::transpose(across, 2, 3), {batch, heads, tokens, 1, columns.extent});
   return op::reshape(op::add(by_row, by_column), {batch, heads, tokens, tokens});

@@ -49,7 +49,8 @@ Value embed(const Scope& s, const Config& c, Value pixel_values) {
                       fmt::format("{} patches of {} by {} pixels, expected {}",
                                   (image.dim(2) * image.dim(3)).str(), c.patch.height, c.patch.width, count));
   }
-  const Value placed = op::add(nn::image_to_tokens(image), graph.weight(positions.slice(1, 1, 1 + count)));
+  const Value of_patches = graph.weight(positions.slice(1, 1, 1 + count));
+  const Value placed = op::add(nn::image_to_tokens(image), of_patches);
   return op::add(placed, graph.weight(positions.slice(1, 0, 1)));
 }
 

@@ -62,7 +62,8 @@ Value embed(const Scope& s, const Config& c, Value video) {
   const ModulePath at(tokens, s.path());
   Graph& graph = tokens.graph();
   const Value first = op::expand(graph.weight(token), {tokens.dim(0), 1, c.hidden_size});
-  return op::add(op::concat({first, tokens}, 1), graph.weight(positions));
+  const Value places = graph.weight(positions);
+  return op::add(op::concat({first, tokens}, 1), places);
 }
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {

@@ -15,7 +15,8 @@ Frames::Frames(Value durations, Value lengths) {
   const Value most = op::squeeze(op::amax(op::cast(lengths, DType::f32), 0), 0);
   numbers = op::arange(op::cast(most, DType::i64), Dim::symbol("frames"));
   const Value ends = op::cast(op::cumsum(durations, 1), DType::i64);
-  const Value ended = op::le(op::unsqueeze(ends, 1), op::unsqueeze(numbers, 1));
+  const Value frame = op::unsqueeze(numbers, 1);
+  const Value ended = op::le(op::unsqueeze(ends, 1), frame);
   const Value token = op::sum(op::cast(ended, DType::i64), 2, true);
   tokens = op::eq(token, op::arange(durations.graph(), durations.dim(1)));
 }

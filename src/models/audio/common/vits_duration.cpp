@@ -112,7 +112,8 @@ Value conv_flow(const Scope& s, const VitsDurationConfig& c, Value latents, Valu
   const Value hidden = separable_convs(s / "conv_dds", c, before, mask);
   const Value parameters = op::mul(pointwise(s / "conv_proj", c.hidden_size, 3 * c.bins - 1)(hidden), mask);
   const auto wide = [](Value x) { return op::cast(op::transpose(x, 1, 2), DType::f32); };
-  const Value second = inverse_spline(c, wide(halves[1]), wide(parameters));
+  const Value wide_parameters = wide(parameters);
+  const Value second = inverse_spline(c, wide(halves[1]), wide_parameters);
   const Value narrow = op::cast(op::transpose(second, 1, 2), latents.dtype());
   return op::mul(op::concat({halves[0], narrow}, 1), mask);
 }

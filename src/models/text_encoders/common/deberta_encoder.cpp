@@ -45,7 +45,8 @@ Value DebertaConvLayer::operator()(Value x, Value residual, Value keep) const {
   const ModulePath at(x, path_);
   const Value kernel = x.graph().weight(weight_);
   const op::ConvOptions options = {.padding = {padding_}, .groups = groups_};
-  const Value mixed = op::conv1d(op::permute(x, {0, 2, 1}), kernel, x.graph().weight(bias_), options);
+  const Value bias = x.graph().weight(bias_);
+  const Value mixed = op::conv1d(op::permute(x, {0, 2, 1}), kernel, bias, options);
   const Value kept = without_padding(op::permute(mixed, {0, 2, 1}), keep);
   return without_padding(norm_(op::add(residual, activation_(kept))), keep);
 }

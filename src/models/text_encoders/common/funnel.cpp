@@ -102,11 +102,12 @@ Value FunnelLayer::by_type(Value query, const FunnelPlaces& from, const FunnelPl
   Graph& graph = query.graph();
   const Value rows = op::unsqueeze(from.types, 2);
   const Value columns = op::unsqueeze(to.types, 1);
-  const Value cls = op::logical_or(op::eq(rows, kClsType), op::eq(columns, kClsType));
+  const Value cls_column = op::eq(columns, kClsType);
+  const Value cls = op::logical_or(op::eq(rows, kClsType), cls_column);
   const Value same = op::logical_or(op::eq(rows, columns), cls);
   const Value comparing = op::add(query, graph.weight(type_bias_));
-  return nn::type_scores(comparing, graph.weight(types_), op::cast(op::unsqueeze(same, 1), query.dtype()),
-                         config_.heads);
+  const Value counts = op::cast(op::unsqueeze(same, 1), query.dtype());
+  return nn::type_scores(comparing, graph.weight(types_), counts, config_.heads);
 }
 
 // The first token, on its own, has neither place nor type.

@@ -81,9 +81,9 @@ Value decoder_layer(const Scope& s, const GroundingConfig& c, Value x, Value pos
   const Value placed = op::add(x, positions);
   const Value mixed = grounding_attention(s / "self_attn", c.d_model, c.decoder_heads, placed, placed, x);
   x = norm("self_attn_layer_norm", op::add(x, mixed));
-  const Value read =
-      grounding_attention(s / "encoder_attn_text", c.d_model, c.decoder_heads, op::add(x, positions),
-                          text.tokens, text.tokens, nn::padding_mask(text.real));
+  const op::AttentionMask mask = nn::padding_mask(text.real);
+  const Value read = grounding_attention(s / "encoder_attn_text", c.d_model, c.decoder_heads,
+                                         op::add(x, positions), text.tokens, text.tokens, mask);
   x = norm("encoder_attn_text_layer_norm", op::add(x, read));
   const nn::DeformableAttention attention(s / "encoder_attn", c.sampling(c.decoder_heads, c.decoder_points));
   const Value seen = attention(op::add(x, positions), references, memory, maps.sizes, maps.seen);

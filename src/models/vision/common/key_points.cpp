@@ -38,7 +38,8 @@ Places true_places(Value flags, Value ranks) {
   // Rows before that of a point are those with too few up to them.
   const Value passed = op::sum(counted(op::le(op::unsqueeze(up_to_row, 1), wanted)), 2);  // [B, N]
   const Value rows = at_most(passed, flags.dim(1) - 1);
-  const Value before = op::sub(pick(up_to_row, rows), pick(in_row, rows));
+  const Value own = pick(in_row, rows);
+  const Value before = op::sub(pick(up_to_row, rows), own);
   const Value rank = op::unsqueeze(op::sub(op::unsqueeze(ranks, 0), before), 2);  // [B, N, 1]
   const Value columns = op::sum(counted(op::le(pick_rows(up_to_column, rows), rank)), 2);
   const Value total = op::sum(in_row, 1, true);  // [B, 1]
@@ -69,7 +70,8 @@ KeyPoints key_points(Value scores, const KeyPointParameters& p) {
   Graph& graph = scores.graph();
   const Dim &rows = scores.dim(1), &columns = scores.dim(2);
   const auto inside = [&](const Dim& extent) {
-    return op::ge(op::arange(graph, extent), op::size(graph, p.border));
+    const Value border = op::size(graph, p.border);
+    return op::ge(op::arange(graph, extent), border);
   };
   const Value below = op::unsqueeze(inside(rows), 1);
   const Value framed = op::logical_and(below, inside(columns));
@@ -117,7 +119,8 @@ Value bilinear_at(Value image, Value rows, Value columns) {
     const auto inside = [&](Value number, Value share) {
       const Value after = op::gt(number, -1.0);
       const Value within = op::logical_and(after, op::lt(number, op::size(graph, extent)));
-      const Value clamped = op::where(after, at_most(number, extent - 1), op::size(graph, 0));
+      const Value first_place = op::size(graph, 0);
+      const Value clamped = op::where(after, at_most(number, extent - 1), first_place);
       return Corner{clamped, op::mul(share, op::cast(within, place.dtype()))};
     };
     return std::pair{inside(first, op::sub(1.0, beyond)), inside(op::add(first, 1.0), beyond)};

@@ -15,7 +15,8 @@ ImagePart parallel_block(const Scope& s, std::int64_t width, const RtDetrConfig&
   const ImagePart wide = rt_detr_conv(s / "conv1", width, width, 3, 1, c, "");
   const ImagePart narrow = rt_detr_conv(s / "conv2", width, width, 1, 1, c, "");
   return [=, activation = c.activation](Value x) {
-    const Value sum = op::add(wide(x), narrow(x));
+    const Value second = narrow(x);
+    const Value sum = op::add(wide(x), second);
     return activation.empty() ? sum : nn::Activation(activation)(sum);
   };
 }

@@ -10,7 +10,8 @@ Value decoder_layer(const Scope& s, const RtDetrConfig& c, const nn::DeformableP
   x = attend_to_queries(s, c, x, positions);
   const nn::DeformableAttention attention(s / "encoder_attn", points);
   (s / "encoder_attn").ignore("n_points_scale");  // follows from decoder_n_points
-  const Value seen = attention(op::add(x, positions), op::unsqueeze(boxes, 2), from.memory, from.sizes);
+  const Value around = op::unsqueeze(boxes, 2);
+  const Value seen = attention(op::add(x, positions), around, from.memory, from.sizes);
   x = nn::LayerNorm(s / "encoder_attn_layer_norm", c.d_model, c.layer_norm_eps)(op::add(x, seen));
   const Value inner =
       nn::Activation(c.decoder_activation)(nn::Linear(s / "fc1", c.d_model, c.decoder_ffn_dim)(x));

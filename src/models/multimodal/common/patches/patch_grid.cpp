@@ -18,7 +18,8 @@ PatchPlaces patch_places(Value grid, const Dim& count, std::int64_t side) {
   const Value of_image = op::mul(frames, of_frame);
   const Value ends = op::cumsum(of_image, 0);
   const Value patch = op::arange(graph, count);
-  const Value passed = op::ge(op::unsqueeze(patch, 1), op::unsqueeze(ends, 0));
+  const Value end = op::unsqueeze(ends, 0);
+  const Value passed = op::ge(op::unsqueeze(patch, 1), end);
   const Value image = op::sum(op::cast(passed, DType::i64), 1);
   const auto of = [&](Value per_image) { return op::embedding(per_image, image); };
 

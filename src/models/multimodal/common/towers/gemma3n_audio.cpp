@@ -27,7 +27,8 @@ Value norm_of_past(const Scope& s, Value x, double eps) {
   const Value centred = op::sub(wide, mean_so_far(wide));
   const Value variance = mean_so_far(op::mul(centred, centred));
   const Value scaled = op::div(centred, op::sqrt(op::add(variance, eps)));
-  return op::mul(op::cast(scaled, x.dtype()), graph.weight(s.weight("weight", {channels})));
+  const Value factor = graph.weight(s.weight("weight", {channels}));
+  return op::mul(op::cast(scaled, x.dtype()), factor);
 }
 
 }  // namespace
