@@ -87,7 +87,7 @@ smoke_aarch64() {
   esac
   python=("$source/tools/qemu_aarch64.sh" "$root/usr/bin/python$version_of")
   rm -rf "$environment"
-  "$1" -m pip install --quiet --disable-pip-version-check --find-links "$folder/wheels" --only-binary :all: \
+  "$1" -m pip install --quiet --disable-pip-version-check --root-user-action ignore --find-links "$folder/wheels" --only-binary :all: \
     --target "$environment/packages" --platform "manylinux_2_28_$processor" --platform "manylinux_2_27_$processor" \
     --platform "manylinux_2_17_$processor" \
     --python-version "$version_of" "onnxport==$version"

@@ -145,7 +145,8 @@ Lowered by_chunk(Emitter& e, const Node& node, const Sizes& z) {
     const std::string between = exp(add(e, sub(e, since, column), states[1]));
     const std::string weights = mul(e, product(written, read), between);
     const std::string own = product(inputs, weights);
-    const std::string old = mul(e, product(state, read), exp(since));
+    const std::string grown = exp(since);
+    const std::string old = mul(e, product(state, read), grown);
     const std::string output_of_chunk = add(e, own, old);
     const std::string last = e.ints({-1}), end = e.ints({std::numeric_limits<std::int64_t>::max()});
     const std::string total = e.emit("Slice", {since, last, end, e.ints({4})});
