@@ -165,7 +165,7 @@ const TensorType* find_type(std::uint32_t number) {
 }
 
 Weight read_blocks(const TensorType& type, const TensorView& bytes, const std::vector<std::int64_t>& shape) {
-  const Weight values = detail::decode_blocks(bytes, *type.blocks, shape);
+  Weight values = detail::decode_blocks(bytes, *type.blocks, shape);
   if (type.parts == nullptr || shape.size() != 2 || values.numel() == 0) return values;
   const BlockParts& parts = *type.parts;
   const std::vector<std::int64_t> groups = {shape[0], shape[1] / parts.group_size};
