@@ -106,7 +106,7 @@ Weight order_of_rows(std::int64_t rows, const std::function<Weight(const Weight&
 
 /// A matrix of codes stays described if only its rows move.
 Weight restored(const Weight& stored, const std::function<Weight(const Weight&)>& restore) {
-  const Weight weight = restore(stored);
+  Weight weight = restore(stored);
   const auto packed = packed_of(stored);
   if (!packed || weight.shape() != stored.shape()) return weight;
   const Weight order = order_of_rows(stored.shape()[0], restore);
