@@ -47,7 +47,7 @@ def forms(args, name, task):
 
 
 class Export:
-    """The files of one form, and what it took to make them. A component of a pipeline has a folder of its own."""
+    """The files of one form, and the time and memory of their export. A component of a pipeline has a folder of its own."""
 
     def __init__(self, form, folder):
         self.form, self.label, self.folder = form, form.label, folder

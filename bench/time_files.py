@@ -5,7 +5,7 @@ Reads a plan from standard input, as JSON:
    "jobs": [{"name": "decode", "threads": 1, "files": {LABEL: PATH}, "extents": {AXIS: EXTENT}}]}
 The extents may hold those of one input, under its name: {INPUT: {AXIS: EXTENT}}.
 Prints one JSON object per job: seconds of every round for each label, and the largest difference of an output to that
-of the last file, relative to the output's largest value. With `return_memory`, every run gives back what it allocated:
+of the last file, relative to the output's largest value. With `return_memory`, every run frees its memory:
 the files then need the memory of one run."""
 import json
 import sys

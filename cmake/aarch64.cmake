@@ -1,5 +1,5 @@
-# A toolchain file: builds for Linux on aarch64 on another machine. `tools/setup.sh aarch64` gets what it needs: Debian's
-# cross-compiler, and libraries of Debian for arm64 in a folder of their own.
+# A toolchain file: builds for Linux on aarch64 on another machine. `tools/setup.sh aarch64` installs Debian's
+# cross-compiler, and Debian's libraries for arm64 in a folder of their own.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)

@@ -24,7 +24,7 @@ nanobind_add_module(onnxport_python STABLE_ABI NB_STATIC NB_DOMAIN onnxport ${py
   $<TARGET_OBJECTS:onnxport_objects> $<TARGET_OBJECTS:onnxport_cli_objects>)
 if(ONNXPORT_WHEEL)  # other machines have no protobuf
   add_subdirectory(cmake/protobuf)
-  # A group, because linkers other than mold take of an archive what those before it lack.
+  # A group, because linkers other than mold read each archive only once.
   target_link_libraries(onnxport_python PRIVATE onnxport_objects "$<LINK_GROUP:RESCAN,onnx,onnxport_protobuf_lite>"
     ZLIB::ZLIB onnxport_portable)
   target_link_options(onnxport_python PRIVATE -s)

@@ -1,4 +1,4 @@
-// pass::leaky_relu, and the forms of what it makes.
+// pass::leaky_relu, and the ONNX forms of its result.
 #include <gtest/gtest.h>
 
 #include "lower/lower.h"

@@ -1,4 +1,4 @@
-/// What the bodies of loops take from outside.
+/// Outer values in the bodies of loops.
 #pragma once
 
 #include <string>

@@ -162,6 +162,5 @@ def main():
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-
 if __name__ == "__main__":
     main()

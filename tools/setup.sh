@@ -243,7 +243,7 @@ for part in "$@"; do
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
-    aarch64)  # beside build: it has what is the same for every processor
+    aarch64)  # beside `build`, for the packages that fit every processor
       apt_install g++-aarch64-linux-gnu qemu-user
       arm64_roots
       machine=aarch64 wheel onnxruntime "$onnxruntime_version" "$onnxruntime_aarch64_sha256" \

@@ -59,8 +59,8 @@ arm64_root() {
   mv -T "$scratch/out" "$cache/$folder"
 }
 
-# What is built with and depends on the processor; and for qemu the C library and a Python, of two releases: a wheel for
-# 3.11, and one for 3.12 and newer.
+# The libraries to build with; and for qemu the C library and a Python, of two releases: for the wheel of 3.11, and for that
+# of 3.12 and newer.
 arm64_roots() {
   arm64_root aarch64-root-1 bookworm libc6 libgcc-s1 libstdc++6 libprotobuf-dev libprotobuf-lite32 zlib1g-dev zlib1g \
     libcurl4-openssl-dev libpython3.11-dev python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 libffi8 \

@@ -5,7 +5,7 @@
 
 A file has changed if its command line, the checks, clang-tidy itself, or a header of the project that it includes has.
 Headers of other projects are pinned: their versions are in the command line. `clang_tidy_passed` beside the project's
-other caches remembers what passed, also for other clones.
+other caches records the files that passed, for all clones.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def digest(path: Path) -> str:
 
 
 class Source:
-    """A file, its command line, and what is remembered of it."""
+    """A file, its command line, and the record of its last pass."""
 
     def __init__(self, entry: dict, tool: str) -> None:
         self.path = Path(entry["file"])
@@ -48,16 +48,20 @@ class Source:
             return False
         return all(digest(SOURCES / name) == value for name, value in known.items())
 
-    def remember(self) -> None:
-        """Called after the file passed."""
+    def inputs(self) -> dict[str, str]:
+        """The digests of the file and of the project's headers that it includes, by path."""
         made = self.command[:self.command.index("-o")] + self.command[self.command.index("-o") + 2:]
         made[made.index("-c")] = "-MM"
         rule = subprocess.run(made, cwd=self.folder, check=True, capture_output=True, text=True).stdout
-        inputs = {}
+        found = {}
         for name in shlex.split(rule.split(":", 1)[1].replace("\\\n", " ")):
             path = (self.folder / name).resolve()
             if path.is_relative_to(SOURCES):
-                inputs[str(path.relative_to(SOURCES))] = digest(path)
+                found[str(path.relative_to(SOURCES))] = digest(path)
+        return found
+
+    def remember(self, inputs: dict[str, str]) -> None:
+        """Records that the file passed with these inputs."""
         CACHE.mkdir(parents=True, exist_ok=True)
         scratch = self.memory.with_suffix(f".{os.getpid()}")
         scratch.write_text(json.dumps(inputs))
@@ -66,10 +70,14 @@ class Source:
 
 def check(source: Source, clang_tidy: str, build: str) -> str:
     """The findings, which are empty if the file passes."""
+    try:
+        inputs = source.inputs()  # before the check: an edit meanwhile must count as one
+    except subprocess.CalledProcessError as error:
+        return error.stderr
     run = subprocess.run([clang_tidy, "-p", build, "--quiet", "--extra-arg=-Wno-unknown-warning-option", str(source.path)],
                          capture_output=True, text=True)
     if run.returncode == 0 and not run.stdout.strip():
-        source.remember()
+        source.remember(inputs)
         return ""
     return run.stdout + (run.stderr if not run.stdout.strip() else "")
 

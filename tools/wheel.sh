@@ -43,7 +43,7 @@ for python in "$@"; do
   [ ! -f "$folder/CMakeCache.txt" ] ||
     sed -i -E '/^\/\//d; /^(_?Python_|nanobind_|FIND_PACKAGE_MESSAGE_DETAILS_Python)/d' "$folder/CMakeCache.txt"
   rm -rf "$folder/python" "$folder/.skbuild-info.json"
-  if [ "$processor" != x86_64 ]; then  # for what the wheel and the extension are named
+  if [ "$processor" != x86_64 ]; then  # for the names of the wheel and the extension
     export _PYTHON_HOST_PLATFORM="linux-$processor"
     SETUPTOOLS_EXT_SUFFIX=".$("$python" -c "import sys; print('cpython-%d%d' % sys.version_info[:2])")-$processor-linux-gnu.so"
     export SETUPTOOLS_EXT_SUFFIX

@@ -42,7 +42,7 @@ std::string parent_of(const std::string& path) {
   return end == path.npos ? "" : path.substr(0, end);
 }
 
-/// "parent/word": what a loop over the words of a line matches to find this command.
+/// "parent/word": the pattern for this command in a loop over the words of a line.
 std::string step_to(const std::string& path) { return parent_of(path) + "/" + last_word(path); }
 
 /// The commands directly inside of another one.

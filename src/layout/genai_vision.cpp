@@ -66,7 +66,7 @@ ordered_json file_of(const ExportPlan& plan, const std::string& component) {
   return {{"filename", file.generic_string()}, {"inputs", names}, {"outputs", outputs}};
 }
 
-// What the client assumes of images and sounds, whatever the files say.
+// Refuses models for which an assumption of the client about images or sounds is wrong.
 void check_assumptions(const ExportPlan& plan) {
   const PretrainedConfig config = plan.model.config().unaccounted();
   const auto check = [&](const char* what, const char* key, std::int64_t found, std::int64_t assumed) {

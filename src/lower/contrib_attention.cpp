@@ -6,7 +6,6 @@
 
 #include "lower/attention.h"
 #include "lower/forms.h"
-#include "onnx/element_type.h"
 #include "op/attention.h"
 
 namespace onnxport::lower {
@@ -57,16 +56,12 @@ bool heads_see_alike(const op::AttentionMask& mask) {
   return !mask.visible || (mask.visible.rank() == 4 && mask.visible.dim(1) == Dim(1));
 }
 
-std::string cast_to_int32(Emitter& e, const std::string& x) {
-  return e.emit("Cast", {x}, {{"to", element_type(DType::i32)}});
-}
-
 // The place of the last token in each row of a mask that has padding only behind the tokens.
 std::string last_tokens(Emitter& e, const std::string& mask, DType dtype) {
   constexpr int kAxesAsOperand = 13;
   const std::string count =
       e.emit_with_axes("ReduceSum", mask, {1}, kAxesAsOperand, {{"keepdims", std::int64_t{0}}});
-  return cast_to_int32(e, e.emit("Sub", {count, e.scalar(1, dtype)}));
+  return e.cast(e.emit("Sub", {count, e.scalar(1, dtype)}), DType::i32);
 }
 
 std::string width_of(Emitter& e, const std::string& mask) {
@@ -91,7 +86,7 @@ Lowered lower_multi_head(Emitter& e, const Node& node) {
   std::string padding;
   if (!in[kPadding].empty()) {
     padding = e.shared("attention_mask", "key_padding " + in[kPadding],
-                       [&] { return cast_to_int32(e, in[kPadding]); });
+                       [&] { return e.cast(in[kPadding], DType::i32); });
     attrs.emplace_back("mask_filter_value", static_cast<float>(lowest(node.outputs[0].dtype)));
   }
   if (node.attrs.flag("causal")) attrs.emplace_back("unidirectional", std::int64_t{1});
@@ -124,11 +119,11 @@ Lowered lower_group_query(Emitter& e, const Node& node) {
     if (!padding.empty()) return last_tokens(e, padding, node.inputs[kPadding].dtype());
     // All rows get the length of the longest one; the bias handles their padding.
     const std::string index = e.emit("Sub", {e.dim(total), e.ints({1})});
-    return cast_to_int32(e, e.emit("Expand", {index, e.dim(batch)}));
+    return e.cast(e.emit("Expand", {index, e.dim(batch)}), DType::i32);
   });
   const std::string length = e.shared("attention_mask", "total " + total.str(), [&] {
     // The past may be a buffer that is longer than the tokens in it. The mask is not.
-    return cast_to_int32(e, padding.empty() ? e.scalar_dim(total) : width_of(e, padding));
+    return e.cast(padding.empty() ? e.scalar_dim(total) : width_of(e, padding), DType::i32);
   });
   return e.emit_all(contrib("GroupQueryAttention"), 3,
                     {in[kQuery], in[kKey], in[kValue], in[kPastKey], in[kPastValue], last, length, "", "", "",

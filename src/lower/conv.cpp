@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "lower/quantized.h"
-#include "onnx/element_type.h"
 #include "onnxport/ops.h"
 
 namespace onnxport::lower {
@@ -36,10 +35,10 @@ std::string emit_widened(Emitter& e, const char* op_type, Names inputs, DType dt
   while (inputs.back().empty()) inputs.pop_back();
   const bool widen = dtype == DType::bf16 && e.opset() < 22;
   if (widen) {
-    for (std::string& input : inputs) input = e.emit("Cast", {input}, {{"to", element_type(DType::f32)}});
+    for (std::string& input : inputs) input = e.cast(input, DType::f32);
   }
   const std::string result = e.emit(op_type, std::move(inputs), std::move(attrs));
-  return widen ? e.emit("Cast", {result}, {{"to", element_type(dtype)}}) : result;
+  return widen ? e.cast(result, dtype) : result;
 }
 
 Lowered lower_conv(Emitter& e, const Node& node) {

@@ -13,6 +13,7 @@
 
 #include "lower/lower.h"
 #include "lower/target.h"
+#include "onnx/element_type.h"
 #include "onnxport/graph.h"
 
 namespace onnxport::lower {
@@ -98,6 +99,8 @@ class Emitter {
   /// operand since then.
   std::string emit_with_axes(std::string op_type, std::string input, std::vector<std::int64_t> axes,
                              int operand_since, OnnxAttrs attrs = {});
+
+  std::string cast(const std::string& x, DType to) { return emit("Cast", {x}, {{"to", element_type(to)}}); }
 
   /// A graph for an attribute of a node, such as the body of a Scan: takes values of these types and gives
   /// the results of `make`. Its nodes may take any value made before; its weights are the main graph's.

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "lower/experts.h"
-#include "onnx/element_type.h"
 #include "onnxport/error.h"
 #include "onnxport/ops.h"
 
@@ -18,7 +17,7 @@ namespace {
 // States of a Scan: the sums and the tokens. ONNX Runtime copies both in every step.
 constexpr std::size_t kStates = 2;
 
-// What a step gets besides: whether the expert has tokens, the routing, and the weights.
+// The other inputs of a step: whether the expert has tokens, the routing, and the weights.
 struct Operands {
   Names all;                      // of all experts, [E, ...]
   std::vector<TensorType> types;  // of one
@@ -62,10 +61,6 @@ void add_bias(Emitter& e, const Value& biases, ExpertMatrix& matrix, Operands& o
   operands.add(e.name_of(biases), {biases.dtype(), {matrix.rows}});
 }
 
-std::string cast(Emitter& e, const std::string& x, DType to) {
-  return e.emit("Cast", {x}, {{"to", element_type(to)}});
-}
-
 // Along one axis: is any of these integers not 0?
 struct Any {
   std::string number, flag;
@@ -73,7 +68,7 @@ struct Any {
 Any any(Emitter& e, const std::string& integers, std::int64_t axis) {
   const std::string most =
       e.emit_with_axes("ReduceMax", integers, {axis}, 18, {{"keepdims", std::int64_t{0}}});
-  return {most, cast(e, most, DType::boolean)};
+  return {most, e.cast(most, DType::boolean)};
 }
 
 // The value of `with` if `flag` holds, else `total`.
@@ -182,7 +177,7 @@ Lowered lower_mixture_of_experts(Emitter& e, const Node& node) {
   const std::string tokens = e.name_of(node.inputs[0]);
   const std::string routing =
       e.emit("Transpose", {e.name_of(node.inputs[1])}, {{"perm", std::vector<std::int64_t>{1, 0}}});
-  const std::string chosen = cast(e, cast(e, routing, DType::boolean), DType::i32);
+  const std::string chosen = e.cast(e.cast(routing, DType::boolean), DType::i32);
 
   Operands operands;
   operands.add(any(e, chosen, 1).flag, {DType::boolean, {}});

@@ -1,4 +1,4 @@
-// What one expert of a mixture adds to the sums.
+// One expert of a mixture: its share of the sums.
 #include "lower/experts.h"
 
 #include <functional>

@@ -2,7 +2,6 @@
 #include <array>
 
 #include "lower/recurrence.h"
-#include "onnx/element_type.h"
 #include "onnxport/ops.h"
 
 namespace onnxport::lower {
@@ -48,12 +47,8 @@ Lowered lower_lstm(Emitter& e, const Node& node) {
   const std::vector<Value>& in = node.inputs;
   const DType dtype = node.outputs[0].dtype;
   const bool half = size_of(dtype) < 4;
-  const auto wide = [&](const std::string& name) {
-    return half ? e.emit("Cast", {name}, {{"to", element_type(DType::f32)}}) : name;
-  };
-  const auto narrow = [&](const std::string& name) {
-    return half ? e.emit("Cast", {name}, {{"to", element_type(dtype)}}) : name;
-  };
+  const auto wide = [&](const std::string& name) { return half ? e.cast(name, DType::f32) : name; };
+  const auto narrow = [&](const std::string& name) { return half ? e.cast(name, dtype) : name; };
   const auto by_token = [&](const std::string& name) {
     return e.emit("Transpose", {name}, {{"perm", std::vector<std::int64_t>{1, 0, 2}}});
   };

@@ -8,7 +8,6 @@
 #include "lower/conv.h"
 #include "lower/emitter.h"
 #include "lower/quantized.h"
-#include "onnx/element_type.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
 #include "onnxport/ops.h"
@@ -80,7 +79,7 @@ Lowered lower_le(Emitter& e, const Node& node) { return or_equal(e, node, "LessO
 Lowered lower_ge(Emitter& e, const Node& node) { return or_equal(e, node, "GreaterOrEqual", "Greater"); }
 
 Lowered lower_cast(Emitter& e, const Node& node) {
-  return e.emit("Cast", e.names_of(node.inputs), {{"to", element_type(node.outputs[0].dtype)}});
+  return e.cast(e.name_of(node.inputs[0]), node.outputs[0].dtype);
 }
 Lowered lower_clamp(Emitter& e, const Node& node) {
   const DType dtype = node.outputs[0].dtype;
@@ -194,7 +193,7 @@ Lowered lower_amax(Emitter& e, const Node& node) { return reduction(e, node, "Re
 // ONNX Runtime has a kernel for int64 since 1.20, and only on the CPU. Ids, positions and flags fit int32.
 Lowered lower_argmax(Emitter& e, const Node& node) {
   std::string x = e.name_of(node.inputs[0]);
-  if (node.inputs[0].dtype() == DType::i64) x = e.emit("Cast", {x}, {{"to", element_type(DType::i32)}});
+  if (node.inputs[0].dtype() == DType::i64) x = e.cast(x, DType::i32);
   return e.emit(
       "ArgMax", {x},
       {{"axis", node.attrs.integer("axis")}, {"keepdims", std::int64_t{node.attrs.flag("keepdim")}}});
@@ -262,13 +261,13 @@ Lowered lower_normalize(Emitter& e, const Node& node) {
   const DType dtype = node.outputs[0].dtype;
   const bool half = size_of(dtype) < 4;
   std::string x = e.name_of(node.inputs[0]);
-  if (half) x = e.emit("Cast", {x}, {{"to", element_type(DType::f32)}});
+  if (half) x = e.cast(x, DType::f32);
   const std::string norm =
       e.emit_with_axes("ReduceL2", x, {node.attrs.integer("axis")}, 18, {{"keepdims", std::int64_t{1}}});
   const std::string floor = e.scalar(node.attrs.real("eps"), half ? DType::f32 : dtype);
   const std::string clamped = e.emit("Max", {norm, floor});
   const std::string result = e.emit("Div", {x, clamped});
-  return half ? e.emit("Cast", {result}, {{"to", element_type(dtype)}}) : result;
+  return half ? e.cast(result, dtype) : result;
 }
 
 }  // namespace onnxport::lower

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "ir/weight_coded.h"
-#include "onnx/element_type.h"
 #include "onnxport/error.h"
 #include "onnxport/ops.h"
 
@@ -29,16 +28,12 @@ bool is_integer_product(const Node& node) {
   return is_quantized(node.inputs[0]) && codes_of_kind<TensorCodes>(codes_behind(node.inputs[1])) != nullptr;
 }
 
-std::string to_float(Emitter& e, const std::string& x) {
-  return e.emit("Cast", {x}, {{"to", element_type(DType::f32)}});
-}
-
 // The integers of a product times both scales. Layers that share both share this factor.
 std::string scaled(Emitter& e, const Node& node, const std::string& product, const std::string& scale,
                    const std::string& other) {
   const std::string factor = e.shared(node.path, fmt::format("scale {} {}", scale, other),
                                       [&] { return e.emit("Mul", {scale, other}); });
-  return e.emit("Mul", {to_float(e, product), factor});
+  return e.emit("Mul", {e.cast(product, DType::f32), factor});
 }
 
 std::string plus_bias(Emitter& e, const std::string& product, const Value& bias) {
@@ -159,10 +154,10 @@ std::string integer_embedding(Emitter& e, const Node& node, const TensorCodes& c
   const auto of_rows = [&](const Weight& part) {
     return e.emit_with_axes("Unsqueeze", e.emit("Gather", {e.weight(part), indices}), {last}, 13);
   };
-  std::string values = to_float(e, rows);
+  std::string values = e.cast(rows, DType::f32);
   if (parts.zero_point.dtype() != DType::i8) {
     const std::string zero_points = of_rows(parts.zero_point);
-    values = e.emit("Sub", {values, to_float(e, zero_points)});
+    values = e.emit("Sub", {values, e.cast(zero_points, DType::f32)});
   }
   return e.emit("Mul", {values, of_rows(parts.scale)});
 }

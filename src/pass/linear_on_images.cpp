@@ -59,7 +59,7 @@ class Rewriter {
 
   std::vector<Value> rewritten(const Node& node) const {
     if (node.op == Op::permute && node.outputs[0].shape.size() == 4) {
-      const Axes& axes = node.attrs.get<Axes>("axes");
+      const Axes& axes = axes_of(node);
       if (axes == kFirst) return tokens_to_image(node.inputs[0]);
       if (axes == kLast) return tokens_of_image(node);
     }
@@ -122,8 +122,7 @@ class Rewriter {
 
 Graph linear_on_images(Graph graph) {
   const auto may_fit = [](const Node& node) {
-    return node.op == Op::permute &&
-           (node.attrs.get<Axes>("axes") == kFirst || node.attrs.get<Axes>("axes") == kLast);
+    return node.op == Op::permute && (axes_of(node) == kFirst || axes_of(node) == kLast);
   };
   if (std::none_of(graph.nodes().begin(), graph.nodes().end(), may_fit)) return graph;
   Rewriter rewriter(graph);

@@ -12,7 +12,8 @@ namespace onnxport::pass {
 using Axes = std::vector<std::int64_t>;
 
 /// The axes of a permute.
-inline const Axes& axes_of(const Value& permute) { return permute.node()->attrs.get<Axes>("axes"); }
+inline const Axes& axes_of(const Node& permute) { return permute.attrs.get<Axes>("axes"); }
+inline const Axes& axes_of(const Value& permute) { return axes_of(*permute.node()); }
 
 inline Axes inverse(const Axes& axes) {
   Axes result(axes.size());

@@ -13,9 +13,7 @@ namespace {
 
 const Axes kRows = {0, 2, 1};  // channels of a flat image, before or after its pixels
 
-bool permutes_rows(const Node& node) {
-  return node.op == Op::permute && node.attrs.get<Axes>("axes") == kRows;
-}
+bool permutes_rows(const Node& node) { return node.op == Op::permute && axes_of(node) == kRows; }
 
 // [batch, channels, height, width] against [batch, channels, pixels].
 bool is_flat(const Shape& image, const Shape& rows) {

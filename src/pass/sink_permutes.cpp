@@ -41,7 +41,7 @@ Graph sink_permutes(Graph graph) {
   return rebuild(std::as_const(graph), [&](Graph& result, const Node& node) -> std::vector<Value> {
     if (node.op == Op::permute) {
       if (node.inputs[0].node()->op != Op::permute) return {};
-      return {permuted(node.inputs[0], node.attrs.get<Axes>("axes"))};
+      return {permuted(node.inputs[0], axes_of(node))};
     }
     std::vector<bool> read_once;
     for (const Value& input : graph.nodes()[node.id].inputs)

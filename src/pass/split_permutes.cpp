@@ -54,8 +54,7 @@ Value rows_last(const Value& x, const Axes& axes) {
   const std::int64_t place = axes.back();
   Shape flat = head(x.shape(), place + 1);
   flat.push_back(places(x.shape(), place + 1, x.rank()));
-  const Value source = x.node()->op == Op::reshape ? x.node()->inputs[0] : x;
-  const Value rows = op::transpose(op::reshape(source, std::move(flat)), -2, -1);
+  const Value rows = op::transpose(op::reshape(x.node()->inputs[0], std::move(flat)), -2, -1);
   Shape shape = x.shape();
   std::rotate(shape.begin() + place, shape.begin() + place + 1, shape.end());
   Axes order;
@@ -73,7 +72,7 @@ Graph split_permutes(Graph graph) {
     if (node.op == Op::permute) {
       const Value x = node.inputs[0];
       chosen[node.id] =
-          is_slow(node.out()) && x.node()->op == Op::reshape && is_row(x.dim(axes_of(node.out()).back()));
+          is_slow(node.out()) && x.node()->op == Op::reshape && is_row(x.dim(axes_of(node).back()));
     } else if (node.op == Op::reshape && is_slow(node.inputs[0])) {
       const Node& permute = *node.inputs[0].node();
       chosen[node.id] = uses[permute.id] == 1 && is_row(permute.inputs[0].dim(-1));
@@ -84,7 +83,7 @@ Graph split_permutes(Graph graph) {
   return remove_dead(rebuild(std::move(graph), [&](Graph& result, const Node& node) -> std::vector<Value> {
     if (!chosen[node.id]) return {};
     const Value& x = node.inputs[0];
-    if (node.op == Op::permute) return {rows_last(x, node.attrs.get<Axes>("axes"))};
+    if (node.op == Op::permute) return {rows_last(x, axes_of(node))};
     const ModulePath at(result, x.node()->path);
     const Value moved = rows_first(x.node()->inputs[0], axes_of(x));
     return {op::reshape(moved, node.outputs[0].shape)};

@@ -160,7 +160,7 @@ template <class F>
 Results unary(const Call& call, F f) {
   return map(call, f);
 }
-// Passes may give it a slope for what is below 0.
+// Passes may give it a slope for numbers below 0.
 Results unary(const Call& call, decltype(fn::relu) relu) {
   if (!call.node.attrs.has("slope")) return map(call, relu);
   return map(call, [slope = call.node.attrs.real("slope")](double x) { return x < 0 ? slope * x : x; });

@@ -17,7 +17,7 @@ PretrainedConfig audio_part(const PretrainedConfig& c) {
 }
 
 // Inputs of the audio encoder for clients of rows: how many states of each sound are real, int64
-// [num_sounds], and the projection for what is in the prompt, int64 [1].
+// [num_sounds], and the projection, which depends on the prompt, int64 [1].
 constexpr const char* kSoundSizes = "audio_sizes";
 constexpr const char* kProjection = "audio_projection_mode";
 constexpr std::int64_t kSoundAlone = 2, kSoundAndImage = 3;

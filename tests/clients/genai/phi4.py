@@ -125,7 +125,7 @@ class Phi4(Client, unittest.TestCase):
         return np.log(np.maximum(power @ shares, 1))
 
     def test_adapters_do_not_reach_the_decoder(self):
-        """Why an adapter must be merged. If this fails, a later client does what it should."""
+        """Why an adapter must be merged. If this fails, a later client applies adapters."""
         config = og.Config(str(self.work / "out"))
         missing = {"adapter_filename": "missing.onnx_adapter"}
         config.overlay(json.dumps({"model": {"vision": missing, "speech": missing}}))

@@ -159,7 +159,7 @@ struct ImageRows {
     image = op::sum(op::cast(behind, DType::i64), 1);
     number = op::sub(number, of_image(op::sub(ends, counts)));
   }
-  /// What the image of each row has: x [images] -> [rows], or [1].
+  /// For each row, the value of its image: x [images] -> [rows], or [1].
   Value of_image(Value x) const { return image ? op::gather(x, 0, image) : x; }
 };
 
