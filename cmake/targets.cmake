@@ -25,6 +25,10 @@ set_source_files_properties(${onnxport_model_sources} PROPERTIES COMPILE_OPTIONS
 file(GLOB onnxport_exact_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/support/quantize_*.cpp")
 set_source_files_properties(${onnxport_exact_sources} "${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp"
   PROPERTIES COMPILE_OPTIONS -ffp-contract=off SKIP_PRECOMPILE_HEADERS ON)
+if(ONNXPORT_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # gcc then takes the states of std::regex for uninitialized
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/support/pattern.cpp" PROPERTIES
+    COMPILE_OPTIONS -Wno-maybe-uninitialized)
+endif()
 # The archives are given as usage requirements only: each final target adds the protobuf that suits it.
 target_link_libraries(onnxport_objects PUBLIC onnxport_flags onnx_checker nlohmann_json::nlohmann_json Eigen3::Eigen
   Threads::Threads onnxport_fmt ${CMAKE_DL_LIBS})

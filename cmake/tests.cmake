@@ -27,7 +27,8 @@ std::string minilm_dir() { return "@minilm@"; }
   add_executable(onnxport_fixtures EXCLUDE_FROM_ALL $<TARGET_OBJECTS:onnxport_type_tests>)
   foreach(tests onnxport_type_tests onnxport_tests onnxport_fixtures)
     target_include_directories(${tests} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/cmake/tests")
-    target_compile_options(${tests} PRIVATE -Wno-dangling-else)  # `if (…) EXPECT_EQ(…)`: the macro holds an else
+    target_compile_options(${tests} PRIVATE -O1  # a fifth less time to compile, and no more to run
+      -Wno-dangling-else)  # `if (…) EXPECT_EQ(…)`: the macro holds an else
   endforeach()
   target_link_libraries(onnxport_type_tests PRIVATE onnxport_objects GTest::gtest)
   target_link_libraries(onnxport_tests PRIVATE onnxport_program GTest::gtest GTest::gtest_main)
@@ -170,6 +171,7 @@ if(Python3_FOUND)
     set_tests_properties(cli.completion PROPERTIES TIMEOUT 300)
   endif()
   add_test(NAME tools.changed_tests COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/changed_tests_test.py")
+  add_test(NAME house.format COMMAND "${PROJECT_SOURCE_DIR}/dev" fmt --check)
   add_test(NAME house.evaluation_order COMMAND "${Python3_EXECUTABLE}"
     "${PROJECT_SOURCE_DIR}/tests/evaluation_order_test.py" "${PROJECT_SOURCE_DIR}/src")
 endif()

@@ -33,7 +33,7 @@ std::shared_ptr<OnnxGraph> branch(const std::string& op, const std::string& inpu
 }
 
 /// `layers` Ifs, one behind the other. Each has a weight [3], or another shape in layer `odd`.
-OnnxGraph layers_of(int layers, int odd = -1, std::vector<std::int64_t> odd_shape = {}) {
+OnnxGraph layers_of(int layers, int odd = -1, const std::vector<std::int64_t>& odd_shape = {}) {
   OnnxGraph graph;
   graph.name = "layers";
   graph.opsets[""] = 17;
@@ -104,7 +104,7 @@ TEST(InferShapes, InnermostGraphsSeeAllScopes) {
        {"deep"},
        {{"then_branch", branch("Add", "n", "w0", "p")}, {"else_branch", branch("Mul", "x0", "w0", "q")}}}};
   graph.nodes[0].attrs.pop_back();
-  graph.nodes[0].attrs.push_back({"else_branch", inner});
+  graph.nodes[0].attrs.emplace_back("else_branch", inner);
   onnx::ModelProto model = proto_of(graph);
   // x0, w0 and flag for the outer If; x0, w0 and n for the inner one.
   EXPECT_EQ(infer_shapes(model), 6U);

@@ -69,8 +69,8 @@ TEST(PositionScale, OnePositionForAllRows) {
   const std::vector<double> got = made.run(nn::scaled_by_position(made.x, places, kScale));
   std::vector<double> wanted = kValues;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const std::size_t place = 7 + i / kWidth % kLength;
-    wanted[i] *= 1 + kScale.beta * std::log(1 + static_cast<double>(place / 4));
+    const std::size_t whole_lengths = (7 + i / kWidth % kLength) / 4;
+    wanted[i] *= 1 + kScale.beta * std::log(1 + static_cast<double>(whole_lengths));
   }
   expect_close(got, wanted);
 }

@@ -1,6 +1,7 @@
 // Parts of networks that make sound, against plain loops.
 #include "onnxport/nn/sound.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -147,7 +148,7 @@ TEST(HifiGan, IsAPlainLoop) {
   for (const std::string block : {"0", "1"}) {
     const std::int64_t kernel = block == "0" ? 3 : 5;
     for (const std::string name : {".convs1.0", ".convs2.0"})
-      layer("resblocks." + block + name, {2, 2, kernel}, 2);
+      layer(fmt::format("resblocks.{}{}", block, name), {2, 2, kernel}, 2);
   }
   layer("conv_post", {1, 2, 7}, 0);
 

@@ -1,4 +1,5 @@
 // Checkpoints of the library timm: how they are found, and configurations that the fixtures do not have.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -125,7 +126,7 @@ TEST(Timm, HostileArguments) {
         hostile.push_back(longer);
       }
       for (const json& one : hostile) {
-        SCOPED_TRACE(variant + ": " + key + " = " + one.dump());
+        SCOPED_TRACE(fmt::format("{}: {} = {}", variant, key, one.dump()));
         json args = original.config["model_args"];
         args[key] = one;
         try {
@@ -150,7 +151,7 @@ TEST(Timm, Wrapper) {
   for (const char* prefix : {"", "timm_model."}) {
     const fs::path weights = timm.folder.path() / "model.safetensors";
     NamedTensors tensors = read_safetensors(weights);
-    for (auto& [name, tensor] : tensors) name = prefix + name;
+    for (auto& [name, tensor] : tensors) name.insert(0, prefix);
     write_safetensors(weights, tensors);
     const Model model = timm.open();
     EXPECT_EQ(model.definition().model_type, "timm_wrapper");

@@ -2,8 +2,8 @@
 # Puts everything that the build needs on a Debian 12 machine: packages of the distribution, and pinned files from
 # the Python and Node registries, by name and version through pip and npm. Nothing is fetched twice.
 #
-#   tools/setup.sh [build] [python] [wheel] [docs] [demo] [bench] [clients] [optimum] [sentence_transformers] [lint] [fuzz]
-#                  [aarch64]
+#   tools/setup.sh [build] [python] [wheel] [docs] [demo] [bench] [clients] [optimum] [sentence_transformers] [format] [lint]
+#                  [fuzz] [aarch64]
 #
 # says what for; `build` when nothing is given.
 #
@@ -236,10 +236,12 @@ for part in "$@"; do
       python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv
       packages_of "$part"
       ;;
-    lint)
-      apt_install clang
+    format)
       wheel clang-format "$clang_format_version" "$clang_format_sha256" "clang-format-$clang_format_version" \
         'clang_format/data/*'
+      ;;
+    lint)
+      apt_install clang
       wheel clang-tidy "$clang_tidy_version" "$clang_tidy_sha256" "clang-tidy-$clang_tidy_version" 'clang_tidy/data/*'
       ;;
     fuzz) apt_install clang libclang-rt-14-dev ;;
@@ -251,6 +253,6 @@ for part in "$@"; do
         'onnxruntime/capi/libonnxruntime.so.*' 'onnxruntime/LICENSE' 'onnxruntime/ThirdPartyNotices.txt'
       wheel numpy "$numpy_version" "$numpy_sha256" "numpy-$numpy_version" 'numpy/*' 'numpy.libs/*'  # for the test
       ;;
-    *) die "unknown part '$part': build, python, wheel, docs, demo, bench, clients, optimum, sentence_transformers, lint, fuzz or aarch64" ;;
+    *) die "unknown part '$part': build, python, wheel, docs, demo, bench, clients, optimum, sentence_transformers, format, lint, fuzz or aarch64" ;;
   esac
 done

@@ -96,7 +96,9 @@ def main() -> int:
     print(f"clang-tidy: {len(changed)} of {len(sources)} files have changed since they passed", flush=True)
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(int(jobs)) as pool:
-        for findings in pool.map(lambda source: check(source, clang_tidy, build), changed):
+        for done, findings in enumerate(pool.map(lambda source: check(source, clang_tidy, build), changed), 1):
+            if sys.stderr.isatty():
+                print(f"\r{done} of {len(changed)}", end="\r" if done < len(changed) else "\n", file=sys.stderr)
             if findings:
                 failed += 1
                 print(findings, flush=True)

@@ -11,8 +11,8 @@ namespace onnxport::config {
 bool is_harmless(std::string_view key, bool declared_by_class);
 
 /// Whether the key changes only the graphs of definitions that read it. Every configuration may have a
-/// `pad_token_id` and `tie_word_embeddings`. Where the class itself does not declare them, few tasks depend on
-/// the first, and only models with a head over a vocabulary on the second.
+/// `pad_token_id` and `tie_word_embeddings`. Where the class itself does not declare them, few tasks depend
+/// on the first, and only models with a head over a vocabulary on the second.
 bool matters_only_if_read(std::string_view key, bool declared_by_class);
 
 }  // namespace onnxport::config

@@ -132,13 +132,12 @@ std::string block_embedding(Emitter& e, const Node& node, const BlockCodes& code
   // A table that a linear layer reads, too, is stored once.
   stored.codes = tied ? e.emit("Reshape", {stored.codes, e.ints({rows, bytes})})
                       : e.weight(parts.codes.reshape({rows, bytes}));
-  const std::string taken =
-      e.emit(contrib("GatherBlockQuantized"),
-             {stored.codes, e.name_of(node.inputs[1]), stored.scales, stored.zero_points},
-             {{"bits", std::int64_t{codes.parameters.bits}},
-              {"block_size", codes.parameters.block_size},
-              {"gather_axis", std::int64_t{0}},
-              {"quantize_axis", std::int64_t{1}}});
+  std::string taken = e.emit(contrib("GatherBlockQuantized"),
+                             {stored.codes, e.name_of(node.inputs[1]), stored.scales, stored.zero_points},
+                             {{"bits", std::int64_t{codes.parameters.bits}},
+                              {"block_size", codes.parameters.block_size},
+                              {"gather_axis", std::int64_t{0}},
+                              {"quantize_axis", std::int64_t{1}}});
   if (width == codes.columns) return taken;
   return e.emit("Slice", {taken, e.ints({0}), e.ints({codes.columns}), e.ints({-1})});
 }
@@ -203,7 +202,7 @@ std::optional<std::string> integer_conv(Emitter& e, const Node& node, OnnxAttrs 
   const std::string product =
       e.emit("ConvInteger", {x[0], e.weight(tensor.parts.codes), x[2], e.weight(tensor.parts.zero_point)},
              std::move(attrs));
-  const std::string result = scaled(e, node, product, x[1], e.weight(tensor.parts.scale));
+  std::string result = scaled(e, node, product, x[1], e.weight(tensor.parts.scale));
   const Value bias = node.inputs[2];
   if (!bias) return result;
   std::vector<std::int64_t> shape(node.outputs[0].shape.size() - 1, 1);

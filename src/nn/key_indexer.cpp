@@ -35,7 +35,7 @@ Value seen_keys(const DecoderPass& pass) {
   const ModulePath at(graph, "attention_mask");
   const Value key = op::arange(graph, pass.total_length());
   const Value query = op::unsqueeze(op::arange(graph, pass.length(), pass.past_length()), 1);
-  const Value order = op::le(key, query);
+  Value order = op::le(key, query);
   const Value mask = pass.attention_mask();
   if (!mask) return order;
   return op::logical_and(order, op::unsqueeze(op::cast(mask, DType::boolean), 1));

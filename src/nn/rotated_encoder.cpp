@@ -32,7 +32,9 @@ Turn rotation(Value angles, std::int64_t heads) {
 }
 
 Value grid_angles(Value of_rows, Value of_columns) {
-  const Dim rows = of_rows.dim(0), columns = of_columns.dim(0), width = of_rows.dim(1);
+  const Dim& rows = of_rows.dim(0);
+  const Dim& columns = of_columns.dim(0);
+  const Dim& width = of_rows.dim(1);
   const Value down = op::expand(op::unsqueeze(of_rows, 1), {rows, columns, width});
   const Value across = op::expand(op::unsqueeze(of_columns, 0), {rows, columns, width});
   return op::reshape(op::concat({down, across}, 2), {1, rows * columns, width * 2});

@@ -62,13 +62,14 @@ Value batch_norm1d(const Scope& s, std::int64_t channels, Value x) {
 
 namespace {
 
-const HifiGanParameters& checked(const HifiGanParameters& p, const std::string& path) {
+// The channels that go in, if the parameters fit each other.
+std::int64_t checked_input(const HifiGanParameters& p, const std::string& path) {
   bool fits = p.rates.size() == p.kernels.size() && !p.rates.empty() && p.rates.size() < 32 &&
               p.block_kernels.size() == p.block_dilations.size() && !p.block_kernels.empty();
   for (std::size_t i = 0; fits && i < p.rates.size(); ++i)
     fits = p.rates[i] >= 1 && p.kernels[i] >= p.rates[i] && (p.kernels[i] - p.rates[i]) % 2 == 0;
   fits = fits && p.channels >> p.rates.size() >= 1 && p.slope >= 0 && p.slope <= 1;
-  if (fits) return p;
+  if (fits) return p.in;
   throw ExportError(
       ErrorCode::bad_config,
       fmt::format("{}: a vocoder with upsample_rates [{}], upsample_kernel_sizes [{}], {} "
@@ -83,7 +84,7 @@ const HifiGanParameters& checked(const HifiGanParameters& p, const std::string& 
 
 HifiGan::HifiGan(const Scope& s, const HifiGanParameters& p)
     : path_(s.path()),
-      before_(sound_conv(s / "conv_pre", checked(p, path_).in, p.channels, 7, true, {.padding = {3, 3}})),
+      before_(sound_conv(s / "conv_pre", checked_input(p, path_), p.channels, 7, true, {.padding = {3, 3}})),
       after_(sound_conv(s / "conv_post", p.channels >> p.rates.size(), 1, 7, p.output_bias,
                         {.padding = {3, 3}})),
       slope_(p.slope) {

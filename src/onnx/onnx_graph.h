@@ -75,7 +75,7 @@ struct OnnxGraph {
   std::vector<OnnxNode> nodes;
   /// Types of the results of nodes outside ai.onnx, whose shapes the official inference does not know.
   std::vector<OnnxValueInfo> values;
-  std::map<std::string, int> opsets;  ///< domain -> version; "" is ai.onnx
+  std::map<std::string, int> opsets;                               ///< domain -> version; "" is ai.onnx
   std::vector<std::pair<std::string, std::string>> metadata = {};  ///< settings for a client
 };
 

@@ -23,7 +23,7 @@ Value product(const CodedLayer& layer, const Value& codes) {
 }
 
 Value rows(const CodedLayer& table, const Value& codes) {
-  const Value values = op::embedding(codes, table.x);
+  Value values = op::embedding(codes, table.x);
   if (!table.offsets) return values;
   const Value offsets = op::unsqueeze(op::embedding(table.offsets, table.x), -1);
   return op::reshape(op::add(in_groups(values, table.group_size), offsets), values.shape());

@@ -113,7 +113,7 @@ class Quantizer {
 
   // Matrices [..., N, K] with codes in blocks; absent if they are too small for them.
   Value blocks(Graph& result, const Node& node, const Weight& given, const BlockParameters& p) {
-    const std::vector<std::int64_t> shape = given.shape();
+    const std::vector<std::int64_t>& shape = given.shape();
     const std::int64_t columns = shape.back(), rows = given.numel() / std::max<std::int64_t>(columns, 1);
     if (shape[shape.size() - 2] < kFewestOutputs || columns < p.block_size) return {};
     const Weight weight = shape.size() == 2 ? stored(given) : stored(given).reshape({rows, columns});

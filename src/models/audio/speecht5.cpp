@@ -43,7 +43,7 @@ struct Config {
         prenet_dropout(c.real("speech_decoder_prenet_dropout")) {
     check_multiple(c, "hidden_size", hidden_size, "encoder_attention_heads", encoder_heads);
     check_multiple(c, "hidden_size", hidden_size, "decoder_attention_heads", decoder_heads);
-    if (!(prenet_dropout >= 0 && prenet_dropout < 1) || farthest > (1 << 24)) {
+    if (!(prenet_dropout >= 0) || prenet_dropout >= 1 || farthest > (1 << 24)) {
       throw ExportError(ErrorCode::bad_config,
                         fmt::format("{}: speech_decoder_prenet_dropout is {}, encoder_max_relative_position "
                                     "{}; expected 0 or more, below 1, and a table of that size",
@@ -101,7 +101,8 @@ Value feed_forward(const Scope& s, const Config& c, std::int64_t ffn_dim, Value 
 // The scores of the distance between query and key, up to the farthest one, are those of learned keys.
 Value attend_by_distance(const Scope& s, const Config& c, Value x, Value rows) {
   const ModulePath at(x, s.path());
-  const double scale = 1 / std::sqrt(static_cast<double>(c.hidden_size / c.encoder_heads));
+  const std::int64_t head_dim = c.hidden_size / c.encoder_heads;
+  const double scale = 1 / std::sqrt(static_cast<double>(head_dim));
   op::AttentionOperands o;
   o.query = projection(s, c, "q_proj")(x);
   o.key = projection(s, c, "k_proj")(x);

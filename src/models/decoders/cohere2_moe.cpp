@@ -76,7 +76,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     nn::CausalAttentionParts attention = c.attention(s / "self_attn", i, visible.at(at));
-    if (!visible.at(at).window && !(dense_turns && !sparse.at(at))) attention.rotary.reset();
+    if (!visible.at(at).window && (!dense_turns || sparse.at(at))) attention.rotary.reset();
     const auto mlp = [&]() -> nn::FeedForward {
       if (!sparse.at(at)) return mlp_of_width(c, s / "mlp", dense_width);
       return mixture(s / "mlp", config, c);

@@ -98,7 +98,7 @@ class DecisionTransformerOnnxConfig : public OnnxConfig {
 
 nn::Block make_block(const Scope& s, std::int64_t layer, const Config& c) {
   nn::CausalAttentionParts attention = gpt_attention(s / "attn", layer, c);
-  attention.options.scale = c.scale(std::sqrt(static_cast<double>(c.n_embd / c.n_head)), layer);
+  attention.options.scale = c.scale(std::sqrt(static_cast<double>(c.sizes().head_dim)), layer);
   if (c.older) {
     attention.mask = [](const nn::DecoderPass& pass) {
       return masked_twice(pass, lowest(pass.graph().float_dtype()));

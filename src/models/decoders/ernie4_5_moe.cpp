@@ -17,7 +17,7 @@ nn::FeedForward mixture(const Scope& s, const PretrainedConfig& config, const Te
   const nn::Routing routing =
       nn::normalized(nn::preferred_scores(nn::softmax_scores, nn::plus_bias(bias), config.integer("moe_k")),
                      config.real("moe_norm_min"));
-  const nn::SparseMixture sparse(s, experts, routing, c.hidden_act);
+  nn::SparseMixture sparse(s, experts, routing, c.hidden_act);
   const std::int64_t shared = config.integer("moe_num_shared_experts");
   if (shared <= 0) return sparse;
   return nn::sum_of(sparse, mlp_of_width(c, s / "shared_experts", width * shared, c.attention_bias));

@@ -28,7 +28,7 @@ struct Config : GptConfig {
   }
 
   double attention_scale(std::int64_t layer) const {
-    return scale(std::sqrt(static_cast<double>(n_embd / n_head)), layer);
+    return scale(std::sqrt(static_cast<double>(sizes().head_dim)), layer);
   }
 };
 

@@ -60,8 +60,8 @@ nn::Mixer mixer(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
 }
 
 nn::FeedForward feed_forward(const Scope& s, const TextDecoderConfig& c, const PretrainedConfig& config) {
-  const nn::FeedForward shared = granite_shared_mlp(s / "shared_mlp", c.hidden_size,
-                                                    config.integer("shared_intermediate_size"), c.hidden_act);
+  nn::FeedForward shared = granite_shared_mlp(s / "shared_mlp", c.hidden_size,
+                                              config.integer("shared_intermediate_size"), c.hidden_act);
   if (config.integer("num_local_experts") == 0) {
     config.harmless({"num_experts_per_tok"});
     return shared;

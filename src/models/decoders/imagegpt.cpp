@@ -16,7 +16,7 @@ struct Config : GptConfig {
   explicit Config(const PretrainedConfig& c)
       : GptConfig(c),
         scale(c),
-        root_of_head_dim(std::sqrt(static_cast<double>(n_embd / n_head))),
+        root_of_head_dim(std::sqrt(static_cast<double>(sizes().head_dim))),
         older(c.transformers_major() < 5) {
     // Version 4 rounds it down, except in float32 of its own accord.
     const bool upcast = c.flag("reorder_and_upcast_attn");

@@ -105,7 +105,8 @@ nn::Mixer lightning_attention(const Scope& s, std::int64_t layer, const TextDeco
 /// Norms whose results are also the residuals, with a factor for each.
 nn::Block weighted_block(nn::Norm before_attention, nn::Mixer attention, nn::Norm before_mlp,
                          nn::FeedForward mlp, const std::vector<double>& factors) {
-  return [=](Value x, nn::DecoderPass& pass) {
+  return [before_attention = std::move(before_attention), attention = std::move(attention),
+          before_mlp = std::move(before_mlp), mlp = std::move(mlp), factors](Value x, nn::DecoderPass& pass) {
     const auto add = [](Value residual, double alpha, Value made, double beta) {
       const Value kept = op::mul(residual, alpha);
       return op::add(kept, op::mul(made, beta));

@@ -28,7 +28,7 @@ nn::CausalAttentionParts attention(const Scope& s, std::int64_t layer, const Tex
 }
 
 nn::Block make_block(const Scope& s, std::int64_t layer, const TextDecoderConfig& c) {
-  const nn::Block block =
+  nn::Block block =
       c.block(s, attention(s / "self_attn", layer, c), c.plain_mlp(s / "mlp", false, "fc1", "fc2"));
   if (layer != 0) return block;
   // The embeddings are normalized too.

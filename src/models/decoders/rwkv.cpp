@@ -42,7 +42,9 @@ struct Config {
   }
   // By which the original divides the weights of a layer's outputs.
   double divisor(std::int64_t layer) const {
-    return rescale_every > 0 ? std::pow(2, static_cast<double>(layer / rescale_every)) : 1;
+    if (rescale_every <= 0) return 1;
+    const std::int64_t halvings = layer / rescale_every;
+    return std::pow(2, static_cast<double>(halvings));
   }
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 /// The embeddings. The original sets the row of the padding to zero after it has loaded them.
 Weight table_of(const Scope& s, const TextDecoderConfig& c) {
-  const Weight stored = s.weight("weight", {c.vocab_size, c.hidden_size});
+  Weight stored = s.weight("weight", {c.vocab_size, c.hidden_size});
   if (!c.pad_token_id) return stored;
   const std::int64_t padding = *c.pad_token_id < 0 ? *c.pad_token_id + c.vocab_size : *c.pad_token_id;
   if (padding < 0 || padding >= c.vocab_size) {

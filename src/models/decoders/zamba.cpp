@@ -169,7 +169,8 @@ nn::Block zamba_block(nn::Norm norm, nn::Mixer mamba) {
 
 nn::Block zamba_hybrid_block(nn::Norm norm, nn::Mixer mamba, nn::Mixer transformer,
                              const nn::Linear& linear) {
-  return [=](Value x, nn::DecoderPass& pass) {
+  return [norm = std::move(norm), mamba = std::move(mamba), transformer = std::move(transformer), linear](
+             Value x, nn::DecoderPass& pass) {
     const Value seen = op::add(x, linear(transformer(x, pass)));
     return op::add(x, mamba(norm(seen), pass));
   };

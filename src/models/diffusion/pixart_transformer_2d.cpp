@@ -93,7 +93,7 @@ struct Config {
 
 // The step, and the sizes of the image if they are conditions: [B, width].
 Value condition(const Scope& s, const Config& c, const Inputs& inputs) {
-  const Value of_step = nn::SinusoidsEmbedding(s / "timestep_embedder", c.width)(inputs["timestep"]);
+  Value of_step = nn::SinusoidsEmbedding(s / "timestep_embedder", c.width)(inputs["timestep"]);
   if (!c.sized) return of_step;
   const auto of_sizes = [&](const char* name, Value sizes) {
     const Value each = nn::SinusoidsEmbedding(s / name, c.width / 3)(op::flatten(sizes, 0, 1));

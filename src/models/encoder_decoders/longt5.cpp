@@ -213,7 +213,7 @@ class Attention {
   Value widened(Value x) const { return op::cast(x, c_.t5.score_dtype.value_or(x.dtype())); }
   // [B * N, 3 L + G, H * D]: what the queries of a block see.
   Value keys(const nn::Linear& linear, Value x, Value summary, const Blocks& blocks) const {
-    const Value near = blocks.with_neighbours(widened(linear(x)));
+    Value near = blocks.with_neighbours(widened(linear(x)));
     if (!summary) return near;
     const Value far = op::unsqueeze(widened(linear(summary)), 1);
     const Value copies = op::expand(far, {blocks.batch, blocks.count, far.dim(2), far.dim(3)});

@@ -153,8 +153,7 @@ Value lm_head(const Scope& root, const Scope& base, const std::string& tied, con
               Value x) {
   Weight words;
   if (!tied.empty()) words = (base / tied / "embed_tokens").weight("weight", {c.vocab_size, c.hidden_size});
-  const Value logits =
-      nn::output_embedding(root / "lm_head" / "out_proj", words, c.vocab_size, c.hidden_size)(x);
+  Value logits = nn::output_embedding(root / "lm_head" / "out_proj", words, c.vocab_size, c.hidden_size)(x);
   if (c.final_softcap == 0) return logits;
   return op::mul(op::tanh(op::div(logits, c.final_softcap)), c.final_softcap);
 }

@@ -104,7 +104,7 @@ EncoderStates encode(const Inputs& inputs, const Model& model, const Component&)
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const EncoderStates image = encode(inputs, model, component);
   NamedValues outputs = {{"last_hidden_state", image.hidden}};
-  if (image.pooled) outputs.push_back({"pooler_output", image.pooled});
+  if (image.pooled) outputs.emplace_back("pooler_output", image.pooled);
   return outputs;
 }
 

@@ -1,5 +1,7 @@
 // ColQwen2: an embedding for each token and each square of patches of a Qwen2-VL. Original:
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/colqwen2/modeling_colqwen2.py
+#include <fmt/format.h>
+
 #include "models/common/parts.h"
 #include "models/multimodal/common/decoders/qwen_vl.h"
 #include "models/multimodal/common/features/placeholders.h"

@@ -114,7 +114,7 @@ Value embed(const Scope& s, const Config& c, Value pixel_values) {
                         {c.patch.height, c.patch.width}, true, {.stride = {c.patch.height, c.patch.width}});
   const Value patches = nn::image_to_tokens(conv(pixel_values));
   const Value token = graph.weight(s.weight("cls_token", {1, 1, c.hidden_size}));
-  const Value x = op::concat({op::expand(token, {patches.dim(0), 1, c.hidden_size}), patches}, 1);
+  Value x = op::concat({op::expand(token, {patches.dim(0), 1, c.hidden_size}), patches}, 1);
   if (!c.positions) return x;
   return op::add(x, graph.weight(s.weight("position_embeddings", {1, 1 + c.patches(), c.hidden_size})));
 }

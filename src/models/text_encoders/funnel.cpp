@@ -134,7 +134,7 @@ Value upsample(const FunnelConfig& c, Value x, const Dim& length) {
   if (!c.separate_cls) return pick(x, op::minimum(op::div(tokens, stride), last));
   // Truncating integer division gives the first token 0, as it should be.
   const Value owner = op::div(op::add(tokens, stride - 1), stride);
-  const Value repeated = pick(x, op::minimum(owner, last));
+  Value repeated = pick(x, op::minimum(owner, last));
   if (!c.truncate) return repeated;
   const Value known = op::cast(op::le(owner, last), x.dtype());
   return op::mul(repeated, op::unsqueeze(known, 1));
@@ -189,7 +189,7 @@ struct Funnel {
     const Value given = in.get("token_type_ids");
     const Value types = given ? given : op::mul(ids, 0.0);
     Value early;
-    const Value pooled = encode(begin_text(embedded, mask, types), early);
+    Value pooled = encode(begin_text(embedded, mask, types), early);
     if (!decode) return pooled;
     Text text = begin_text(op::add(upsample(config, pooled, ids.dim(1)), early), mask, types);
     for (const FunnelLayer& layer : decoder) {

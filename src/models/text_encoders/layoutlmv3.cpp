@@ -82,7 +82,7 @@ class LayoutLMv3OnnxConfig : public BoxedTextOnnxConfig {
   }
   // Where patches follow the tokens, the list has the name of the length of the text for the whole.
   Dim axis_length(std::string_view tensor, const std::string& symbol) const override {
-    const Dim length = OnnxConfig::axis_length(tensor, symbol);
+    Dim length = OnnxConfig::axis_length(tensor, symbol);
     const bool whole = tensor == "last_hidden_state" || tensor == "start_logits" || tensor == "end_logits";
     if (!whole || symbol != "sequence_length") return length;
     return length + Config(config().unaccounted()).visual_tokens();
@@ -200,8 +200,8 @@ struct LayoutLMv3 {
       sum = op::add(sum, (*x_bias)(places(0, edges.left)));
       sum = op::add(sum, (*y_bias)(places(3, edges.lower)));
     }
-    const auto head_dim = static_cast<double>(config.hidden_size / config.num_attention_heads);
-    return op::mul(sum, 1 / std::sqrt(head_dim));
+    const std::int64_t head_dim = config.hidden_size / config.num_attention_heads;
+    return op::mul(sum, 1 / std::sqrt(static_cast<double>(head_dim)));
   }
 
   Value operator()(const Inputs& in) const {

@@ -115,7 +115,8 @@ struct Layer {
 
   // 1 / sqrt(elements of a head) times x.
   Value scaled(Value x) const {
-    return op::mul(x, 1 / std::sqrt(static_cast<double>(x.dim(2).constant().value() / heads)));
+    const std::int64_t head_dim = x.dim(2).constant().value() / heads;
+    return op::mul(x, 1 / std::sqrt(static_cast<double>(head_dim)));
   }
 
   Streams operator()(const Streams& in, const op::AttentionMask& mask) const {

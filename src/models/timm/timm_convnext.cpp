@@ -131,7 +131,8 @@ Value run_stem(const Scope& s, const TimmConfig& timm, const Config& c, Value x)
   }
   const bool tiered = c.stem == "overlap_tiered", activates = c.stem == "overlap_act";
   if (!tiered && !activates && c.stem != "overlap") timm.fail(fmt::format("stem_type is '{}'", c.stem));
-  const std::int64_t middle = tiered ? round_channels(static_cast<double>(width / 2), 8, 8) : width;
+  const std::int64_t half = width / 2;
+  const std::int64_t middle = tiered ? round_channels(static_cast<double>(half), 8, 8) : width;
   const op::ConvOptions halve = {.stride = {2, 2}, .padding = {1, 1}};
   x = nn::Conv2d(s / 0, timm.num_channels(), middle, {3, 3}, c.conv_bias, halve)(x);
   if (activates) x = timm_activation(c.activation)(x);

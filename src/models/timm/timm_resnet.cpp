@@ -47,7 +47,7 @@ struct Config : TimmResNet {
       c.fail(fmt::format("output_stride {} of a ResNet, expected 8, 16 or 32", output_stride));
     if (output_stride != 32 && average_down)
       c.refuse(fmt::format("output_stride {} with avg_down, expected 32", output_stride));
-    if (stem != "" && stem != "deep" && stem != "deep_tiered")
+    if (!stem.empty() && stem != "deep" && stem != "deep_tiered")
       c.fail(fmt::format("stem_type is '{}', expected deep, deep_tiered or nothing", stem));
   }
 

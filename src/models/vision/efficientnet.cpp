@@ -68,7 +68,7 @@ struct Config {
     constexpr double kDeepest = 1000;
     for (std::size_t i = 0; i < in.size(); ++i) {
       const double count = std::ceil(depth * static_cast<double>(repeats[i]));
-      if (!(count >= 0 && count <= kDeepest) || strides[i] > 2 || !(squeeze >= 0 && squeeze <= 1)) {
+      if (!(count >= 0) || count > kDeepest || strides[i] > 2 || !(squeeze >= 0) || squeeze > 1) {
         throw ExportError(
             ErrorCode::bad_config,
             fmt::format("{}: stage {} has {} blocks (num_block_repeats times depth_coefficient), "

@@ -45,7 +45,7 @@ struct Config {
                         fmt::format("{}: patch_size is {} with use_conv_embed, expected {}", c.origin(),
                                     patch_size, kConvPatch));
     }
-    if (!(mlp_ratio > 0 && mlp_ratio < 1000)) {
+    if (!(mlp_ratio > 0) || mlp_ratio >= 1000) {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: mlp_ratio is {}, expected a positive number",
                                                            c.origin(), mlp_ratio));
     }

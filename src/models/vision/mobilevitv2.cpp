@@ -84,7 +84,7 @@ Value mix_patches(Value image, std::int64_t side, const std::function<Value(Valu
   const Value mixed = mix(op::reshape(by_place, {batch, channels, side * side, down * across}));
   const Value apart = op::reshape(mixed, {batch, channels, side, side, down, across});
   const Value together = op::permute(apart, {0, 1, 4, 2, 5, 3});
-  const Value joined = op::reshape(together, {batch, channels, down * side, across * side});
+  Value joined = op::reshape(together, {batch, channels, down * side, across * side});
   if (!rest) return joined;
   return op::pad(joined, {0, 0, 0, 0}, {0, 0, height - down * side, width - across * side});
 }

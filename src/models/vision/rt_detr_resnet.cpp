@@ -66,7 +66,7 @@ Value halve(Value x) {
   const std::vector<double> quarters(static_cast<std::size_t>(4 * channels), 0.25);
   const Value kernel = x.graph().weight(Weight::from_doubles(DType::f32, {channels, 1, 2, 2}, quarters));
   const op::ConvOptions options = {.stride = {2, 2}, .padding = {0, 0, 1, 1}, .groups = channels};
-  const Value means = op::conv2d(x, kernel, {}, options);
+  Value means = op::conv2d(x, kernel, {}, options);
   if (x.dim(2).exact_div(2) && x.dim(3).exact_div(2)) return means;
   const Value down = op::unsqueeze(pair_factors(x.graph(), x.dim(2)), 1);
   return op::mul(means, op::mul(down, pair_factors(x.graph(), x.dim(3))));

@@ -69,7 +69,7 @@ Value enlarge(const Scope& s, const std::string& prefix, std::int64_t inner, std
 // one: [B, C / 8, 4 * rows, 4 * columns].
 Value details(const Scope& s, std::int64_t width, Value image, Value early) {
   const ModulePath at(image, s.path());
-  const Value late = enlarge(s, "encoder", width / 4, width / 8, image);
+  Value late = enlarge(s, "encoder", width / 4, width / 8, image);
   if (!early) return late;
   return op::add(late, enlarge(s, "compress_vit", width, width / 8, op::permute(early, {0, 3, 1, 2})));
 }

@@ -105,8 +105,8 @@ Value dense_descriptors(const Scope& s, const Config& c, Value features) {
 Value among_features(Value pixels, const Dim& features) {
   Graph& graph = pixels.graph();
   const Value last = op::cast(op::size(graph, features - 1), DType::f32);
-  const Value extent = op::sub(op::cast(op::size(graph, features * kCell), DType::f32), kCell / 2 + 0.5);
-  const Value place = op::sub(op::cast(pixels, DType::f32), kCell / 2 - 0.5);
+  const Value extent = op::sub(op::cast(op::size(graph, features * kCell), DType::f32), kCell / 2.0 + 0.5);
+  const Value place = op::sub(op::cast(pixels, DType::f32), kCell / 2.0 - 0.5);
   return op::mul(op::div(place, extent), last);
 }
 

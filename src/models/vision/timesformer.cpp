@@ -54,7 +54,7 @@ class TimesformerOnnxConfig : public VideoOnnxConfig {
   // If each frame is an image of its own, it has its own scores.
   Dim axis_length(std::string_view tensor, const std::string& symbol) const override {
     const PretrainedConfig c = config().unaccounted();
-    const Dim length = VideoOnnxConfig::axis_length(tensor, symbol);
+    Dim length = VideoOnnxConfig::axis_length(tensor, symbol);
     if (tensor != "logits" || attention_type(c) != Attention::space_only) return length;
     return length * c.integer("num_frames");
   }
@@ -62,7 +62,8 @@ class TimesformerOnnxConfig : public VideoOnnxConfig {
 
 // [B * n, m, H] -> [B * m, n, H]
 Value exchange(Value x, std::int64_t n, std::int64_t m) {
-  const Dim batch = *x.dim(0).exact_div(n), width = x.dim(2);
+  const Dim batch = *x.dim(0).exact_div(n);
+  const Dim& width = x.dim(2);
   const Value apart = op::transpose(op::reshape(x, {batch, n, m, width}), 1, 2);
   return op::reshape(apart, {batch * m, n, width});
 }
@@ -72,9 +73,8 @@ Value exchange(Value x, std::int64_t n, std::int64_t m) {
 Value embed(const Scope& s, const Config& c, Value video) {
   const nn::ImageTokens embeddings(s, c.tokens());
   const std::int64_t frames = c.num_frames, count = c.patches(), width = c.hidden_size;
-  const Dim batch = video.dim(0);
-  const Value tokens =
-      embeddings(op::reshape(video, {batch * frames, video.dim(2), video.dim(3), video.dim(4)}));
+  const Dim& batch = video.dim(0);
+  Value tokens = embeddings(op::reshape(video, {batch * frames, video.dim(2), video.dim(3), video.dim(4)}));
   if (c.attention == Attention::space_only) return tokens;
   const Weight times = s.weight("time_embeddings", {1, frames, width});
   const ModulePath at(tokens, s.path());
@@ -101,7 +101,7 @@ Value attend(const Scope& s, const Config& c, Value x) {
 Value divided_attention(const Scope& layer, const Config& c, Value x) {
   const std::int64_t frames = c.num_frames, count = c.patches(), width = c.hidden_size;
   const auto norm = [&](const char* name) { return nn::LayerNorm(layer / name, width, c.layer_norm_eps); };
-  const Dim batch = x.dim(0);
+  const Dim& batch = x.dim(0);
   const Value first = op::slice(x, 1, 0, 1), places = op::slice(x, 1, 1, x.dim(1));
   const Value series = op::reshape(places, {batch * count, frames, width});
   const Value learned = attend(layer / "temporal_attention", c, norm("temporal_layernorm")(series));

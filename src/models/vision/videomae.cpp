@@ -51,7 +51,8 @@ Weight position_table(std::int64_t positions, std::int64_t width) {
   std::vector<double> values;
   for (std::int64_t place = 0; place < positions; ++place) {
     for (std::int64_t i = 0; i < width; ++i) {
-      const double power = static_cast<double>(i / 2 * 2) / static_cast<double>(width);
+      const std::int64_t even = i - i % 2;
+      const double power = static_cast<double>(even) / static_cast<double>(width);
       const double angle = static_cast<double>(place) / std::pow(10000.0, power);
       values.push_back(i % 2 == 0 ? std::sin(angle) : std::cos(angle));
     }
@@ -66,7 +67,7 @@ Value encode(const Scope& s, const Config& c, Value video) {
   const nn::PreNormEncoder encoder(s / "encoder" / "layer", c.num_hidden_layers, c.layer());
   const Value tokens = patches(video);
   const Value placed = op::add(tokens, tokens.graph().weight(position_table(c.tokens(), c.hidden_size)));
-  const Value hidden = encoder(placed);
+  Value hidden = encoder(placed);
   if (c.use_mean_pooling) return hidden;  // the norm comes after the mean
   return nn::LayerNorm(s / "layernorm", c.hidden_size, c.layer_norm_eps)(hidden);
 }

@@ -91,9 +91,11 @@ Value distances(const Scope& s, const Config& c, Graph& graph, const Axis& axis)
 // Terms of the scores [N, heads, rows * columns, rows * columns] for queries [N, rows * columns, H].
 Value position_bias(const Scope& s, const Config& c, Value query, const Axis& rows, const Axis& columns) {
   Graph& graph = query.graph();
-  const Dim batch = query.dim(0), heads = c.num_attention_heads, tokens = query.dim(1);
-  const Value grid = op::reshape(nn::split_heads(query, c.num_attention_heads),
-                                 {batch, heads, rows.extent, columns.extent, c.head_dim()});
+  const std::int64_t heads = c.num_attention_heads;
+  const Dim& batch = query.dim(0);
+  const Dim& tokens = query.dim(1);
+  const Value grid =
+      op::reshape(nn::split_heads(query, heads), {batch, heads, rows.extent, columns.extent, c.head_dim()});
   const Value down = op::matmul(grid, distances(s, c, graph, rows));
   const Value apart = distances(s, c, graph, columns);
   const Value across = op::matmul(op::transpose(grid, 2, 3), apart);
@@ -158,7 +160,7 @@ Value run_layer(const Scope& s, const Config& c, Value x, const nn::TokenGrid& g
 Value embed(const Scope& s, const Config& c, Value pixel_values) {
   const nn::Conv2d projection(s / "projection", c.num_channels, c.hidden_size, c.patch, true,
                               {.stride = {c.patch.height, c.patch.width}});
-  const Value image = projection(pixel_values);
+  Value image = projection(pixel_values);
   if (!c.absolute) return image;
   const ModulePath at(image, s.path());
   // The first position is that of a class token, which does not exist.

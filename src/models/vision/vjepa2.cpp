@@ -118,7 +118,7 @@ nn::Turn make_rotation(Graph& graph, const Config& c, const Dim& times) {
   const Value cosine = op::cast(op::cos(padded), graph.float_dtype());
   const Value sine = op::cast(op::sin(padded), graph.float_dtype());
   return [cosine, sine, heads = c.num_attention_heads, head_dim = c.head_dim()](Value x) {
-    const Shape shape = x.shape();
+    const Shape& shape = x.shape();
     const Value apart = op::reshape(x, {shape[0], shape[1], heads, head_dim});
     const Value pairs = op::reshape(x, {shape[0], shape[1], heads * head_dim / 2, 2});
     const std::vector<Value> both = op::split(pairs, 3, {1, 1});

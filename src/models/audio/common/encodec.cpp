@@ -57,8 +57,9 @@ EncodecConfig::EncodecConfig(const PretrainedConfig& c)
                     seanet.lstm_layers));
   }
   const std::int64_t hop = seanet.hop_length();
+  const std::int64_t frames_per_second = (rate + hop - 1) / hop;
   const double bits = std::log2(static_cast<double>(codebook_size));
-  const double bits_per_second = bits * static_cast<double>((rate + hop - 1) / hop);
+  const double bits_per_second = bits * static_cast<double>(frames_per_second);
   const auto count = [&](double bandwidth) {
     constexpr double kMost = 1 << 16;
     return static_cast<std::int64_t>(std::clamp(std::floor(bandwidth * 1000 / bits_per_second), 0.0, kMost));

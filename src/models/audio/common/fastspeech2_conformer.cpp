@@ -128,7 +128,7 @@ Value conformer(const Scope& s, const ConformerConfig& c, Value x, Value mask) {
       residual("ff_macaron_layer_norm", share,
                [&](Value y) { return feed_forward(layer / "feed_forward_macaron", c, y); });
     residual("self_attn_layer_norm", 1, [&](Value y) {
-      const Value attended = attend(layer / "self_attn", c, y, table, mask);
+      Value attended = attend(layer / "self_attn", c, y, table, mask);
       if (!c.concat_after) return attended;
       const nn::Linear both(layer / "concat_linear", 2 * c.hidden_size, c.hidden_size);
       return both(op::concat({y, attended}, 2));

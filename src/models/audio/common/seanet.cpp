@@ -61,7 +61,7 @@ SeanetConvTranspose::SeanetConvTranspose(const Scope& s, const SeanetPadding& pa
     : conv_(s / "conv", in, out, kernel, bias, options), norm_(time_norm_of(s, out, time_norm)) {
   const std::int64_t all = kernel - options.stride.at(0);
   const double share = padding.causal ? padding.trim_right : 0.5;
-  if (all < 0 || !(share >= 0 && share <= 1) || (!padding.causal && padding.trim_right != 1)) {
+  if (all < 0 || !(share >= 0) || share > 1 || (!padding.causal && padding.trim_right != 1)) {
     throw ExportError(ErrorCode::bad_config,
                       fmt::format("{}: kernel {}, stride {} and trim_right_ratio {}, expected a kernel not "
                                   "below the stride, and a ratio between 0 and 1, or 1 without causality",

@@ -34,8 +34,8 @@ struct WhisperEncoderConfig {
 nn::Seq2SeqLayerParameters whisper_layer(const PretrainedConfig& config, const WhisperEncoderKeys& keys);
 
 /// features [B, mel_bins, frames] -> the hidden states before each layer and after the last one, without the
-/// norm behind it, all [B, frames / 2, d_model]. The mask is that of the hidden states. A client may give fewer
-/// frames than those of the table of positions.
+/// norm behind it, all [B, frames / 2, d_model]. The mask is that of the hidden states. A client may give
+/// fewer frames than those of the table of positions.
 std::vector<Value> whisper_encoder_states(const Scope& s, const WhisperEncoderConfig& c, Value features,
                                           const op::AttentionMask& mask = {});
 

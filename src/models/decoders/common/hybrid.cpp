@@ -11,7 +11,9 @@
 namespace onnxport::models {
 
 AxesByName HybridOnnxConfig::inputs() const {
-  return takes_positions() ? TextDecoderWithPositionIdsOnnxConfig::inputs() : TextDecoderOnnxConfig::inputs();
+  AxesByName all = TextDecoderWithPositionIdsOnnxConfig::inputs();
+  if (!takes_positions()) std::erase_if(all, [](const auto& input) { return input.first == "position_ids"; });
+  return all;
 }
 
 std::vector<StateSpec> HybridOnnxConfig::states() const {
@@ -29,13 +31,15 @@ std::vector<StateSpec> HybridOnnxConfig::recurrent_states(std::int64_t layer, st
   return {fixed_state(layer, "conv", {channels, kept}), fixed_state(layer, part, extents)};
 }
 
-std::vector<StateSpec> HybridOnnxConfig::mamba2_states(std::int64_t layer, const nn::Mamba2Sizes& z) const {
-  return recurrent_states(layer, z.convolved(), z.kernel, "ssm", {z.heads, z.head_dim, z.state_size});
+std::vector<StateSpec> HybridOnnxConfig::mamba2_states(std::int64_t layer,
+                                                       const nn::Mamba2Sizes& sizes) const {
+  return recurrent_states(layer, sizes.convolved(), sizes.kernel, "ssm",
+                          {sizes.heads, sizes.head_dim, sizes.state_size});
 }
 
-std::vector<StateSpec> HybridOnnxConfig::delta_states(std::int64_t layer, const nn::DeltaSizes& z) const {
-  return recurrent_states(layer, z.convolved(), z.kernel, "recurrent",
-                          {z.value_heads, z.key_dim, z.value_dim});
+std::vector<StateSpec> HybridOnnxConfig::delta_states(std::int64_t layer, const nn::DeltaSizes& sizes) const {
+  return recurrent_states(layer, sizes.convolved(), sizes.kernel, "recurrent",
+                          {sizes.value_heads, sizes.key_dim, sizes.value_dim});
 }
 
 Rotations rotations(const PretrainedConfig& config, std::int64_t head_dim,
@@ -86,24 +90,24 @@ nn::DeltaSizes delta_sizes(const PretrainedConfig& c) {
 }
 
 // Transformers 5 saves such a kernel in three equal parts, wherever queries, keys and values end.
-nn::CausalConv qkv_conv(const Scope& s, const nn::DeltaSizes& z) {
+nn::CausalConv qkv_conv(const Scope& s, const nn::DeltaSizes& sizes) {
   const Scope whole = s / "conv1d";
-  if (whole.has("weight")) return {whole, z.convolved(), z.kernel, false};
+  if (whole.has("weight")) return {whole, sizes.convolved(), sizes.kernel, false};
   const std::array<std::pair<const char*, std::int64_t>, 3> names = {
-      {{"q_conv1d", z.keys()}, {"k_conv1d", z.keys()}, {"v_conv1d", z.values()}}};
+      {{"q_conv1d", sizes.keys()}, {"k_conv1d", sizes.keys()}, {"v_conv1d", sizes.values()}}};
   std::vector<Weight> parts;
   std::int64_t channels = 0;
   for (const auto& [name, usual] : names) {
     const auto stored = (s / name).shape_of("weight");
     const std::int64_t rows = stored && !stored->empty() ? stored->front() : usual;
-    parts.push_back((s / name).weight("weight", {rows, 1, z.kernel}));
+    parts.push_back((s / name).weight("weight", {rows, 1, sizes.kernel}));
     channels += rows;
   }
-  if (channels != z.convolved()) {
+  if (channels != sizes.convolved()) {
     throw ExportError(
         ErrorCode::bad_checkpoint,
         fmt::format("{}: the convolutions of queries, keys and values have {} channels, expected {}",
-                    s.path(), channels, z.convolved()));
+                    s.path(), channels, sizes.convolved()));
   }
   return {whole.path(), Weight::concat(parts, 0)};
 }
@@ -161,7 +165,7 @@ nn::Mixer without_padding(nn::Mixer mixer) {
 nn::Mixer stateful_attention(nn::CausalAttentionParts attention, StatefulProjection project) {
   return [attention = std::move(attention), project = std::move(project)](Value x, nn::DecoderPass& pass) {
     const ModulePath at(x, attention.path);
-    const nn::QueryKeyValue made = project(x, pass);
+    nn::QueryKeyValue made = project(x, pass);
     nn::CausalAttentionParts parts = attention;
     parts.qkv = [made](Value, const nn::DecoderPass&) { return made; };
     return nn::CausalAttention(std::move(parts))(x, pass);

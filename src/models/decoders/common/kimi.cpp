@@ -26,13 +26,13 @@ nn::DeltaSizes kimi_delta_sizes(const PretrainedConfig& config, std::int64_t hea
 }
 
 nn::Mixer kimi_delta_attention(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
-                               const nn::DeltaSizes& z, std::function<Value(Value)> decay,
+                               const nn::DeltaSizes& sizes, std::function<Value(Value)> decay,
                                std::function<Value(Value)> gate) {
-  const nn::Linear query(s / "q_proj", z.hidden_size, z.keys(), false),
-      key(s / "k_proj", z.hidden_size, z.keys(), false),
-      value(s / "v_proj", z.hidden_size, z.values(), false),
-      beta(s / "b_proj", z.hidden_size, z.value_heads, false);
-  const auto project = [=](Value x) -> nn::DeltaInputs {
+  const nn::Linear query(s / "q_proj", sizes.hidden_size, sizes.keys(), false),
+      key(s / "k_proj", sizes.hidden_size, sizes.keys(), false),
+      value(s / "v_proj", sizes.hidden_size, sizes.values(), false),
+      beta(s / "b_proj", sizes.hidden_size, sizes.value_heads, false);
+  auto project = [=, decay = std::move(decay), gate = std::move(gate)](Value x) -> nn::DeltaInputs {
     const Value q = query(x), k = key(x), v = value(x), remains = decay(x), opened = gate(x);
     return {.mixed = op::concat({q, k, v}, -1),
             .gate = opened,
@@ -42,12 +42,12 @@ nn::Mixer kimi_delta_attention(const Scope& s, std::int64_t layer, const TextDec
   return nn::GatedDeltaNet(
       {.path = s.path(),
        .layer = layer,
-       .sizes = z,
-       .project = project,
-       .conv1d = qkv_conv(s, z),
-       .norm = nn::GatedRmsNorm(s / "o_norm", z.value_dim,
+       .sizes = sizes,
+       .project = std::move(project),
+       .conv1d = qkv_conv(s, sizes),
+       .norm = nn::GatedRmsNorm(s / "o_norm", sizes.value_dim,
                                 {.eps = c.norm_parameters.eps, .gate_first = false, .activation = "sigmoid"}),
-       .out_proj = nn::Linear(s / "o_proj", z.values(), z.hidden_size, false),
+       .out_proj = nn::Linear(s / "o_proj", sizes.values(), sizes.hidden_size, false),
        .activation = c.hidden_act});
 }
 

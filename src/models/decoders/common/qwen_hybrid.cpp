@@ -37,7 +37,7 @@ nn::Mixer attention(const Scope& s, std::int64_t layer, const TextDecoderConfig&
     const std::vector<Value> halves = op::split(heads, 3, {z.head_dim, z.head_dim});
     const Value query = op::flatten(halves[0], 2, 3);
     const Value gate = op::flatten(halves[1], 2, 3);
-    const Value open = op::sigmoid(gate);
+    Value open = op::sigmoid(gate);
     nn::CausalAttentionParts made = parts;
     made.qkv = [&](Value y, const nn::DecoderPass&) -> nn::QueryKeyValue {
       const Value keys = key(y);
@@ -62,16 +62,17 @@ std::vector<StateSpec> QwenHybridOnnxConfig::layer_states(std::int64_t layer) co
 }
 
 nn::GatedDeltaParts qwen_delta_parts(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
-                                     const nn::DeltaSizes& z, std::function<nn::DeltaInputs(Value)> project) {
-  return {
-      .path = s.path(),
-      .layer = layer,
-      .sizes = z,
-      .project = std::move(project),
-      .conv1d = nn::CausalConv(s / "conv1d", z.convolved(), z.kernel, false),
-      .norm = nn::GatedRmsNorm(s / "norm", z.value_dim, {.eps = c.norm_parameters.eps, .gate_first = false}),
-      .out_proj = nn::Linear(s / "out_proj", z.values(), z.hidden_size, false),
-      .activation = c.hidden_act};
+                                     const nn::DeltaSizes& sizes,
+                                     std::function<nn::DeltaInputs(Value)> project) {
+  return {.path = s.path(),
+          .layer = layer,
+          .sizes = sizes,
+          .project = std::move(project),
+          .conv1d = nn::CausalConv(s / "conv1d", sizes.convolved(), sizes.kernel, false),
+          .norm = nn::GatedRmsNorm(s / "norm", sizes.value_dim,
+                                   {.eps = c.norm_parameters.eps, .gate_first = false}),
+          .out_proj = nn::Linear(s / "out_proj", sizes.values(), sizes.hidden_size, false),
+          .activation = c.hidden_act};
 }
 
 nn::MakeBlock qwen_hybrid_blocks(const PretrainedConfig& config, const TextDecoderConfig& c,

@@ -46,7 +46,7 @@ std::vector<Value> BoxEmbeddings::operator()(Value bbox) const {
   const auto edge = [&](std::int64_t i) { return op::select(bbox, 2, i); };
   const Value left = edge(0), upper = edge(1), right = edge(2), lower = edge(3);
   const auto extent = [&](Value end, Value begin) {
-    const Value size = op::sub(end, begin);
+    Value size = op::sub(end, begin);
     if (!largest_size_) return size;
     return op::minimum(op::maximum(size, 0.0), static_cast<double>(*largest_size_));
   };

@@ -36,8 +36,8 @@ using MakeMlp = std::function<nn::FeedForward(const Scope& s, bool published)>;
 
 class RotaryBert {
  public:
-  /// `bias`: of the layers of attention.
-  RotaryBert(const Scope& s, const RotaryBertConfig& c, const RotaryBertKeys& keys, bool bias,
+  /// `published`: the names of the checkpoints outside the library. `bias`: of the layers of attention.
+  RotaryBert(const Scope& s, const RotaryBertConfig& c, const RotaryBertKeys& published, bool bias,
              const MakeMlp& make_mlp);
   /// [B, S, H]
   Value operator()(const Inputs& in) const;

@@ -95,19 +95,19 @@ std::function<Value(Value)> timm_activation(const std::string& name) {
                     fmt::format("activation '{}' of timm, expected one of {}", name, fmt::join(names, ", ")));
 }
 
-Value pool_image(Value image, const std::string& named) {
-  const std::string kind = named.starts_with("fast") ? named.substr(4) : named;
+Value pool_image(Value image, const std::string& kind) {
+  const std::string plain = kind.starts_with("fast") ? kind.substr(4) : kind;
   const auto mean = [&] { return nn::global_average_pool(image); };
   const auto maximum = [&] { return op::amax(op::flatten(image, 2, 3), 2); };
-  if (kind == "avg" || named == "fast") return mean();
-  if (kind == "max") return maximum();
-  if (kind != "avgmax" && kind != "catavgmax") {
+  if (plain == "avg" || kind == "fast") return mean();
+  if (plain == "max") return maximum();
+  if (plain != "avgmax" && plain != "catavgmax") {
     throw ExportError(ErrorCode::bad_config,
-                      fmt::format("global_pool is '{}', expected avg, max, avgmax or catavgmax", named));
+                      fmt::format("global_pool is '{}', expected avg, max, avgmax or catavgmax", kind));
   }
   const Value average = mean();
   const Value largest = maximum();
-  if (kind == "catavgmax") return op::concat({average, largest}, 1);
+  if (plain == "catavgmax") return op::concat({average, largest}, 1);
   return op::mul(op::add(average, largest), 0.5);
 }
 

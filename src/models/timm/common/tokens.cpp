@@ -101,7 +101,7 @@ Value pool_tokens(Value tokens, const std::string& kind, std::int64_t prefix) {
   }
   const Value patches = prefix == 0 ? tokens : op::slice(tokens, 1, prefix, tokens.dim(1));
   if (kind == "avg") return op::mean(patches, 1);
-  const Value largest = op::amax(patches, 1);
+  Value largest = op::amax(patches, 1);
   if (kind == "max") return largest;
   const Value average = op::mean(patches, 1);
   return op::mul(op::add(largest, average), 0.5);

@@ -172,7 +172,7 @@ Value depth_pro_image(Value tokens, std::int64_t rows, std::int64_t columns) {
 }
 
 std::vector<Value> depth_pro_features(const Scope& s, const DepthProConfig& c, Value pixel_values) {
-  const Dim batch = pixel_values.dim(0);
+  const Dim& batch = pixel_values.dim(0);
   const std::size_t scales = c.scales.size();
   // The patches of the largest scale come first.
   std::vector<Value> patches;

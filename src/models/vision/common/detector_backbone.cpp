@@ -91,10 +91,10 @@ std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const
 }  // namespace
 
 std::vector<Value> registered_backbone(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
-                                       const PretrainedConfig& config, Value pixel_values) {
-  const auto type = tasks.get_part(config, "backbone_config", Role::backbone);
+                                       const PretrainedConfig& backbone, Value pixel_values) {
+  const auto type = tasks.get_part(backbone, "backbone_config", Role::backbone);
   std::vector<Value> features =
-      type->roles.backbone->features(s.with_newer(type->key_names), config, pixel_values).stages;
+      type->roles.backbone->features(s.with_newer(type->key_names), backbone, pixel_values).stages;
   if (features.empty() || features.front().rank() != 4) {
     refuse(ErrorCode::unsupported, c,
            fmt::format("a backbone of type '{}' returns {}, expected images", type->model_type,

@@ -12,7 +12,7 @@ namespace {
 
 }  // namespace
 
-DetrConfig::DetrConfig(const PretrainedConfig& c, NormPlace norm_place)
+DetrConfig::DetrConfig(const PretrainedConfig& c, NormPlace norms)
     : d_model(c.integer("d_model")),
       num_queries(c.integer("num_queries")),
       num_labels(c.num_labels()),
@@ -23,7 +23,7 @@ DetrConfig::DetrConfig(const PretrainedConfig& c, NormPlace norm_place)
       decoder_heads(c.integer("decoder_attention_heads")),
       decoder_ffn_dim(c.integer("decoder_ffn_dim")),
       activation(c.string("activation_function")),
-      norms(norm_place),
+      norms(norms),
       // With losses for all layers, the states between the decoder's layers are normed.
       norm_each_layer(c.flag("auxiliary_loss")) {
   // The number of encoder layers again; the backbone has its own number of channels.

@@ -115,11 +115,12 @@ EomtConfig::EomtConfig(const PretrainedConfig& config, const ViTConfig& vit, std
   }
 }
 
-NamedValues segment_eomt(const Scope& root, const PretrainedConfig& config, const EomtConfig& c, Value x,
+NamedValues segment_eomt(const Scope& root, const PretrainedConfig& config, const EomtConfig& c, Value tokens,
                          const EomtLayer& layer) {
   const Head head{root, config, c};
   const std::vector<bool> masked = masked_blocks(root, config, c);
   const Weight learned = (root / "query").weight("weight", {c.num_queries, c.hidden_size});
+  Value x = tokens;
   op::AttentionMask mask;
   std::int64_t queries = 0;
   for (std::int64_t i = 0; i < c.layers; ++i) {

@@ -114,7 +114,7 @@ Value pixel_references(const FeatureLevels& maps) {
 }
 
 Value level_references(const FeatureLevels& maps, Value boxes) {
-  const Value each = op::unsqueeze(boxes, 2);
+  Value each = op::unsqueeze(boxes, 2);
   if (!maps.ratios) return each;
   const Value ratios = op::unsqueeze(maps.ratios, 1);
   return op::mul(each, boxes.dim(2) == Dim(4) ? op::concat({ratios, ratios}, 3) : ratios);

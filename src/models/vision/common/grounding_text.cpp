@@ -62,7 +62,7 @@ nn::DeformableParameters GroundingConfig::sampling(std::int64_t heads, std::int6
 
 TextBlocks text_blocks(Value input_ids) {
   Graph& graph = input_ids.graph();
-  const Dim length = input_ids.dim(1);
+  const Dim& length = input_ids.dim(1);
   const Value place = op::arange(graph, length);
   Value special;
   for (const double id : {101, 102, 1012, 1029}) {

@@ -43,7 +43,8 @@ Value places(const std::vector<Value>& levels) {
   Graph& graph = levels.front().graph();
   std::vector<Value> all;
   for (const Value& image : levels) {
-    const Dim rows = image.dim(2), columns = image.dim(3);
+    const Dim& rows = image.dim(2);
+    const Dim& columns = image.dim(3);
     const Value across = op::reshape(centres(graph, columns), {1, columns, 1});
     const Value down = op::reshape(centres(graph, rows), {rows, 1, 1});
     const Value x = op::expand(across, {rows, columns, 1});

@@ -131,10 +131,10 @@ RepViTParameters repvit_parameters(const PretrainedConfig& origin, const std::st
   return p;
 }
 
-std::vector<Value> repvit_features(const Scope& s, const RepViTParameters& p, Value x) {
-  const ModulePath at(x, s.path());
+std::vector<Value> repvit_features(const Scope& s, const RepViTParameters& p, Value pixel_values) {
+  const ModulePath at(pixel_values, s.path());
   const std::int64_t first = p.widths[0];
-  x = op::gelu(normed(s / "stem" / "conv1", p.channels, first / 2, kKernel, 2)(x));
+  Value x = op::gelu(normed(s / "stem" / "conv1", p.channels, first / 2, kKernel, 2)(pixel_values));
   x = normed(s / "stem" / "conv2", first / 2, first, kKernel, 2)(x);
   std::vector<Value> stages;
   for (std::size_t i = 0; i < p.widths.size(); ++i) {

@@ -34,7 +34,7 @@ void check(const PretrainedConfig& config, const RtDetrConfig& c) {
       c.feat_strides.size() == c.encoder_in_channels.size() &&
       std::all_of(c.feat_strides.begin(), c.feat_strides.end(), [](auto n) { return n > 0; });
   if (!lists || !strides || c.num_queries < 1 || c.decoder_layers < 1 || c.encoder_hidden_dim % 4 != 0 ||
-      !(c.hidden_expansion > 0 && c.hidden_expansion <= 1024) || !(c.temperature > 0)) {
+      !(c.hidden_expansion > 0) || c.hidden_expansion > 1024 || !(c.temperature > 0)) {
     throw ExportError(
         ErrorCode::bad_config,
         fmt::format("{}: encoder_in_channels [{}], decoder_in_channels [{}], num_feature_levels {}, "

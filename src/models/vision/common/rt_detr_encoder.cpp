@@ -69,8 +69,8 @@ ImagePart rt_detr_conv(const Scope& s, std::int64_t in, std::int64_t out, std::i
                        std::int64_t groups) {
   const std::int64_t around = (kernel - 1) / 2;
   const op::ConvOptions options = {.stride = {stride, stride}, .padding = {around, around}, .groups = groups};
-  const nn::NormedConv2d conv = {nn::Conv2d(s / "conv", in, out, {kernel, kernel}, false, options),
-                                 nn::BatchNorm2d(s / "norm", out, c.batch_norm_eps)};
+  nn::NormedConv2d conv = {nn::Conv2d(s / "conv", in, out, {kernel, kernel}, false, options),
+                           nn::BatchNorm2d(s / "norm", out, c.batch_norm_eps)};
   if (activation.empty()) return conv;
   return [conv, activation = nn::Activation(activation)](Value x) { return activation(conv(x)); };
 }

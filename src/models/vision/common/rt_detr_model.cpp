@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "models/vision/common/rt_detr.h"
 
 namespace onnxport::models {
@@ -60,7 +62,7 @@ void register_rt_detr_type(TasksManager& tasks, const std::string& type, RtDetrP
       {.model_type = type,
        .tasks = {"object-detection"},
        .forward =
-           [&tasks, points](const Inputs& inputs, const Model& model, const Component&) {
+           [&tasks, points = std::move(points)](const Inputs& inputs, const Model& model, const Component&) {
              const RtDetrConfig c(model.config());
              return run_rt_detr(tasks, inputs, model, c, points(model.config(), c));
            },

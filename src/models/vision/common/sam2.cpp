@@ -37,7 +37,8 @@ struct Prompts {
 
   // [B, P, 2 if there are boxes, C]. There is a box for each of the P prompts, or none.
   Value corners(Value boxes, const Dim& prompts, Value kinds) const {
-    const Dim batch = boxes.dim(0), count = boxes.dim(1);
+    const Dim& batch = boxes.dim(0);
+    const Dim& count = boxes.dim(1);
     const Value padded = op::pad(boxes, {0, 0, 0}, {0, prompts, 0});
     const Value points = op::reshape(op::slice(padded, 1, 0, prompts), {batch, prompts, 2, 2});
     const Value placed = place(points);
@@ -49,7 +50,7 @@ struct Prompts {
     const Scope s = root / "prompt_encoder";
     const ModulePath at(points, s.path());
     Graph& graph = points.graph();
-    const Dim prompts = labels.dim(1);
+    const Dim& prompts = labels.dim(1);
     const Value kinds = graph.weight(s.weight("point_embed.weight", {c.kinds_of_points, c.width}));
     const Value not_a_point = graph.weight((s / "not_a_point_embed").weight("weight", {1, c.width}));
     const Value placed = place(points_of_prompts(points, labels));

@@ -208,17 +208,20 @@ std::vector<Value> sam2_hiera(const Scope& s, const PretrainedConfig& config, Va
   return stages;
 }
 
-std::vector<Value> sam2_neck(const Scope& s, const PretrainedConfig& c, const std::vector<Value>& features) {
+std::vector<Value> sam2_neck(const Scope& s, const PretrainedConfig& vision_config,
+                             const std::vector<Value>& features) {
   const ModulePath at(features.front(), s.path());
   // Nothing has this activation and these norms.
-  c.harmless({"hidden_act", "layer_norm_eps", "initializer_range"});
-  const auto list = [&](const char* key, std::vector<std::int64_t> otherwise) {
-    return c.has(key) ? c.integers(key) : otherwise;
+  vision_config.harmless({"hidden_act", "layer_norm_eps", "initializer_range"});
+  const auto list = [&](const char* key, const std::vector<std::int64_t>& otherwise) {
+    return vision_config.has(key) ? vision_config.integers(key) : otherwise;
   };
   const std::vector<std::int64_t> top_down = list("fpn_top_down_levels", {2, 3});
-  const std::int64_t width = c.integer("fpn_hidden_size"), kernel = c.integer("fpn_kernel_size");
-  const std::int64_t stride = c.integer("fpn_stride"), padding = c.integer("fpn_padding");
-  const std::int64_t count = std::ssize(features), levels = c.integer("num_feature_levels");
+  const std::int64_t width = vision_config.integer("fpn_hidden_size"),
+                     kernel = vision_config.integer("fpn_kernel_size");
+  const std::int64_t stride = vision_config.integer("fpn_stride"),
+                     padding = vision_config.integer("fpn_padding");
+  const std::int64_t count = std::ssize(features), levels = vision_config.integer("num_feature_levels");
   std::vector<std::int64_t> channels;  // of the backbone, from the smallest features to the largest
   for (auto it = features.rbegin(); it != features.rend(); ++it) channels.push_back(extent(*it, 1));
   const std::vector<std::int64_t> declared = list("backbone_channel_list", channels);
@@ -230,8 +233,8 @@ std::vector<Value> sam2_neck(const Scope& s, const PretrainedConfig& c, const st
         fmt::format("{}: vision_config has fpn_kernel_size {}, fpn_stride {} and fpn_padding {}, "
                     "fpn_hidden_size {}, num_feature_levels {} and backbone_channel_list [{}]: expected a "
                     "convolution that keeps the size, 1 to {} levels and the channels [{}]",
-                    c.origin(), kernel, stride, padding, width, levels, fmt::join(declared, ", "), count,
-                    fmt::join(channels, ", ")));
+                    vision_config.origin(), kernel, stride, padding, width, levels, fmt::join(declared, ", "),
+                    count, fmt::join(channels, ", ")));
   }
   std::vector<Value> results;
   Value x;
@@ -247,17 +250,17 @@ std::vector<Value> sam2_neck(const Scope& s, const PretrainedConfig& c, const st
   return results;
 }
 
-std::vector<Value> encode_sam2_image(const Scope& /*root*/, const Scope& base, const PretrainedConfig& c,
-                                     Value pixel_values) {
+std::vector<Value> encode_sam2_image(const Scope& /*root*/, const Scope& base,
+                                     const PretrainedConfig& vision_config, Value pixel_values) {
   const Scope s = base / "vision_encoder";
-  const PretrainedConfig backbone = c.sub("backbone_config", "sam2_hiera_det_model");
+  const PretrainedConfig backbone = vision_config.sub("backbone_config", "sam2_hiera_det_model");
   if (backbone.model_type() != "sam2_hiera_det_model") {
     throw ExportError(ErrorCode::unsupported,
                       fmt::format("{}: a backbone of type '{}' in vision_config, expected "
                                   "sam2_hiera_det_model",
-                                  c.origin(), backbone.model_type()));
+                                  vision_config.origin(), backbone.model_type()));
   }
-  return sam2_neck(s / "neck", c, sam2_hiera(s / "backbone", backbone, pixel_values));
+  return sam2_neck(s / "neck", vision_config, sam2_hiera(s / "backbone", backbone, pixel_values));
 }
 
 }  // namespace onnxport::models

@@ -101,7 +101,7 @@ Rotation rotation(const VitConfig& c, std::int64_t side) {
 // x [squares, side, side, C] -> the same
 Value attend(const Scope& s, const VitConfig& c, Value x, const Rotation& rotation) {
   const ModulePath at(x, s.path());
-  const Shape shape = x.shape();
+  const Shape& shape = x.shape();
   const Value tokens = op::flatten(x, 1, 2);
   const auto project = [&](const char* name) {
     return nn::Linear(s / name, c.hidden_size, c.hidden_size)(tokens);

@@ -159,7 +159,9 @@ SamMaskDecoder::Streams SamMaskDecoder::transform(const OwnTokens& own, Value pr
 // The pixels of an image that is `size` times as large, in the order of to_images(): [B, 1, rows * columns,
 // 4, size² / 4 * channels].
 Value SamMaskDecoder::in_blocks(Value image, std::int64_t size) const {
-  const Dim batch = image.dim(0), rows = image_.dim(2), columns = image_.dim(3);
+  const Dim& batch = image.dim(0);
+  const Dim& rows = image_.dim(2);
+  const Dim& columns = image_.dim(3);
   const std::int64_t channels = *image.dim(1).constant(), half = size / 2;
   const Value apart = op::reshape(image, {batch, channels, rows, 2, half, columns, 2, half});
   const Value sorted = op::permute(apart, {0, 2, 5, 3, 6, 4, 7, 1});
@@ -169,7 +171,9 @@ Value SamMaskDecoder::in_blocks(Value image, std::int64_t size) const {
 Value SamMaskDecoder::upscale(Value pixels, const Details& details) const {
   const ModulePath at(pixels, s_.path());
   const std::int64_t width = c_.hidden_size, outer = width / 4, inner = width / 8;
-  const Dim batch = pixels.dim(0), points = pixels.dim(1), count = pixels.dim(2);
+  const Dim& batch = pixels.dim(0);
+  const Dim& points = pixels.dim(1);
+  const Dim& count = pixels.dim(2);
   const nn::Linear up1 = double_size(s_ / "upscale_conv1", width, outer);
   const nn::Linear up2 = double_size(s_ / "upscale_conv2", outer, inner);
   Value x = op::reshape(up1(pixels), {batch, points, count, 4, outer});
@@ -181,8 +185,10 @@ Value SamMaskDecoder::upscale(Value pixels, const Details& details) const {
 }
 
 Value SamMaskDecoder::to_images(Value pixels) const {
-  const Dim batch = pixels.dim(0) * pixels.dim(1), count = pixels.dim(3);
-  const Dim rows = image_.dim(2), columns = image_.dim(3);
+  const Dim batch = pixels.dim(0) * pixels.dim(1);
+  const Dim& count = pixels.dim(3);
+  const Dim& rows = image_.dim(2);
+  const Dim& columns = image_.dim(3);
   const Value apart = op::reshape(pixels, {batch, rows, columns, 2, 2, 2, 2, count});
   const Value sorted = op::permute(apart, {0, 7, 1, 3, 5, 2, 4, 6});
   return op::reshape(sorted, {batch, count, rows * 4, columns * 4});

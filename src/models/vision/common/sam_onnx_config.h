@@ -20,6 +20,7 @@ constexpr std::string_view kMaskDecoder = "prompt_encoder_mask_decoder";
 template <class Own>
 class SamPartsOnnxConfig : public OnnxConfig {
  public:
+  // Public, for `Own` inherits it. NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility)
   explicit SamPartsOnnxConfig(PretrainedConfig config, std::string task, OnnxConfigOptions options,
                               std::string_view part = {})
       : OnnxConfig(std::move(config), std::move(task), std::move(options)), part_(part) {}

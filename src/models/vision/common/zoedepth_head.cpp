@@ -240,8 +240,8 @@ ZoeHeadConfig::ZoeHeadConfig(const PretrainedConfig& c)
   }
 }
 
-Value zoe_metric_head(const Scope& s, const ZoeHeadConfig& c, const ZoeFeatures& in) {
-  const Value x = pointwise(s / "conv2", c.bottleneck_features, c.bottleneck_features)(in.bottleneck);
+Value zoe_metric_head(const Scope& s, const ZoeHeadConfig& c, const ZoeFeatures& features) {
+  const Value x = pointwise(s / "conv2", c.bottleneck_features, c.bottleneck_features)(features.bottleneck);
   if (c.bins.size() == 1) {
     const Places places{.seed = s / "seed_bin_regressor",
                         .attractors = s / "attractors",
@@ -250,8 +250,9 @@ Value zoe_metric_head(const Scope& s, const ZoeHeadConfig& c, const ZoeFeatures&
                         .inner = 128,
                         .bottleneck_factor = 2,
                         .fixed_attractors = false};
-    const Value conditions = op::concat({in.conditions, resized(in.relative_depth, in.conditions)}, 1);
-    return run_head(s, c, c.bins[0], places, x, conditions, in.blocks);
+    const Value conditions =
+        op::concat({features.conditions, resized(features.relative_depth, features.conditions)}, 1);
+    return run_head(s, c, c.bins[0], places, x, conditions, features.blocks);
   }
   // The original runs one head, which depends on the images. Here both run, and one is taken.
   const std::int64_t inner = c.bin_embedding_dim / 2;
@@ -263,7 +264,7 @@ Value zoe_metric_head(const Scope& s, const ZoeHeadConfig& c, const ZoeFeatures&
                         .inner = inner,
                         .bottleneck_factor = 4,
                         .fixed_attractors = true};
-    return run_head(s, c, bins, places, x, in.conditions, in.blocks);
+    return run_head(s, c, bins, places, x, features.conditions, features.blocks);
   };
   const Value first = head(c.bins[0]);
   const Value second = head(c.bins[1]);
