@@ -74,7 +74,10 @@ TEST_P(HostileConfig, GivesAnErrorOrAGraph) {
     if (key == "model_type") continue;
     for (const json& hostile : hostile_values(value)) attempt(key, hostile);
     if (!value.is_object()) continue;
+    const bool alike = key == "id2label" || key == "label2id";  // a thousand entries, of which three will do
+    int tried = 0;
     for (const auto& [inner, inner_value] : value.items()) {
+      if (alike && ++tried > 3) break;
       for (const json& hostile : hostile_values(inner_value)) {
         json changed = value;
         changed[inner] = hostile;
