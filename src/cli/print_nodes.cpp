@@ -53,7 +53,8 @@ void print_values(const NodesDiff& nodes, bool outputs_differ, bool verbose) {
     if (value.begins) begin.push_back(value);
   }
   // Those that reach an output come first.
-  std::ranges::stable_partition(begin, &NodeValue::reaches_output);
+  std::stable_partition(begin.begin(), begin.end(),
+                        [](const NodeValue& value) { return value.reaches_output; });
   say(fmt::format("values of these nodes ({}): {} compared, {} agree", nodes.case_name, nodes.values.size(),
                   nodes.values.size() - differing.size()));
   if (nodes.not_compared > 0)

@@ -93,8 +93,8 @@ bool Layout::float32_io() const {
 }
 
 std::string Layout::shared_data_of(const Variant& variant) const {
-  const fs::path name = shared_data;
-  return name.stem().string() + variant.suffix + name.extension().string();
+  const fs::path file = shared_data;
+  return file.stem().string() + variant.suffix + file.extension().string();
 }
 
 const Component& ExportPlan::component(std::string_view name) const {

@@ -24,7 +24,7 @@ struct ValueRange {
 };
 
 /// What codes mean: value = (code - zero_point) * scale.
-struct LinearScale {
+struct alignas(8) LinearScale {  // so aligned, clang too reads and writes one in an atomic step
   float scale = 1;
   std::int32_t zero_point = 0;
 };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <numbers>
+#include <tuple>
 
 #include "models/vision/common/conditional_attention.h"
 #include "models/vision/common/detector_backbone.h"
@@ -162,7 +163,8 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const Scope predictor = inside ? s / "bbox_embed" : root / "bbox_predictor";
   if (inside) root.ignore("bbox_predictor");
   const nn::LayerNorm norm(s / "layernorm", c.width, kEps);
-  auto [x, boxes] = queries_of(base, c, image.graph());
+  Value x, boxes;  // clang before 16 cannot capture structured bindings
+  std::tie(x, boxes) = queries_of(base, c, image.graph());
   Value last;
   for (std::int64_t i = 0; i < c.decoder_layers; ++i) {
     const ModulePath at(x, s.path());
