@@ -143,6 +143,7 @@ NamedTensors run_compacted(const runtime::Session& session, const NamedTensors& 
     const Rows rows = compact_rows(mask, added, std::move(batch));
     NamedTensors got = session.run(inputs_of(inputs, rows), outputs);
     for (auto& [name, tensor] : got) {
+      // `name = name`, because clang before 16 cannot capture a structured binding.
       const auto it = std::find_if(whole.begin(), whole.end(),
                                    [&name = name](const auto& one) { return one.first == name; });
       if (it == whole.end() || !put_back(tensor, rows, it->second)) return got;

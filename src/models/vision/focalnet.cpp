@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/focalnet/modeling_focalnet.py
 #include <fmt/format.h>
 
+#include "models/common/config_numbers.h"
 #include "models/common/definition.h"
 #include "models/vision/common/backbone.h"
 #include "models/vision/common/stages.h"
@@ -45,7 +46,7 @@ struct Config {
                         fmt::format("{}: patch_size is {} with use_conv_embed, expected {}", c.origin(),
                                     patch_size, kConvPatch));
     }
-    if (!(mlp_ratio > 0) || mlp_ratio >= 1000) {
+    if (!is_positive_below(mlp_ratio, 1000)) {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: mlp_ratio is {}, expected a positive number",
                                                            c.origin(), mlp_ratio));
     }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/common/config_lists.h"
+#include "models/common/config_numbers.h"
 #include "models/common/definition.h"
 #include "models/vision/common/backbone.h"
 #include "models/vision/common/stages.h"
@@ -64,7 +65,7 @@ struct Config {
       return unit[i] % cells != 0 || tokens(i) < 1 || tokens(i) % unit[i] != 0;
     };
     if (in_units.size() < depths.size() || num_query_pool < 0 || num_query_pool >= std::ssize(depths) ||
-        widths.back() < 1 || bad(0) || bad(1) || !(mlp_ratio > 0) || mlp_ratio >= 1000) {
+        widths.back() < 1 || bad(0) || bad(1) || !is_positive_below(mlp_ratio, 1000)) {
       throw ExportError(
           ErrorCode::bad_config,
           fmt::format(

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "models/common/config_numbers.h"
 #include "models/common/definition.h"
 #include "onnxport/error.h"
 #include "onnxport/nn/basic.h"
@@ -36,7 +37,7 @@ struct Config {
         tf_padding(c.flag("tf_padding")),
         hidden_act(c.string("hidden_act")) {
     c.harmless({"image_size"});  // of the input, and any works
-    if (!(depth_multiplier > 0) || depth_multiplier >= 1000) {
+    if (!is_positive_below(depth_multiplier, 1000)) {
       throw ExportError(ErrorCode::bad_config, fmt::format("{}: depth_multiplier is {}, expected more than 0",
                                                            c.origin(), depth_multiplier));
     }

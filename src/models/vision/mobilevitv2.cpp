@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "models/common/config_numbers.h"
 #include "models/common/definition.h"
 #include "models/vision/common/mobilevit.h"
 #include "models/vision/common/stages.h"
@@ -29,7 +30,7 @@ struct Config : MobileViTConfig {
         base_attn_unit_dims(per_stage(c, "base_attn_unit_dims", 3)) {
     c.harmless(
         {"attn_dropout", "ffn_dropout", "aspp_out_channels", "atrous_rates"});  // the last two: of a head
-    if (width_multiplier > 0 && width_multiplier < 1000) return;
+    if (is_positive_below(width_multiplier, 1000)) return;
     throw ExportError(
         ErrorCode::bad_config,
         fmt::format("{}: width_multiplier is {}, expected a positive number", c.origin(), width_multiplier));

@@ -2,6 +2,7 @@
 // https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/models/poolformer/modeling_poolformer.py
 #include <fmt/format.h>
 
+#include "models/common/config_numbers.h"
 #include "models/common/definition.h"
 #include "models/vision/common/stages.h"
 #include "onnxport/error.h"
@@ -38,8 +39,8 @@ struct Config {
     c.harmless({"patch_size", "stride", "layer_scale_init_value"});
     constexpr std::int64_t kLargestPool = 255;
     // An even pool would shrink the image, and the original would fail to subtract it.
-    if (stages < 1 || pool_size < 1 || pool_size > kLargestPool || pool_size % 2 == 0 || !(mlp_ratio > 0) ||
-        mlp_ratio >= 1000) {
+    if (stages < 1 || pool_size < 1 || pool_size > kLargestPool || pool_size % 2 == 0 ||
+        !is_positive_below(mlp_ratio, 1000)) {
       throw ExportError(ErrorCode::bad_config,
                         fmt::format("{}: num_encoder_blocks is {}, pool_size {} and mlp_ratio {}, expected a "
                                     "positive number, an odd number up to {}, and a positive number",

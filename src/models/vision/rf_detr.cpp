@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "models/common/config_numbers.h"
 #include "models/vision/common/detector.h"
 #include "models/vision/common/detector_backbone.h"
 #include "models/vision/common/feature_levels.h"
@@ -43,8 +44,8 @@ struct Config {
     check_multiple(c, "d_model", d_model, "decoder_cross_attention_heads", cross_heads);
     const std::int64_t levels = c.integer("num_feature_levels");
     if (levels != 1 || num_queries < 1 || groups < 1 || decoder_layers < 1 || blocks < 0 ||
-        blocks > 1 << 16 || mask_downsample_ratio < 1 || d_model % 4 != 0 || !(expansion > 0) ||
-        expansion >= 1024) {
+        blocks > 1 << 16 || mask_downsample_ratio < 1 || d_model % 4 != 0 ||
+        !is_positive_below(expansion, 1024)) {
       throw ExportError(
           ErrorCode::bad_config,
           fmt::format(

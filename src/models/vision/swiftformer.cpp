@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "models/common/config_lists.h"
+#include "models/common/config_numbers.h"
 #include "models/common/definition.h"
 #include "models/vision/common/stages.h"
 #include "onnxport/error.h"
@@ -37,7 +38,7 @@ struct Config {
         hidden_act(c.string("hidden_act")),
         use_layer_scale(c.flag("use_layer_scale")) {
     c.harmless({"image_size", "layer_scale_init_value"});  // any size works; of training
-    if (downsamples.size() + 1 < depths.size() || !(mlp_ratio > 0) || mlp_ratio >= 1000) {
+    if (downsamples.size() + 1 < depths.size() || !is_positive_below(mlp_ratio, 1000)) {
       throw ExportError(
           ErrorCode::bad_config,
           fmt::format("{}: {} flags in downsamples for {} stages, and mlp_ratio {}, expected one "

@@ -167,7 +167,7 @@ nn::Mixer stateful_attention(nn::CausalAttentionParts attention, StatefulProject
     const ModulePath at(x, attention.path);
     nn::QueryKeyValue made = project(x, pass);
     nn::CausalAttentionParts parts = attention;
-    parts.qkv = [made](Value, const nn::DecoderPass&) { return made; };
+    parts.qkv = [made = std::move(made)](Value, const nn::DecoderPass&) { return made; };
     return nn::CausalAttention(std::move(parts))(x, pass);
   };
 }

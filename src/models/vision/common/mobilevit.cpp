@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "models/common/config_numbers.h"
 #include "models/vision/common/stages.h"
 #include "onnxport/error.h"
 
@@ -19,7 +20,7 @@ MobileViTConfig::MobileViTConfig(const PretrainedConfig& c)
       layer_norm_eps(c.real("layer_norm_eps")),
       hidden_act(c.string("hidden_act")) {
   c.harmless({"image_size"});  // any size works
-  if (expand_ratio > 0 && expand_ratio < 1000) return;
+  if (is_positive_below(expand_ratio, 1000)) return;
   throw ExportError(ErrorCode::bad_config, fmt::format("{}: expand_ratio is {}, expected a positive number",
                                                        c.origin(), expand_ratio));
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "models/common/config_numbers.h"
 #include "models/vision/common/stages.h"
 #include "onnxport/error.h"
 #include "onnxport/op.h"
@@ -131,8 +132,8 @@ Swinv2Config::Swinv2Config(const PretrainedConfig& c)
   c.harmless({"hidden_size", "num_layers", "num_hidden_layers"});
   if (patch_size.size() == 1) patch_size.push_back(patch_size[0]);
   grid = per_stage(c, "image_size", 1).front() / patch_size[0];
-  if (patch_size.size() != 2 || grid < 1 || window_size > kLargestWindow || !(mlp_ratio > 0) ||
-      mlp_ratio >= 1000) {
+  if (patch_size.size() != 2 || grid < 1 || window_size > kLargestWindow ||
+      !is_positive_below(mlp_ratio, 1000)) {
     throw ExportError(
         ErrorCode::bad_config,
         fmt::format("{}: patch_size [{}] and image_size give {} rows of patches, window_size is {} and "
