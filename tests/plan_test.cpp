@@ -435,6 +435,12 @@ TEST(Cases, FollowTheInputs) {
   EXPECT_EQ(cases("sam/feature-extraction", 1)[1], "batch_size 1, point_batch_size 1, nb_points_per_image 1");
   EXPECT_EQ(cases("clip/feature-extraction")[2],
             "batch_size 3, text_batch_size 4, sequence_length 7, padded on the right");
+  // Images beside text have sizes that the model takes, and different ones.
+  EXPECT_EQ(cases("grounding-dino/zero-shot-object-detection"),
+            (Strings{"batch_size 2, height 96, width 96, sequence_length 9",
+                     "batch_size 1, height 113, width 96, sequence_length 1",
+                     "batch_size 3, height 96, width 130, sequence_length 7, padded on the right",
+                     "batch_size 2, height 96, width 96, sequence_length 9, padded on the left"}));
 }
 
 TEST(Cases, KeepToLimits) {

@@ -1,6 +1,7 @@
 /// The reference interpreter: runs a graph of semantic ops in double precision.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -29,6 +30,16 @@ Tensor to_tensor(const HostTensor& tensor);
 /// Inputs of one run, by name.
 using Case = std::vector<std::pair<std::string, Tensor>>;
 
+/// What one call of topk ranks, and the places that it took along the axis: [outer, k, inner].
+struct Ranking {
+  const HostTensor& scores;
+  std::size_t axis;
+  std::vector<std::int64_t>& taken;
+};
+
+/// Called for each ranking, and may take other places.
+using OnRanking = std::function<void(const Ranking&)>;
+
 /// Runs the graph on several cases in one walk over the nodes. Each weight is loaded once and freed after its
 /// last use, so memory is bounded by activations and the largest weight. Returns the outputs of each case in
 /// the graph's order. Throws ExportError(invalid_argument) if an input is missing or does not fit its
@@ -36,6 +47,7 @@ using Case = std::vector<std::pair<std::string, Tensor>>;
 /// each node, for progress.
 std::vector<std::vector<HostTensor>> interpret(
     const Graph& graph, const std::vector<Case>& cases,
-    const std::function<void(std::size_t done, std::size_t total)>& on_node = {});
+    const std::function<void(std::size_t done, std::size_t total)>& on_node = {},
+    const OnRanking& on_ranking = {});
 
 }  // namespace onnxport::reference

@@ -136,21 +136,26 @@ Results interpret_topk(const Call& call) {
   shape[axis] = k;
   Results results(make_tensor(x.dtype, shape));
   results.push_back(make_tensor(DType::i64, shape));
+  const auto for_each_lane = [&](const auto& visit) {
+    for (std::int64_t lane = 0; lane < from.outer * from.inner; ++lane) {
+      const std::int64_t outer = lane / from.inner, inner = lane % from.inner;
+      const std::int64_t first = outer * from.extent * from.inner + inner, to = outer * k * from.inner + inner;
+      visit(Lane<const double>{x.reals.data() + first, from.extent, from.inner},
+            Lane<double>{results[0].reals.data() + to, k, from.inner},
+            Lane<std::int64_t>{results[1].integers.data() + to, k, from.inner});
+    }
+  };
   std::vector<std::int64_t> order(static_cast<std::size_t>(from.extent));
-  for (std::int64_t lane = 0; lane < from.outer * from.inner; ++lane) {
-    const std::int64_t outer = lane / from.inner, inner = lane % from.inner;
-    const Lane<const double> values{x.reals.data() + outer * from.extent * from.inner + inner, from.extent,
-                                    from.inner};
+  for_each_lane([&](Lane<const double> scores, Lane<double>, Lane<std::int64_t> places) {
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(),
-                     [&](std::int64_t a, std::int64_t b) { return values[a] > values[b]; });
-    for (std::int64_t i = 0; i < k; ++i) {
-      const std::size_t to = static_cast<std::size_t>((outer * k + i) * from.inner + inner);
-      const std::int64_t best = order[static_cast<std::size_t>(i)];
-      results[0].reals[to] = values[best];
-      results[1].integers[to] = best;
-    }
-  }
+                     [&](std::int64_t a, std::int64_t b) { return scores[a] > scores[b]; });
+    for (std::int64_t i = 0; i < k; ++i) places[i] = order[static_cast<std::size_t>(i)];
+  });
+  if (call.on_ranking) call.on_ranking({x, axis, results[1].integers});
+  for_each_lane([&](Lane<const double> scores, Lane<double> values, Lane<std::int64_t> places) {
+    for (std::int64_t i = 0; i < k; ++i) values[i] = scores[places[i]];
+  });
   return results;
 }
 

@@ -13,6 +13,9 @@ namespace {
 
 enum class Padding { none, right, left };
 
+// How much higher or wider than the first some images are. Strides divide neither.
+constexpr std::int64_t kHigher = 17, kWider = 34;
+
 // Row r loses 1 + 2r of its positions. The first row loses none, and at least one always stays.
 std::int64_t padding_of_row(std::int64_t row, std::int64_t length) {
   return row == 0 ? 0 : std::min(1 + 2 * row, length - 1);
@@ -99,7 +102,7 @@ std::string describe(const Interface& interface, const DummyShapes& shapes, Padd
   }
   if (interface.has_axis("num_choices")) text += fmt::format(", num_choices {}", shapes.num_choices);
   const bool latents = takes_latents(interface);
-  if (latents) text += fmt::format(", height {}, width {}", shapes.height, shapes.width);
+  if (latents || shapes.any_image_size) text += fmt::format(", height {}, width {}", shapes.height, shapes.width);
   if (!latents || interface.has_axis("sequence_length"))
     text += fmt::format(", sequence_length {}", shapes.sequence_length);
   if (interface.takes_past()) text += fmt::format(", past_sequence_length {}", shapes.past_sequence_length);
@@ -127,30 +130,41 @@ std::vector<InputCase> audio_cases(const Interface& interface) {
   return cases;
 }
 
+// Whether images [batch_size, num_channels, height, width] may have any size.
+bool takes_any_size(const Interface& interface) {
+  const TensorSpec* images = interface.find_input("pixel_values");
+  return images != nullptr && interface.dummies->dynamic_axes && images->axes.contains(2) &&
+         images->axes.contains(3);
+}
+
+// Images of the requested size and these many more pixels, as the model takes them.
+void set_image_size(DummyShapes& shapes, const DummyInputs& dummies, std::int64_t higher,
+                    std::int64_t wider) {
+  const auto [step, smallest] = dummies.images;
+  const auto rounded_up = [step = step](std::int64_t size) { return (size + step - 1) / step * step; };
+  shapes.any_image_size = true;
+  shapes.height = rounded_up(std::max(dummies.shapes.height, smallest.height) + higher);
+  shapes.width = rounded_up(std::max(dummies.shapes.width, smallest.width) + wider);
+}
+
 // Images are not padded. Small sizes are used, because they show as much as large ones.
 std::vector<InputCase> vision_cases(const Interface& interface) {
   const DummyInputs& dummies = *interface.dummies;
   std::vector<InputCase> cases;
-  const bool any_size = dummies.dynamic_axes && interface.find_input("pixel_values")->axes.contains(2);
-  const std::int64_t step = dummies.images.step;
-  const auto add = [&](std::int64_t batch, std::int64_t height, std::int64_t width) {
+  const auto add = [&](std::int64_t batch, std::int64_t higher, std::int64_t wider) {
     DummyShapes shapes = dummies.shapes;
     shapes.batch_size = batch;
     std::string what = fmt::format("batch_size {}", batch);
-    if (any_size) {
-      shapes.any_image_size = true;
-      shapes.height = (height + step - 1) / step * step;
-      shapes.width = (width + step - 1) / step * step;
+    if (takes_any_size(interface)) {
+      set_image_size(shapes, dummies, higher, wider);
       what += fmt::format(", height {}, width {}", shapes.height, shapes.width);
     }
     cases.push_back({std::move(what), dummies.make(shapes, cases.size())});
   };
-  const std::int64_t height = std::max(dummies.shapes.height, dummies.images.smallest.height);
-  const std::int64_t width = std::max(dummies.shapes.width, dummies.images.smallest.width);
-  add(dummies.shapes.batch_size, height, width);
+  add(dummies.shapes.batch_size, 0, 0);
   if (!dummies.dynamic_axes) return cases;
-  add(1, height + 17, width);
-  add(3, height, width + 34);
+  add(1, kHigher, 0);
+  add(3, 0, kWider);
   return cases;
 }
 
@@ -172,6 +186,7 @@ std::vector<InputCase> text_cases(const Interface& interface) {
   const bool with_past = interface.takes_past();
   const bool has_mask = std::any_of(interface.inputs.begin(), interface.inputs.end(),
                                     [](const auto& input) { return input.name.ends_with("attention_mask"); });
+  const bool any_size = takes_any_size(interface);
   const std::optional<std::int64_t> most = dummies.longest_sequence;
   const auto add = [&](DummyShapes shapes, Padding padding) {
     if (!has_mask) padding = Padding::none;
@@ -198,11 +213,14 @@ std::vector<InputCase> text_cases(const Interface& interface) {
       shapes.width += kSteps * (batch - 1);
       if (batch == 1) shapes.height += kSteps / 2 + 1;
     }
+    if (any_size) set_image_size(shapes, dummies, batch == 1 ? kHigher : 0, batch == 3 ? kWider : 0);
     return shapes;
   };
-  add(dummies.shapes, Padding::none);
+  DummyShapes first = dummies.shapes;
+  if (any_size) set_image_size(first, dummies, 0, 0);
+  add(first, Padding::none);
   if (!dummies.dynamic_axes) {
-    add(dummies.shapes, Padding::right);
+    add(first, Padding::right);
     return cases;
   }
   add(resized(1, 2, 1), Padding::none);

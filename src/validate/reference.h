@@ -11,9 +11,14 @@
 #include "onnxport/interface.h"
 #include "onnxport/tensor.h"
 #include "onnxport/validate.h"
+#include "reference/interpreter.h"
 #include "validate/cases.h"
 
 namespace onnxport::validate {
+
+/// The results of the interpreter under the names of the graph's outputs. bfloat16 becomes float32, as in the
+/// answers of a file whose bfloat16 was widened.
+NamedTensors named_outputs(const Graph& graph, std::vector<reference::HostTensor> results);
 
 /// The outputs of one component for its cases, computed by the double-precision interpreter on first use.
 /// They serve every file that contains the component. Component and graph must outlive this object.

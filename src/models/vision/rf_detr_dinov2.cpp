@@ -144,7 +144,7 @@ BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value 
   Windows w{};
   std::vector<Value> states = {embed(s / "embeddings", c, pixel_values, w)};
   const Dim squared = w.count * w.count;
-  for (std::int64_t i = 0; i < stages.back(); ++i) {
+  for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) {
     Value x = states.back();
     const Shape apart = x.shape();
     // These attend to the tokens of all windows.

@@ -38,8 +38,10 @@ TimmModel from_own_keys(const PretrainedConfig& c, std::int64_t first_stage) {
   TimmModel m{c.string("backbone", "resnet50"), {}};
   std::vector<std::int64_t> stages;
   for (std::int64_t stage = first_stage; stage <= 4; ++stage) stages.push_back(stage);
+  // DAB-DETR has no num_channels.
+  const bool own_channels = kwargs.has("in_chans");
   m.arguments = {
-      argument("in_chans", kwargs.integer("in_chans", c.integer("num_channels"))),
+      argument("in_chans", own_channels ? kwargs.integer("in_chans") : c.integer("num_channels")),
       argument("output_stride", kwargs.integer("output_stride", c.flag("dilation") ? 16 : 32)),
       argument("out_indices", kwargs.has("out_indices") ? kwargs.integers("out_indices") : stages)};
   for (const char* key : {"layers", "channels"}) {
@@ -73,7 +75,9 @@ std::vector<Value> timm_features(const TasksManager& tasks, const Scope& s, cons
                        fmt::join(tasks.get_model_types_with_role(Role::backbone, "timm"), ", ")));
   }
   const auto config = PretrainedConfig::from_json(described(model.name, model.arguments), c.origin(), "timm");
-  return family->roles.backbone->features(s.with_newer(family->key_names), config, pixel_values).stages;
+  const Scope wrapped = s / "_backbone";  // in files of transformers 4, depending on the detector
+  const Scope& at = wrapped.exists() ? wrapped : s;
+  return family->roles.backbone->features(at.with_newer(family->key_names), config, pixel_values).stages;
 }
 
 std::vector<Value> own_features(const TasksManager& tasks, const Scope& s, const PretrainedConfig& c,
@@ -113,8 +117,7 @@ std::vector<Value> detector_backbone(const TasksManager& tasks, const Scope& s, 
   if (has_config) c.harmless({"backbone", "backbone_kwargs", "use_timm_backbone"});
   if (has_config && c.sub("backbone_config").model_type() == "timm_backbone") {
     const PretrainedConfig inner = c.sub("backbone_config");
-    const Scope wrapped = s / "_backbone";  // in files of transformers 4
-    return timm_features(tasks, wrapped.exists() ? wrapped : s, inner, from_config(inner), pixel_values);
+    return timm_features(tasks, s, inner, from_config(inner), pixel_values);
   }
   if (!has_config && c.flag("use_timm_backbone"))
     return timm_features(tasks, s, c, from_own_keys(c, first_stage), pixel_values);
