@@ -437,10 +437,10 @@ TEST(Cases, FollowTheInputs) {
             "batch_size 3, text_batch_size 4, sequence_length 7, padded on the right");
   // Images beside text have sizes that the model takes, and different ones.
   EXPECT_EQ(cases("grounding-dino/zero-shot-object-detection"),
-            (Strings{"batch_size 2, height 96, width 96, sequence_length 9",
-                     "batch_size 1, height 113, width 96, sequence_length 1",
-                     "batch_size 3, height 96, width 130, sequence_length 7, padded on the right",
-                     "batch_size 2, height 96, width 96, sequence_length 9, padded on the left"}));
+            (Strings{"batch_size 2, height 160, width 160, sequence_length 9",
+                     "batch_size 1, height 177, width 160, sequence_length 1",
+                     "batch_size 3, height 160, width 194, sequence_length 7, padded on the right",
+                     "batch_size 2, height 160, width 160, sequence_length 9, padded on the left"}));
 }
 
 TEST(Cases, KeepToLimits) {

@@ -196,15 +196,12 @@ struct ONNXPORT_API DummyInputs {
   std::optional<std::int64_t> pad_token_id = {};
   std::optional<std::int64_t> longest_sequence = {};  ///< limited by the table of positions
   ImageSizes images = {};
-  /// The share of an integer output's elements that may differ where values are rounded (half precision,
-  /// quantized weights): each is a decision between close values, like the codes of a codec.
-  double undecided = 0;
 
   /// One tensor per input. Deterministic in `seed`. Throws ExportError(invalid_argument) if a tensor would be
   /// invalid or have more than 2^30 elements, and ExportError(internal) if no generator makes an input.
-  NamedTensors make(const DummyShapes& shapes, std::uint64_t seed = 0) const;
+  NamedTensors make(const DummyShapes& sizes, std::uint64_t seed = 0) const;
   /// Dtype and extents of one input, without making it.
-  TensorType type(std::string_view input, const DummyShapes& shapes) const;
+  TensorType type(std::string_view input, const DummyShapes& sizes) const;
 
  private:
   const DummyInputGenerator& generator(std::string_view input) const;

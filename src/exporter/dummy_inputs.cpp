@@ -49,16 +49,16 @@ const DummyInputGenerator& DummyInputs::generator(std::string_view input) const 
                                                      context.normalized.config().model_type(), input));
 }
 
-TensorType DummyInputs::type(std::string_view input, const DummyShapes& shapes) const {
-  check(shapes);
-  return generator(input).type(input, context, shapes);
+TensorType DummyInputs::type(std::string_view input, const DummyShapes& sizes) const {
+  check(sizes);
+  return generator(input).type(input, context, sizes);
 }
 
-NamedTensors DummyInputs::make(const DummyShapes& shapes, std::uint64_t seed) const {
-  check(shapes);
+NamedTensors DummyInputs::make(const DummyShapes& sizes, std::uint64_t seed) const {
+  check(sizes);
   NamedTensors tensors;
   for (const TensorSpec& input : context.inputs)
-    tensors.emplace_back(input.name, generator(input.name).generate(input.name, context, shapes, seed));
+    tensors.emplace_back(input.name, generator(input.name).generate(input.name, context, sizes, seed));
   return tensors;
 }
 

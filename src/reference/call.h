@@ -24,7 +24,7 @@ struct Call {
   const DimBindings& bindings;
   /// The tensor of a value. A weight is loaded on first use.
   const std::function<const HostTensor&(Value)>& tensor_of;
-  const OnRanking& on_ranking;
+  const OnDecision& on_decision;
 
   bool has(std::size_t i) const { return i < node.inputs.size() && node.inputs[i]; }
   const HostTensor& input(std::size_t i) const { return tensor_of(node.inputs.at(i)); }

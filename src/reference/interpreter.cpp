@@ -64,10 +64,10 @@ void check_inference(const Call& call, const Results& results) {
 
 class Walk {
  public:
-  Walk(const Graph& graph, const std::vector<Case>& cases, const OnRanking& on_ranking)
+  Walk(const Graph& graph, const std::vector<Case>& cases, const OnDecision& on_decision)
       : graph_(graph),
         cases_(cases),
-        on_ranking_(on_ranking),
+        on_decision_(on_decision),
         uses_(graph.nodes().size()),
         results_(graph.nodes().size()) {
     for (const Case& inputs : cases) bindings_.push_back(bind(graph, inputs));
@@ -105,7 +105,7 @@ class Walk {
     const std::function<const HostTensor&(Value)> operand = [&](Value value) -> const HostTensor& {
       return tensor_of(value, c);
     };
-    const Call call{node, bindings_[c], operand, on_ranking_};
+    const Call call{node, bindings_[c], operand, on_decision_};
     Results results = run(call);
     // These tell the value of a symbol that no input has.
     if (node.op == Op::tail) {
@@ -131,7 +131,7 @@ class Walk {
 
   const Graph& graph_;
   const std::vector<Case>& cases_;
-  const OnRanking& on_ranking_;
+  const OnDecision& on_decision_;
   std::vector<DimBindings> bindings_;          // by case
   std::vector<std::size_t> uses_;              // by node: uses still to come
   std::vector<std::vector<Results>> results_;  // by node, by case; of a weight one for all cases
@@ -158,8 +158,8 @@ Tensor to_tensor(const HostTensor& tensor) {
 
 std::vector<std::vector<HostTensor>> interpret(
     const Graph& graph, const std::vector<Case>& cases,
-    const std::function<void(std::size_t done, std::size_t total)>& on_node, const OnRanking& on_ranking) {
-  return Walk(graph, cases, on_ranking).run_all(on_node);
+    const std::function<void(std::size_t done, std::size_t total)>& on_node, const OnDecision& on_decision) {
+  return Walk(graph, cases, on_decision).run_all(on_node);
 }
 
 }  // namespace onnxport::reference

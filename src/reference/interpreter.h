@@ -30,15 +30,26 @@ Tensor to_tensor(const HostTensor& tensor);
 /// Inputs of one run, by name.
 using Case = std::vector<std::pair<std::string, Tensor>>;
 
-/// What one call of topk ranks, and the places that it took along the axis: [outer, k, inner].
+/// One call of topk or argmax: what it ranks, and the places that it took along the axis, [outer, k, inner].
 struct Ranking {
+  Op op;
   const HostTensor& scores;
   std::size_t axis;
   std::vector<std::int64_t>& taken;
 };
 
-/// Called for each ranking, and may take other places.
-using OnRanking = std::function<void(const Ranking&)>;
+/// One call of lt, le, gt or ge.
+struct Comparison {
+  Op op;
+  const HostTensor& margins;         ///< left - right; only the shape, if they are integers
+  std::vector<std::int64_t>& holds;  ///< 0 or 1
+};
+
+/// Called for each decision, if set, and may change it.
+struct OnDecision {
+  std::function<void(const Ranking&)> ranking = {};
+  std::function<void(const Comparison&)> comparison = {};
+};
 
 /// Runs the graph on several cases in one walk over the nodes. Each weight is loaded once and freed after its
 /// last use, so memory is bounded by activations and the largest weight. Returns the outputs of each case in
@@ -48,6 +59,6 @@ using OnRanking = std::function<void(const Ranking&)>;
 std::vector<std::vector<HostTensor>> interpret(
     const Graph& graph, const std::vector<Case>& cases,
     const std::function<void(std::size_t done, std::size_t total)>& on_node = {},
-    const OnRanking& on_ranking = {});
+    const OnDecision& on_decision = {});
 
 }  // namespace onnxport::reference

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "onnxport/ops.h"
 #include "reference/call.h"
 #include "reference/rounding.h"
 
@@ -100,8 +101,11 @@ Results interpret_amax(const Call& call) {
 
 Results interpret_argmax(const Call& call) {
   require_elements(call);
-  return reduce(call, rounded(call.input(0)),
-                []<class T>(Lane<const T> lane) { return index_of_largest(lane); });
+  const HostTensor x = rounded(call.input(0));
+  Results results = reduce(call, x, []<class T>(Lane<const T> lane) { return index_of_largest(lane); });
+  if (call.on_decision.ranking)
+    call.on_decision.ranking({Op::argmax, x, call.axis(x.shape), results[0].integers});
+  return results;
 }
 
 Results interpret_cumsum(const Call& call) {
@@ -139,7 +143,8 @@ Results interpret_topk(const Call& call) {
   const auto for_each_lane = [&](const auto& visit) {
     for (std::int64_t lane = 0; lane < from.outer * from.inner; ++lane) {
       const std::int64_t outer = lane / from.inner, inner = lane % from.inner;
-      const std::int64_t first = outer * from.extent * from.inner + inner, to = outer * k * from.inner + inner;
+      const std::int64_t first = outer * from.extent * from.inner + inner,
+                         to = outer * k * from.inner + inner;
       visit(Lane<const double>{x.reals.data() + first, from.extent, from.inner},
             Lane<double>{results[0].reals.data() + to, k, from.inner},
             Lane<std::int64_t>{results[1].integers.data() + to, k, from.inner});
@@ -152,7 +157,7 @@ Results interpret_topk(const Call& call) {
                      [&](std::int64_t a, std::int64_t b) { return scores[a] > scores[b]; });
     for (std::int64_t i = 0; i < k; ++i) places[i] = order[static_cast<std::size_t>(i)];
   });
-  if (call.on_ranking) call.on_ranking({x, axis, results[1].integers});
+  if (call.on_decision.ranking) call.on_decision.ranking({Op::topk, x, axis, results[1].integers});
   for_each_lane([&](Lane<const double> scores, Lane<double> values, Lane<std::int64_t> places) {
     for (std::int64_t i = 0; i < k; ++i) values[i] = scores[places[i]];
   });

@@ -102,7 +102,8 @@ std::string describe(const Interface& interface, const DummyShapes& shapes, Padd
   }
   if (interface.has_axis("num_choices")) text += fmt::format(", num_choices {}", shapes.num_choices);
   const bool latents = takes_latents(interface);
-  if (latents || shapes.any_image_size) text += fmt::format(", height {}, width {}", shapes.height, shapes.width);
+  if (latents || shapes.any_image_size)
+    text += fmt::format(", height {}, width {}", shapes.height, shapes.width);
   if (!latents || interface.has_axis("sequence_length"))
     text += fmt::format(", sequence_length {}", shapes.sequence_length);
   if (interface.takes_past()) text += fmt::format(", past_sequence_length {}", shapes.past_sequence_length);

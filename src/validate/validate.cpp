@@ -19,7 +19,7 @@
 #include "support/file.h"
 #include "support/temp_folder.h"
 #include "validate/cases.h"
-#include "validate/choices.h"
+#include "validate/decisions.h"
 #include "validate/drift.h"
 #include "validate/reference.h"
 #include "validate/row_order.h"
@@ -56,7 +56,6 @@ std::vector<std::string> interface_problems(const Interface& interface, const ru
 struct Rule {
   double atol;
   NonFinite non_finite;
-  double undecided;               // share of an integer output that may differ
   bool masks;                     // the definition writes -infinity into outputs
   std::set<std::int64_t> ranked;  // numbers of rows that the graph ranks by scores
 };
@@ -77,15 +76,6 @@ NonFinite non_finite_in(const Tensor& reference, const Rule& rule) {
     return std::isfinite(value) || value == -std::numeric_limits<double>::infinity();
   });
   return masked ? NonFinite::allow : rule.non_finite;
-}
-
-// Whether at most this share of an output of integers differs.
-bool mostly_equal(const Tensor& got, const Tensor& reference, double share) {
-  if (share <= 0 || is_float(reference.dtype) || got.shape != reference.shape) return false;
-  const std::vector<double> a = got.to_doubles(), b = reference.to_doubles();
-  std::size_t different = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) different += a[i] == b[i] ? 0 : 1;
-  return static_cast<double>(different) <= share * static_cast<double>(a.size());
 }
 
 // Outputs of one number of rows that the graph ranks pass if they have the same rows in another order.
@@ -116,17 +106,13 @@ ValidationCase compare_case(std::string name, const NamedTensors& got, const Nam
     } else {
       result.outputs.push_back(
           compare_outputs(output, *other, tensor, rule.atol, non_finite_in(tensor, rule)));
-      OutputComparison& made = result.outputs.back();
-      made.passed = made.passed || mostly_equal(*other, tensor, rule.undecided);
     }
   }
   match_ranked_rows(got, reference, rule, result);
   return result;
 }
 
-bool passed(const ValidationCase& one) {
-  return std::ranges::all_of(one.outputs, &OutputComparison::passed);
-}
+bool passed(const ValidationCase& one) { return std::ranges::all_of(one.outputs, &OutputComparison::passed); }
 
 ValidationCase compare_recorded(const std::filesystem::path& file, const runtime::Session& session,
                                 const validate::BatchRunner& run, const Rule& rule) {
@@ -219,9 +205,8 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
   ValidationReport report;
   report.file = file;
   report.atol = validation_atol(interface, options.atol);
-  const bool rounded = report.atol > interface.atol && interface.dummies;
-  const Rule rule{report.atol, options.non_finite, rounded ? interface.dummies->undecided : 0,
-                  writes_minus_infinity(reference.graph()), ranked_extents(reference.graph())};
+  const Rule rule{report.atol, options.non_finite, writes_minus_infinity(reference.graph()),
+                  ranked_extents(reference.graph())};
 
   // ONNX Runtime's CPU kernels do not cover bfloat16, so such a file runs with its weights widened to
   // float32.
@@ -238,7 +223,7 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
     const std::vector<InputCase>& cases = reference.cases();
     const std::vector<NamedTensors>& expected = reference.outputs();
     DriftMeter meter(options.smallest_cosine);
-    std::optional<Choices> choices;
+    std::optional<Decisions> decisions;
     for (std::size_t i = 0; i < cases.size(); ++i) {
       NamedTensors given = widened(cases[i].inputs);
       if (options.branch)
@@ -246,11 +231,11 @@ ValidationReport check_file(Reference& reference, const std::filesystem::path& f
       const auto [got, how] = run(session, given, outputs, expected[i]);
       report.cases.push_back(compare_case(cases[i].name + how, got, expected[i], rule));
       if (!passed(report.cases.back()) && how.empty() && !options.branch) {
-        if (!choices) choices.emplace(runnable);
-        const auto followed = choices->outputs(reference.graph(), cases[i].inputs, given, rule.atol);
+        if (!decisions) decisions.emplace(runnable);
+        const auto followed = decisions->outputs(reference.graph(), cases[i].inputs, given, rule.atol);
         if (followed) {
-          report.cases.back() =
-              compare_case(cases[i].name + ", the file's choice among equal scores", got, *followed, rule);
+          report.cases.back() = compare_case(
+              cases[i].name + ", with the file's decisions between equal values", got, *followed, rule);
         }
       }
       if (options.original != nullptr)

@@ -213,8 +213,10 @@ BackboneFeatures features(const Scope& s, const PretrainedConfig& config, Value 
   const auto norm = [&](std::int64_t stage) {
     return s / "hidden_states_norms" / (stage == 0 ? "stem" : fmt::format("stage{}", stage));
   };
-  // In files of transformers 5 with new names, the model has a scope of its own.
-  return swin_features(pixel_values, s.base_model("swin"), config,
+  // transformers 5 writes the model in place of the backbone, except for the norm that only the model has.
+  const bool has_model = (s / "swin" / "embeddings").exists();
+  if (!has_model) s.ignore("swin");
+  return swin_features(pixel_values, has_model ? s.base_model("swin") : s, config,
                        backbone_stages(config, swin_stages(config)), norm);
 }
 

@@ -9,13 +9,6 @@
 
 namespace onnxport::models {
 
-namespace {
-
-// A code that rounding changes also changes those of the codebooks behind it.
-constexpr double kUndecided = 0.05;
-
-}  // namespace
-
 std::string CodecOnnxConfig::part() const {
   return options().behavior == ConfigBehavior::encoder   ? "encoder"
          : options().behavior == ConfigBehavior::decoder ? "decoder"
@@ -32,11 +25,8 @@ void CodecOnnxConfig::describe(ExportPlan& plan, const PlanRequest& request) con
     OnnxConfigOptions of_part = options();
     of_part.behavior = behavior;
     const std::shared_ptr<const OnnxConfig> described = options().make(config(), task(), of_part);
-    Component made = described->component(described->part() + "_model", request.shapes, request.dynamic_axes);
-    auto dummies = std::make_shared<DummyInputs>(*made.interface.dummies);
-    dummies->undecided = kUndecided;
-    made.interface.dummies = std::move(dummies);
-    plan.components.push_back(std::move(made));
+    plan.components.push_back(
+        described->component(described->part() + "_model", request.shapes, request.dynamic_axes));
   }
 }
 

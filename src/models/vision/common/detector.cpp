@@ -49,11 +49,28 @@ Tensor DummyPixelMaskGenerator::generate(std::string_view name, const DummyConte
   return Tensor::from_ints(type.dtype, shape, mask);
 }
 
+namespace {
+
+// Row of `from` for each of `to` rows, as torch.nn.functional.interpolate(mode="nearest") rounds it in
+// float32. Runtimes divide by the inverse ratio, and at some sizes find the row before.
+Value nearest_rows(Graph& graph, const Dim& from, const Dim& to) {
+  const auto number = [](Value count) { return op::cast(count, DType::f32); };
+  const Value ratio = op::div(number(op::size(graph, from)), number(op::size(graph, to)));
+  return op::cast(op::mul(number(op::arange(graph, to)), ratio), DType::i64);
+}
+
+// [rows, columns, B] -> [columns, count, B]
+Value resized_rows(Value x, const Dim& count) {
+  return op::transpose(op::embedding(x, nearest_rows(x.graph(), x.dim(0), count)), 0, 1);
+}
+
+}  // namespace
+
 Value mask_at(Value pixel_mask, Value image) {
   if (!pixel_mask) return {};
-  const Value channel = op::unsqueeze(op::cast(pixel_mask, DType::f32), 1);
-  const Value smaller = op::interpolate(channel, {image.dim(2), image.dim(3)}, "nearest");
-  return op::squeeze(op::ne(smaller, 0), 1);
+  const Value by_column = resized_rows(op::permute(pixel_mask, {1, 2, 0}), image.dim(2));
+  const Value by_row = resized_rows(by_column, image.dim(3));
+  return op::ne(op::permute(by_row, {2, 0, 1}), 0);
 }
 
 Value inverse_sigmoid(Value x, double eps) {

@@ -34,11 +34,11 @@ class GroundingOnnxConfig : public FixedQueriesOnnxConfig {
     return std::min(c.integer("max_text_len"),
                     c.sub("text_config", "bert").integer("max_position_embeddings"));
   }
-  // There must be as many pixels in the feature maps as queries. The norm of a map of one pixel is only
+  // There must be as many pixels in the feature maps as queries. The norm of a map of few pixels is mostly
   // rounding errors.
   ImageSize smallest_image() const override {
     const std::int64_t queries = config().unaccounted().integer("num_queries");
-    std::int64_t side = 96;
+    std::int64_t side = 160;
     while (side / 8 * (side / 8) < queries && side < 4096) side += 32;
     return {side, side};
   }
