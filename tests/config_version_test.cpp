@@ -1,9 +1,12 @@
 // The version of the library that saved a file, and values that depend on it.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
+#include <vector>
 
 #include "onnxport/config.h"
+#include "onnxport/error.h"
 
 namespace onnxport {
 namespace {
@@ -23,6 +26,17 @@ TEST(PretrainedConfig, MajorVersionOfTheLibrary) {
   EXPECT_EQ(whole.sub("text_config").transformers_major(), 5) << "the file has one version";
   const auto newer = parse(R"({"transformers_version": "4.46.1"})", "minimax_m2");
   EXPECT_EQ(newer.transformers_major(), 5) << "version 4 does not have the type";
+}
+
+// Version 5 writes floats that JSON does not have as objects.
+TEST(PretrainedConfig, TaggedFloats) {
+  const PretrainedConfig config =
+      parse(R"({"limits": [0.0, {"__float__": "Infinity"}], "low": {"__float__": "-Infinity"},
+                "nan": {"__float__": "NaN"}, "other": {"__float__": "1.5"}})");
+  EXPECT_EQ(config.reals("limits"), (std::vector<double>{0, INFINITY}));
+  EXPECT_EQ(config.real("low"), -INFINITY);
+  EXPECT_TRUE(std::isnan(config.real("nan")));
+  EXPECT_THROW(config.real("other"), ExportError);
 }
 
 TEST(PretrainedConfig, SettledValuesShareTheAccounting) {

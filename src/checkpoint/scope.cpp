@@ -179,7 +179,8 @@ bool Scope::exists() const {
 
 void Scope::ignore(std::string_view name) const {
   const std::string key = join_path(path_, name);
-  accounting_->mark_ignored(key);
+  for (const std::string& prefix : candidates(key + "."))
+    accounting_->mark_ignored(prefix.substr(0, prefix.size() - 1));
   if (const std::string stored = stored_key(name); !stored.empty()) accounting_->mark_ignored(stored);
   if (const std::string other = other_spelling(key); !other.empty()) accounting_->mark_ignored(other);
 }

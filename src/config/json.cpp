@@ -71,6 +71,22 @@ std::string parser_message(const char* what) {
   return message;
 }
 
+/// Transformers 5 writes {"__float__": "Infinity"} for a float that JSON does not have.
+template <class Json>
+void untag_floats(Json& value) {
+  static constexpr std::pair<std::string_view, const char*> names[] = {
+      {"NaN", "nan"}, {"Infinity", "inf"}, {"-Infinity", "-inf"}};
+  if (!value.is_structured()) return;
+  if (value.is_object() && value.size() == 1 && value.contains("__float__") &&
+      value["__float__"].is_string()) {
+    const auto& tag = value["__float__"].template get_ref<const std::string&>();
+    const auto* const name = std::ranges::find(names, tag, [](const auto& pair) { return pair.first; });
+    if (name != std::end(names)) value = name->second;
+    return;
+  }
+  for (Json& inner : value) untag_floats(inner);
+}
+
 template <class Json>
 Json parse(std::string_view text, const std::string& origin) {
   if (text.size() > max_json_bytes) {
@@ -79,7 +95,9 @@ Json parse(std::string_view text, const std::string& origin) {
   }
   const std::string prepared = prepare(text, origin);
   try {
-    return Json::parse(prepared);
+    Json parsed = Json::parse(prepared);
+    if (prepared.find("__float__") != std::string::npos) untag_floats(parsed);
+    return parsed;
   } catch (const nlohmann::json::parse_error& error) {
     throw ExportError(
         ErrorCode::bad_config,

@@ -52,6 +52,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     nn::CausalAttentionParts attention = nn::latent_attention(s / "self_attn", i, latent);
     attention.mask = nn::sees({}, c.no_keys);
+    // Version 4 scales as without yarn.
+    if (config.transformers_major() >= 5)
+      attention.options.scale = deepseek_score_scale(config, latent.plain_dim + latent.turned_dim);
     return c.block(s, std::move(attention), mlp(s / "mlp", i));
   });
 }

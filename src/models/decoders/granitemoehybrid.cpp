@@ -20,13 +20,13 @@
 namespace onnxport::models {
 namespace {
 
+// Transformers 5 has other names for the kinds of layers.
 bool attends(const PretrainedConfig& c, std::int64_t layer) {
   if (!c.has("layer_types")) return false;
-  const std::vector<std::string> types = kinds_of_layers(c, "layer_types");
+  const auto types =
+      kinds_of_layers(c, "layer_types", {"attention", "mamba", "full_attention", "linear_attention"});
   const std::string& type = types.at(static_cast<std::size_t>(layer));
-  if (type == "attention" || type == "mamba") return type == "attention";
-  throw ExportError(ErrorCode::bad_config,
-                    fmt::format("{}: layer_types has '{}', expected attention or mamba", c.origin(), type));
+  return type == "attention" || type == "full_attention";
 }
 
 bool rotates(const PretrainedConfig& c) { return c.maybe_string("position_embedding_type") == "rope"; }
@@ -73,7 +73,7 @@ nn::FeedForward feed_forward(const Scope& s, const TextDecoderConfig& c, const P
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = granite_config(config);
-  c.no_keys = op::NoKeys::uniform;
+  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
   const double factor = config.real("residual_multiplier");
   // Even where no layer is a state space, the class checks these.
   mamba2_sizes(config);

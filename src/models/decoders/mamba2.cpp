@@ -41,9 +41,11 @@ class Mamba2OnnxConfig : public MambaOnnxConfig {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& c = model.config();
   const nn::Mamba2Sizes sizes = sizes_of(c);
-  const nn::Mamba2Options options{.bias = c.flag("use_bias"),
-                                  .conv_bias = c.flag("use_conv_bias"),
-                                  .norm = {.eps = c.real("layer_norm_epsilon")}};
+  // Version 4 norms all groups together.
+  const nn::Mamba2Options options{
+      .bias = c.flag("use_bias"),
+      .conv_bias = c.flag("use_conv_bias"),
+      .norm = {.eps = c.real("layer_norm_epsilon"), .groups = c.transformers_major() < 5 ? 1 : sizes.groups}};
   const std::string activation = c.string("hidden_act");
   const std::vector<double> limits = c.reals("time_step_limit");
   if (limits.size() != 2)

@@ -43,25 +43,28 @@ struct Config {
     check_heads(c, hidden_size, heads);
     const std::int64_t every = c.integer("global_attn_every_n_layers");
     const std::int64_t local_attention = c.integer("local_attention");
-    if (every < 1 || local_attention < 2) {
+    const bool older = c.transformers_major() < 5;
+    // In version 4, local_attention decides; in version 5, the window of the file.
+    const std::int64_t window =
+        older ? local_attention / 2 : c.integer("sliding_window", local_attention / 2);
+    if (every < 1 || window < 1) {
       throw ExportError(ErrorCode::bad_config,
-                        fmt::format("{}: global_attn_every_n_layers is {} and local_attention {}, expected "
-                                    "at least 1 and 2",
-                                    c.origin(), every, local_attention));
+                        fmt::format("{}: global_attn_every_n_layers is {}, local_attention {} and "
+                                    "sliding_window {}, expected at least 1, 2 and 1",
+                                    c.origin(), every, local_attention, window));
     }
     std::vector<std::string> types;
     for (std::int64_t i = 0; i < layers; ++i)
       types.emplace_back(i % every == 0 ? "full_attention" : "sliding_attention");
     if (c.has("layer_types")) types = c.strings("layer_types");
-    visibility = layer_visibility(types, layers, local_attention / 2);
+    visibility = layer_visibility(types, layers, window);
     // Version 4 rotates all layers alike.
     const double theta = c.real("global_rope_theta"), local = c.real("local_rope_theta");
-    const bool older = c.transformers_major() < 5;
     global_rope = rope_parameters(c, hidden_size / heads, {.layer_type = "full_attention", .theta = theta});
     local_rope = rope_parameters(c, hidden_size / heads,
                                  {.layer_type = "sliding_attention", .theta = older ? theta : local});
-    // The original computes its window from local_attention, and compiles nothing by itself.
-    c.harmless({"sliding_window", "reference_compile"});
+    c.harmless({"reference_compile"});  // the original compiles nothing by itself
+    if (older) c.harmless({"sliding_window"});
   }
   nn::HeadSizes sizes() const { return {hidden_size, heads, heads, hidden_size / heads}; }
   nn::LayerNorm norm(const Scope& s) const { return {s, hidden_size, eps, true, norm_bias}; }

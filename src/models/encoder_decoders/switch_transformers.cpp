@@ -24,7 +24,8 @@ struct Config {
         encoder_step(step(c, "encoder", t5.layers)),
         decoder_step(step(c, "decoder", t5.decoder_layers)),
         router_bias(c.flag("router_bias")) {
-    t5.gated = false;  // the original has no gated layers
+    t5.gated = false;           // the original has no gated layers
+    t5.scale_hidden = t5.tied;  // in both versions, unlike T5
     if (experts < 1) {
       throw ExportError(ErrorCode::bad_config,
                         fmt::format("{}: key 'num_experts' is {}, expected at least 1", c.origin(), experts));

@@ -15,6 +15,11 @@ constexpr const char* kTextType = "qwen2_vl_text";
 
 PretrainedConfig whole_of(const PretrainedConfig& c) { return part_of_type(c, "vlm_config", "qwen2_vl"); }
 
+// Transformers 5 writes another type, but keeps all keys.
+PretrainedConfig vision_of(const PretrainedConfig& whole) {
+  return whole.sub("vision_config").as("qwen2_vl");
+}
+
 class ColQwen2OnnxConfig : public QwenVlOnnxConfig {
  public:
   using QwenVlOnnxConfig::QwenVlOnnxConfig;
@@ -36,7 +41,7 @@ class ColQwen2OnnxConfig : public QwenVlOnnxConfig {
     return qwen_vl_text_config(whole_of(config().unaccounted()), kTextType);
   }
   PatchTowerConfig tower_config() const override {
-    const PretrainedConfig c = whole_of(config().unaccounted()).sub("vision_config");
+    const PretrainedConfig c = vision_of(whole_of(config().unaccounted()));
     return {c, c.integer("hidden_size", 1)};
   }
 };
@@ -51,7 +56,7 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   leave_media_token_ids(whole);
   whole.harmless({"text_config", "vision_config", "tie_word_embeddings", "vocab_size"});
   if (component.part == kVisionEncoder)
-    return {{"image_features", encode_qwen2_vl(s / "vlm" / "visual", inputs, whole.sub("vision_config"))}};
+    return {{"image_features", encode_qwen2_vl(s / "vlm" / "visual", inputs, vision_of(whole))}};
   const PretrainedConfig text = qwen_vl_text_config(whole, kTextType);
   const auto type = tasks.get_part(text, "text_config", Role::language_model);
   Component language = component;

@@ -22,12 +22,14 @@ struct Config : TextEncoderConfig {
   std::optional<std::int64_t>
       hidden_token;  // whose embeddings are zeroed, and the others scaled; absent: none
   bool embeddings_norm;
+  bool hides_padding;  // from the embeddings
   std::optional<nn::RopeParameters> rope;
 
   explicit Config(const PretrainedConfig& c)
       : TextEncoderConfig(c.settled("hidden_act", R"("gelu")")),
         pad_token_id(c.maybe_integer("pad_token_id").value_or(0)),
-        embeddings_norm(c.flag("emb_layer_norm_before", false)) {
+        embeddings_norm(c.flag("emb_layer_norm_before", false)),
+        hides_padding(c.transformers_major() >= 5) {
     if (c.flag("is_folding_model"))
       throw ExportError(ErrorCode::unsupported,
                         fmt::format("{}: is_folding_model is true, only false is known", c.origin()));
@@ -86,11 +88,11 @@ struct Esm {
   }
 
   // Zeros for masked tokens, and the others scaled as if training had masked as many.
-  Value hide(Value x, Value ids) const {
+  Value hide(Value x, Value ids, Value mask) const {
     const Value hidden = op::eq(ids, static_cast<double>(*config.hidden_token));
     const Value kept = op::masked_fill(x, op::unsqueeze(hidden, 2), 0);
     const Value count = op::sum(op::cast(hidden, DType::f32), 1, true);
-    const Value length = op::cast(op::size(x.graph(), x.dim(1)), DType::f32);
+    const Value length = op::cast(mask ? op::sum(mask, 1, true) : op::size(x.graph(), x.dim(1)), DType::f32);
     const Value shown = op::sub(1.0, op::div(count, length));
     const Value share = op::unsqueeze(shown, 2);
     const Value scale = op::div(op::mul(op::cast(kept, DType::f32), 1 - kMaskedInTraining), share);
@@ -100,9 +102,11 @@ struct Esm {
   Value operator()(const Inputs& in) const {
     const Value ids = in["input_ids"];
     Value x = words(ids);
-    if (config.hidden_token) x = hide(x, ids);
+    const Value mask = config.hides_padding ? in.get("attention_mask") : Value();
+    if (config.hidden_token) x = hide(x, ids, mask);
     if (positions) x = op::add(x, (*positions)(nn::position_ids_from_input_ids(ids, config.pad_token_id)));
     if (embeddings_norm) x = (*embeddings_norm)(x);
+    if (mask) x = op::mul(x, op::cast(op::unsqueeze(mask, 2), x.dtype()));
     RotarySight sight;
     if (config.rope) sight = rotary_sight(ids, {}, *config.rope);
     sight.mask = nn::padding_mask(in.get("attention_mask"));

@@ -69,16 +69,24 @@ std::int64_t Gemma3nConfig::first_shared() const {
 SharedKeyAttention gemma3n_attention(const Scope& s, std::int64_t layer, const Gemma3nConfig& c) {
   const nn::HeadSizes& z = c.heads;
   const nn::Visibility& visible = c.visible.at(static_cast<std::size_t>(layer));
-  nn::CausalAttentionParts parts = c.normed_attention(s, layer, visible);
-  parts.options.scale = 1;
-  if (visible.window) parts.rotary = nn::RotaryEmbedding("rotary_emb_local", c.local_rope);
-  // Checkpoints have keys and values also for layers that take those of others.
   const auto source = source_of_keys(c.visible, c.first_shared(), layer);
   const nn::Linear query(s / "q_proj", z.hidden_size, z.heads * z.head_dim, c.attention_bias);
+  const auto only_query = [query](Value x, const nn::DecoderPass&) -> nn::QueryKeyValue {
+    return {query(x), {}, {}};
+  };
+  nn::CausalAttentionParts parts =
+      source ? c.attention(s, layer, visible, only_query) : c.normed_attention(s, layer, visible);
+  parts.options.scale = 1;
+  if (visible.window) parts.rotary = nn::RotaryEmbedding("rotary_emb_local", c.local_rope);
+  if (source) {
+    // Files of transformers 4 have them.
+    for (const char* unused : {"k_proj", "v_proj", "k_norm"}) s.ignore(unused);
+    parts.query_norm = nn::per_head(c.norm(s / "q_norm", z.head_dim), z.head_dim);
+    return {std::move(parts), visible, source};
+  }
   const auto norm =
       nn::per_head([eps = c.norm_parameters.eps](Value x) { return op::rms_norm(x, {}, eps); }, z.head_dim);
   parts.qkv = [=, all = parts.qkv](Value x, const nn::DecoderPass& pass) -> nn::QueryKeyValue {
-    if (source) return {query(x), {}, {}};
     nn::QueryKeyValue now = all(x, pass);
     now.value = norm(now.value);
     return now;

@@ -72,10 +72,12 @@ nn::Mamba2Sizes mamba2_sizes(const PretrainedConfig& c) {
   return sizes;
 }
 
+// Version 4 norms all groups together.
 nn::Mamba2Options mamba2_options(const PretrainedConfig& c) {
   return {.bias = c.flag("mamba_proj_bias"),
           .conv_bias = c.flag("mamba_conv_bias"),
-          .norm = {.eps = c.real("rms_norm_eps")}};
+          .norm = {.eps = c.real("rms_norm_eps"),
+                   .groups = c.transformers_major() < 5 ? 1 : c.integer("mamba_n_groups")}};
 }
 
 nn::DeltaSizes delta_sizes(const PretrainedConfig& c) {

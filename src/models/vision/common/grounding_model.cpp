@@ -92,18 +92,34 @@ Value decoder_layer(const Scope& s, const GroundingConfig& c, Value x, Value pos
   return norm("final_layer_norm", op::add(x, nn::Linear(s / "fc2", c.decoder_ffn_dim, c.d_model)(wide)));
 }
 
-// The heads of the decoder's layers, which a checkpoint may store once for all, and in two places.
+// Where the heads of the decoder's layers are, which a checkpoint may store once for all, and in two places.
 struct Heads {
   Scope root, decoder;
-  bool shared;
+  bool shared;         // by all layers
+  bool apart = false;  // the decoder refines its boxes with copies of its own, where the file has them
 
-  Scope at(const char* name, std::int64_t layer) const {
-    const std::int64_t i = shared ? 0 : layer;
-    const Scope first = root / name / i, second = decoder / name / i;
+  void ignore(const char* name, std::int64_t layer) const {
     for (const Scope& place : {root, decoder}) (place / name).ignore(std::to_string(layer));
-    return first.exists() ? first : second;
+  }
+  Scope of_result(const char* name, std::int64_t layer) const {
+    ignore(name, layer);
+    const Scope own = root / name / layer;
+    if (apart && own.exists()) return own;
+    const std::int64_t i = shared ? 0 : layer;
+    const Scope first = root / name / i;
+    return first.exists() ? first : decoder / name / i;
+  }
+  Scope of_refinement(const char* name, std::int64_t layer) const {
+    const Scope own = decoder / name / layer;
+    return apart && own.exists() ? own : of_result(name, layer);
   }
 };
+
+// Whether version 5 of MM Grounding DINO takes the heads of the first layer for all. Version 4 has no such
+// key.
+bool shares_heads(const PretrainedConfig& config, const char* key) {
+  return config.flag(key, true) && config.flag("tie_word_embeddings", true);
+}
 
 NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model& model, Contrast contrast) {
   const PretrainedConfig& config = model.config();
@@ -122,11 +138,15 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
   const Start from = start(base, c, contrast, maps, memory, text);
 
   const Scope s = base / "decoder";
-  const Heads boxes_of{root, s, contrast == Contrast::product && config.flag("decoder_bbox_embed_share")};
-  const Heads scores_of{root, s, false};
+  Heads boxes_of{root, s, contrast == Contrast::product && config.flag("decoder_bbox_embed_share")};
+  Heads scores_of{root, s, false};
+  if (contrast != Contrast::product && config.transformers_major() >= 5) {
+    boxes_of = {root, s, shares_heads(config, "decoder_bbox_embed_share"), true};
+    scores_of = {root, s, shares_heads(config, "decoder_cls_embed_share"), true};
+  }
   const nn::LayerNorm norm(s / "layer_norm", c.d_model, c.eps);
-  const auto moved = [&](std::int64_t i, Value x, Value boxes) {
-    const Value change = linear_stack(boxes_of.at("bbox_embed", i), x, c.d_model, 4, 3);
+  const auto moved = [&](const Scope& head, Value x, Value boxes) {
+    const Value change = linear_stack(head, x, c.d_model, 4, 3);
     const Value inside = op::clamp(boxes, 1e-5, 1 - 1e-5);
     const Value logits = op::log(op::div(inside, op::sub(1.0, inside)));
     return op::sigmoid(op::add(op::cast(change, DType::f32), logits));
@@ -143,14 +163,15 @@ NamedValues forward(const TasksManager& tasks, const Inputs& inputs, const Model
     x = decoder_layer(s / "layers" / i, c, x, places, references, memory, maps, text);
     last = boxes;
     if (i + 1 < c.decoder_layers) {
-      boxes = moved(i, x, boxes);
-      scores_of.at("class_embed", i);
+      boxes = moved(boxes_of.of_refinement("bbox_embed", i), x, boxes);
+      boxes_of.ignore("bbox_embed", i);
+      scores_of.ignore("class_embed", i);
     }
   }
   const std::int64_t end = c.decoder_layers - 1;
   const Value hidden = norm(x);
-  const Value scores = similarity(scores_of.at("class_embed", end), contrast, hidden, text);
-  const Value found = moved(end, hidden, last);
+  const Value scores = similarity(scores_of.of_result("class_embed", end), contrast, hidden, text);
+  const Value found = moved(boxes_of.of_result("bbox_embed", end), hidden, last);
   const Value logits = op::pad(scores, {0, 0, 0}, {0, 0, c.max_text_len - scores.dim(2)},
                                -std::numeric_limits<double>::infinity());
   return {{"logits", logits}, {"pred_boxes", op::cast(found, logits.dtype())}};
