@@ -32,9 +32,10 @@ bool attends_to_all(const PretrainedConfig& c, std::int64_t layer) {
 
 nn::DeltaSizes sizes_of(const PretrainedConfig& c) {
   const PretrainedConfig linear = c.sub("linear_attn_config");
+  // transformers 5 keeps the old keys, which still decide, beside its own.
   const auto size = [&](const char* of_linear, const char* usual) {
-    const auto given = linear.maybe_integer(of_linear);
-    return given ? *given : c.integer(usual);
+    const std::int64_t own = c.integer(usual);
+    return linear.maybe_integer(of_linear).value_or(own);
   };
   const std::int64_t heads = size("num_heads", "linear_num_heads");
   const std::int64_t head_dim = size("head_dim", "linear_head_dim");
