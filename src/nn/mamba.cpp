@@ -107,8 +107,9 @@ Mamba::Mamba(const Scope& s, std::int64_t layer, const MambaParameters& p, Mamba
 Value Mamba::operator()(Value x, DecoderPass& pass) const {
   const ModulePath at(x, path_);
   const MambaParameters& p = parameters_;
-  const std::vector<Value> projected = op::chunk(in_proj_(x), -1, 2);
-  const Value convolved = conv1d_(pass.zero_padding(projected[0]), pass, layer_);
+  const bool early = p.padding == MambaPadding::projection;
+  const std::vector<Value> projected = op::chunk(in_proj_(early ? pass.zero_padding(x) : x), -1, 2);
+  const Value convolved = conv1d_(early ? projected[0] : pass.zero_padding(projected[0]), pass, layer_);
   const Value hidden = pass.zero_padding(activation_(convolved));
   std::vector<Value> selected =
       op::split(x_proj_(hidden), -1, {p.time_step_rank, p.state_size, p.state_size});

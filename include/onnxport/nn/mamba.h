@@ -58,6 +58,10 @@ class ONNXPORT_API GatedRmsNorm {
   GatedNormParameters parameters_;
 };
 
+/// Where zeros take the place of padding: in what the convolution takes, or in what in_proj takes, whose bias
+/// the convolution then sees.
+enum class MambaPadding : std::uint8_t { convolution, projection };
+
 struct MambaParameters {
   std::int64_t hidden_size = 0;
   std::int64_t intermediate_size = 0;
@@ -67,6 +71,7 @@ struct MambaParameters {
   std::string activation = "silu";
   bool bias = false;
   bool conv_bias = true;
+  MambaPadding padding = MambaPadding::convolution;
 };
 /// Norms of what the state is updated and read with; any may be absent.
 struct MambaNorms {

@@ -19,21 +19,22 @@ double in_bfloat16(double value) {
 }
 
 // A quadratic for positive numbers and an exponential for the others, with learned factors (Huang and Schlag
-// 2024). The original keeps these in bfloat16, whatever the dtype of the model, and rounds what it computes
-// from them to it. They do not depend on the input, so they are computed now.
+// 2024). In version 4, these are in bfloat16, whatever the dtype of the model, and so is what it computes
+// from them. They do not depend on the input, so they are computed now.
 struct Xielu {
   std::string path;
   double positive, negative, linear, below;
 
-  explicit Xielu(const Scope& s) : path(s.path()) {
+  Xielu(const Scope& s, bool in_halves) : path(s.path()) {
+    const auto rounded = [&](double x) { return in_halves ? in_bfloat16(x) : x; };
     const auto number = [&](const char* key, const std::vector<std::int64_t>& shape) {
-      return in_bfloat16(s.weight(key, shape).to_doubles().front());
+      return rounded(s.weight(key, shape).to_doubles().front());
     };
-    const auto softplus = [](double x) { return in_bfloat16(std::log1p(std::exp(x))); };
+    const auto softplus = [&](double x) { return rounded(std::log1p(std::exp(x))); };
     linear = number("beta", {});
     below = number("eps", {});
     positive = softplus(number("alpha_p", {1}));
-    negative = in_bfloat16(linear + softplus(number("alpha_n", {1})));
+    negative = rounded(linear + softplus(number("alpha_n", {1})));
   }
 
   Value operator()(Value x) const {
@@ -58,7 +59,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
     if (c.hidden_act == "xielu") {
       block.mlp = nn::Mlp(mlp.path(), nn::Linear(mlp / "up_proj", c.hidden_size, c.intermediate_size, false),
                           nn::Linear(mlp / "down_proj", c.intermediate_size, c.hidden_size, false),
-                          Xielu(mlp / "act_fn"));
+                          Xielu(mlp / "act_fn", model.config().transformers_major() < 5));
     } else {
       block.mlp = c.plain_mlp(mlp, false);
     }

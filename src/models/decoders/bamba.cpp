@@ -52,7 +52,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
       return nn::Mamba2(std::move(parts));
     }
     nn::CausalAttentionParts attention = c.attention(s / "self_attn", i);
-    attention.mask = same_kind_mask;
+    if (config.transformers_major() < 5) attention.mask = same_kind_mask;
     return nn::CausalAttention(std::move(attention));
   };
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {

@@ -87,7 +87,7 @@ nn::Mixer mamba(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
 nn::Mixer attention(const Scope& s, std::int64_t layer, const TextDecoderConfig& c,
                     const PretrainedConfig& config) {
   nn::CausalAttentionParts parts = c.attention(s, layer);
-  parts.mask = same_kind_mask;
+  if (config.transformers_major() < 5) parts.mask = same_kind_mask;
   const double keys = multiplier(config, "key_multiplier");
   if (keys != 1) parts.key_norm = [keys](Value key) { return op::mul(key, keys); };
   const nn::CausalAttention attend(std::move(parts));

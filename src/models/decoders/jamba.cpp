@@ -31,7 +31,8 @@ nn::MambaParameters mamba_of(const PretrainedConfig& c) {
           .time_step_rank = c.maybe_integer("mamba_dt_rank").value_or((hidden + 15) / 16),
           .activation = c.string("hidden_act"),
           .bias = c.flag("mamba_proj_bias"),
-          .conv_bias = c.flag("mamba_conv_bias")};
+          .conv_bias = c.flag("mamba_conv_bias"),
+          .padding = mamba_padding(c)};
 }
 
 class JambaOnnxConfig : public HybridOnnxConfig {
@@ -81,7 +82,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.last_norm = "final_layernorm";
-  c.no_keys = op::NoKeys::uniform;
+  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
   // Of training, of generation, and of the original's kernels; its window is only for one of them.
   config.harmless({"router_aux_loss_coef", "num_logits_to_keep", "use_mamba_kernels", "sliding_window"});
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {

@@ -43,7 +43,8 @@ nn::MambaParameters mamba_parameters(const PretrainedConfig& c) {
           .time_step_rank = c.maybe_integer("time_step_rank").value_or((hidden + 15) / 16),
           .activation = c.string("hidden_act"),
           .bias = c.flag("use_bias"),
-          .conv_bias = c.flag("use_conv_bias")};
+          .conv_bias = c.flag("use_conv_bias"),
+          .padding = mamba_padding(c)};
 }
 
 std::vector<StateSpec> MambaOnnxConfig::layer_states(std::int64_t layer) const {

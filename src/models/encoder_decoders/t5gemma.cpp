@@ -35,20 +35,22 @@ struct Config {
   TextDecoderConfig text;
   op::AttentionOptions options;
   std::vector<nn::Visibility> visible;
+  bool newer;  // made by version 5
 
   Config(const PretrainedConfig& model, const PretrainedConfig& c)
       : text(c),
         options{.scale = 1 / std::sqrt(c.real("query_pre_attn_scalar"))},
         visible(layer_visibility(layer_types(c, text.num_hidden_layers, 2), text.num_hidden_layers,
-                                 c.integer("sliding_window"))) {
+                                 c.integer("sliding_window"))),
+        newer(model.transformers_major() >= 5) {
     text.vocab_size = model.integer("vocab_size");  // both have that of the model
     text.hidden_act = c.string("hidden_activation");
     text.norm_parameters.offset = 1;
     text.embedding_scale = std::sqrt(static_cast<double>(text.hidden_size));
     text.final_softcap = c.maybe_real("final_logit_softcapping").value_or(0);
-    // The default attention knows no cap.
+    // The default attention of version 4 knows no cap.
     const auto cap = c.maybe_real("attn_logit_softcapping");
-    const bool eager = eager_attention(model);
+    const bool eager = newer || eager_attention(model);
     if (eager) options.softcap = cap.value_or(0);
     text.no_keys = eager ? op::NoKeys::uniform : op::NoKeys::zero;
     c.harmless({"is_decoder", "cross_attention_hidden_size", "vocab_size", "pad_token_id"});
@@ -99,16 +101,21 @@ struct Side {
   Value embed(Value ids) const { return op::mul(embed_tokens(ids), c.text.embedding_scale); }
 };
 
-// A window of the encoder reaches both ways.
+// The reach of a layer of the encoder, both ways. In version 5 it includes its ends.
+std::optional<std::int64_t> window_both_ways(const Config& c, std::int64_t layer) {
+  std::optional<std::int64_t> window = c.visible.at(static_cast<std::size_t>(layer)).window;
+  if (window && c.newer) ++*window;
+  return window;
+}
+
 Value encode(const Scope& s, const Config& c, const Inputs& in) {
   const Side side(s, c);
   nn::DecoderPass pass(in, {});
   Value x = side.embed(pass.input_ids());
   for (std::int64_t i = 0; i < c.text.num_hidden_layers; ++i) {
     const Layer layer(s / "layers" / i, i, c);
-    const op::AttentionMask mask{.padding = pass.attention_mask(),
-                                 .window = c.visible.at(static_cast<std::size_t>(i)).window,
-                                 .no_keys = c.text.no_keys};
+    const op::AttentionMask mask{
+        .padding = pass.attention_mask(), .window = window_both_ways(c, i), .no_keys = c.text.no_keys};
     x = layer.attention(x, [&](Value h) { return layer.self_attn(h, pass, mask); });
     x = layer.feed_forward(x, layer.mlp);
   }

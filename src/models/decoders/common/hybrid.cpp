@@ -80,6 +80,10 @@ nn::Mamba2Options mamba2_options(const PretrainedConfig& c) {
                    .groups = c.transformers_major() < 5 ? 1 : c.integer("mamba_n_groups")}};
 }
 
+nn::MambaPadding mamba_padding(const PretrainedConfig& c) {
+  return c.transformers_major() < 5 ? nn::MambaPadding::convolution : nn::MambaPadding::projection;
+}
+
 nn::DeltaSizes delta_sizes(const PretrainedConfig& c) {
   const nn::DeltaSizes sizes{.hidden_size = c.integer("hidden_size"),
                              .key_heads = c.integer("linear_num_key_heads"),

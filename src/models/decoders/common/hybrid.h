@@ -52,8 +52,11 @@ Rotations rotations(const PretrainedConfig& config, std::int64_t head_dim,
 /// mamba_n_heads, mamba_d_head, mamba_n_groups, mamba_d_state, mamba_d_conv; also mamba_expand and
 /// mamba_d_ssm, with which they must agree.
 nn::Mamba2Sizes mamba2_sizes(const PretrainedConfig& config);
-/// mamba_proj_bias, mamba_conv_bias; the norm of all features together.
+/// mamba_proj_bias, mamba_conv_bias; the norm of all features together, or in version 5 of each group.
 nn::Mamba2Options mamba2_options(const PretrainedConfig& config);
+
+/// Version 5 clears the padding of Mamba's inputs earlier.
+nn::MambaPadding mamba_padding(const PretrainedConfig& config);
 
 /// linear_num_key_heads, linear_num_value_heads, linear_key_head_dim, linear_value_head_dim,
 /// linear_conv_kernel_dim.
