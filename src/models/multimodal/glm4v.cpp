@@ -33,8 +33,7 @@ struct Config : PatchTowerConfig {
         attention{.qkv_bias = c.flag("attention_bias", false), .proj_bias = false} {
     c.harmless({"initializer_range", "attention_dropout"});
     if (!ocr) {
-      check_multiple(c, "image_size", c.integer("image_size", 336), "patch_size", patch);
-      table = c.integer("image_size", 336) / patch;
+      table = places_on_side(c, c.integer("image_size", 336));
       return;
     }
     c.harmless({"image_size"});

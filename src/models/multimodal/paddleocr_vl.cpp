@@ -29,10 +29,9 @@ struct Config : PatchTowerConfig {
   explicit Config(const PretrainedConfig& c)
       : PatchTowerConfig(with_usual_keys(c), c.integer("hidden_size")),
         inner(c.integer("intermediate_size")),
-        table(c.integer("image_size") / patch),
+        table(places_on_side(c, c.integer("image_size"))),
         eps(c.real("layer_norm_eps")),
         hidden_act(c.string("hidden_act")) {
-    check_multiple(c, "image_size", c.integer("image_size"), "patch_size", patch);
     c.harmless({"attention_dropout"});
   }
 

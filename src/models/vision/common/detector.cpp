@@ -55,7 +55,8 @@ namespace {
 // float32. Runtimes divide by the inverse ratio, and at some sizes find the row before.
 Value nearest_rows(Graph& graph, const Dim& from, const Dim& to) {
   const auto number = [](Value count) { return op::cast(count, DType::f32); };
-  const Value ratio = op::div(number(op::size(graph, from)), number(op::size(graph, to)));
+  const Value all = number(op::size(graph, from)), kept = number(op::size(graph, to));
+  const Value ratio = op::div(all, kept);
   return op::cast(op::mul(number(op::arange(graph, to)), ratio), DType::i64);
 }
 

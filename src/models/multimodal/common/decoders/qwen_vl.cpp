@@ -30,6 +30,13 @@ PatchTowerConfig::PatchTowerConfig(const PretrainedConfig& c, std::int64_t hidde
   }
 }
 
+std::int64_t PatchTowerConfig::places_on_side(const PretrainedConfig& c, std::int64_t image_size) const {
+  if (image_size >= patch) return image_size / patch;
+  throw ExportError(
+      ErrorCode::bad_config,
+      fmt::format("{}: image_size is {}, expected at least patch_size {}", c.origin(), image_size, patch));
+}
+
 Dim PatchTowerConfig::squares_of(const Dim& patches) const {
   return patches.exact_div(Dim(side * side)).value_or(patches.floor_div(side * side));
 }

@@ -25,6 +25,9 @@ struct PatchTowerConfig {
 
   std::int64_t head_dim() const { return hidden_size / heads; }
   std::int64_t patch_elements() const { return channels * frames * patch * patch; }
+  /// The side of a table of positions for images of this size, which patches need not divide. Throws
+  /// ExportError(bad_config) if it has no place.
+  std::int64_t places_on_side(const PretrainedConfig& config, std::int64_t image_size) const;
   /// The number of squares of so many patches.
   Dim squares_of(const Dim& patches) const;
 };
