@@ -137,6 +137,18 @@ nn::Mixer transformer(const Scope& s, std::int64_t layer, const Scope& base, con
   };
 }
 
+// Files hold it in one of the hybrid layers, mostly in the first, or in all.
+Scope shared_transformer(const Scope& base, const PretrainedConfig& c, std::int64_t layers) {
+  std::optional<Scope> first;
+  for (std::int64_t i = 0; i < layers; ++i) {
+    if (!is_hybrid(c, i)) continue;
+    Scope own = base / "layers" / i / "shared_transf";
+    if (own.exists()) return own;
+    if (!first) first = own;
+  }
+  return first.value_or(base);
+}
+
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& c = model.config();
   const TextDecoderConfig t = text_config(c);
@@ -144,16 +156,15 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   // Of initialization, of generation, and of how the original computes.
   c.harmless({"time_step_min", "time_step_max", "time_step_floor", "num_logits_to_keep", "use_mamba_kernels",
               "use_associative_scan"});
-  std::optional<std::int64_t> first;
+  const Scope shared_scope = shared_transformer(base, c, t.num_hidden_layers);
   return forward_text_decoder(inputs, model, component, t, [&](const Scope& s, std::int64_t i) -> nn::Block {
     const bool hybrid = is_hybrid(c, i);
     const Scope decoder = hybrid ? s / "mamba_decoder" : s;
     const nn::Norm norm = t.norm(decoder / "input_layernorm");
     const nn::Mixer mixer = mamba(decoder / "mamba", i, c);
     if (!hybrid) return zamba_block(norm, mixer);
-    if (first) s.ignore("shared_transf");  // copies
-    if (!first) first = i;
-    const nn::Mixer shared = transformer(base / "layers" / *first / "shared_transf", i, base, t);
+    s.ignore("shared_transf");  // copies
+    const nn::Mixer shared = transformer(shared_scope, i, base, t);
     return zamba_hybrid_block(norm, mixer, shared,
                               nn::Linear(s / "linear", t.hidden_size, t.hidden_size, false));
   });

@@ -103,8 +103,7 @@ struct Heads {
   }
   Scope of_result(const char* name, std::int64_t layer) const {
     ignore(name, layer);
-    const Scope own = root / name / layer;
-    if (apart && own.exists()) return own;
+    if (Scope own = root / name / layer; apart && own.exists()) return own;
     const std::int64_t i = shared ? 0 : layer;
     const Scope first = root / name / i;
     return first.exists() ? first : decoder / name / i;
