@@ -42,6 +42,7 @@ TEST(Decisions, OtherScores) {
   EXPECT_FALSE(follows({3, 1, 3.1, 2}, {2, 0}, {0, 2}));
   EXPECT_FALSE(follows({3, 2, 2.1, 1}, {0, 2}, {0, 1}));
   EXPECT_FALSE(follows({3, -kInfinity, 2}, {0, 2}, {0, 1}));
+  EXPECT_FALSE(follows({3, 2, 2.1, -1e9}, {0, 2}, {0, 1}));  // a mask fill is no magnitude
 }
 
 TEST(Decisions, NoChoice) {

@@ -15,7 +15,8 @@ namespace onnxport::validate {
 
 /// Takes the places [outer, k, inner] that a file took instead of the ranking's own. Returns false, and
 /// leaves the ranking alone, if they are not k different places of each lane, or if at any rank the score
-/// differs from that of the own choice by more than atol * max(1, max|score|).
+/// differs from that of the own choice by more than atol * max(1, max|score|). Mask fills (1e6 or more) do
+/// not count as magnitudes.
 bool follow(const reference::Ranking& ranking, const std::vector<std::int64_t>& taken, double atol);
 /// The same for a comparison: both sides of each pair on which the file decides otherwise must differ by at
 /// most atol * max(1, max|difference|).
