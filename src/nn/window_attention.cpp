@@ -22,8 +22,11 @@ constexpr std::int64_t kNoRow = std::int64_t{1} << 40;
 // first, first + 1, …, n - 1, 0, 1, …, first - 1, or its first `count`.
 Value rolled(Graph& graph, const Dim& n, const Dim& first, const Dim& count) {
   if (first == Dim(0) || first == n) return op::arange(graph, count);
-  const Value ahead = op::arange(graph, n - first, first);
-  const Value behind = op::arange(graph, count - (n - first));
+  // A grid that is much smaller than a window may have fewer rows than are ahead.
+  const Dim most = n - first;
+  const Dim left = most.is_constant() ? count.min(*most.constant()) : most;
+  const Value ahead = op::arange(graph, left, first);
+  const Value behind = op::arange(graph, count - left);
   return op::concat({ahead, behind}, 0);
 }
 
