@@ -149,7 +149,7 @@ Results compare(const Call& call, F f) {
   const HostTensor b = rounded(call.input(1));
   HostTensor out = make_tensor(DType::boolean, broadcast_operands(call));
   with_kind(a.dtype, [&]<class T>(T) { zip_elements<T>(a, b, out, f); });
-  if (call.on_decision.comparison && call.node.op != Op::eq) {
+  if (call.on_decision.comparison) {
     HostTensor margins{a.dtype, out.shape, {}, {}};
     if (is_float(a.dtype)) {
       margins.reals.resize(out.integers.size());

@@ -38,7 +38,7 @@ struct Ranking {
   std::vector<std::int64_t>& taken;
 };
 
-/// One call of lt, le, gt or ge.
+/// One call of eq, lt, le, gt or ge.
 struct Comparison {
   Op op;
   const HostTensor& margins;         ///< left - right; only the shape, if they are integers

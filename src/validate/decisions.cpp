@@ -24,9 +24,9 @@ struct Operator {
   const char* type;
   std::size_t result;
 };
-constexpr Operator kOperators[] = {{Op::topk, "TopK", 1},  {Op::argmax, "ArgMax", 0},
-                                   {Op::lt, "Less", 0},    {Op::le, "LessOrEqual", 0},
-                                   {Op::gt, "Greater", 0}, {Op::ge, "GreaterOrEqual", 0}};
+constexpr Operator kOperators[] = {
+    {Op::topk, "TopK", 1},      {Op::argmax, "ArgMax", 0}, {Op::eq, "Equal", 0},         {Op::lt, "Less", 0},
+    {Op::le, "LessOrEqual", 0}, {Op::gt, "Greater", 0},    {Op::ge, "GreaterOrEqual", 0}};
 
 // Mask fills are no magnitudes, as in compare_outputs().
 double tolerance(const std::vector<double>& values, double atol) {
