@@ -10,6 +10,7 @@
 #include "golden_fixture.h"
 #include "onnxport/export.h"
 #include "support/temp_folder.h"
+#include "validate/compare.h"
 
 namespace onnxport::test {
 namespace {
@@ -30,12 +31,15 @@ bool ranks_by_moved_scores(const std::string& fixture) {
   return types.contains(fixture.substr(0, fixture.find('/')));
 }
 
-// Whether a file computes what its graph with the same codes computes. Those of activations are not followed:
-// one that rounds the other way moves whole boxes.
+// Whether a file computes what its graph with the same codes computes. Codes of activations are not followed:
+// one that rounds the other way moves whole boxes. Then shapes and values that are not finite must agree.
 bool computes_its_codes(const ValidationReport& file) {
-  if (file.file.stem().string().ends_with("_quantized")) return true;
+  if (!file.file.stem().string().ends_with("_quantized"))
+    return std::ranges::all_of(file.cases, validate::passed);
   for (const ValidationCase& one : file.cases) {
-    if (!std::ranges::all_of(one.outputs, &OutputComparison::passed)) return false;
+    for (const OutputComparison& output : one.outputs)
+      if (output.shape != output.reference_shape || output.non_finite != output.reference_non_finite)
+        return false;
   }
   return true;
 }
@@ -76,6 +80,7 @@ std::vector<std::string> fixtures() {
   std::replace(names.begin(), names.end(), std::string("gemma4/image-text-to-text-with-past"),
                std::string("gemma4/image-text-to-text-with-past+hub_moe_keqv"));
   names.emplace_back("qwen3_moe/text-generation-with-past+many_experts");  // groups of experts
+  names.emplace_back("deformable_detr/feature-extraction");                // ranks nothing
   return names;
 }
 

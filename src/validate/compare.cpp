@@ -1,18 +1,28 @@
+#include "validate/compare.h"
+
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-
-#include "onnxport/validate.h"
 
 namespace onnxport {
+
+namespace validate {
+
+double tolerance(const std::vector<double>& values, double atol) {
+  double largest = 1;
+  for (const double value : values) {
+    if (std::abs(value) < kSentinel) largest = std::max(largest, std::abs(value));
+  }
+  return atol * largest;
+}
+
+bool passed(const ValidationCase& one) { return std::ranges::all_of(one.outputs, &OutputComparison::passed); }
+
+}  // namespace validate
 
 bool ValidationReport::passed() const {
   return problems.empty() && !cases.empty() &&
          std::all_of(drift.begin(), drift.end(), [](const Drift& one) { return one.passed(); }) &&
-         std::all_of(cases.begin(), cases.end(), [](const ValidationCase& c) {
-           return std::all_of(c.outputs.begin(), c.outputs.end(),
-                              [](const OutputComparison& o) { return o.passed; });
-         });
+         std::ranges::all_of(cases, validate::passed);
 }
 
 namespace {
@@ -33,13 +43,9 @@ void compare_integers(const Tensor& got, const Tensor& reference, OutputComparis
 
 void compare_floats(const Tensor& got, const Tensor& reference, double atol, NonFinite non_finite,
                     OutputComparison& result) {
-  // Some outputs contain mask fills. These are far larger than any activation, so they must not widen the
-  // tolerance of other values, and cannot meet an absolute tolerance.
-  constexpr double kSentinel = 1e6;
   constexpr double kSentinelTolerance = 1e-2;
   const std::vector<double> a = got.to_doubles();
   const std::vector<double> b = reference.to_doubles();
-  double largest = 1;
   bool agree = true;
   for (std::size_t i = 0; i < a.size(); ++i) {
     result.non_finite += std::isfinite(a[i]) ? 0 : 1;
@@ -48,14 +54,13 @@ void compare_floats(const Tensor& got, const Tensor& reference, double atol, Non
       agree = agree && std::isnan(a[i]) && std::isnan(b[i]);
     } else if (std::isinf(a[i]) || std::isinf(b[i])) {  // any value lies within a part of infinity
       agree = agree && a[i] == b[i];
-    } else if (std::abs(b[i]) >= kSentinel) {
+    } else if (std::abs(b[i]) >= validate::kSentinel) {
       agree = agree && std::abs(a[i] - b[i]) <= kSentinelTolerance * std::abs(b[i]);
     } else {
       result.max_difference = std::max(result.max_difference, std::abs(a[i] - b[i]));
-      largest = std::max(largest, std::abs(b[i]));
     }
   }
-  result.tolerance = atol * largest;
+  result.tolerance = validate::tolerance(b, atol);
   const bool all_finite = result.non_finite == 0 && result.reference_non_finite == 0;
   agree = agree && (all_finite || non_finite == NonFinite::allow);
   result.passed = agree && result.max_difference <= result.tolerance;

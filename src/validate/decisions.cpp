@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "reference/strided.h"
 #include "runtime/session.h"
 #include "serialize/probe.h"
+#include "validate/compare.h"
 #include "validate/reference.h"
 
 namespace onnxport::validate {
@@ -27,16 +29,6 @@ struct Operator {
 constexpr Operator kOperators[] = {
     {Op::topk, "TopK", 1},      {Op::argmax, "ArgMax", 0}, {Op::eq, "Equal", 0},         {Op::lt, "Less", 0},
     {Op::le, "LessOrEqual", 0}, {Op::gt, "Greater", 0},    {Op::ge, "GreaterOrEqual", 0}};
-
-// Mask fills are no magnitudes, as in compare_outputs().
-double tolerance(const std::vector<double>& values, double atol) {
-  constexpr double kSentinel = 1e6;
-  double largest = 1;
-  for (const double value : values) {
-    if (std::abs(value) < kSentinel) largest = std::max(largest, std::abs(value));
-  }
-  return atol * largest;
-}
 
 bool equally_good(reference::Lane<const double> scores, Places own, Places taken, double tolerance) {
   std::set<std::int64_t> different;
@@ -62,13 +54,16 @@ class Follower {
   bool changed() const { return changed_; }
 
  private:
-  // The graph has the same decisions in the same order. The file may have more of them, about sizes.
+  // The graph has the same decisions in the same order. The file may have more of them, about sizes, and lack
+  // some that do not depend on its inputs.
   std::optional<std::vector<std::int64_t>> next(Op op, std::size_t elements) {
     const std::vector<Tensor>& all = made_[op];
-    std::size_t& at = at_[op];
-    while (at < all.size() && static_cast<std::size_t>(all[at].numel()) != elements) ++at;
-    if (at == all.size()) return {};
-    return all[at++].to_ints();
+    for (std::size_t i = at_[op]; i < all.size(); ++i) {
+      if (static_cast<std::size_t>(all[i].numel()) != elements) continue;
+      at_[op] = i + 1;
+      return all[i].to_ints();
+    }
+    return {};
   }
 
   std::map<Op, std::vector<Tensor>> made_;
@@ -113,14 +108,14 @@ Decisions::Decisions(const std::filesystem::path& file) : file_(file) {
   for (const NodeSummary& node : summarize(file_).graph.nodes) {
     const auto* of = std::ranges::find(kOperators, node.op_type, &Operator::type);
     if (of == std::end(kOperators) || !node.domain.empty() || node.outputs.size() <= of->result) continue;
-    if (const std::string& name = node.outputs[of->result]; !name.empty()) names_[of->op].push_back(name);
+    if (const std::string& name = node.outputs[of->result]; !name.empty()) names_.emplace_back(of->op, name);
   }
 }
 
 std::optional<NamedTensors> Decisions::outputs(const Graph& graph, const NamedTensors& inputs,
                                                const NamedTensors& given, double atol) const {
   std::vector<std::string> all;
-  for (const auto& [op, names] : names_) all.insert(all.end(), names.begin(), names.end());
+  for (const auto& [op, name] : names_) all.push_back(name);
   if (all.empty()) return {};
   NamedTensors values;
   try {
@@ -131,10 +126,8 @@ std::optional<NamedTensors> Decisions::outputs(const Graph& graph, const NamedTe
     return {};  // then the case stays as it is
   }
   std::map<Op, std::vector<Tensor>> made;
-  std::size_t next = 0;
-  for (const auto& [op, names] : names_) {
-    for (std::size_t i = 0; i < names.size(); ++i) made[op].push_back(std::move(values[next++].second));
-  }
+  for (std::size_t i = 0; i < names_.size(); ++i)
+    made[names_[i].first].push_back(std::move(values[i].second));
   Follower follower(std::move(made), atol);
   std::vector<std::vector<reference::HostTensor>> results = reference::interpret(
       graph, {inputs}, {},

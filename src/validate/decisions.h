@@ -2,9 +2,9 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "onnxport/graph.h"
@@ -38,7 +38,7 @@ class Decisions {
 
  private:
   std::filesystem::path file_;
-  std::map<Op, std::vector<std::string>> names_;  // of the results, in the order of the nodes
+  std::vector<std::pair<Op, std::string>> names_;  // of the results, in the order of the nodes
 };
 
 }  // namespace onnxport::validate

@@ -19,6 +19,7 @@
 #include "support/file.h"
 #include "support/temp_folder.h"
 #include "validate/cases.h"
+#include "validate/compare.h"
 #include "validate/decisions.h"
 #include "validate/drift.h"
 #include "validate/reference.h"
@@ -111,8 +112,6 @@ ValidationCase compare_case(std::string name, const NamedTensors& got, const Nam
   match_ranked_rows(got, reference, rule, result);
   return result;
 }
-
-bool passed(const ValidationCase& one) { return std::ranges::all_of(one.outputs, &OutputComparison::passed); }
 
 ValidationCase compare_recorded(const std::filesystem::path& file, const runtime::Session& session,
                                 const validate::BatchRunner& run, const Rule& rule) {
