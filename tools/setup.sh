@@ -193,7 +193,7 @@ for part in "$@"; do
     build)
       apt_install g++ cmake ninja-build ccache mold binutils ca-certificates libprotobuf-dev protobuf-compiler \
         nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev zlib1g-dev libcurl4-openssl-dev libgtest-dev \
-        libbenchmark-dev
+        libbenchmark-dev libjemalloc2
       wheel onnx "$onnx_version" "$onnx_sha256" "onnx-$onnx_version" \
         'onnx/*.h' 'onnx/*.cc' 'onnx/onnx-ml.proto' 'onnx/onnx-data.proto' 'onnx/onnx-operators-ml.proto' \
         '*/licenses/LICENSE'

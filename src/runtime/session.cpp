@@ -78,6 +78,11 @@ Handle<OrtSessionOptions> make_settings(const std::string& file, const SessionOp
   // By default, products of 4-bit integers with DequantizeLinear round activations to 8 bits.
   ort.check(api().AddSessionConfigEntry(settings.get(), "session.qdq_matmulnbits_accuracy_level", "1"), file);
   ort.check(api().SetIntraOpNumThreads(settings.get(), options.intra_op_threads), file);
+  if (!options.share_memory) {  // there is no such plan for nodes that may run side by side
+    ort.check(api().SetSessionExecutionMode(settings.get(), ORT_PARALLEL), file);
+    ort.check(api().SetInterOpNumThreads(settings.get(), 2), file);
+    ort.check(api().AddSessionConfigEntry(settings.get(), "session.inter_op.allow_spinning", "0"), file);
+  }
   add_provider(settings.get(), options.provider);
   return settings;
 }

@@ -1,4 +1,5 @@
 """OpenVINO and an old ONNX Runtime, behind one interface. Import it after use_engine()."""
+import functools
 import json
 import subprocess
 
@@ -23,12 +24,17 @@ class OnnxRuntime:
         return dict(zip(names, self.session.run(names, feed)))
 
 
+@functools.cache
+def openvino_core():
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVino:
     def __init__(self, path):
-        import openvino
-
         settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-        self.model = openvino.Core().compile_model(str(path), "CPU", settings)
+        self.model = openvino_core().compile_model(str(path), "CPU", settings)
         self.inputs = {value.get_any_name(): [axis.get_length() if axis.is_static else None for axis in value.partial_shape]
                        for value in self.model.inputs}
 
