@@ -40,7 +40,7 @@ void expect_close(const std::string& what, const GoldenCase& golden, const Named
 
 // Runs a file and compares it with the original.
 void expect_original(const GoldenFile& file, const std::filesystem::path& path, const std::string& what) {
-  const runtime::Session session(path, {.intra_op_threads = 1, .share_memory = false});
+  const runtime::Session session(path, {.intra_op_threads = 1, .use = runtime::Use::small_checks});
   for (const GoldenCase& golden : file.cases)
     expect_close(what + ", " + golden.name, golden, session.run(golden.inputs));
 }
@@ -233,7 +233,7 @@ TEST_P(MergedDecoder, AnswersAsItsBranches) {
                               .validate = first && opset == 18};
     EXPECT_TRUE(main_export(options).passed());
     const runtime::Session session(options.output / "decoder_model_merged.onnx",
-                                   {.intra_op_threads = 1, .share_memory = false});
+                                   {.intra_op_threads = 1, .use = runtime::Use::small_checks});
     for (const GoldenFile& file : fixture.files) {
       if (file.stem != "decoder_model" && file.stem != "decoder_with_past_model") continue;
       const std::int64_t branch = file.stem == "decoder_with_past_model" ? 1 : 0;

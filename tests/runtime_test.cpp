@@ -74,8 +74,10 @@ TEST_F(SessionTest, DescribesInputsAndOutputs) {
 }
 
 TEST_F(SessionTest, RunsAllDtypesAndEmptyTensors) {
-  for (const bool as_served : {true, false}) {
-    const Session session(model, {.intra_op_threads = 1, .optimize = as_served, .share_memory = as_served});
+  for (const SessionOptions& options :
+       {SessionOptions{.use = Use::service}, SessionOptions{.optimize = false},
+        SessionOptions{.intra_op_threads = 1, .use = Use::small_checks}}) {
+    const Session session(model, options);
     for (const std::int64_t n : {0, 1, 5}) {
       const NamedTensors given = inputs(n), got = session.run(given);
       ASSERT_EQ(got.size(), given.size());

@@ -113,7 +113,9 @@ BenchResult bench_file(const fs::path& file, const BenchOptions& options) {
                                fmt::format("{}{}", to_string(tensor.dtype), text::shape_text(tensor.shape)));
   }
   const Clock::time_point start = Clock::now();
-  const runtime::Session session(file, {.intra_op_threads = options.threads, .provider = options.provider});
+  const runtime::Session session(
+      file,
+      {.intra_op_threads = options.threads, .provider = options.provider, .use = runtime::Use::service});
   result.load_seconds = seconds_since(start);
   session.time_runs(inputs.tensors, [&](double seconds) {
     result.first_seconds = seconds;

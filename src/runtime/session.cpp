@@ -67,21 +67,24 @@ Session::Info describe(const OrtTensorTypeAndShapeInfo* type, const std::string&
 Handle<OrtSessionOptions> make_settings(const std::string& file, const SessionOptions& options) {
   const Library& ort = Library::get();
   auto settings = make<OrtSessionOptions>(file, api().CreateSessionOptions);
+  const auto configure = [&](const char* key, const char* value) {
+    ort.check(api().AddSessionConfigEntry(settings.get(), key, value), file);
+  };
   ort.check(api().SetSessionLogSeverityLevel(settings.get(), ORT_LOGGING_LEVEL_ERROR), file);
   ort.check(api().SetSessionGraphOptimizationLevel(settings.get(),
                                                    options.optimize ? ORT_ENABLE_ALL : ORT_DISABLE_ALL),
             file);
   // Without optimizations, a session is used once: copies of weights in another order cost more than they
   // save.
-  if (!options.optimize)
-    ort.check(api().AddSessionConfigEntry(settings.get(), "session.disable_prepacking", "1"), file);
+  if (!options.optimize) configure("session.disable_prepacking", "1");
   // By default, products of 4-bit integers with DequantizeLinear round activations to 8 bits.
-  ort.check(api().AddSessionConfigEntry(settings.get(), "session.qdq_matmulnbits_accuracy_level", "1"), file);
+  configure("session.qdq_matmulnbits_accuracy_level", "1");
   ort.check(api().SetIntraOpNumThreads(settings.get(), options.intra_op_threads), file);
-  if (!options.share_memory) {  // there is no such plan for nodes that may run side by side
+  if (options.use != Use::service) configure("session.intra_op.allow_spinning", "0");
+  if (options.use == Use::small_checks) {  // there is no such plan for nodes that may run side by side
     ort.check(api().SetSessionExecutionMode(settings.get(), ORT_PARALLEL), file);
     ort.check(api().SetInterOpNumThreads(settings.get(), 2), file);
-    ort.check(api().AddSessionConfigEntry(settings.get(), "session.inter_op.allow_spinning", "0"), file);
+    configure("session.inter_op.allow_spinning", "0");
   }
   add_provider(settings.get(), options.provider);
   return settings;

@@ -1,6 +1,7 @@
 /// ONNX Runtime, loaded at run time.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -11,14 +12,21 @@
 
 namespace onnxport::runtime {
 
+/// What a session is for.
+enum class Use : std::uint8_t {
+  service,  ///< ONNX Runtime's defaults: threads without work spin, so the next run starts sooner
+  checks,   ///< a few runs beside other work: threads without work sleep
+  /// The same with small tensors: no plan of which values share memory. The time for the plan grows with the
+  /// square of the number of nodes: it is 90 % of the time to load 2,800 nodes. Without it, each node runs on
+  /// one thread.
+  small_checks,
+};
+
 struct SessionOptions {
   int intra_op_threads = 0;      ///< 0: ONNX Runtime's choice
   bool optimize = true;          ///< all graph optimizations, or none
   std::string provider = "cpu";  ///< another one of the library's runs the nodes that it takes
-  /// Plans which values share memory, as ONNX Runtime does by default. The time for this grows with the square
-  /// of the number of nodes: it is 90 % of the time to load 2,800 nodes. Without a plan, each node runs on one
-  /// thread, so this only pays for a few runs of small tensors.
-  bool share_memory = true;
+  Use use = Use::checks;
 };
 
 /// A model loaded in ONNX Runtime. The library is looked for in `$ONNXRUNTIME_ROOT/lib`, beside the
