@@ -21,7 +21,7 @@ endif()
 
 file(GLOB python_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/python/src/*.cpp")
 nanobind_add_module(onnxport_python STABLE_ABI NB_STATIC NB_DOMAIN onnxport ${python_sources}
-  $<TARGET_OBJECTS:onnxport_objects> $<TARGET_OBJECTS:onnxport_cli_objects>)
+  $<TARGET_OBJECTS:onnxport_objects> $<TARGET_OBJECTS:onnxport_models> $<TARGET_OBJECTS:onnxport_cli_objects>)
 if(ONNXPORT_WHEEL)  # other machines have no protobuf
   add_subdirectory(cmake/protobuf)
   # A group, because linkers other than mold read each archive only once.

@@ -5,6 +5,9 @@ file(GLOB onnxport_cli_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/cli/
 list(FILTER onnxport_sources EXCLUDE REGEX "/src/cli/")
 set(onnxport_runtime_sources ${onnxport_sources})
 list(FILTER onnxport_runtime_sources INCLUDE REGEX "/src/runtime/")
+set(onnxport_model_sources ${onnxport_sources})
+list(FILTER onnxport_model_sources INCLUDE REGEX "/src/models/")
+list(FILTER onnxport_sources EXCLUDE REGEX "/src/models/")
 
 add_library(onnxport_objects OBJECT ${onnxport_sources})
 set_target_properties(onnxport_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -17,10 +20,6 @@ if(NOT ONNXPORT_WHEEL)  # a wheel finds ONNX Runtime in its package
     "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
 endif()
 target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
-# Definitions only compose modules, so a second of optimizing each would be spent for nothing.
-set(onnxport_model_sources ${onnxport_sources})
-list(FILTER onnxport_model_sources INCLUDE REGEX "/src/models/")
-set_source_files_properties(${onnxport_model_sources} PROPERTIES COMPILE_OPTIONS -O1)
 # Decoded bits must not depend on whether a processor can fuse multiply and add.
 file(GLOB onnxport_exact_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/support/quantize_*.cpp")
 set_source_files_properties(${onnxport_exact_sources} "${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp"
@@ -33,10 +32,18 @@ endif()
 target_link_libraries(onnxport_objects PUBLIC onnxport_flags onnx_checker nlohmann_json::nlohmann_json Eigen3::Eigen
   Threads::Threads onnxport_fmt ${CMAKE_DL_LIBS})
 
+# The definitions, with a precompiled header of what all of them include. They only compose modules, so a second of
+# optimizing each would be spent for nothing.
+add_library(onnxport_models OBJECT ${onnxport_model_sources})
+set_target_properties(onnxport_models PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_compile_options(onnxport_models PRIVATE -O1)
+target_precompile_headers(onnxport_models PRIVATE cmake/pch.h src/models/common/definition.h)
+target_link_libraries(onnxport_models PRIVATE onnxport_objects)
+
 # A program of ours is one static whole but for glibc and libstdc++; -no-pie for the static protobuf. A static libstdc++
 # would start 1 ms sooner, but exceptions that cross between program and plugin then end in abort().
 add_library(onnxport_program INTERFACE)
-target_sources(onnxport_program INTERFACE $<TARGET_OBJECTS:onnxport_objects>)
+target_sources(onnxport_program INTERFACE $<TARGET_OBJECTS:onnxport_objects> $<TARGET_OBJECTS:onnxport_models>)
 target_link_libraries(onnxport_program INTERFACE onnxport_objects "${ONNXPORT_PROTOBUF_STATIC}"
   "${ONNXPORT_ZLIB_STATIC}")
 target_link_options(onnxport_program INTERFACE -no-pie)
@@ -62,7 +69,7 @@ set_target_properties(onnxport_cli PROPERTIES OUTPUT_NAME onnxport EXPORT_NAME p
 
 # For programs that use the C++ API.
 add_library(onnxport SHARED)
-target_link_libraries(onnxport PRIVATE onnxport_objects "${ONNXPORT_PROTOBUF_SHARED}" ZLIB::ZLIB)
+target_link_libraries(onnxport PRIVATE onnxport_objects onnxport_models "${ONNXPORT_PROTOBUF_SHARED}" ZLIB::ZLIB)
 target_link_options(onnxport PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.ld")
 if(NOT ONNXPORT_SANITIZE)  # clang leaves the sanitizers' symbols to the program
   target_link_options(onnxport PRIVATE -Wl,-z,defs)

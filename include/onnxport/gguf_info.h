@@ -31,7 +31,7 @@ struct ONNXPORT_API GgufInfo {
   /// By name, with the axes in the order of a checkpoint: elements along the last axis are adjacent.
   std::map<std::string, Weight, std::less<>> tensors;
 
-  bool has_tensor(std::string_view name) const { return tensors.find(name) != tensors.end(); }
+  bool has_tensor(std::string_view name) const;
   /// Null if the key does not exist.
   const GgufValue* find(std::string_view key) const;
   /// Nothing if the key does not exist or has another type. An array of one element counts as that element.

@@ -83,9 +83,15 @@ using Attr = std::variant<bool, std::int64_t, double, std::string, DType, std::v
 /// The attributes of a node, in the order that its op defines.
 class ONNXPORT_API Attrs {
  public:
-  Attrs() = default;
-  Attrs(std::initializer_list<std::pair<std::string, Attr>> items) : items_(items) {}
-  explicit Attrs(std::vector<std::pair<std::string, Attr>> items) : items_(std::move(items)) {}
+  // Not inline: each file that includes this would compile copies of the variant.
+  Attrs();
+  Attrs(std::initializer_list<std::pair<std::string, Attr>> items);
+  explicit Attrs(std::vector<std::pair<std::string, Attr>> items);
+  Attrs(const Attrs&);
+  Attrs(Attrs&&) noexcept;
+  Attrs& operator=(const Attrs&);
+  Attrs& operator=(Attrs&&) noexcept;
+  ~Attrs();
 
   bool has(std::string_view name) const;
   /// Throws ExportError(internal) if it is absent, std::bad_variant_access if it has another type.

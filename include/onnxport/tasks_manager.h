@@ -127,11 +127,11 @@ class ONNXPORT_API TasksManager {
   /// Registers an architecture with its configuration class. A later registration of the same type and
   /// library replaces an earlier one.
   template <class Config>
-  void register_model(ModelDefinition definition) {
-    definition.onnx_config = make_onnx_config<Config>;
+  void register_model(ModelDefinition&& definition) {
     offer_roles<Config>(definition);
-    register_definition(std::move(definition));
+    register_definition(std::move(definition), make_onnx_config<Config>);
   }
+  void register_definition(ModelDefinition&& definition, MakeOnnxConfig make);
   void register_definition(ModelDefinition definition);
   /// Registers `model_type` with the definition of `original`, but its own class defaults. An alias needs its
   /// own fixtures.

@@ -2,6 +2,8 @@
 
 namespace onnxport {
 
+bool GgufInfo::has_tensor(std::string_view name) const { return tensors.find(name) != tensors.end(); }
+
 const GgufValue* GgufInfo::find(std::string_view key) const {
   const auto found = metadata.find(key);
   return found == metadata.end() ? nullptr : &found->second;

@@ -108,6 +108,11 @@ struct TasksManager::Impl {
 TasksManager::TasksManager() : impl_(std::make_unique<Impl>()) {}
 TasksManager::~TasksManager() = default;
 
+void TasksManager::register_definition(ModelDefinition&& definition, MakeOnnxConfig make) {
+  definition.onnx_config = make;
+  register_definition(std::move(definition));
+}
+
 void TasksManager::register_definition(ModelDefinition definition) {
   const auto refuse = [&](std::string_view what) {
     throw ExportError(ErrorCode::invalid_argument,

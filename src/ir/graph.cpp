@@ -53,6 +53,15 @@ const Dim& Value::dim(std::int64_t axis) const {
   return shape()[static_cast<std::size_t>(at)];
 }
 
+Attrs::Attrs() = default;
+Attrs::Attrs(std::initializer_list<std::pair<std::string, Attr>> items) : items_(items) {}
+Attrs::Attrs(std::vector<std::pair<std::string, Attr>> items) : items_(std::move(items)) {}
+Attrs::Attrs(const Attrs&) = default;
+Attrs::Attrs(Attrs&&) noexcept = default;
+Attrs& Attrs::operator=(const Attrs&) = default;
+Attrs& Attrs::operator=(Attrs&&) noexcept = default;
+Attrs::~Attrs() = default;
+
 bool Attrs::has(std::string_view name) const {
   return std::any_of(items_.begin(), items_.end(), [&](const auto& item) { return item.first == name; });
 }
