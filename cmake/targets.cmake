@@ -36,7 +36,7 @@ target_link_libraries(onnxport_objects PUBLIC onnxport_flags onnx_checker nlohma
 # optimizing each would be spent for nothing.
 add_library(onnxport_models OBJECT ${onnxport_model_sources})
 set_target_properties(onnxport_models PROPERTIES POSITION_INDEPENDENT_CODE ON)
-target_compile_options(onnxport_models PRIVATE -O1)
+target_compile_options(onnxport_models PRIVATE -Og)
 target_precompile_headers(onnxport_models PRIVATE cmake/pch.h src/models/common/definition.h)
 target_link_libraries(onnxport_models PRIVATE onnxport_objects)
 

@@ -27,7 +27,7 @@ std::string minilm_dir() { return "@minilm@"; }
   add_executable(onnxport_fixtures EXCLUDE_FROM_ALL $<TARGET_OBJECTS:onnxport_type_tests>)
   foreach(tests onnxport_type_tests onnxport_tests onnxport_fixtures)
     target_include_directories(${tests} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/cmake/tests")
-    target_compile_options(${tests} PRIVATE -O1  # a fifth less time to compile, and no more to run
+    target_compile_options(${tests} PRIVATE -Og  # a fifth less time to compile, and no more to run
       -Wno-dangling-else)  # `if (…) EXPECT_EQ(…)`: the macro holds an else
   endforeach()
   target_link_libraries(onnxport_type_tests PRIVATE onnxport_objects GTest::gtest)

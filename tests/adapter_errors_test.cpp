@@ -6,6 +6,7 @@
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
 #include "run_program.h"
+#include "support/json.h"
 
 namespace onnxport::test {
 namespace {
@@ -269,7 +270,7 @@ TEST(AdapterErrors, AdapterBesideItsBaseModelIsMerged) {
             read_text_file(files.output() / "beside" / "model.onnx"));
   EXPECT_EQ(run_program({"validate", files.base().string(), (files.output() / "beside").string()}).status, 0);
   const ProgramResult inspected = run_program({"inspect", "--json", files.base().string()});
-  EXPECT_EQ(json::parse(inspected.out)["task"], "text-classification") << inspected.err;
+  EXPECT_EQ(parse_json<json>(inspected.out)["task"], "text-classification") << inspected.err;
 }
 
 TEST(AdapterErrors, AdapterBesideABaseModelThatIsNotThere) {

@@ -10,6 +10,7 @@
 
 #include "golden_fixture.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -44,7 +45,7 @@ class AdapterFiles {
   void edit_config(const std::function<void(nlohmann::ordered_json&)>& edit,
                    const char* file = "adapter_0/adapter_config.json") const {
     const std::filesystem::path path = folder_.path() / file;
-    auto config = nlohmann::ordered_json::parse(read_text_file(path));
+    auto config = parse_json<nlohmann::ordered_json>(read_text_file(path));
     edit(config);
     std::ofstream(path) << config.dump();
   }

@@ -18,6 +18,7 @@
 #include "onnxport/error.h"
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
+#include "support/json.h"
 
 namespace onnxport::test {
 namespace {
@@ -136,7 +137,7 @@ TEST(Adapters, TaskLabelsAndTokenizerComeFromTheAdapter) {
   EXPECT_TRUE(any_has(notices, "task: text-classification (task_type of the adapter)"));
   EXPECT_TRUE(any_has(notices, "merged into 4 weights"));
   EXPECT_TRUE(any_has(notices, "3 labels, but 'classifier.weight' of the adapter has 5 rows"));
-  const json config = json::parse(read_text_file(files.output() / "config.json"));
+  const json config = parse_json<json>(read_text_file(files.output() / "config.json"));
   EXPECT_EQ(config["model_type"], "bert");
   EXPECT_EQ(config["id2label"].size(), 5U);
   EXPECT_EQ(config["label2id"]["LABEL_4"], 4);
@@ -172,7 +173,7 @@ TEST(Adapters, MoreTokens) {
   });
   const auto notices = notices_of({.model = files.adapter(), .output = files.output()});
   EXPECT_TRUE(any_has(notices, "vocab_size is now 101"));
-  EXPECT_EQ(json::parse(read_text_file(files.output() / "config.json"))["vocab_size"], 101);
+  EXPECT_EQ(parse_json<json>(read_text_file(files.output() / "config.json"))["vocab_size"], 101);
 }
 
 // Spellings of the same tensors in files of older versions.

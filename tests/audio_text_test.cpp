@@ -15,6 +15,7 @@
 #include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -24,7 +25,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 void edit_config(const fs::path& folder, const std::function<void(json&)>& edit) {
-  json config = json::parse(read_text_file(folder / "config.json"));
+  json config = parse_json<json>(read_text_file(folder / "config.json"));
   edit(config);
   std::ofstream(folder / "config.json") << config.dump();
 }

@@ -19,6 +19,7 @@
 #include "run_program.h"
 #include "runtime/session.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -38,7 +39,7 @@ class Cli : public testing::Test {
   fs::path file(const char* name) const { return checkpoint_ / name; }
 
   void edit_config(const std::function<void(json&)>& edit) const {
-    json config = json::parse(read_text_file(file("config.json")));
+    json config = parse_json<json>(read_text_file(file("config.json")));
     edit(config);
     std::ofstream(file("config.json")) << config.dump();
   }
@@ -97,13 +98,13 @@ TEST_F(Cli, JsonReport) {
   make("distilbert/feature-extraction");
   const ProgramResult result = export_onnx({"--json", "--task", "feature-extraction", "--opset", "14"});
   ASSERT_EQ(result.status, 0) << result.err;
-  const json report = json::parse(result.out);
+  const json report = parse_json<json>(result.out);
   EXPECT_EQ(report["ok"], true);
   EXPECT_EQ(report["opset"], 14);
   EXPECT_EQ(report["outputs"], json({"last_hidden_state"}));
   EXPECT_GE(report["validation"][0]["cases"].size(), 4U);
   const ProgramResult failed = run_program({"export", "onnx", "--json", "--model", "/nowhere", output()});
-  EXPECT_EQ(json::parse(failed.out)["ok"], false);
+  EXPECT_EQ(parse_json<json>(failed.out)["ok"], false);
 }
 
 TEST_F(Cli, IntDtypeOfInputs) {
@@ -112,7 +113,7 @@ TEST_F(Cli, IntDtypeOfInputs) {
     const ProgramResult result = export_onnx({"--int-dtype", dtype});
     EXPECT_EQ(result.status, 0) << result.err;
     const ProgramResult file = run_program({"inspect", output() + "/model.onnx", "--json"});
-    EXPECT_TRUE(json::parse(file.out)["inputs"]["input_ids"].get<std::string>().starts_with(dtype))
+    EXPECT_TRUE(parse_json<json>(file.out)["inputs"]["input_ids"].get<std::string>().starts_with(dtype))
         << file.out;
     EXPECT_EQ(run_program({"validate", checkpoint(), output(), "--int-dtype", dtype}).status, 0);
   }
@@ -263,7 +264,7 @@ TEST_F(Cli, InspectAndList) {
     EXPECT_NE(file.out.find(word), std::string::npos) << word << "\n" << file.out;
   }
   const ProgramResult folder = run_program({"inspect", checkpoint(), "--json"});
-  EXPECT_EQ(json::parse(folder.out)["model_type"], "bert") << folder.err;
+  EXPECT_EQ(parse_json<json>(folder.out)["model_type"], "bert") << folder.err;
   const ProgramResult list = run_program({"list"});
   EXPECT_NE(list.out.find("xlm-roberta"), std::string::npos);
   EXPECT_NE(run_program({"inspect", checkpoint() + "/config.json"}).status, 0);
@@ -285,7 +286,7 @@ TEST_F(Cli, FlagsOfTheFieldsExporter) {
   EXPECT_EQ(export_onnx({"--no-such-flag"}).status, kUsage);
   const ProgramResult parse = export_onnx({"--json", "--dtype", "fp8"});
   EXPECT_EQ(parse.status, kUsage);
-  EXPECT_EQ(json::parse(parse.out)["exit_status"], kUsage) << parse.out;
+  EXPECT_EQ(parse_json<json>(parse.out)["exit_status"], kUsage) << parse.out;
 }
 
 // ---- what is wrong ----

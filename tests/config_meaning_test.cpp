@@ -17,6 +17,7 @@
 #include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -53,7 +54,7 @@ std::vector<Row> rows() {
 }
 
 std::string changed(json config, const std::string& change) {
-  const json changes = json::parse(change);
+  const json changes = parse_json<json>(change);
   for (const auto& [path, value] : changes.items()) {
     json* place = &config;
     std::string key = path;

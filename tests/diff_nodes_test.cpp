@@ -10,6 +10,7 @@
 #include "onnx_model.h"
 #include "onnxport/diff.h"
 #include "run_program.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -286,13 +287,13 @@ TEST_F(DiffNodes, Json) {
   write_model(layers(), b_);
   const ProgramResult result = run_program({"diff", a_.string(), b_.string(), "--json"});
   EXPECT_EQ(result.status, 1);
-  const auto nodes = nlohmann::json::parse(result.out)["files"][0]["nodes"];
+  const auto nodes = parse_json<nlohmann::json>(result.out)["files"][0]["nodes"];
   EXPECT_EQ(nodes["same_name"], 4);
   ASSERT_EQ(nodes["values"].size(), 4U);
   EXPECT_EQ(nodes["values"][3]["node"], "layer.1/MatMul");
   EXPECT_TRUE(nodes["values"][3]["begins"].get<bool>());
   const ProgramResult without = run_program({"diff", a_.string(), b_.string(), "--json", "--no-nodes"});
-  EXPECT_FALSE(nlohmann::json::parse(without.out)["files"][0]["nodes"].contains("values"));
+  EXPECT_FALSE(parse_json<nlohmann::json>(without.out)["files"][0]["nodes"].contains("values"));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "onnx_model.h"
 #include "onnxport/dtype.h"
 #include "run_program.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -162,7 +163,7 @@ TEST_F(Diff, ExitStatusAndJson) {
   EXPECT_EQ(run_program({"diff", a, b, "--no-run", "-q"}).out, "");
   const ProgramResult timed = run_program({"diff", a, b, "--time", "--seconds", "0", "--json"});
   EXPECT_EQ(timed.status, 0);
-  const auto report = nlohmann::json::parse(timed.out);
+  const auto report = parse_json<nlohmann::json>(timed.out);
   EXPECT_TRUE(report["same"].get<bool>());
   EXPECT_EQ(report["files"][0]["weights"]["transposed"].size(), 1U);
   EXPECT_GT(report["files"][0]["time_b"]["p50"].get<double>(), 0);

@@ -17,6 +17,7 @@
 #include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -29,7 +30,7 @@ struct Pipeline {
   std::filesystem::path folder() const { return temp.path() / "pipeline"; }
   std::filesystem::path out() const { return temp.path() / "out"; }
   void change(const std::string& file, const std::function<void(nlohmann::json&)>& by) const {
-    nlohmann::json values = nlohmann::json::parse(read_text_file(folder() / file));
+    nlohmann::json values = parse_json<nlohmann::json>(read_text_file(folder() / file));
     by(values);
     std::ofstream(folder() / file) << values;
   }

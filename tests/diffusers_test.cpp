@@ -5,6 +5,7 @@
 #include "hub_server.h"
 #include "run_program.h"
 #include "runtime/session.h"
+#include "support/json.h"
 #include "test_environment.h"
 
 namespace onnxport::test {
@@ -59,11 +60,11 @@ TEST(Diffusers, FilesOfAnExport) {
                 "unet/model.onnx", "vae_decoder/config.json", "vae_decoder/model.onnx",
                 "vae_encoder/config.json", "vae_encoder/model.onnx"}));
   // Optimum's classes take a missing factor for another one than diffusers does.
-  const json vae = json::parse(read_text_file(pipeline.out() / "vae_decoder" / "config.json"));
+  const json vae = parse_json<json>(read_text_file(pipeline.out() / "vae_decoder" / "config.json"));
   EXPECT_EQ(vae["scaling_factor"], 0.18215);
   EXPECT_EQ(vae["_class_name"], "AutoencoderKL");
-  EXPECT_EQ(json::parse(read_text_file(pipeline.out() / "text_encoder" / "config.json")),
-            json::parse(read_text_file(pipeline.folder() / "text_encoder" / "config.json")));
+  EXPECT_EQ(parse_json<json>(read_text_file(pipeline.out() / "text_encoder" / "config.json")),
+            parse_json<json>(read_text_file(pipeline.folder() / "text_encoder" / "config.json")));
 }
 
 TEST(Diffusers, ValidateFindsTheFilesOfAnExport) {

@@ -21,6 +21,7 @@
 #include "onnxport/error.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -82,7 +83,7 @@ class ExportMany : public testing::Test {
     for (int i = 0; i < count; ++i) {
       const fs::path checkpoint = folder_.path() / ("model" + std::to_string(i));
       synthesize(read_fixture("bert/feature-extraction"), checkpoint);
-      auto config = json::parse(read_text_file(checkpoint / "config.json"));
+      auto config = parse_json<json>(read_text_file(checkpoint / "config.json"));
       config["vocab_size"] = kRows;
       std::ofstream(checkpoint / "config.json") << config.dump();
       NamedTensors tensors = read_safetensors(checkpoint / "model.safetensors");
@@ -136,7 +137,7 @@ class ExportMany : public testing::Test {
     std::map<std::string, json> found;
     std::ifstream in(out_ / "results.jsonl");
     for (std::string line; std::getline(in, line);) {
-      json result = json::parse(line);
+      json result = parse_json<json>(line);
       const std::string model = result["model"];
       EXPECT_TRUE(found.emplace(model, std::move(result)).second) << "twice: " << model;
     }

@@ -15,6 +15,7 @@
 #include "onnxport/error.h"
 #include "onnxport/export.h"
 #include "run_program.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -159,7 +160,7 @@ TEST_P(BenchExport, EveryFileRuns) {
   const ProgramResult result = run_program({"bench", (folder.path() / "out").string(), "--runs", "2",
                                             "--threads", "1", "--nb_max_frames", "64", "--json"});
   EXPECT_EQ(result.status, 0) << result.out;
-  const auto report = nlohmann::json::parse(result.out);
+  const auto report = parse_json<nlohmann::json>(result.out);
   EXPECT_FALSE(report["files"].empty());
   for (const auto& file : report["files"]) {
     EXPECT_TRUE(file["ok"].get<bool>()) << file;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "layout_checkpoint.h"
+#include "support/json.h"
 
 namespace onnxport::test {
 namespace {
@@ -125,7 +126,7 @@ TEST(GenaiConfig, EveryDecoderHasOneUnlessItHasOtherStates) {
 TEST(GenaiConfig, IsBesideTheModelItNames) {
   const Checkpoint llama(kLlama);
   const ExportReport report = main_export(llama.options());
-  const json settings = json::parse(read_text_file(llama.out() / "genai_config.json"));
+  const json settings = parse_json<json>(read_text_file(llama.out() / "genai_config.json"));
   const std::string file = settings["model"]["decoder"]["filename"];
   EXPECT_TRUE(fs::exists(llama.out() / file));
   EXPECT_TRUE(std::any_of(report.files.begin(), report.files.end(), [](const ExportedFile& one) {

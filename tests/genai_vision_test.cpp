@@ -5,6 +5,7 @@
 
 #include "layout/genai_processor.h"
 #include "layout_checkpoint.h"
+#include "support/json.h"
 
 namespace onnxport::test {
 namespace {
@@ -29,7 +30,7 @@ void edit_for_client(const Checkpoint& phi4) {
 
 // The operation of a type, among those of a processor.
 json operation(const std::string& text, const char* sequence, const char* steps, const std::string& type) {
-  const json processor = json::parse(text);
+  const json processor = parse_json<json>(text);
   for (const json& step : processor.at(sequence).at(steps))
     if (step.at("operation").at("type") == type) return step.at("operation");
   return {};
@@ -45,7 +46,7 @@ TEST(GenaiVision, NamesInputsAsTheClientDoes) {
   EXPECT_EQ(model["image_token_id"], 98);
   EXPECT_EQ(model["vision"]["filename"], "vision.onnx");
   EXPECT_EQ(model["vision"]["spatial_merge_size"], 2);
-  EXPECT_EQ(model["vision"]["inputs"], json::parse(R"({"pixel_values": "pixel_values",
+  EXPECT_EQ(model["vision"]["inputs"], parse_json<json>(R"({"pixel_values": "pixel_values",
     "attention_mask": "pixel_attention_mask", "image_sizes": "spatial_shapes"})"));
   EXPECT_EQ(model["decoder"]["inputs"]["past_conv_names"], "past_conv.%d");
   EXPECT_FALSE(model.contains("speech"));
@@ -69,25 +70,25 @@ TEST(GenaiVision, FindsTokensAmongTheSettingsOfTheParts) {
   EXPECT_EQ(model["type"], "phi4mm");
   EXPECT_EQ(model["image_token_id"], 200010);
   EXPECT_EQ(model["audio_token_id"], 200011);
-  EXPECT_EQ(model["vision"]["inputs"], json::parse(R"({"pixel_values": "pixel_values",
+  EXPECT_EQ(model["vision"]["inputs"], parse_json<json>(R"({"pixel_values": "pixel_values",
     "image_sizes": "image_sizes", "attention_mask": "image_attention_mask"})"));
-  EXPECT_EQ(model["speech"]["inputs"], json::parse(R"({"audio_embeds": "input_features",
+  EXPECT_EQ(model["speech"]["inputs"], parse_json<json>(R"({"audio_embeds": "input_features",
     "audio_sizes": "audio_sizes", "audio_projection_mode": "audio_projection_mode"})"));
 }
 
 TEST(GenaiVision, Phi4HasDefaultsForItsProcessor) {
   const Checkpoint phi4(kPhi4);
   edit_for_client(phi4);
-  phi4.write("preprocessor_config.json", json::parse(R"({"dynamic_hd": 12})"));
+  phi4.write("preprocessor_config.json", parse_json<json>(R"({"dynamic_hd": 12})"));
   EXPECT_EQ(image_operation(phi4, "Phi4VisionDynamicPreprocess")["attrs"]["dynamic_hd"], 12);
-  EXPECT_EQ(image_operation(phi4, "Normalize")["attrs"]["mean"], json::parse("[0.5, 0.5, 0.5]"));
-  EXPECT_EQ(image_operation(phi4, "Rescale")["inputs"], json::parse(R"([":0"])"));
+  EXPECT_EQ(image_operation(phi4, "Normalize")["attrs"]["mean"], parse_json<json>("[0.5, 0.5, 0.5]"));
+  EXPECT_EQ(image_operation(phi4, "Rescale")["inputs"], parse_json<json>(R"([":0"])"));
   const auto sound = [&] {
     return operation(layout::sound_processor_config(phi4.plan()), "feature_extraction", "sequence",
                      "Phi4AudioEmbed")["attrs"];
   };
   EXPECT_EQ(sound()["logmel/n_mel"], 80);
-  phi4.write("processor_config.json", json::parse(R"({"audio_processor": {"feature_size": 20}})"));
+  phi4.write("processor_config.json", parse_json<json>(R"({"audio_processor": {"feature_size": 20}})"));
   EXPECT_EQ(sound()["logmel/n_mel"], 20);
 }
 
@@ -95,7 +96,7 @@ TEST(GenaiVision, RefusesNumbersThatTheClientCannotHave) {
   const Checkpoint phi4(kPhi4);
   edit_for_client(phi4);
   const auto refusal = [&](const char* settings, const auto& write) {
-    phi4.write("preprocessor_config.json", json::parse(settings));
+    phi4.write("preprocessor_config.json", parse_json<json>(settings));
     return complaint(ErrorCode::unsupported, [&] { write(phi4.plan()); });
   };
   const std::string sound = refusal(R"({"sampling_rate": 8000})", layout::sound_processor_config);
@@ -107,22 +108,22 @@ TEST(GenaiVision, RefusesNumbersThatTheClientCannotHave) {
 TEST(GenaiVision, TakesNumbersOfTheProcessor) {
   const Checkpoint lfm2(kLfm2);
   lfm2.write("preprocessor_config.json",
-             json::parse(R"({"image_mean": [0.5, 0.4, 0.3], "image_std": [1, 1, 1],
+             parse_json<json>(R"({"image_mean": [0.5, 0.4, 0.3], "image_std": [1, 1, 1],
     "resample": 3, "min_image_tokens": 2, "max_image_tokens": 9})"));
   const json resize = image_operation(lfm2, "Resize")["attrs"];
   EXPECT_EQ(resize["interpolation"], "CUBIC");
   EXPECT_EQ(resize["min_pixels"], 2 * 64);  // a token has 2 by 2 patches of 4 by 4 pixels
   EXPECT_EQ(resize["max_pixels"], 9 * 64);
-  EXPECT_EQ(image_operation(lfm2, "Normalize")["attrs"]["mean"], json::parse("[0.5, 0.4, 0.3]"));
-  EXPECT_EQ(json::parse(layout::vision_processor_config(lfm2.plan()))["processor"]["transforms"]
+  EXPECT_EQ(image_operation(lfm2, "Normalize")["attrs"]["mean"], parse_json<json>("[0.5, 0.4, 0.3]"));
+  EXPECT_EQ(parse_json<json>(layout::vision_processor_config(lfm2.plan()))["processor"]["transforms"]
                 .back()["operation"]["type"],
             "PixtralImageSizes");
 }
 
 TEST(GenaiVision, ReadsTheFileThatAllPartsOfAProcessorShare) {
   const Checkpoint gemma4(kGemma4);
-  gemma4.write("preprocessor_config.json", json::parse(R"({"max_soft_tokens": 1})"));
-  gemma4.write("processor_config.json", json::parse(R"({"image_processor": {"max_soft_tokens": 70},
+  gemma4.write("preprocessor_config.json", parse_json<json>(R"({"max_soft_tokens": 1})"));
+  gemma4.write("processor_config.json", parse_json<json>(R"({"image_processor": {"max_soft_tokens": 70},
     "feature_extractor": {"feature_size": 16, "sampling_rate": 8000, "frame_length": 160}})"));
   EXPECT_EQ(image_operation(gemma4, "Gemma4ImageTransform")["attrs"]["max_soft_tokens"], 70);
   const json mel = operation(layout::sound_processor_config(gemma4.plan()), "feature_extraction", "sequence",
@@ -141,7 +142,7 @@ TEST(GenaiVision, NeedsAProcessor) {
   EXPECT_TRUE(contains(missing, "preprocessor_config.json' is missing")) << missing;
   EXPECT_TRUE(contains(missing, "has no image_processor")) << missing;
   lfm2.write("preprocessor_config.json",
-             json::parse(R"({"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "resample": 5})"));
+             parse_json<json>(R"({"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "resample": 5})"));
   const std::string resample =
       complaint(ErrorCode::bad_config, [&] { layout::vision_processor_config(lfm2.plan()); });
   EXPECT_TRUE(contains(resample, "resample is 5, expected 0 (nearest)")) << resample;

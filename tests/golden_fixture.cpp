@@ -10,6 +10,7 @@
 #include "support/convert.h"
 #include "support/dtype_names.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "test_paths.h"
 
 namespace onnxport::test {
@@ -20,7 +21,7 @@ using json = nlohmann::ordered_json;
 
 fs::path golden_dir() { return fs::path(source_dir()) / "tests" / "golden"; }
 
-json read_json(const fs::path& file) { return json::parse(std::ifstream(file)); }
+json read_json(const fs::path& file) { return parse_json<json>(read_text_file(file)); }
 
 // FNV-1a of the name and splitmix64 of the index: the formula of tests/golden/README.md.
 std::uint64_t fnv1a64(std::string_view text) {

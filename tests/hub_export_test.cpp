@@ -16,6 +16,7 @@
 #include "onnxport/export.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_environment.h"
 
@@ -107,7 +108,7 @@ TEST_F(HubExport, OtherCommandsAndTheLibrary) {
   ASSERT_EQ(export_onnx().status, 0);
   EXPECT_EQ(run_program({"validate", "org/name", path("out")}).status, 0);
   const ProgramResult inspected = run_program({"inspect", "org/name", "--local_files_only", "--json"});
-  EXPECT_EQ(nlohmann::json::parse(inspected.out)["model_type"], "bert") << inspected.err;
+  EXPECT_EQ(parse_json<nlohmann::json>(inspected.out)["model_type"], "bert") << inspected.err;
   EXPECT_EQ(run_program({"inspect", "org/none"}).status, kIo);
   fs::remove_all(path("home"));
   const ExportReport report =

@@ -10,6 +10,7 @@
 #include "onnxport/export.h"
 #include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -28,7 +29,7 @@ class Checkpoint {
  public:
   explicit Checkpoint(const std::string& name) : fixture_(read_fixture(name)) {
     synthesize(fixture_, folder_.path());
-    config = json::parse(read(folder_.path() / "config.json"));
+    config = parse_json<json>(read(folder_.path() / "config.json"));
   }
   Model open() const {
     std::ofstream(folder_.path() / "config.json") << config;

@@ -16,6 +16,7 @@
 #include "onnxport/tasks_manager.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_environment.h"
 
@@ -196,7 +197,7 @@ TEST_F(TagOfTheHub, IsTakenFromTheHubOrTheModelCard) {
       std::string::npos);
   server_.set_mischief([](const HubRequest& request, HubAnswer& answer) {
     if (!request.path.starts_with("/api/models/")) return;
-    json info = json::parse(answer.body);
+    json info = parse_json<json>(answer.body);
     info["pipeline_tag"] = "feature-extraction";
     answer.body = info.dump();
   });

@@ -15,6 +15,7 @@
 #include "golden_fixture.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -37,7 +38,7 @@ class Kill : public testing::Test {
   Kill() {
     constexpr std::int64_t kRows = 100'000;
     synthesize(read_fixture("bert/feature-extraction"), checkpoint_);
-    auto config = nlohmann::json::parse(read_text_file(checkpoint_ / "config.json"));
+    auto config = parse_json<nlohmann::json>(read_text_file(checkpoint_ / "config.json"));
     config["vocab_size"] = kRows;
     std::ofstream(checkpoint_ / "config.json") << config.dump();
     NamedTensors tensors = read_safetensors(checkpoint_ / "model.safetensors");

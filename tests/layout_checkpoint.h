@@ -13,6 +13,7 @@
 #include "layout/genai_config.h"
 #include "onnxport/export.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -32,7 +33,7 @@ class LayoutCheckpoint {
     std::ofstream(file(name)) << content.dump();
   }
   void edit(const char* name, const std::function<void(nlohmann::json&)>& change) const {
-    nlohmann::json content = nlohmann::json::parse(read_text_file(file(name)));
+    nlohmann::json content = parse_json<nlohmann::json>(read_text_file(file(name)));
     change(content);
     write(name, content);
   }
@@ -52,7 +53,7 @@ class LayoutCheckpoint {
   ExportPlan plan(const std::string& task = {}) const { return plan_export(options(task)); }
   nlohmann::json settings() const {
     const ExportPlan made = plan();
-    return nlohmann::json::parse(layout::genai_config(made));
+    return parse_json<nlohmann::json>(layout::genai_config(made));
   }
   std::string refusal(const std::string& task = {}) const {
     return complaint(ErrorCode::unsupported, [&] { plan(task); });

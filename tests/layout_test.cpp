@@ -10,6 +10,7 @@
 #include "layout/transformers_js.h"
 #include "layout_checkpoint.h"
 #include "onnxport/inspect.h"
+#include "support/json.h"
 
 namespace onnxport::test {
 namespace {
@@ -114,7 +115,7 @@ TEST(TransformersJsLayout, WritesInfinityAsANumberOfJson) {
 
 json config_of_transformers_js(const TransformersJsCheckpoint& checkpoint) {
   const std::string text = read_text_file(checkpoint.file("config.json"));
-  return json::parse(layout::transformers_js_config(checkpoint.plan(), text, {}));
+  return parse_json<json>(layout::transformers_js_config(checkpoint.plan(), text, {}));
 }
 
 TEST(TransformersJsLayout, FillsInSizesThatAPartLeavesToItsClass) {
@@ -133,7 +134,7 @@ TEST(TransformersJsLayout, FillsInSizesThatAPartLeavesToItsClass) {
 TEST(TransformersJsLayout, FillsInNoLists) {
   const TransformersJsCheckpoint maskformer("maskformer/image-segmentation");
   const std::string text = R"({"model_type": "maskformer", "backbone_config": {"model_type": "swin"}})";
-  const json config = json::parse(layout::transformers_js_config(maskformer.plan(), text, {}));
+  const json config = parse_json<json>(layout::transformers_js_config(maskformer.plan(), text, {}));
   EXPECT_FALSE(config["backbone_config"].contains("num_heads")) << config.dump();
 }
 
@@ -161,7 +162,7 @@ TEST(TransformersJsLayout, WritesThePreprocessorThatIsAPartOfTheProcessor) {
                    {{"feature_extractor_type", "Wav2Vec2FeatureExtractor"}, {"sampling_rate", 16000}}},
                   {"processor_class", "Wav2Vec2Processor"}});
   main_export(wav2vec2.options());
-  EXPECT_EQ(json::parse(read_text_file(wav2vec2.out() / "preprocessor_config.json")),
+  EXPECT_EQ(parse_json<json>(read_text_file(wav2vec2.out() / "preprocessor_config.json")),
             json({{"feature_extractor_type", "Wav2Vec2FeatureExtractor"},
                   {"sampling_rate", 16000},
                   {"processor_class", "Wav2Vec2Processor"}}));
@@ -207,7 +208,7 @@ TEST(GenaiLayout, GivesTheEncoderOfWhisperTheCacheOfItsStates) {
   EXPECT_FALSE(contains(json(names_of(decoder.graph.inputs)).dump(), "encoder_hidden_states"));
   EXPECT_FALSE(fs::exists(whisper.out() / "decoder_model_merged.onnx"));
 
-  const json model = json::parse(read_text_file(whisper.out() / "genai_config.json"))["model"];
+  const json model = parse_json<json>(read_text_file(whisper.out() / "genai_config.json"))["model"];
   EXPECT_EQ(model["type"], "whisper");
   EXPECT_EQ(model["context_length"], 32);
   EXPECT_EQ(model["encoder"]["filename"], "encoder_model.onnx");
@@ -216,7 +217,7 @@ TEST(GenaiLayout, GivesTheEncoderOfWhisperTheCacheOfItsStates) {
   EXPECT_EQ(model["decoder"]["filename"], "decoder_with_past_model.onnx");
   EXPECT_EQ(model["decoder"]["inputs"]["cross_past_value_names"], "past_key_values.%d.encoder.value");
   EXPECT_EQ(model["decoder"]["inputs"]["past_key_names"], "past_key_values.%d.decoder.key");
-  const json audio = json::parse(read_text_file(whisper.out() / "audio_processor_config.json"));
+  const json audio = parse_json<json>(read_text_file(whisper.out() / "audio_processor_config.json"));
   const json& mel = audio["feature_extraction"]["sequence"][2]["operation"];
   EXPECT_EQ(mel["type"], "LogMelSpectrum");
   EXPECT_EQ(mel["attrs"]["n_mel"], 10);

@@ -15,6 +15,7 @@
 #include "golden_fixture.h"
 #include "onnxport/export_many.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -58,7 +59,7 @@ class ManyEngineTest : public testing::Test {
   std::vector<json> lines() const {
     std::vector<json> all;
     std::ifstream in(options_.output / "results.jsonl");
-    for (std::string line; std::getline(in, line);) all.push_back(json::parse(line));
+    for (std::string line; std::getline(in, line);) all.push_back(parse_json<json>(line));
     return all;
   }
 

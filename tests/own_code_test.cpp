@@ -7,6 +7,7 @@
 #include "golden_fixture.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -23,7 +24,7 @@ class OwnCode : public testing::Test {
   void make(const std::string& fixture, const json& keys) const {
     fs::remove_all(model());
     synthesize(read_fixture(fixture), model());
-    json config = json::parse(read_text_file(model() / "config.json"));
+    json config = parse_json<json>(read_text_file(model() / "config.json"));
     config.update(keys);
     std::ofstream(model() / "config.json") << config.dump();
   }

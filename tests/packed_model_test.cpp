@@ -18,6 +18,7 @@
 #include "support/dtype_names.h"
 #include "support/file.h"
 #include "support/float16.h"
+#include "support/json.h"
 #include "support/quantize_bnb4.h"
 #include "support/temp_folder.h"
 
@@ -52,12 +53,12 @@ class PackedModel : public testing::TestWithParam<Method> {
       values.push_back(
           {key, made.dtype, tensor.shape, made.dtype == "F16" ? bytes_of(halves) : bytes_of(made.values)});
     }
-    json config = json::parse(read_text_file(original / "config.json"));
+    json config = parse_json<json>(read_text_file(original / "config.json"));
     for (const auto& [name, tensors] : {std::pair("dequantized", &values), std::pair("quantized", &codes)}) {
       fs::create_directories(folder_.path() / name);
       write_raw(folder_.path() / name / "model.safetensors", *tensors);
       std::ofstream(folder_.path() / name / "config.json") << config.dump();
-      config["quantization_config"] = json::parse(GetParam().config);
+      config["quantization_config"] = parse_json<json>(GetParam().config);
     }
   }
 

@@ -1,7 +1,6 @@
 // Variants that make only some of the files of an export.
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,6 +13,8 @@
 #include "onnxport/export.h"
 #include "onnxport/plan.h"
 #include "onnxport/tasks_manager.h"
+#include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -104,10 +105,9 @@ TEST_F(PlanFiles, MixedPrecisionsAreWrittenAndValidated) {
                                              "vision_encoder_fp16.onnx"}));
   EXPECT_EQ(report.validation.size(), 4U);  // and their composition
   EXPECT_TRUE(report.passed());
-  std::ifstream config(out() / "config.json");
-  const auto written = nlohmann::json::parse(config);
+  const auto written = parse_json<nlohmann::json>(read_text_file(out() / "config.json"));
   EXPECT_EQ(written.at("transformers.js_config").at("dtype"),
-            nlohmann::json::parse(R"({"decoder_model_merged": "q4", "vision_encoder": "fp16",
+            parse_json<nlohmann::json>(R"({"decoder_model_merged": "q4", "vision_encoder": "fp16",
                                       "embed_tokens": "fp32"})"));
 
   const std::vector<ValidationReport> again = main_validate(

@@ -7,6 +7,7 @@
 
 #include "errors.h"
 #include "onnxport/dummy_inputs.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -26,8 +27,9 @@ TEST(Preprocessors, AreReadFromTheProcessorThatHasThemAsParts) {
   write(folder, "processor_config.json", R"({"processor_class": "SomeProcessor"})");
   EXPECT_FALSE(exporter::read_preprocessor(folder.path())) << "settings of the processor alone";
   write(folder, "processor_config.json", kProcessor);
-  EXPECT_EQ(exporter::read_preprocessor(folder.path())->values,
-            nlohmann::ordered_json::parse(R"({"size": {"height": 20, "width": 24}, "sampling_rate": 16000,
+  EXPECT_EQ(
+      exporter::read_preprocessor(folder.path())->values,
+      parse_json<nlohmann::ordered_json>(R"({"size": {"height": 20, "width": 24}, "sampling_rate": 16000,
                                               "processor_class": "SomeProcessor"})"));
   EXPECT_EQ(load_preprocessors(folder.path()).at(0).image_size, (ImageSize{20, 24}));
 }

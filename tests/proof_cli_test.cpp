@@ -7,6 +7,7 @@
 #include "golden_fixture.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -20,7 +21,7 @@ class ProofCli : public testing::Test {
  protected:
   void make(const std::string& fixture) const { synthesize(read_fixture(fixture), checkpoint()); }
   void set(const std::string& key, const json& value) const {
-    json config = json::parse(read_text_file(checkpoint() / "config.json"));
+    json config = parse_json<json>(read_text_file(checkpoint() / "config.json"));
     config[key] = value;
     std::ofstream(checkpoint() / "config.json") << config.dump();
   }
@@ -45,7 +46,7 @@ class ProofCli : public testing::Test {
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_EQ(count(result.out, "proven by"), 1U) << result.out;
     EXPECT_EQ(count(result.out, end + "\n"), 1U) << result.out;
-    const json report = json::parse(run(command, {"--json"}).out);
+    const json report = parse_json<json>(run(command, {"--json"}).out);
     EXPECT_EQ((report.is_array() ? report[0] : report)["proof"], object) << report;
   }
 

@@ -17,6 +17,7 @@
 #include "onnxport/tasks_manager.h"
 #include "support/dtype_names.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -28,7 +29,7 @@ using exporter::TaskFixtures;
 using exporter::TypeFixtures;
 using json = nlohmann::ordered_json;
 
-json read_json(const fs::path& file) { return json::parse(std::ifstream(file)); }
+json read_json(const fs::path& file) { return parse_json<json>(read_text_file(file)); }
 
 // Definitions see shapes, not values: the data of such a file is a hole.
 void write_shapes(const fs::path& recipe_file, const fs::path& folder) {

@@ -32,6 +32,7 @@
 #include "support/convert.h"
 #include "support/dtype_names.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_paths.h"
 
@@ -396,7 +397,7 @@ void quantize(const fs::path& from, const fs::path& quantized, const fs::path& d
     codes.push_back({key + "_scale_inv", "F32", {down, across}, bytes_of(scales)});
     values.push_back({key, "F32", tensor.shape, bytes_of(products)});
   }
-  json config = json::parse(read_text_file(from / "config.json"));
+  json config = parse_json<json>(read_text_file(from / "config.json"));
   for (const auto& [folder, tensors] : {std::pair(dequantized, &values), std::pair(quantized, &codes)}) {
     fs::create_directories(folder);
     write_raw(folder / "model.safetensors", *tensors);

@@ -11,6 +11,7 @@
 #include "onnx_model.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -69,7 +70,7 @@ TEST_F(OnnxruntimeCommand, QuantizesAFolder) {
   for (const char* name :
        {"config.json", "tokenizer.json", "model_quantized.onnx", "decoder_model_quantized.onnx"})
     EXPECT_TRUE(fs::exists(output_ / name)) << name;
-  const json report = json::parse(result.out);
+  const json report = parse_json<json>(result.out);
   ASSERT_EQ(report["files"].size(), 2U);
   EXPECT_EQ(report["files"][1]["quantized_nodes"], (json{{"MatMul", 1}}));
   EXPECT_EQ(report["files"][1]["path"], (output_ / "model_quantized.onnx").string());

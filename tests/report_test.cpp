@@ -17,6 +17,7 @@
 #include "onnxport/inspect.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -50,7 +51,7 @@ class Report : public testing::Test {
     const ProgramResult result = run_program(words);
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_NE(result.err.find("wrote " + page_.string()), std::string::npos) << result.err;
-    return json::parse(data_text(page_));
+    return parse_json<json>(data_text(page_));
   }
 
   static const json& named(const json& list, const char* key, const std::string& value) {
@@ -182,7 +183,7 @@ TEST_F(Report, TypesOfValuesAreInferred) {
   EXPECT_EQ(model.graph.values[0].name, "h");
   EXPECT_EQ(model.graph.values[0].shape, (Words{"2", "4"}));
   const json types =
-      json::parse(report_data({.onnx = {folder_.path() / "a.onnx"}}))["files"][0]["graph"]["types"];
+      parse_json<json>(report_data({.onnx = {folder_.path() / "a.onnx"}}))["files"][0]["graph"]["types"];
   EXPECT_EQ(types, (json{{"h", "float32[2, 4]"}, {"y", "float32[2, 4]"}}));
   EXPECT_TRUE(summarize(folder_.path() / "a.onnx").graph.values.empty()) << "the file does not declare it";
 }
@@ -193,7 +194,7 @@ TEST_F(Report, NamesCannotEndTheData) {
   write_report({.onnx = {folder_.path() / "a.onnx"}}, page_);
   const std::string text = data_text(page_);
   EXPECT_EQ(text.find('<'), std::string::npos);
-  const std::string read = json::parse(text)["files"][0]["graph"]["initializers"][0]["name"];
+  const std::string read = parse_json<json>(text)["files"][0]["graph"]["initializers"][0]["name"];
   EXPECT_EQ(read, "</script><script>alert(1)</script><!-- \xef\xbf\xbd & \"quoted\"");
 }
 
@@ -205,7 +206,7 @@ TEST_F(Report, TheSameFilesGiveTheSameBytes) {
   fs::rename(folder_.path() / "out", folder_.path() / "elsewhere");
   write_report({.onnx = {folder_.path() / "elsewhere"}}, page_);
   EXPECT_EQ(read_text_file(page_), first);
-  const json data = json::parse(data_text(page_));
+  const json data = parse_json<json>(data_text(page_));
   EXPECT_EQ(data["files"][0]["file"], "a_q4.onnx");
   EXPECT_EQ(data["files"][0]["variant"], "q4");
   EXPECT_EQ(data["files"][0]["component"], "a");
@@ -214,7 +215,7 @@ TEST_F(Report, TheSameFilesGiveTheSameBytes) {
 TEST_F(Report, OfAFolderWithAFolderForEachModel) {
   write_small(out_ / "unet/model.onnx", "w");
   write_small(out_ / "vae_decoder/model.onnx", "w");
-  const json data = json::parse(report_data({.onnx = {out_}}));
+  const json data = parse_json<json>(report_data({.onnx = {out_}}));
   ASSERT_EQ(data["files"].size(), 2U);
   EXPECT_EQ(data["files"][0]["component"], "unet/model");
   EXPECT_EQ(data["files"][1]["file"], "vae_decoder/model.onnx");
@@ -222,7 +223,7 @@ TEST_F(Report, OfAFolderWithAFolderForEachModel) {
 
 TEST_F(Report, ResultsOfOtherCommands) {
   exported("bert/text-classification", "text-classification", {"--no-validate"});
-  EXPECT_TRUE(json::parse(data_text(page_))["results"]["validation"].empty());
+  EXPECT_TRUE(parse_json<json>(data_text(page_))["results"]["validation"].empty());
   const fs::path checks = folder_.path() / "checks.json", times = folder_.path() / "times.json";
   const ProgramResult validated = run_program(
       {"validate", checkpoint_.string(), out_.string(), "--task", "text-classification", "--json"});
@@ -231,17 +232,17 @@ TEST_F(Report, ResultsOfOtherCommands) {
   const ProgramResult timed =
       run_program({"bench", out_.string(), "--runs", "3", "--json", "--report", page_.string()});
   ASSERT_EQ(timed.status, 0) << timed.err;
-  EXPECT_EQ(json::parse(data_text(page_))["results"]["bench"]["files"][0]["runs"], 3);
+  EXPECT_EQ(parse_json<json>(data_text(page_))["results"]["bench"]["files"][0]["runs"], 3);
   std::ofstream(times) << timed.out;
   // The files may lie elsewhere by now.
   fs::rename(out_, folder_.path() / "moved");
   const ProgramResult result = run_program({"report", "--json", (folder_.path() / "moved").string(), "--data",
                                             checks.string(), "--data", times.string()});
   ASSERT_EQ(result.status, 0) << result.err;
-  const json said = json::parse(result.out);
+  const json said = parse_json<json>(result.out);
   EXPECT_EQ(said["page"], (folder_.path() / "moved/report.html").string());
   EXPECT_EQ(said["bytes"], fs::file_size(folder_.path() / "moved/report.html"));
-  const json data = json::parse(data_text(folder_.path() / "moved/report.html"));
+  const json data = parse_json<json>(data_text(folder_.path() / "moved/report.html"));
   EXPECT_EQ(data["results"]["validation"][0]["file"], "model.onnx");
   EXPECT_EQ(data["results"]["validation"][0]["passed"], true);
   EXPECT_EQ(data["results"]["bench"]["files"][0]["file"], "model.onnx");

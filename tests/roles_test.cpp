@@ -10,6 +10,7 @@
 #include "onnxport/op.h"
 #include "onnxport/tasks_manager.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::models {
@@ -81,7 +82,7 @@ class PluginBackbone : public testing::Test {
   PluginBackbone() {
     models::register_dpt(tasks);
     synthesize(read_fixture("dpt/depth-estimation+dinov2"), folder.path());
-    json config = json::parse(read_text_file(folder.path() / "config.json"));
+    json config = parse_json<json>(read_text_file(folder.path() / "config.json"));
     config["backbone_config"] = {{"model_type", "stripes"}, {"hidden_size", 32}};
     std::ofstream(folder.path() / "config.json") << config.dump();
   }
@@ -138,7 +139,7 @@ TEST(Towers, AreOfATypeWithTheirRole) {
   synthesize(read_fixture("clip/feature-extraction"), folder.path());
   const TasksManager& tasks = TasksManager::instance();
   const Model opened = tasks.get_model_from_task("feature-extraction", folder.path());
-  json text = json::parse(opened.config().text())["text_config"];
+  json text = parse_json<json>(opened.config().text())["text_config"];
   text["model_type"] = "vit";
   const Model model = opened.with_config(opened.config().with("text_config", text.dump()));
   const auto config = tasks.get_exporter_config_constructor(model)(model.config(), model.task(), {});

@@ -11,6 +11,7 @@
 #include "onnxport/modules.h"
 #include "run_program.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 #include "test_environment.h"
 
@@ -29,7 +30,7 @@ class Modules : public testing::Test {
   fs::path model() const { return temp_.path() / "model"; }
   fs::path out() const { return temp_.path() / "out"; }
   void edit(const fs::path& name, const std::function<void(json&)>& change) const {
-    json value = json::parse(read_text_file(model() / name));
+    json value = parse_json<json>(read_text_file(model() / name));
     change(value);
     std::ofstream(model() / name) << value.dump();
   }

@@ -5,6 +5,7 @@
 
 #include "layout_checkpoint.h"
 #include "onnxport/inspect.h"
+#include "support/json.h"
 
 namespace onnxport::test {
 namespace {
@@ -21,7 +22,7 @@ Exported exported(const std::string& fixture) {
   options.validate = true;
   options.export_options.target.runtime = "ort";
   Exported made{.report = main_export(options)};
-  const auto settings = nlohmann::json::parse(read_text_file(checkpoint.out() / "genai_config.json"));
+  const auto settings = parse_json<nlohmann::json>(read_text_file(checkpoint.out() / "genai_config.json"));
   made.shares = settings.at("search").at("past_present_share_buffer").get<bool>();
   for (const NodeSummary& node : summarize(checkpoint.out() / "model.onnx").graph.nodes)
     ++made.nodes[node.op_type];

@@ -16,6 +16,7 @@
 #include "onnxport/tasks_manager.h"
 #include "reference/interpreter.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/temp_folder.h"
 
 namespace onnxport::test {
@@ -33,7 +34,7 @@ const Strings fixtures = {
 struct Timm {
   explicit Timm(const std::string& variant) : fixture(read_fixture("timm/image-classification+" + variant)) {
     synthesize(fixture, folder.path());
-    config = json::parse(read_text_file(folder.path() / "config.json"));
+    config = parse_json<json>(read_text_file(folder.path() / "config.json"));
   }
   Model open(const std::string& library = {}, const std::string& task = "auto") const {
     std::ofstream(folder.path() / "config.json") << config;

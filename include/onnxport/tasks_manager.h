@@ -127,7 +127,7 @@ class ONNXPORT_API TasksManager {
   /// Registers an architecture with its configuration class. A later registration of the same type and
   /// library replaces an earlier one.
   template <class Config>
-  void register_model(ModelDefinition&& definition) {
+  void register_model(ModelDefinition definition) {
     offer_roles<Config>(definition);
     register_definition(std::move(definition), make_onnx_config<Config>);
   }

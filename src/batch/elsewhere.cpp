@@ -10,6 +10,7 @@
 
 #include "batch/results.h"
 #include "support/fail.h"
+#include "support/json.h"
 
 namespace onnxport {
 namespace {
@@ -112,7 +113,7 @@ void run_elsewhere(const ManyOptions& options, std::deque<Job> jobs, const Recor
 }  // namespace batch
 
 std::string run_many_task(const std::string& task, const std::vector<std::string>& command) {
-  const json given = json::parse(task, nullptr, false);
+  const json given = try_parse_json<json>(task);
   batch::Job job;
   ManyOptions options;
   options.command = command;

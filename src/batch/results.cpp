@@ -15,6 +15,7 @@
 #include "support/atomic_file.h"
 #include "support/fail.h"
 #include "support/file.h"
+#include "support/json.h"
 
 namespace onnxport::batch {
 namespace {
@@ -35,13 +36,13 @@ std::string line_of(const std::string& key, const ManyResult& result) {
   if (result.signal != 0) line["signal"] = result.signal;
   if (!result.error.empty()) line["error"] = result.error;
   line["key"] = key;
-  if (!result.report.empty()) line["report"] = json::parse(result.report, nullptr, false);
+  if (!result.report.empty()) line["report"] = try_parse_json<json>(result.report);
   return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 std::optional<std::pair<std::string, ManyResult>> read_line(const std::string& text) {
   try {
-    const json line = json::parse(text);
+    const json line = parse_json<json>(text);
     ManyResult result;
     line.at("model").get_to(result.model);
     line.at("flags").get_to(result.flags);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "support/json.h"
 #include "support/text.h"
 
 namespace onnxport::batch {
@@ -32,7 +33,7 @@ struct Facts {
 
 Facts facts_of(const ManyResult& result) {
   Facts facts;
-  const json report = json::parse(result.report, nullptr, false);
+  const json report = try_parse_json<json>(result.report);
   if (!report.is_object()) return facts;
   try {
     facts.task = report.value("task", "");

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/file.h"
+#include "support/json.h"
 #include "support/text.h"
 
 namespace onnxport::batch {
@@ -88,7 +89,7 @@ std::optional<ManyResult> Worker::poll() {
     text = read_text_file(report_);
   } catch (const ExportError&) {  // too large, or removed
   }
-  const json report = json::parse(text, nullptr, false);
+  const json report = try_parse_json<json>(text);
   if (report.is_object()) result.report = report.dump(-1, ' ', false, json::error_handler_t::replace);
   if (exit->status == 0 && report.is_object()) {
     result.status = "ok";

@@ -18,6 +18,7 @@
 #include "checkpoint/safetensors.h"
 #include "support/fail.h"
 #include "support/file.h"
+#include "support/json.h"
 #include "support/printable.h"
 
 namespace onnxport {
@@ -92,13 +93,13 @@ json read_metadata(const fs::path& path) {
   file->read(0, beginning.size(), reinterpret_cast<std::byte*>(beginning.data()));
   std::string header(safetensors::parse_header_length(beginning, file->size(), path.string()), '\0');
   file->read(kLength, header.size(), reinterpret_cast<std::byte*>(header.data()));
-  const json values = json::parse(header, nullptr, false);
+  const json values = try_parse_json<json>(header);
   const json* const metadata =
       values.is_object() && values.contains("__metadata__") ? &values["__metadata__"] : nullptr;
   if (metadata == nullptr || !metadata->is_object() || !metadata->contains("lora_adapter_metadata"))
     return json::object();
   const json& text = (*metadata)["lora_adapter_metadata"];
-  json adapter = text.is_string() ? json::parse(text.get<std::string>(), nullptr, false) : json();
+  json adapter = text.is_string() ? try_parse_json<json>(text.get<std::string>()) : json();
   if (adapter.is_object()) return adapter;
   fail(ErrorCode::bad_checkpoint, "{}: lora_adapter_metadata is no json object", path.string());
 }

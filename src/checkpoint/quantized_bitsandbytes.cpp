@@ -14,6 +14,7 @@
 #include "ir/weight_packed.h"
 #include "ir/weight_scaled.h"
 #include "support/fail.h"
+#include "support/json.h"
 #include "support/printable.h"
 #include "support/shape.h"
 #include "support/text.h"
@@ -39,7 +40,7 @@ class State {
     }
     std::string text(static_cast<std::size_t>(view.numel()), '\0');
     tensor.as_weight().read(0, view.numel(), reinterpret_cast<std::byte*>(text.data()));
-    values_ = json::parse(text, nullptr, false);
+    values_ = try_parse_json<json>(text);
     if (!values_.is_object()) refuse("is no JSON object", "the quantization state");
   }
 

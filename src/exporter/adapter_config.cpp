@@ -15,6 +15,7 @@
 #include "config/json.h"
 #include "exporter/diffusers_definition.h"
 #include "support/fail.h"
+#include "support/json.h"
 #include "support/printable.h"
 
 namespace onnxport::exporter {
@@ -78,8 +79,7 @@ class Reader {
   explicit Reader(const fs::path& file) : origin_(file.string()) {
     const std::string text = config::read_json_text(file);
     values_ = config::parse_json(text, origin_);  // with its limits and messages, but sorted
-    if (json in_order = json::parse(text, nullptr, false); !in_order.is_discarded())
-      values_ = std::move(in_order);
+    if (json in_order = try_parse_json<json>(text); !in_order.is_discarded()) values_ = std::move(in_order);
     if (!values_.is_object()) fail_type("the file", values_, "an object");
   }
 

@@ -7,6 +7,7 @@
 
 #include "config/json.h"
 #include "exporter/proof.h"
+#include "support/json.h"
 
 namespace onnxport::exporter {
 namespace {
@@ -52,7 +53,7 @@ Parts parts_of(std::string_view definition, const std::vector<ReadKey>& keys) {
   for (const ReadKey& read : keys) {
     Part& part = parts[read.path];
     part.model_type = read.model_type;
-    part.values[read.key].push_back(json::parse(read.value));
+    part.values[read.key].push_back(parse_json<json>(read.value));
   }
   for (auto& [path, part] : parts) {
     std::string implied(definition);

@@ -15,6 +15,7 @@
 #include "exporter/gguf_names.h"
 #include "ir/weight_packed.h"
 #include "support/fail.h"
+#include "support/json.h"
 #include "support/printable.h"
 #include "support/text.h"
 
@@ -152,7 +153,7 @@ PretrainedConfig config_from(const TasksManager& tasks, const GgufInfo& info) {
     }
   }
   if (layout.more_config) {
-    for (const auto& [key, value] : layout.more_config(info)) config[key] = json::parse(value);
+    for (const auto& [key, value] : layout.more_config(info)) config[key] = parse_json<json>(value);
   }
   // Texts in a file may be invalid UTF-8.
   const std::string written = config.dump(2, ' ', false, json::error_handler_t::replace);

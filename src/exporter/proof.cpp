@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "onnxport/tasks_manager.h"
+#include "support/json.h"
 #include "support/text.h"
 
 namespace onnxport {
@@ -45,7 +46,7 @@ std::optional<TypeFixtures> fixtures_of(std::string_view library, std::string_vi
     return one.library == library && one.model_type == model_type;
   });
   if (row == std::end(table)) return {};
-  const json fixtures = json::parse(row->fixtures);
+  const json fixtures = parse_json<json>(row->fixtures);
   TypeFixtures types;
   std::vector<TaskFixtures*> tasks;
   for (const json& task : fixtures.at("tasks")) {

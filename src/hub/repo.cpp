@@ -13,6 +13,7 @@
 #include "onnxport/cancellation.h"
 #include "support/atomic_file.h"
 #include "support/fail.h"
+#include "support/json.h"
 #include "support/printable.h"
 #include "support/text.h"
 
@@ -82,7 +83,7 @@ void Repo::ask_hub() {
   std::string failure;
   const std::string answer = look_up_revision(failure);
   if (!failure.empty()) return ask_cache(failure);
-  const nlohmann::json info = nlohmann::json::parse(answer, nullptr, false);
+  const nlohmann::json info = try_parse_json<nlohmann::json>(answer);
   commit_ = string_in(info, "sha");
   if (!is_commit(commit_)) {
     fail(ErrorCode::io,

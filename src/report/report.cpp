@@ -12,6 +12,7 @@
 #include "report/page.h"
 #include "support/atomic_file.h"
 #include "support/file.h"
+#include "support/json.h"
 
 namespace onnxport {
 namespace {
@@ -48,7 +49,7 @@ std::string report_data(const ReportContent& content) {
   data["results"] = report::sort_results(results, files);
   data["links"] = report::find_links(files);
   data["graphs"] = json::array();
-  for (const std::string& graph : content.graphs) data["graphs"].push_back(json::parse(graph));
+  for (const std::string& graph : content.graphs) data["graphs"].push_back(parse_json<json>(graph));
   data["files"] = json::array();
   for (const report::ModelFile& file : files) data["files"].push_back(report::describe(file));
   return data.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -6,6 +6,7 @@
 
 #include "onnxport/error.h"
 #include "report/data.h"
+#include "support/json.h"
 
 namespace onnxport::report {
 namespace {
@@ -73,7 +74,7 @@ json sort_results(const std::vector<std::pair<std::string, std::string>>& result
     sorted["validation"] = std::move(kept);
   };
   for (const auto& [origin, text] : results) {
-    json result = json::parse(text, nullptr, false);
+    json result = try_parse_json<json>(text);
     const bool is_list = result.is_array() && !result.empty() && std::ranges::all_of(result, &is_validation);
     if (is_list) {
       add_validation(std::move(result));
