@@ -6,7 +6,6 @@
 #include "onnxport/export.h"
 #include "onnxport/tasks_manager.h"
 #include "run_program.h"
-#include "support/json.h"
 
 namespace onnxport::test {
 namespace {

@@ -14,7 +14,6 @@
 #include "onnxport/inspect.h"
 #include "onnxport/proof.h"
 #include "onnxport/tasks_manager.h"
-#include "support/json.h"
 #include "support/progress.h"
 #include "support/text.h"
 
@@ -64,7 +63,7 @@ std::map<std::string, std::string> config_values(const ExportFlags& flags, Inter
   std::map<std::string, std::string> values;
   if (flags.pad_token_id) values["pad_token_id"] = fmt::format("{}", *flags.pad_token_id);
   if (flags.model_kwargs.empty()) return values;
-  const json kwargs = try_parse_json<json>(flags.model_kwargs);
+  const json kwargs = json::parse(flags.model_kwargs, nullptr, false);
   if (!kwargs.is_object())
     throw ExportError(ErrorCode::invalid_argument,
                       fmt::format("--model-kwargs: expected a JSON object, got {}", flags.model_kwargs));

@@ -11,7 +11,6 @@
 #include "onnxport/inspect.h"
 #include "onnxport/proof.h"
 #include "onnxport/tasks_manager.h"
-#include "support/json.h"
 #include "support/text.h"
 
 namespace onnxport::cli {
@@ -143,7 +142,7 @@ void inspect_folder(const InspectFlags& flags, const ModelSource& source) {
       one["outputs"] = described(graph.outputs());
     }
     report["unread"] = left;
-    report["proof"] = parse_json<json>(to_json(proof));
+    report["proof"] = json::parse(to_json(proof));
     return print_json(report);
   }
   say(fmt::format("{}: {} ({}), {} parameters, {}", flags.path.string(), model.config().model_type(),

@@ -8,6 +8,7 @@
 
 #include "checkpoint/gguf.h"
 #include "exporter/adapters.h"
+#include "exporter/check_definition.h"
 #include "exporter/diffusers_definition.h"
 #include "exporter/gguf_model.h"
 #include "exporter/infer_task.h"
@@ -114,19 +115,7 @@ void TasksManager::register_definition(ModelDefinition&& definition, MakeOnnxCon
 }
 
 void TasksManager::register_definition(ModelDefinition definition) {
-  const auto refuse = [&](std::string_view what) {
-    throw ExportError(ErrorCode::invalid_argument,
-                      fmt::format("definition of '{}' has no {}", definition.model_type, what));
-  };
-  if (definition.model_type.empty()) refuse("model type");
-  if (definition.library.empty()) refuse("library");
-  if (definition.tasks.empty() && definition.roles.all().empty()) refuse("tasks");
-  if (!definition.forward && (!definition.tasks.empty() || exporter::needs_forward(definition.roles)))
-    refuse("forward function");
-  if (!definition.onnx_config) refuse("configuration class");
-  if (definition.library == sentence_transformers && definition.modules.empty()) refuse("modules");
-  if (definition.library == timm && definition.modules.empty()) refuse("architectures");
-  if (definition.library == diffusers && definition.modules.empty()) refuse("classes");
+  exporter::check_definition(definition);
   exporter::complete_roles(definition);
   Impl::Key key{definition.library, definition.model_type};
   impl_->built_in.erase(key);
