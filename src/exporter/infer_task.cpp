@@ -93,9 +93,10 @@ std::optional<InferredTask> task_from_names(const ModelDefinition& definition, c
                                               missing_name(definition, config))};
     }
   }
-  if (const std::vector<std::string> bases = base_tasks(definition); bases.size() == 1)
-    return InferredTask{*supported_task(definition, bases.front()), "the only task of the type"};
-  return std::nullopt;
+  const std::vector<std::string> bases = base_tasks(definition);
+  if (bases.size() != 1) return std::nullopt;
+  return InferredTask{*supported_task(definition, bases.front()),
+                      fmt::format("the only task of the type; {}", missing_name(definition, config))};
 }
 
 InferredTask task_from_tensors(const Model& model) {
