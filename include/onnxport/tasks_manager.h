@@ -131,7 +131,6 @@ class ONNXPORT_API TasksManager {
     offer_roles<Config>(definition);
     register_definition(std::move(definition), make_onnx_config<Config>);
   }
-  void register_definition(ModelDefinition&& definition, MakeOnnxConfig make);
   void register_definition(ModelDefinition definition);
   /// Registers `model_type` with the definition of `original`, but its own class defaults. An alias needs its
   /// own fixtures.
@@ -185,6 +184,9 @@ class ONNXPORT_API TasksManager {
   void mark_built_in();
 
  private:
+  // Not in the template: each definition would compile it.
+  void register_definition(ModelDefinition&& definition, MakeOnnxConfig make);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

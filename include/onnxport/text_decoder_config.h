@@ -69,6 +69,10 @@ struct ONNXPORT_API TextDecoderConfig {
   std::string last_norm = "norm";  ///< key of the norm behind the blocks
   std::string head_bias = {};      ///< key of a bias below lm_head; empty: it has none
 
+  /// For a class that adds masks to the scores in files of transformers 4, whatever `attn_implementation`
+  /// says.
+  void add_masks_in_version_4(const PretrainedConfig& config);
+
   /// Of hidden states.
   nn::Norm norm(const Scope& s) const { return norm(s, hidden_size); }
   nn::Norm norm(const Scope& s, std::int64_t width) const;

@@ -10,6 +10,7 @@
 
 #include "config/json.h"
 #include "onnxport/error.h"
+#include "support/json.h"
 
 namespace onnxport::config {
 namespace {
@@ -49,7 +50,7 @@ std::shared_ptr<const nlohmann::json> class_defaults(std::string_view model_type
   const Entry* entry = find_in(of_version_4, model_type);
   if (entry == nullptr) entry = find_in(of_version_5, model_type);
   if (entry == nullptr) return nullptr;
-  return std::make_shared<const nlohmann::json>(nlohmann::json::parse(entry->second));
+  return std::make_shared<const nlohmann::json>(onnxport::parse_json<nlohmann::json>(entry->second));
 }
 
 bool only_in_version_5(std::string_view model_type) {

@@ -15,7 +15,6 @@
 #include "config/json.h"
 #include "exporter/diffusers_definition.h"
 #include "support/fail.h"
-#include "support/json.h"
 #include "support/printable.h"
 
 namespace onnxport::exporter {
@@ -77,9 +76,7 @@ bool contains(const Names& names, std::string_view name) {
 class Reader {
  public:
   explicit Reader(const fs::path& file) : origin_(file.string()) {
-    const std::string text = config::read_json_text(file);
-    values_ = config::parse_json(text, origin_);  // with its limits and messages, but sorted
-    if (json in_order = try_parse_json<json>(text); !in_order.is_discarded()) values_ = std::move(in_order);
+    values_ = config::parse_ordered_json(config::read_json_text(file), origin_);
     if (!values_.is_object()) fail_type("the file", values_, "an object");
   }
 

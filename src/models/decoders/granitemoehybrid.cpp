@@ -73,7 +73,7 @@ nn::FeedForward feed_forward(const Scope& s, const TextDecoderConfig& c, const P
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = granite_config(config);
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
+  c.add_masks_in_version_4(config);
   const double factor = config.real("residual_multiplier");
   // Even where no layer is a state space, the class checks these.
   mamba2_sizes(config);

@@ -12,7 +12,7 @@ namespace {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c = granite_config(config);
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
+  c.add_masks_in_version_4(config);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return granite_block(c, config, s, i, granite_moe_mlp(s, config, c));
   });

@@ -82,7 +82,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.last_norm = "final_layernorm";
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
+  c.add_masks_in_version_4(config);
   // Of training, of generation, and of the original's kernels; its window is only for one of them.
   config.harmless({"router_aux_loss_coef", "num_logits_to_keep", "use_mamba_kernels", "sliding_window"});
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {

@@ -105,7 +105,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
                                       .settled("num_attention_heads", fmt::format("{}", heads))
                                       .settled("head_dim", fmt::format("{}", z.head_dim));
   TextDecoderConfig c(config);
-  if (model.config().transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
+  c.add_masks_in_version_4(model.config());
   TextDecoderConfig inner = c;
   inner.norm_parameters = {};  // the default, whatever rms_norm_eps says
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {

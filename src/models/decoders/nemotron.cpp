@@ -39,7 +39,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   TextDecoderConfig c(config);
   const double eps = config.real("norm_eps");
   c.make_norm = [eps](const Scope& s, std::int64_t width) { return LayerNorm1P(s, width, eps); };
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;  // its masks are added to the scores
+  c.add_masks_in_version_4(config);
   const bool mlp_bias = config.flag("mlp_bias", false);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     return c.block(s, c.attention(s / "self_attn", i), c.plain_mlp(s / "mlp", mlp_bias));

@@ -25,7 +25,7 @@ void clip(nn::CausalAttentionParts& attention, double bound) {
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
+  c.add_masks_in_version_4(config);
   const nn::ExpertSizes experts{c.hidden_size, c.intermediate_size, config.integer("num_experts")};
   const nn::Routing routing = softmax_routing(config);
   const auto bound = config.maybe_real("clip_qkv");

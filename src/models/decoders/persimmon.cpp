@@ -16,7 +16,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   c.make_norm = layer_norms(config.real("layer_norm_eps"));
   c.last_norm = "final_layernorm";
   c.attention_bias = true;
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;  // its masks are added to the scores
+  c.add_masks_in_version_4(config);
   const bool norms = config.flag("qk_layernorm");
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
     const Scope self = s / "self_attn";

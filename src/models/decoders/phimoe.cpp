@@ -51,7 +51,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.make_norm = layer_norms(config.real("rms_norm_eps"));
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
+  c.add_masks_in_version_4(config);
   if (config.flag("lm_head_bias")) c.head_bias = "bias";
   read_scaling(c.rope, config);
   config.harmless({"input_jitter_noise"});  // only in training

@@ -24,7 +24,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const PretrainedConfig& config = model.config();
   TextDecoderConfig c(config);
   c.attention_bias = false;  // no key of this class, though files may have it
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
+  c.add_masks_in_version_4(config);
   const bool bias = config.flag("qkv_bias", true);
   const nn::ExpertSizes experts{c.hidden_size, config.integer("moe_intermediate_size"),
                                 config.integer("num_experts")};

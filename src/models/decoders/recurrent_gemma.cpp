@@ -114,7 +114,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   c.hidden_act = config.string("hidden_activation");
   c.intermediate_size /= 2;
   c.norm_parameters.offset = 1;
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;
+  c.add_masks_in_version_4(config);
   c.last_norm = "final_norm";
   c.final_softcap = config.real("logits_soft_cap");
   c.tie_word_embeddings = config.flag("tie_word_embeddings", true);

@@ -28,7 +28,7 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
   const double eps = config.real("layer_norm_eps");
   c.make_norm = layer_norms(eps);
   c.attention_bias = false;
-  if (config.transformers_major() < 5) c.no_keys = op::NoKeys::uniform;  // its masks are added to the scores
+  c.add_masks_in_version_4(config);
   const bool bias = config.flag("use_qkv_bias"), norms = config.flag("qk_layernorm");
   const bool parallel = config.flag("use_parallel_residual");
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {

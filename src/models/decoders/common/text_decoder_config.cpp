@@ -53,6 +53,10 @@ TextDecoderConfig::TextDecoderConfig(const PretrainedConfig& c)
   c.harmless({"pretraining_tp"});  // how the original cut its products
 }
 
+void TextDecoderConfig::add_masks_in_version_4(const PretrainedConfig& config) {
+  if (config.transformers_major() < 5) no_keys = op::NoKeys::uniform;
+}
+
 nn::RopeParameters sliding_rope_parameters(const PretrainedConfig& config, std::int64_t head_dim,
                                            double theta) {
   if (!config.has("rope_parameters")) return {.dim = head_dim, .theta = theta};
