@@ -20,6 +20,10 @@ if(NOT ONNXPORT_WHEEL)  # a wheel finds ONNX Runtime in its package
     "ONNXPORT_DEFAULT_ORT_LIBRARY=\"${ONNXPORT_ORT_LIBRARY}\"")
 endif()
 target_precompile_headers(onnxport_objects PRIVATE cmake/pch.h)
+# Rooms that compose and describe compile in a quarter less time with -Og; those that compute on tensors and graphs do not.
+set(onnxport_plain_sources ${onnxport_sources})
+list(FILTER onnxport_plain_sources INCLUDE REGEX "/src/(batch|config|exporter|hub|layout|nn|pipeline|report|transform)/")
+set_property(SOURCE ${onnxport_plain_sources} APPEND PROPERTY COMPILE_OPTIONS $<$<NOT:$<CONFIG:Release>>:-Og>)
 # Decoded bits must not depend on whether a processor can fuse multiply and add.
 file(GLOB onnxport_exact_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/support/quantize_*.cpp")
 set_source_files_properties(${onnxport_exact_sources} "${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp"
@@ -60,6 +64,7 @@ ONNXPORT_BUILT_FOR=\"${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}\";\
 ONNXPORT_ONNX_VERSION=\"${ONNXPORT_ONNX_VERSION}\";ONNXPORT_ORT_VERSION=\"${ONNXPORT_ORT_VERSION}\";\
 ONNXPORT_PROTOBUF_VERSION=\"${ONNXPORT_PROTOBUF_VERSION}\";ONNXPORT_ZLIB_VERSION=\"${ZLIB_VERSION_STRING}\";\
 ONNXPORT_EIGEN_VERSION=\"${Eigen3_VERSION}\"")
+target_compile_options(onnxport_cli_objects PRIVATE $<$<NOT:$<CONFIG:Release>>:-Og>)
 target_precompile_headers(onnxport_cli_objects REUSE_FROM onnxport_objects)
 target_link_libraries(onnxport_cli_objects PRIVATE onnxport_objects CLI11::CLI11)
 add_executable(onnxport_cli $<TARGET_OBJECTS:onnxport_cli_objects>)

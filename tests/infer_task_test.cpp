@@ -142,6 +142,23 @@ TEST(InferTask, TheReasonIsSaid) {
   EXPECT_EQ(TasksManager::instance().get_model_from_task("fill-mask", checkpoint.folder()).task_reason(), "");
 }
 
+// A captioner has no projections, which the features need.
+TEST(InferTask, AClassWithoutATaskOfTheTypeIsAnError) {
+  Unnamed checkpoint("blip/feature-extraction");
+  checkpoint.name({"BlipForConditionalGeneration"});
+  const std::string message = complaint(ErrorCode::unsupported, [&] { checkpoint.open(); });
+  EXPECT_NE(message.find("architecture 'BlipForConditionalGeneration' implies one of the tasks "
+                         "text2text-generation, automatic-speech-recognition, image-to-text, text-to-audio, "
+                         "image-text-to-text, audio-text-to-text, none of which is supported for 'blip'"),
+            std::string::npos)
+      << message;
+  EXPECT_NE(message.find("choose one with --task: feature-extraction, image-text-retrieval"),
+            std::string::npos)
+      << message;
+  EXPECT_EQ(TasksManager::instance().get_model_from_task("feature-extraction", checkpoint.folder()).task(),
+            "feature-extraction");
+}
+
 TEST(InferTask, OldNamesOfClasses) {
   const std::map<std::string, std::vector<std::string>> names = {
       {"t5/text2text-generation-with-past", {"T5WithLMHeadModel"}},

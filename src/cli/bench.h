@@ -1,7 +1,6 @@
 /// The command `bench`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -9,6 +8,10 @@
 
 #include "cli/commands.h"
 #include "onnxport/bench.h"
+
+namespace CLI {
+class App;
+}
 
 namespace onnxport::cli {
 

@@ -1,9 +1,12 @@
 /// The commands with their flags as data: for completions and the manual page.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace onnxport::cli {
 

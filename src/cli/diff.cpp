@@ -1,6 +1,7 @@
 #include "cli/diff.h"
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 

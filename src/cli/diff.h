@@ -1,13 +1,16 @@
 /// The command `diff`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "cli/bench.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "onnxport/diff.h"
+
+namespace CLI {
+class App;
+}
 
 namespace onnxport::cli {
 

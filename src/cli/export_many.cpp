@@ -1,6 +1,7 @@
 #include "cli/export_many.h"
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <csignal>

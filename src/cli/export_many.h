@@ -1,10 +1,12 @@
 /// The command `export-many`.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "cli/commands.h"
 #include "onnxport/export_many.h"
+
+namespace CLI {
+class App;
+}
 
 namespace onnxport::cli {
 

@@ -1,6 +1,7 @@
 #include "cli/flag_groups.h"
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 namespace onnxport::cli {
 

@@ -1,7 +1,6 @@
 /// Flags that several commands share.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -11,6 +10,10 @@
 #include "onnxport/export.h"
 #include "onnxport/hub.h"
 #include "onnxport/validate.h"
+
+namespace CLI {
+class App;
+}
 
 namespace onnxport::cli {
 

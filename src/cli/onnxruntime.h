@@ -1,11 +1,14 @@
 /// The commands `onnxruntime quantize` and `onnxruntime optimize`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
 
 #include "cli/commands.h"
+
+namespace CLI {
+class App;
+}
 
 namespace onnxport::cli {
 

@@ -1,12 +1,15 @@
 /// The flags that quantize, of `export onnx` and `validate`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "onnxport/recipe.h"
+
+namespace CLI {
+class App;
+}
 
 namespace onnxport::cli {
 

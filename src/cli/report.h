@@ -1,12 +1,15 @@
 /// The command `report`, and the flag --report of other commands.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <vector>
 
 #include "cli/commands.h"
 #include "onnxport/report.h"
+
+namespace CLI {
+class App;
+}
 
 namespace onnxport::cli {
 

@@ -16,7 +16,7 @@ std::vector<std::string_view> tasks_of_architecture(std::string_view architectur
       {"DoubleHeads", {"text-generation"}},
       {"ForConditionalGeneration",
        {"text2text-generation", "automatic-speech-recognition", "image-to-text", "text-to-audio",
-        "image-text-to-text", "audio-text-to-text", "feature-extraction"}},
+        "image-text-to-text", "audio-text-to-text"}},
       {"ForSequenceClassification", {"text-classification", "audio-classification"}},
       {"ForTokenClassification", {"token-classification"}},
       {"ForQuestionAnswering", {"question-answering", "visual-question-answering"}},

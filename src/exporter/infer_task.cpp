@@ -37,6 +37,10 @@ std::string missing_name(const ModelDefinition& definition, const PretrainedConf
   const std::string& first = architectures.front();
   const auto tasks = tasks_of_architecture(first);
   if (tasks.empty()) return fmt::format("architecture '{}' implies no task", first);
+  if (tasks.size() > 1) {
+    return fmt::format("architecture '{}' implies one of the tasks {}, none of which is supported for '{}'",
+                       first, fmt::join(tasks, ", "), definition.model_type);
+  }
   return fmt::format("architecture '{}' implies task '{}', which is not supported for '{}'", first,
                      tasks.front(), definition.model_type);
 }
