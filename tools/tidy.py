@@ -3,7 +3,8 @@
 
     tools/tidy.py CLANG_TIDY BUILD JOBS FILE...     BUILD: the folder with compile_commands.json
 
-A file has changed if its command line, the checks, clang-tidy itself, or a header of the project that it includes has.
+A file has changed if its command line (but for the level of optimization), the checks, clang-tidy itself, or a header of
+the project that it includes has.
 Headers of other projects are pinned: their versions are in the command line. `clang_tidy_passed` beside the project's
 other caches records the files that passed, for all clones.
 """
@@ -37,8 +38,8 @@ class Source:
         self.path = Path(entry["file"])
         self.folder = Path(entry["directory"])
         self.command = shlex.split(entry["command"])
-        self.key = hashlib.sha256(
-            f"{tool} {entry['command'].replace(str(SOURCES), '.')} {digest(SOURCES / '.clang-tidy')}".encode()).hexdigest()
+        line = " ".join(word for word in self.command if not word.startswith("-O")).replace(str(SOURCES), ".")
+        self.key = hashlib.sha256(f"{tool} {line} {digest(SOURCES / '.clang-tidy')}".encode()).hexdigest()
         self.memory = CACHE / f"{self.key}.json"
 
     def passed(self) -> bool:
