@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "models/decoders/common/layers.h"
 #include "onnxport/nn/rotary.h"
 #include "onnxport/text_decoder_config.h"
 
@@ -95,6 +96,24 @@ TEST(RopeParameters, ValuesOfTheClass) {
       parse(R"("rope_parameters": {"rope_type": "default", "rope_theta": 6, "partial_rotary_factor": 0.5})");
   EXPECT_EQ(rope_parameters(new_file, 8, keys).theta, 6) << "but not over the object";
   EXPECT_EQ(rope_parameters(new_file, 8, keys).dim, 4);
+}
+
+TEST(RopeParameters, SectionsOfTheClass) {
+  const std::string sizes =
+      R"("hidden_size": 16, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 9,
+      "intermediate_size": 4)";
+  const auto axes = [&](const std::string& more) {
+    TextDecoderConfig c(parse(sizes + more));
+    models::usual_sections(c, {3, 3, 2});
+    return c.rope.axes;
+  };
+  using Axes = std::vector<std::int64_t>;
+  EXPECT_EQ(axes(""), (Axes{0, 0, 0, 1, 1, 1, 2, 2}));
+  EXPECT_EQ(axes(R"(, "rope_parameters": {"rope_theta": 5.0})"), (Axes{0, 0, 0, 1, 1, 1, 2, 2}));
+  EXPECT_EQ(axes(R"(, "rope_scaling": {"type": "mrope", "mrope_section": [3, 3, 2]})"),
+            (Axes{0, 0, 0, 1, 1, 1, 2, 2}));
+  EXPECT_EQ(axes(R"(, "rope_scaling": {"type": "mrope", "mrope_section": [4, 2, 2]})"),
+            (Axes{0, 0, 0, 0, 1, 1, 2, 2}));
 }
 
 TEST(RopeParameters, EveryKeyOfTheObjectCounts) {

@@ -16,8 +16,9 @@ NamedValues forward(const Inputs& inputs, const Model& model, const Component& c
 }  // namespace
 
 TextDecoderConfig glm4v_text_config(const PretrainedConfig& config) {
-  return TextDecoderConfig(
-      with_usual_rope(config, R"({"rope_type": "default", "mrope_section": [8, 12, 12]})"));
+  TextDecoderConfig c(config);
+  usual_sections(c, {8, 12, 12});
+  return c;
 }
 
 void register_glm4v_text(TasksManager& tasks) {

@@ -8,10 +8,11 @@ namespace onnxport::models {
 namespace {
 
 NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
-  const PretrainedConfig config = with_usual_rope(
-      model.config(), R"({"rope_type": "default", "rope_theta": 500000.0, "mrope_section": [16, 24, 24]})");
+  const PretrainedConfig config =
+      with_usual_rope(model.config(), R"({"rope_type": "default", "rope_theta": 500000.0})");
   config.harmless({"use_3d_rope"});  // of the code on the hub: always
   TextDecoderConfig c(config);
+  usual_sections(c, {16, 24, 24});
   const bool bias = c.attention_bias = config.flag("use_bias", false);
   // An output layer in the file counts, whatever the flag says.
   c.tie_word_embeddings = c.tie_word_embeddings && !(model.scope() / "lm_head").stores("weight");

@@ -7,9 +7,16 @@
 #include "onnxport/text_decoder_config.h"
 
 namespace onnxport::models {
+namespace {
 
-NamedValues forward_qwen2(const Inputs& inputs, const Model& model, const Component& component) {
-  TextDecoderConfig c(model.config());
+NamedValues forward(const Inputs& inputs, const Model& model, const Component& component) {
+  return forward_qwen2(inputs, model, component, TextDecoderConfig(model.config()));
+}
+
+}  // namespace
+
+NamedValues forward_qwen2(const Inputs& inputs, const Model& model, const Component& component,
+                          TextDecoderConfig c) {
   c.attention_bias = false;  // no key of this class, though files may have it
   const std::vector<nn::Visibility> visible = qwen_layer_visibility(model.config(), c.num_hidden_layers);
   return forward_text_decoder(inputs, model, component, c, [&](const Scope& s, std::int64_t i) {
@@ -38,7 +45,7 @@ void register_qwen2(TasksManager& tasks) {
   tasks.register_model<TextDecoderWithPositionIdsOnnxConfig>(
       {.model_type = "qwen2",
        .tasks = nn::text_decoder_tasks({"text-classification", "token-classification"}),
-       .forward = forward_qwen2,
+       .forward = forward,
        .key_names = tied("model.embed_tokens", "lm_head"),
        .gguf = llama_like_gguf("qwen2", "Qwen2ForCausalLM")});
 }

@@ -11,6 +11,13 @@ PretrainedConfig with_usual_rope(const PretrainedConfig& config, std::string_vie
   return given ? config : config.settled("rope_parameters", rope_parameters);
 }
 
+void usual_sections(TextDecoderConfig& c, const std::vector<std::int64_t>& sections) {
+  if (!c.rope.axes.empty()) return;
+  for (std::size_t axis = 0; axis < sections.size(); ++axis)
+    c.rope.axes.insert(c.rope.axes.end(), static_cast<std::size_t>(sections[axis]),
+                       static_cast<std::int64_t>(axis));
+}
+
 std::vector<nn::Visibility> layer_visibility(const PretrainedConfig& config, std::int64_t layers,
                                              const std::function<bool(std::int64_t)>& full) {
   const std::int64_t window = config.maybe_integer("sliding_window").value_or(0);

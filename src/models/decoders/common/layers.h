@@ -21,6 +21,10 @@ using LayerAttention = std::function<nn::CausalAttentionParts(const Scope& s, st
 /// The config, with these `rope_parameters` (JSON) if it has neither them nor `rope_scaling`.
 PretrainedConfig with_usual_rope(const PretrainedConfig& config, std::string_view rope_parameters);
 
+/// RopeParameters::axes of three axes in blocks of so many pairs, where the file has no `mrope_section`:
+/// transformers 5 has such defaults in the code of the model. (Version 4 does not load those files.)
+void usual_sections(TextDecoderConfig& c, const std::vector<std::int64_t>& sections);
+
 using onnxport::layer_visibility;
 /// What each layer sees, by `layer_types` and sliding_window. Without `layer_types`, all layers slide but
 /// those for which `full` holds. Throws ExportError(bad_config) like the layer_visibility() of

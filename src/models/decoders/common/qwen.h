@@ -13,8 +13,9 @@
 
 namespace onnxport::models {
 
-/// Qwen2, and language models that are the same under another name.
-NamedValues forward_qwen2(const Inputs& inputs, const Model& model, const Component& component);
+/// Qwen2, and language models that are the same but for the rotation in `c`.
+NamedValues forward_qwen2(const Inputs& inputs, const Model& model, const Component& component,
+                          TextDecoderConfig c);
 
 /// Qwen3-VL's language model: the axes of positions take turns.
 TextDecoderConfig qwen3_vl_config(const PretrainedConfig& config);
