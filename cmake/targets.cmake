@@ -28,6 +28,16 @@ set_property(SOURCE ${onnxport_plain_sources} APPEND PROPERTY COMPILE_OPTIONS $<
 file(GLOB onnxport_exact_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/support/quantize_*.cpp")
 set_source_files_properties(${onnxport_exact_sources} "${PROJECT_SOURCE_DIR}/src/checkpoint/ggml_blocks.cpp"
   PROPERTIES COMPILE_OPTIONS -ffp-contract=off SKIP_PRECOMPILE_HEADERS ON)
+# Forms of one function for several processors; see product_kernel.h.
+set_source_files_properties("${PROJECT_SOURCE_DIR}/src/reference/product_baseline.cpp"
+  "${PROJECT_SOURCE_DIR}/src/reference/product_avx2.cpp" "${PROJECT_SOURCE_DIR}/src/reference/product_avx512.cpp"
+  PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/reference/product_avx2.cpp" PROPERTIES
+    COMPILE_OPTIONS "-mavx2;-mfma")
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/reference/product_avx512.cpp" PROPERTIES
+    COMPILE_OPTIONS "-mavx2;-mfma;-mavx512f;-mavx512dq;-Wno-uninitialized;-Wno-maybe-uninitialized")  # of its intrinsics
+endif()
 if(ONNXPORT_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # gcc then takes the states of std::regex for uninitialized
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/support/pattern.cpp" PROPERTIES
     COMPILE_OPTIONS -Wno-maybe-uninitialized)

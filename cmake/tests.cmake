@@ -179,6 +179,9 @@ if(Python3_FOUND)
       "$<TARGET_FILE:onnxport_cli>")
     set_tests_properties(cli.completion PROPERTIES TIMEOUT 300)
   endif()
+  set(forms "$<FILTER:$<TARGET_OBJECTS:onnxport_objects>,INCLUDE,/product_[a-z0-9]+[.]cpp>")
+  add_test(NAME house.forms COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/forms_test.py" ${forms}
+    COMMAND_EXPAND_LISTS)
   add_test(NAME tools.changed_tests COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/changed_tests_test.py")
   add_test(NAME house.format COMMAND "${PROJECT_SOURCE_DIR}/dev" fmt --check)
   add_test(NAME house.evaluation_order COMMAND "${Python3_EXECUTABLE}"

@@ -109,7 +109,7 @@ HostTensor attend(const Call& call, const HostTensor& q, const HostTensor& k, co
     Matrix scores(query.rows, key.rows);
     for (std::int64_t head = begin; head < end; ++head) {
       const std::int64_t kv = head / heads * kv_heads + head % heads / (heads / kv_heads);
-      scores.noalias() = query.at(head) * key.at(kv).transpose();
+      multiply(query.at(head), key.at(kv).transpose(), MatrixView(scores.data(), query.rows, key.rows));
       for (std::int64_t row = 0; row < query.rows; ++row) {
         const Lane<double> lane{scores.data() + row * key.rows, key.rows, 1};
         for (std::int64_t i = 0; i < lane.size; ++i) {
@@ -128,7 +128,7 @@ HostTensor attend(const Call& call, const HostTensor& q, const HostTensor& k, co
       if (weights != nullptr)
         std::copy_n(scores.data(), scores.size(), weights->reals.data() + head * scores.size());
       double* result = out.reals.data() + head * query.rows * value.cols;
-      MatrixView(result, query.rows, value.cols).noalias() = scores * value.at(kv);
+      multiply(scores, value.at(kv), MatrixView(result, query.rows, value.cols));
     }
   });
   return out;

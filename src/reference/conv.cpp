@@ -65,7 +65,7 @@ Results interpret_conv(const Call& call) {
     const std::int64_t group = part % groups;
     const double* weights = weight.reals.data() + group * outputs * inputs * window;
     MatrixView result(out.reals.data() + part * outputs * positions, outputs, positions);
-    multiply(ConstMatrixView(weights, outputs, inputs * window), columns, result);
+    multiply_in_parts(ConstMatrixView(weights, outputs, inputs * window), columns, result);
     if (call.has(2)) {
       const double* bias = call.input(2).reals.data() + group * outputs;
       result.colwise() += Eigen::Map<const Eigen::VectorXd>(bias, outputs);
@@ -107,7 +107,7 @@ Results interpret_conv_transpose(const Call& call) {
                                   outputs * kh * kw);
     const ConstMatrixView image(x.reals.data() + part * inputs * rows * columns, inputs, rows * columns);
     const Matrix turned = weights.transpose();
-    multiply(turned, image, MatrixView(spread.data(), spread.rows(), spread.cols()));
+    multiply_in_parts(turned, image, MatrixView(spread.data(), spread.rows(), spread.cols()));
     double* to = out.reals.data() + part * outputs * height * width;
     for (std::int64_t tap = 0; tap < spread.rows(); ++tap) {
       double* plane = to + tap / (kh * kw) * height * width;

@@ -61,7 +61,9 @@ Results interpret_mixture_of_experts(const Call& call) {
     if (taken.empty()) continue;
     const Matrix mine = tokens(taken, Eigen::all);
     const auto times = [&](const Matrix& values, std::size_t operand) {
-      Matrix made = values * matrix_of(call, operand, expert).transpose();
+      const Matrix weight = matrix_of(call, operand, expert);
+      Matrix made(values.rows(), weight.rows());
+      multiply_in_parts(values, weight.transpose(), MatrixView(made.data(), made.rows(), made.cols()));
       add_bias(call, operand + 3, expert, made);
       return made;
     };

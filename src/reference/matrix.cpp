@@ -17,7 +17,8 @@ Results interpret_matmul(const Call& call) {
   HostTensor out = make_tensor(call.dtype(), std::move(shape));
   if (product(b.leading) == 1) {  // one matrix for all: one tall product
     const std::int64_t rows = product(a.leading) * a.rows;
-    multiply(ConstMatrixView(a.data, rows, a.cols), b.at(0), MatrixView(out.reals.data(), rows, b.cols));
+    multiply_in_parts(ConstMatrixView(a.data, rows, a.cols), b.at(0),
+                      MatrixView(out.reals.data(), rows, b.cols));
     return out;
   }
 
@@ -30,7 +31,7 @@ Results interpret_matmul(const Call& call) {
   for_each_part(static_cast<std::int64_t>(pairs.size()), work, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const auto [left, right] = pairs[static_cast<std::size_t>(i)];
-      MatrixView(out.reals.data() + i * a.rows * b.cols, a.rows, b.cols).noalias() = a.at(left) * b.at(right);
+      multiply(a.at(left), b.at(right), MatrixView(out.reals.data() + i * a.rows * b.cols, a.rows, b.cols));
     }
   });
   return out;
@@ -45,7 +46,7 @@ Results interpret_linear(const Call& call) {
   HostTensor out = make_tensor(call.dtype(), std::move(shape));
   const std::int64_t rows = product(std::span(x.shape).first(x.shape.size() - 1));
   MatrixView result(out.reals.data(), rows, weight.rows);
-  multiply(ConstMatrixView(x.reals.data(), rows, weight.cols), weight.at(0).transpose(), result);
+  multiply_in_parts(ConstMatrixView(x.reals.data(), rows, weight.cols), weight.at(0).transpose(), result);
   if (call.has(2)) {
     const HostTensor& bias = call.input(2);
     if (bias.shape == out.shape && bias.shape.size() > 1) {

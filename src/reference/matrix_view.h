@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 
 #include "reference/call.h"
+#include "reference/product.h"
 
 namespace onnxport::reference {
 
@@ -11,17 +12,28 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 using MatrixView = Eigen::Map<Matrix>;
 using ConstMatrixView = Eigen::Map<const Matrix>;
 
-// out = a * b. Threads share the columns of a wide result, the rows of a tall one.
+template <class M>
+Factor factor(const M& matrix) {
+  return {matrix.data(), matrix.rows(), matrix.cols(), matrix.outerStride(), !M::IsRowMajor};
+}
+
+// out = a * b.
 template <class A, class B>
 void multiply(const A& a, const B& b, MatrixView out) {
+  multiply(factor(a), factor(b), out.data(), out.cols());
+}
+
+// The same with threads, which share the columns of a wide result, the rows of a tall one.
+template <class A, class B>
+void multiply_in_parts(const A& a, const B& b, MatrixView out) {
   const double work = static_cast<double>(out.size()) * static_cast<double>(a.cols());
   const bool wide = out.cols() >= out.rows();
   for_each_part(wide ? out.cols() : out.rows(), work, [&](std::int64_t begin, std::int64_t end) {
-    const Eigen::Index count = end - begin;
     if (wide) {
-      out.middleCols(begin, count).noalias() = a * b.middleCols(begin, count);
+      multiply(factor(a), factor(b.middleCols(begin, end - begin)), out.data() + begin, out.cols());
     } else {
-      out.middleRows(begin, count).noalias() = a.middleRows(begin, count) * b;
+      multiply(factor(a.middleRows(begin, end - begin)), factor(b), out.data() + begin * out.cols(),
+               out.cols());
     }
   });
 }

@@ -118,7 +118,7 @@ Results interpret_cumsum(const Call& call) {
 
 void softmax(Lane<const double> from, Lane<double> to) {
   double largest = -std::numeric_limits<double>::infinity();
-  for (std::int64_t i = 0; i < from.size; ++i) largest = std::fmax(largest, from[i]);
+  for (std::int64_t i = 0; i < from.size; ++i) largest = from[i] > largest ? from[i] : largest;  // NaN is not
   double sum = 0;
   for (std::int64_t i = 0; i < from.size; ++i) sum += to[i] = std::exp(from[i] - largest);
   for (std::int64_t i = 0; i < from.size; ++i) to[i] /= sum;

@@ -63,7 +63,9 @@ HostTensor rounded(HostTensor tensor) {
 
 void limit_range(HostTensor& tensor) {
   if (const double limit = overflow_limit(tensor.dtype); limit < kInfinity) {
-    for (double& value : tensor.reals) value = limited(value, limit);
+    for (double& value : tensor.reals) {
+      if (std::abs(value) >= limit) value = limited(value, limit);  // rarely: most memory is only read
+    }
   }
   if (size_of(tensor.dtype) < sizeof(std::int64_t)) {
     for (std::int64_t& value : tensor.integers) value = wrap(tensor.dtype, value);

@@ -1,0 +1,9 @@
+#ifdef __x86_64__
+#define Eigen EigenAvx512
+#include "reference/product_kernel.h"
+
+void onnxport::reference::multiply_avx512(const Factor& a, const Factor& b, double* out,
+                                          std::int64_t stride) {
+  multiply_with_eigen(a, b, out, stride);
+}
+#endif
