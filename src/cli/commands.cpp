@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -106,6 +107,14 @@ std::string describe(const QuantizationReport& report) {
       report.tied == 0 ? "" : fmt::format("; {} of them share a weight with another", report.tied));
 }
 
+// Validation takes and frees buffers as large as the weights. If each went back to the system, and the next
+// came cleared from there, a large model would take half as long again, and a fifth more memory.
+void keep_freed_memory() {
+  constexpr int kept = 256 << 20;  // bytes at the end of the heap
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, kept);
+}
+
 }  // namespace
 
 // Shows a progress line during a download.
@@ -149,6 +158,7 @@ int run_export(ExportFlags flags) {
   };
   explain_flags(flags, notice);
   MainExportOptions& options = flags.options;
+  if (options.validate) keep_freed_memory();
   apply_level(flags.optimize, options.export_options.target, options.gelu, options.dtype);
   apply_precisions(flags.quantize, options);
   const std::string called = options.model.string();
@@ -204,6 +214,7 @@ int run_export(ExportFlags flags) {
 }
 
 int run_validate(ValidateFlags flags) {
+  keep_freed_memory();
   TargetOptions target;
   MainValidateOptions& options = flags.options;
   apply_level(flags.optimize, target, options.gelu, options.dtype);

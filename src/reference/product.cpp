@@ -16,7 +16,7 @@ std::vector<MultiplyForm> multiply_forms() {
 }
 
 void multiply(const Factor& a, const Factor& b, double* out, std::int64_t stride) {
-  static Multiply* const widest = multiply_forms().front().multiply;
+  static const auto widest = multiply_forms().front().multiply;
   widest(a, b, out, stride);
 }
 

@@ -15,23 +15,21 @@ struct Factor {
 };
 
 /// out[i * stride + j] = sum over k of a(i, k) * b(k, j); a.cols must be b.rows.
-using Multiply = void(const Factor& a, const Factor& b, double* out, std::int64_t stride);
-
-/// With the widest vectors that this processor has.
-Multiply multiply;
+void multiply(const Factor& a, const Factor& b, double* out, std::int64_t stride);
 
 /// A form of multiply() for some processors.
 struct MultiplyForm {
   const char* vectors;  ///< "avx512"
-  Multiply* multiply;
+  decltype(&reference::multiply) multiply;
 };
 /// Those that run on this processor, the widest first.
 std::vector<MultiplyForm> multiply_forms();
 
-Multiply multiply_baseline;  // what every processor of the architecture has
+// The forms. What every processor of the architecture has:
+void multiply_baseline(const Factor& a, const Factor& b, double* out, std::int64_t stride);
 #ifdef __x86_64__
-Multiply multiply_avx2;
-Multiply multiply_avx512;
+void multiply_avx2(const Factor& a, const Factor& b, double* out, std::int64_t stride);
+void multiply_avx512(const Factor& a, const Factor& b, double* out, std::int64_t stride);
 #endif
 
 }  // namespace onnxport::reference
