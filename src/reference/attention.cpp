@@ -240,7 +240,7 @@ Results interpret_scaled_dot_product_attention(const Call& call) {
 }
 
 Results interpret_rotary_embedding(const Call& call) {
-  HostTensor x = call.input(0);
+  HostTensor x = call.take(0);
   rotate(x, call.node.attrs.integer("heads"), call.input(1), call.input(2),
          call.node.attrs.flag("interleaved"));
   return x;

@@ -24,10 +24,13 @@ struct Call {
   const DimBindings& bindings;
   /// The tensor of a value. A weight is loaded on first use.
   const std::function<const HostTensor&(Value)>& tensor_of;
+  /// The same to change: not a copy if this is its last use. Then input() must not ask for it again.
+  const std::function<HostTensor(Value)>& taken;
   const OnDecision& on_decision;
 
   bool has(std::size_t i) const { return i < node.inputs.size() && node.inputs[i]; }
   const HostTensor& input(std::size_t i) const { return tensor_of(node.inputs.at(i)); }
+  HostTensor take(std::size_t i) const { return taken(node.inputs.at(i)); }
   /// Dtype of the first result, as inferred.
   DType dtype() const { return node.outputs[0].dtype; }
   /// The attribute `axis`, for a tensor of this shape.

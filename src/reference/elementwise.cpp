@@ -83,21 +83,20 @@ Extents broadcast_operands(const Call& call) {
 
 template <class F>
 Results map(const Call& call, F f) {
-  const HostTensor& x = call.input(0);
-  HostTensor out = make_tensor(call.dtype(), x.shape);
+  HostTensor x = call.take(0);
   with_kind(x.dtype, [&]<class T>(T) {
     if constexpr (std::is_same_v<std::invoke_result_t<F, T>, T>) {
-      const T* from = elements<T>(x).data();
-      T* to = elements<T>(out).data();
+      T* values = elements<T>(x).data();
       const double work = kTranscendental * static_cast<double>(x.numel());
       for_each_part(x.numel(), work, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) to[i] = f(from[i]);
+        for (std::int64_t i = begin; i < end; ++i) values[i] = f(values[i]);
       });
     } else {
       reject(call.node, "got {}", to_string(x.dtype));
     }
   });
-  return out;
+  x.dtype = call.dtype();
+  return x;
 }
 
 template <class T, class F>

@@ -105,7 +105,11 @@ class Walk {
     const std::function<const HostTensor&(Value)> operand = [&](Value value) -> const HostTensor& {
       return tensor_of(value, c);
     };
-    const Call call{node, bindings_[c], operand, on_decision_};
+    const std::function<HostTensor(Value)> taken = [&](Value value) -> HostTensor {
+      const bool is_last = value.node()->op != Op::weight && uses_[value.node()->id] == 1;
+      return is_last ? std::move(results_[value.node()->id][c][value.index()]) : tensor_of(value, c);
+    };
+    const Call call{node, bindings_[c], operand, taken, on_decision_};
     Results results = run(call);
     // These tell the value of a symbol that no input has.
     if (node.op == Op::tail) {

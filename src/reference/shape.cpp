@@ -28,7 +28,7 @@ HostTensor gather_strided(const HostTensor& x, Extents shape, Extents strides) {
 }  // namespace
 
 Results interpret_reshape(const Call& call) {
-  HostTensor out = call.input(0);
+  HostTensor out = call.take(0);
   Extents shape = call.evaluate(call.node.attrs.get<Shape>("shape"));
   if (product(shape) != out.numel()) {
     reject(call.node, "{} elements, expected {}", out.numel(), product(shape));
